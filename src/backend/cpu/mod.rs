@@ -1,0 +1,277 @@
+//! The kernels in plain Rust: `Cpu<f64>` is the truth, `Cpu<f32>` the same code in the other float.
+//!
+//! Work is divided into blocks of samples whose bounds depend on the shapes alone, and partial sums are added in
+//! the order of the blocks: the bits of a result do not depend on the number of threads.
+
+mod activate;
+mod contract;
+mod contract_diagonal;
+mod diagonal;
+mod fisher;
+mod gather;
+mod gauss_newton;
+mod gradient;
+pub mod gram;
+mod gram_diagonal;
+mod loss;
+mod propagate;
+mod real;
+mod scale;
+mod transpose;
+mod unit;
+
+use std::marker::PhantomData;
+
+pub use real::Real;
+
+use super::{Backend, Operand, UnitDerivative, UnitGroup};
+use crate::error::{Error, Result};
+use crate::network::Activation;
+use crate::objective::Loss;
+
+/// Samples in one block: partial sums in the backend's floats run over no more than this many terms.
+pub(crate) const BLOCK: usize = 512;
+
+/// Partial sums of a reduction that are held at once.
+pub(crate) const PARTIALS: usize = 8;
+
+/// The processor, computing in `T` = `f64` or `f32`, on the threads of the current rayon pool.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cpu<T>(PhantomData<T>);
+
+impl<T: Real> Cpu<T> {
+    /// The processor.
+    pub fn new() -> Self {
+        Cpu(PhantomData)
+    }
+}
+
+impl<T: Real> Backend for Cpu<T> {
+    type Array = Vec<T>;
+    type Sum = Vec<f64>;
+
+    fn upload(&self, values: &[f64]) -> Result<Vec<T>> {
+        values
+            .iter()
+            .enumerate()
+            .map(|(i, &v)| {
+                let rounded = T::from_f64(v);
+                if v.is_finite() && !rounded.to_f64().is_finite() {
+                    return Err(Error::invalid(
+                        format!("number {i}"),
+                        format!("{v} overflows {}; scale the data or use f64", T::NAME),
+                    ));
+                }
+                Ok(rounded)
+            })
+            .collect()
+    }
+
+    fn zeros(&self, len: usize) -> Result<Vec<T>> {
+        Ok(vec![T::ZERO; len])
+    }
+
+    fn download(&self, array: &Vec<T>) -> Result<Vec<f64>> {
+        Ok(array.iter().map(|v| v.to_f64()).collect())
+    }
+
+    fn sums(&self, len: usize) -> Result<Vec<f64>> {
+        Ok(vec![0.0; len])
+    }
+
+    fn read(&self, sum: Vec<f64>) -> Result<Vec<f64>> {
+        Ok(sum)
+    }
+
+    fn gather(&self, n: usize, sources: &[(&Vec<T>, usize)], bias: bool) -> Result<Vec<T>> {
+        Ok(gather::gather(n, sources, bias))
+    }
+
+    fn propagate(
+        &self,
+        n: usize,
+        vectors: usize,
+        z: &Vec<T>,
+        stride: usize,
+        a: &Operand<Vec<T>>,
+        out: &mut Vec<T>,
+    ) -> Result<()> {
+        propagate::propagate(n, vectors, z, stride, a, out);
+        Ok(())
+    }
+
+    fn activate(
+        &self,
+        n: usize,
+        runs: &[(Activation, usize)],
+        p: &Vec<T>,
+        order: usize,
+    ) -> Result<Vec<Vec<T>>> {
+        Ok(activate::activate(n, runs, p, order))
+    }
+
+    fn loss(
+        &self,
+        n: usize,
+        loss: &Loss,
+        x: &Vec<T>,
+        y: &Vec<T>,
+        omega: &Vec<T>,
+        value: &mut Vec<f64>,
+        gradient: bool,
+    ) -> Result<Option<Vec<T>>> {
+        Ok(loss::loss(n, loss, x, y, omega, value, gradient))
+    }
+
+    fn loss_hessian(
+        &self,
+        n: usize,
+        loss: &Loss,
+        x: &Vec<T>,
+        y: &Vec<T>,
+        omega: &Vec<T>,
+    ) -> Result<Vec<T>> {
+        Ok(loss::loss_hessian(n, loss, x, y, omega))
+    }
+
+    fn contract(
+        &self,
+        n: usize,
+        vectors: usize,
+        m: &Vec<T>,
+        a: &Operand<Vec<T>>,
+        column: usize,
+        count: usize,
+        out: &mut Vec<T>,
+    ) -> Result<()> {
+        contract::contract(n, vectors, m, a, column, count, out);
+        Ok(())
+    }
+
+    fn contract_diagonal(
+        &self,
+        n: usize,
+        m: &Vec<T>,
+        a: &Operand<Vec<T>>,
+        column: usize,
+        count: usize,
+        out: &mut Vec<T>,
+    ) -> Result<()> {
+        contract_diagonal::contract_diagonal(n, m, a, column, count, out);
+        Ok(())
+    }
+
+    fn scale(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        d: &Vec<T>,
+        a: &mut Vec<T>,
+    ) -> Result<()> {
+        scale::scale(n, vectors, units, d, a);
+        Ok(())
+    }
+
+    fn multiply_add(&self, a: &Vec<T>, b: &Vec<T>, out: &mut Vec<T>) -> Result<()> {
+        scale::multiply_add(a, b, out);
+        Ok(())
+    }
+
+    fn add_diagonal(&self, n: usize, units: usize, d: &Vec<T>, a: &mut Vec<T>) -> Result<()> {
+        diagonal::add_diagonal(n, units, d, a);
+        Ok(())
+    }
+
+    fn diagonal(&self, n: usize, units: usize, a: &Vec<T>) -> Result<Vec<T>> {
+        Ok(diagonal::diagonal(n, units, a))
+    }
+
+    fn transpose(&self, n: usize, rows: usize, columns: usize, a: &Vec<T>) -> Result<Vec<T>> {
+        Ok(transpose::transpose(n, rows, columns, a))
+    }
+
+    fn gauss_newton(
+        &self,
+        n: usize,
+        outputs: usize,
+        units: usize,
+        jacobian: &Vec<T>,
+        hessian: &Vec<T>,
+    ) -> Result<Vec<T>> {
+        Ok(gauss_newton::gauss_newton(
+            n, outputs, units, jacobian, hessian,
+        ))
+    }
+
+    fn fisher(&self, n: usize, units: usize, delta: &Vec<T>, omega: &Vec<T>) -> Result<Vec<T>> {
+        Ok(fisher::fisher(n, units, delta, omega))
+    }
+
+    fn gradient(
+        &self,
+        n: usize,
+        delta: &Vec<T>,
+        phi: &Operand<Vec<T>>,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        gradient::gradient(n, delta, phi, out);
+        Ok(())
+    }
+
+    fn gram(&self, n: usize, c: &Vec<T>, phi: &Operand<Vec<T>>, out: &mut Vec<f64>) -> Result<()> {
+        gram::weighted_gram(n, c, phi, out);
+        Ok(())
+    }
+
+    fn gram_diagonal(
+        &self,
+        n: usize,
+        c: &Vec<T>,
+        phi: &Operand<Vec<T>>,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        gram_diagonal::gram_diagonal(n, c, phi, out);
+        Ok(())
+    }
+
+    fn unit_value(&self, n: usize, group: &UnitGroup, z: &Vec<T>, p: &mut Vec<T>) -> Result<()> {
+        unit::value(n, group, z, p);
+        Ok(())
+    }
+
+    fn unit_derivative(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Vec<T>,
+        which: UnitDerivative,
+    ) -> Result<Vec<T>> {
+        Ok(unit::derivative(n, group, z, which))
+    }
+
+    fn unit_d_zz(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Vec<T>,
+        delta: &Vec<T>,
+        out: &mut Vec<T>,
+    ) -> Result<()> {
+        unit::d_zz(n, group, z, delta, out);
+        Ok(())
+    }
+
+    fn unit_d_ww(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Vec<T>,
+        delta: &Vec<T>,
+        diagonal: bool,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        unit::d_ww(n, group, z, delta, diagonal, out);
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! Units that are not linear: p, φ, A, and the second derivatives contracted with δ.
+//!
+//! The user's [`Unit`](crate::network::Unit) computes in f64 for one sample and unit at a time.
+
+use rayon::prelude::*;
+
+use super::gradient::in_blocks;
+use super::{BLOCK, Real};
+use crate::backend::{UnitDerivative, UnitGroup};
+
+/// Row i of z in f64, and the parameters of unit j.
+fn z_f64<T: Real>(group: &UnitGroup, z: &[T], i: usize) -> Vec<f64> {
+    (z[i * group.width..][..group.inputs].iter())
+        .map(|v| v.to_f64())
+        .collect()
+}
+
+fn weights<'a>(group: &UnitGroup<'a>, j: usize) -> &'a [f64] {
+    &group.weights[j * group.row..(j + 1) * group.row]
+}
+
+pub(super) fn value<T: Real>(n: usize, group: &UnitGroup, z: &[T], p: &mut [T]) {
+    debug_assert_eq!(p.len(), n * group.layer);
+    p.par_chunks_mut(group.layer)
+        .enumerate()
+        .with_min_len(BLOCK / 8)
+        .for_each(|(i, p)| {
+            let z = z_f64(group, z, i);
+            for j in 0..group.units {
+                p[group.first + j] = T::from_f64(group.unit.value(&z, weights(group, j)));
+            }
+        });
+}
+
+pub(super) fn derivative<T: Real>(
+    n: usize,
+    group: &UnitGroup,
+    z: &[T],
+    which: UnitDerivative,
+) -> Vec<T> {
+    let width = match which {
+        UnitDerivative::Parameters => group.row,
+        UnitDerivative::Inputs => group.inputs,
+    };
+    let mut out = vec![T::ZERO; n * group.units * width];
+    out.par_chunks_mut((group.units * width).max(1))
+        .enumerate()
+        .with_min_len(BLOCK / 8)
+        .for_each(|(i, out)| {
+            let z = z_f64(group, z, i);
+            let mut row = vec![0.0; width];
+            for j in 0..group.units {
+                let w = weights(group, j);
+                match which {
+                    UnitDerivative::Parameters => group.unit.d_w(&z, w, &mut row),
+                    UnitDerivative::Inputs => group.unit.d_z(&z, w, &mut row),
+                }
+                for (out, &v) in out[j * width..].iter_mut().zip(&row) {
+                    *out = T::from_f64(v);
+                }
+            }
+        });
+    out
+}
+
+pub(super) fn d_zz<T: Real>(n: usize, group: &UnitGroup, z: &[T], delta: &[T], out: &mut [T]) {
+    let size = group.inputs * group.inputs;
+    debug_assert_eq!(out.len(), n * size);
+    out.par_chunks_mut(size.max(1))
+        .enumerate()
+        .with_min_len(BLOCK / 8)
+        .for_each(|(i, out)| {
+            let z = z_f64(group, z, i);
+            let mut second = vec![0.0; size];
+            for j in 0..group.units {
+                group.unit.d_zz(&z, weights(group, j), &mut second);
+                let delta = delta[i * group.layer + group.first + j];
+                for (out, &v) in out.iter_mut().zip(&second) {
+                    *out += delta * T::from_f64(v);
+                }
+            }
+        });
+}
+
+pub(super) fn d_ww<T: Real>(
+    n: usize,
+    group: &UnitGroup,
+    z: &[T],
+    delta: &[T],
+    diagonal: bool,
+    out: &mut [f64],
+) {
+    let t = group.row;
+    let size = if diagonal { t } else { t * (t + 1) / 2 };
+    in_blocks(n, out, |from, to, out: &mut [T]| {
+        let mut psi = vec![0.0; t * t];
+        for i in from..to {
+            let z = z_f64(group, z, i);
+            for j in 0..group.units {
+                group.unit.d_ww(&z, weights(group, j), &mut psi);
+                let delta = delta[i * group.layer + group.first + j];
+                let out = &mut out[j * size..(j + 1) * size];
+                let mut at = 0;
+                for a in 0..t {
+                    for b in if diagonal { a..a + 1 } else { 0..a + 1 } {
+                        out[at] += delta * T::from_f64(psi[a * t + b]);
+                        at += 1;
+                    }
+                }
+            }
+        }
+    });
+}

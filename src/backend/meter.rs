@@ -1,0 +1,345 @@
+//! A backend that runs nothing and counts: bytes that live at once, and floating-point operations.
+//!
+//! The driver runs on it as on any other backend, so the plan cannot drift from what is done.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::{Backend, Kind, Operand, UnitDerivative, UnitGroup, cpu};
+use crate::error::{Error, Result};
+use crate::network::Activation;
+use crate::objective::Loss;
+
+/// What a request costs.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Cost {
+    /// Bytes of arrays and sums that live now.
+    pub live: u64,
+    /// The most that lived at once, scratch space of the kernels included.
+    pub peak: u64,
+    /// Floating-point operations; a multiplication with an addition counts as two, an activation or loss as 20.
+    pub flops: f64,
+}
+
+/// Counts for a CPU backend whose floats have a given size.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    float: u64,
+    threads: u64,
+    cost: Rc<RefCell<Cost>>,
+}
+
+/// An array of which only the size exists.
+#[derive(Debug)]
+pub struct Counted {
+    len: usize,
+    bytes: u64,
+    cost: Rc<RefCell<Cost>>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.cost.borrow_mut().live -= self.bytes;
+    }
+}
+
+impl Meter {
+    /// A meter for floats of `float` bytes on `threads` threads.
+    pub fn new(float: usize, threads: usize) -> Self {
+        Meter {
+            float: float as u64,
+            threads: threads as u64,
+            cost: Rc::default(),
+        }
+    }
+
+    /// What has been counted so far.
+    pub fn cost(&self) -> Cost {
+        *self.cost.borrow()
+    }
+
+    fn hold(&self, len: usize, size: u64) -> Result<Counted> {
+        let bytes = (len as u64)
+            .checked_mul(size)
+            .filter(|&b| b <= isize::MAX as u64)
+            .ok_or_else(|| Error::TooLarge {
+                what: "an intermediate array".into(),
+            })?;
+        let mut cost = self.cost.borrow_mut();
+        cost.live = cost.live.saturating_add(bytes);
+        cost.peak = cost.peak.max(cost.live);
+        Ok(Counted {
+            len,
+            bytes,
+            cost: self.cost.clone(),
+        })
+    }
+
+    fn array(&self, lengths: &[usize]) -> Result<Counted> {
+        self.hold(product(lengths)?, self.float)
+    }
+
+    fn flops(&self, factors: &[usize]) {
+        self.cost.borrow_mut().flops += factors.iter().map(|&f| f as f64).product::<f64>();
+    }
+
+    /// Scratch space that a kernel holds while it runs.
+    fn scratch(&self, bytes: u64) {
+        let mut cost = self.cost.borrow_mut();
+        cost.peak = cost.peak.max(cost.live.saturating_add(bytes));
+    }
+
+    /// The partial sums of a reduction with `len` results.
+    fn partials(&self, n: usize, len: usize) {
+        let held = n.div_ceil(cpu::BLOCK).min(cpu::PARTIALS) as u64;
+        self.scratch(held.saturating_mul(len as u64).saturating_mul(self.float));
+    }
+}
+
+/// A product of lengths, or an error where it overflows.
+pub(crate) fn product(lengths: &[usize]) -> Result<usize> {
+    (lengths.iter())
+        .try_fold(1usize, |p, &l| p.checked_mul(l))
+        .ok_or_else(|| Error::TooLarge {
+            what: "an intermediate array".into(),
+        })
+}
+
+impl Backend for Meter {
+    type Array = Counted;
+    type Sum = Counted;
+
+    fn upload(&self, values: &[f64]) -> Result<Counted> {
+        self.array(&[values.len()])
+    }
+
+    fn zeros(&self, len: usize) -> Result<Counted> {
+        self.array(&[len])
+    }
+
+    fn download(&self, _: &Counted) -> Result<Vec<f64>> {
+        Ok(Vec::new())
+    }
+
+    fn sums(&self, len: usize) -> Result<Counted> {
+        self.hold(len, 8)
+    }
+
+    fn read(&self, _: Counted) -> Result<Vec<f64>> {
+        Ok(Vec::new())
+    }
+
+    fn gather(&self, n: usize, sources: &[(&Counted, usize)], bias: bool) -> Result<Counted> {
+        let width = sources.iter().map(|s| s.1).sum::<usize>() + usize::from(bias);
+        self.array(&[n, width])
+    }
+
+    fn propagate(
+        &self,
+        n: usize,
+        vectors: usize,
+        _: &Counted,
+        _: usize,
+        a: &Operand<Counted>,
+        _: &mut Counted,
+    ) -> Result<()> {
+        self.flops(&[2, n, vectors, a.units.len(), a.width]);
+        Ok(())
+    }
+
+    fn activate(
+        &self,
+        _: usize,
+        _: &[(Activation, usize)],
+        p: &Counted,
+        order: usize,
+    ) -> Result<Vec<Counted>> {
+        self.flops(&[20, p.len]);
+        (0..=order).map(|_| self.array(&[p.len])).collect()
+    }
+
+    fn loss(
+        &self,
+        _: usize,
+        _: &Loss,
+        x: &Counted,
+        _: &Counted,
+        _: &Counted,
+        _: &mut Counted,
+        gradient: bool,
+    ) -> Result<Option<Counted>> {
+        self.flops(&[20, x.len]);
+        gradient.then(|| self.array(&[x.len])).transpose()
+    }
+
+    fn loss_hessian(
+        &self,
+        n: usize,
+        _: &Loss,
+        x: &Counted,
+        _: &Counted,
+        _: &Counted,
+    ) -> Result<Counted> {
+        let outputs = x.len.checked_div(n).unwrap_or(0);
+        self.flops(&[20, x.len]);
+        self.array(&[x.len, outputs])
+    }
+
+    fn contract(
+        &self,
+        n: usize,
+        vectors: usize,
+        _: &Counted,
+        a: &Operand<Counted>,
+        _: usize,
+        count: usize,
+        _: &mut Counted,
+    ) -> Result<()> {
+        self.flops(&[2, n, vectors, a.units.len(), count]);
+        Ok(())
+    }
+
+    fn contract_diagonal(
+        &self,
+        n: usize,
+        _: &Counted,
+        a: &Operand<Counted>,
+        _: usize,
+        count: usize,
+        _: &mut Counted,
+    ) -> Result<()> {
+        self.flops(&[2, n, a.units.len(), count]);
+        Ok(())
+    }
+
+    fn scale(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        _: &Counted,
+        _: &mut Counted,
+    ) -> Result<()> {
+        self.flops(&[n, vectors, units]);
+        Ok(())
+    }
+
+    fn multiply_add(&self, a: &Counted, _: &Counted, _: &mut Counted) -> Result<()> {
+        self.flops(&[2, a.len]);
+        Ok(())
+    }
+
+    fn add_diagonal(&self, n: usize, units: usize, _: &Counted, _: &mut Counted) -> Result<()> {
+        self.flops(&[n, units]);
+        Ok(())
+    }
+
+    fn diagonal(&self, n: usize, units: usize, _: &Counted) -> Result<Counted> {
+        self.array(&[n, units])
+    }
+
+    fn transpose(&self, n: usize, rows: usize, columns: usize, _: &Counted) -> Result<Counted> {
+        self.array(&[n, rows, columns])
+    }
+
+    fn gauss_newton(
+        &self,
+        n: usize,
+        outputs: usize,
+        units: usize,
+        _: &Counted,
+        _: &Counted,
+    ) -> Result<Counted> {
+        self.flops(&[3, n, outputs, outputs, units]);
+        self.array(&[n, units])
+    }
+
+    fn fisher(&self, n: usize, units: usize, _: &Counted, _: &Counted) -> Result<Counted> {
+        self.flops(&[2, n, units]);
+        self.array(&[n, units])
+    }
+
+    fn gradient(
+        &self,
+        n: usize,
+        _: &Counted,
+        phi: &Operand<Counted>,
+        out: &mut Counted,
+    ) -> Result<()> {
+        self.flops(&[2, n, phi.units.len(), phi.width]);
+        self.partials(n, out.len);
+        Ok(())
+    }
+
+    fn gram(&self, n: usize, _: &Counted, phi: &Operand<Counted>, out: &mut Counted) -> Result<()> {
+        // A multiplication and an addition for each unit and pair; forming c z zᵀ is counted with them.
+        self.flops(&[2, n, out.len]);
+        let units = match phi.kind {
+            Kind::Shared => phi.units.len(),
+            Kind::Sampled => 1,
+        };
+        let (d, float) = (phi.width, self.float as usize);
+        self.scratch(cpu::gram::scratch_bytes(n, d, units, float, self.threads as usize) as u64);
+        Ok(())
+    }
+
+    fn gram_diagonal(
+        &self,
+        n: usize,
+        _: &Counted,
+        phi: &Operand<Counted>,
+        out: &mut Counted,
+    ) -> Result<()> {
+        let squares = self.array(&[phi.array.len])?;
+        self.flops(&[1, squares.len]);
+        self.flops(&[2, n, phi.units.len(), phi.width]);
+        self.partials(n, out.len);
+        Ok(())
+    }
+
+    fn unit_value(&self, n: usize, group: &UnitGroup, _: &Counted, _: &mut Counted) -> Result<()> {
+        self.flops(&[2, n, group.units, group.row]);
+        Ok(())
+    }
+
+    fn unit_derivative(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        _: &Counted,
+        which: UnitDerivative,
+    ) -> Result<Counted> {
+        let width = match which {
+            UnitDerivative::Parameters => group.row,
+            UnitDerivative::Inputs => group.inputs,
+        };
+        self.flops(&[2, n, group.units, width]);
+        self.array(&[n, group.units, width])
+    }
+
+    fn unit_d_zz(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        _: &Counted,
+        _: &Counted,
+        _: &mut Counted,
+    ) -> Result<()> {
+        self.flops(&[4, n, group.units, group.inputs, group.inputs]);
+        Ok(())
+    }
+
+    fn unit_d_ww(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        _: &Counted,
+        _: &Counted,
+        _: bool,
+        out: &mut Counted,
+    ) -> Result<()> {
+        self.flops(&[4, n, group.units, group.row, group.row]);
+        self.partials(n, out.len);
+        Ok(())
+    }
+}

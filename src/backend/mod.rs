@@ -1,0 +1,300 @@
+//! The kernels that every backend supplies, and nothing else.
+//!
+//! The driver in [`crate::evaluate`] is written once over [`Backend`]. [`Cpu<f64>`](Cpu) and [`Cpu<f32>`](Cpu)
+//! run the kernels; [`Meter`] runs nothing and counts bytes and flops, so that a plan exists before anything is
+//! allocated. Each kernel is one method here and one file of the same name in `backend/cpu/`.
+//!
+//! Arrays are row-major and hold the backend's floats. Per-sample arrays start with the sample index i:
+//! n × s (outputs of a layer), n × a × s (for each sample, a vectors over the units of a layer). Sums over samples
+//! are accumulated in f64 whatever the float, from partial sums of at most 512 samples.
+
+pub mod cpu;
+mod meter;
+
+use std::ops::Range;
+
+pub use cpu::Cpu;
+pub(crate) use meter::product;
+pub use meter::{Cost, Meter};
+
+use crate::error::Result;
+use crate::network::{Activation, Unit};
+use crate::objective::Loss;
+
+/// The units of one group inside their layer, and the operand that stands for ∂p/∂z.
+#[derive(Debug)]
+pub struct Operand<'a, A> {
+    /// The numbers; see [`Kind`].
+    pub array: &'a A,
+    /// Whether one matrix serves all samples or each sample has its own.
+    pub kind: Kind,
+    /// Which units of the layer the group holds.
+    pub units: Range<usize>,
+    /// The number of units of the layer.
+    pub layer: usize,
+    /// The number of columns of the matrix.
+    pub width: usize,
+}
+
+/// Where the matrices of an [`Operand`] stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// units × width, the same for every sample: the weights of linear units.
+    Shared,
+    /// n × units × width: one matrix for each sample.
+    Sampled,
+}
+
+/// A group of units that are not linear, with its parameters on the host.
+#[derive(Debug, Clone, Copy)]
+pub struct UnitGroup<'a> {
+    /// How its units compute; not linear.
+    pub unit: &'a dyn Unit,
+    /// The parameters of all units of the group, unit by unit.
+    pub weights: &'a [f64],
+    /// Index of the group's first unit in its layer.
+    pub first: usize,
+    /// The number of units of the group.
+    pub units: usize,
+    /// The number of units of the layer.
+    pub layer: usize,
+    /// Length of z without the constant.
+    pub inputs: usize,
+    /// Stride of z: with the constant where the layer has one.
+    pub width: usize,
+    /// t, the number of parameters of one unit.
+    pub row: usize,
+}
+
+/// A per-sample derivative of a group of units that are not linear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitDerivative {
+    /// φ = ∂p/∂w: n × units × t.
+    Parameters,
+    /// A = ∂p/∂z: n × units × inputs.
+    Inputs,
+}
+
+/// The arrays and kernels of one device and precision.
+///
+/// Every method can fail, because on an accelerator every call can; the CPU's never do.
+pub trait Backend {
+    /// A dense array of the backend's floats.
+    type Array;
+    /// Sums over samples, in f64.
+    type Sum;
+
+    /// Copies numbers to the backend, rounded to its floats.
+    ///
+    /// # Errors
+    /// A finite number that is infinite in the backend's floats.
+    fn upload(&self, values: &[f64]) -> Result<Self::Array>;
+    /// An array of zeros.
+    fn zeros(&self, len: usize) -> Result<Self::Array>;
+    /// Copies numbers back.
+    fn download(&self, array: &Self::Array) -> Result<Vec<f64>>;
+    /// Sums that start at 0.
+    fn sums(&self, len: usize) -> Result<Self::Sum>;
+    /// The sums' values.
+    fn read(&self, sum: Self::Sum) -> Result<Vec<f64>>;
+
+    /// z_i = (sources side by side, then 1 if `bias`): n × d from arrays n × width each.
+    fn gather(
+        &self,
+        n: usize,
+        sources: &[(&Self::Array, usize)],
+        bias: bool,
+    ) -> Result<Self::Array>;
+
+    /// out[i, v, j] = Σ_c A[j, c] z[i, v, c] for the operand's units j; z: n × vectors × `stride`, of which the first
+    /// columns count; out: n × vectors × layer.
+    fn propagate(
+        &self,
+        n: usize,
+        vectors: usize,
+        z: &Self::Array,
+        stride: usize,
+        a: &Operand<Self::Array>,
+        out: &mut Self::Array,
+    ) -> Result<()>;
+
+    /// h, h′ … up to the `order` ≤ 2 at p (n × units), an array each; `runs` gives the activations with the number of
+    /// units that share each.
+    fn activate(
+        &self,
+        n: usize,
+        runs: &[(Activation, usize)],
+        p: &Self::Array,
+        order: usize,
+    ) -> Result<Vec<Self::Array>>;
+
+    /// value += Σ_i ω_i g(x_i, y_i); returns ω_i ∂g/∂x_i, n × outputs, when asked for.
+    #[allow(clippy::too_many_arguments)]
+    fn loss(
+        &self,
+        n: usize,
+        loss: &Loss,
+        x: &Self::Array,
+        y: &Self::Array,
+        omega: &Self::Array,
+        value: &mut Self::Sum,
+        gradient: bool,
+    ) -> Result<Option<Self::Array>>;
+
+    /// ω_i ∂²g/∂x_i², n × outputs × outputs.
+    fn loss_hessian(
+        &self,
+        n: usize,
+        loss: &Loss,
+        x: &Self::Array,
+        y: &Self::Array,
+        omega: &Self::Array,
+    ) -> Result<Self::Array>;
+
+    /// out[i, v, q] += Σ_j m[i, v, j] A[j, column + q] for the operand's units j and q < `count`;
+    /// m: n × vectors × layer, out: n × vectors × count. The one kernel of every backward recursion.
+    #[allow(clippy::too_many_arguments)]
+    fn contract(
+        &self,
+        n: usize,
+        vectors: usize,
+        m: &Self::Array,
+        a: &Operand<Self::Array>,
+        column: usize,
+        count: usize,
+        out: &mut Self::Array,
+    ) -> Result<()>;
+
+    /// out[i, q] += Σ_j m[i, j, q] A[j, column + q] for the operand's units j: the diagonal of what
+    /// [`contract`](Backend::contract) gives for mᵀ; m: n × layer × count, out: n × count.
+    fn contract_diagonal(
+        &self,
+        n: usize,
+        m: &Self::Array,
+        a: &Operand<Self::Array>,
+        column: usize,
+        count: usize,
+        out: &mut Self::Array,
+    ) -> Result<()>;
+
+    /// a[i, v, j] *= d[i, j]; a: n × vectors × units, d: n × units.
+    fn scale(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        d: &Self::Array,
+        a: &mut Self::Array,
+    ) -> Result<()>;
+
+    /// out += a ⊙ b, all of one length.
+    fn multiply_add(&self, a: &Self::Array, b: &Self::Array, out: &mut Self::Array) -> Result<()>;
+
+    /// a[i, j, j] += d[i, j]; a: n × units × units, d: n × units.
+    fn add_diagonal(
+        &self,
+        n: usize,
+        units: usize,
+        d: &Self::Array,
+        a: &mut Self::Array,
+    ) -> Result<()>;
+
+    /// a[i, j, j] as n × units; a: n × units × units.
+    fn diagonal(&self, n: usize, units: usize, a: &Self::Array) -> Result<Self::Array>;
+
+    /// a[i, q, r] as n × q × r from a: n × r × q.
+    fn transpose(
+        &self,
+        n: usize,
+        rows: usize,
+        columns: usize,
+        a: &Self::Array,
+    ) -> Result<Self::Array>;
+
+    /// c_ij = Σ_oq J[i, o, j] G[i, o, q] J[i, q, j]; J: n × outputs × units, G: n × outputs × outputs.
+    fn gauss_newton(
+        &self,
+        n: usize,
+        outputs: usize,
+        units: usize,
+        jacobian: &Self::Array,
+        hessian: &Self::Array,
+    ) -> Result<Self::Array>;
+
+    /// c_ij = δ_ij²/ω_i, 0 where ω_i = 0: squared gradients of single losses, weighted once.
+    fn fisher(
+        &self,
+        n: usize,
+        units: usize,
+        delta: &Self::Array,
+        omega: &Self::Array,
+    ) -> Result<Self::Array>;
+
+    /// out[j, a] += Σ_i δ[i, j] φ[i, a] for the operand's units; the operand is z (n × width, `Shared` by all units)
+    /// or φ (n × units × width, `Sampled`).
+    fn gradient(
+        &self,
+        n: usize,
+        delta: &Self::Array,
+        phi: &Operand<Self::Array>,
+        out: &mut Self::Sum,
+    ) -> Result<()>;
+
+    /// out[j, (a, b)] += Σ_i c[i, j] φ[i, a] φ[i, b], a ≥ b packed row by row; operand as in
+    /// [`gradient`](Backend::gradient).
+    fn gram(
+        &self,
+        n: usize,
+        c: &Self::Array,
+        phi: &Operand<Self::Array>,
+        out: &mut Self::Sum,
+    ) -> Result<()>;
+
+    /// out[j, a] += Σ_i c[i, j] φ[i, a]²; operand as in [`gradient`](Backend::gradient).
+    fn gram_diagonal(
+        &self,
+        n: usize,
+        c: &Self::Array,
+        phi: &Operand<Self::Array>,
+        out: &mut Self::Sum,
+    ) -> Result<()>;
+
+    /// p of a group that is not linear, into its columns of p: n × layer.
+    fn unit_value(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Self::Array,
+        p: &mut Self::Array,
+    ) -> Result<()>;
+
+    /// φ or A of a group that is not linear.
+    fn unit_derivative(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Self::Array,
+        which: UnitDerivative,
+    ) -> Result<Self::Array>;
+
+    /// out[i, a, b] += Σ_j δ_ij ∂²p_j/∂z_a∂z_b (Π); out: n × inputs × inputs, delta: n × layer.
+    fn unit_d_zz(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Self::Array,
+        delta: &Self::Array,
+        out: &mut Self::Array,
+    ) -> Result<()>;
+
+    /// out[j, (a, b)] += Σ_i δ_ij ∂²p_j/∂w_a∂w_b, packed, or its diagonal a = b alone.
+    fn unit_d_ww(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Self::Array,
+        delta: &Self::Array,
+        diagonal: bool,
+        out: &mut Self::Sum,
+    ) -> Result<()>;
+}

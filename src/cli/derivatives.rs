@@ -1,0 +1,231 @@
+//! `secondo derivatives`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use secondo::io::{Model, ProblemFile, Table};
+use secondo::{Curvature, Device, Evaluation, Matrix, Problem, Request, Structure};
+
+use super::Failure;
+use super::common::{self, Computing, Csv};
+use super::output::{check_distinct, check_target, emit, has_extension, say_note};
+use super::training::curvature;
+
+/// Structures that come later.
+const LATER: [&str; 3] = ["layer-blocks", "full", "products"];
+
+/// Computes value, gradient and second derivatives of a problem
+///
+/// The problem is a problem file (.json), or a fitted model (.safetensors) with a table; for a model the objective is
+/// the one it was fitted with, of standardised inputs and targets. The result is a JSON object with 'value' and
+/// 'gradient', and by structure 'row_blocks' (a list of layer, from 1, row, from 0, and block) or 'diagonal', in the
+/// order of the flat parameter vector: layer by layer, unit by unit, the bias last. The penalty is included. Numbers
+/// are written so that reading them back gives the same bits.
+///
+/// Curvatures: exact is the Hessian of the objective; gauss-newton leaves out the second derivatives of the network;
+/// empirical-fisher sums the outer products of the samples' gradients; lagrangian is the second derivative of the
+/// Lagrangian in the weights at fixed states and multipliers.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  secondo derivatives problem.json
+      the Hessian's block of each unit, on stdout
+  secondo derivatives problem.json --curvature gauss-newton --structure diagonal -o out.json
+      the diagonal of the Gauss-Newton matrix, in a file
+  secondo derivatives problem.json --structure none --multipliers
+      value, gradient and multipliers
+  secondo derivatives diabetes.safetensors diabetes.csv -o out.json
+      a fitted model with its data")]
+pub struct Options {
+    /// A problem file (.json) or a model (.safetensors)
+    source: PathBuf,
+    /// The table, for a model (CSV with a header, with the target)
+    data: Option<PathBuf>,
+    /// The curvature: exact, gauss-newton, empirical-fisher or lagrangian
+    #[arg(long, value_name = "NAME", default_value = "exact", value_parser = curvature)]
+    curvature: Curvature,
+    /// Which blocks: row-blocks (one for each unit), diagonal, or none
+    #[arg(long, value_name = "NAME", default_value = "row-blocks", value_parser = structure)]
+    structure: Blocks,
+    /// Add the multipliers of every layer and sample, 'multipliers'
+    #[arg(long)]
+    multipliers: bool,
+    /// Write to this file (.json) instead of stdout
+    #[arg(long, short, value_name = "FILE.json")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    computing: Computing,
+    #[command(flatten)]
+    csv: Csv,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Blocks(Option<Structure>);
+
+fn structure(name: &str) -> Result<Blocks, String> {
+    let mut available = Structure::ALL.map(Structure::name).to_vec();
+    available.push("none");
+    let available = available.join(", ");
+    if name == "none" {
+        Ok(Blocks(None))
+    } else if let Ok(structure) = Structure::from_name(name) {
+        Ok(Blocks(Some(structure)))
+    } else if LATER.contains(&name) {
+        Err(format!(
+            "'{name}' is not available in this version; available: {available}"
+        ))
+    } else {
+        Err(format!("unknown structure '{name}'; known: {available}"))
+    }
+}
+
+pub fn run(options: &Options) -> Result<(), Failure> {
+    if let Some(output) = &options.output {
+        if has_extension(output, "npz") {
+            return Err(Failure::usage(format!(
+                "{}: .npz is not available in this version; write .json",
+                output.display()
+            )));
+        }
+        check_target(output)?;
+        let inputs: Vec<&Path> = [Some(&options.source), options.data.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+            .collect();
+        check_distinct(&inputs, &[output])?;
+    }
+    let device = options.computing.start()?;
+    let (problem, parameters) = load(options, device)?;
+    let begin = Instant::now();
+    let request = Request {
+        gradient: true,
+        multipliers: options.multipliers,
+        curvature: options.structure.0.map(|s| (options.curvature, s)),
+        ..Request::default()
+    };
+    let result = problem.evaluate(&parameters, request)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    emit(options.output.as_deref(), |out| {
+        write(out, &problem, options, &result, seconds)
+    })
+}
+
+fn load(options: &Options, device: Device) -> Result<(Problem, Vec<f64>), Failure> {
+    let Some(data) = &options.data else {
+        if has_extension(&options.source, "safetensors") {
+            return Err(Failure::usage(
+                "a model needs a table: secondo derivatives MODEL.safetensors DATA.csv",
+            ));
+        }
+        if let Some(option) = options.csv.given().first() {
+            return Err(Failure::usage(format!(
+                "{option} is for tables; a problem file holds its data"
+            )));
+        }
+        let file = ProblemFile::from_path(&options.source)?;
+        return Ok((file.problem.on(device), file.parameters));
+    };
+    if has_extension(&options.source, "json") {
+        return Err(Failure::usage(format!(
+            "{} is a problem file and holds its data; leave out {}",
+            options.source.display(),
+            data.display()
+        )));
+    }
+    let model = Model::load(&options.source)?;
+    if model.targets.len() != 1 {
+        return Err(Failure::usage(format!(
+            "{} has {} targets; with a table only one is possible",
+            options.source.display(),
+            model.targets.len()
+        )));
+    }
+    let table = Table::from_path(data, options.csv.delimiter())?;
+    let rows = common::rows(&model, &table, &options.csv, true)?;
+    for note in &rows.notes {
+        say_note(note);
+    }
+    let target = rows
+        .target
+        .as_ref()
+        .ok_or_else(|| Failure::usage("the table has no target"))?;
+    let problem = common::problem(&model, &rows.x, target, rows.weights.as_deref(), device)?;
+    Ok((problem, model.weights))
+}
+
+fn write(
+    out: &mut dyn Write,
+    problem: &Problem,
+    options: &Options,
+    result: &Evaluation,
+    seconds: f64,
+) -> io::Result<()> {
+    // Streamed: blocks can be far larger than what a tree of values should hold. {:?} is the shortest text that
+    // reads back as the same number.
+    writeln!(out, "{{\n  \"value\": {:?},", result.value)?;
+    write!(out, "  \"gradient\": ")?;
+    list(out, result.gradient.iter())?;
+    writeln!(out, ",")?;
+    if options.multipliers {
+        write!(out, "  \"multipliers\": [")?;
+        for (k, layer) in result.multipliers.iter().enumerate() {
+            write!(out, "{}[", separator(k))?;
+            for (i, row) in layer.rows().into_iter().enumerate() {
+                write!(out, "{}", separator(i))?;
+                list(out, row.iter())?;
+            }
+            write!(out, "]")?;
+        }
+        writeln!(out, "],")?;
+    }
+    if let Some(structure) = options.structure.0 {
+        writeln!(out, "  \"curvature\": \"{}\",", options.curvature.name())?;
+        writeln!(out, "  \"structure\": \"{}\",", structure.name())?;
+    }
+    match &result.curvature {
+        Some(Matrix::RowBlocks(blocks)) => {
+            write!(out, "  \"row_blocks\": [")?;
+            for (index, block) in blocks.iter().enumerate() {
+                let comma = if index > 0 { "," } else { "" };
+                write!(
+                    out,
+                    "{comma}\n    {{\"layer\": {}, \"row\": {}, \"block\": [",
+                    block.layer, block.row
+                )?;
+                for (i, row) in block.dense().rows().into_iter().enumerate() {
+                    write!(out, "{}", separator(i))?;
+                    list(out, row.iter())?;
+                }
+                write!(out, "]}}")?;
+            }
+            writeln!(out, "\n  ],")?;
+        }
+        Some(Matrix::Diagonal(diagonal)) => {
+            write!(out, "  \"diagonal\": ")?;
+            list(out, diagonal.iter())?;
+            writeln!(out, ",")?;
+        }
+        _ => {}
+    }
+    let (adapter, precision) = (problem.device().adapter(), problem.device().precision());
+    writeln!(out, "  \"adapter\": {},", serde_json::Value::from(adapter))?;
+    writeln!(
+        out,
+        "  \"precision\": \"{precision}\",\n  \"seconds\": {seconds:?}\n}}"
+    )
+}
+
+fn separator(index: usize) -> &'static str {
+    if index > 0 { ", " } else { "" }
+}
+
+fn list<'a>(out: &mut dyn Write, values: impl Iterator<Item = &'a f64>) -> io::Result<()> {
+    write!(out, "[")?;
+    for (i, v) in values.enumerate() {
+        write!(out, "{}{v:?}", separator(i))?;
+    }
+    write!(out, "]")
+}

@@ -1,0 +1,937 @@
+//! `secondo fit`.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::{ArgAction, Args};
+use ndarray::{Array2, Axis};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64;
+use secondo::io::{
+    Dataset, Model, ProblemFile, Reading, Standardization, Table, Target, Task, loss_to_json,
+    network_to_json, penalty_to_json, write_file,
+};
+use secondo::{
+    Activation, Device, Error, Fit, Initialization, Loss, Network, Penalty, Reason, Reduction,
+};
+use serde_json::{Map, Value, json};
+
+use super::Failure;
+use super::common::{self, Computing, Csv, Known, not_negative};
+use super::metrics::Metrics;
+use super::output::{
+    check_distinct, check_target, emit, has_extension, json_text, say, say_warning,
+};
+use super::training::{Method, Trained, fit_json, train};
+
+/// Fits a network to a table, or minimises the objective of a problem file
+///
+/// For a table (CSV with a header) every column but the target is a feature. Inputs, and the target of a regression,
+/// are standardised; a part of the rows is held out to test the fit. The report is printed, and the model is written
+/// to a file that 'secondo predict' reads.
+///
+/// The task is guessed unless --task says it: a target of text is a classification, and so are 2 to 20 different
+/// whole numbers with at least five rows for each on average; other numbers are a regression.
+///
+/// A problem file (.json) holds network, data, loss, penalty and the start; the options for networks and tables do
+/// not apply to it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  secondo fit diabetes.csv --target progression
+      one hidden layer of 8 tanh units; writes diabetes.safetensors
+  secondo fit iris.csv --target species --hidden 16,8 --starts 5
+      two hidden layers; the best of five starts is kept
+  secondo fit data.csv --target y --hidden none
+      a linear model
+  secondo fit data.csv --target y --ignore id --missing drop
+      leaves out a column, and the rows with gaps
+  secondo fit data.csv --target y --max-iter 1000 --report fit.json
+      more steps, and a report for programs
+  secondo fit problem.json --method newton-rows --report fit.json
+      a problem file, from its own start
+
+The objective is the sum of the losses over the rows (with --mean: their mean) plus the penalty.
+The same options, data and seed give the same model.")]
+pub struct Options {
+    /// The table (CSV with a header) or the problem file (.json)
+    data: PathBuf,
+    #[command(flatten)]
+    table: TableOptions,
+    #[command(flatten)]
+    csv: Csv,
+    #[command(flatten)]
+    method: Method,
+    #[command(flatten)]
+    computing: Computing,
+    /// Write the model here [default: the table's name with .safetensors, in the current folder]
+    #[arg(long, help_heading = "Output", value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Write the report here as JSON, with all parameters
+    #[arg(long, help_heading = "Output", value_name = "FILE.json")]
+    report: Option<PathBuf>,
+    /// Print nothing but errors
+    #[arg(long, help_heading = "Output", short)]
+    quiet: bool,
+}
+
+/// What only tables need.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Network and objective")]
+struct TableOptions {
+    /// The column to predict; needed for a table
+    #[arg(long, value_name = "COLUMN")]
+    target: Option<String>,
+    /// regression or classification [default: guessed from the target]
+    #[arg(long, value_name = "TASK", value_parser = task)]
+    task: Option<Task>,
+    /// The widths of the hidden layers, as in 16,8; none for a linear model [default: 8]
+    #[arg(long, value_name = "WIDTHS", value_parser = hidden)]
+    hidden: Option<Hidden>,
+    /// The activation of the hidden units [default: tanh]
+    #[arg(long, value_name = "NAME", value_parser = activation)]
+    activation: Option<Activation>,
+    /// How the start is drawn: glorot, he, lecun, uniform, normal, zero [default: he for relu, silu, gelu, else glorot]
+    #[arg(long, value_name = "NAME", value_parser = initialization)]
+    init: Option<Initialization>,
+    /// sos, logcosh, pseudo_huber, poisson; bce_logits, softmax_ce [default: sos; bce_logits for two classes, softmax_ce for more]
+    #[arg(long, value_name = "NAME", value_parser = loss_name)]
+    loss: Option<String>,
+    /// Where logcosh and pseudo_huber turn from squares to absolute values, in standard deviations of the target [default: 1]
+    #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
+    delta: Option<f64>,
+    /// The factor λ of the penalty ½ λ Σ w² [default: 1]
+    #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
+    ridge: Option<f64>,
+    /// Whether the penalty holds for biases, too [default: true]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
+    ridge_bias: Option<bool>,
+    /// Minimise the mean of the losses instead of their sum
+    #[arg(long)]
+    mean: bool,
+    /// The part of the rows that is held out for the test, from 0 to less than 1 [default: 0.2]
+    #[arg(long, value_name = "X", value_parser = fraction, allow_negative_numbers = true)]
+    test_fraction: Option<f64>,
+    /// The seed of the hold-out and of the first start [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    seed: Option<u64>,
+    /// Fit from this many starts, with the seeds N, N+1, …, and keep the lowest objective [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), allow_negative_numbers = true)]
+    starts: Option<u16>,
+}
+
+#[derive(Debug, Clone)]
+struct Hidden(Vec<usize>);
+
+fn task(name: &str) -> Result<Task, String> {
+    Task::from_name(name).map_err(|e| e.to_string())
+}
+
+fn hidden(text: &str) -> Result<Hidden, String> {
+    if text == "none" {
+        return Ok(Hidden(Vec::new()));
+    }
+    let widths = text
+        .split(',')
+        .map(|width| match width.trim().parse::<usize>() {
+            Ok(0) => Err("a layer of zero width; each layer needs at least one unit".to_string()),
+            Ok(width) => Ok(width),
+            Err(_) => Err(format!(
+                "'{width}' is not a width; give whole numbers as in 16,8, or none"
+            )),
+        });
+    Ok(Hidden(widths.collect::<Result<_, _>>()?))
+}
+
+fn activation(name: &str) -> Result<Activation, String> {
+    Activation::from_name(name).ok_or_else(|| {
+        format!(
+            "unknown activation '{name}'; known: {}",
+            Activation::ALL.map(Activation::name).join(", ")
+        )
+    })
+}
+
+fn initialization(name: &str) -> Result<Initialization, String> {
+    Initialization::from_name(name).map_err(|e| e.to_string())
+}
+
+fn loss_name(name: &str) -> Result<String, String> {
+    match Loss::NAMES.contains(&name) {
+        true => Ok(name.into()),
+        false => Err(format!(
+            "unknown loss '{name}'; known: {}",
+            Loss::NAMES.join(", ")
+        )),
+    }
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(v) if (0.0..1.0).contains(&v) => Ok(v),
+        _ => Err("must be a number from 0 to less than 1".into()),
+    }
+}
+
+impl TableOptions {
+    /// The options that were given, by name.
+    fn given(&self) -> Vec<&'static str> {
+        [
+            ("--target", self.target.is_some()),
+            ("--task", self.task.is_some()),
+            ("--hidden", self.hidden.is_some()),
+            ("--activation", self.activation.is_some()),
+            ("--init", self.init.is_some()),
+            ("--loss", self.loss.is_some()),
+            ("--delta", self.delta.is_some()),
+            ("--ridge", self.ridge.is_some()),
+            ("--ridge-bias", self.ridge_bias.is_some()),
+            ("--mean", self.mean),
+            ("--test-fraction", self.test_fraction.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--starts", self.starts.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect()
+    }
+}
+
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let problem_file = has_extension(&options.data, "json");
+    let model_path = match (&options.model, problem_file) {
+        (Some(path), _) => Some(path.clone()),
+        (None, true) => None,
+        (None, false) => Some(common::here(&options.data, "safetensors")),
+    };
+    let outputs: Vec<&Path> = [model_path.as_deref(), options.report.as_deref()]
+        .into_iter()
+        .flatten()
+        .collect();
+    for path in &outputs {
+        check_target(path)?;
+    }
+    check_distinct(&[&options.data], &outputs)?;
+    if problem_file {
+        let given: Vec<_> = options
+            .table
+            .given()
+            .into_iter()
+            .chain(options.csv.given())
+            .collect();
+        if !given.is_empty() {
+            return Err(Failure::usage(format!(
+                "{}: a problem file says this itself; leave out {}",
+                options.data.display(),
+                given.join(", ")
+            )));
+        }
+        let device = options.computing.start()?;
+        return fit_problem(options, device, model_path.as_deref());
+    }
+    if options.table.target.is_none() {
+        return Err(Failure::usage(
+            "--target COLUMN is missing: which column is to be predicted?",
+        ));
+    }
+    let device = options.computing.start()?;
+    match model_path {
+        Some(model_path) => fit_table(options, device, &model_path),
+        None => Ok(()),
+    }
+}
+
+/// Titles and values in columns, a line for each.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, title: &str, value: impl AsRef<str>) {
+        self.0.push_str(&format!("{title:<13}{}\n", value.as_ref()));
+    }
+
+    /// A sentence, in lines of about a hundred characters.
+    fn note(&mut self, note: &str) {
+        let mut title = "note";
+        let mut line = String::new();
+        for word in note.split(' ') {
+            if !line.is_empty() && line.chars().count() + word.chars().count() > 90 {
+                self.line(title, &line);
+                title = "";
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.line(title, &line);
+    }
+
+    fn blank(&mut self) {
+        self.0.push('\n');
+    }
+}
+
+fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(), Failure> {
+    let begin = Instant::now();
+    let (table_options, csv) = (&options.table, &options.csv);
+    let table = Table::from_path(&options.data, csv.delimiter())?;
+    let reading = Reading {
+        target: table_options.target.clone().unwrap_or_default(),
+        task: table_options.task,
+        ignore: csv.ignore.clone(),
+        weights: csv.weights.clone(),
+        missing: csv.missing.unwrap_or_default(),
+    };
+    let data = table.dataset(&reading)?;
+    let n = data.lines.len();
+    if n < 2 {
+        return Err(in_data(
+            options,
+            None,
+            "there is one row only; a fit needs two or more".into(),
+        ));
+    }
+    let seed = table_options.seed.unwrap_or(0);
+    let starts = u64::from(table_options.starts.unwrap_or(1));
+    if seed.checked_add(starts - 1).is_none() {
+        return Err(Failure::usage(format!(
+            "--seed {seed} leaves no room for {starts} starts"
+        )));
+    }
+    let fraction = table_options.test_fraction.unwrap_or(0.2);
+    let (train_rows, test_rows) = split(&data, fraction, seed);
+
+    let (mut model, warnings) = prepare(options, &data, &reading.target, &train_rows)?;
+    let part = |rows: &[usize]| {
+        let x = data.x.select(Axis(0), rows);
+        let target = match &data.target {
+            Target::Numbers(y) => Known::Numbers(rows.iter().map(|&i| y[i]).collect()),
+            Target::Classes { index, .. } => {
+                Known::Classes(rows.iter().map(|&i| index[i]).collect())
+            }
+        };
+        let weights: Option<Vec<f64>> = data
+            .weights
+            .as_ref()
+            .map(|w| rows.iter().map(|&i| w[i]).collect());
+        (x, target, weights)
+    };
+    let (x, target, weights) = part(&train_rows);
+    let problem = common::problem(&model, &x, &target, weights.as_deref(), device)?;
+
+    if !options.quiet {
+        warnings.iter().take(5).for_each(|w| say_warning(w));
+        if warnings.len() > 5 {
+            say_warning(&format!(
+                "{} more of this kind; --report lists them all",
+                warnings.len() - 5
+            ));
+        }
+        say(&introduction(
+            options,
+            &data,
+            &reading,
+            &model,
+            train_rows.len(),
+            test_rows.len(),
+            seed,
+        )
+        .0)?;
+    }
+    let rule = table_options.init.unwrap_or_else(|| {
+        Initialization::suited_to(table_options.activation.unwrap_or(Activation::Tanh))
+    });
+    let starts = (seed..=seed + (starts - 1))
+        .map(|s| (Some(s), rule.draw(&model.network, s)))
+        .collect();
+    let trained = train(&problem, starts, &options.method, !options.quiet);
+    let (best, fit) = trained.best()?;
+    model.weights = fit.w.clone();
+
+    let measured = Metrics::of(&model, &x, &target, weights.as_deref())?;
+    let (test_x, test_target, test_weights) = part(&test_rows);
+    let tested = match test_rows.is_empty() {
+        true => None,
+        false => Metrics::of(&model, &test_x, &test_target, test_weights.as_deref())?,
+    };
+
+    // Everything is known; only now files are written.
+    let mut notes = end_notes(fit);
+    if [&measured, &tested]
+        .into_iter()
+        .flatten()
+        .any(Metrics::undefined)
+    {
+        notes.push("R² is undefined where the target is constant".into());
+    }
+    if let (Some(train), Some(test)) = (&measured, &tested)
+        && train.much_better_than(test)
+    {
+        notes.push(
+            "the test rows are predicted much worse than the training rows (overfitting): try a larger --ridge, \
+             or fewer hidden units"
+                .into(),
+        );
+    }
+    let model_bytes = model.to_bytes()?;
+    if let Some(report) = &options.report {
+        let mut map = fit_json(fit);
+        map.insert("W".into(), json!(fit.w));
+        map.insert(
+            "metrics".into(),
+            json!({
+                "train": measured.as_ref().map(Metrics::json),
+                "test": tested.as_ref().map(Metrics::json),
+            }),
+        );
+        map.insert(
+            "data".into(),
+            json!({
+                "file": options.data.display().to_string(), "rows": n, "dropped": data.dropped,
+                "train_rows": train_rows.len(), "test_rows": test_rows.len(),
+                "test_lines": test_rows.iter().map(|&i| data.lines[i]).collect::<Vec<_>>(),
+                "features": data.features, "target": reading.target, "task": data.task().name(),
+                "task_guessed": data.guess, "classes": model.classes, "weights": reading.weights,
+            }),
+        );
+        let s = &model.standardization;
+        map.insert(
+            "standardization".into(),
+            json!({"x_mean": s.x_mean, "x_scale": s.x_scale, "y_mean": s.y_mean, "y_scale": s.y_scale}),
+        );
+        describe(&mut map, &model, options);
+        map.insert("best_start".into(), json!(best + 1));
+        map.insert("starts".into(), trained.json());
+        let choices = json!({
+            "hidden": hidden_widths(options), "activation": table_options.activation.unwrap_or(Activation::Tanh).name(),
+            "init": rule.name(), "test_fraction": fraction, "seed": seed,
+        });
+        options_json(&mut map, options, choices);
+        let all: Vec<&String> = warnings.iter().chain(&notes).collect();
+        map.insert("notes".into(), json!(all));
+        map.insert("model".into(), json!(model_path.display().to_string()));
+        map.insert("total_seconds".into(), json!(begin.elapsed().as_secs_f64()));
+        let text = json_text(&map);
+        write_file(model_path, |out| out.write_all(&model_bytes))?;
+        emit(Some(report), |out| out.write_all(text.as_bytes()))?;
+    } else {
+        write_file(model_path, |out| out.write_all(&model_bytes))?;
+    }
+    if options.quiet {
+        return Ok(());
+    }
+
+    let mut text = Text::default();
+    text.blank();
+    training_text(&mut text, &trained, best, fit);
+    text.blank();
+    let weighted = if data.weights.is_some() {
+        " (weighted)"
+    } else {
+        ""
+    };
+    text.0
+        .push_str(&metrics_text(measured.as_ref(), tested.as_ref(), weighted));
+    text.blank();
+    for note in &notes {
+        text.note(note);
+    }
+    text.line("model", format!("written to {}", model_path.display()));
+    if let Some(report) = &options.report {
+        text.line("report", format!("written to {}", report.display()));
+    }
+    say(&text.0)
+}
+
+/// The model before training, with what the user should know about the data.
+fn prepare(
+    options: &Options,
+    data: &Dataset,
+    target: &str,
+    train_rows: &[usize],
+) -> Result<(Model, Vec<String>), Failure> {
+    let (loss, classes) = choose_loss(options, data)?;
+    let outputs = match (&loss, &data.target) {
+        (Loss::SoftmaxCrossEntropy, Target::Classes { labels, .. }) => labels.len(),
+        _ => 1,
+    };
+    let x = data.x.select(Axis(0), train_rows);
+    let (mut standardization, mut warnings) = Standardization::of_inputs(&x, &data.features, 1)?;
+    if let (Target::Numbers(y), true) = (&data.target, shifts(&loss)) {
+        let y: Vec<f64> = train_rows.iter().map(|&i| y[i]).collect();
+        let y = Array2::from_shape_fn((y.len(), 1), |(i, _)| y[i]);
+        let more;
+        (standardization, more) = standardization.with_targets(&y, &[target.to_string()])?;
+        warnings.extend(more);
+    }
+    if let Target::Classes { labels, index } = &data.target {
+        let mut counts = vec![0usize; labels.len()];
+        train_rows.iter().for_each(|&i| counts[index[i]] += 1);
+        let single: Vec<&str> = labels
+            .iter()
+            .zip(&counts)
+            .filter(|(_, c)| **c == 1)
+            .map(|(l, _)| l.as_str())
+            .take(10)
+            .collect();
+        if !single.is_empty() {
+            warnings.push(format!(
+                "there is only one row to train for: {}",
+                single.join(", ")
+            ));
+        }
+    }
+    let mut widths = vec![data.features.len()];
+    widths.extend(hidden_widths(options));
+    widths.push(outputs);
+    let network = Network::dense(
+        &widths,
+        options.table.activation.unwrap_or(Activation::Tanh),
+    )?;
+    check_size(&network)?;
+    let weights = vec![0.0; network.parameters()];
+    let mut model = Model::new(network, weights, loss)?;
+    model.features = data.features.clone();
+    model.targets = vec![target.to_string()];
+    model.classes = classes;
+    model.standardization = standardization;
+    let lambda = options.table.ridge.unwrap_or(1.0);
+    model.penalty = match lambda > 0.0 {
+        false => Penalty::None,
+        true => Penalty::Ridge {
+            lambda,
+            include_bias: options.table.ridge_bias.unwrap_or(true),
+        },
+    };
+    model.reduction = match options.table.mean {
+        true => Reduction::Mean,
+        false => Reduction::Sum,
+    };
+    model.check()?;
+    Ok((model, warnings))
+}
+
+/// The loss for the task, and the labels of the classes.
+fn choose_loss(options: &Options, data: &Dataset) -> Result<(Loss, Vec<String>), Failure> {
+    let name = options.table.loss.as_deref();
+    let delta = options.table.delta.unwrap_or(1.0);
+    if options.table.delta.is_some() && !matches!(name, Some("logcosh" | "pseudo_huber")) {
+        return Err(Failure::usage(
+            "--delta is for --loss logcosh and --loss pseudo_huber",
+        ));
+    }
+    let wrong = |known: &str| {
+        Err(Failure::usage(format!(
+            "--loss {} does not fit a {}; losses for it: {known}",
+            name.unwrap_or_default(),
+            data.task()
+        )))
+    };
+    match &data.target {
+        Target::Numbers(y) => {
+            let loss = match name {
+                None | Some("sos") => Loss::SquaredError,
+                Some("logcosh") => Loss::LogCosh { delta },
+                Some("pseudo_huber") => Loss::PseudoHuber { delta },
+                Some("poisson") => Loss::Poisson,
+                Some(_) => return wrong("sos, logcosh, pseudo_huber, poisson"),
+            };
+            if let (Loss::Poisson, Some(i)) = (&loss, y.iter().position(|v| *v < 0.0)) {
+                return Err(in_data(
+                    options,
+                    Some(data.lines[i]),
+                    format!("{} is negative; poisson needs counts", y[i]),
+                ));
+            }
+            Ok((loss, Vec::new()))
+        }
+        Target::Classes { labels, .. } => {
+            let loss = match (name, labels.len()) {
+                (None | Some("bce_logits"), 2) => Loss::BinaryCrossEntropy,
+                (None | Some("softmax_ce"), _) => Loss::SoftmaxCrossEntropy,
+                (Some("bce_logits"), classes) => {
+                    return Err(Failure::usage(format!(
+                        "--loss bce_logits is for two classes, and there are {classes}; use softmax_ce"
+                    )));
+                }
+                (Some(_), 2) => return wrong("bce_logits, softmax_ce"),
+                (Some(_), _) => return wrong("softmax_ce"),
+            };
+            Ok((loss, labels.clone()))
+        }
+    }
+}
+
+/// Whether the target may be shifted and scaled without changing what the loss means.
+fn shifts(loss: &Loss) -> bool {
+    matches!(
+        loss,
+        Loss::SquaredError | Loss::LogCosh { .. } | Loss::PseudoHuber { .. }
+    )
+}
+
+fn hidden_widths(options: &Options) -> Vec<usize> {
+    options
+        .table
+        .hidden
+        .as_ref()
+        .map_or(vec![8], |h| h.0.clone())
+}
+
+fn in_data(options: &Options, line: Option<u64>, why: String) -> Failure {
+    let column = line.and(options.table.target.clone());
+    let path = options.data.clone();
+    Error::Format {
+        path,
+        line,
+        column,
+        why,
+    }
+    .into()
+}
+
+/// A network whose parameters cannot be held is refused before they are allocated.
+fn check_size(network: &Network) -> Result<(), Error> {
+    // Parameters, gradient, a trial point and the diagonal of a curvature, at the very least.
+    let (need, budget) = (
+        32 * network.parameters() as u64,
+        secondo::available_memory(),
+    );
+    match need <= budget {
+        true => Ok(()),
+        false => Err(Error::Memory {
+            what: format!("the network {network}"),
+            need,
+            budget,
+            advice: "use narrower hidden layers".into(),
+        }),
+    }
+}
+
+/// Rows to train and rows to test, each in the order of the file. Classes are divided one by one, and each keeps a row
+/// to train.
+fn split(data: &Dataset, fraction: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    // Another stream than that of the starts, which are drawn with the same seed.
+    let mut rng = Pcg64::seed_from_u64(seed ^ 0x7e57_7e57_7e57_7e57);
+    let groups: Vec<Vec<usize>> = match &data.target {
+        Target::Numbers(y) => vec![(0..y.len()).collect()],
+        Target::Classes { labels, index } => {
+            let mut groups = vec![Vec::new(); labels.len()];
+            index
+                .iter()
+                .enumerate()
+                .for_each(|(row, &class)| groups[class].push(row));
+            groups
+        }
+    };
+    let (mut train, mut test) = (Vec::new(), Vec::new());
+    for mut rows in groups {
+        rows.shuffle(&mut rng);
+        let held = (rows.len() as f64 * fraction).round() as usize;
+        let held = held.min(rows.len().saturating_sub(1));
+        train.extend(rows.split_off(held));
+        test.extend(rows);
+    }
+    train.sort_unstable();
+    test.sort_unstable();
+    (train, test)
+}
+
+/// What was read and what will be fitted.
+fn introduction(
+    options: &Options,
+    data: &Dataset,
+    reading: &Reading,
+    model: &Model,
+    train: usize,
+    test: usize,
+    seed: u64,
+) -> Text {
+    let mut text = Text::default();
+    let dropped = match data.dropped {
+        0 => String::new(),
+        count => format!(" ({count} rows with missing values left out)"),
+    };
+    text.line(
+        "data",
+        format!(
+            "{}: {} rows, {} features{dropped}",
+            options.data.display(),
+            data.lines.len(),
+            data.features.len()
+        ),
+    );
+    let mut target = format!("{}: {}", reading.target, data.task());
+    if !model.classes.is_empty() {
+        let mut shown: Vec<&str> = model.classes.iter().map(String::as_str).take(10).collect();
+        if model.classes.len() > 10 {
+            shown.push("…");
+        }
+        target = format!(
+            "{target} with {} classes ({})",
+            model.classes.len(),
+            shown.join(", ")
+        );
+    }
+    text.line("target", target);
+    if let Some(why) = &data.guess {
+        let other = match data.task() {
+            Task::Regression => Task::Classification,
+            Task::Classification => Task::Regression,
+        };
+        // Text is no number, and a number that is not whole is no class.
+        let possible = match &data.target {
+            Target::Numbers(y) => y.iter().all(|v| v.fract() == 0.0),
+            Target::Classes { labels, .. } => labels.iter().all(|l| l.parse::<f64>().is_ok()),
+        };
+        text.line(
+            "",
+            match possible {
+                true => format!("guessed, since {why}; --task {other} says otherwise"),
+                false => format!("guessed, since {why}"),
+            },
+        );
+    }
+    if let Some(weights) = &reading.weights {
+        text.line("weights", format!("of the rows: {weights}"));
+    }
+    text.line(
+        "rows",
+        match test {
+            0 => format!("{train} to train, none held out to test"),
+            _ => format!("{train} to train, {test} held out to test (seed {seed})"),
+        },
+    );
+    let widths = hidden_widths(options);
+    let hidden = match widths.is_empty() {
+        true => "no hidden layer".into(),
+        false => format!(
+            "{} hidden units",
+            options.table.activation.unwrap_or(Activation::Tanh).name()
+        ),
+    };
+    text.line(
+        "network",
+        format!(
+            "{}, {hidden}, {} parameters",
+            model.network,
+            model.network.parameters()
+        ),
+    );
+    let penalty = match &model.penalty {
+        Penalty::Ridge {
+            lambda,
+            include_bias,
+        } => format!(
+            " + ridge {lambda}{}",
+            if *include_bias { "" } else { " (biases free)" }
+        ),
+        _ => String::new(),
+    };
+    let reduction = if model.reduction == Reduction::Mean {
+        "mean"
+    } else {
+        "sum"
+    };
+    let standard = match shifts(&model.loss) {
+        true => "inputs and target standardised",
+        false => "inputs standardised",
+    };
+    text.line(
+        "objective",
+        format!(
+            "{reduction} of {}{penalty}, {standard}",
+            in_words(&model.loss)
+        ),
+    );
+    text
+}
+
+/// The loss in words, with its name.
+fn in_words(loss: &Loss) -> String {
+    let words = match loss {
+        Loss::SquaredError => "half the squared errors",
+        Loss::WeightedSquaredError { .. } => "half the weighted squared errors",
+        Loss::BinaryCrossEntropy => "the logistic losses",
+        Loss::SoftmaxCrossEntropy => "the cross-entropies",
+        Loss::Poisson => "the Poisson losses",
+        Loss::LogCosh { .. } => "the log-cosh losses",
+        Loss::PseudoHuber { .. } => "the pseudo-Huber losses",
+        _ => "the losses",
+    };
+    format!("{words} ({})", loss.name())
+}
+
+fn training_text(text: &mut Text, trained: &Trained, best: usize, fit: &Fit) {
+    let lines = trained.lines();
+    for (index, line) in lines.iter().enumerate() {
+        text.line(if index == 0 { "starts" } else { "" }, line);
+    }
+    if lines.len() > 1 {
+        text.line("", format!("start {} has the lowest objective:", best + 1));
+    }
+    text.0.push_str(&format!("{fit}\n"));
+}
+
+fn metrics_text(train: Option<&Metrics>, test: Option<&Metrics>, weighted: &str) -> String {
+    let Some(train) = train else {
+        return "no row with weight to measure on\n".into();
+    };
+    let test = test.map(Metrics::lines).unwrap_or_default();
+    let head = if test.is_empty() { "" } else { "test" };
+    let mut out = format!("{:<13}{:>12}{head:>14}{weighted}", "", "training");
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    for (index, (name, value)) in train.lines().into_iter().enumerate() {
+        let other = test.get(index).map_or("", |(_, v)| v.as_str());
+        out.push_str(format!("{name:<13}{value:>12}{other:>14}").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// What an honest report says about the end of a fit.
+fn end_notes(fit: &Fit) -> Vec<String> {
+    if fit.converged() {
+        return Vec::new();
+    }
+    let advice = match fit.reason {
+        Reason::Iterations => {
+            "; row-block steps are slow by nature, and a larger --max-iter may lower the objective"
+        }
+        Reason::Time => "; a larger --time-limit may lower the objective",
+        _ => "",
+    };
+    vec![format!(
+        "not converged: {} with a largest gradient entry of {:.1e}{advice}",
+        fit.reason, fit.gradient_norm
+    )]
+}
+
+/// What was minimised.
+fn describe(map: &mut Map<String, Value>, model: &Model, options: &Options) {
+    map.insert("network".into(), network_to_json(&model.network));
+    map.insert("parameters".into(), json!(model.network.parameters()));
+    map.insert("loss".into(), loss_to_json(&model.loss));
+    map.insert("penalty".into(), penalty_to_json(&model.penalty));
+    let reduction = if options.table.mean { "mean" } else { "sum" };
+    map.insert("reduction".into(), json!(reduction));
+}
+
+fn options_json(map: &mut Map<String, Value>, options: &Options, choices: Value) {
+    let mut all = options.method.json();
+    if let Value::Object(choices) = choices {
+        all.extend(choices);
+    }
+    all.insert("threads".into(), json!(options.computing.threads));
+    map.insert("options".into(), Value::Object(all));
+    map.insert("version".into(), json!(env!("CARGO_PKG_VERSION")));
+}
+
+fn fit_problem(
+    options: &Options,
+    device: Device,
+    model_path: Option<&Path>,
+) -> Result<(), Failure> {
+    let begin = Instant::now();
+    let file = ProblemFile::from_path(&options.data)?;
+    let problem = file.problem.clone().on(device);
+    let network = problem.network().clone();
+    if !options.quiet {
+        let mut text = Text::default();
+        text.line(
+            "problem",
+            format!("{}: {} rows", options.data.display(), problem.data().len()),
+        );
+        let free = match file.constraint {
+            Some(_) => format!("; {} free under W = fixed + Cθ", problem.parameters()),
+            None => String::new(),
+        };
+        text.line(
+            "network",
+            format!("{network}, {} parameters{free}", network.parameters()),
+        );
+        let penalty = match &file.penalty {
+            Penalty::None => String::new(),
+            penalty => format!(" + {}", penalty.name()),
+        };
+        text.line(
+            "objective",
+            format!("sum of {}{penalty}", in_words(problem.loss())),
+        );
+        say(&text.0)?;
+    }
+    if model_path.is_some() {
+        // What no model can hold is refused before the work.
+        Model::new(
+            network.clone(),
+            file.weights(&file.parameters)?,
+            problem.loss().clone(),
+        )?
+        .to_bytes()?;
+    }
+    let starts = vec![(None, file.parameters.clone())];
+    let trained = train(&problem, starts, &options.method, !options.quiet);
+    let (best, fit) = trained.best()?;
+    let weights = file.weights(&fit.w)?;
+    let mut notes = end_notes(fit);
+    if matches!(
+        problem.loss(),
+        Loss::SquaredError | Loss::WeightedSquaredError { .. }
+    ) {
+        notes.push(
+            "standard_errors are not given: they need the full Gauss-Newton matrix, which this version does not form"
+                .into(),
+        );
+    }
+    let model = match model_path {
+        None => None,
+        Some(path) => {
+            let mut model = Model::new(network.clone(), weights.clone(), problem.loss().clone())?;
+            model.penalty = file.penalty.clone();
+            Some((path, model.to_bytes()?))
+        }
+    };
+    let report = options.report.as_ref().map(|path| {
+        let mut map = fit_json(fit);
+        map.insert("W".into(), json!(weights));
+        if file.constraint.is_some() {
+            map.insert("theta".into(), json!(fit.w));
+        }
+        map.insert("problem".into(), json!(options.data.display().to_string()));
+        options_json(&mut map, options, Value::Null);
+        map.insert("notes".into(), json!(notes));
+        map.insert(
+            "model".into(),
+            json!(model_path.map(|p| p.display().to_string())),
+        );
+        map.insert("total_seconds".into(), json!(begin.elapsed().as_secs_f64()));
+        (path, json_text(&map))
+    });
+    if let Some((path, bytes)) = &model {
+        write_file(path, |out| out.write_all(bytes))?;
+    }
+    if let Some((path, text)) = &report {
+        write_file(path, |out| out.write_all(text.as_bytes()))?;
+    }
+    if options.quiet {
+        return Ok(());
+    }
+    let mut text = Text::default();
+    text.blank();
+    training_text(&mut text, &trained, best, fit);
+    text.blank();
+    for note in &notes {
+        text.note(note);
+    }
+    if let Some((path, _)) = &model {
+        text.line("model", format!("written to {}", path.display()));
+    }
+    if let Some((path, _)) = &report {
+        text.line("report", format!("written to {}", path.display()));
+    }
+    say(&text.0)
+}

@@ -1,0 +1,144 @@
+//! How good predictions are.
+
+use ndarray::Array2;
+use secondo::Loss;
+use secondo::io::Model;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::common::Known;
+
+/// The figures of one part of the data; weighted where there are weights.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Metrics {
+    Regression {
+        rows: usize,
+        /// √(Σ ω (y − ŷ)² / Σ ω), in the units of the target.
+        rmse: f64,
+        /// 1 − Σ ω (y − ŷ)² / Σ ω (y − ȳ)²; undefined for a constant target.
+        r2: Option<f64>,
+    },
+    Classification {
+        rows: usize,
+        /// The part of the rows whose most probable class is the right one.
+        accuracy: f64,
+        /// The mean of −log(probability of the right class).
+        log_loss: f64,
+    },
+}
+
+impl Metrics {
+    /// Of `model` on these rows; `None` without rows or without weight.
+    pub fn of(
+        model: &Model,
+        x: &Array2<f64>,
+        target: &Known,
+        weights: Option<&[f64]>,
+    ) -> Result<Option<Metrics>, Failure> {
+        let rows = x.nrows();
+        let weight = |i: usize| weights.map_or(1.0, |w| w[i]);
+        let total: f64 = (0..rows).map(weight).sum();
+        if rows == 0 || total <= 0.0 {
+            return Ok(None);
+        }
+        let mean =
+            |f: &dyn Fn(usize) -> f64| (0..rows).map(|i| weight(i) * f(i)).sum::<f64>() / total;
+        Ok(Some(match target {
+            Known::Numbers(y) => {
+                let predicted = model.predict(x)?;
+                let square = mean(&|i| (y[i] - predicted[(i, 0)]).powi(2));
+                let centre = mean(&|i| y[i]);
+                let spread = mean(&|i| (y[i] - centre).powi(2));
+                let constant = y.iter().all(|v| *v == y[0]);
+                Metrics::Regression {
+                    rows,
+                    rmse: square.sqrt(),
+                    r2: (!constant && spread > 0.0).then(|| 1.0 - square / spread),
+                }
+            }
+            Known::Classes(index) => {
+                let outputs = model.outputs(x)?;
+                let probabilities = model.predict(x)?;
+                let loss = |i: usize| {
+                    let row: Vec<f64> = outputs.row(i).to_vec();
+                    let y: Vec<f64> = match model.loss {
+                        Loss::BinaryCrossEntropy => vec![index[i] as f64],
+                        _ => (0..row.len())
+                            .map(|c| f64::from(u8::from(c == index[i])))
+                            .collect(),
+                    };
+                    model.loss.value(&row, &y)
+                };
+                Metrics::Classification {
+                    rows,
+                    accuracy: mean(&|i| {
+                        let row = probabilities.row(i);
+                        f64::from(u8::from(most_probable(row.iter().copied()) == index[i]))
+                    }),
+                    log_loss: mean(&loss),
+                }
+            }
+        }))
+    }
+
+    pub fn json(&self) -> Value {
+        match self {
+            Metrics::Regression { rows, rmse, r2 } => json!({"rows": rows, "rmse": rmse, "r2": r2}),
+            Metrics::Classification {
+                rows,
+                accuracy,
+                log_loss,
+            } => json!({"rows": rows, "accuracy": accuracy, "log_loss": log_loss}),
+        }
+    }
+
+    /// The names and the values.
+    pub fn lines(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Metrics::Regression { rows, rmse, r2 } => vec![
+                ("rows", rows.to_string()),
+                ("RMSE", format!("{rmse:.6}")),
+                ("R²", r2.map_or("undefined".into(), |r2| format!("{r2:.6}"))),
+            ],
+            Metrics::Classification {
+                rows,
+                accuracy,
+                log_loss,
+            } => vec![
+                ("rows", rows.to_string()),
+                ("accuracy", format!("{accuracy:.6}")),
+                ("log loss", format!("{log_loss:.6}")),
+            ],
+        }
+    }
+
+    /// Whether the test part came out much worse than this, the training part.
+    pub fn much_better_than(&self, test: &Metrics) -> bool {
+        match (self, test) {
+            (Metrics::Regression { rmse: a, .. }, Metrics::Regression { rmse: b, .. }) => {
+                *b > 1.25 * a
+            }
+            (
+                Metrics::Classification { log_loss: a, .. },
+                Metrics::Classification { log_loss: b, .. },
+            ) => *b > 1.5 * a + 0.05,
+            _ => false,
+        }
+    }
+
+    /// Whether R² was asked for and does not exist.
+    pub fn undefined(&self) -> bool {
+        matches!(self, Metrics::Regression { r2: None, .. })
+    }
+}
+
+/// The index of the largest probability, the first of several.
+pub fn most_probable(probabilities: impl Iterator<Item = f64>) -> usize {
+    let mut best = (0, f64::NEG_INFINITY);
+    for (class, p) in probabilities.enumerate() {
+        if p > best.1 {
+            best = (class, p);
+        }
+    }
+    best.0
+}

@@ -1,0 +1,130 @@
+//! `secondo predict`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use secondo::io::{Model, Table};
+
+use super::Failure;
+use super::common::{self, Csv};
+use super::metrics::{Metrics, most_probable};
+use super::output::{check_distinct, check_target, emit, say, say_note};
+
+/// Predicts with a fitted model for the rows of a table
+///
+/// The columns are found by their names; further columns do not matter. The predictions are a CSV table: for a
+/// regression the column 'prediction' in the units of the target, for a classification the most probable class and the
+/// probability of each class. If the table has the target, RMSE and R², or accuracy and log loss, are printed, too.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  secondo predict diabetes.safetensors new.csv
+      predictions on stdout
+  secondo predict diabetes.safetensors new.csv --output out.csv
+      predictions in a file; RMSE and R² on stdout, if the table has the target
+  secondo predict iris.safetensors gaps.csv --missing drop
+      leaves out rows with gaps; a column 'line' says which rows are left")]
+pub struct Options {
+    /// The model, as 'secondo fit' wrote it (.safetensors)
+    model: PathBuf,
+    /// The table (CSV with a header)
+    data: PathBuf,
+    /// Write the predictions to this file instead of stdout
+    #[arg(long, help_heading = "Output", short, value_name = "FILE.csv")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    csv: Csv,
+    /// Print the predictions only, without notes and without figures on them
+    #[arg(long, help_heading = "Output", short)]
+    quiet: bool,
+}
+
+pub fn run(options: &Options) -> Result<(), Failure> {
+    if let Some(output) = &options.output {
+        check_target(output)?;
+        check_distinct(&[&options.model, &options.data], &[output])?;
+    }
+    let model = Model::load(&options.model)?;
+    let table = Table::from_path(&options.data, options.csv.delimiter())?;
+    let rows = common::rows(&model, &table, &options.csv, false)?;
+    let metrics = match &rows.target {
+        Some(target) => Metrics::of(&model, &rows.x, target, rows.weights.as_deref())?,
+        None => None,
+    };
+    let predicted = model.predict(&rows.x)?;
+    if let Some(((row, _), _)) = predicted.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        return Err(Failure {
+            code: 4,
+            message: format!(
+                "{}, line {}: the prediction is not a finite number",
+                options.data.display(),
+                rows.lines.get(row).copied().unwrap_or_default()
+            ),
+        });
+    }
+
+    // With rows left out, the line says which row a prediction belongs to.
+    let with_lines = rows.lines.len() < table.rows();
+    let mut header: Vec<String> = Vec::new();
+    if with_lines {
+        header.push("line".into());
+    }
+    match (model.classes.as_slice(), model.targets.as_slice()) {
+        ([], [_]) => header.push("prediction".into()),
+        ([], targets) => header.extend(targets.iter().map(|t| format!("prediction_{t}"))),
+        (classes, _) => {
+            header.push("prediction".into());
+            header.extend(classes.iter().map(|c| format!("probability_{c}")));
+        }
+    }
+    // In memory first: the CSV writer's errors would hide that a reader of stdout has left.
+    let mut bytes = Vec::new();
+    {
+        let mut csv = csv::WriterBuilder::new()
+            .delimiter(options.csv.delimiter())
+            .from_writer(&mut bytes);
+        let failed = |e: csv::Error| Failure::usage(format!("cannot write the predictions: {e}"));
+        csv.write_record(&header).map_err(failed)?;
+        for (row, line) in predicted.rows().into_iter().zip(&rows.lines) {
+            let mut fields: Vec<String> = Vec::new();
+            if with_lines {
+                fields.push(line.to_string());
+            }
+            if !model.classes.is_empty() {
+                let class = most_probable(row.iter().copied());
+                fields.push(model.classes.get(class).cloned().unwrap_or_default());
+            }
+            fields.extend(row.iter().map(|v| format!("{v:?}")));
+            csv.write_record(&fields).map_err(failed)?;
+        }
+        csv.flush().map_err(|e| failed(e.into()))?;
+    }
+    emit(options.output.as_deref(), |out| out.write_all(&bytes))?;
+    if options.quiet {
+        return Ok(());
+    }
+    for note in &rows.notes {
+        say_note(note);
+    }
+    let mut text = String::new();
+    if let Some(metrics) = &metrics {
+        for (name, value) in metrics.lines() {
+            text.push_str(&format!("{name:<9} {value}\n"));
+        }
+    }
+    match &options.output {
+        Some(path) => {
+            text.push_str(&format!(
+                "written   {} ({} predictions)\n",
+                path.display(),
+                predicted.nrows()
+            ));
+            say(&text)
+        }
+        None => {
+            // stdout holds the predictions.
+            text.lines().for_each(say_note);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Every way in which a request can fail, with the facts as fields.
+//!
+//! Nothing in this crate panics on its input: a wrong shape, a number that is not finite, a request
+//! that does not fit and a file that cannot be read each have a variant. `Display` says what was
+//! expected, what was found and what to do.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The result of an operation that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A length or a shape is not what the operation needs.
+    Shape {
+        /// What has the wrong shape.
+        what: String,
+        /// The lengths that are needed.
+        expected: Vec<usize>,
+        /// The lengths that were given.
+        found: Vec<usize>,
+    },
+    /// A number is NaN or infinite.
+    NonFinite {
+        /// What holds the number.
+        what: String,
+        /// Where: an index, or row and column; empty for a single number.
+        at: Vec<usize>,
+    },
+    /// A value lies outside its domain.
+    Invalid {
+        /// The name of the argument or option.
+        what: String,
+        /// What is wrong with it and what is allowed.
+        why: String,
+    },
+    /// A name that is not known.
+    Unknown {
+        /// The kind of thing that was named.
+        kind: &'static str,
+        /// The name that was given.
+        name: String,
+        /// The names that exist.
+        known: Vec<String>,
+    },
+    /// A product of sizes does not fit the address space.
+    TooLarge {
+        /// What was being sized.
+        what: String,
+    },
+    /// The request needs more memory than it may take.
+    Memory {
+        /// The operation.
+        what: String,
+        /// Bytes that it needs at the least.
+        need: u64,
+        /// Bytes that it may take.
+        budget: u64,
+        /// What to ask for instead.
+        advice: String,
+    },
+    /// The combination is meaningful, but not available.
+    Unsupported {
+        /// What was asked for.
+        what: String,
+        /// Why not, and what to use instead.
+        why: String,
+    },
+    /// A factorization met a matrix that is not positive definite.
+    NotPositiveDefinite {
+        /// Which matrix.
+        what: String,
+        /// The pivot (from 0) at which it failed.
+        pivot: usize,
+    },
+    /// An iteration that has no reason to fail did not converge.
+    Numerical {
+        /// What failed and where.
+        what: String,
+    },
+    /// The operating system refused a file operation.
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was attempted.
+        action: &'static str,
+        /// The system's reason.
+        reason: String,
+    },
+    /// A file's contents are not what they should be.
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1, where known.
+        line: Option<u64>,
+        /// Column: its name, or its number from 1, where known.
+        column: Option<String>,
+        /// What is wrong and what to do.
+        why: String,
+    },
+}
+
+impl Error {
+    /// A wrong shape.
+    pub(crate) fn shape(what: impl Into<String>, expected: &[usize], found: &[usize]) -> Self {
+        Error::Shape {
+            what: what.into(),
+            expected: expected.to_vec(),
+            found: found.to_vec(),
+        }
+    }
+
+    /// A value outside its domain.
+    pub(crate) fn invalid(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Error::Invalid {
+            what: what.into(),
+            why: why.into(),
+        }
+    }
+
+    /// A number that is not finite.
+    pub(crate) fn non_finite(what: impl Into<String>, at: &[usize]) -> Self {
+        Error::NonFinite {
+            what: what.into(),
+            at: at.to_vec(),
+        }
+    }
+}
+
+/// Bytes for people: `640 B`, `1.50 GiB`.
+pub(crate) fn bytes(b: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = b as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{b} B")
+    } else {
+        format!("{value:.2} {}", UNITS[unit])
+    }
+}
+
+fn product(f: &mut fmt::Formatter<'_>, lengths: &[usize]) -> fmt::Result {
+    for (i, l) in lengths.iter().enumerate() {
+        write!(f, "{}{l}", if i == 0 { "" } else { " × " })?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Shape {
+                what,
+                expected,
+                found,
+            } => {
+                write!(f, "{what}: expected ")?;
+                product(f, expected)?;
+                write!(f, ", found ")?;
+                product(f, found)
+            }
+            Error::NonFinite { what, at } => {
+                write!(f, "{what} is not a finite number")?;
+                match at.as_slice() {
+                    [] => Ok(()),
+                    [i] => write!(f, " at index {i}"),
+                    [i, j] => write!(f, " at row {i}, column {j}"),
+                    more => write!(f, " at {more:?}"),
+                }
+            }
+            Error::Invalid { what, why } => write!(f, "{what}: {why}"),
+            Error::Unknown { kind, name, known } => {
+                write!(f, "unknown {kind} '{name}'; known: {}", known.join(", "))
+            }
+            Error::TooLarge { what } => {
+                write!(f, "{what} is too large for this machine to address")
+            }
+            Error::Memory {
+                what,
+                need,
+                budget,
+                advice,
+            } => write!(
+                f,
+                "{what} needs {} and may take {}; {advice}",
+                bytes(*need),
+                bytes(*budget)
+            ),
+            Error::Unsupported { what, why } => write!(f, "{what} is not available: {why}"),
+            Error::NotPositiveDefinite { what, pivot } => {
+                write!(f, "{what} is not positive definite (pivot {pivot})")
+            }
+            Error::Numerical { what } => write!(f, "{what}"),
+            Error::Io {
+                path,
+                action,
+                reason,
+            } => write!(f, "cannot {action} {}: {reason}", path.display()),
+            Error::Format {
+                path,
+                line,
+                column,
+                why,
+            } => {
+                write!(f, "{}", path.display())?;
+                if let Some(line) = line {
+                    write!(f, ", line {line}")?;
+                }
+                if let Some(column) = column {
+                    write!(f, ", column {column}")?;
+                }
+                write!(f, ": {why}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,256 @@
+//! The driver: streams the samples through a backend in chunks and adds the penalty.
+//!
+//! [`sweep`] holds the mathematics of one chunk, [`plan`](Plan) the memory and the chunk. What comes out does not
+//! depend on the chunk beyond rounding, and not at all on the number of threads.
+
+mod lagrangian;
+mod plan;
+mod sweep;
+
+use ndarray::Array2;
+
+pub use lagrangian::{Configuration, LagrangianPoint};
+pub(crate) use lagrangian::{configuration, lagrangian};
+pub use plan::Plan;
+pub(crate) use plan::{plan, shape_product};
+
+use crate::backend::Backend;
+use crate::curvature::{Curvature, Matrix, RowBlocks, Structure};
+use crate::error::{Error, Result};
+use crate::network::Network;
+use crate::objective::{Data, Loss, Penalty, Reduction};
+use sweep::{Batch, Parameters, Sums, sweep};
+
+/// What to compute besides the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Request {
+    /// The gradient ∂E/∂W.
+    pub gradient: bool,
+    /// The multipliers e^k of every layer and sample.
+    pub multipliers: bool,
+    /// The outputs x^m of every sample.
+    pub outputs: bool,
+    /// A curvature matrix in a structure.
+    pub curvature: Option<(Curvature, Structure)>,
+}
+
+impl Request {
+    /// The value and the gradient.
+    pub fn gradient() -> Self {
+        Request {
+            gradient: true,
+            ..Request::default()
+        }
+    }
+
+    /// The value, the gradient and a curvature.
+    pub fn curvature(curvature: Curvature, structure: Structure) -> Self {
+        Request {
+            curvature: Some((curvature, structure)),
+            ..Request::gradient()
+        }
+    }
+
+    /// Whether the multipliers must be propagated back.
+    fn backward(&self) -> bool {
+        self.gradient || self.multipliers || self.curvature.is_some()
+    }
+}
+
+/// What was computed, the penalty included.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// E(W), the penalty included.
+    pub value: f64,
+    /// pen(W) alone.
+    pub penalty: f64,
+    /// ∂E/∂W, length P; ∂E/∂θ under a constraint. Empty unless asked for.
+    pub gradient: Vec<f64>,
+    /// e^k for k = 1 … m, n × s_k each. Empty unless asked for.
+    pub multipliers: Vec<Array2<f64>>,
+    /// x^m, n × outputs, when asked for.
+    pub outputs: Option<Array2<f64>>,
+    /// The curvature matrix, when asked for.
+    pub curvature: Option<Matrix>,
+}
+
+/// A problem's parts, as the driver needs them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    pub network: &'a Network,
+    pub data: &'a Data,
+    pub loss: &'a Loss,
+    pub penalty: &'a Penalty,
+    pub reduction: Reduction,
+}
+
+/// E(W) and what `request` asks for, on `backend`, in chunks of `chunk` samples.
+pub(crate) fn evaluate<B: Backend>(
+    backend: &B,
+    parts: Parts,
+    w: &[f64],
+    request: Request,
+    chunk: usize,
+) -> Result<Evaluation> {
+    let Parts {
+        network,
+        data,
+        loss,
+        penalty,
+        reduction,
+    } = parts;
+    network.check(w)?;
+    let n = data.len();
+    let omega = weights(data, reduction);
+    let parameters = Parameters::upload(backend, network, w)?;
+    let mut sums = Sums::new(backend, network, request)?;
+    let mut multipliers: Vec<Vec<f64>> = (network.layers().iter())
+        .map(|l| Vec::with_capacity(if request.multipliers { n * l.units } else { 0 }))
+        .collect();
+    let mut outputs = Vec::new();
+    let (x, y) = (slice(data.x())?, slice(data.y())?);
+    for from in (0..n).step_by(chunk.max(1)) {
+        let rows = from..n.min(from + chunk);
+        let batch = Batch {
+            n: rows.len(),
+            x: backend.upload(&x[rows.start * network.inputs()..rows.end * network.inputs()])?,
+            y: backend.upload(&y[rows.start * network.outputs()..rows.end * network.outputs()])?,
+            omega: backend.upload(&omega[rows])?,
+        };
+        let states = sweep(
+            backend,
+            network,
+            loss,
+            &parameters,
+            batch,
+            request,
+            &mut sums,
+        )?;
+        if request.multipliers {
+            for (all, g) in multipliers.iter_mut().zip(&states.multipliers) {
+                // e = −∂g/∂x (paper eq. 7, 8); 0 − g keeps the zeros positive.
+                all.extend(backend.download(g)?.into_iter().map(|g| 0.0 - g));
+            }
+        }
+        if request.outputs {
+            outputs.extend(backend.download(&states.output)?);
+        }
+    }
+
+    let pen = penalty.value(network, w);
+    let value = backend.read(sums.value)?[0] + pen;
+    if !value.is_finite() {
+        return Err(Error::non_finite("the objective", &[]));
+    }
+    let mut gradient = Vec::new();
+    for group in sums.gradient {
+        gradient.extend(backend.read(group)?);
+    }
+    if request.gradient {
+        let pen = penalty.gradient(network, w);
+        gradient.iter_mut().zip(pen).for_each(|(g, p)| *g += p);
+        finite("the gradient", &gradient)?;
+    }
+    let curvature = match request.curvature {
+        None => None,
+        Some((_, structure)) => {
+            let groups: Vec<Vec<f64>> = (sums.curvature.into_iter())
+                .map(|group| backend.read(group))
+                .collect::<Result<_>>()?;
+            for group in &groups {
+                finite("the curvature", group)?;
+            }
+            let penalty = penalty.hessian(network, w);
+            Some(match structure {
+                Structure::RowBlocks => {
+                    let mut blocks = RowBlocks::new(network, groups);
+                    blocks.add_penalty(&penalty);
+                    Matrix::RowBlocks(blocks)
+                }
+                Structure::Diagonal => {
+                    let mut diagonal = groups.concat();
+                    (diagonal.iter_mut().zip(penalty.diagonal_entries()))
+                        .for_each(|(d, p)| *d += p);
+                    Matrix::Diagonal(diagonal)
+                }
+            })
+        }
+    };
+    let shape = |what: &str, columns: usize, values: Vec<f64>| {
+        let len = values.len();
+        Array2::from_shape_vec((n, columns), values)
+            .map_err(|_| Error::shape(what, &[n, columns], &[len]))
+    };
+    Ok(Evaluation {
+        value,
+        penalty: pen,
+        gradient,
+        multipliers: match request.multipliers {
+            false => Vec::new(),
+            true => (multipliers.into_iter().enumerate())
+                .map(|(k, e)| shape("multipliers", network.width(k + 1), e))
+                .collect::<Result<_>>()?,
+        },
+        outputs: match request.outputs {
+            false => None,
+            true => Some(shape("outputs", network.outputs(), outputs)?),
+        },
+        curvature,
+    })
+}
+
+/// x^m for the rows of `x`, in chunks of `chunk` samples.
+pub(crate) fn predict<B: Backend>(
+    backend: &B,
+    network: &Network,
+    x: &Array2<f64>,
+    w: &[f64],
+    chunk: usize,
+) -> Result<Array2<f64>> {
+    network.check(w)?;
+    if x.ncols() != network.inputs() {
+        return Err(Error::shape(
+            "columns of X",
+            &[network.inputs()],
+            &[x.ncols()],
+        ));
+    }
+    let standard = x.as_standard_layout();
+    let values = standard.as_slice().unwrap_or_default();
+    let parameters = Parameters::upload(backend, network, w)?;
+    let mut out = Vec::new();
+    for from in (0..x.nrows()).step_by(chunk.max(1)) {
+        let to = x.nrows().min(from + chunk);
+        let input = backend.upload(&values[from * network.inputs()..to * network.inputs()])?;
+        let states = sweep::propagate(backend, network, &parameters, to - from, input, 0)?;
+        out.extend(backend.download(states.output())?);
+    }
+    let len = out.len();
+    Array2::from_shape_vec((x.nrows(), network.outputs()), out)
+        .map_err(|_| Error::shape("outputs", &[x.nrows(), network.outputs()], &[len]))
+}
+
+/// ω as the reduction uses it: the mean divides by their sum.
+fn weights(data: &Data, reduction: Reduction) -> Vec<f64> {
+    match reduction {
+        Reduction::Sum => data.weights().to_vec(),
+        Reduction::Mean => {
+            let total: f64 = data.weights().iter().sum();
+            data.weights().iter().map(|w| w / total).collect()
+        }
+    }
+}
+
+fn slice(a: &Array2<f64>) -> Result<&[f64]> {
+    // Data keeps its arrays in standard layout.
+    a.as_slice()
+        .ok_or_else(|| Error::invalid("data", "the rows are not contiguous"))
+}
+
+fn finite(what: &str, values: &[f64]) -> Result<()> {
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(i) => Err(Error::non_finite(what, &[i])),
+        None => Ok(()),
+    }
+}

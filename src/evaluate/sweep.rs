@@ -1,0 +1,697 @@
+//! One chunk of samples: propagate, seed the loss, propagate back, accumulate.
+//!
+//! In the notation of the crate's front page, for each sample:
+//!
+//! ```text
+//! forward    p^k = P^k(z^k; W^k),  x^k = h(p^k)                                             (paper eq. 1)
+//! seed       ∂g/∂x^m = −e^m                                                                 (eq. 7)
+//! backward   ∂g/∂x^k = Σ_{r: k ∈ src(r)} δ^r A^r[:, k] = −e^k,   δ^k = ∂g/∂x^k ⊙ h′(p^k)     (eq. 8)
+//! gradient   Σ_i δ_ij φ_ij                                                                  (eq. 9)
+//! blocks     Σ_i c_ij φ_ij φ_ijᵀ + δ_ij Ψ_ij  with c_ij = S_i^{kk}[j, j]
+//! ```
+//!
+//! A^k = ∂p^k/∂z^k, φ_j = ∂p_j/∂w_j, Ψ_j = ∂²p_j/∂w_j²; for linear units W^k, z^k and 0. The curvatures differ in S alone:
+//!
+//! ```text
+//! Lagrangian        c^k = ∂g/∂x^k ⊙ h″(p^k)                                                  (eq. 10)
+//! EmpiricalFisher   c^k = δ^k ⊙ δ^k / ω
+//! GaussNewton       J^m = diag h′,  J^k = Σ_r J^r A^r[:, k] diag h′(p^k),  c^k = diag(J^kᵀ (∂²g/∂x²) J^k)
+//! Exact             S^{mm} = h′ (∂²g/∂x²) h′ + diag(∂g/∂x ⊙ h″)
+//!                   S^{lk} = Σ_r (S^{lr} A^r[:, k] + T^{l,r}ᵀ Π^r[:, k]) diag h′(p^k) + [k = l] diag(∂g/∂x^k ⊙ h″)
+//! ```
+//!
+//! with Π^r = Σ_j δ_j ∂²p_j/∂z² and T^{l,r} = ∂z^r/∂p^l, needed only for units that are not linear.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::backend::{Backend, Kind, Operand, UnitDerivative, UnitGroup};
+use crate::curvature::{Curvature, Structure};
+use crate::error::Result;
+use crate::network::{GroupView, LayerView, Network};
+use crate::objective::Loss;
+
+use super::Request;
+
+/// The parameters of the linear groups on the backend, of the others on the host.
+pub(super) struct Parameters<'a, B: Backend> {
+    w: &'a [f64],
+    /// By layer and group; `None` for groups that are not linear.
+    linear: Vec<Vec<Option<B::Array>>>,
+}
+
+impl<'a, B: Backend> Parameters<'a, B> {
+    pub(super) fn upload(backend: &B, network: &Network, w: &'a [f64]) -> Result<Self> {
+        Self::with(network, w, |g| backend.upload(&w[g.range.clone()]))
+    }
+
+    /// Placeholders for a backend that only counts.
+    pub(super) fn zeros(backend: &B, network: &Network) -> Result<Self> {
+        Self::with(network, &[], |g| backend.zeros(g.range.len()))
+    }
+
+    fn with(
+        network: &Network,
+        w: &'a [f64],
+        array: impl Fn(&GroupView) -> Result<B::Array>,
+    ) -> Result<Self> {
+        let group = |g: &GroupView| g.propagation.is_linear().then(|| array(g)).transpose();
+        let linear = (network.layers().iter())
+            .map(|layer| layer.groups.iter().map(group).collect())
+            .collect::<Result<_>>()?;
+        Ok(Parameters { w, linear })
+    }
+}
+
+/// A chunk of samples on the backend.
+pub(super) struct Batch<B: Backend> {
+    pub n: usize,
+    pub x: B::Array,
+    pub y: B::Array,
+    pub omega: B::Array,
+}
+
+/// What is accumulated over all chunks: one sum for each group of units.
+pub(super) struct Sums<B: Backend> {
+    pub value: B::Sum,
+    pub gradient: Vec<B::Sum>,
+    pub curvature: Vec<B::Sum>,
+}
+
+impl<B: Backend> Sums<B> {
+    pub(super) fn new(backend: &B, network: &Network, request: Request) -> Result<Self> {
+        let groups = || network.layers().iter().flat_map(|l| &l.groups);
+        let mut sums = Sums {
+            value: backend.sums(1)?,
+            gradient: Vec::new(),
+            curvature: Vec::new(),
+        };
+        for g in groups().filter(|_| request.gradient) {
+            sums.gradient.push(backend.sums(g.range.len())?);
+        }
+        if let Some((_, structure)) = request.curvature {
+            for g in groups() {
+                let len = match structure {
+                    Structure::Diagonal => g.range.len(),
+                    // Each unit's lower triangle.
+                    Structure::RowBlocks => {
+                        super::shape_product(
+                            "the row blocks",
+                            &[g.range.len(), g.row.saturating_add(1)],
+                        )? / 2
+                    }
+                };
+                sums.curvature.push(backend.sums(len)?);
+            }
+        }
+        Ok(sums)
+    }
+}
+
+/// The states of one chunk, by layer: index 0 is the input for `x`, layer 1 for the others.
+pub(super) struct States<B: Backend> {
+    n: usize,
+    pub x: Vec<B::Array>,
+    z: Vec<B::Array>,
+    h1: Vec<B::Array>,
+    h2: Vec<B::Array>,
+}
+
+impl<B: Backend> States<B> {
+    /// States that start with these x^0, x^1, …
+    pub(super) fn new(n: usize, x: Vec<B::Array>) -> Self {
+        let (z, h1, h2) = Default::default();
+        States { n, x, z, h1, h2 }
+    }
+
+    /// h(p^k) from the x of earlier layers; z, h′ and h″ are kept up to `order`.
+    pub(super) fn advance(
+        &mut self,
+        b: &B,
+        network: &Network,
+        parameters: &Parameters<B>,
+        k: usize,
+        order: usize,
+    ) -> Result<Option<B::Array>> {
+        let (n, layer) = (self.n, &network.layers()[k - 1]);
+        let sources: Vec<_> = (layer.sources.iter())
+            .map(|&t| (&self.x[t], network.width(t)))
+            .collect();
+        let z = b.gather(n, &sources, layer.bias)?;
+        let mut p = b.zeros(n * layer.units)?;
+        for (g, w) in layer.groups.iter().zip(&parameters.linear[k - 1]) {
+            if let Some(w) = w {
+                let a = linear(layer, g, w);
+                b.propagate(n, 1, &z, layer.width(), &a, &mut p)?;
+            } else if let Some(unit) = unit_group(layer, g, parameters) {
+                b.unit_value(n, &unit, &z, &mut p)?;
+            }
+        }
+        let mut h = b.activate(n, &layer.runs(), &p, order)?.into_iter();
+        let x = h.next();
+        self.h1.extend(h.next());
+        self.h2.extend(h.next());
+        // z is needed again for derivatives in W only.
+        if order > 0 {
+            self.z.push(z);
+        }
+        Ok(x)
+    }
+
+    /// x^m.
+    pub(super) fn output(&self) -> &B::Array {
+        &self.x[self.x.len() - 1]
+    }
+}
+
+/// What a sweep leaves on the backend.
+pub(super) struct Swept<B: Backend> {
+    pub output: B::Array,
+    /// ∂g/∂x^k = −e^k for k = 1 … m; empty unless propagated back.
+    pub multipliers: Vec<B::Array>,
+}
+
+/// The forward propagation (eq. 1), with h′ and h″ up to `order`.
+pub(super) fn propagate<B: Backend>(
+    b: &B,
+    network: &Network,
+    parameters: &Parameters<B>,
+    n: usize,
+    input: B::Array,
+    order: usize,
+) -> Result<States<B>> {
+    let mut states = States::new(n, vec![input]);
+    for k in 1..=network.depth() {
+        let x = states.advance(b, network, parameters, k, order)?;
+        states.x.extend(x);
+    }
+    Ok(states)
+}
+
+/// Everything that `request` asks for, for one chunk.
+pub(super) fn sweep<B: Backend>(
+    b: &B,
+    network: &Network,
+    loss: &Loss,
+    parameters: &Parameters<B>,
+    batch: Batch<B>,
+    request: Request,
+    sums: &mut Sums<B>,
+) -> Result<Swept<B>> {
+    let Batch { n, x, y, omega } = batch;
+    let order = match request.curvature {
+        Some((Curvature::Lagrangian | Curvature::Exact, _)) => 2,
+        _ => usize::from(request.backward()),
+    };
+    let mut states = propagate(b, network, parameters, n, x, order)?;
+    let seed = b.loss(
+        n,
+        loss,
+        states.output(),
+        &y,
+        &omega,
+        &mut sums.value,
+        order > 0,
+    )?;
+    let Some(seed) = seed else {
+        return Ok(Swept {
+            output: states.x.swap_remove(network.depth()),
+            multipliers: Vec::new(),
+        });
+    };
+    let hessian = match request.curvature {
+        Some((Curvature::GaussNewton | Curvature::Exact, _)) => {
+            Some(b.loss_hessian(n, loss, states.output(), &y, &omega)?)
+        }
+        _ => None,
+    };
+    let chain = Chain::new(b, network, parameters, &states)?;
+    let (multipliers, delta) = back_propagate(&chain, seed)?;
+
+    if request.gradient {
+        chain.add_gradient(&delta, &mut sums.gradient)?;
+    }
+    if let Some((curvature, structure)) = request.curvature {
+        let (c, second) = match (curvature, hessian) {
+            (Curvature::GaussNewton, Some(hessian)) => (gauss_newton(&chain, &hessian)?, false),
+            (Curvature::Exact, Some(hessian)) => {
+                (exact(&chain, hessian, &multipliers, &delta)?, true)
+            }
+            (Curvature::EmpiricalFisher, _) => (fisher(&chain, &delta, &omega)?, false),
+            _ => (lagrangian(&chain, &multipliers)?, true),
+        };
+        let delta = second.then_some(&delta[..]);
+        chain.add_curvature(structure, &c, delta, &mut sums.curvature)?;
+    }
+    drop(chain);
+    Ok(Swept {
+        output: states.x.swap_remove(network.depth()),
+        multipliers,
+    })
+}
+
+/// The states with the sensitivities A^k = ∂p^k/∂z^k, through which every backward recursion steps.
+pub(super) struct Chain<'a, B: Backend> {
+    b: &'a B,
+    n: usize,
+    network: &'a Network,
+    parameters: &'a Parameters<'a, B>,
+    states: &'a States<B>,
+    /// A of the groups that are not linear, by layer and group.
+    sampled: Vec<Vec<Option<B::Array>>>,
+}
+
+impl<'a, B: Backend> Chain<'a, B> {
+    pub(super) fn new(
+        b: &'a B,
+        network: &'a Network,
+        parameters: &'a Parameters<'a, B>,
+        states: &'a States<B>,
+    ) -> Result<Self> {
+        let sampled = (network.layers().iter().zip(&states.z))
+            .map(|(layer, z)| {
+                // Nothing is propagated back into the input.
+                let hidden = layer.sources.iter().any(|&t| t > 0);
+                (layer.groups.iter())
+                    .map(|g| {
+                        unit_group(layer, g, parameters)
+                            .filter(|_| hidden)
+                            .map(|u| b.unit_derivative(states.n, &u, z, UnitDerivative::Inputs))
+                            .transpose()
+                    })
+                    .collect()
+            })
+            .collect::<Result<_>>()?;
+        Ok(Chain {
+            b,
+            n: states.n,
+            network,
+            parameters,
+            states,
+            sampled,
+        })
+    }
+
+    /// The operands A of layer r, one for each group.
+    fn operands(&self, r: usize) -> impl Iterator<Item = Operand<'_, B::Array>> {
+        let layer = &self.network.layers()[r - 1];
+        (layer.groups.iter())
+            .zip(&self.parameters.linear[r - 1])
+            .zip(&self.sampled[r - 1])
+            .filter_map(move |((g, shared), sampled)| match (shared, sampled) {
+                (Some(w), _) => Some(linear(layer, g, w)),
+                (None, Some(a)) => Some(Operand {
+                    array: a,
+                    kind: Kind::Sampled,
+                    units: g.units.clone(),
+                    layer: layer.units,
+                    width: layer.inputs,
+                }),
+                (None, None) => None,
+            })
+    }
+
+    /// Σ_r M^r A^r[:, k] over the consumers r of layer k, for one row M^r for each sample: one step of eq. 8.
+    pub(super) fn pull_back<'m>(
+        &self,
+        k: usize,
+        m: impl Fn(usize) -> &'m B::Array,
+    ) -> Result<B::Array>
+    where
+        B::Array: 'm,
+    {
+        let mut out = self.b.zeros(self.n * self.network.width(k))?;
+        for (r, column) in self.network.consumers(k) {
+            self.step(1, m(r), r, k, column, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// out += M A^r[:, k], for `vectors` rows of M per sample; `column` is where layer k starts in z^r.
+    fn step(
+        &self,
+        vectors: usize,
+        m: &B::Array,
+        r: usize,
+        k: usize,
+        column: usize,
+        out: &mut B::Array,
+    ) -> Result<()> {
+        for a in self.operands(r) {
+            let count = self.network.width(k);
+            self.b
+                .contract(self.n, vectors, m, &a, column, count, out)?;
+        }
+        Ok(())
+    }
+
+    /// a ⊙ h′(p^k) for `vectors` rows over the units of layer k.
+    pub(super) fn times_h1(&self, vectors: usize, k: usize, a: &mut B::Array) -> Result<()> {
+        let (units, h1) = (self.network.width(k), &self.states.h1[k - 1]);
+        self.b.scale(self.n, vectors, units, h1, a)
+    }
+
+    /// ∂g/∂x^k ⊙ h″(p^k) = −e^k ⊙ h″(p^k).
+    pub(super) fn times_h2(&self, multipliers: &[B::Array], k: usize) -> Result<B::Array> {
+        let mut out = self.b.zeros(self.n * self.network.width(k))?;
+        let h2 = &self.states.h2[k - 1];
+        self.b.multiply_add(&multipliers[k - 1], h2, &mut out)?;
+        Ok(out)
+    }
+
+    /// sums += Σ_i δ_ij φ_ij (eq. 9), group by group.
+    pub(super) fn add_gradient(&self, delta: &[B::Array], sums: &mut [B::Sum]) -> Result<()> {
+        for ((k, g), sum) in self.network.groups().zip(sums) {
+            self.with_phi(k, g, |phi| self.b.gradient(self.n, &delta[k - 1], phi, sum))?;
+        }
+        Ok(())
+    }
+
+    /// sums += Σ_i c_ij φ_ij φ_ijᵀ, and + δ_ij Ψ_ij where δ is given, group by group.
+    pub(super) fn add_curvature(
+        &self,
+        structure: Structure,
+        c: &[B::Array],
+        delta: Option<&[B::Array]>,
+        sums: &mut [B::Sum],
+    ) -> Result<()> {
+        let (b, n) = (self.b, self.n);
+        for ((k, g), sum) in self.network.groups().zip(sums) {
+            self.with_phi(k, g, |phi| match structure {
+                Structure::RowBlocks => b.gram(n, &c[k - 1], phi, sum),
+                Structure::Diagonal => b.gram_diagonal(n, &c[k - 1], phi, sum),
+            })?;
+            let unit = unit_group(&self.network.layers()[k - 1], g, self.parameters);
+            if let (Some(unit), Some(delta)) = (unit, delta) {
+                let diagonal = structure == Structure::Diagonal;
+                b.unit_d_ww(
+                    n,
+                    &unit,
+                    &self.states.z[k - 1],
+                    &delta[k - 1],
+                    diagonal,
+                    sum,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `f` with φ of a group of layer k.
+    fn with_phi(
+        &self,
+        k: usize,
+        g: &GroupView,
+        f: impl FnOnce(&Operand<B::Array>) -> Result<()>,
+    ) -> Result<()> {
+        let layer = &self.network.layers()[k - 1];
+        let z = &self.states.z[k - 1];
+        let computed = unit_group(layer, g, self.parameters)
+            .map(|u| {
+                self.b
+                    .unit_derivative(self.n, &u, z, UnitDerivative::Parameters)
+            })
+            .transpose()?;
+        f(&Operand {
+            array: computed.as_ref().unwrap_or(z),
+            kind: match computed {
+                Some(_) => Kind::Sampled,
+                None => Kind::Shared,
+            },
+            units: g.units.clone(),
+            layer: layer.units,
+            width: g.row,
+        })
+    }
+}
+
+/// Eq. 7 and 8: ∂g/∂x^k = −e^k and δ^k for k = 1 … m.
+#[allow(clippy::type_complexity)]
+pub(super) fn back_propagate<B: Backend>(
+    chain: &Chain<B>,
+    seed: B::Array,
+) -> Result<(Vec<B::Array>, Vec<B::Array>)> {
+    let (network, b) = (chain.network, chain.b);
+    // From the last layer to the first, then turned round.
+    let mut multipliers = Vec::with_capacity(network.depth());
+    let mut delta: Vec<B::Array> = Vec::with_capacity(network.depth());
+    let mut seed = Some(seed);
+    for k in (1..=network.depth()).rev() {
+        let len = chain.n * network.width(k);
+        let g_x = match seed.take() {
+            Some(seed) => seed,
+            None => chain.pull_back(k, |r| &delta[network.depth() - r])?,
+        };
+        let mut d = b.zeros(len)?;
+        b.multiply_add(&g_x, &chain.states.h1[k - 1], &mut d)?;
+        multipliers.push(g_x);
+        delta.push(d);
+    }
+    multipliers.reverse();
+    delta.reverse();
+    Ok((multipliers, delta))
+}
+
+/// The paper's coefficients, eq. 10: states and multipliers held fixed.
+fn lagrangian<B: Backend>(chain: &Chain<B>, multipliers: &[B::Array]) -> Result<Vec<B::Array>> {
+    (1..=chain.network.depth())
+        .map(|k| chain.times_h2(multipliers, k))
+        .collect()
+}
+
+fn fisher<B: Backend>(
+    chain: &Chain<B>,
+    delta: &[B::Array],
+    omega: &B::Array,
+) -> Result<Vec<B::Array>> {
+    (delta.iter().enumerate())
+        .map(|(index, d)| {
+            chain
+                .b
+                .fisher(chain.n, chain.network.width(index + 1), d, omega)
+        })
+        .collect()
+}
+
+/// J^k = ∂x^m/∂p^k (outputs × s_k for each sample) carried back, and c^k = diag(J^kᵀ G J^k).
+fn gauss_newton<B: Backend>(chain: &Chain<B>, hessian: &B::Array) -> Result<Vec<B::Array>> {
+    let (network, b, n) = (chain.network, chain.b, chain.n);
+    let (m, outputs) = (network.depth(), network.outputs());
+    // From the last layer to the first, then turned round.
+    let mut jacobians: Vec<B::Array> = Vec::with_capacity(m);
+    let mut coefficients = Vec::with_capacity(m);
+    for k in (1..=m).rev() {
+        let units = network.width(k);
+        let mut j = b.zeros(n * outputs * units)?;
+        if k == m {
+            b.add_diagonal(n, units, &chain.states.h1[m - 1], &mut j)?;
+        } else {
+            for (r, column) in network.consumers(k) {
+                chain.step(outputs, &jacobians[m - r], r, k, column, &mut j)?;
+            }
+            chain.times_h1(outputs, k, &mut j)?;
+        }
+        coefficients.push(b.gauss_newton(n, outputs, units, &j, hessian)?);
+        jacobians.push(j);
+    }
+    coefficients.reverse();
+    Ok(coefficients)
+}
+
+/// The diagonals of S^{kk}, k = 1 … m, by eq. 8 differentiated once more.
+///
+/// S^{lk}, l ≥ k, is n × s_l × s_k. Only what the diagonals need is formed.
+fn exact<B: Backend>(
+    chain: &Chain<B>,
+    hessian: B::Array,
+    multipliers: &[B::Array],
+    delta: &[B::Array],
+) -> Result<Vec<B::Array>> {
+    let (network, b, n) = (chain.network, chain.b, chain.n);
+    let m = network.depth();
+    let needed = needed_pairs(network);
+    let mut s: BTreeMap<(usize, usize), B::Array> = BTreeMap::new();
+    let mut output = Some(hessian);
+    let mut coefficients = Vec::with_capacity(m);
+    for k in (1..=m).rev() {
+        let units = network.width(k);
+        for l in (k..=m).rev().filter(|&l| needed.contains(&(l, k))) {
+            let mut block = match output.take() {
+                // S^{mm} starts as h′ G h′: G is symmetric, so (G h′)ᵀ = h′ G.
+                Some(mut g) => {
+                    chain.times_h1(units, m, &mut g)?;
+                    b.transpose(n, units, units, &g)?
+                }
+                None => chain.second_step(l, k, &s, delta)?,
+            };
+            chain.times_h1(network.width(l), k, &mut block)?;
+            if l == k {
+                b.add_diagonal(n, units, &chain.times_h2(multipliers, k)?, &mut block)?;
+            }
+            s.insert((l, k), block);
+        }
+        coefficients.push(match s.get(&(k, k)) {
+            Some(block) => b.diagonal(n, units, block)?,
+            None => {
+                let mut c = b.zeros(n * units)?;
+                for (r, column) in network.consumers(k) {
+                    for a in chain.operands(r) {
+                        b.contract_diagonal(n, &s[&(r, k)], &a, column, units, &mut c)?;
+                    }
+                }
+                chain.times_h1(1, k, &mut c)?;
+                b.multiply_add(&multipliers[k - 1], &chain.states.h2[k - 1], &mut c)?;
+                c
+            }
+        });
+    }
+    coefficients.reverse();
+    Ok(coefficients)
+}
+
+/// The (l, k), l ≥ k, whose S^{lk} the diagonals of all S^{kk} need: S^{rk} for the consumers r of k, and what these
+/// need in turn. S^{kk} itself is needed only if another hidden layer feeds layer k, or if a consumer is not linear.
+fn needed_pairs(network: &Network) -> BTreeSet<(usize, usize)> {
+    let m = network.depth();
+    let mut open = vec![(m, m)];
+    for k in 1..m {
+        for (r, _) in network.consumers(k) {
+            open.push((r, k));
+            if !network.layers()[r - 1].is_linear() {
+                open.push((k, k));
+            }
+        }
+    }
+    let mut needed = BTreeSet::new();
+    while let Some((l, k)) = open.pop() {
+        if needed.insert((l, k)) {
+            open.extend(network.consumers(k).map(|(r, _)| (l.max(r), l.min(r))));
+        }
+    }
+    needed
+}
+
+impl<B: Backend> Chain<'_, B> {
+    /// Σ_r (S^{lr} A^r[:, k] + T^{l,r}ᵀ Π^r[:, k]) over the consumers r of layer k: S^{lk} before its factor h′(p^k).
+    fn second_step(
+        &self,
+        l: usize,
+        k: usize,
+        s: &BTreeMap<(usize, usize), B::Array>,
+        delta: &[B::Array],
+    ) -> Result<B::Array> {
+        let (network, b, n) = (self.network, self.b, self.n);
+        let vectors = network.width(l);
+        let mut out = b.zeros(n * vectors * network.width(k))?;
+        for (r, column) in network.consumers(k) {
+            if r <= l {
+                self.step(vectors, &s[&(l, r)], r, k, column, &mut out)?;
+                continue;
+            }
+            let s_lr = b.transpose(n, network.width(r), vectors, &s[&(r, l)])?;
+            self.step(vectors, &s_lr, r, k, column, &mut out)?;
+            let layer = &network.layers()[r - 1];
+            if !layer.is_linear() {
+                let bend = self.bend(r, &delta[r - 1])?;
+                let pi = Operand {
+                    array: &bend,
+                    kind: Kind::Sampled,
+                    units: 0..layer.inputs,
+                    layer: layer.inputs,
+                    width: layer.inputs,
+                };
+                let t = self.sensitivity(l, r)?;
+                b.contract(n, vectors, &t, &pi, column, network.width(k), &mut out)?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Π^r = Σ_j δ_j ∂²p_j/∂z², n × inputs × inputs.
+    fn bend(&self, r: usize, delta: &B::Array) -> Result<B::Array> {
+        let layer = &self.network.layers()[r - 1];
+        let mut out = self.b.zeros(self.n * layer.inputs * layer.inputs)?;
+        for unit in layer
+            .groups
+            .iter()
+            .filter_map(|g| unit_group(layer, g, self.parameters))
+        {
+            self.b
+                .unit_d_zz(self.n, &unit, &self.states.z[r - 1], delta, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// T^{l,r}ᵀ = (∂z^r/∂p^l)ᵀ without the constant, n × s_l × inputs of r.
+    ///
+    /// By sources t of r: 0 for t < l, diag h′ for t = l, and h′ A^t T^{l,t} for t > l.
+    fn sensitivity(&self, l: usize, r: usize) -> Result<B::Array> {
+        let (network, b, n) = (self.network, self.b, self.n);
+        let vectors = network.width(l);
+        // ∂x^t/∂p^l for t = 0 … r − 1.
+        let mut x: Vec<B::Array> = Vec::with_capacity(r);
+        for t in 0..r {
+            let mut x_t = b.zeros(n * vectors * network.width(t))?;
+            if t == l {
+                b.add_diagonal(n, vectors, &self.states.h1[l - 1], &mut x_t)?;
+            } else if t > l {
+                let layer = &network.layers()[t - 1];
+                let z_t = self.gather(vectors, layer, &x, layer.bias)?;
+                for a in self.operands(t) {
+                    b.propagate(n, vectors, &z_t, layer.width(), &a, &mut x_t)?;
+                }
+                self.times_h1(vectors, t, &mut x_t)?;
+            }
+            x.push(x_t);
+        }
+        self.gather(vectors, &network.layers()[r - 1], &x, false)
+    }
+
+    /// The derivatives `x` of a layer's sources side by side, `vectors` rows for each sample, with a column of zeros for
+    /// the constant's derivative where asked for.
+    fn gather(
+        &self,
+        vectors: usize,
+        layer: &LayerView,
+        x: &[B::Array],
+        constant: bool,
+    ) -> Result<B::Array> {
+        let rows = self.n * vectors;
+        let zero = self.b.zeros(if constant { rows } else { 0 })?;
+        let mut sources: Vec<_> = (layer.sources.iter())
+            .map(|&t| (&x[t], self.network.width(t)))
+            .collect();
+        if constant {
+            sources.push((&zero, 1));
+        }
+        self.b.gather(rows, &sources, false)
+    }
+}
+
+/// A of a linear group: its weights.
+fn linear<'a, A>(layer: &LayerView, g: &GroupView, w: &'a A) -> Operand<'a, A> {
+    Operand {
+        array: w,
+        kind: Kind::Shared,
+        units: g.units.clone(),
+        layer: layer.units,
+        width: layer.width(),
+    }
+}
+
+/// A group that is not linear, with its parameters (none on a backend that only counts); `None` for linear units.
+fn unit_group<'a, B: Backend>(
+    layer: &LayerView,
+    g: &'a GroupView,
+    parameters: &Parameters<'a, B>,
+) -> Option<UnitGroup<'a>> {
+    Some(UnitGroup {
+        unit: g.propagation.unit()?,
+        weights: parameters.w.get(g.range.clone()).unwrap_or_default(),
+        first: g.units.start,
+        units: g.units.len(),
+        layer: layer.units,
+        inputs: layer.inputs,
+        width: layer.width(),
+        row: g.row,
+    })
+}

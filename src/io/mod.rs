@@ -1,0 +1,22 @@
+//! Files: networks as JSON, problem files, CSV tables, models.
+//!
+//! * [`Table`] reads a CSV file with a header and makes a [`Dataset`] of it.
+//! * [`Model`] is a fitted network with all that predictions need, stored as `.safetensors`.
+//! * [`ProblemFile`] is a whole problem, network, data, loss, penalty and weights, in one JSON file.
+//! * [`write_file`] writes a file whole or not at all.
+//!
+//! Every error names the file, and the line and the column where there are any.
+
+mod files;
+mod model;
+mod problem_file;
+mod spec;
+mod table;
+
+pub use files::write_file;
+pub use model::Model;
+pub use problem_file::{
+    ProblemFile, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json,
+};
+pub use spec::{network_from_json, network_to_json};
+pub use table::{Dataset, Missing, Reading, Standardization, Table, Target, Task};

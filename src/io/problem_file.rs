@@ -1,0 +1,466 @@
+//! A whole problem in one JSON file: network, data, loss, penalty and parameters.
+//!
+//! ```json
+//! {"spec": {"inputs": 1, "layers": [
+//!    {"units": 2, "sources": [0], "bias": true, "propagation": "linear", "activations": "tanh"},
+//!    {"units": 1, "sources": [1], "bias": true, "propagation": "linear", "activations": "identity"}]},
+//!  "loss": {"type": "sos"},
+//!  "penalty": {"type": "ridge", "lambda": 0.01, "include_bias": true},
+//!  "X": [[0.5], [-1.0]], "Y": [[1.0], [0.0]],
+//!  "W": [1, 0, -1, 0, 1, 1, 0]}
+//! ```
+//!
+//! | key | content |
+//! |---|---|
+//! | `spec` | the network, see [`network_from_json`] |
+//! | `loss` | `type` (sos, wsos, bce_logits, softmax_ce, poisson, logcosh, pseudo_huber) and its parameters: `output_weights` (wsos), `delta` (logcosh, pseudo_huber) |
+//! | `penalty` | optional or null; `type` (ridge, ridge_vec, group_norm), `lambda` (a list for ridge_vec) and `include_bias` (true unless given) |
+//! | `X`, `Y` | lists of rows |
+//! | `sample_weights` | optional |
+//! | `W` | the parameters, layer by layer, unit by unit; or `constraint` {`fixed`, `C_entries`: \[\[row, column, value\], …\]} with `theta`, W = fixed + Cθ |
+//! | `v` or `V` | optional: one vector, or a list of vectors, as long as the parameters |
+//! | `activation_definitions` | formulas of activations that are not built in: not available yet |
+//!
+//! Numbers may be strings, which can carry more digits. Other keys are ignored.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
+use serde_json::{Map, Value, json};
+
+use super::files;
+use super::spec::{array, field, network_from_json, object, size};
+use crate::error::{Error, Result};
+use crate::network::{Activation, Constraint, Network};
+use crate::objective::{Data, Loss, Penalty};
+use crate::problem::Problem;
+
+/// The contents of a problem file.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ProblemFile {
+    /// Network, data, loss, penalty and, where there is one, the constraint; on the CPU in f64.
+    pub problem: Problem,
+    /// W, or θ under a constraint.
+    pub parameters: Vec<f64>,
+    /// The vectors of `v` or `V`, each as long as `parameters`.
+    pub vectors: Vec<Vec<f64>>,
+    /// W = fixed + Cθ, where the file has one.
+    pub constraint: Option<Constraint>,
+    /// The penalty, which is part of `problem`, too.
+    pub penalty: Penalty,
+}
+
+impl ProblemFile {
+    /// The problem in the file at `path`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is not JSON (with line and column), misses a key or has a wrong value
+    /// (with the key, such as `spec.layers[1].activations`).
+    pub fn from_path(path: &Path) -> Result<Self> {
+        parse(&files::read_text(path)?, path)
+    }
+
+    /// The problem in `text`.
+    ///
+    /// ```
+    /// use secondo::io::ProblemFile;
+    /// let file = ProblemFile::from_str(r#"{
+    ///     "spec": {"inputs": 1, "layers": [{"units": 1, "activations": "identity"}]},
+    ///     "loss": {"type": "sos"},
+    ///     "X": [[2]], "Y": [[1]], "W": [1, 3]}"#)?;
+    /// assert_eq!(file.problem.objective(&file.parameters)?, 8.0); // ½ (1 − (1·2 + 3))²
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_path`](Self::from_path); the path in the error is `problem`.
+    // Not the trait: the error needs a path, and there is nothing to gain from `parse()`.
+    #[allow(clippy::should_implement_trait)]
+    pub fn from_str(text: &str) -> Result<Self> {
+        parse(text, Path::new("problem"))
+    }
+
+    /// The network's flat weights: `parameters`, or fixed + Cθ.
+    ///
+    /// # Errors
+    /// None for parameters of the right length.
+    pub fn weights(&self, parameters: &[f64]) -> Result<Vec<f64>> {
+        match &self.constraint {
+            None => Ok(parameters.to_vec()),
+            Some(constraint) => constraint.weights(parameters),
+        }
+    }
+}
+
+fn parse(text: &str, path: &Path) -> Result<ProblemFile> {
+    let value = from_json(text, path)?;
+    problem(&value).map_err(|error| in_file(path, error))
+}
+
+/// The JSON value in `text`; syntax errors carry line and column.
+pub(super) fn from_json(text: &str, path: &Path) -> Result<Value> {
+    if text.trim().is_empty() {
+        return Err(format_error(
+            path,
+            "the file is empty; a JSON object is needed",
+        ));
+    }
+    serde_json::from_str(text).map_err(|error| {
+        // The message ends with " at line 3 column 7"; the fields say it.
+        let message = error.to_string();
+        let why = message
+            .rfind(" at line ")
+            .map_or(message.as_str(), |end| &message[..end]);
+        Error::Format {
+            path: path.to_path_buf(),
+            line: Some(error.line() as u64),
+            column: Some(error.column().to_string()),
+            why: match why {
+                "number out of range" => "the number is too large for a 64-bit float".into(),
+                _ => format!("not valid JSON: {why}"),
+            },
+        }
+    })
+}
+
+pub(super) fn format_error(path: &Path, why: impl Into<String>) -> Error {
+    Error::Format {
+        path: PathBuf::from(path),
+        line: None,
+        column: None,
+        why: why.into(),
+    }
+}
+
+/// A refusal of the contents, with the file. What is meaningful but not available stays as it is.
+pub(super) fn in_file(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Unsupported { what, why } => Error::Unsupported {
+            what: format!("{}: {what}", path.display()),
+            why,
+        },
+        Error::Format { .. } | Error::Io { .. } | Error::Memory { .. } => error,
+        other => format_error(path, other.to_string()),
+    }
+}
+
+fn wrong(place: &str, why: impl Into<String>) -> Error {
+    Error::invalid(place, why)
+}
+
+fn problem(value: &Value) -> Result<ProblemFile> {
+    let top = value
+        .as_object()
+        .ok_or_else(|| wrong("problem", "must be an object {…}"))?;
+    let key = |name: &str| {
+        top.get(name)
+            .ok_or_else(|| wrong(name, "the key is missing"))
+    };
+    let spec = key("spec")?;
+    let constrained = top.get("constraint").filter(|c| !c.is_null());
+    let (parameters, constraint) = match constrained {
+        Some(constraint) => {
+            if !top.contains_key("theta") {
+                return Err(wrong(
+                    "theta",
+                    "the key is missing; a constraint W = fixed + Cθ needs it",
+                ));
+            }
+            let theta = numbers(key("theta")?, "theta")?;
+            let constraint = constraint_from_json(constraint, theta.len())?;
+            (theta, Some(constraint))
+        }
+        None if top.contains_key("theta") && !top.contains_key("W") => {
+            return Err(wrong("constraint", "the key is missing; theta needs it"));
+        }
+        None => (numbers(key("W")?, "W")?, None),
+    };
+    let length = constraint
+        .as_ref()
+        .map_or(parameters.len(), Constraint::parameters);
+    check_activations(spec, top.get("activation_definitions"))?;
+    check_widths(spec, length)?;
+    let network = network_from_json(spec)?;
+    if length != network.parameters() {
+        let what = if constraint.is_some() {
+            "constraint.fixed"
+        } else {
+            "W"
+        };
+        return Err(Error::shape(what, &[network.parameters()], &[length]));
+    }
+    let loss = loss_from_json(key("loss")?)?;
+    let penalty = match top.get("penalty") {
+        None => Penalty::None,
+        Some(penalty) => penalty_from_json(penalty)?,
+    };
+    let x = matrix(key("X")?, "X", network.inputs())?;
+    let y = matrix(key("Y")?, "Y", network.outputs())?;
+    let mut data = Data::new(x, y)?;
+    if let Some(weights) = top.get("sample_weights").filter(|w| !w.is_null()) {
+        data = data.weighted(numbers(weights, "sample_weights")?)?;
+    }
+    let mut vectors = Vec::new();
+    if let Some(v) = top.get("v").filter(|v| !v.is_null()) {
+        vectors.push(vector(v, "v", parameters.len())?);
+    }
+    if let Some(list) = top.get("V").filter(|v| !v.is_null()) {
+        for (i, v) in array(list, "V")?.iter().enumerate() {
+            vectors.push(vector(v, &format!("V[{i}]"), parameters.len())?);
+        }
+    }
+    let mut problem = Problem::new(network, data, loss)?.penalty(penalty.clone())?;
+    if let Some(constraint) = &constraint {
+        problem = problem.constraint(constraint.clone())?;
+    }
+    Ok(ProblemFile {
+        problem,
+        parameters,
+        vectors,
+        constraint,
+        penalty,
+    })
+}
+
+/// Names of activations that are not built in: defined by a formula, or unknown.
+fn check_activations(spec: &Value, definitions: Option<&Value>) -> Result<()> {
+    let definitions = match definitions {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(object(value, "activation_definitions")?),
+    };
+    let layers = spec
+        .get("layers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    for (index, layer) in layers.enumerate() {
+        let names = match layer.get("activations") {
+            Some(Value::Array(names)) => names.as_slice(),
+            Some(name) => std::slice::from_ref(name),
+            None => &[],
+        };
+        for name in names.iter().filter_map(Value::as_str) {
+            if Activation::from_name(name).is_some() {
+                continue;
+            }
+            let place = format!("spec.layers[{index}].activations");
+            if definitions.is_some_and(|d| d.contains_key(name)) {
+                return Err(Error::Unsupported {
+                    what: format!("{place}: the activation '{name}', defined by a formula"),
+                    why: format!("this version has the built-in ones only: {}", activations()),
+                });
+            }
+            return Err(wrong(
+                &place,
+                format!("unknown activation '{name}'; known: {}", activations()),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn activations() -> String {
+    Activation::ALL.map(Activation::name).join(", ")
+}
+
+/// No layer has more units than there are parameters. Nothing as wide as a damaged file may say is allocated.
+pub(super) fn check_widths(spec: &Value, parameters: usize) -> Result<()> {
+    let layers = spec
+        .get("layers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    for (index, layer) in layers.enumerate() {
+        let units = layer.get("units").and_then(Value::as_u64).unwrap_or(0);
+        if units > parameters as u64 {
+            return Err(wrong(
+                &format!("spec.layers[{index}].units"),
+                format!("{units} units need more than the {parameters} parameters that there are"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn constraint_from_json(value: &Value, free: usize) -> Result<Constraint> {
+    let map = object(value, "constraint")?;
+    let fixed = numbers(field(map, "fixed", "constraint")?, "constraint.fixed")?;
+    let list = array(
+        field(map, "C_entries", "constraint")?,
+        "constraint.C_entries",
+    )?;
+    let entries = (list.iter().enumerate())
+        .map(|(i, entry)| {
+            let place = format!("constraint.C_entries[{i}]");
+            match array(entry, &place)?.as_slice() {
+                [row, column, value] => Ok((
+                    size(row, &place)?,
+                    size(column, &place)?,
+                    number(value, &place)?,
+                )),
+                _ => Err(wrong(&place, "must be [row, column, value]")),
+            }
+        })
+        .collect::<Result<_>>()?;
+    Constraint::new(fixed, free, entries)
+}
+
+/// A finite number, as a JSON number or as a string.
+fn number(value: &Value, place: &str) -> Result<f64> {
+    let parsed = match value {
+        Value::Number(_) => value.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    match parsed {
+        Some(v) if v.is_finite() => Ok(v),
+        Some(_) => Err(wrong(place, format!("{value} is not a finite number"))),
+        None => Err(wrong(
+            place,
+            format!("must be a number, found {}", short(value)),
+        )),
+    }
+}
+
+fn short(value: &Value) -> String {
+    match value {
+        Value::Array(_) => "a list".into(),
+        Value::Object(_) => "an object".into(),
+        other => other.to_string().chars().take(40).collect(),
+    }
+}
+
+pub(super) fn numbers(value: &Value, place: &str) -> Result<Vec<f64>> {
+    (array(value, place)?.iter().enumerate())
+        .map(|(i, v)| match v {
+            // The common case without a formatted place.
+            Value::Number(n) if n.as_f64().is_some_and(f64::is_finite) => {
+                Ok(n.as_f64().unwrap_or(0.0))
+            }
+            _ => number(v, &format!("{place}[{i}]")),
+        })
+        .collect()
+}
+
+fn vector(value: &Value, place: &str, length: usize) -> Result<Vec<f64>> {
+    let v = numbers(value, place)?;
+    match v.len() == length {
+        true => Ok(v),
+        false => Err(Error::shape(place, &[length], &[v.len()])),
+    }
+}
+
+fn matrix(value: &Value, place: &str, columns: usize) -> Result<Array2<f64>> {
+    let rows = array(value, place)?;
+    if rows.is_empty() {
+        return Err(wrong(place, "there are no rows"));
+    }
+    let mut flat = Vec::new();
+    for (i, row) in rows.iter().enumerate() {
+        flat.extend(vector(row, &format!("{place}[{i}]"), columns)?);
+    }
+    let found = flat.len();
+    Array2::from_shape_vec((rows.len(), columns), flat)
+        .map_err(|_| Error::shape(place, &[rows.len(), columns], &[found]))
+}
+
+/// The name under `type`.
+fn type_of<'a>(map: &'a Map<String, Value>, place: &str) -> Result<&'a str> {
+    (field(map, "type", place)?.as_str())
+        .ok_or_else(|| wrong(&format!("{place}.type"), "must be a name"))
+}
+
+fn unknown(place: &str, kind: &str, name: &str, known: &[&str]) -> Error {
+    wrong(
+        place,
+        format!("unknown {kind} '{name}'; known: {}", known.join(", ")),
+    )
+}
+
+/// The loss in the form of a problem file: `{"type": "logcosh", "delta": 0.5}`.
+///
+/// # Errors
+/// A key that is missing or has a wrong value, a name that is unknown.
+pub fn loss_from_json(value: &Value) -> Result<Loss> {
+    let map = object(value, "loss")?;
+    let delta = || number(field(map, "delta", "loss")?, "loss.delta");
+    Ok(match type_of(map, "loss")? {
+        "sos" => Loss::SquaredError,
+        "wsos" => Loss::WeightedSquaredError {
+            output_weights: numbers(field(map, "output_weights", "loss")?, "loss.output_weights")?,
+        },
+        "bce_logits" => Loss::BinaryCrossEntropy,
+        "softmax_ce" => Loss::SoftmaxCrossEntropy,
+        "poisson" => Loss::Poisson,
+        "logcosh" => Loss::LogCosh { delta: delta()? },
+        "pseudo_huber" => Loss::PseudoHuber { delta: delta()? },
+        name => return Err(unknown("loss.type", "loss", name, &Loss::NAMES)),
+    })
+}
+
+/// The loss as [`loss_from_json`] reads it.
+pub fn loss_to_json(loss: &Loss) -> Value {
+    let mut out = json!({"type": loss.name()});
+    match loss {
+        Loss::WeightedSquaredError { output_weights } => {
+            out["output_weights"] = json!(output_weights)
+        }
+        Loss::LogCosh { delta } | Loss::PseudoHuber { delta } => out["delta"] = json!(delta),
+        _ => {}
+    }
+    out
+}
+
+/// The penalty in the form of a problem file: null, or `{"type": "ridge", "lambda": 0.01, "include_bias": true}`.
+///
+/// # Errors
+/// A key that is missing or has a wrong value, a name that is unknown.
+pub fn penalty_from_json(value: &Value) -> Result<Penalty> {
+    if value.is_null() {
+        return Ok(Penalty::None);
+    }
+    let map = object(value, "penalty")?;
+    let lambda = || number(field(map, "lambda", "penalty")?, "penalty.lambda");
+    let include_bias = match map.get("include_bias") {
+        None | Some(Value::Null) => true,
+        Some(value) => (value.as_bool())
+            .ok_or_else(|| wrong("penalty.include_bias", "must be true or false"))?,
+    };
+    Ok(match type_of(map, "penalty")? {
+        "ridge" => Penalty::Ridge {
+            lambda: lambda()?,
+            include_bias,
+        },
+        "ridge_vec" => Penalty::RidgeVec {
+            lambda: numbers(field(map, "lambda", "penalty")?, "penalty.lambda")?,
+        },
+        "group_norm" => Penalty::GroupNorm {
+            lambda: lambda()?,
+            include_bias,
+        },
+        name => return Err(unknown("penalty.type", "penalty", name, &Penalty::NAMES)),
+    })
+}
+
+/// The penalty as [`penalty_from_json`] reads it.
+pub fn penalty_to_json(penalty: &Penalty) -> Value {
+    match penalty {
+        Penalty::None => Value::Null,
+        Penalty::Ridge {
+            lambda,
+            include_bias,
+        }
+        | Penalty::GroupNorm {
+            lambda,
+            include_bias,
+        } => json!({"type": penalty.name(), "lambda": lambda, "include_bias": include_bias}),
+        Penalty::RidgeVec { lambda } => json!({"type": penalty.name(), "lambda": lambda}),
+    }
+}
+
+/// Used by models, too: the network of a specification whose widths are known to be modest.
+pub(super) fn network(spec: &Value, parameters: usize) -> Result<Network> {
+    check_widths(spec, parameters)?;
+    network_from_json(spec)
+}

@@ -1,0 +1,170 @@
+//! A network's architecture as JSON.
+//!
+//! ```json
+//! {"inputs": 3, "layers": [
+//!   {"units": 4, "sources": [0], "bias": true, "propagation": "linear", "activations": "tanh"},
+//!   {"units": 1, "sources": [0, 1], "bias": true, "propagation": "linear", "activations": ["identity"]}]}
+//! ```
+//!
+//! `propagation` and `activations` are one name or a list with one name for each unit; `bias` is true and
+//! `propagation` linear unless given.
+
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
+use crate::network::{Activation, Group, Layer, Network, Propagation};
+
+fn wrong(place: &str, why: impl Into<String>) -> Error {
+    Error::invalid(place, why)
+}
+
+/// The network that `spec` describes.
+///
+/// # Errors
+/// A key that is missing or has the wrong type, an unknown name, or what [`Network::new`] refuses.
+pub fn network_from_json(spec: &Value) -> Result<Network> {
+    let object = object(spec, "spec")?;
+    let inputs = size(field(object, "inputs", "spec")?, "spec.inputs")?;
+    let layers = array(field(object, "layers", "spec")?, "spec.layers")?;
+    let layers = (layers.iter().enumerate())
+        .map(|(index, layer)| layer_from_json(layer, &format!("spec.layers[{index}]")))
+        .collect::<Result<_>>()?;
+    Network::new(inputs, layers)
+}
+
+fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
+    let layer = object(spec, place)?;
+    let at = |key: &str| format!("{place}.{key}");
+    let units = size(field(layer, "units", place)?, &at("units"))?;
+    let bias = match layer.get("bias") {
+        None => true,
+        Some(value) => value
+            .as_bool()
+            .ok_or_else(|| wrong(&at("bias"), "must be true or false"))?,
+    };
+    let activations = field(layer, "activations", place)?;
+    let linear = Value::from("linear");
+    let propagation = layer.get("propagation").unwrap_or(&linear);
+    let groups = match (propagation.as_str(), activations.as_str()) {
+        // One name for all: a width that no memory holds costs nothing before it is refused.
+        (Some(p), Some(a)) => {
+            vec![Group::uniform(
+                propagation_named(p)?,
+                units,
+                activation_named(a)?,
+            )]
+        }
+        _ => {
+            let names = names(activations, units, &at("activations"))?;
+            let kinds = match propagation.as_str() {
+                Some(name) => vec![name; units],
+                None => self::names(propagation, units, &at("propagation"))?,
+            };
+            // Neighbouring units with the same propagation form a group.
+            let mut groups: Vec<(&str, Vec<Activation>)> = Vec::new();
+            for (kind, name) in kinds.into_iter().zip(names) {
+                let activation = activation_named(name)?;
+                match groups.last_mut() {
+                    Some((last, group)) if *last == kind => group.push(activation),
+                    _ => groups.push((kind, vec![activation])),
+                }
+            }
+            (groups.into_iter())
+                .map(|(kind, units)| Ok(Group::new(propagation_named(kind)?, units)))
+                .collect::<Result<_>>()?
+        }
+    };
+    let mut out = Layer::of(groups);
+    if let Some(sources) = layer.get("sources") {
+        let sources = (array(sources, &at("sources"))?.iter())
+            .map(|s| size(s, &at("sources")))
+            .collect::<Result<Vec<_>>>()?;
+        out = out.sources(sources);
+    }
+    Ok(if bias { out } else { out.without_bias() })
+}
+
+/// The activation of that name, or the error that lists the names.
+pub(crate) fn activation_named(name: &str) -> Result<Activation> {
+    crate::named("activation", name, &Activation::ALL.map(|a| (a.name(), a)))
+}
+
+fn propagation_named(name: &str) -> Result<Propagation> {
+    match name {
+        "linear" => Ok(Propagation::Linear),
+        _ => Err(Error::Unknown {
+            kind: "propagation",
+            name: name.into(),
+            known: vec!["linear".into()],
+        }),
+    }
+}
+
+/// The architecture as JSON; [`network_from_json`] reads it back.
+pub fn network_to_json(network: &Network) -> Value {
+    let layers: Vec<Value> = (network.layers().iter())
+        .map(|layer| {
+            let propagation: Vec<_> = (layer.groups.iter())
+                .flat_map(|g| std::iter::repeat_n(g.propagation.name(), g.units.len()))
+                .collect();
+            let activations: Vec<_> = layer
+                .groups
+                .iter()
+                .flat_map(|g| g.activations())
+                .map(Activation::name)
+                .collect();
+            json!({
+                "units": layer.units,
+                "sources": layer.sources,
+                "bias": layer.bias,
+                "propagation": one_or_all(&propagation),
+                "activations": one_or_all(&activations),
+            })
+        })
+        .collect();
+    json!({"inputs": network.inputs(), "layers": layers})
+}
+
+fn one_or_all(names: &[&str]) -> Value {
+    match names {
+        [first, rest @ ..] if rest.iter().all(|n| n == first) => json!(first),
+        _ => json!(names),
+    }
+}
+
+pub(super) fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>> {
+    value
+        .as_object()
+        .ok_or_else(|| wrong(place, "must be an object {…}"))
+}
+
+pub(super) fn array<'a>(value: &'a Value, place: &str) -> Result<&'a Vec<Value>> {
+    value
+        .as_array()
+        .ok_or_else(|| wrong(place, "must be a list […]"))
+}
+
+pub(super) fn field<'a>(map: &'a Map<String, Value>, key: &str, place: &str) -> Result<&'a Value> {
+    map.get(key)
+        .ok_or_else(|| wrong(place, format!("the key '{key}' is missing")))
+}
+
+pub(super) fn size(value: &Value, place: &str) -> Result<usize> {
+    (value.as_u64())
+        .and_then(|v| usize::try_from(v).ok())
+        .ok_or_else(|| wrong(place, "must be a whole number, 0 or more"))
+}
+
+/// One name for all units, or one for each.
+fn names<'a>(value: &'a Value, units: usize, place: &str) -> Result<Vec<&'a str>> {
+    if let Some(name) = value.as_str() {
+        return Ok(vec![name; units]);
+    }
+    let names = array(value, place)?;
+    if names.len() != units {
+        return Err(Error::shape(place, &[units], &[names.len()]));
+    }
+    (names.iter())
+        .map(|n| n.as_str().ok_or_else(|| wrong(place, "must be names")))
+        .collect()
+}

@@ -1,0 +1,118 @@
+//! Exact first and second derivatives of feed-forward networks, and Newton-type training with them.
+//!
+//! `secondo` starts from S. Iovleff, *Exact Calculus of First and Second Derivatives of Arbitrary Feed-Forward Neural
+//! Networks* (2004), keeps the paper's matrix as one choice, and computes beside it what the paper calls by the name of
+//! Hessian and is not: the exact second derivative of the objective. This version computes on the CPU.
+//!
+//! ```
+//! use ndarray::array;
+//! use secondo::{
+//!     Activation, Curvature, Data, Loss, Matrix, Network, Penalty, Problem, RowNewton, Structure,
+//! };
+//!
+//! let x = array![[0.0], [0.5], [1.0], [1.5], [2.0]];
+//! let y = x.mapv(f64::sin);
+//! let net = Network::dense(&[1, 3, 1], Activation::Tanh)?;
+//! let problem = Problem::new(net, Data::new(x, y)?, Loss::SquaredError)?.penalty(Penalty::ridge(1e-4))?;
+//! let w = secondo::Initialization::Glorot.draw(problem.network(), 7);
+//!
+//! // Value and gradient come with every curvature.
+//! let at = problem.curvature(&w, Curvature::Exact, Structure::RowBlocks)?;
+//! assert_eq!(at.gradient.len(), problem.parameters());
+//! let Some(Matrix::RowBlocks(blocks)) = at.curvature else { unreachable!() };
+//! assert_eq!(blocks.len(), 4); // one for each unit
+//!
+//! let fit = RowNewton::default().minimize(&problem, &w, &mut RowNewton::silent)?;
+//! assert!(fit.value < at.value);
+//! println!("{fit}");
+//! # Ok::<(), secondo::Error>(())
+//! ```
+//!
+//! # Notation
+//!
+//! Samples i = 1 … n, layers k = 0 … m (0 is the input) with s_k units; src(k) are the layers that feed layer k.
+//!
+//! ```text
+//! z_i^k = (x_i^t for t in src(k), 1)            p_ij^k = w_j^k · z_i^k          x_ij^k = h_j^k(p_ij^k)
+//! E(W)  = Σ_i ω_i g(x_i^m, y_i) + pen(W)        e_i^k  = −∂g/∂x_i^k             δ_i^k = −e_i^k ⊙ h′(p_i^k) = ∂g/∂p_i^k
+//! ```
+//!
+//! **Sums, not means**; squared error is ½‖y − x‖². The mean is an explicit choice ([`Reduction::Mean`]) and never divides the
+//! penalty. The flat parameter vector runs layer by layer, unit by unit, the bias last in each row. (R's nnet minimises
+//! without the ½ and puts biases first; PyTorch's default reductions are means.)
+//!
+//! # Which matrix is which
+//!
+//! Eq. 10 of the paper differentiates the Lagrangian twice in W with the states X and the multipliers E held fixed. That is
+//! [`Curvature::Lagrangian`]: right as the W–W block of the Lagrangian, block-diagonal, cheap, and **not** the Hessian of E(W),
+//! because moving W moves X and E too. By hand: x = 1, y = 0, f = w₂ tanh w₁ at w = (1, 1) has the Hessian
+//! [[−0.31081, 0.63970], [0.63970, 0.58003]]; the paper's matrix is [[−0.48719, 0], [0, 0]]. [`Curvature::Exact`] is the Hessian of
+//! E(W); [`Structure::RowBlocks`] are its blocks on the diagonal, one for each unit, which leave out how units act together.
+//!
+//! # Where things are
+//!
+//! Each folder uses only what stands below it.
+//!
+//! | folder | holds |
+//! |---|---|
+//! | `src/cli/` | the program |
+//! | `src/io/` | CSV tables, problem files, models (feature `io`) |
+//! | [`train`] | row-block Newton; Newton for any function with two derivatives |
+//! | [`solve`] | factorizations of small symmetric matrices; knows no network |
+//! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `plan.rs` its cost |
+//! | [`backend`] | the kernels: one trait method and one file in `backend/cpu/` each; the meter that only counts |
+//! | `src/curvature/` | curvature × structure, result types |
+//! | `src/objective/` | data, losses, penalties |
+//! | `src/network/` | layers, units, activations, initial values, ties |
+//!
+//! The driver is written once over [`backend::Backend`]. [`backend::Meter`] runs the same driver and counts bytes and flops, so a
+//! request that cannot fit is refused with the numbers before anything is allocated. A kernel is added as one trait method, one
+//! file in `backend/cpu/`, and one line in the meter; a unit that is not linear as one `impl` of [`Unit`]; an activation, loss or
+//! penalty as one arm that holds value, first and second derivative.
+//!
+//! # Features
+//!
+//! `cli` (default) builds the program; `io` reads and writes files; without default features the library depends on neither.
+//!
+//! # Accuracy
+//!
+//! In f64 all results agree with independent references to 1e-13 of the largest entry of each quantity; activations are within
+//! 2 ULP. Sums over samples are taken over short blocks in the backend's float and across blocks in f64: the error does not grow
+//! with n, and no bit of a result depends on the number of threads.
+#![deny(unsafe_code, missing_docs)]
+
+pub mod backend;
+mod curvature;
+mod error;
+mod evaluate;
+#[cfg(feature = "io")]
+pub mod io;
+mod network;
+mod objective;
+mod problem;
+pub mod solve;
+pub mod train;
+
+pub use curvature::{Curvature, Matrix, RowBlock, RowBlocks, Structure};
+pub use error::{Error, Result};
+pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
+pub use network::{
+    Activation, Constraint, Group, GroupView, Initialization, Layer, LayerView, Network,
+    Propagation, Unit,
+};
+pub use objective::{Data, Loss, Penalty, PenaltyHessian, RankOne, Reduction};
+pub use problem::{Device, Problem, available_memory};
+pub use solve::Indefinite;
+pub use train::{Control, Evaluations, Fit, Progress, Reason, RowNewton, Times};
+
+/// The value of that name in a list, or the error that lists the names.
+fn named<T: Copy>(kind: &'static str, name: &str, known: &[(&'static str, T)]) -> Result<T> {
+    (known.iter())
+        .find(|(n, _)| *n == name)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| Error::Unknown {
+            kind,
+            name: name.to_string(),
+            known: known.iter().map(|(n, _)| n.to_string()).collect(),
+        })
+}

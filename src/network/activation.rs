@@ -1,0 +1,811 @@
+//! Activation functions with their first and second derivatives.
+//!
+//! # What is promised
+//!
+//! For every activation and every finite `u` of its domain, `h(u)`, `h′(u)`
+//! and `h″(u)` are each within 2 ULP of the exact value for that very `u`,
+//! and within one smallest subnormal where the exact value is subnormal. The
+//! one exception is the neighbourhood of an interior zero of SiLU′, SiLU″ and
+//! GELU′, where the bound is 2⁻⁵² times the largest size of that function
+//! within 1/4 of `u`: no bound relative to the value itself is promised there.
+//!
+//! Nothing overflows, or turns into NaN, unless the exact value does: the
+//! ends of the range hold like the middle, and `±∞` give the limits, where
+//! limits exist. NaN gives NaN in all three places, and so does a `u` outside
+//! the domain. Odd and even functions are so to the last bit.
+//!
+//! # How it is reached
+//!
+//! The forms with exponentials are evaluated on pairs of doubles (`Dd` below)
+//! with a relative error of 2⁻⁵⁹ or less, for GELU 2⁻⁵⁵, and rounded once, so
+//! that no count of roundings is needed for them. Only sums, products,
+//! quotients and masks are used, no fused multiply-add: targets without the
+//! instruction would call a slow routine for it. The rest is the `libm`
+//! crate's, whose logarithms, trigonometric functions and arctangent are good
+//! to one ULP. Both give the same digits on every IEEE platform.
+
+use std::f64::consts::{FRAC_PI_2, LN_2, TAU};
+use std::fmt;
+
+/// An elementwise function `h` applied to a pre-activation `u`.
+///
+/// The variants give the formula; [`domain`](Self::domain) says where it
+/// holds. Values and derivatives are good to 2 ULP over the whole range of
+/// `f64`, subnormals and the neighbourhood of overflow included; close to an
+/// interior zero of SiLU′, SiLU″ and GELU′ the bound is 2⁻⁵² times the
+/// function's largest size within 1/4 of `u` instead.
+///
+/// NaN, and any `u` outside the domain, gives NaN; `±∞` gives the limits.
+///
+/// ```
+/// use secondo::Activation;
+///
+/// // The logistic function at 0: s = 1/2, s′ = s(1 − s) = 1/4, s″ = s′(1 − 2s) = 0.
+/// assert_eq!(Activation::Logistic.derivatives(0.0), [0.5, 0.25, 0.0]);
+/// // No digit is lost far out, where 1 − tanh² would be 0: tanh′ → 4e⁻²ᵘ.
+/// assert_eq!(Activation::Tanh.derivatives(300.0)[1], 1.060_158_621_201_724_3e-260);
+/// assert_eq!(Activation::Softplus.value(1000.0), 1000.0);
+/// assert_eq!(Activation::from_name("softplus"), Some(Activation::Softplus));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Activation {
+    /// `u`
+    Identity,
+    /// `tanh u`
+    Tanh,
+    /// `1 / (1 + e⁻ᵘ)`
+    Logistic,
+    /// `ln(1 + eᵘ)`
+    Softplus,
+    /// `eᵘ`
+    Exp,
+    /// `exp(−u/2)`
+    ExpNegHalf,
+    /// `exp(−u²)`
+    Gauss,
+    /// `exp(−u²/2)`
+    GaussHalf,
+    /// `1 − e⁻ᵘ`
+    OneMinusExpNeg,
+    /// `sin u`; no limit at `±∞`, NaN there
+    Sin,
+    /// `cos u`; no limit at `±∞`, NaN there
+    Cos,
+    /// `ln u` for `u > 0`; the one-sided limits `−∞, ∞, −∞` at 0, NaN below
+    Log,
+    /// `√u` for `u ≥ 0`; the derivatives at 0 are the limits `∞, −∞`, NaN below
+    Sqrt,
+    /// `1/u`; at `±0` the limits from the side of the zero's sign
+    Reciprocal,
+    /// `arctan u`
+    Atan,
+    /// `max(u, 0)`; the derivative at the kink `u = 0` is 0, the second
+    /// derivative is 0 everywhere, at the kink too
+    Relu,
+    /// `u / (1 + e⁻ᵘ)`
+    Silu,
+    /// `u Φ(u) = (u/2) erfc(−u/√2)`, the exact form, with the normal
+    /// distribution function `Φ`
+    Gelu,
+}
+
+impl Activation {
+    /// Every activation, in the order of the variants.
+    pub const ALL: [Self; 18] = [
+        Self::Identity,
+        Self::Tanh,
+        Self::Logistic,
+        Self::Softplus,
+        Self::Exp,
+        Self::ExpNegHalf,
+        Self::Gauss,
+        Self::GaussHalf,
+        Self::OneMinusExpNeg,
+        Self::Sin,
+        Self::Cos,
+        Self::Log,
+        Self::Sqrt,
+        Self::Reciprocal,
+        Self::Atan,
+        Self::Relu,
+        Self::Silu,
+        Self::Gelu,
+    ];
+
+    /// The name used in files, such as `one_minus_exp_neg`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Tanh => "tanh",
+            Self::Logistic => "logistic",
+            Self::Softplus => "softplus",
+            Self::Exp => "exp",
+            Self::ExpNegHalf => "exp_neg_half",
+            Self::Gauss => "gauss",
+            Self::GaussHalf => "gauss_half",
+            Self::OneMinusExpNeg => "one_minus_exp_neg",
+            Self::Sin => "sin",
+            Self::Cos => "cos",
+            Self::Log => "log",
+            Self::Sqrt => "sqrt",
+            Self::Reciprocal => "reciprocal",
+            Self::Atan => "atan",
+            Self::Relu => "relu",
+            Self::Silu => "silu",
+            Self::Gelu => "gelu",
+        }
+    }
+
+    /// The activation with this exact [`name`](Self::name), if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|a| a.name() == name)
+    }
+
+    /// The arguments for which the function is defined, in words; others give NaN.
+    pub const fn domain(self) -> &'static str {
+        match self {
+            Self::Log => "u > 0 (−∞ at 0)",
+            Self::Sqrt => "u ≥ 0 (infinite derivatives at 0)",
+            Self::Reciprocal => "u ≠ 0 (±∞ at ±0)",
+            _ => "all real u",
+        }
+    }
+
+    /// Whether `h(u) = u`.
+    pub const fn is_identity(self) -> bool {
+        matches!(self, Self::Identity)
+    }
+
+    /// Whether `h″` is zero for every `u`: the identity and ReLU.
+    pub const fn second_is_zero(self) -> bool {
+        matches!(self, Self::Identity | Self::Relu)
+    }
+
+    /// `h(u)`, bit for bit the first entry of [`derivatives`](Self::derivatives).
+    ///
+    /// ```
+    /// # use secondo::Activation;
+    /// assert_eq!(Activation::Gelu.value(-1.0), -0.158_655_253_931_457_05);
+    /// assert!(Activation::Log.value(-1.0).is_nan());
+    /// ```
+    pub fn value(self, u: f64) -> f64 {
+        self.evaluate(u)[0]
+    }
+
+    /// `[h(u), h′(u), h″(u)]`.
+    ///
+    /// ```
+    /// # use secondo::Activation;
+    /// // (1/u, −1/u², 2/u³)
+    /// assert_eq!(Activation::Reciprocal.derivatives(-2.0), [-0.5, -0.25, -0.25]);
+    /// // The kink of ReLU belongs to its flat side.
+    /// assert_eq!(Activation::Relu.derivatives(0.0), [0.0, 0.0, 0.0]);
+    /// ```
+    pub fn derivatives(self, u: f64) -> [f64; 3] {
+        self.evaluate(u)
+    }
+
+    /// Inlined, with all it calls, into the two above: in `value` what only the
+    /// derivatives need is then left out.
+    #[inline(always)]
+    fn evaluate(self, u: f64) -> [f64; 3] {
+        if u.is_nan() {
+            return [u; 3];
+        }
+        match self {
+            Self::Identity => [u, 1.0, 0.0],
+            Self::Tanh => tanh(u),
+            Self::Logistic => logistic(u),
+            Self::Softplus => softplus(u),
+            Self::Exp => exp_rate(u, 1.0),
+            Self::ExpNegHalf => exp_rate(u, -0.5),
+            Self::Gauss => gauss(u, 1.0),
+            Self::GaussHalf => gauss(u, 0.5),
+            Self::OneMinusExpNeg => one_minus_exp_neg(u),
+            Self::Sin => {
+                let (s, c) = libm::sincos(u);
+                [s, c, -s]
+            }
+            Self::Cos => {
+                let (s, c) = libm::sincos(u);
+                [c, -s, -c]
+            }
+            Self::Log => log(u),
+            Self::Sqrt => sqrt(u),
+            Self::Reciprocal => reciprocal(u),
+            Self::Atan => atan(u),
+            Self::Relu if u > 0.0 => [u, 1.0, 0.0],
+            Self::Relu => [0.0; 3],
+            Self::Silu => silu(u),
+            Self::Gelu => gelu(u),
+        }
+    }
+}
+
+/// The [`name`](Activation::name).
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+// ---------------------------------------------------------------------------
+// The activations, for any `u` but NaN
+// ---------------------------------------------------------------------------
+
+/// With `s` the logistic function, `tanh u = 2 s(2u) − 1 = (1 − z)/(1 + z)`.
+#[inline(always)]
+fn tanh(u: f64) -> [f64; 3] {
+    let s = Sigmoid::new(2.0 * u.abs());
+    let first = s.first.scale(4.0);
+    [
+        s.tanh.hi.copysign(u),
+        ldexp(first, s.k),
+        -ldexp(s.tanh.scale(2.0).mul(first), s.k).copysign(u),
+    ]
+}
+
+#[inline(always)]
+fn logistic(u: f64) -> [f64; 3] {
+    let s = Sigmoid::new(u.abs());
+    [
+        s.logistic(u),
+        ldexp(s.first, s.k),
+        -ldexp(s.tanh.mul(s.first), s.k).copysign(u),
+    ]
+}
+
+/// `ln(1 + eᵘ) = max(u, 0) + ln(1 + z)`, `z = e^{−|u|}`.
+#[inline(always)]
+fn softplus(u: f64) -> [f64; 3] {
+    let s = Sigmoid::new(u.abs());
+    // The part of z lost in rounding it counts with the slope 1/(1 + z).
+    let lost = Dd::from(s.z.lo * s.large.hi);
+    let tail = libm::log1p(ldexp(s.z, s.k)) + ldexp(lost, s.k);
+    [u.max(0.0) + tail, s.logistic(u), ldexp(s.first, s.k)]
+}
+
+/// `u s(u)`, `h′ = s + u s′` and `h″ = s′(2 − u tanh(u/2))`.
+#[inline(always)]
+fn silu(u: f64) -> [f64; 3] {
+    let x = u.abs();
+    if x > EXP_MAX {
+        return if u > 0.0 { [u, 1.0, 0.0] } else { [-0.0; 3] };
+    }
+    let s = Sigmoid::new(x);
+    let second = s.first.mul(Dd::from(2.0).sub(s.tanh.times(x)));
+    let slope = s.first.times(u); // u s′
+    let (value, slope, k) = if u < 0.0 {
+        (s.small, slope, s.k)
+    } else {
+        (s.large, slope.scale(tame(s.k)), 0)
+    };
+    [
+        ldexp(value.times(u), k).copysign(u), // the product loses the sign of −0
+        ldexp(value.add(slope), k),
+        ldexp(second, s.k),
+    ]
+}
+
+/// `e^{cu}` for a power of two `c`, up to its sign.
+#[inline(always)]
+fn exp_rate(u: f64, c: f64) -> [f64; 3] {
+    let (m, k) = exp(Dd::from(c * u));
+    [ldexp(m, k), ldexp(m.scale(c), k), ldexp(m.scale(c * c), k)]
+}
+
+/// `exp(−c u²)` for a power of two `c`: the rounding error of `u²`, up to
+/// 2⁻⁴⁴ where the result is small, is carried into the exponent.
+#[inline(always)]
+fn gauss(u: f64, c: f64) -> [f64; 3] {
+    if u.abs() > GAUSS_MAX {
+        return [0.0, -0.0_f64.copysign(u), 0.0];
+    }
+    let square = Dd::square(u);
+    let (m, k) = exp(square.scale(-c));
+    let d = 2.0 * c;
+    [
+        ldexp(m, k),
+        -ldexp(m.times(d * u), k),
+        ldexp(square.scale(d).sub(Dd::ONE).mul(m).scale(d), k),
+    ]
+}
+
+#[inline(always)]
+fn one_minus_exp_neg(u: f64) -> [f64; 3] {
+    let e = Exp::new(Dd::from(-u));
+    let m = e.value();
+    let z = ldexp(m, e.k);
+    // Beyond 2¹⁰⁰ the 1 is below half an ULP, and e⁻ᵘ may be past any `Dd`.
+    let h = if e.k > 100 {
+        -z
+    } else {
+        e.one_minus(m).hi.copysign(u)
+    };
+    [h, z, -z]
+}
+
+#[inline(always)]
+fn log(u: f64) -> [f64; 3] {
+    if u < 0.0 {
+        return [f64::NAN; 3];
+    }
+    let inverse = 1.0 / u.abs(); // −0 counts as 0
+    [libm::log(u), inverse, -inverse / u.abs()]
+}
+
+#[inline(always)]
+fn sqrt(u: f64) -> [f64; 3] {
+    let root = u.sqrt();
+    let mut first = 0.5 / root.abs(); // −0 counts as 0
+    // Three roundings would be too many for h″. Take out the first two with
+    // the residuals of the root and of the quotient, where none of these
+    // underflow; h″ overflows long before they do.
+    if (1e-250..f64::INFINITY).contains(&u) {
+        let square = Dd::square(root);
+        let of_root = ((u - square.hi) - square.lo) / u;
+        let quotient = Dd::from(first).times(root);
+        let of_quotient = (0.5 - quotient.hi) - quotient.lo;
+        first += first * (2.0 * of_quotient - 0.5 * of_root);
+    }
+    [root, first, -0.5 * first / u.abs()]
+}
+
+#[inline(always)]
+fn reciprocal(u: f64) -> [f64; 3] {
+    let inverse = 1.0 / u;
+    if inverse == 0.0 || u == 0.0 {
+        return [inverse, -(inverse * inverse), inverse * inverse * inverse];
+    }
+    let (m, e) = libm::frexp(u);
+    let w = Dd::from(m).recip();
+    let square = w.mul(w);
+    [
+        inverse,
+        -ldexp(square, -2 * e),
+        ldexp(square.mul(w), 1 - 3 * e),
+    ]
+}
+
+#[inline(always)]
+fn atan(u: f64) -> [f64; 3] {
+    let [first, second] = if u.abs() > 1e30 {
+        // 1 + u² = u² here, and u² may overflow.
+        let [_, a, b] = reciprocal(u);
+        [-a, -b]
+    } else {
+        let w = Dd::square(u).add(Dd::ONE).recip();
+        [w.hi, w.mul(w).times(-2.0 * u).hi]
+    };
+    [libm::atan(u), first, second]
+}
+
+/// `u Φ(u)`. With the density `φ` and Mills' ratio `R`, `Φ(−x) = φ(x) R(x)`,
+/// so for `x = |u|`, `h(−x) = −x R φ`, `h′(−x) = (R − x) φ`, and then
+/// `h(x) = x + h(−x)`, `h′(x) = 1 − h′(−x)`, `h″(x) = h″(−x) = (2 − x²) φ`.
+#[inline(always)]
+fn gelu(u: f64) -> [f64; 3] {
+    let x = u.abs();
+    if x > GAUSS_MAX {
+        return if u > 0.0 { [u, 1.0, -0.0] } else { [-0.0; 3] };
+    }
+    let square = Dd::square(u);
+    let (m, k) = exp(square.scale(-0.5));
+    let phi = m.mul(INV_SQRT_TAU);
+    let ratio = mills(x);
+    let (tail, slope) = (phi.mul(ratio), phi.mul(ratio.sub(Dd::from(x))));
+    let second = phi.mul(Dd::from(2.0).sub(square));
+    let (normal, first, e) = if u < 0.0 {
+        (tail, slope, k)
+    } else {
+        let from_one = |x: Dd| Dd::ONE.sub(x.scale(tame(k)));
+        (from_one(tail), from_one(slope), 0)
+    };
+    [
+        ldexp(normal.times(u), e).copysign(u), // as in `silu`
+        ldexp(first, e),
+        ldexp(second, k),
+    ]
+}
+
+// ---------------------------------------------------------------------------
+// The logistic function and its kin
+// ---------------------------------------------------------------------------
+
+/// What tanh, the logistic function, softplus and SiLU are made of, for
+/// `x ≥ 0` and `z = e⁻ˣ`. The fields marked `2ᵏ` are to be multiplied by it.
+struct Sigmoid {
+    k: i32,
+    /// `z`, `2ᵏ`
+    z: Dd,
+    /// `s(x) = 1/(1 + z)`
+    large: Dd,
+    /// `s(−x) = z/(1 + z)`, `2ᵏ`: never `1 − s(x)`, which cancels
+    small: Dd,
+    /// `tanh(x/2) = (1 − z)/(1 + z)`
+    tanh: Dd,
+    /// `s′(x) = z/(1 + z)²`, `2ᵏ`
+    first: Dd,
+}
+
+impl Sigmoid {
+    #[inline(always)]
+    fn new(x: f64) -> Self {
+        let e = Exp::new(Dd::from(-x));
+        let z = e.value();
+        let large = Dd::ONE.add_less(z.scale(tame(e.k))).recip();
+        let small = z.mul(large);
+        Self {
+            k: e.k,
+            z,
+            large,
+            small,
+            tanh: e.one_minus(z).mul(large),
+            first: small.mul(large),
+        }
+    }
+
+    /// `s(u)` for `x = |u|`.
+    #[inline(always)]
+    fn logistic(&self, u: f64) -> f64 {
+        let (value, k) = if u < 0.0 {
+            (self.small, self.k)
+        } else {
+            (self.large, 0)
+        };
+        ldexp(value, k)
+    }
+}
+
+// ---------------------------------------------------------------------------
+// The exponential
+// ---------------------------------------------------------------------------
+
+/// Beyond this, `u e^{−|u|}` and the like are 0 and `e^{|u|/2}/4` is infinite,
+/// for doubles with room to spare. Exponents are clamped to it.
+const EXP_MAX: f64 = 1500.0;
+
+/// Beyond this, `(u² + 1) exp(−u²/2)` is below a quarter of the smallest subnormal.
+const GAUSS_MAX: f64 = 40.0;
+
+/// Steps per octave of the table of powers.
+const STEPS: usize = 64;
+
+/// `2^{j/64}`, as products of repeated square roots of 2.
+static POWERS: [Dd; STEPS] = {
+    let mut table = [Dd::ONE; STEPS];
+    let (mut bit, mut root) = (STEPS, Dd::from(2.0));
+    while bit > 1 {
+        bit /= 2;
+        root = root.sqrt();
+        let mut j = 0;
+        while j < STEPS {
+            if j & bit != 0 {
+                table[j] = table[j].mul(root);
+            }
+            j += 1;
+        }
+    }
+    table
+};
+
+/// `eˣ = 2ᵏ (base + step)`, with `base` from the table and `|step| < base/180`.
+struct Exp {
+    /// `x` in steps of the table, `k` whole octaves of them
+    n: i32,
+    k: i32,
+    base: Dd,
+    step: Dd,
+}
+
+impl Exp {
+    /// Relative error of `value` below 2⁻⁶⁶, of `one_minus` below 2⁻⁵⁹.
+    #[inline(always)]
+    fn new(x: Dd) -> Self {
+        // ln 2/64 in two parts: 26 bits, whose products with n < 2¹⁸ are
+        // exact, and 53 more, so that n times the error is below 2⁻⁶⁹.
+        const LN_STEP: f64 = LN_2 / STEPS as f64;
+        const HIGH: f64 = top(LN_STEP);
+        const LOW: f64 = (LN_STEP - HIGH) + 2.319_046_813_846_299_6e-17 / STEPS as f64;
+        // The spacing of doubles there is 1: adding it leaves the nearest
+        // integer, in two's complement in the low bits.
+        const INTEGER: f64 = 1.5 * (1_u64 << 52) as f64;
+
+        let hi = x.hi.clamp(-EXP_MAX, EXP_MAX);
+        let shifted = hi * (1.0 / LN_STEP) + INTEGER;
+        let n = shifted - INTEGER;
+        let r = Dd::sum(hi - n * HIGH, x.lo - n * LOW);
+        // eʳ − 1 − r to r⁷, |r| < 0.0055: the next term is below 2⁻⁷⁵, and
+        // what rounding adds is 2⁻⁵² of r²/2, which is below 2⁻⁶⁷.
+        let (t, t2) = (r.hi, r.hi * r.hi);
+        let series = (0.5 + t * (1.0 / 6.0))
+            + t2 * ((1.0 / 24.0 + t * (1.0 / 120.0)) + t2 * (1.0 / 720.0 + t * (1.0 / 5040.0)));
+        let rest = r.lo + t2 * series;
+
+        let n = shifted.to_bits() as i32;
+        let base = POWERS[n as usize % STEPS];
+        let step = base.times(t);
+        Self {
+            n,
+            k: n >> STEPS.trailing_zeros(),
+            base,
+            step: Dd::ordered(step.hi, step.lo + base.hi * rest),
+        }
+    }
+
+    /// `2⁻ᵏ eˣ`
+    #[inline(always)]
+    fn value(&self) -> Dd {
+        self.base.add_less(self.step)
+    }
+
+    /// `1 − eˣ` for `k ≤ 100` and the `value`. Nothing may cancel around 0,
+    /// where `n = 0`, the base is 1 and all is in the step.
+    #[inline(always)]
+    fn one_minus(&self, value: Dd) -> Dd {
+        if self.n == 0 {
+            self.step.scale(-1.0)
+        } else {
+            Dd::ONE.sub(value.scale(tame(self.k)))
+        }
+    }
+}
+
+/// `eˣ = 2ᵏ m` as `(m, k)`.
+#[inline(always)]
+fn exp(x: Dd) -> (Dd, i32) {
+    let e = Exp::new(x);
+    (e.value(), e.k)
+}
+
+/// `2ᵏ`, or 2⁻³⁰⁰ where it is less: for terms beside which either is nothing.
+#[inline(always)]
+fn tame(k: i32) -> f64 {
+    pow2(k.max(-300))
+}
+
+/// `2ᵏ` for `|k| ≤ 1022`.
+#[inline(always)]
+fn pow2(k: i32) -> f64 {
+    f64::from_bits(((1023 + k) as u64) << 52)
+}
+
+/// `2ᵏ x` as a double, subnormal or infinite if need be.
+#[inline(always)]
+fn ldexp(x: Dd, k: i32) -> f64 {
+    if k.abs() < 900 {
+        x.hi * pow2(k)
+    } else {
+        libm::scalbn(x.hi, k)
+    }
+}
+
+// ---------------------------------------------------------------------------
+// Mills' ratio
+// ---------------------------------------------------------------------------
+
+/// π to 107 bits less the 53 of the double.
+const PI_LOW: f64 = 1.224_646_799_147_353_2e-16;
+const SQRT_HALF_PI: Dd = Dd {
+    hi: FRAC_PI_2,
+    lo: PI_LOW / 2.0,
+}
+.sqrt();
+const INV_SQRT_TAU: Dd = Dd {
+    hi: TAU,
+    lo: PI_LOW * 2.0,
+}
+.sqrt()
+.recip();
+
+/// `R(x) = e^{x²/2} ∫ₓ^∞ e^{−t²/2} dt` for `0 ≤ x ≤ 40`, relative error below
+/// 2⁻⁵⁵: a Taylor series to degree 14 about the nearest of 55 nodes, the
+/// doubles with 5 significant bits less 4. The steps between them are 1/4 at
+/// first and 2 at last; the next term is below 2⁻⁶⁴ of the sum.
+#[inline(always)]
+fn mills(x: f64) -> Dd {
+    let nearest = ((x + 4.0).to_bits() + (1 << (NODE_SHIFT - 1))) >> NODE_SHIFT;
+    let node = &NODES[(nearest - FIRST_NODE) as usize];
+    let t = x - node_at(nearest); // exact
+    let [mut even, mut odd] = [0.0; 2];
+    for pair in node.terms.chunks_exact(2).rev() {
+        even = even * (t * t) + pair[0];
+        odd = odd * (t * t) + pair[1];
+    }
+    // The series less its first term is below 1/8 of it: so is its error.
+    let sum = Dd::ordered(node.value.hi, t * (even + t * odd));
+    Dd::ordered(sum.hi, sum.lo + node.value.lo)
+}
+
+/// `R` at a node, and the Taylor coefficients of degrees 1 to 14 there.
+#[derive(Clone, Copy)]
+struct Node {
+    value: Dd,
+    terms: [f64; TERMS],
+}
+
+const TERMS: usize = 14;
+const NODE_SHIFT: u32 = 52 - 4;
+const FIRST_NODE: u64 = 4.0_f64.to_bits() >> NODE_SHIFT;
+
+const fn node_at(bits: u64) -> f64 {
+    f64::from_bits(bits << NODE_SHIFT) - 4.0
+}
+
+static NODES: [Node; 55] = {
+    let mut table = [Node {
+        value: Dd::ONE,
+        terms: [0.0; TERMS],
+    }; 55];
+    let mut i = 0;
+    while i < table.len() {
+        table[i] = Node::new(node_at(FIRST_NODE + i as u64));
+        i += 1;
+    }
+    table
+};
+
+impl Node {
+    /// By `R′ = xR − 1` the Taylor coefficients `(−1)ⁿ bₙ` of `R` have
+    /// `bₙ₋₁ = x bₙ + (n + 1) bₙ₊₁`, `b₋₁ = 1`. They are the least solution of
+    /// that recurrence, hence their ratios `ρₙ = bₙ/bₙ₋₁` are found downwards,
+    /// `ρₙ = 1/(x + (n + 1) ρₙ₊₁)`: the start is forgotten like
+    /// `exp(−2x√n)`, which 600/x² steps bring to 2⁻⁷⁰. At 0, where it never
+    /// is, `b₀ = √(π/2)` starts them upwards.
+    const fn new(x: f64) -> Self {
+        let mut ratios = [Dd::ONE; TERMS + 1];
+        if x == 0.0 {
+            ratios[0] = SQRT_HALF_PI;
+            let mut n = 0;
+            while n < TERMS {
+                ratios[n + 1] = ratios[n].times((n + 1) as f64).recip();
+                n += 1;
+            }
+        } else {
+            let mut n = 60 + (600.0 / (x * x)) as usize;
+            let mut ratio = Dd::from(0.0);
+            while n > 0 {
+                n -= 1;
+                // here `ratio` is ρₙ₊₁, to become ρₙ
+                ratio = ratio.times((n + 1) as f64).add(Dd::from(x)).recip();
+                if n <= TERMS {
+                    ratios[n] = ratio;
+                }
+            }
+        }
+        let mut terms = [0.0; TERMS];
+        let (mut b, mut n) = (ratios[0], 0);
+        while n < TERMS {
+            b = b.mul(ratios[n + 1]).scale(-1.0);
+            terms[n] = b.hi;
+            n += 1;
+        }
+        Self {
+            value: ratios[0],
+            terms,
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------
+// Pairs of doubles
+// ---------------------------------------------------------------------------
+
+/// The unevaluated sum `hi + lo`, with `hi` the double nearest to it: rounding
+/// is taking `hi`. Sums, products and reciprocals are good to 2⁻⁷⁵ (sums: of
+/// the larger term), less than such pairs could give, but cheap without a
+/// fused multiply-add, and ample for what is to be rounded to 53 bits. All
+/// want finite numbers below 2¹⁰⁰⁰ and lose digits only to underflow.
+#[derive(Clone, Copy)]
+struct Dd {
+    hi: f64,
+    lo: f64,
+}
+
+/// The upper 26 bits of the significand: products of two such are exact.
+const fn top(x: f64) -> f64 {
+    f64::from_bits(x.to_bits() & (u64::MAX << 27))
+}
+
+impl Dd {
+    const ONE: Self = Self::from(1.0);
+
+    const fn from(hi: f64) -> Self {
+        Self { hi, lo: 0.0 }
+    }
+
+    /// `a + b`, exact (Knuth).
+    #[inline(always)]
+    const fn sum(a: f64, b: f64) -> Self {
+        let hi = a + b;
+        let of_b = hi - a;
+        Self {
+            hi,
+            lo: (a - (hi - of_b)) + (b - of_b),
+        }
+    }
+
+    /// `a + b`, exact if `|a| ≥ |b|` (Dekker).
+    #[inline(always)]
+    const fn ordered(a: f64, b: f64) -> Self {
+        let hi = a + b;
+        Self {
+            hi,
+            lo: b - (hi - a),
+        }
+    }
+
+    /// `u²`, relative error below 2⁻¹⁰⁴: the square of the upper half and the
+    /// mixed product are exact.
+    #[inline(always)]
+    const fn square(u: f64) -> Self {
+        let h = top(u);
+        let l = u - h;
+        let s = Self::ordered(h * h, 2.0 * h * l);
+        Self::ordered(s.hi, s.lo + l * l)
+    }
+
+    #[inline(always)]
+    const fn add(self, other: Self) -> Self {
+        let s = Self::sum(self.hi, other.hi);
+        Self::ordered(s.hi, s.lo + (self.lo + other.lo))
+    }
+
+    /// The sum with what is not larger in size, at half the cost.
+    #[inline(always)]
+    const fn add_less(self, other: Self) -> Self {
+        let s = Self::ordered(self.hi, other.hi);
+        Self::ordered(s.hi, s.lo + (self.lo + other.lo))
+    }
+
+    #[inline(always)]
+    const fn sub(self, other: Self) -> Self {
+        self.add(other.scale(-1.0))
+    }
+
+    /// The product of the upper halves is exact; the rest is 2⁻²⁴ of it at
+    /// most, and so is its rounding error.
+    #[inline(always)]
+    const fn mul(self, other: Self) -> Self {
+        let (a, b) = (top(self.hi), top(other.hi));
+        let rest_a = (self.hi - a) + self.lo;
+        let rest_b = (other.hi - b) + other.lo;
+        Self::ordered(a * b, a * rest_b + rest_a * other.hi)
+    }
+
+    #[inline(always)]
+    const fn times(self, f: f64) -> Self {
+        self.mul(Self::from(f))
+    }
+
+    /// Multiplies by a power of two, up to its sign: exact.
+    #[inline(always)]
+    const fn scale(self, f: f64) -> Self {
+        Self {
+            hi: self.hi * f,
+            lo: self.lo * f,
+        }
+    }
+
+    /// One step of Newton from the double nearest.
+    #[inline(always)]
+    const fn recip(self) -> Self {
+        let w = 1.0 / self.hi;
+        let (a, b) = (top(self.hi), top(w));
+        let rest = (self.hi - a) + self.lo;
+        // 1 − a b is exact, and all the rest has 2⁻²⁴ of its weight.
+        Self::ordered(w, w * ((1.0 - a * b) - (a * (w - b) + rest * w)))
+    }
+
+    /// For the constants, between 1 and 8: Newton's steps until they double
+    /// no more digits.
+    const fn sqrt(self) -> Self {
+        let (mut root, mut step) = (self, 0);
+        while step < 9 {
+            root = root.add(self.mul(root.recip())).scale(0.5);
+            step += 1;
+        }
+        root
+    }
+}

@@ -1,0 +1,79 @@
+//! How a unit turns its inputs and its parameters into a pre-activation.
+//!
+//! Linear units (p = w·z) are the fast case: their derivatives are z and w themselves, and the kernels
+//! never form them. Any other unit implements [`Unit`], in the notation
+//!
+//! ```text
+//! φ = ∂p/∂w   a = ∂p/∂z   Ψ = ∂²p/∂w²   ∂²p/∂z²   ∂²p/∂w∂z
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A unit's propagation p(z; w) with its first and second derivatives, for one sample and one unit.
+///
+/// z holds the outputs of the layer's sources, without a constant. Matrices are row-major and are
+/// written whole. The derivatives are evaluated in f64 whatever the backend's precision.
+///
+/// The paper's matrix and Gauss–Newton need `value`, `d_w`, `d_z` and `d_ww`; only the exact Hessian
+/// needs `d_zz` and `d_wz`.
+pub trait Unit: fmt::Debug + Send + Sync {
+    /// A short name for messages.
+    fn name(&self) -> &str;
+    /// t, the number of parameters of one unit with `inputs` inputs.
+    fn parameters(&self, inputs: usize) -> usize;
+    /// p(z; w).
+    fn value(&self, z: &[f64], w: &[f64]) -> f64;
+    /// φ_a = ∂p/∂w_a, length t.
+    fn d_w(&self, z: &[f64], w: &[f64], phi: &mut [f64]);
+    /// a_c = ∂p/∂z_c, length d.
+    fn d_z(&self, z: &[f64], w: &[f64], a: &mut [f64]);
+    /// Ψ_ab = ∂²p/∂w_a∂w_b, t × t.
+    fn d_ww(&self, z: &[f64], w: &[f64], psi: &mut [f64]);
+    /// ∂²p/∂z_a∂z_b, d × d.
+    fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]);
+    /// ∂²p/∂w_a∂z_c, t × d.
+    fn d_wz(&self, z: &[f64], w: &[f64], out: &mut [f64]);
+}
+
+/// The propagation of a group of units.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Propagation {
+    /// p = w·z, z with the constant 1 if the layer has a bias.
+    Linear,
+    /// Anything else; the constant is not part of its z.
+    Unit(Arc<dyn Unit>),
+}
+
+impl Propagation {
+    /// The number of parameters of one unit.
+    pub fn parameters(&self, inputs: usize, bias: bool) -> usize {
+        match self {
+            // Saturated, so that the check of the sizes sees it.
+            Propagation::Linear => inputs.saturating_add(usize::from(bias)),
+            Propagation::Unit(unit) => unit.parameters(inputs),
+        }
+    }
+
+    /// The unit, unless it is linear.
+    pub fn unit(&self) -> Option<&dyn Unit> {
+        match self {
+            Propagation::Linear => None,
+            Propagation::Unit(unit) => Some(unit.as_ref()),
+        }
+    }
+
+    /// Whether p is linear in z and in w.
+    pub fn is_linear(&self) -> bool {
+        matches!(self, Propagation::Linear)
+    }
+
+    /// The name used in files.
+    pub fn name(&self) -> &str {
+        match self {
+            Propagation::Linear => "linear",
+            Propagation::Unit(unit) => unit.name(),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What is minimised: E(W) = Σ_i ω_i g(x_i^m, y_i) + pen(W).
+
+mod data;
+mod loss;
+mod penalty;
+
+pub use data::Data;
+pub use loss::Loss;
+pub use penalty::{Penalty, PenaltyHessian, RankOne};
+
+/// Whether the losses of the samples are summed or averaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reduction {
+    /// Σ_i ω_i g_i + pen.
+    #[default]
+    Sum,
+    /// (Σ_i ω_i g_i)/(Σ_i ω_i) + pen; the penalty is not divided.
+    Mean,
+}

@@ -1,0 +1,199 @@
+//! B = LLᵀ.
+
+use faer::linalg::cholesky::llt;
+use faer::{Auto, MatMut, MatRef, Par, Spec};
+
+use super::{Workspace, packed, stack};
+use crate::error::{Error, Result};
+
+/// The Cholesky factor of a positive definite matrix.
+///
+/// ```text
+/// B = LLᵀ,   L lower triangular, L_aa > 0
+/// ```
+///
+/// Source: Golub and Van Loan, *Matrix Computations*, 4th ed., §4.2; the factorization is faer's.
+///
+/// ```
+/// use secondo::solve::Cholesky;
+///
+/// // B = [[4, 2], [2, 5]] has L = [[2, 0], [1, 2]] and determinant 16.
+/// let b = Cholesky::new(&[4.0, 2.0, 5.0], 2)?;
+/// assert_eq!(b.lower(), [2.0, 1.0, 2.0]);
+/// assert!((b.log_determinant() - 16.0_f64.ln()).abs() < 1e-15);
+/// let mut x = [8.0, 12.0];
+/// b.solve(&mut x)?;
+/// assert_eq!(x, [1.0, 2.0]);
+/// # Ok::<(), secondo::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cholesky {
+    d: usize,
+    /// L, column-major d×d, in units of √scale; zero above the diagonal.
+    l: Vec<f64>,
+    /// A power of 4, so that its root is exact as well.
+    scale: f64,
+}
+
+impl Cholesky {
+    /// Factorizes a packed lower triangle of order `d`: d³/3 multiplications and additions.
+    ///
+    /// Errors: [`Error::NotPositiveDefinite`] with the pivot (from 0) that is not positive,
+    /// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] with the index in `lower`.
+    pub fn new(lower: &[f64], d: usize) -> Result<Self> {
+        packed::check(lower, d)?;
+        let mut work = Workspace::new();
+        work.reserve(d);
+        let scale = packed::power_of_two(packed::power_of_two(packed::largest(lower)).sqrt());
+        let scale = scale * scale;
+        packed::unpack(lower, d, scale, 0.0, &mut work.matrix);
+        match factorize(&mut work, d, 0.0) {
+            Ok(()) => Ok(Cholesky {
+                d,
+                l: work.matrix,
+                scale,
+            }),
+            Err(pivot) => Err(Error::NotPositiveDefinite {
+                what: format!("matrix of order {d}"),
+                pivot,
+            }),
+        }
+    }
+
+    /// The order d.
+    pub fn order(&self) -> usize {
+        self.d
+    }
+
+    /// L as a packed lower triangle, d(d+1)/2 numbers.
+    pub fn lower(&self) -> Vec<f64> {
+        let root = self.scale.sqrt();
+        let mut lower = packed::pack(&self.l, self.d);
+        lower.iter_mut().for_each(|v| *v *= root);
+        lower
+    }
+
+    /// Replaces b (`rhs`, d numbers) by the solution x of Bx = b.
+    ///
+    /// Errors: [`Error::Shape`] for a wrong length, [`Error::NonFinite`] for a `rhs` that is not
+    /// finite.
+    pub fn solve(&self, rhs: &mut [f64]) -> Result<()> {
+        if rhs.len() != self.d {
+            return Err(Error::shape("right-hand side", &[self.d], &[rhs.len()]));
+        }
+        packed::finite("right-hand side", rhs)?;
+        // Dividing by the root before and after keeps both halves in range.
+        let root = self.scale.sqrt();
+        rhs.iter_mut().for_each(|v| *v /= root);
+        substitute(&self.l, self.d, rhs);
+        rhs.iter_mut().for_each(|v| *v /= root);
+        Ok(())
+    }
+
+    /// ln det B = 2 Σ_a ln L_aa; 0 for order 0.
+    pub fn log_determinant(&self) -> f64 {
+        let d = self.d;
+        let units = d as f64 * self.scale.ln();
+        units + 2.0 * (0..d).map(|a| self.l[a * d + a].ln()).sum::<f64>()
+    }
+
+    /// B⁻¹ = L⁻ᵀL⁻¹ as a packed lower triangle; 2d³/3 multiplications and additions more.
+    pub fn inverse(&self) -> Vec<f64> {
+        let d = self.d;
+        if d == 0 {
+            return Vec::new();
+        }
+        let mut square = vec![0.0; d * d];
+        let mut work = Workspace::new();
+        let need = llt::inverse::inverse_scratch::<f64>(d, Par::Seq);
+        llt::inverse::inverse(
+            MatMut::from_column_major_slice_mut(&mut square, d, d),
+            MatRef::from_column_major_slice(&self.l, d, d),
+            Par::Seq,
+            stack(&mut work.stack, need),
+        );
+        let mut inverse = packed::pack(&square, d);
+        inverse.iter_mut().for_each(|v| *v /= self.scale);
+        inverse
+    }
+}
+
+/// L over the lower triangle of `work.matrix`, or the first pivot L_aa² that is not above `floor`.
+pub(super) fn factorize(
+    work: &mut Workspace,
+    d: usize,
+    floor: f64,
+) -> std::result::Result<(), usize> {
+    // Up to here the plain loop is faster than a blocked one, at order 33 four times.
+    const SMALL: usize = 96;
+    let matrix = &mut work.matrix[..d * d];
+    if d <= SMALL {
+        return factorize_small(matrix, d, floor);
+    }
+    let mut params = <llt::factor::LltParams as Auto<f64>>::auto();
+    (params.block_size, params.recursion_threshold) = (32, 32);
+    let params = Spec::new(params);
+    let need = llt::factor::cholesky_in_place_scratch::<f64>(d, Par::Seq, params);
+    llt::factor::cholesky_in_place(
+        MatMut::from_column_major_slice_mut(matrix, d, d),
+        Default::default(),
+        Par::Seq,
+        stack(&mut work.stack, need),
+        params,
+    )
+    .map_err(|llt::factor::LltError::NonPositivePivot { index }| index)?;
+    let positive = |a: usize| matrix[a * d + a] * matrix[a * d + a] > floor;
+    match (0..d).find(|&a| !positive(a)) {
+        Some(a) => Err(a),
+        None => Ok(()),
+    }
+}
+
+/// Column by column: L_ab = (B_ab − Σ_{c<b} L_ac L_bc) / L_bb.
+fn factorize_small(matrix: &mut [f64], d: usize, floor: f64) -> std::result::Result<(), usize> {
+    for b in 0..d {
+        let (left, right) = matrix.split_at_mut(b * d);
+        let column = &mut right[b..d];
+        let n = column.len();
+        // Four earlier columns at a time: the column is read and written a quarter as often.
+        let mut fours = left.chunks_exact(4 * d);
+        for four in &mut fours {
+            let l: [&[f64]; 4] = std::array::from_fn(|c| &four[c * d + b..][..n]);
+            let w = l.map(|l| l[0]);
+            for a in 0..n {
+                let sum = (l[0][a] * w[0] + l[1][a] * w[1]) + (l[2][a] * w[2] + l[3][a] * w[3]);
+                column[a] -= sum;
+            }
+        }
+        for l in fours.remainder().chunks_exact(d) {
+            let l = &l[b..];
+            for (v, l_a) in column.iter_mut().zip(l) {
+                *v -= l_a * l[0];
+            }
+        }
+        let positive = column[0] > floor;
+        if !positive {
+            return Err(b);
+        }
+        column[0] = column[0].sqrt();
+        let inverse = 1.0 / column[0];
+        column[1..].iter_mut().for_each(|v| *v *= inverse);
+    }
+    Ok(())
+}
+
+/// x = L⁻ᵀL⁻¹x.
+pub(super) fn substitute(l: &[f64], d: usize, x: &mut [f64]) {
+    for b in 0..d {
+        let column = &l[b * d + b..(b + 1) * d];
+        x[b] /= column[0];
+        let pivot = x[b];
+        for (v, l) in x[b + 1..].iter_mut().zip(&column[1..]) {
+            *v -= l * pivot;
+        }
+    }
+    for b in (0..d).rev() {
+        let column = &l[b * d + b..(b + 1) * d];
+        x[b] = (x[b] - packed::dot(&column[1..], &x[b + 1..])) / column[0];
+    }
+}

@@ -1,0 +1,80 @@
+//! Factorizations of small symmetric matrices on the host, in f64, with a policy for indefinite ones.
+//!
+//! A symmetric matrix B of order d is its lower triangle, packed by rows:
+//!
+//! ```text
+//! B_ab,  a ≥ b,  stands at  a(a+1)/2 + b        a slice of d(d+1)/2 numbers
+//! ```
+//!
+//! | item | computes | cost |
+//! |---|---|---|
+//! | [`Cholesky`] | B = LLᵀ; solve, log-determinant, inverse | d³/3 |
+//! | [`eigenvalues`] | λ₁ ≤ … ≤ λ_d | 4d³/3 |
+//! | [`Factor`] | x = (B̃ + μI)⁻¹b, B̃ positive definite by an [`Indefinite`] policy | by policy |
+//! | [`Batch`] | p_j = −(B̃_j + μI)⁻¹g_j for many blocks, over the cores | the sum |
+//!
+//! One matrix is factorized by one thread and sums run in a fixed order, so that no result depends
+//! on the number of threads. Matrices are scaled by a power of two before they are factorized:
+//! entries near the ends of the range of f64 are as good as entries near 1. Order 0 has the empty
+//! solution. Nothing here knows a network.
+
+mod batch;
+mod cholesky;
+mod eigen;
+mod factor;
+mod ldlt;
+mod lu;
+mod packed;
+#[cfg(test)]
+mod tests;
+
+pub use batch::{Batch, Steps};
+pub use cholesky::Cholesky;
+pub use eigen::eigenvalues;
+pub use factor::{Factor, Indefinite, Modification};
+
+pub(crate) use eigen::eigen;
+pub(crate) use lu::lu_solve;
+pub(crate) use packed::{dot, largest, quadratic_form};
+
+use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
+
+/// Unit roundoff, 2⁻⁵³.
+pub(crate) const U: f64 = f64::EPSILON / 2.0;
+
+/// Memory that is kept from one matrix to the next: thousands of small ones must not each allocate.
+pub(crate) struct Workspace {
+    /// At least d×d numbers, column-major; the strict upper triangle is never read.
+    matrix: Vec<f64>,
+    /// At least d numbers.
+    vector: Vec<f64>,
+    stack: MemBuffer,
+}
+
+impl Workspace {
+    pub(crate) fn new() -> Self {
+        Workspace {
+            matrix: Vec::new(),
+            vector: Vec::new(),
+            stack: MemBuffer::new(StackReq::EMPTY),
+        }
+    }
+
+    /// Makes room for order `d`.
+    fn reserve(&mut self, d: usize) {
+        if self.matrix.len() < d * d {
+            self.matrix.resize(d * d, 0.0);
+        }
+        if self.vector.len() < d {
+            self.vector.resize(d, 0.0);
+        }
+    }
+}
+
+/// A stack that has at least the memory of `need`.
+fn stack(buffer: &mut MemBuffer, need: StackReq) -> &mut MemStack {
+    if buffer.len() < need.unaligned_bytes_required() {
+        *buffer = MemBuffer::new(need);
+    }
+    MemStack::new(buffer)
+}

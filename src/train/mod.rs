@@ -1,0 +1,203 @@
+//! Newton-type training: loops that end in a report with a reason.
+
+pub mod newton;
+mod row_newton;
+
+pub use row_newton::RowNewton;
+
+use std::fmt;
+use std::time::Duration;
+
+/// Why an iteration ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The gradient (of a root: the residual) is within `gtol`.
+    Gradient,
+    /// The last step was within `xtol`.
+    Step,
+    /// The last step changed the function by no more than `ftol`.
+    Function,
+    /// `max_iter` was reached.
+    Iterations,
+    /// The time was up.
+    Time,
+    /// No step along the descent direction reduces the function any more: it is as low as its rounding lets it be seen,
+    /// or the derivatives are not its own.
+    Stalled,
+    /// The function or a derivative is not finite at the start, or wherever the iteration would go.
+    NonFinite,
+    /// The gradient is 0 to tolerance and the Hessian has a negative eigenvalue, but the function could not be reduced
+    /// along its eigenvector.
+    Indefinite,
+    /// The matrix of the step, Hessian or Jacobian, is singular to rounding.
+    Singular,
+    /// The observer asked to stop.
+    Interrupted,
+}
+
+impl Reason {
+    /// The name used in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Gradient => "gradient",
+            Reason::Step => "step",
+            Reason::Function => "function",
+            Reason::Iterations => "iterations",
+            Reason::Time => "time",
+            Reason::Stalled => "stalled",
+            Reason::NonFinite => "non-finite",
+            Reason::Indefinite => "indefinite",
+            Reason::Singular => "singular",
+            Reason::Interrupted => "interrupted",
+        }
+    }
+
+    /// Whether a tolerance was met. It does not prove a minimum.
+    pub fn converged(self) -> bool {
+        matches!(self, Reason::Gradient | Reason::Step | Reason::Function)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Gradient => "the gradient is within gtol",
+            Reason::Step => "the step is within xtol",
+            Reason::Function => "the change of the function is within ftol",
+            Reason::Iterations => "the iterations are used up (max_iter)",
+            Reason::Time => "the time is used up",
+            Reason::Stalled => "no step reduces the function",
+            Reason::NonFinite => "the function or a derivative is not finite",
+            Reason::Indefinite => "stationary with an indefinite Hessian",
+            Reason::Singular => "the matrix of the step is singular",
+            Reason::Interrupted => "it was interrupted",
+        })
+    }
+}
+
+/// How often a function and its derivatives were evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Evaluations {
+    /// Values alone.
+    pub objective: usize,
+    /// Gradients; of a root: residuals.
+    pub gradient: usize,
+    /// Hessians or other curvature matrices; of a root: Jacobians.
+    pub curvature: usize,
+}
+
+/// Wall time by stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Times {
+    /// Objectives of trial points.
+    pub objective: Duration,
+    /// Curvatures, with gradients.
+    pub curvature: Duration,
+    /// Factorizations and solves.
+    pub solve: Duration,
+    /// Everything.
+    pub total: Duration,
+}
+
+/// Where a running fit stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Accepted steps so far; 0 at the start.
+    pub iteration: usize,
+    /// The iteration limit.
+    pub max_iter: usize,
+    /// The objective at the best point.
+    pub value: f64,
+    /// max_l |g_l| at the best point.
+    pub gradient_norm: f64,
+    /// The damping μ.
+    pub mu: f64,
+}
+
+/// What an observer answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Go on.
+    Continue,
+    /// End the fit at its best point.
+    Stop,
+}
+
+/// The end of a fit: the best accepted point and how it was reached.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Fit {
+    /// The best accepted parameters (θ under a constraint).
+    pub w: Vec<f64>,
+    /// E at `w`, the penalty included.
+    pub value: f64,
+    /// E at the start.
+    pub initial_value: f64,
+    /// max_l |g_l| at `w`.
+    pub gradient_norm: f64,
+    /// Accepted steps.
+    pub iterations: usize,
+    /// Rejected trial points, those with an objective that is not finite included.
+    pub rejected: usize,
+    /// Evaluations by kind.
+    pub evaluations: Evaluations,
+    /// Wall time by stage.
+    pub times: Times,
+    /// Blocks that the policy for indefiniteness changed, over all iterations.
+    pub modified_blocks: usize,
+    /// Why it ended.
+    pub reason: Reason,
+    /// The method, with curvature and policy.
+    pub method: String,
+    /// The device that computed.
+    pub adapter: String,
+    /// The precision of the device.
+    pub precision: &'static str,
+}
+
+impl Fit {
+    /// Whether a tolerance was met; see [`Reason::converged`].
+    pub fn converged(&self) -> bool {
+        self.reason.converged()
+    }
+}
+
+impl fmt::Display for Fit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |d: Duration| format!("{:.3} s", d.as_secs_f64());
+        writeln!(f, "method       {}", self.method)?;
+        writeln!(f, "computed on  {} ({})", self.adapter, self.precision)?;
+        writeln!(f, "ended        {}", self.reason)?;
+        let (value, start) = (readable(self.value), readable(self.initial_value));
+        writeln!(f, "objective    {value} (start {start})")?;
+        writeln!(f, "gradient     {:.3e} (largest entry)", self.gradient_norm)?;
+        writeln!(
+            f,
+            "steps        {} accepted, {} rejected; {} blocks made definite",
+            self.iterations, self.rejected, self.modified_blocks
+        )?;
+        writeln!(
+            f,
+            "evaluations  {} objectives alone, {} curvatures with gradient",
+            self.evaluations.objective, self.evaluations.curvature
+        )?;
+        write!(
+            f,
+            "time         {} (objective {}, curvature {}, solve {})",
+            seconds(self.times.total),
+            seconds(self.times.objective),
+            seconds(self.times.curvature),
+            seconds(self.times.solve)
+        )
+    }
+}
+
+/// Ten digits of a number, with a power of ten only where it needs one.
+fn readable(v: f64) -> String {
+    match v.abs() {
+        0.0 | 1e-3..1e7 => format!("{v:.6}"),
+        _ => format!("{v:.9e}"),
+    }
+}

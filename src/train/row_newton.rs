@@ -1,0 +1,247 @@
+//! Damped Newton steps with the row blocks of a curvature matrix.
+
+use std::time::{Duration, Instant};
+
+use super::{Control, Evaluations, Fit, Progress, Reason, Times};
+use crate::curvature::{Curvature, Matrix, Structure};
+use crate::error::{Error, Result};
+use crate::problem::Problem;
+use crate::solve::{Batch, Indefinite, U};
+
+/// Row-block Newton: every unit takes its own damped Newton step, all at once.
+///
+/// ```text
+/// p_j = −(B̃_j + μI)⁻¹ g_j,   ρ = (E(w) − E(w + p)) / Σ_j (−g_jᵀp_j − ½ p_jᵀB_jp_j)
+/// ```
+///
+/// B_j is the block of unit j, B̃_j the block made positive definite by `indefinite`. A step is accepted if ρ > 10⁻⁴,
+/// so the objective never rises; then μ ← μ · max(⅓, 1 − (2ρ − 1)³), and after a rejection μ is multiplied by 2, 4, 8, …
+/// (Nielsen 1999). A trial point whose objective is not finite is rejected.
+///
+/// The blocks leave out how the units act together, so the method trains slowly by nature; near a minimum it converges
+/// linearly, not quadratically.
+///
+/// ```
+/// use ndarray::array;
+/// use secondo::{Activation, Data, Loss, Network, Penalty, Problem, RowNewton};
+/// // A linear unit: its row block is the whole Hessian, and the minimum is that of ridge regression.
+/// let data = Data::new(array![[1.0], [2.0]], array![[1.0], [2.0]])?;
+/// let problem = Problem::new(Network::dense(&[1, 1], Activation::Tanh)?, data, Loss::SquaredError)?;
+/// let fit = RowNewton::default().minimize(&problem, &[0.0, 0.0], &mut RowNewton::silent)?;
+/// assert!(fit.converged());
+/// assert!((fit.w[0] - 1.0).abs() < 1e-7 && fit.w[1].abs() < 1e-7); // y = x
+/// # Ok::<(), secondo::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowNewton {
+    /// The curvature whose row blocks are used. Default `Exact`.
+    pub curvature: Curvature,
+    /// What is done with blocks that are not positive definite. Default `Absolute`.
+    pub indefinite: Indefinite,
+    /// The most accepted steps; 0 evaluates the start and stops. Default 200.
+    pub max_iter: usize,
+    /// Stops where max_l |g_l| ≤ gtol · max(1, max_l |g_l| at the start). Default 10⁻⁸.
+    pub gtol: f64,
+    /// Stops after an accepted step with |ΔE| ≤ ftol · |E|. Default 0: never.
+    pub ftol: f64,
+    /// Stops after an accepted step with max_l |p_l| ≤ xtol · (xtol + max_l |w_l|). Default 0: never.
+    pub xtol: f64,
+    /// The damping of the first step, relative to the largest diagonal entry of the blocks. Default 10⁻³.
+    pub mu: f64,
+    /// The wall time after which the fit ends at its best point. Default none.
+    pub time_limit: Option<Duration>,
+}
+
+impl Default for RowNewton {
+    fn default() -> Self {
+        RowNewton {
+            curvature: Curvature::Exact,
+            indefinite: Indefinite::Absolute,
+            max_iter: 200,
+            gtol: 1e-8,
+            ftol: 0.0,
+            xtol: 0.0,
+            mu: 1e-3,
+            time_limit: None,
+        }
+    }
+}
+
+/// max_l |v_l|.
+fn largest(v: &[f64]) -> f64 {
+    v.iter().fold(0.0, |m, v| v.abs().max(m))
+}
+
+impl RowNewton {
+    /// The observer that looks on.
+    pub fn silent(_: &Progress) -> Control {
+        Control::Continue
+    }
+
+    /// Minimises the problem's objective from `start`. `observe` is called at the start and after every accepted step.
+    ///
+    /// Returns the best accepted point with the reason of the end.
+    ///
+    /// # Errors
+    /// An option out of range; a start with the wrong length or where objective or gradient are not finite; `Unsupported`
+    /// under a constraint; too little memory.
+    pub fn minimize(
+        &self,
+        problem: &Problem,
+        start: &[f64],
+        observe: &mut dyn FnMut(&Progress) -> Control,
+    ) -> Result<Fit> {
+        self.check()?;
+        let clock = Instant::now();
+        let mut times = Times::default();
+        let mut evaluations = Evaluations::default();
+        let mut evaluate = |w: &[f64], times: &mut Times| {
+            let clock = Instant::now();
+            evaluations.gradient += 1;
+            evaluations.curvature += 1;
+            let at = problem.curvature(w, self.curvature, Structure::RowBlocks);
+            times.curvature += clock.elapsed();
+            at
+        };
+        let mut w = start.to_vec();
+        let mut at = evaluate(&w, &mut times)?;
+        let initial_value = at.value;
+        let goal = self.gtol * largest(&at.gradient).max(1.0);
+        let (mut mu, mut growth) = (f64::NAN, 2.0);
+        let (mut iterations, mut rejected, mut modified, mut objectives) = (0, 0, 0, 0);
+        let mut reached = None;
+        let reason = 'points: loop {
+            let gradient_norm = largest(&at.gradient);
+            let progress = Progress {
+                iteration: iterations,
+                max_iter: self.max_iter,
+                value: at.value,
+                gradient_norm,
+                mu: if mu.is_nan() { 0.0 } else { mu },
+            };
+            let control = observe(&progress);
+            if gradient_norm <= goal {
+                break Reason::Gradient;
+            }
+            if let Some(reason) = reached {
+                break reason;
+            }
+            if iterations >= self.max_iter {
+                break Reason::Iterations;
+            }
+            if control == Control::Stop {
+                break Reason::Interrupted;
+            }
+            let Some(Matrix::RowBlocks(blocks)) = &at.curvature else {
+                return Err(Error::Numerical {
+                    what: "the row blocks were not computed".into(),
+                });
+            };
+            if mu.is_nan() {
+                mu = self.mu * largest(&blocks.diagonal()).max(f64::MIN_POSITIVE);
+            }
+            let solving = Instant::now();
+            let parts = blocks.iter().map(|b| (b.packed(), b.order()));
+            let batch = Batch::new(parts, self.indefinite)?;
+            times.solve += solving.elapsed();
+            loop {
+                if self
+                    .time_limit
+                    .is_some_and(|limit| clock.elapsed() >= limit)
+                {
+                    break 'points Reason::Time;
+                }
+                let solving = Instant::now();
+                let steps = batch.step(mu, &at.gradient);
+                times.solve += solving.elapsed();
+                // Beyond the range of f64: a longer step than any that is sensible.
+                let Ok(steps) = steps else {
+                    rejected += 1;
+                    (mu, growth) = (mu.max(U) * growth, 2.0 * growth);
+                    continue;
+                };
+                let predicted = steps.reduction();
+                let length = largest(&steps.step);
+                let trial: Vec<f64> = w.iter().zip(&steps.step).map(|(w, p)| w + p).collect();
+                if trial == w || predicted <= U * at.value.abs() {
+                    break 'points Reason::Stalled;
+                }
+                let timing = Instant::now();
+                objectives += 1;
+                let value = match problem.objective(&trial) {
+                    Ok(value) => value,
+                    Err(Error::NonFinite { .. }) => f64::INFINITY,
+                    Err(other) => return Err(other),
+                };
+                times.objective += timing.elapsed();
+                let gain = (at.value - value) / predicted;
+                // The curvature may fail to be finite where the objective is.
+                let next = match gain > 1e-4 && value < at.value {
+                    true => match evaluate(&trial, &mut times) {
+                        Ok(next) => Some(next),
+                        Err(Error::NonFinite { .. }) => None,
+                        Err(other) => return Err(other),
+                    },
+                    false => None,
+                };
+                let Some(next) = next else {
+                    rejected += 1;
+                    (mu, growth) = (mu * growth, 2.0 * growth);
+                    continue;
+                };
+                let change = at.value - next.value;
+                if self.ftol > 0.0 && change <= self.ftol * next.value.abs() {
+                    reached = Some(Reason::Function);
+                } else if length <= self.xtol * (self.xtol + largest(&w)) {
+                    reached = Some(Reason::Step);
+                }
+                mu *= (1.0 - (2.0 * gain - 1.0).powi(3)).max(1.0 / 3.0);
+                growth = 2.0;
+                modified += steps.indefinite;
+                iterations += 1;
+                (w, at) = (trial, next);
+                break;
+            }
+        };
+        evaluations.objective = objectives;
+        times.total = clock.elapsed();
+        Ok(Fit {
+            value: at.value,
+            initial_value,
+            gradient_norm: largest(&at.gradient),
+            w,
+            iterations,
+            rejected,
+            evaluations,
+            times,
+            modified_blocks: modified,
+            reason,
+            method: format!(
+                "row-block Newton, curvature {}, indefinite blocks {}",
+                self.curvature.name(),
+                self.indefinite.name()
+            ),
+            adapter: problem.device().adapter(),
+            precision: problem.device().precision(),
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        for (name, value) in [
+            ("gtol", self.gtol),
+            ("ftol", self.ftol),
+            ("xtol", self.xtol),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(Error::invalid(
+                    name,
+                    format!("{value} is not a finite number ≥ 0"),
+                ));
+            }
+        }
+        if !(self.mu.is_finite() && self.mu > 0.0) {
+            return Err(Error::invalid("mu", format!("{} is not positive", self.mu)));
+        }
+        Ok(())
+    }
+}

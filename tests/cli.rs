@@ -1,0 +1,487 @@
+//! The program from outside: its commands, what they print and write, and its exit codes.
+#![cfg(feature = "cli")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn secondo(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_secondo"))
+        .current_dir(folder)
+        .args(args)
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("output is UTF-8")
+}
+
+fn succeed(folder: &Path, args: &[&str]) -> (String, String) {
+    let out = secondo(folder, args);
+    let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
+    assert_eq!(out.status.code(), Some(0), "{args:?}\n{stdout}\n{stderr}");
+    (stdout, stderr)
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).expect("the file exists"))
+        .expect("the file is JSON")
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(list) => list.iter().flat_map(numbers).collect(),
+        other => vec![other.as_f64().expect("a number")],
+    }
+}
+
+#[track_caller]
+fn close(found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len());
+    let scale = expected.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a - b).abs() <= 1e-13 * scale, "{a} and {b}, scale {scale}");
+    }
+}
+
+/// The value in a report's line, such as `RMSE  49.9  59.7`.
+fn value(text: &str, name: &str) -> f64 {
+    let line = text
+        .lines()
+        .find(|l| l.contains(name))
+        .unwrap_or_else(|| panic!("{name} in\n{text}"));
+    let after = &line[line.find(name).expect("found") + name.len()..];
+    after
+        .split_whitespace()
+        .next()
+        .expect("a value")
+        .parse()
+        .expect("a number")
+}
+
+#[test]
+fn the_main_job_writes_a_model_that_predicts_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = here("examples/data/diabetes.csv");
+    let data = data.to_str().unwrap();
+    let (stdout, stderr) = succeed(
+        dir.path(),
+        &[
+            "fit",
+            data,
+            "--target",
+            "progression",
+            "--max-iter",
+            "15",
+            "--test-fraction",
+            "0",
+            "--report",
+            "fit.json",
+        ],
+    );
+    assert_eq!(stderr, "", "no progress in a pipe");
+    assert!(
+        stdout.contains("442 rows, 10 features") && stdout.contains("regression"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("not converged"), "{stdout}");
+    assert!(
+        !stdout.contains(['\r', '\u{1b}']),
+        "no progress characters in a pipe"
+    );
+    let report = json(&dir.path().join("fit.json"));
+    for key in [
+        "W",
+        "value",
+        "gradient_norm",
+        "iterations",
+        "evaluations",
+        "reason",
+        "converged",
+        "adapter",
+        "precision",
+        "seconds",
+        "metrics",
+        "options",
+        "version",
+    ] {
+        assert!(report.get(key).is_some(), "{key}");
+    }
+    assert_eq!(report["W"].as_array().unwrap().len(), 97);
+    assert_eq!(report["iterations"], 15);
+
+    let model = "diabetes.safetensors";
+    assert!(dir.path().join(model).is_file());
+    let (said, _) = succeed(dir.path(), &["predict", model, data, "--output", "out.csv"]);
+    assert_eq!(value(&said, "RMSE"), value(&stdout, "RMSE"));
+    assert_eq!(value(&said, "R²"), value(&stdout, "R²"));
+    let predictions = std::fs::read_to_string(dir.path().join("out.csv")).unwrap();
+    assert_eq!(predictions.lines().count(), 443);
+    assert_eq!(predictions.lines().next(), Some("prediction"));
+
+    // The model with its data gives the objective of the fit.
+    let (out, _) = succeed(
+        dir.path(),
+        &["derivatives", model, data, "--structure", "diagonal"],
+    );
+    let out: Value = serde_json::from_str(&out).unwrap();
+    close(
+        &[out["value"].as_f64().unwrap()],
+        &[report["value"].as_f64().unwrap()],
+    );
+    assert_eq!(out["diagonal"].as_array().unwrap().len(), 97);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_several_starts_keep_the_best() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = here("examples/data/iris.csv");
+    let data = data.to_str().unwrap();
+    let fit = |model: &str, report: &str, starts: &str| {
+        succeed(
+            dir.path(),
+            &[
+                "fit",
+                data,
+                "--target",
+                "species",
+                "--max-iter",
+                "8",
+                "--starts",
+                starts,
+                "--seed",
+                "4",
+                "--model",
+                model,
+                "--report",
+                report,
+            ],
+        )
+    };
+    fit("a.safetensors", "a.json", "3");
+    let (stdout, _) = fit("b.safetensors", "b.json", "3");
+    let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert_eq!(read("a.safetensors"), read("b.safetensors"));
+    assert!(
+        stdout.contains("3 classes (setosa, versicolor, virginica)"),
+        "{stdout}"
+    );
+    assert!(
+        stdout.contains("(seed 6)") && stdout.contains("accuracy"),
+        "{stdout}"
+    );
+    let report = json(&dir.path().join("b.json"));
+    let starts: Vec<f64> = report["starts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["value"].as_f64().unwrap())
+        .collect();
+    let best = starts.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!(report["value"].as_f64(), Some(best));
+    assert_eq!(report["metrics"]["test"]["rows"], 30);
+
+    let (said, notes) = succeed(dir.path(), &["predict", "b.safetensors", data]);
+    assert!(said.starts_with(
+        "prediction,probability_setosa,probability_versicolor,probability_virginica\n"
+    ));
+    for row in said.lines().skip(1) {
+        let sum: f64 = row
+            .split(',')
+            .skip(1)
+            .map(|p| p.parse::<f64>().unwrap())
+            .sum();
+        assert!((sum - 1.0).abs() < 1e-14, "{row}");
+    }
+    assert!(notes.contains("accuracy"), "{notes}");
+}
+
+#[test]
+fn derivatives_of_a_problem_file_are_those_of_the_fixture() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = here("tests/data/derivs/d02_tanh_sos.json");
+    let file = path.to_str().unwrap();
+    let fixture = json(&path);
+    for (curvature, key) in [
+        ("exact", "hessian_data"),
+        ("gauss-newton", "gauss_newton_data"),
+    ] {
+        succeed(
+            dir.path(),
+            &[
+                "derivatives",
+                file,
+                "--curvature",
+                curvature,
+                "--multipliers",
+                "--device",
+                "cpu",
+                "-o",
+                "out.json",
+            ],
+        );
+        let out = json(&dir.path().join("out.json"));
+        close(&numbers(&out["value"]), &numbers(&fixture["value"]));
+        close(&numbers(&out["gradient"]), &numbers(&fixture["grad"]));
+        close(
+            &numbers(&out["multipliers"]),
+            &numbers(&fixture["multipliers"]),
+        );
+        assert_eq!(out["precision"], "f64");
+        let blocks = out["row_blocks"].as_array().unwrap();
+        let ranges = fixture["row_ranges"].as_array().unwrap();
+        assert_eq!(blocks.len(), 6);
+        for block in blocks {
+            let (layer, row) = (
+                block["layer"].as_u64().unwrap(),
+                block["row"].as_u64().unwrap(),
+            );
+            let range = numbers(&ranges[layer as usize - 1][row as usize]);
+            let range = range[0] as usize..range[1] as usize;
+            let expected: Vec<f64> = (range.clone())
+                .flat_map(|i| range.clone().map(move |j| (i, j)))
+                .map(|(i, j)| fixture[key][i][j].as_f64().unwrap())
+                .collect();
+            close(&numbers(&block["block"]), &expected);
+        }
+    }
+    let (out, _) = succeed(dir.path(), &["derivatives", file, "--structure", "none"]);
+    let out: Value = serde_json::from_str(&out).unwrap();
+    assert!(out.get("row_blocks").is_none() && out["gradient"].as_array().unwrap().len() == 26);
+}
+
+#[test]
+fn other_fixtures_have_their_values() {
+    let dir = tempfile::tempdir().unwrap();
+    for (file, place) in [
+        ("derivs/d03_logistic_skip_ridge.json", "/value"),
+        ("derivs/d05_sin_softplus_bce_group.json", "/value"),
+        ("derivs/d06_gelu_silu_softmax_ridge.json", "/value"),
+        ("nnet/a_linear_skip_decay.json", "/jax/value_data"),
+        ("nnet/d_plain_logistic_output_sse.json", "/jax/value_data"),
+    ] {
+        let path = here("tests/data").join(file);
+        let (out, _) = succeed(dir.path(), &["derivatives", path.to_str().unwrap()]);
+        let out: Value = serde_json::from_str(&out).unwrap();
+        let expected = json(&path);
+        close(
+            &numbers(&out["value"]),
+            &numbers(expected.pointer(place).unwrap()),
+        );
+    }
+}
+
+#[test]
+fn tied_parameters_have_a_gradient_in_theta() {
+    // tanh(θx + 1) at θ = ½ and x = 1, 2 with the targets 0 and 1; numbers may be strings.
+    let dir = tempfile::tempdir().unwrap();
+    let problem = r#"{"spec": {"inputs": 1, "layers": [{"units": 1, "activations": "tanh"}]},
+        "loss": {"type": "sos"}, "X": [[1], ["2"]], "Y": [[0], [1]], "theta": ["0.5"],
+        "constraint": {"fixed": [0, 1], "C_entries": [[0, 0, 1]]}}"#;
+    std::fs::write(dir.path().join("p.json"), problem).unwrap();
+    let (out, _) = succeed(
+        dir.path(),
+        &["derivatives", "p.json", "--structure", "none"],
+    );
+    let out: Value = serde_json::from_str(&out).unwrap();
+    let (a, b) = (1.5f64.tanh(), 2.0f64.tanh());
+    close(
+        &numbers(&out["value"]),
+        &[0.5 * (a * a + (1.0 - b) * (1.0 - b))],
+    );
+    close(
+        &numbers(&out["gradient"]),
+        &[a * (1.0 - a * a) + (b - 1.0) * (1.0 - b * b) * 2.0],
+    );
+}
+
+#[test]
+fn a_problem_file_is_fitted_from_its_own_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = here("tests/data/derivs/d03_logistic_skip_ridge.json");
+    let start = json(&file)["value"].as_f64().unwrap();
+    let (stdout, _) = succeed(
+        dir.path(),
+        &[
+            "fit",
+            file.to_str().unwrap(),
+            "--method",
+            "newton-rows",
+            "--max-iter",
+            "5",
+            "--report",
+            "fit.json",
+            "--model",
+            "m.safetensors",
+        ],
+    );
+    assert!(stdout.contains("ridge"), "{stdout}");
+    let report = json(&dir.path().join("fit.json"));
+    assert!(report["value"].as_f64().unwrap() < start);
+    assert_eq!(report["W"].as_array().unwrap().len(), 37);
+    assert!(report["notes"].to_string().contains("standard_errors"));
+    assert!(dir.path().join("m.safetensors").is_file());
+}
+
+#[test]
+fn rows_with_gaps_are_dropped_only_when_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: String = (0..30)
+        .map(|i| format!("{i},{},{}\n", i % 7, (i * i) as f64 / 10.0 + 0.05))
+        .collect();
+    std::fs::write(
+        dir.path().join("d.csv"),
+        format!("\u{feff}a,b,y\r\n1,,2.5\r\n{rows}"),
+    )
+    .unwrap();
+    let (stdout, _) = succeed(
+        dir.path(),
+        &[
+            "fit",
+            "d.csv",
+            "--target",
+            "y",
+            "--missing",
+            "drop",
+            "--max-iter",
+            "3",
+        ],
+    );
+    assert!(
+        stdout.contains("30 rows, 2 features (1 rows with missing values left out)"),
+        "{stdout}"
+    );
+    let (stdout, _) = succeed(
+        dir.path(),
+        &["predict", "d.safetensors", "d.csv", "--missing", "drop"],
+    );
+    assert!(stdout.starts_with("line,prediction\n3,"), "{stdout}");
+}
+
+#[test]
+fn quiet_prints_nothing_and_constant_columns_are_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: String = (0..30).map(|i| format!("{i},5,{}.5,1\n", i * i)).collect();
+    std::fs::write(dir.path().join("d.csv"), format!("a,c,y,w\n{rows}")).unwrap();
+    let args = [
+        "fit",
+        "d.csv",
+        "--target",
+        "y",
+        "--weights",
+        "w",
+        "--hidden",
+        "none",
+    ];
+    let (_, stderr) = succeed(dir.path(), &args);
+    assert!(
+        stderr.contains("warning: the column 'c' is constant"),
+        "{stderr}"
+    );
+    let (stdout, stderr) = succeed(dir.path(), &[&args[..], &["--quiet"]].concat());
+    assert_eq!((stdout.as_str(), stderr.as_str()), ("", ""));
+}
+
+#[test]
+fn a_constant_target_has_no_r2() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: String = (0..12).map(|i| format!("{i},2.5\n")).collect();
+    std::fs::write(dir.path().join("d.csv"), format!("a,y\n{rows}")).unwrap();
+    let (stdout, _) = succeed(
+        dir.path(),
+        &["fit", "d.csv", "--target", "y", "--report", "r.json"],
+    );
+    assert!(stdout.contains("undefined"), "{stdout}");
+    assert!(json(&dir.path().join("r.json"))["metrics"]["train"]["r2"].is_null());
+}
+
+#[test]
+fn limits_are_no_failures() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = here("examples/data/diabetes.csv");
+    for limit in [["--max-iter", "0"], ["--time-limit", "0"]] {
+        let args = [
+            "fit",
+            data.to_str().unwrap(),
+            "--target",
+            "progression",
+            limit[0],
+            limit[1],
+        ];
+        let (stdout, _) = succeed(dir.path(), &args);
+        assert!(
+            stdout.contains("0 accepted") && stdout.contains("not converged"),
+            "{stdout}"
+        );
+    }
+}
+
+#[test]
+fn help_teaches_and_a_closed_pipe_is_no_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [
+        &["--help"][..],
+        &["fit", "--help"],
+        &["predict", "--help"],
+        &["derivatives", "--help"],
+    ] {
+        let (stdout, _) = succeed(dir.path(), args);
+        assert!(
+            stdout.contains(
+                "Examples:
+  secondo "
+            ),
+            "{stdout}"
+        );
+    }
+    // The reading end is closed before anything is written.
+    let file = here("tests/data/derivs/d02_tanh_sos.json");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_secondo"))
+        .args(["derivatives", file.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(
+        (out.status.code(), text(&out.stderr).as_str()),
+        (Some(0), "")
+    );
+}
+
+#[test]
+fn an_unwritable_target_keeps_the_old_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = here("examples/data/iris.csv");
+    let data = data.to_str().unwrap();
+    std::fs::create_dir(dir.path().join("folder")).unwrap();
+    let out = secondo(
+        dir.path(),
+        &["fit", data, "--target", "species", "--model", "folder"],
+    );
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("cannot write folder: it is a directory"));
+    #[cfg(unix)]
+    if Path::new("/dev/full").exists() {
+        let args = [
+            "fit",
+            data,
+            "--target",
+            "species",
+            "--max-iter",
+            "1",
+            "--model",
+            "/dev/full",
+            "--quiet",
+        ];
+        assert_eq!(secondo(dir.path(), &args).status.code(), Some(2));
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}

@@ -1,0 +1,245 @@
+//! Row-block Newton on real data: the objective never rises, every end has its reason.
+
+mod common;
+
+use std::time::Duration;
+
+use common::datasets;
+use ndarray::array;
+use secondo::solve::Indefinite;
+use secondo::{
+    Activation, Control, Curvature, Data, Error, Initialization, Layer, Loss, Network, Problem,
+    Reason, RowNewton,
+};
+
+const SETS: [(&str, usize); 4] = [
+    ("diabetes", 8),
+    ("breast_cancer", 5),
+    ("iris", 5),
+    ("digits", 16),
+];
+
+/// Fits and checks what every fit promises; returns the last objective.
+fn fit(problem: &Problem, start: &[f64], method: &RowNewton) -> f64 {
+    let mut values = Vec::new();
+    let report = method
+        .minimize(problem, start, &mut |p| {
+            values.push(p.value);
+            Control::Continue
+        })
+        .unwrap();
+    assert!(
+        values.windows(2).all(|v| v[1] < v[0]),
+        "the objective rose: {values:?}"
+    );
+    assert_eq!(values.len(), report.iterations + 1);
+    assert_eq!(
+        (values[0], *values.last().unwrap()),
+        (report.initial_value, report.value)
+    );
+    // The report's point is the one with the report's value.
+    assert_eq!(problem.objective(&report.w).unwrap(), report.value);
+    let gradient = problem.gradient(&report.w).unwrap();
+    let largest = gradient.iter().fold(0.0f64, |m, g| m.max(g.abs()));
+    assert!((largest - report.gradient_norm).abs() <= 1e-9 * (1.0 + largest));
+    match report.reason {
+        Reason::Iterations => assert_eq!(report.iterations, method.max_iter),
+        Reason::Gradient | Reason::Stalled => {}
+        other => panic!("{other}"),
+    }
+    report.value
+}
+
+#[test]
+fn the_objective_never_rises_on_any_data_with_any_curvature() {
+    for (name, hidden) in SETS {
+        let problem = datasets::problem(name, hidden);
+        for curvature in Curvature::ALL {
+            for seed in 0..5 {
+                let method = RowNewton {
+                    curvature,
+                    max_iter: if name == "digits" { 10 } else { 50 },
+                    ..RowNewton::default()
+                };
+                let start = datasets::start(&problem, seed);
+                let end = fit(&problem, &start, &method);
+                let initial = problem.objective(&start).unwrap();
+                assert!(
+                    end < 0.9 * initial,
+                    "{name}, {}: {initial} to {end}",
+                    curvature.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_policy_descends() {
+    let problem = datasets::problem("breast_cancer", 5);
+    for indefinite in Indefinite::ALL {
+        for curvature in [Curvature::Exact, Curvature::Lagrangian] {
+            let method = RowNewton {
+                curvature,
+                indefinite,
+                max_iter: 60,
+                ..RowNewton::default()
+            };
+            let end = fit(&problem, &datasets::start(&problem, 3), &method);
+            assert!(end < 60.0, "{indefinite}, {}: {end}", curvature.name());
+        }
+    }
+}
+
+fn line() -> Problem {
+    let data = Data::new(array![[1.0], [2.0], [4.0]], array![[1.0], [2.5], [3.5]]).unwrap();
+    Problem::new(
+        Network::dense(&[1, 1], Activation::Tanh).unwrap(),
+        data,
+        Loss::SquaredError,
+    )
+    .unwrap()
+}
+
+/// A linear unit has the whole Hessian as its block: least squares in a few steps.
+#[test]
+fn a_linear_unit_is_least_squares() {
+    let method = RowNewton {
+        gtol: 1e-10,
+        ..RowNewton::default()
+    };
+    let report = method
+        .minimize(&line(), &[0.0, 0.0], &mut RowNewton::silent)
+        .unwrap();
+    assert_eq!(report.reason, Reason::Gradient);
+    // x̄ = 7/3, ȳ = 7/3: slope Σ(x−x̄)(y−ȳ)/Σ(x−x̄)² = 11/14, through the means.
+    assert!((report.w[0] - 11.0 / 14.0).abs() < 1e-8, "{:?}", report.w);
+    assert!((report.w[1] - 0.5).abs() < 1e-8, "{:?}", report.w);
+    assert!(report.iterations < 30, "{}", report.iterations);
+}
+
+#[test]
+fn ends_have_their_reasons() {
+    let problem = datasets::problem("iris", 5);
+    let start = datasets::start(&problem, 1);
+    let run = |method: RowNewton| {
+        method
+            .minimize(&problem, &start, &mut RowNewton::silent)
+            .unwrap()
+    };
+    let none = run(RowNewton {
+        max_iter: 0,
+        ..RowNewton::default()
+    });
+    assert_eq!((none.reason, &none.w), (Reason::Iterations, &start));
+    assert_eq!(none.evaluations.curvature, 1);
+    let now = run(RowNewton {
+        time_limit: Some(Duration::ZERO),
+        ..RowNewton::default()
+    });
+    assert_eq!((now.reason, &now.w), (Reason::Time, &start));
+    assert_eq!(
+        run(RowNewton {
+            gtol: 1e9,
+            ..RowNewton::default()
+        })
+        .reason,
+        Reason::Gradient
+    );
+    assert_eq!(
+        run(RowNewton {
+            ftol: 0.5,
+            ..RowNewton::default()
+        })
+        .reason,
+        Reason::Function
+    );
+    assert_eq!(
+        run(RowNewton {
+            xtol: 10.0,
+            ..RowNewton::default()
+        })
+        .reason,
+        Reason::Step
+    );
+    let mut seen = 0;
+    let stopped = RowNewton::default()
+        .minimize(&problem, &start, &mut |_| {
+            seen += 1;
+            if seen == 4 {
+                Control::Stop
+            } else {
+                Control::Continue
+            }
+        })
+        .unwrap();
+    assert_eq!(
+        (stopped.reason, stopped.iterations),
+        (Reason::Interrupted, 3)
+    );
+    assert!(stopped.value < stopped.initial_value);
+}
+
+/// An exponential of an exponential: most trial points overflow, and none may cost the best point.
+#[test]
+fn trial_points_that_are_not_finite_are_rejected() {
+    let layers = vec![
+        Layer::dense(2, Activation::Exp),
+        Layer::dense(1, Activation::Exp),
+    ];
+    let network = Network::new(1, layers).unwrap();
+    let data = Data::new(array![[1.0], [2.0], [3.0]], array![[1.0], [0.5], [2.0]]).unwrap();
+    let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+    for seed in 0..20 {
+        let start = Initialization::Normal.draw(problem.network(), seed);
+        for curvature in Curvature::ALL {
+            let method = RowNewton {
+                curvature,
+                mu: 1e-12,
+                max_iter: 50,
+                ..RowNewton::default()
+            };
+            let report = method
+                .minimize(&problem, &start, &mut RowNewton::silent)
+                .unwrap();
+            assert!(report.value <= report.initial_value && report.value.is_finite());
+            assert!(report.w.iter().all(|w| w.is_finite()));
+        }
+    }
+}
+
+#[test]
+fn a_start_that_cannot_be_evaluated_and_options_out_of_range_are_errors() {
+    let layers = vec![
+        Layer::dense(1, Activation::Exp),
+        Layer::dense(1, Activation::Exp),
+    ];
+    let data = Data::new(array![[1.0]], array![[1.0]]).unwrap();
+    let problem = Problem::new(Network::new(1, layers).unwrap(), data, Loss::SquaredError).unwrap();
+    let silent = &mut RowNewton::silent;
+    let huge = RowNewton::default().minimize(&problem, &[800.0, 0.0, 800.0, 0.0], silent);
+    assert!(matches!(huge, Err(Error::NonFinite { .. })), "{huge:?}");
+    let short = RowNewton::default().minimize(&problem, &[1.0], silent);
+    assert!(matches!(short, Err(Error::Shape { .. })), "{short:?}");
+    for method in [
+        RowNewton {
+            gtol: -1.0,
+            ..RowNewton::default()
+        },
+        RowNewton {
+            ftol: f64::NAN,
+            ..RowNewton::default()
+        },
+        RowNewton {
+            xtol: f64::INFINITY,
+            ..RowNewton::default()
+        },
+        RowNewton {
+            mu: 0.0,
+            ..RowNewton::default()
+        },
+    ] {
+        let refused = method.minimize(&problem, &[0.1; 4], silent);
+        assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
+    }
+}

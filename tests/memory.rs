@@ -1,0 +1,126 @@
+//! The memory that `Plan` predicts against the bytes that an evaluation really holds at its peak.
+#![allow(unsafe_code)] // a counting allocator cannot be written without it
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use ndarray::Array2;
+use secondo::{
+    Activation, Curvature, Data, Device, Initialization, Loss, Network, Problem, Request, Structure,
+};
+
+static LIVE: AtomicI64 = AtomicI64::new(0);
+static PEAK: AtomicI64 = AtomicI64::new(0);
+
+struct Counting;
+
+fn count(bytes: i64) {
+    let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
+    PEAK.fetch_max(live, Relaxed);
+}
+
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64));
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as i64 - layout.size() as i64);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn problem(widths: &[usize], n: usize) -> (Problem, Vec<f64>) {
+    let network = Network::dense(widths, Activation::Tanh).unwrap();
+    let (d, o) = (network.inputs(), network.outputs());
+    let x = Array2::from_shape_fn((n, d), |(i, j)| {
+        ((i * 7 + j * 13) % 101) as f64 / 50.0 - 1.0
+    });
+    let y = Array2::from_shape_fn((n, o), |(i, j)| ((i * 3 + j) % 17) as f64 / 8.0 - 1.0);
+    let w = Initialization::Glorot.draw(&network, 1);
+    (
+        Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap(),
+        w,
+    )
+}
+
+/// One test, so that nothing else allocates meanwhile.
+#[test]
+fn the_plan_is_within_a_tenth_of_what_is_held() {
+    let blocks = |c| Request::curvature(c, Structure::RowBlocks);
+    for (widths, n, request, device) in [
+        (
+            vec![32, 64, 1],
+            1_000_000,
+            blocks(Curvature::Exact),
+            Device::Cpu,
+        ),
+        (
+            vec![32, 64, 1],
+            100_000,
+            blocks(Curvature::GaussNewton),
+            Device::CpuF32,
+        ),
+        (
+            vec![20, 40, 30, 5],
+            20_000,
+            blocks(Curvature::Exact),
+            Device::Cpu,
+        ),
+        (
+            vec![20, 40, 30, 5],
+            20_000,
+            blocks(Curvature::GaussNewton),
+            Device::Cpu,
+        ),
+        (
+            vec![300, 40, 10],
+            3_000,
+            blocks(Curvature::Lagrangian),
+            Device::Cpu,
+        ),
+        (
+            vec![50, 200, 3],
+            30_000,
+            Request {
+                multipliers: true,
+                ..Request::gradient()
+            },
+            Device::Cpu,
+        ),
+        (
+            vec![50, 200, 3],
+            30_000,
+            Request::curvature(Curvature::EmpiricalFisher, Structure::Diagonal),
+            Device::Cpu,
+        ),
+    ] {
+        let (problem, w) = problem(&widths, n);
+        let problem = problem.on(device);
+        // The thread pool and its stacks exist before the measurement.
+        problem.objective(&w).unwrap();
+        let plan = problem.plan(request).unwrap();
+        let before = LIVE.load(Relaxed);
+        PEAK.store(before, Relaxed);
+        let result = problem.evaluate(&w, request).unwrap();
+        let held = (PEAK.load(Relaxed) - before) as f64;
+        let predicted = plan.bytes() as f64;
+        println!("{widths:?}, n = {n}: held {held:.3e}, predicted {predicted:.3e}, {plan}");
+        assert!(
+            (held / predicted - 1.0).abs() < 0.1,
+            "{widths:?}, n = {n}: held {held:.4e} bytes, predicted {predicted:.4e}: {plan}"
+        );
+        drop(result);
+    }
+}

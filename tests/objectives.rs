@@ -1,0 +1,366 @@
+//! Losses at the ends of the range, reductions, weights, penalties, constraints, and what is refused.
+
+mod common;
+
+use common::Failures;
+use common::hyperdual::{self, Hyper};
+use common::nets::{Random, losses, random_problem, targets};
+use ndarray::{Array2, array};
+use secondo::{
+    Activation, Constraint, Curvature, Data, Error, Initialization, Layer, Loss, Matrix, Network,
+    Penalty, Problem, Reduction, Request, Structure,
+};
+
+fn at(loss: &Loss, x: &[f64], y: &[f64]) -> (f64, Vec<f64>, Vec<f64>) {
+    let (mut g, mut h) = (vec![9.0; x.len()], vec![9.0; x.len() * x.len()]);
+    loss.gradient(x, y, &mut g);
+    loss.hessian(x, y, &mut h);
+    (loss.value(x, y), g, h)
+}
+
+#[test]
+fn losses_agree_with_hyper_dual_numbers() {
+    let mut failures = Failures::default();
+    let mut random = Random::new(1);
+    for outputs in 1..5 {
+        for loss in losses(outputs) {
+            for _ in 0..20 {
+                let x = random.vector(outputs, 3.0);
+                let y = targets(&mut random, &loss, 1, outputs).row(0).to_vec();
+                let (value, g, h) = at(&loss, &x, &y);
+                let hyper = |o: usize, q: usize| {
+                    let mut x: Vec<Hyper> = x.iter().map(|&v| v.into()).collect();
+                    x[o].d1 = 1.0;
+                    x[q].d2 = 1.0;
+                    hyperdual::loss(&loss, &x, &y)
+                };
+                let name = format!("{loss:?} {x:?} {y:?}");
+                // Terms of the size of 1 cancel where a loss is close to 0.
+                let close = |f: &mut Failures, what: &str, got: &[f64], want: &[f64]| {
+                    let shift = |v: &[f64]| v.iter().map(|v| v + 1.0).collect::<Vec<_>>();
+                    f.compare(&format!("{name} {what}"), &shift(got), &shift(want), 1e-13);
+                };
+                close(&mut failures, "g", &[value], &[hyper(0, 0).v]);
+                let want: Vec<f64> = (0..outputs).map(|o| hyper(o, o).d1).collect();
+                close(&mut failures, "∂g", &g, &want);
+                let want: Vec<f64> = (0..outputs * outputs)
+                    .map(|e| hyper(e / outputs, e % outputs).d12)
+                    .collect();
+                close(&mut failures, "∂²g", &h, &want);
+            }
+        }
+    }
+    failures.assert_none();
+}
+
+/// Values known in closed form where naive formulas overflow or lose everything.
+#[test]
+fn losses_at_the_ends_of_the_range() {
+    let bce = |x: f64, y: f64| at(&Loss::BinaryCrossEntropy, &[x], &[y]);
+    assert_eq!(bce(1e4, 0.0), (1e4, vec![1.0], vec![0.0]));
+    assert_eq!(bce(1e4, 1.0), (0.0, vec![0.0], vec![0.0]));
+    assert_eq!(bce(-1e4, 1.0), (1e4, vec![-1.0], vec![0.0]));
+    assert_eq!(bce(-1e308, 1.0).0, 1e308);
+    // Well classified: −log σ(40) = e⁻⁴⁰ to rounding, and so are both derivatives.
+    let small = (-40.0f64).exp();
+    let (v, g, h) = bce(40.0, 1.0);
+    for (got, want) in [(v, small), (g[0], -small), (h[0], small)] {
+        assert!((got / want - 1.0).abs() < 1e-14, "{got} {want}");
+    }
+
+    let softmax = |x: &[f64], y: &[f64]| at(&Loss::SoftmaxCrossEntropy, x, y);
+    let (v, g, _) = softmax(&[1e4, -1e4, 0.0], &[0.0, 1.0, 0.0]);
+    assert_eq!((v, g), (2e4, vec![1.0, -1.0, 0.0]));
+    let (v, g, h) = softmax(&[40.0, 0.0, 0.0], &[1.0, 0.0, 0.0]);
+    for (got, want) in [
+        (v, 2.0 * small),
+        (g[0], -2.0 * small),
+        (g[1], small),
+        (h[0], 2.0 * small),
+    ] {
+        assert!((got / want - 1.0).abs() < 1e-14, "{got} {want}");
+    }
+    // Shifting all predictors changes nothing, whatever their size.
+    assert_eq!(
+        softmax(&[1e300, 1e300], &[0.5, 0.5]).0,
+        std::f64::consts::LN_2
+    );
+
+    let cosh = |t: f64| at(&Loss::LogCosh { delta: 1.0 }, &[t], &[0.0]);
+    assert!((cosh(1e-9).0 / 5e-19 - 1.0).abs() < 1e-15);
+    assert_eq!(cosh(1e4).0, 1e4 - std::f64::consts::LN_2);
+    assert_eq!((cosh(-800.0).1[0], cosh(-800.0).2[0]), (-1.0, 0.0));
+    let huber = |t: f64| at(&Loss::PseudoHuber { delta: 1.0 }, &[t], &[0.0]);
+    assert!((huber(1e-9).0 / 5e-19 - 1.0).abs() < 1e-15);
+    assert!((huber(1e200).0 / 1e200 - 1.0).abs() < 1e-15);
+    assert_eq!((huber(1e200).1[0], huber(1e200).2[0]), (1.0, 0.0));
+    // A cross-over without a step.
+    for t in [0.999_999_999, 1.000_000_001] {
+        assert!((cosh(t).0 - t.cosh().ln()).abs() < 1e-15, "{t}");
+    }
+    assert_eq!(at(&Loss::Poisson, &[-1e4], &[0.0]).0, 0.0);
+}
+
+fn small(loss: Loss, y: Array2<f64>) -> secondo::Result<Problem> {
+    let network = Network::dense(&[1, 2, y.ncols()], Activation::Tanh)?;
+    let x = Array2::from_shape_fn((y.nrows(), 1), |(i, _)| i as f64 - 1.0);
+    Problem::new(network, Data::new(x, y)?, loss)
+}
+
+#[test]
+fn weights_and_the_mean() {
+    let (problem, w) = random_problem(7, false);
+    let (sum, weights) = (problem.clone(), problem.data().weights().to_vec());
+    let total: f64 = weights.iter().sum();
+    let mean = problem
+        .clone()
+        .reduction(Reduction::Mean)
+        .penalty(Penalty::ridge(0.5))
+        .unwrap();
+    let at = mean.evaluate(&w, Request::gradient()).unwrap();
+    let want = sum.objective(&w).unwrap() / total + at.penalty;
+    assert!((at.value - want).abs() < 1e-14 * want.abs());
+    // The penalty is not divided: ½ 0.5 |w|².
+    let norm: f64 = w.iter().map(|v| v * v).sum();
+    assert!((at.penalty - 0.25 * norm).abs() < 1e-14 * norm);
+    // A weight of 2 is the sample twice, in every curvature.
+    let (x, y) = (array![[0.3], [0.9]], array![[0.1], [0.7]]);
+    let network = Network::dense(&[1, 3, 1], Activation::Tanh).unwrap();
+    let w = Initialization::Uniform.draw(&network, 1);
+    let twice = Data::new(array![[0.3], [0.9], [0.9]], array![[0.1], [0.7], [0.7]]).unwrap();
+    let weighted = Data::new(x, y).unwrap().weighted(vec![1.0, 2.0]).unwrap();
+    let of = |data: Data, c: Curvature| {
+        let p = Problem::new(network.clone(), data, Loss::SquaredError).unwrap();
+        match p.curvature(&w, c, Structure::Diagonal).unwrap().curvature {
+            Some(Matrix::Diagonal(d)) => d,
+            _ => panic!(),
+        }
+    };
+    let mut failures = Failures::default();
+    for c in Curvature::ALL {
+        failures.compare(
+            c.name(),
+            &of(weighted.clone(), c),
+            &of(twice.clone(), c),
+            1e-14,
+        );
+    }
+    failures.assert_none();
+}
+
+#[test]
+fn a_sample_of_weight_0_takes_no_part_even_where_its_loss_overflows() {
+    let data = Data::new(array![[1.0], [800.0]], array![[1.0], [1.0]]).unwrap();
+    let network = Network::new(
+        1,
+        vec![Layer::dense(1, Activation::Identity).without_bias()],
+    )
+    .unwrap();
+    let problem = |data| Problem::new(network.clone(), data, Loss::Poisson).unwrap();
+    assert!(matches!(
+        problem(data.clone()).objective(&[1.0]),
+        Err(Error::NonFinite { .. })
+    ));
+    let at = problem(data.weighted(vec![1.0, 0.0]).unwrap())
+        .curvature(&[1.0], Curvature::Exact, Structure::Diagonal)
+        .unwrap();
+    assert!((at.value - (1.0f64.exp() - 1.0)).abs() < 1e-15);
+    let Some(Matrix::Diagonal(d)) = at.curvature else {
+        panic!()
+    };
+    assert!((d[0] - 1.0f64.exp()).abs() < 1e-15);
+}
+
+#[test]
+fn the_group_norm_at_zero() {
+    let penalty = Penalty::GroupNorm {
+        lambda: 2.0,
+        include_bias: true,
+    };
+    let problem = small(Loss::SquaredError, array![[0.0], [0.0]])
+        .unwrap()
+        .penalty(penalty)
+        .unwrap();
+    let zero = vec![0.0; problem.parameters()];
+    let at = problem
+        .curvature(&zero, Curvature::Exact, Structure::RowBlocks)
+        .unwrap();
+    // No derivative there: the subgradient of least norm, and no curvature of its own.
+    assert_eq!((at.value, at.penalty), (0.0, 0.0));
+    assert!(at.gradient.iter().all(|&g| g == 0.0));
+    let mut tiny = zero;
+    tiny[0] = 1e-200;
+    let at = problem.evaluate(&tiny, Request::gradient()).unwrap();
+    assert!((at.penalty / 2e-200 - 1.0).abs() < 1e-14 && at.gradient[0] == 2.0);
+}
+
+#[test]
+fn tied_and_fixed_parameters() {
+    let (problem, w) = random_problem(11, false);
+    let p = problem.parameters();
+    // W = fixed + Cθ: θ₀ moves every third parameter, θ₁ the next ones at twice the rate, the rest is fixed.
+    let entries: Vec<_> = (0..p)
+        .filter(|l| l % 3 < 2)
+        .map(|l| (l, l % 3, if l % 3 == 0 { 1.0 } else { 2.0 }))
+        .collect();
+    let constraint = Constraint::new(w, 2, entries).unwrap();
+    let theta = [0.3, -0.2];
+    let whole = constraint.weights(&theta).unwrap();
+    let tied = problem.clone().constraint(constraint).unwrap();
+    assert_eq!(tied.parameters(), 2);
+    assert_eq!(
+        tied.objective(&theta).unwrap(),
+        problem.objective(&whole).unwrap()
+    );
+    let g = problem.gradient(&whole).unwrap();
+    let sum = |r: usize| (0..p).filter(|l| l % 3 == r).map(|l| g[l]).sum::<f64>();
+    let got = tied.gradient(&theta).unwrap();
+    assert!((got[0] - sum(0)).abs() < 1e-13 && (got[1] - 2.0 * sum(1)).abs() < 1e-13);
+    let refused = tied.curvature(&theta, Curvature::Exact, Structure::Diagonal);
+    assert!(matches!(refused, Err(Error::Unsupported { .. })));
+    assert!(matches!(tied.objective(&[1.0]), Err(Error::Shape { .. })));
+    assert!(matches!(
+        tied.objective(&[1.0, f64::NAN]),
+        Err(Error::NonFinite { .. })
+    ));
+}
+
+#[test]
+fn initial_parameters_are_the_same_everywhere() {
+    let network = Network::dense(&[3, 4, 1], Activation::Tanh).unwrap();
+    for rule in Initialization::ALL {
+        let w = rule.draw(&network, 7);
+        assert_eq!(w, rule.draw(&network, 7), "{rule:?}");
+        assert_eq!(Initialization::from_name(rule.name()).unwrap(), rule);
+        if rule != Initialization::Zero {
+            assert_ne!(w, rule.draw(&network, 8), "{rule:?}");
+        }
+    }
+    // Bounds and biases of the Glorot rule.
+    let w = Initialization::Glorot.draw(&network, 7);
+    assert!(w.iter().all(|v| v.abs() <= (6.0f64 / 5.0).sqrt()));
+    assert!(
+        network
+            .is_bias()
+            .iter()
+            .zip(&w)
+            .all(|(&bias, &w)| !bias || w == 0.0)
+    );
+    // Stored numbers: another machine must draw them, too.
+    let stored = STORED_GLOROT;
+    assert_eq!(&w[..3], &stored, "{:?}", &w[..3]);
+}
+
+const STORED_GLOROT: [f64; 3] = [-0.9248813904478744, -0.497480826095881, 0.7436020427722139];
+
+#[test]
+fn everything_wrong_is_refused_by_kind() {
+    let shape = |e: Error| matches!(e, Error::Shape { .. });
+    let invalid = |e: Error| matches!(e, Error::Invalid { .. });
+    let non_finite = |e: Error| matches!(e, Error::NonFinite { .. });
+    let y = array![[0.0], [1.0]];
+    let x = array![[0.0], [1.0]];
+    assert!(shape(Data::new(array![[0.0]], y.clone()).unwrap_err()));
+    assert!(invalid(
+        Data::new(Array2::zeros((0, 1)), Array2::zeros((0, 1))).unwrap_err()
+    ));
+    assert!(non_finite(
+        Data::new(array![[f64::NAN], [0.0]], y.clone()).unwrap_err()
+    ));
+    assert!(non_finite(
+        Data::new(x.clone(), array![[f64::INFINITY], [0.0]]).unwrap_err()
+    ));
+    let data = Data::new(x, y.clone()).unwrap();
+    assert!(shape(data.clone().weighted(vec![1.0]).unwrap_err()));
+    assert!(invalid(data.clone().weighted(vec![1.0, -1.0]).unwrap_err()));
+    assert!(invalid(data.clone().weighted(vec![0.0, 0.0]).unwrap_err()));
+    assert!(non_finite(data.weighted(vec![1.0, f64::NAN]).unwrap_err()));
+    for (loss, y) in [
+        (Loss::BinaryCrossEntropy, array![[0.0], [2.0]]),
+        (Loss::Poisson, array![[0.0], [-1.0]]),
+        (Loss::SoftmaxCrossEntropy, array![[0.5, 0.2], [1.0, 0.0]]),
+        (Loss::LogCosh { delta: 0.0 }, y.clone()),
+        (Loss::PseudoHuber { delta: f64::NAN }, y.clone()),
+        (
+            Loss::WeightedSquaredError {
+                output_weights: vec![-1.0],
+            },
+            y.clone(),
+        ),
+    ] {
+        let error = small(loss.clone(), y).unwrap_err();
+        assert!(invalid(error), "{loss:?}");
+    }
+    let wsos = Loss::WeightedSquaredError {
+        output_weights: vec![1.0, 2.0],
+    };
+    assert!(shape(small(wsos, y.clone()).unwrap_err()));
+    let problem = small(Loss::SquaredError, y).unwrap();
+    assert!(shape(problem.objective(&[0.0]).unwrap_err()));
+    let mut w = vec![0.1; problem.parameters()];
+    w[3] = f64::NAN;
+    let error = problem.objective(&w).unwrap_err();
+    assert_eq!(
+        error,
+        Error::NonFinite {
+            what: "parameters".into(),
+            at: vec![3]
+        }
+    );
+    assert!(invalid(
+        problem.clone().penalty(Penalty::ridge(-1.0)).unwrap_err()
+    ));
+    let short = Penalty::RidgeVec { lambda: vec![1.0] };
+    assert!(shape(problem.penalty(short).unwrap_err()));
+    let layer = |units| Layer::dense(units, Activation::Tanh);
+    assert!(invalid(Network::new(0, vec![layer(1)]).unwrap_err()));
+    assert!(invalid(Network::new(1, vec![]).unwrap_err()));
+    assert!(invalid(
+        Network::dense(&[1, 0, 1], Activation::Tanh).unwrap_err()
+    ));
+    for sources in [vec![1], vec![0, 0], vec![], vec![7]] {
+        assert!(invalid(
+            Network::new(1, vec![layer(1).sources(sources)]).unwrap_err()
+        ));
+    }
+    for entries in [vec![(9, 0, 1.0)], vec![(0, 9, 1.0)], vec![(0, 0, 0.0)]] {
+        assert!(invalid(
+            Constraint::new(vec![0.0; 2], 1, entries).unwrap_err()
+        ));
+    }
+    assert!(matches!(
+        Curvature::from_name("hessian"),
+        Err(Error::Unknown { .. })
+    ));
+}
+
+/// A deep and narrow network: no recursion, no lost digits.
+#[test]
+fn two_hundred_layers() {
+    let layers = vec![Layer::dense(2, Activation::Sin); 200];
+    let network = Network::new(2, layers).unwrap();
+    let mut random = Random::new(3);
+    let data = Data::new(random.matrix(5, 2, 1.0), random.matrix(5, 2, 1.0)).unwrap();
+    let w = random.vector(network.parameters(), 1.0);
+    let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+    let at = problem
+        .curvature(&w, Curvature::Exact, Structure::Diagonal)
+        .unwrap();
+    let step = 1e-6;
+    for l in [0, 7, 599, 1199] {
+        let moved = |by: f64| {
+            let mut w = w.clone();
+            w[l] += by;
+            problem.gradient(&w).unwrap()[l]
+        };
+        let slope = (moved(step) - moved(-step)) / (2.0 * step);
+        let Some(Matrix::Diagonal(d)) = &at.curvature else {
+            panic!()
+        };
+        assert!(
+            (slope - d[l]).abs() < 1e-6 * (1.0 + d[l].abs()),
+            "{l}: {slope} {}",
+            d[l]
+        );
+    }
+}

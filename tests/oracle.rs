@@ -1,0 +1,160 @@
+//! Random networks against hyper-dual numbers: all activations, losses, skips, and radial units in any layer; and
+//! planted faults, each of which the comparison must catch.
+
+mod common;
+
+use common::absolute::{Fault, Faulty};
+use common::hyperdual;
+use common::nets::random_problem;
+use common::{Failures, fixtures};
+use secondo::{Curvature, Matrix, Problem, Request, Structure};
+
+/// Of the largest entry of each quantity.
+const TOLERANCE: f64 = 2e-12;
+
+/// What hyper-dual numbers say about a problem.
+struct Reference {
+    name: String,
+    problem: Problem,
+    w: Vec<f64>,
+    value: f64,
+    gradient: Vec<f64>,
+    multipliers: Vec<Vec<f64>>,
+    blocks: Vec<Vec<f64>>,
+}
+
+impl Reference {
+    fn new(name: String, problem: Problem, w: Vec<f64>) -> Self {
+        let plain: Vec<_> = w.iter().map(|&v| v.into()).collect();
+        Reference {
+            value: hyperdual::objective(&problem, &plain).v,
+            gradient: hyperdual::gradient(&problem, &w),
+            multipliers: (1..=problem.network().depth())
+                .map(|k| hyperdual::multipliers(&problem, &w, k))
+                .collect(),
+            blocks: Curvature::ALL
+                .map(|c| hyperdual::row_blocks(&problem, &w, c).concat())
+                .to_vec(),
+            name,
+            problem,
+            w,
+        }
+    }
+
+    fn random(seed: u64, radial: bool) -> Self {
+        let (problem, w) = random_problem(seed, radial);
+        let name = format!("seed {seed}, {}, {:?}", problem.network(), problem.loss());
+        Reference::new(name, problem, w)
+    }
+
+    /// Compares everything that a backend computes.
+    fn compare(&self, fault: Fault, failures: &mut Failures) {
+        let backend = Faulty(fault);
+        let name = |what: &str| format!("{}: {what}", self.name);
+        let request = Request {
+            gradient: true,
+            multipliers: true,
+            ..Request::default()
+        };
+        let evaluate = |request| self.problem.evaluate_on(&backend, &self.w, request, 512);
+        let Ok(at) = evaluate(request) else {
+            return failures.push(name("an error"));
+        };
+        failures.compare(&name("value"), &[at.value], &[self.value], TOLERANCE);
+        failures.compare(&name("gradient"), &at.gradient, &self.gradient, TOLERANCE);
+        for (k, (e, want)) in at.multipliers.iter().zip(&self.multipliers).enumerate() {
+            let e: Vec<f64> = e.iter().copied().collect();
+            failures.compare(&name(&format!("e^{}", k + 1)), &e, want, TOLERANCE);
+        }
+        for (curvature, want) in Curvature::ALL.into_iter().zip(&self.blocks) {
+            let both = [Structure::RowBlocks, Structure::Diagonal]
+                .map(|s| evaluate(Request::curvature(curvature, s)).map(|at| at.curvature));
+            let [
+                Ok(Some(Matrix::RowBlocks(blocks))),
+                Ok(Some(Matrix::Diagonal(diagonal))),
+            ] = both
+            else {
+                return failures.push(name("an error"));
+            };
+            // The scale of the whole matrix: single blocks may vanish but for rounding.
+            let all: Vec<f64> = blocks.iter().flat_map(|b| b.packed().to_vec()).collect();
+            failures.compare(&name(curvature.name()), &all, want, TOLERANCE);
+            let mut at = 0;
+            let want: Vec<f64> = (blocks.iter())
+                .flat_map(|b| {
+                    let start = at;
+                    at += b.packed().len();
+                    (0..b.order())
+                        .map(move |a| start + a * (a + 1) / 2 + a)
+                        .collect::<Vec<_>>()
+                })
+                .map(|at| want[at])
+                .collect();
+            failures.compare(&name(curvature.name()), &diagonal, &want, TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn linear_units() {
+    let mut failures = Failures::default();
+    for seed in 0..150 {
+        Reference::random(seed, false).compare(Fault::None, &mut failures);
+    }
+    failures.assert_none();
+}
+
+#[test]
+fn radial_units_anywhere() {
+    let mut failures = Failures::default();
+    for seed in 1000..1060 {
+        Reference::random(seed, true).compare(Fault::None, &mut failures);
+    }
+    failures.assert_none();
+}
+
+/// The harness must fail: each fault makes some comparison differ.
+#[test]
+fn planted_faults_are_caught() {
+    let references: Vec<Reference> = (0..12)
+        .map(|seed| Reference::random(seed, false))
+        .chain((1000..1012).map(|seed| Reference::random(seed, true)))
+        .chain(
+            fixtures("derivs")
+                .into_iter()
+                .map(|f| Reference::new(f.name.clone(), f.without_penalty(), f.w.clone())),
+        )
+        .collect();
+    let missed: Vec<Fault> = (Fault::ALL.into_iter())
+        .filter(|&fault| {
+            let mut failures = Failures::default();
+            references
+                .iter()
+                .for_each(|r| r.compare(fault, &mut failures));
+            !failures.any()
+        })
+        .collect();
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+/// The comparison itself must fail where it should.
+#[test]
+fn the_comparison_fails_where_it_must() {
+    let want = [1.0, -2.0, 3.0];
+    let differs = |got: &[f64], tolerance| {
+        let mut failures = Failures::default();
+        failures.compare("probe", got, &want, tolerance);
+        failures.any()
+    };
+    assert!(!differs(&want, 0.0));
+    assert!(!differs(&[1.0 + 2e-13, -2.0, 3.0], 1e-13));
+    assert!(differs(&[1.0 + 4e-13, -2.0, 3.0], 1e-13));
+    assert!(differs(&[1.0, 2.0, 3.0], 1e-13));
+    assert!(differs(&[1.0, -2.0], 1e-13));
+    assert!(differs(&[f64::NAN, -2.0, 3.0], 1e-13));
+    assert!(differs(&[1.0, -2.0, f64::NAN], 1e-13));
+    assert!(differs(&[1.0, f64::INFINITY, 3.0], 1e-13));
+    let mut failures = Failures::default();
+    failures.compare("an error where 0 is right", &[1e-300], &[0.0], 1e-13);
+    assert!(failures.any());
+}
