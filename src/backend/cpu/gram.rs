@@ -15,7 +15,8 @@
 //!
 //! **Error.** Sums run in the input type over [`BLOCK`] samples at most and are then added to f64. With u the unit roundoff of
 //! the input type and m = min(n, BLOCK), every entry satisfies, to first order,
-//! |error| ≤ (m + 2) u Σ_i |c z_a z_b| + ⌈n / BLOCK⌉ 2⁻⁵³ (|B| + Σ_i |c z_a z_b|): it does not grow with n in f32 until n·2⁻⁵³ matters.
+//! |error| ≤ (m + 2) u Σ_i |c z_a z_b| + ⌈n / BLOCK⌉ 2⁻⁵³ (|B| + Σ_i |c z_a z_b|) with |B| its initial value: for f32 input,
+//! the error relative to Σ_i |c z_a z_b| does not grow with n.
 //!
 //! **Two forms.** Each is a matrix product with one operand made on the fly, so both use one register-tiled kernel:
 //!
@@ -34,15 +35,17 @@ use rayon::prelude::*;
 use super::Real;
 use crate::backend::{Kind, Operand};
 
-/// Samples over which sums are kept in the input type, in registers. A slab of this many rows leaves a quarter of a
-/// 48 KiB first-level cache to the operand that streams past it.
-pub const BLOCK: usize = 192;
+/// Samples over which sums are kept in the input type, in registers. Measured from 128 to 512: narrow layers would take 192,
+/// whose slab leaves room in a 48 KiB first-level cache; wide ones, whose output lies in memory, want fewer passes over it.
+pub const BLOCK: usize = 256;
 /// Vectors per slab row. 8 × 3 sums, 3 vectors and a broadcast fit 32 registers, 4 × 3 fit 16.
 const SLAB: usize = 3;
 /// The work is cut into about this many tasks where its size allows.
 const TASKS: usize = 64;
 /// The samples are cut only into chunks of at least this many, so that adding up their partial results stays cheap.
 const CHUNK: usize = 2048;
+/// Entries that all partial results together may have: fresh pages of larger ones cost more than idle threads save.
+const PARTIAL: usize = 1 << 20;
 
 /// Flops below which waking other threads would take longer than the work.
 const SMALL: usize = 1_000_000;
@@ -292,7 +295,7 @@ impl Plan {
                     (0..=parts)
                         .map(|t| triangle(((t * d * d) / parts).isqrt()))
                         .collect(),
-                    (131_072 * parts / pairs).clamp(1, 4).min(s),
+                    s.min(4),
                 )
             }
         };
@@ -301,6 +304,7 @@ impl Plan {
         let chunks = TASKS
             .div_ceil(tasks)
             .min(n / CHUNK)
+            .min(PARTIAL / (s * pairs))
             .min(work(n, d, s) / SMALL)
             .max(1);
         Plan {
