@@ -1,8 +1,8 @@
 //! Every way in which a request can fail, with the facts as fields.
 //!
-//! Nothing in this crate panics on its input: a wrong shape, a number that is not finite, a request
-//! that does not fit and a file that cannot be read each have a variant. `Display` says what was
-//! expected, what was found and what to do.
+//! A wrong shape, a number that is not finite, a request that does not fit and a file that cannot be
+//! read each have a variant; none of them panics. (The kernels of [`crate::backend`] trust the lengths
+//! that the driver gives them.) `Display` says what was expected, what was found and what to do.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -180,7 +180,7 @@ impl fmt::Display for Error {
                 write!(f, "unknown {kind} '{name}'; known: {}", known.join(", "))
             }
             Error::TooLarge { what } => {
-                write!(f, "{what} is too large for this machine to address")
+                write!(f, "{what}: too large to address; use narrower layers")
             }
             Error::Memory {
                 what,

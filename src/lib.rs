@@ -100,7 +100,7 @@ pub use network::{
     Activation, Constraint, Group, GroupView, Initialization, Layer, LayerView, Network,
     Propagation, Unit,
 };
-pub use objective::{Data, Loss, Penalty, PenaltyHessian, RankOne, Reduction};
+pub use objective::{Data, Loss, Penalty, Reduction};
 pub use problem::{Device, Problem, available_memory};
 pub use solve::Indefinite;
 pub use train::{Control, Evaluations, Fit, Progress, Reason, RowNewton, Times};
@@ -116,3 +116,8 @@ fn named<T: Copy>(kind: &'static str, name: &str, known: &[(&'static str, T)]) -
             known: known.iter().map(|(n, _)| n.to_string()).collect(),
         })
 }
+
+/// The README's examples are tests, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -224,15 +224,19 @@ impl Problem {
     /// # Errors
     /// `Memory` with the numbers and an alternative if it cannot fit.
     pub fn plan(&self, request: Request) -> Result<Plan> {
-        let budget = self.budget.unwrap_or_else(available_memory);
         evaluate::plan(
             &self.network,
             &self.loss,
             self.data.len(),
             request,
             self.device.float(),
-            budget,
+            self.budget(),
         )
+    }
+
+    /// The bytes that one request may take.
+    pub(crate) fn budget(&self) -> u64 {
+        self.budget.unwrap_or_else(available_memory)
     }
 
     /// E(w) and what `request` asks for.

@@ -12,10 +12,7 @@ use secondo::{
 };
 
 fn at(loss: &Loss, x: &[f64], y: &[f64]) -> (f64, Vec<f64>, Vec<f64>) {
-    let (mut g, mut h) = (vec![9.0; x.len()], vec![9.0; x.len() * x.len()]);
-    loss.gradient(x, y, &mut g);
-    loss.hessian(x, y, &mut h);
-    (loss.value(x, y), g, h)
+    loss.derivatives(x, y).unwrap()
 }
 
 #[test]

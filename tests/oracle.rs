@@ -104,6 +104,32 @@ fn linear_units() {
     failures.assert_none();
 }
 
+/// Activations that need a positive pre-activation, fed by exponentials with positive weights.
+#[test]
+fn activations_of_the_half_line() {
+    use ndarray::array;
+    use secondo::{Activation, Data, Group, Layer, Loss, Network, Propagation};
+    let half_line = [Activation::Log, Activation::Sqrt, Activation::Reciprocal];
+    let network = Network::new(
+        2,
+        vec![
+            Layer::dense(3, Activation::Exp),
+            Layer::of(vec![Group::new(Propagation::Linear, half_line)]).without_bias(),
+            Layer::dense(2, Activation::Identity).sources([1, 2]),
+        ],
+    )
+    .unwrap();
+    let x = array![[0.3, -0.4], [1.0, 0.2], [-0.7, 0.9]];
+    let y = array![[0.1, 1.0], [-0.4, 0.3], [0.8, -0.2]];
+    let w: Vec<f64> = (0..network.parameters())
+        .map(|l| 0.3 + 0.1 * (l % 7) as f64)
+        .collect();
+    let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
+    let mut failures = Failures::default();
+    Reference::new("half line".into(), problem, w).compare(Fault::None, &mut failures);
+    failures.assert_none();
+}
+
 #[test]
 fn radial_units_anywhere() {
     let mut failures = Failures::default();

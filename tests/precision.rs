@@ -280,6 +280,46 @@ fn threads_change_no_bit() {
     }
 }
 
+/// The chunk is chosen by the plan here: it must not depend on the threads either.
+#[test]
+fn threads_change_no_bit_of_a_planned_evaluation() {
+    for (widths, n) in [(vec![60, 60, 1], 12_000), (vec![30, 150, 2], 6_000)] {
+        let (problem, w) = dense(&widths, Activation::Tanh, 0, n, 0.1);
+        let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            let at = pool.install(|| problem.evaluate(&w, request).unwrap());
+            numbers(&at)
+                .into_iter()
+                .map(f64::to_bits)
+                .collect::<Vec<_>>()
+        };
+        let one = on(1);
+        for threads in [2, 16, 64] {
+            assert!(on(threads) == one, "{widths:?}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_chunk_of_nothing_and_a_backend_that_counts_are_refused() {
+    let (problem, w) = dense(&[2, 3, 1], Activation::Tanh, 0, 9, 0.5);
+    let none = problem.evaluate_on(&Cpu::<f64>::new(), &w, Request::default(), 0);
+    assert!(
+        matches!(none, Err(secondo::Error::Invalid { .. })),
+        "{none:?}"
+    );
+    let meter = secondo::backend::Meter::new(8, 1);
+    let counted = problem.evaluate_on(&meter, &w, Request::gradient(), 4);
+    assert!(
+        matches!(counted, Err(secondo::Error::NonFinite { .. })),
+        "{counted:?}"
+    );
+}
+
 #[test]
 fn chunks_change_nothing_beyond_rounding() {
     let (problem, w) = dense(&[9, 8, 3], Activation::Logistic, 0, 2600, 0.5);
@@ -348,7 +388,27 @@ fn sizes_that_overflow_are_errors() {
         let error = Network::dense(&widths, Activation::Tanh).unwrap_err();
         assert!(matches!(error, secondo::Error::TooLarge { .. }), "{error}");
     }
-    // Parameters that can be addressed, blocks that cannot.
-    let network = Network::new(1 << 30, vec![Layer::dense(1 << 10, Activation::Tanh)]);
-    assert!(network.is_ok());
+    // Parameters that can be addressed, blocks that cannot: nothing is allocated for either.
+    let layers = vec![
+        Layer::dense(1 << 30, Activation::Tanh),
+        Layer::dense(1 << 20, Activation::Tanh),
+    ];
+    let network = Network::new(1, layers).unwrap();
+    assert!(network.parameters() > 1 << 50);
+    let network = Network::dense(&[1, 1 << 40, 1], Activation::Tanh).unwrap();
+    let data = Data::new(ndarray::array![[0.0]], ndarray::array![[0.0]]).unwrap();
+    let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+    for request in [
+        Request::gradient(),
+        Request::curvature(Curvature::Exact, Structure::RowBlocks),
+    ] {
+        let error = problem.plan(request).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                secondo::Error::Memory { .. } | secondo::Error::TooLarge { .. }
+            ),
+            "{error}"
+        );
+    }
 }

@@ -87,7 +87,7 @@ struct TableOptions {
     #[arg(long, value_name = "TASK", value_parser = task)]
     task: Option<Task>,
     /// The widths of the hidden layers, as in 16,8; none for a linear model [default: 8]
-    #[arg(long, value_name = "WIDTHS", value_parser = hidden)]
+    #[arg(long, value_name = "WIDTHS", value_parser = hidden, allow_hyphen_values = true)]
     hidden: Option<Hidden>,
     /// The activation of the hidden units [default: tanh]
     #[arg(long, value_name = "NAME", value_parser = activation)]
@@ -145,12 +145,7 @@ fn hidden(text: &str) -> Result<Hidden, String> {
 }
 
 fn activation(name: &str) -> Result<Activation, String> {
-    Activation::from_name(name).ok_or_else(|| {
-        format!(
-            "unknown activation '{name}'; known: {}",
-            Activation::ALL.map(Activation::name).join(", ")
-        )
-    })
+    Activation::from_name(name).map_err(|e| e.to_string())
 }
 
 fn initialization(name: &str) -> Result<Initialization, String> {

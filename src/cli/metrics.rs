@@ -67,7 +67,8 @@ impl Metrics {
                             .map(|c| f64::from(u8::from(c == index[i])))
                             .collect(),
                     };
-                    model.loss.value(&row, &y)
+                    // The lengths are the model's own.
+                    model.loss.derivatives(&row, &y).map_or(f64::NAN, |d| d.0)
                 };
                 Metrics::Classification {
                     rows,

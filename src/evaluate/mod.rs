@@ -101,6 +101,12 @@ pub(crate) fn evaluate<B: Backend>(
         reduction,
     } = parts;
     network.check(w)?;
+    if chunk == 0 {
+        return Err(Error::invalid(
+            "chunk",
+            "at least one sample at a time is needed",
+        ));
+    }
     let n = data.len();
     let omega = weights(data, reduction);
     let parameters = Parameters::upload(backend, network, w)?;
@@ -110,7 +116,7 @@ pub(crate) fn evaluate<B: Backend>(
         .collect();
     let mut outputs = Vec::new();
     let (x, y) = (slice(data.x())?, slice(data.y())?);
-    for from in (0..n).step_by(chunk.max(1)) {
+    for from in (0..n).step_by(chunk) {
         let rows = from..n.min(from + chunk);
         let batch = Batch {
             n: rows.len(),
@@ -139,7 +145,11 @@ pub(crate) fn evaluate<B: Backend>(
     }
 
     let pen = penalty.value(network, w);
-    let value = backend.read(sums.value)?[0] + pen;
+    // A backend that only counts has no value.
+    let value = backend
+        .read(sums.value)?
+        .first()
+        .map_or(f64::NAN, |v| v + pen);
     if !value.is_finite() {
         return Err(Error::non_finite("the objective", &[]));
     }

@@ -66,21 +66,22 @@ pub(crate) fn plan(
     float: usize,
     budget: u64,
 ) -> Result<Plan> {
-    let measure = |chunk: usize| measure(network, loss, n, chunk, request, float);
-    let fixed = measure(0)?;
+    let measure = |chunk, threads| measure(network, loss, n, chunk, request, float, threads);
     let fits = |plan: &Plan| plan.bytes() <= budget;
-    let block = crate::backend::cpu::BLOCK;
-
-    // Whole blocks first: doubling keeps the chunk's bounds, and so the bits, where possible.
-    let mut chunk = block.min(n);
-    let mut best = measure(chunk)?;
+    // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
+    // the threads; only where memory is short do they get smaller.
+    let fixed = measure(0, 1)?.working;
+    let mut chunk = crate::backend::cpu::BLOCK.min(n);
     while chunk < n {
-        let next = measure((2 * chunk).min(n))?;
-        if !fits(&next) || next.working - fixed.working.min(next.working) > COMFORTABLE {
+        let next = (2 * chunk).min(n);
+        if measure(next, 1)?.working.saturating_sub(fixed) > COMFORTABLE {
             break;
         }
-        (chunk, best) = (next.chunk, next);
+        chunk = next;
     }
+    let threads = rayon::current_num_threads();
+    let measure = |chunk| measure(chunk, threads);
+    let mut best = measure(chunk)?;
     while !fits(&best) && chunk > 1 {
         chunk /= 2;
         best = measure(chunk)?;
@@ -91,10 +92,10 @@ pub(crate) fn plan(
     let advice = match request.curvature {
         Some((curvature, Structure::RowBlocks)) => {
             let diagonal = Request::curvature(curvature, Structure::Diagonal);
-            let bytes_needed = self::measure(network, loss, n, 1, diagonal, float)?.bytes();
+            let plan = self::measure(network, loss, n, 1, diagonal, float, threads)?;
             format!(
                 "the diagonal alone needs {}; or raise the memory budget, or make the layers narrower",
-                bytes(bytes_needed)
+                bytes(plan.bytes())
             )
         }
         _ => "raise the memory budget, or make the layers narrower".into(),
@@ -118,8 +119,9 @@ fn measure(
     chunk: usize,
     request: Request,
     float: usize,
+    threads: usize,
 ) -> Result<Plan> {
-    let meter = Meter::new(float, rayon::current_num_threads());
+    let meter = Meter::new(float, threads);
     let parameters = Parameters::zeros(&meter, network)?;
     let mut sums = Sums::new(&meter, network, request)?;
     let held = meter.cost();

@@ -241,9 +241,9 @@ fn check_activations(spec: &Value, definitions: Option<&Value>) -> Result<()> {
             None => &[],
         };
         for name in names.iter().filter_map(Value::as_str) {
-            if Activation::from_name(name).is_some() {
+            let Err(unknown) = Activation::from_name(name) else {
                 continue;
-            }
+            };
             let place = format!("spec.layers[{index}].activations");
             if definitions.is_some_and(|d| d.contains_key(name)) {
                 return Err(Error::Unsupported {
@@ -251,10 +251,7 @@ fn check_activations(spec: &Value, definitions: Option<&Value>) -> Result<()> {
                     why: format!("this version has the built-in ones only: {}", activations()),
                 });
             }
-            return Err(wrong(
-                &place,
-                format!("unknown activation '{name}'; known: {}", activations()),
-            ));
+            return Err(wrong(&place, unknown.to_string()));
         }
     }
     Ok(())

@@ -51,7 +51,7 @@ fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
             vec![Group::uniform(
                 propagation_named(p)?,
                 units,
-                activation_named(a)?,
+                Activation::from_name(a)?,
             )]
         }
         _ => {
@@ -63,7 +63,7 @@ fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
             // Neighbouring units with the same propagation form a group.
             let mut groups: Vec<(&str, Vec<Activation>)> = Vec::new();
             for (kind, name) in kinds.into_iter().zip(names) {
-                let activation = activation_named(name)?;
+                let activation = Activation::from_name(name)?;
                 match groups.last_mut() {
                     Some((last, group)) if *last == kind => group.push(activation),
                     _ => groups.push((kind, vec![activation])),
@@ -82,11 +82,6 @@ fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
         out = out.sources(sources);
     }
     Ok(if bias { out } else { out.without_bias() })
-}
-
-/// The activation of that name, or the error that lists the names.
-pub(crate) fn activation_named(name: &str) -> Result<Activation> {
-    crate::named("activation", name, &Activation::ALL.map(|a| (a.name(), a)))
 }
 
 fn propagation_named(name: &str) -> Result<Propagation> {

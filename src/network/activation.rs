@@ -45,7 +45,7 @@ use std::fmt;
 /// // No digit is lost far out, where 1 − tanh² would be 0: tanh′ → 4e⁻²ᵘ.
 /// assert_eq!(Activation::Tanh.derivatives(300.0)[1], 1.060_158_621_201_724_3e-260);
 /// assert_eq!(Activation::Softplus.value(1000.0), 1000.0);
-/// assert_eq!(Activation::from_name("softplus"), Some(Activation::Softplus));
+/// assert_eq!(Activation::from_name("softplus"), Ok(Activation::Softplus));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -137,9 +137,12 @@ impl Activation {
         }
     }
 
-    /// The activation with this exact [`name`](Self::name), if there is one.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|a| a.name() == name)
+    /// The activation of that name.
+    ///
+    /// # Errors
+    /// An unknown name; the error lists the known ones.
+    pub fn from_name(name: &str) -> crate::Result<Self> {
+        crate::named("activation", name, &Self::ALL.map(|a| (a.name(), a)))
     }
 
     /// The arguments for which the function is defined, in words; others give NaN.

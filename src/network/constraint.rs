@@ -32,6 +32,12 @@ impl Constraint {
         if let Some(i) = fixed.iter().position(|v| !v.is_finite()) {
             return Err(Error::non_finite("constraint: fixed", &[i]));
         }
+        if free > entries.len() {
+            return Err(Error::invalid(
+                "constraint: C",
+                format!("{} entries cannot reach {free} parameters θ", entries.len()),
+            ));
+        }
         let mut reached = vec![false; free];
         for &(row, column, value) in &entries {
             if row >= fixed.len() || column >= free {

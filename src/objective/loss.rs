@@ -11,10 +11,9 @@ use crate::network::Activation;
 ///
 /// ```
 /// use secondo::Loss;
-/// assert_eq!(Loss::SquaredError.value(&[3.0], &[1.0]), 2.0); // ½(1 − 3)²
-/// let mut g = [0.0];
-/// Loss::SquaredError.gradient(&[3.0], &[1.0], &mut g);
-/// assert_eq!(g, [2.0]);
+/// let (value, gradient, hessian) = Loss::SquaredError.derivatives(&[3.0], &[1.0])?;
+/// assert_eq!((value, gradient, hessian), (2.0, vec![2.0], vec![1.0])); // ½(1 − 3)²
+/// # Ok::<(), secondo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -138,8 +137,24 @@ impl Loss {
         Ok(())
     }
 
+    /// g(x, y) with ∂g/∂x_o (length outputs) and ∂²g/∂x_o∂x_q (outputs × outputs, row-major), without a weight.
+    ///
+    /// # Errors
+    /// x and y differ in length, or have not the length of the output weights.
+    pub fn derivatives(&self, x: &[f64], y: &[f64]) -> Result<(f64, Vec<f64>, Vec<f64>)> {
+        let outputs = x.len();
+        if y.len() != outputs {
+            return Err(Error::shape("targets", &[outputs], &[y.len()]));
+        }
+        self.check(outputs, &ndarray::Array2::zeros((0, outputs)))?;
+        let (mut g, mut h) = (vec![0.0; outputs], vec![0.0; outputs * outputs]);
+        self.gradient(x, y, &mut g);
+        self.hessian(x, y, &mut h);
+        Ok((self.value(x, y), g, h))
+    }
+
     /// g(x, y).
-    pub fn value(&self, x: &[f64], y: &[f64]) -> f64 {
+    pub(crate) fn value(&self, x: &[f64], y: &[f64]) -> f64 {
         let pairs = || x.iter().zip(y).map(|(&x, &y)| (x, y));
         match self {
             Loss::SquaredError => pairs().map(|(x, y)| 0.5 * (y - x) * (y - x)).sum(),
@@ -178,7 +193,7 @@ impl Loss {
     }
 
     /// ∂g/∂x_o, length outputs.
-    pub fn gradient(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
+    pub(crate) fn gradient(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
         match self {
             Loss::SquaredError => each(x, y, out, |x, y| x - y),
             Loss::WeightedSquaredError { output_weights } => {
@@ -212,7 +227,7 @@ impl Loss {
     }
 
     /// ∂²g/∂x_o∂x_q, outputs × outputs row-major, written whole.
-    pub fn hessian(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
+    pub(crate) fn hessian(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
         let width = x.len();
         if let Loss::SoftmaxCrossEntropy = self {
             // diag π − ππᵀ; the diagonal as π(1 − π) with 1 − π summed from the others.

@@ -78,7 +78,7 @@ impl Penalty {
     }
 
     /// pen(W).
-    pub fn value(&self, network: &Network, w: &[f64]) -> f64 {
+    pub(crate) fn value(&self, network: &Network, w: &[f64]) -> f64 {
         match self {
             Penalty::GroupNorm { lambda, .. } => {
                 let scale = self.scale(network);
@@ -101,14 +101,14 @@ impl Penalty {
     }
 
     /// ∂pen/∂W, length P.
-    pub fn gradient(&self, network: &Network, w: &[f64]) -> Vec<f64> {
+    pub(crate) fn gradient(&self, network: &Network, w: &[f64]) -> Vec<f64> {
         let mut out = self.hessian(network, w).diagonal;
         out.iter_mut().zip(w).for_each(|(d, w)| *d *= w);
         out
     }
 
     /// ∂²pen/∂W² as a diagonal less one rank-one term for each layer.
-    pub fn hessian(&self, network: &Network, w: &[f64]) -> PenaltyHessian {
+    pub(crate) fn hessian(&self, network: &Network, w: &[f64]) -> PenaltyHessian {
         let mut diagonal = self.scale(network);
         let mut rank_one = Vec::new();
         if let Penalty::GroupNorm { lambda, .. } = *self {
@@ -152,7 +152,7 @@ impl Penalty {
 
 /// ∂²pen/∂W² = diag(D) − Σ_k c_k u_k u_kᵀ; u_k has entries in layer k only.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PenaltyHessian {
+pub(crate) struct PenaltyHessian {
     /// D, length P.
     pub diagonal: Vec<f64>,
     /// The layers' terms c_k u_k u_kᵀ; none for penalties that couple no parameters.
@@ -161,7 +161,7 @@ pub struct PenaltyHessian {
 
 /// c u uᵀ, with u on a range of the flat vector.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RankOne {
+pub(crate) struct RankOne {
     /// Where u stands in the flat vector.
     pub range: Range<usize>,
     /// c.

@@ -102,11 +102,11 @@ impl Indefinite {
 
     /// The policy with this name; [`Error::Unknown`] lists the names.
     pub fn from_name(name: &str) -> Result<Self> {
-        (Self::ALL.into_iter().find(|p| p.name() == name)).ok_or_else(|| Error::Unknown {
-            kind: "policy for indefinite matrices",
-            name: name.to_string(),
-            known: Self::ALL.iter().map(|p| p.name().to_string()).collect(),
-        })
+        crate::named(
+            "policy for indefinite matrices",
+            name,
+            &Self::ALL.map(|p| (p.name(), p)),
+        )
     }
 }
 

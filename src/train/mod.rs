@@ -137,6 +137,8 @@ pub struct Fit {
     pub initial_value: f64,
     /// max_l |g_l| at `w`.
     pub gradient_norm: f64,
+    /// What `gtol` asks of the gradient norm.
+    pub gradient_goal: f64,
     /// Accepted steps.
     pub iterations: usize,
     /// Rejected trial points, those with an objective that is not finite included.
@@ -172,7 +174,11 @@ impl fmt::Display for Fit {
         writeln!(f, "ended        {}", self.reason)?;
         let (value, start) = (readable(self.value), readable(self.initial_value));
         writeln!(f, "objective    {value} (start {start})")?;
-        writeln!(f, "gradient     {:.3e} (largest entry)", self.gradient_norm)?;
+        let (gradient, goal) = (self.gradient_norm, self.gradient_goal);
+        writeln!(
+            f,
+            "gradient     {gradient:.3e} (largest entry; goal {goal:.1e})"
+        )?;
         writeln!(
             f,
             "steps        {} accepted, {} rejected; {} blocks made definite",

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Control, Evaluations, Fit, Progress, Reason, Times};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
+use crate::evaluate::Request;
 use crate::problem::Problem;
 use crate::solve::{Batch, Indefinite, U};
 
@@ -38,7 +39,7 @@ pub struct RowNewton {
     pub curvature: Curvature,
     /// What is done with blocks that are not positive definite. Default `Absolute`.
     pub indefinite: Indefinite,
-    /// The most accepted steps; 0 evaluates the start and stops. Default 200.
+    /// The most accepted steps (rejected trials do not count); 0 evaluates the start and stops. Default 200.
     pub max_iter: usize,
     /// Stops where max_l |g_l| ≤ gtol · max(1, max_l |g_l| at the start). Default 10⁻⁸.
     pub gtol: f64,
@@ -48,7 +49,8 @@ pub struct RowNewton {
     pub xtol: f64,
     /// The damping of the first step, relative to the largest diagonal entry of the blocks. Default 10⁻³.
     pub mu: f64,
-    /// The wall time after which the fit ends at its best point. Default none.
+    /// The wall time after which the fit ends at its best point; an evaluation or a solution that has begun is finished
+    /// first. Default none.
     pub time_limit: Option<Duration>,
 }
 
@@ -92,7 +94,12 @@ impl RowNewton {
         observe: &mut dyn FnMut(&Progress) -> Control,
     ) -> Result<Fit> {
         self.check()?;
+        self.check_memory(problem)?;
         let clock = Instant::now();
+        let timeout = || {
+            self.time_limit
+                .is_some_and(|limit| clock.elapsed() >= limit)
+        };
         let mut times = Times::default();
         let mut evaluations = Evaluations::default();
         let mut evaluate = |w: &[f64], times: &mut Times| {
@@ -140,15 +147,15 @@ impl RowNewton {
             if mu.is_nan() {
                 mu = self.mu * largest(&blocks.diagonal()).max(f64::MIN_POSITIVE);
             }
+            if timeout() {
+                break Reason::Time;
+            }
             let solving = Instant::now();
             let parts = blocks.iter().map(|b| (b.packed(), b.order()));
             let batch = Batch::new(parts, self.indefinite)?;
             times.solve += solving.elapsed();
-            loop {
-                if self
-                    .time_limit
-                    .is_some_and(|limit| clock.elapsed() >= limit)
-                {
+            let (trial, gain, indefinite) = loop {
+                if timeout() {
                     break 'points Reason::Time;
                 }
                 let solving = Instant::now();
@@ -161,7 +168,6 @@ impl RowNewton {
                     continue;
                 };
                 let predicted = steps.reduction();
-                let length = largest(&steps.step);
                 let trial: Vec<f64> = w.iter().zip(&steps.step).map(|(w, p)| w + p).collect();
                 if trial == w || predicted <= U * at.value.abs() {
                     break 'points Reason::Stalled;
@@ -175,33 +181,40 @@ impl RowNewton {
                 };
                 times.objective += timing.elapsed();
                 let gain = (at.value - value) / predicted;
-                // The curvature may fail to be finite where the objective is.
-                let next = match gain > 1e-4 && value < at.value {
-                    true => match evaluate(&trial, &mut times) {
-                        Ok(next) => Some(next),
-                        Err(Error::NonFinite { .. }) => None,
-                        Err(other) => return Err(other),
-                    },
-                    false => None,
-                };
-                let Some(next) = next else {
+                if gain > 1e-4 && value < at.value {
+                    break (trial, gain, steps.indefinite);
+                }
+                rejected += 1;
+                (mu, growth) = (mu * growth, 2.0 * growth);
+            };
+            // The old blocks and their factors go before the new ones come.
+            drop(batch);
+            at.curvature = None;
+            let next = match evaluate(&trial, &mut times) {
+                Ok(next) if next.value < at.value => next,
+                // The curvature may fail to be finite where the objective is not, and so may its rounding.
+                Ok(_) | Err(Error::NonFinite { .. }) => {
                     rejected += 1;
                     (mu, growth) = (mu * growth, 2.0 * growth);
+                    at = evaluate(&w, &mut times)?;
                     continue;
-                };
-                let change = at.value - next.value;
-                if self.ftol > 0.0 && change <= self.ftol * next.value.abs() {
-                    reached = Some(Reason::Function);
-                } else if length <= self.xtol * (self.xtol + largest(&w)) {
-                    reached = Some(Reason::Step);
                 }
-                mu *= (1.0 - (2.0 * gain - 1.0).powi(3)).max(1.0 / 3.0);
-                growth = 2.0;
-                modified += steps.indefinite;
-                iterations += 1;
-                (w, at) = (trial, next);
-                break;
+                Err(other) => return Err(other),
+            };
+            let step = w
+                .iter()
+                .zip(&trial)
+                .fold(0.0f64, |m, (w, t)| m.max((t - w).abs()));
+            if self.ftol > 0.0 && at.value - next.value <= self.ftol * next.value.abs() {
+                reached = Some(Reason::Function);
+            } else if step <= self.xtol * (self.xtol + largest(&w)) {
+                reached = Some(Reason::Step);
             }
+            mu *= (1.0 - (2.0 * gain - 1.0).powi(3)).max(1.0 / 3.0);
+            growth = 2.0;
+            modified += indefinite;
+            iterations += 1;
+            (w, at) = (trial, next);
         };
         evaluations.objective = objectives;
         times.total = clock.elapsed();
@@ -209,6 +222,7 @@ impl RowNewton {
             value: at.value,
             initial_value,
             gradient_norm: largest(&at.gradient),
+            gradient_goal: goal,
             w,
             iterations,
             rejected,
@@ -224,6 +238,32 @@ impl RowNewton {
             adapter: problem.device().adapter(),
             precision: problem.device().precision(),
         })
+    }
+
+    /// Blocks and their factors must fit together: eigenvectors of blocks that are not positive definite take 8d² bytes
+    /// each, twice the block.
+    fn check_memory(&self, problem: &Problem) -> Result<()> {
+        let plan = problem.plan(Request::curvature(self.curvature, Structure::RowBlocks))?;
+        let widest = (problem.network().rows())
+            .map(|(_, _, r)| r.len() as u64)
+            .max()
+            .unwrap_or(0);
+        let workspaces = 16 * widest * widest * rayon::current_num_threads() as u64;
+        let eigenvectors = match self.indefinite {
+            Indefinite::Absolute | Indefinite::Clip => 2 * plan.results,
+            _ => 0,
+        };
+        let need = (plan.bytes()).max(plan.results + eigenvectors + workspaces);
+        let budget = problem.budget();
+        match need <= budget {
+            true => Ok(()),
+            false => Err(Error::Memory {
+                what: "the solution with row blocks".into(),
+                need,
+                budget,
+                advice: "narrower layers need less, and so do the policies shift and ldlt for indefinite blocks".into(),
+            }),
+        }
     }
 
     fn check(&self) -> Result<()> {

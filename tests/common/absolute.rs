@@ -144,7 +144,11 @@ impl Backend for Absolute {
         let mut a = vec![0.0; g.len()];
         for i in 0..n {
             let row = i * outputs..(i + 1) * outputs;
-            let mut bound = omega.v[i] * loss.value(&x.v[row.clone()], &y.v[row.clone()]).abs();
+            let mut bound = omega.v[i]
+                * loss
+                    .derivatives(&x.v[row.clone()], &y.v[row.clone()])?
+                    .0
+                    .abs();
             for o in 0..outputs {
                 // y is rounded as well.
                 let at = row.start + o;

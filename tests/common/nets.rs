@@ -84,7 +84,8 @@ pub fn random_problem(seed: u64, radial: bool) -> (Problem, Vec<f64>) {
     let mut layers = Vec::new();
     for k in 1..=depth {
         let mut sources: Vec<usize> = (0..k).filter(|_| random.below(2) == 0).collect();
-        if !sources.contains(&(k - 1)) {
+        // Mostly fed by the layer before; a layer that feeds nobody happens, too.
+        if sources.is_empty() || random.below(4) > 0 && !sources.contains(&(k - 1)) {
             sources.push(k - 1);
         }
         let mut groups = Vec::new();

@@ -35,7 +35,7 @@ pub(super) fn loss<T: Real>(
                 to_f64(&x[i * outputs..(i + 1) * outputs], xi);
                 to_f64(&y[i * outputs..(i + 1) * outputs], yi);
                 let omega = omega[i].to_f64();
-                // A sample of weight 0 takes no part, even where its loss is not finite.
+                // A weight of 0 takes the sample's loss out even where that is not finite.
                 if omega == 0.0 {
                     continue;
                 }
@@ -51,7 +51,8 @@ pub(super) fn loss<T: Real>(
             sum
         })
         .collect();
-    value[0] += partial.iter().sum::<f64>();
+    // One block after the other: the same sum for every chunk of whole blocks.
+    partial.iter().for_each(|sum| value[0] += sum);
     gradient.then_some(g)
 }
 

@@ -59,7 +59,7 @@ impl<T: Real> Backend for Cpu<T> {
                 if v.is_finite() && !rounded.to_f64().is_finite() {
                     return Err(Error::invalid(
                         format!("number {i}"),
-                        format!("{v} overflows {}; scale the data or use f64", T::NAME),
+                        format!("{v:e} overflows {}; scale the data or use f64", T::NAME),
                     ));
                 }
                 Ok(rounded)
