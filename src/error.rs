@@ -121,6 +121,17 @@ impl Error {
         }
     }
 
+    /// The same error with the name of what holds the offending number.
+    pub(crate) fn inside(self, holder: &str) -> Self {
+        match self {
+            Error::Invalid { what, why } => Error::Invalid {
+                what: format!("{holder}, {what}"),
+                why,
+            },
+            other => other,
+        }
+    }
+
     /// A number that is not finite.
     pub(crate) fn non_finite(what: impl Into<String>, at: &[usize]) -> Self {
         Error::NonFinite {

@@ -58,16 +58,17 @@
 //! | `src/cli/` | the program |
 //! | `src/io/` | CSV tables, problem files, models (feature `io`) |
 //! | [`train`] | row-block Newton; Newton for any function with two derivatives |
-//! | [`solve`] | factorizations of small symmetric matrices; knows no network |
+//! | `src/problem.rs` | [`Problem`]: network, data, loss, penalty, device; the entry to everything below |
 //! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `plan.rs` its cost |
 //! | [`backend`] | the kernels: one trait method and one file in `backend/cpu/` each; the meter that only counts |
 //! | `src/curvature/` | curvature × structure, result types |
 //! | `src/objective/` | data, losses, penalties |
 //! | `src/network/` | layers, units, activations, initial values, ties |
+//! | [`solve`] | factorizations of small symmetric matrices, for `train`; knows no network |
 //!
 //! The driver is written once over [`backend::Backend`]. [`backend::Meter`] runs the same driver and counts bytes and flops, so a
-//! request that cannot fit is refused with the numbers before anything is allocated. A kernel is added as one trait method, one
-//! file in `backend/cpu/`, and one line in the meter; a unit that is not linear as one `impl` of [`Unit`]; an activation, loss or
+//! request that cannot fit is refused with the numbers before anything is allocated. A kernel is added as one trait method, its
+//! code in `backend/cpu/`, and its count in the meter; a unit that is not linear as one `impl` of [`Unit`]; an activation, loss or
 //! penalty as one arm that holds value, first and second derivative.
 //!
 //! # Features
@@ -76,9 +77,10 @@
 //!
 //! # Accuracy
 //!
-//! In f64 all results agree with independent references to 1e-13 of the largest entry of each quantity; activations are within
-//! 2 ULP. Sums over samples are taken over short blocks in the backend's float and across blocks in f64: the error does not grow
-//! with n, and no bit of a result depends on the number of threads.
+//! In f64 the stored references agree to 1e-13 of the largest entry of each quantity. Activations are within 2 ULP, near interior
+//! zeros of SiLU′, SiLU″ and GELU′ within 2⁻⁵² of the local scale. Sums over samples are taken over short blocks in the
+//! backend's float and across blocks in f64, so that in f32 the error does not grow with n; no bit of a result depends on the
+//! number of threads.
 #![deny(unsafe_code, missing_docs)]
 
 pub mod backend;

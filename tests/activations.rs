@@ -1,11 +1,7 @@
 //! The accuracy promised for the activations, against exact values.
 //!
 //! `data/activations.py` says what the columns of `data/activations.csv` are
-//! and makes it. A larger table of its making can be checked with
-//!
-//! ```text
-//! ACTIVATION_TABLE=wide.csv cargo test --release --test activations -- --ignored --nocapture
-//! ```
+//! and makes it.
 
 use secondo::Activation;
 use std::collections::HashMap;

@@ -1,8 +1,9 @@
 //! The kernels that every backend supplies, and nothing else.
 //!
-//! The driver in [`crate::evaluate`] is written once over [`Backend`]. [`Cpu<f64>`](Cpu) and [`Cpu<f32>`](Cpu)
+//! The driver (`src/evaluate/`) is written once over [`Backend`]. [`Cpu<f64>`](Cpu) and [`Cpu<f32>`](Cpu)
 //! run the kernels; [`Meter`] runs nothing and counts bytes and flops, so that a plan exists before anything is
-//! allocated. Each kernel is one method here and one file of the same name in `backend/cpu/`.
+//! allocated. Each kernel is one method here; its code stands in `backend/cpu/`, in the file of its name or of its family
+//! (`unit.rs` for what starts with `unit_`, `scale.rs`, `diagonal.rs` and `loss.rs` for their two each).
 //!
 //! Arrays are row-major and hold the backend's floats. Per-sample arrays start with the sample index i:
 //! n × s (outputs of a layer), n × a × s (for each sample, a vectors over the units of a layer). Sums over samples
@@ -77,7 +78,8 @@ pub enum UnitDerivative {
 
 /// The arrays and kernels of one device and precision.
 ///
-/// Every method can fail, because on an accelerator every call can; the CPU's never do.
+/// Every method can fail, because on an accelerator every call can. The kernels trust the lengths that the driver gives
+/// them: a backend is for the driver, not for direct use.
 pub trait Backend {
     /// A dense array of the backend's floats.
     type Array;

@@ -315,6 +315,13 @@ fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(),
         (x, target, weights)
     };
     let (x, target, weights) = part(&train_rows);
+    if weights
+        .as_ref()
+        .is_some_and(|w| w.iter().all(|w| *w == 0.0))
+    {
+        let why = "every row with a weight above 0 was held out for the test; use another --seed or a smaller --test-fraction";
+        return Err(in_data(options, None, why.into()));
+    }
     let problem = common::problem(&model, &x, &target, weights.as_deref(), device)?;
 
     if !options.quiet {

@@ -118,11 +118,20 @@ pub(crate) fn evaluate<B: Backend>(
     let (x, y) = (slice(data.x())?, slice(data.y())?);
     for from in (0..n).step_by(chunk) {
         let rows = from..n.min(from + chunk);
+        let part = |what: &str, values: &[f64], width: usize| {
+            let part = &values[rows.start * width..rows.end * width];
+            backend.upload(part).map_err(|e| {
+                let first = rows.start;
+                e.inside(&format!(
+                    "{what} from row {first} on, {width} numbers a row"
+                ))
+            })
+        };
         let batch = Batch {
             n: rows.len(),
-            x: backend.upload(&x[rows.start * network.inputs()..rows.end * network.inputs()])?,
-            y: backend.upload(&y[rows.start * network.outputs()..rows.end * network.outputs()])?,
-            omega: backend.upload(&omega[rows])?,
+            x: part("X", x, network.inputs())?,
+            y: part("Y", y, network.outputs())?,
+            omega: part("the sample weights", &omega, 1)?,
         };
         let states = sweep(
             backend,

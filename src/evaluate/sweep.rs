@@ -41,7 +41,8 @@ pub(super) struct Parameters<'a, B: Backend> {
 
 impl<'a, B: Backend> Parameters<'a, B> {
     pub(super) fn upload(backend: &B, network: &Network, w: &'a [f64]) -> Result<Self> {
-        Self::with(network, w, |g| backend.upload(&w[g.range.clone()]))
+        let upload = |g: &GroupView| backend.upload(&w[g.range.clone()]);
+        Self::with(network, w, upload).map_err(|e| e.inside("the parameters"))
     }
 
     /// Placeholders for a backend that only counts.

@@ -390,7 +390,7 @@ impl Table {
                     self.wrong(
                         row,
                         column,
-                        format!("{why}; --ignore '{name}' leaves the column out"),
+                        format!("{why}; a fit leaves the column out with --ignore '{name}'"),
                     )
                 })?);
             }

@@ -72,7 +72,8 @@ impl Steps {
 impl<'a> Batch<'a> {
     /// Takes blocks as packed lower triangles with their orders.
     ///
-    /// Errors: those of [`Factor::new`], of the first block that has one.
+    /// # Errors
+    /// those of [`Factor::new`], of the first block that has one.
     pub fn new(
         blocks: impl IntoIterator<Item = (&'a [f64], usize)>,
         policy: Indefinite,
@@ -95,7 +96,8 @@ impl<'a> Batch<'a> {
 
     /// The steps with damping μ at a gradient of Σ_j d_j numbers.
     ///
-    /// Errors: [`Error::Shape`] and [`Error::NonFinite`] for the gradient, [`Error::Invalid`] for
+    /// # Errors
+    /// [`Error::Shape`] and [`Error::NonFinite`] for the gradient, [`Error::Invalid`] for
     /// μ < 0 or not finite, [`Error::Numerical`] if a step is beyond the range of f64.
     pub fn step(&self, mu: f64, gradient: &[f64]) -> Result<Steps> {
         if gradient.len() != self.order() {

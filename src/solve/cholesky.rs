@@ -38,7 +38,8 @@ pub struct Cholesky {
 impl Cholesky {
     /// Factorizes a packed lower triangle of order `d`: d³/3 multiplications and additions.
     ///
-    /// Errors: [`Error::NotPositiveDefinite`] with the pivot (from 0) that is not positive,
+    /// # Errors
+    /// [`Error::NotPositiveDefinite`] with the pivot (from 0) that is not positive,
     /// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] with the index in `lower`.
     pub fn new(lower: &[f64], d: usize) -> Result<Self> {
         packed::check(lower, d)?;
@@ -75,7 +76,8 @@ impl Cholesky {
 
     /// Replaces b (`rhs`, d numbers) by the solution x of Bx = b.
     ///
-    /// Errors: [`Error::Shape`] for a wrong length, [`Error::NonFinite`] for a `rhs` that is not
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] for a `rhs` that is not
     /// finite.
     pub fn solve(&self, rhs: &mut [f64]) -> Result<()> {
         if rhs.len() != self.d {

@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 /// `lower` is the packed lower triangle of order `d`; the result has d numbers, each within about
 /// d·u·‖B‖ of the exact one. About 4d³/3 multiplications and additions.
 ///
-/// Errors: [`Error::Shape`] for a wrong length, [`Error::NonFinite`] with the index in `lower`,
+/// # Errors
+/// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] with the index in `lower`,
 /// [`Error::Numerical`] should the iteration not converge.
 ///
 /// Source: Golub and Van Loan, *Matrix Computations*, 4th ed., §8.3; faer does the work.

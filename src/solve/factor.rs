@@ -177,7 +177,8 @@ struct Spectrum {
 impl<'a> Factor<'a> {
     /// Takes a packed lower triangle of order `d`, d(d+1)/2 numbers, which it keeps a borrow of.
     ///
-    /// Errors: [`Error::Shape`] for a wrong length, [`Error::NonFinite`] with the index in `lower`,
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] with the index in `lower`,
     /// [`Error::Numerical`] should eigenvalues not converge.
     pub fn new(lower: &'a [f64], d: usize, policy: Indefinite) -> Result<Self> {
         Self::new_in(&mut Workspace::new(), lower, d, policy)
@@ -220,7 +221,8 @@ impl<'a> Factor<'a> {
 
     /// Replaces b (`rhs`, d numbers) by x = (B̃ + μI)⁻¹b and says how far B̃ is from B.
     ///
-    /// Errors: [`Error::Shape`] for a wrong length, [`Error::NonFinite`] for a `rhs` that is not
+    /// # Errors
+    /// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] for a `rhs` that is not
     /// finite, [`Error::Invalid`] for μ < 0 or not finite, [`Error::Numerical`] if x is beyond the
     /// range of f64 (`rhs` is then as it was).
     pub fn solve(&self, mu: f64, rhs: &mut [f64]) -> Result<Modification> {

@@ -270,7 +270,8 @@ impl Newton {
     /// f is then reduced along its eigenvector, and the iteration goes on. A point with a value,
     /// gradient or Hessian that is not finite is rejected like one that does not reduce f.
     ///
-    /// Errors: [`Error::Shape`] and [`Error::NonFinite`] for `x0`, [`Error::Invalid`] for an option.
+    /// # Errors
+    /// [`Error::Shape`] and [`Error::NonFinite`] for `x0`, [`Error::Invalid`] for an option.
     /// Everything else is a [`Reason`] in the report.
     ///
     /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §3.4 and ch. 4; the rule for μ
@@ -444,7 +445,8 @@ impl Newton {
     /// [`newton_root`] applied to ∇f; all iterates are in [`NewtonReport::path`], and f is
     /// evaluated at the last only. `ftol` and `indefinite` have no part in it.
     ///
-    /// Errors: those of [`Newton::minimize`].
+    /// # Errors
+    /// those of [`Newton::minimize`].
     ///
     /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §3.3.
     ///
@@ -516,7 +518,8 @@ impl Newton {
 /// near a root. A singular J ends it with [`Reason::Singular`], a point where f or J is not finite with
 /// [`Reason::NonFinite`]; the report then has the last good point.
 ///
-/// Errors: [`Error::NonFinite`] for `x0`, [`Error::Invalid`] for an option.
+/// # Errors
+/// [`Error::NonFinite`] for `x0`, [`Error::Invalid`] for an option.
 ///
 /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §11.1; Dennis and Schnabel,
 /// *Numerical Methods for Unconstrained Optimization and Nonlinear Equations*, §5.1.
@@ -648,7 +651,8 @@ pub struct Critical {
 /// `hessian` is the packed lower triangle of order `d`; 10⁻¹⁰ is a usual tolerance. That the gradient
 /// is 0 is for the caller to know. A zero matrix, and order 0, are inconclusive.
 ///
-/// Errors: [`Error::Shape`], [`Error::NonFinite`], [`Error::Invalid`] for a tolerance outside [0, 1).
+/// # Errors
+/// [`Error::Shape`], [`Error::NonFinite`], [`Error::Invalid`] for a tolerance outside [0, 1).
 ///
 /// Source: Magnus and Neudecker, *Matrix Differential Calculus*, ch. 7.
 ///

@@ -4,8 +4,8 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use super::{BLOCK, Real};
-use crate::backend::{Kind, Operand};
+use super::Real;
+use crate::backend::Operand;
 
 pub(super) fn contract<T: Real>(
     n: usize,
@@ -20,24 +20,17 @@ pub(super) fn contract<T: Real>(
     if n * vectors == 0 {
         return;
     }
-    let rows = match a.kind {
-        Kind::Shared => BLOCK,
-        Kind::Sampled => vectors,
-    };
+    let rows = a.rows(vectors);
     out.par_chunks_mut(rows * count)
         .zip(m.par_chunks(rows * a.layer))
         .enumerate()
-        .for_each(|(block, (out, m))| {
+        .for_each(|(task, (out, m))| {
             let rows = out.len() / count;
-            let matrix = match a.kind {
-                Kind::Shared => &a.array[..],
-                Kind::Sampled => &a.array[block * units * a.width..(block + 1) * units * a.width],
-            };
             matmul(
                 MatMut::from_row_major_slice_mut(out, rows, count),
                 Accum::Add,
                 MatRef::from_row_major_slice(m, rows, a.layer).subcols(a.units.start, units),
-                MatRef::from_row_major_slice(matrix, units, a.width).subcols(column, count),
+                MatRef::from_row_major_slice(a.matrix(task), units, a.width).subcols(column, count),
                 T::ONE,
                 Par::Seq,
             );

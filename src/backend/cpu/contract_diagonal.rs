@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{BLOCK, Real};
-use crate::backend::{Kind, Operand};
+use crate::backend::Operand;
 
 pub(super) fn contract_diagonal<T: Real>(
     n: usize,
@@ -14,16 +14,12 @@ pub(super) fn contract_diagonal<T: Real>(
     out: &mut [T],
 ) {
     debug_assert_eq!(out.len(), n * count);
-    let units = a.units.len();
     out.par_chunks_mut((BLOCK * count).max(1))
         .enumerate()
         .for_each(|(block, out)| {
             for (local, out) in out.chunks_exact_mut(count).enumerate() {
                 let i = block * BLOCK + local;
-                let matrix = match a.kind {
-                    Kind::Shared => &a.array[..],
-                    Kind::Sampled => &a.array[i * units * a.width..],
-                };
+                let matrix = a.matrix(i);
                 for (j, unit) in a.units.clone().enumerate() {
                     let m = &m[(i * a.layer + unit) * count..][..count];
                     let a = &matrix[j * a.width + column..][..count];

@@ -24,7 +24,7 @@ use std::marker::PhantomData;
 
 pub use real::Real;
 
-use super::{Backend, Operand, UnitDerivative, UnitGroup};
+use super::{Backend, Kind, Operand, UnitDerivative, UnitGroup};
 use crate::error::{Error, Result};
 use crate::network::Activation;
 use crate::objective::Loss;
@@ -34,6 +34,25 @@ pub(crate) const BLOCK: usize = 512;
 
 /// Partial sums of a reduction that are held at once.
 pub(crate) const PARTIALS: usize = 8;
+
+impl<T> Operand<'_, Vec<T>> {
+    /// Rows of one task: many under one matrix for all samples, a sample's own vectors under a matrix for each.
+    fn rows(&self, vectors: usize) -> usize {
+        match self.kind {
+            Kind::Shared => BLOCK,
+            Kind::Sampled => vectors,
+        }
+    }
+
+    /// The matrix of a task.
+    fn matrix(&self, task: usize) -> &[T] {
+        let size = self.units.len() * self.width;
+        match self.kind {
+            Kind::Shared => self.array,
+            Kind::Sampled => &self.array[task * size..(task + 1) * size],
+        }
+    }
+}
 
 /// The processor, computing in `T` = `f64` or `f32`, on the threads of the current rayon pool.
 #[derive(Debug, Clone, Copy, Default)]
