@@ -1,8 +1,8 @@
 //! Exact first and second derivatives of feed-forward networks, and Newton-type training with them.
 //!
 //! `secondo` starts from S. Iovleff, *Exact Calculus of First and Second Derivatives of Arbitrary Feed-Forward Neural
-//! Networks* (2004), keeps the paper's matrix as one choice, and computes beside it what the paper calls by the name of
-//! Hessian and is not: the exact second derivative of the objective. This version computes on the CPU.
+//! Networks* (2004), keeps the paper's matrix as one choice, and also computes the Hessian of the objective, which that
+//! matrix is not. This version computes on the CPU.
 //!
 //! ```
 //! use ndarray::array;
@@ -33,13 +33,13 @@
 //! Samples i = 1 … n, layers k = 0 … m (0 is the input) with s_k units; src(k) are the layers that feed layer k.
 //!
 //! ```text
-//! z_i^k = (x_i^t for t in src(k), 1)            p_ij^k = w_j^k · z_i^k          x_ij^k = h_j^k(p_ij^k)
-//! E(W)  = Σ_i ω_i g(x_i^m, y_i) + pen(W)        e_i^k  = −∂g/∂x_i^k             δ_i^k = −e_i^k ⊙ h′(p_i^k) = ∂g/∂p_i^k
+//! z_i^k = (x_i^t for t in src(k), 1)         p_ij^k = w_j^k · z_i^k  (linear units)   x_ij^k = h_j^k(p_ij^k)
+//! E(W)  = Σ_i ω_i g(x_i^m, y_i) + pen(W)     e_i^k  = −∂(ω_i g)/∂x_i^k                δ_i^k  = −e_i^k ⊙ h′(p_i^k) = ∂(ω_i g)/∂p_i^k
 //! ```
 //!
 //! **Sums, not means**; squared error is ½‖y − x‖². The mean is an explicit choice ([`Reduction::Mean`]) and never divides the
 //! penalty. The flat parameter vector runs layer by layer, unit by unit, the bias last in each row. (R's nnet minimises
-//! without the ½ and puts biases first; PyTorch's default reductions are means.)
+//! Σ (y − f)² + decay Σ w², which is 2 E with λ = decay, and puts biases first; PyTorch's default reductions are means.)
 //!
 //! # Which matrix is which
 //!

@@ -194,7 +194,7 @@ impl Problem {
         Ok(self.evaluate(w, Request::gradient())?.gradient)
     }
 
-    /// The multipliers e^k = −∂g/∂x^k (paper eq. 7, 8) for k = 1 … m, n × s_k each.
+    /// The multipliers e_i^k = −∂(ω_i g)/∂x_i^k, total derivatives through later layers (paper eq. 7, 8), for k = 1 … m, n × s_k each.
     ///
     /// # Errors
     /// As [`objective`](Problem::objective).

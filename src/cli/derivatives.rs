@@ -19,7 +19,8 @@ const LATER: [&str; 3] = ["layer-blocks", "full", "products"];
 /// Computes value, gradient and second derivatives of a problem
 ///
 /// The problem is a problem file (.json), or a fitted model (.safetensors) with a table; for a model the objective is
-/// the one it was fitted with, of standardised inputs and targets. The result is a JSON object with 'value' and
+/// the one it was fitted with, of standardised inputs and targets, over all rows of the table (a fit holds some out; its
+/// JSON report lists their lines). The result is a JSON object with 'value' and
 /// 'gradient', and by structure 'row_blocks' (a list of layer, from 1, row, from 0, and block) or 'diagonal', in the
 /// order of the flat parameter vector: layer by layer, unit by unit, the bias last. The penalty is included. Numbers
 /// are written so that reading them back gives the same bits.

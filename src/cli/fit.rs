@@ -65,7 +65,7 @@ pub struct Options {
     method: Method,
     #[command(flatten)]
     computing: Computing,
-    /// Write the model here [default: the table's name with .safetensors, in the current folder]
+    /// Write the model here; an existing file is replaced [default: the table's name with .safetensors, in the current folder]
     #[arg(long, help_heading = "Output", value_name = "FILE")]
     model: Option<PathBuf>,
     /// Write the report here as JSON, with all parameters
@@ -89,7 +89,8 @@ struct TableOptions {
     /// The widths of the hidden layers, as in 16,8; none for a linear model [default: 8]
     #[arg(long, value_name = "WIDTHS", value_parser = hidden, allow_hyphen_values = true)]
     hidden: Option<Hidden>,
-    /// The activation of the hidden units [default: tanh]
+    /// The activation of the hidden units [default: tanh]: tanh, logistic, softplus, relu, silu, gelu, atan, sin, cos, exp,
+    /// exp_neg_half, one_minus_exp_neg, gauss, gauss_half, log, sqrt, reciprocal, identity
     #[arg(long, value_name = "NAME", value_parser = activation)]
     activation: Option<Activation>,
     /// How the start is drawn: glorot, he, lecun, uniform, normal, zero [default: he for relu, silu, gelu, else glorot]
@@ -373,8 +374,8 @@ fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(),
         && train.much_better_than(test)
     {
         notes.push(
-            "the test rows are predicted much worse than the training rows (overfitting): try a larger --ridge, \
-             or fewer hidden units"
+            "the test rows are predicted much worse than the training rows (overfitting): more steps will hardly help; \
+             try a larger --ridge, fewer hidden units, or --hidden none"
                 .into(),
         );
     }
@@ -692,7 +693,7 @@ fn introduction(
         text.line(
             "",
             match possible {
-                true => format!("guessed, since {why}; --task {other} says otherwise"),
+                true => format!("guessed, since {why}; --task {other} if that is wrong"),
                 false => format!("guessed, since {why}"),
             },
         );
@@ -888,6 +889,9 @@ fn fit_problem(
             "standard_errors are not given: they need the full Gauss-Newton matrix, which this version does not form"
                 .into(),
         );
+    }
+    if model_path.is_none() && options.report.is_none() {
+        notes.push("the parameters were not written; --report or --model keeps them".into());
     }
     let model = match model_path {
         None => None,

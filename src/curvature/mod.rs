@@ -20,8 +20,8 @@ pub enum Curvature {
     /// The W–W block of the Lagrangian's second derivative at fixed states X and multipliers E (the paper's eq. 10):
     /// S^{kk} = diag(−e^k ⊙ h″(p^k)).
     ///
-    /// It is **not** the Hessian of E(W): moving W moves X and E, too. A linear output layer with squared error has
-    /// the block 0 here, where the Hessian has Σ z zᵀ.
+    /// It is **not** the Hessian of E(W): moving W moves X and E, too. A linear output layer has the block 0 here whatever
+    /// the loss, where the Hessian has Σ z zᵀ for squared error.
     Lagrangian,
     /// Gauss–Newton (GGN): S^{kk} = J_kᵀ (∂²g/∂x²) J_k with J_k = ∂x^m/∂p^k; positive semi-definite for convex losses.
     /// Bishop's outer-product form (5.84) for squared error and (5.85) for the losses with a link. No Ψ term.

@@ -398,7 +398,7 @@ fn open<'a>(bytes: &'a [u8], path: &Path) -> Result<(SafeTensors<'a>, BTreeMap<S
         .ok()
         .and_then(|length| rest.get(..length))
         .ok_or_else(|| {
-            damaged("it says that its header is longer than the file; is it a .safetensors file?")
+            damaged("it says that its header is longer than the file; is it a .safetensors file? (the model is named before the table)")
         })?;
     let data = rest.len() - header.len();
     // The offsets are checked here, before anything adds them up or slices with them.

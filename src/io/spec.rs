@@ -45,14 +45,15 @@ fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
     let activations = field(layer, "activations", place)?;
     let linear = Value::from("linear");
     let propagation = layer.get("propagation").unwrap_or(&linear);
+    let kind =
+        |name: &str| propagation_named(name).map_err(|e| wrong(&at("propagation"), e.to_string()));
+    let function = |name: &str| {
+        Activation::from_name(name).map_err(|e| wrong(&at("activations"), e.to_string()))
+    };
     let groups = match (propagation.as_str(), activations.as_str()) {
         // One name for all: a width that no memory holds costs nothing before it is refused.
         (Some(p), Some(a)) => {
-            vec![Group::uniform(
-                propagation_named(p)?,
-                units,
-                Activation::from_name(a)?,
-            )]
+            vec![Group::uniform(kind(p)?, units, function(a)?)]
         }
         _ => {
             let names = names(activations, units, &at("activations"))?;
@@ -62,15 +63,15 @@ fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
             };
             // Neighbouring units with the same propagation form a group.
             let mut groups: Vec<(&str, Vec<Activation>)> = Vec::new();
-            for (kind, name) in kinds.into_iter().zip(names) {
-                let activation = Activation::from_name(name)?;
+            for (k, name) in kinds.into_iter().zip(names) {
+                let activation = function(name)?;
                 match groups.last_mut() {
-                    Some((last, group)) if *last == kind => group.push(activation),
-                    _ => groups.push((kind, vec![activation])),
+                    Some((last, group)) if *last == k => group.push(activation),
+                    _ => groups.push((k, vec![activation])),
                 }
             }
             (groups.into_iter())
-                .map(|(kind, units)| Ok(Group::new(propagation_named(kind)?, units)))
+                .map(|(k, units)| Ok(Group::new(kind(k)?, units)))
                 .collect::<Result<_>>()?
         }
     };

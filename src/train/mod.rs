@@ -181,7 +181,7 @@ impl fmt::Display for Fit {
         )?;
         writeln!(
             f,
-            "steps        {} accepted, {} rejected; {} blocks made definite",
+            "steps        {} accepted, {} rejected; {} blocks made positive definite",
             self.iterations, self.rejected, self.modified_blocks
         )?;
         writeln!(
