@@ -63,6 +63,11 @@ pub struct Cpu<T>(PhantomData<T>);
 impl<T: Real> Cpu<T> {
     /// The processor.
     pub fn new() -> Self {
+        // glibc gives freed memory back to the system beyond a threshold that grows with the largest block freed so far.
+        // Every chunk frees a few megabytes and asks for them again: without this, a fit of the digits spent more time in
+        // page faults than in the kernels. One block that nothing touches raises the threshold for good.
+        static RAISE: std::sync::Once = std::sync::Once::new();
+        RAISE.call_once(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(31 << 20))));
         Cpu(PhantomData)
     }
 }
