@@ -263,8 +263,6 @@ fn the_objective_never_rises_over_many_chunks() {
     .map(|r| problem.plan(r).unwrap().chunk);
     assert!(plans[0] > plans[1] && plans[1] < n, "{plans:?}");
     let start = Initialization::Glorot.draw(problem.network(), 1);
-    let at = problem.gradient(&start).unwrap();
-    assert_eq!(at.len(), problem.parameters());
     fit(
         &problem,
         &start,

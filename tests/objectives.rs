@@ -329,6 +329,11 @@ fn everything_wrong_is_refused_by_kind() {
         Curvature::from_name("hessian"),
         Err(Error::Unknown { .. })
     ));
+    for loss in losses(2) {
+        assert!(invalid(loss.derivatives(&[], &[]).unwrap_err()), "{loss:?}");
+        let ragged = loss.derivatives(&[1.0, 2.0], &[1.0]).unwrap_err();
+        assert!(shape(ragged), "{loss:?}");
+    }
 }
 
 /// A deep and narrow network: no recursion, no lost digits.

@@ -140,9 +140,12 @@ impl Loss {
     /// g(x, y) with ∂g/∂x_o (length outputs) and ∂²g/∂x_o∂x_q (outputs × outputs, row-major), without a weight.
     ///
     /// # Errors
-    /// x and y differ in length, or have not the length of the output weights.
+    /// x and y are empty or differ in length, or have not the length of the output weights.
     pub fn derivatives(&self, x: &[f64], y: &[f64]) -> Result<(f64, Vec<f64>, Vec<f64>)> {
         let outputs = x.len();
+        if outputs == 0 {
+            return Err(Error::invalid("outputs", "at least one is needed"));
+        }
         if y.len() != outputs {
             return Err(Error::shape("targets", &[outputs], &[y.len()]));
         }

@@ -158,6 +158,9 @@ impl RowNewton {
                 if timeout() {
                     break 'points Reason::Time;
                 }
+                if !mu.is_finite() {
+                    break 'points Reason::Stalled;
+                }
                 let solving = Instant::now();
                 let steps = batch.step(mu, &at.gradient);
                 times.solve += solving.elapsed();
@@ -192,7 +195,7 @@ impl RowNewton {
             at.curvature = None;
             let next = match evaluate(&trial, &mut times) {
                 Ok(next) if next.value < at.value => next,
-                // The curvature may fail to be finite where the objective is not, and so may its rounding.
+                // The objective was finite and lower, but gradient or blocks are not finite (or rounding hid the decrease).
                 Ok(_) | Err(Error::NonFinite { .. }) => {
                     rejected += 1;
                     (mu, growth) = (mu * growth, 2.0 * growth);

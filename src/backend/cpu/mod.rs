@@ -104,7 +104,7 @@ impl<T: Real> Backend for Cpu<T> {
     fn sums(&self, len: usize) -> Result<Vec<f64>> {
         let mut sums = vec![0.0; len];
         // Fresh pages cost a fault each on first touch. In order that is cheap; in the order of the Gram kernel's tiles it
-        // took 0.54 s for the 158 MB of [784-64-1], four times the kernel itself.
+        // took 0.54 s for the 158 MB of [784-64-1], more than three times the kernel itself.
         sums.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
         Ok(sums)
     }
