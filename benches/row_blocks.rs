@@ -57,7 +57,7 @@ fn shapes(c: &mut Criterion) {
         (32, 256, 5_000),
     ] {
         for device in [Device::Cpu, Device::CpuF32] {
-            let p = problem(&[d, s, 1], n, device);
+            let p = problem(&[d, s, 1], n, device.clone());
             let name = format!("[{d}-{s}-1] n={n} {}", device.precision());
             let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
             bench(c, "exact row blocks", name, &p, request);

@@ -81,6 +81,15 @@ pub enum Error {
         /// What failed and where.
         what: String,
     },
+    /// An accelerator failed, or there is none.
+    Gpu {
+        /// The adapter, or what was asked for.
+        adapter: String,
+        /// What was being done.
+        operation: String,
+        /// What went wrong.
+        fault: Fault,
+    },
     /// The operating system refused a file operation.
     Io {
         /// The file.
@@ -103,7 +112,127 @@ pub enum Error {
     },
 }
 
+/// What can go wrong on an accelerator.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// No adapter fits what was asked for.
+    NoAdapter {
+        /// The adapters that there are.
+        known: Vec<String>,
+    },
+    /// The adapter cannot compute in f64.
+    NoF64,
+    /// The driver gave the device up: a hang, an update, an unplugged card.
+    Lost {
+        /// The driver's words.
+        reason: String,
+    },
+    /// The device's memory is exhausted.
+    OutOfMemory {
+        /// Bytes that were asked for.
+        need: u64,
+        /// Bytes that the crate already held there.
+        in_use: u64,
+    },
+    /// The device did not finish in time.
+    Timeout {
+        /// Seconds that were waited.
+        after: f64,
+    },
+    /// Work was reported as done that did not run to its end.
+    Incomplete,
+    /// One object is larger than the device allows.
+    Limit {
+        /// The limit's name.
+        limit: &'static str,
+        /// What is needed.
+        need: u64,
+        /// What the device allows.
+        have: u64,
+    },
+    /// The sizes exceed what a kernel can index or hold.
+    TooLarge {
+        /// Which, with the numbers.
+        reason: String,
+    },
+    /// A shader was refused.
+    Shader {
+        /// The compiler's words.
+        reason: String,
+    },
+    /// The adapter computes wrongly.
+    SelfTest {
+        /// What was computed and what is right.
+        found: String,
+    },
+    /// The driver refused a call that should be valid.
+    Refused {
+        /// The driver's words.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::NoAdapter { known } if known.is_empty() => {
+                write!(
+                    f,
+                    "this machine has no adapter with Vulkan, Metal or DX12; use the CPU"
+                )
+            }
+            Fault::NoAdapter { known } => {
+                write!(f, "no such adapter; there are: {}", known.join(", "))
+            }
+            Fault::NoF64 => write!(
+                f,
+                "the adapter does not compute in f64; use f32 there or f64 on the CPU"
+            ),
+            Fault::Lost { reason } => write!(f, "the device was lost ({reason})"),
+            Fault::OutOfMemory { need, in_use } => write!(
+                f,
+                "out of device memory: {} more were needed, {} were held; lower the device's memory budget",
+                bytes(*need),
+                bytes(*in_use)
+            ),
+            Fault::Timeout { after } => write!(
+                f,
+                "not finished after {after:.3} s; raise the time limit or use the CPU"
+            ),
+            Fault::Incomplete => write!(
+                f,
+                "the device reported work as done that did not run to its end"
+            ),
+            Fault::Limit { limit, need, have } => {
+                write!(
+                    f,
+                    "{limit} is {have} and {need} is needed; use narrower layers or the CPU"
+                )
+            }
+            Fault::TooLarge { reason } => write!(f, "{reason}; use narrower layers or the CPU"),
+            Fault::Shader { reason } => write!(f, "the shader was refused: {reason}"),
+            Fault::SelfTest { found } => write!(f, "the adapter computes wrongly: {found}"),
+            Fault::Refused { reason } => write!(f, "refused by the driver: {reason}"),
+        }
+    }
+}
+
 impl Error {
+    /// A fault of an accelerator.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn gpu(
+        adapter: impl Into<String>,
+        operation: impl Into<String>,
+        fault: Fault,
+    ) -> Self {
+        Error::Gpu {
+            adapter: adapter.into(),
+            operation: operation.into(),
+            fault,
+        }
+    }
+
     /// A wrong shape.
     pub(crate) fn shape(what: impl Into<String>, expected: &[usize], found: &[usize]) -> Self {
         Error::Shape {
@@ -209,6 +338,11 @@ impl fmt::Display for Error {
                 write!(f, "{what} is not positive definite (pivot {pivot})")
             }
             Error::Numerical { what } => write!(f, "{what}"),
+            Error::Gpu {
+                adapter,
+                operation,
+                fault,
+            } => write!(f, "{adapter}, {operation}: {fault}"),
             Error::Io {
                 path,
                 action,

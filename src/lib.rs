@@ -2,7 +2,7 @@
 //!
 //! `secondo` starts from S. Iovleff, *Exact Calculus of First and Second Derivatives of Arbitrary Feed-Forward Neural
 //! Networks* (2004), keeps the paper's matrix as one choice, and also computes the Hessian of the objective, which that
-//! matrix is not. This version computes on the CPU.
+//! matrix is not. It computes on the CPU and, as compute shaders, on Vulkan, Metal and DX12 adapters.
 //!
 //! ```
 //! use ndarray::array;
@@ -60,20 +60,22 @@
 //! | [`train`] | row-block Newton; Newton for any function with two derivatives |
 //! | `src/problem.rs` | [`Problem`]: network, data, loss, penalty, device; the entry to everything below |
 //! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `plan.rs` its cost |
-//! | [`backend`] | the kernels: one trait method and one file in `backend/cpu/` each; the meter that only counts |
+//! | `src/device.rs` | [`Device`]: what computes, and the test that an adapter must pass |
+//! | [`backend`] | the kernels: one trait method, one file in `backend/cpu/` and one shader in `shaders/` each; the meter that only counts |
 //! | `src/curvature/` | curvature × structure, result types |
 //! | `src/objective/` | data, losses, penalties |
 //! | `src/network/` | layers, units, activations, initial values, ties |
 //! | [`solve`] | factorizations of small symmetric matrices, for `train`; knows no network |
 //!
-//! The driver is written once over [`backend::Backend`]. [`backend::Meter`] runs the same driver and counts bytes and flops, so a
-//! request that cannot fit is refused with the numbers before anything is allocated. A kernel is added as one trait method, its
-//! code in `backend/cpu/`, and its count in the meter; a unit that is not linear as one `impl` of [`Unit`]; an activation, loss or
+//! The driver is written once over [`backend::Backend`]. [`backend::Meter`] runs the same driver and counts bytes and flops, and so
+//! does the GPU's backend in rehearsal, so a request that cannot fit is refused with the numbers before anything is allocated. A
+//! kernel is added as one trait method, its code in `backend/cpu/`, its shader, and its count in the meter; a unit that is not linear as one `impl` of [`Unit`]; an activation, loss or
 //! penalty as one arm that holds value, first and second derivative.
 //!
 //! # Features
 //!
-//! `cli` (default) builds the program; `io` reads and writes files; without default features the library depends on neither.
+//! `cli` (default) builds the program; `gpu` (default) the shaders and wgpu; `io` reads and writes files; without default
+//! features the library depends on none of them.
 //!
 //! # Accuracy
 //!
@@ -85,6 +87,7 @@
 
 pub mod backend;
 mod curvature;
+mod device;
 mod error;
 mod evaluate;
 #[cfg(feature = "io")]
@@ -96,14 +99,17 @@ pub mod solve;
 pub mod train;
 
 pub use curvature::{Curvature, Matrix, RowBlock, RowBlocks, Structure};
-pub use error::{Error, Result};
+pub use device::Device;
+#[cfg(feature = "gpu")]
+pub use device::self_test;
+pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use network::{
     Activation, Constraint, Group, GroupView, Initialization, Layer, LayerView, Network,
     Propagation, Unit,
 };
 pub use objective::{Data, Loss, Penalty, Reduction};
-pub use problem::{Device, Problem, available_memory};
+pub use problem::{Problem, available_memory};
 pub use solve::Indefinite;
 pub use train::{Control, Evaluations, Fit, Progress, Reason, RowNewton, Times};
 

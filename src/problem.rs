@@ -6,51 +6,15 @@ use ndarray::Array2;
 
 use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Structure};
+use crate::device::Device;
+#[cfg(feature = "gpu")]
+use crate::error::Fault;
 use crate::error::{Error, Result};
-use crate::evaluate::{self, Configuration, Evaluation, LagrangianPoint, Parts, Plan, Request};
+use crate::evaluate::{
+    self, Configuration, Evaluation, LagrangianPoint, Parts, Plan, Request, Target,
+};
 use crate::network::{Constraint, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction};
-
-/// Where and in which precision a problem is evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Device {
-    /// The processor in f64.
-    #[default]
-    Cpu,
-    /// The processor in f32; sums over samples are in f64.
-    CpuF32,
-}
-
-impl Device {
-    /// The processor in f64.
-    pub fn cpu() -> Self {
-        Device::Cpu
-    }
-
-    /// `"cpu"`, with the number of threads.
-    pub fn adapter(self) -> String {
-        match rayon::current_num_threads() {
-            1 => "cpu, 1 thread".into(),
-            threads => format!("cpu, {threads} threads"),
-        }
-    }
-
-    /// `"f64"` or `"f32"`.
-    pub fn precision(self) -> &'static str {
-        match self {
-            Device::Cpu => "f64",
-            Device::CpuF32 => "f32",
-        }
-    }
-
-    fn float(self) -> usize {
-        match self {
-            Device::Cpu => 8,
-            Device::CpuF32 => 4,
-        }
-    }
-}
 
 /// E(W) = Σ_i ω_i g(x_i^m, y_i) + pen(W): the sum over samples unless the mean is asked for.
 ///
@@ -169,8 +133,8 @@ impl Problem {
     }
 
     /// Where it is evaluated.
-    pub fn device(&self) -> Device {
-        self.device
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The length of the parameter vector: P, or dim θ under a constraint.
@@ -219,19 +183,32 @@ impl Problem {
         self.evaluate(w, Request::curvature(curvature, structure))
     }
 
-    /// What `request` costs.
+    /// What `request` costs on the problem's device.
     ///
     /// # Errors
     /// `Memory` with the numbers and an alternative if it cannot fit.
     pub fn plan(&self, request: Request) -> Result<Plan> {
-        evaluate::plan(
-            &self.network,
-            &self.loss,
-            self.data.len(),
-            request,
-            self.device.float(),
-            self.budget(),
-        )
+        self.plan_on(&self.device, request)
+    }
+
+    fn plan_on(&self, device: &Device, request: Request) -> Result<Plan> {
+        let target = match self.device_for(device, request)? {
+            Device::CpuF32 => Target::Cpu { float: 4 },
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => Target::Gpu(gpu),
+            _ => Target::Cpu { float: 8 },
+        };
+        self.plan_for(&target, request)
+    }
+
+    fn plan_for(&self, target: &Target, request: Request) -> Result<Plan> {
+        let n = self.data.len();
+        evaluate::plan(&self.network, &self.loss, n, request, target, self.budget())
+    }
+
+    /// What of `device` computes a request: `Auto` chooses by its size.
+    pub(crate) fn device_for(&self, device: &Device, request: Request) -> Result<Device> {
+        device.for_flops(|| Ok(self.plan_for(&Target::Cpu { float: 8 }, request)?.flops))
     }
 
     /// The bytes that one request may take.
@@ -244,11 +221,41 @@ impl Problem {
     /// # Errors
     /// As [`curvature`](Problem::curvature).
     pub fn evaluate(&self, w: &[f64], request: Request) -> Result<Evaluation> {
+        self.evaluate_with(&self.device, w, request)
+    }
+
+    /// E(w) and what `request` asks for, on a device that may be another than the problem's.
+    pub(crate) fn evaluate_with(
+        &self,
+        device: &Device,
+        w: &[f64],
+        request: Request,
+    ) -> Result<Evaluation> {
         self.network_weights(w, request)?;
-        let chunk = self.plan(request)?.chunk;
-        match self.device {
-            Device::Cpu => self.evaluate_on(&Cpu::<f64>::new(), w, request, chunk),
-            Device::CpuF32 => self.evaluate_on(&Cpu::<f32>::new(), w, request, chunk),
+        let device = self.device_for(device, request)?;
+        let plan = self.plan_on(&device, request)?;
+        match device {
+            Device::CpuF32 => self.evaluate_on(&Cpu::<f32>::new(), w, request, plan.chunk),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => {
+                let mut chunk = plan.chunk;
+                for n in [chunk, self.data.len() % chunk] {
+                    let rehearsed =
+                        evaluate::rehearse(&gpu, &self.network, &self.loss, n, request)?;
+                    gpu.prepare(&rehearsed)?;
+                }
+                loop {
+                    match self.evaluate_on(&gpu, w, request, chunk) {
+                        // Others may hold the device's memory: what was planned need not be there.
+                        Err(Error::Gpu {
+                            fault: Fault::OutOfMemory { .. },
+                            ..
+                        }) if chunk > 64 => chunk /= 2,
+                        done => return done,
+                    }
+                }
+            }
+            _ => self.evaluate_on(&Cpu::<f64>::new(), w, request, plan.chunk),
         }
     }
 

@@ -423,9 +423,31 @@ fn options() {
     fit("starts", &["--starts", "0"], 2, &["--starts"]);
     fit("no thread", &["--threads", "0"], 2, &["--threads"]);
     fit("many threads", &["--threads", "10000"], 2, &["--threads"]);
-    fit("gpu", &["--device", "gpu"], 3, &["on the CPU only"]);
-    fit("gpu name", &["--device", "gpu:7"], 3, &["on the CPU only"]);
-    fit("device", &["--device", "tpu"], 2, &["cpu, auto"]);
+    fit(
+        "gpu number",
+        &["--device", "gpu:77"],
+        3,
+        &["gpu:77", "adapter"],
+    );
+    fit(
+        "gpu name",
+        &["--device", "gpu:nothing"],
+        3,
+        &["gpu:nothing", "adapter"],
+    );
+    fit(
+        "gpu without a name",
+        &["--device", "gpu:"],
+        2,
+        &["gpu:NAME"],
+    );
+    fit("device", &["--device", "tpu"], 2, &["auto, cpu, gpu"]);
+    fit(
+        "failure",
+        &["--device-failure", "panic"],
+        2,
+        &["continue", "stop"],
+    );
     fit("precision", &["--precision", "f16"], 2, &["f64"]);
     fit("flag", &["--nonsense"], 2, &["--nonsense"]);
     fit(
@@ -749,7 +771,12 @@ fn problem_files() {
         &["would be overwritten"],
     );
     derive("a table, too", &["d.csv"], 2, &["leave out d.csv"]);
-    derive("gpu", &["--device", "gpu"], 3, &["on the CPU only"]);
+    derive(
+        "gpu",
+        &["--device", "gpu:nothing"],
+        3,
+        &["gpu:nothing", "adapter"],
+    );
     refused(
         "options of tables",
         &[good],

@@ -485,3 +485,112 @@ fn an_unwritable_target_keeps_the_old_file() {
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
+
+/// The adapter that the tests use, on the command line.
+#[cfg(feature = "gpu")]
+fn adapter() -> String {
+    std::env::var("SECONDO_TEST_ADAPTER").unwrap_or("llvmpipe".into())
+}
+
+/// The adapters are listed with their tests; where there is none the tests of the adapters fail, not this list.
+#[test]
+#[cfg(feature = "gpu")]
+fn adapters_are_listed_and_tested() {
+    let dir = tempfile::tempdir().unwrap();
+    let (said, _) = succeed(dir.path(), &["adapters"]);
+    let name = adapter().to_lowercase();
+    assert!(said.to_lowercase().contains(&name), "{said}");
+    for line in [
+        "interface",
+        "driver",
+        "limits",
+        "f32        test passed",
+        "f64        ",
+    ] {
+        assert!(said.contains(line), "{line} in\n{said}");
+    }
+    assert!(!said.contains("test failed"), "{said}");
+}
+
+/// A fit with the curvature from an adapter in f32 reaches the gradient norm that was asked for, and says what computed.
+#[test]
+#[cfg(feature = "gpu")]
+fn a_fit_and_derivatives_on_an_adapter() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = here("examples/data/diabetes.csv");
+    let data = data.to_str().unwrap();
+    let device = format!("gpu:{}", adapter());
+    let fit = [
+        "fit",
+        data,
+        "--target",
+        "progression",
+        "--hidden",
+        "3",
+        "--gtol",
+        "1e-6",
+        "--max-iter",
+        "3000",
+    ];
+    let fit: Vec<&str> = fit.into_iter().collect();
+    let run = |more: &[&str], report: &str| {
+        let mut args = fit.clone();
+        args.extend(more);
+        args.extend(["--report", report]);
+        succeed(dir.path(), &args);
+        json(&dir.path().join(report))
+    };
+    let right = run(&["--device", "cpu"], "cpu.json");
+    let found = run(&["--device", &device], "gpu.json");
+    assert!(
+        found["adapter"].as_str().unwrap().contains("software"),
+        "{found}"
+    );
+    assert_eq!(
+        (&found["precision"], &right["precision"]),
+        (&"f32".into(), &"f64".into())
+    );
+    assert_eq!(found["device_failure"], Value::Null);
+    for report in [&right, &found] {
+        assert_eq!(report["reason"], "gradient", "{report}");
+        assert!(report["gradient_norm"].as_f64().unwrap() < 1e-3);
+    }
+    let (a, b) = (
+        right["value"].as_f64().unwrap(),
+        found["value"].as_f64().unwrap(),
+    );
+    assert!((a - b).abs() < 1e-7 * a, "{a} and {b}");
+
+    let problem = here("tests/data/derivs");
+    let file = std::fs::read_dir(problem)
+        .unwrap()
+        .map(|f| f.unwrap().path());
+    let file = file
+        .filter(|f| !f.to_string_lossy().contains("rbf"))
+        .min()
+        .unwrap();
+    for (precision, tolerance) in [("f32", 1e-5), ("f64", 1e-12)] {
+        let args = [
+            "derivatives",
+            file.to_str().unwrap(),
+            "--device",
+            &device,
+            "--precision",
+            precision,
+            "-o",
+            "out.json",
+        ];
+        succeed(dir.path(), &args);
+        let out = json(&dir.path().join("out.json"));
+        assert_eq!(out["precision"], precision);
+        let (found, right) = (numbers(&out["gradient"]), numbers(&json(&file)["grad"]));
+        let scale = right.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        assert!(
+            found
+                .iter()
+                .zip(&right)
+                .all(|(a, b)| (a - b).abs() <= tolerance * scale),
+            "{precision}"
+        );
+    }
+}

@@ -7,6 +7,7 @@ use common::absolute::{Fault, Faulty};
 use common::hyperdual;
 use common::nets::random_problem;
 use common::{Failures, fixtures};
+use secondo::backend::Cpu;
 use secondo::{Curvature, Matrix, Problem, Request, Structure};
 
 /// Of the largest entry of each quantity.
@@ -49,7 +50,7 @@ impl Reference {
 
     /// Compares everything that a backend computes.
     fn compare(&self, fault: Fault, failures: &mut Failures) {
-        let backend = Faulty(fault);
+        let backend = Faulty(Cpu::<f64>::new(), fault);
         let name = |what: &str| format!("{}: {what}", self.name);
         let request = Request {
             gradient: true,

@@ -1,219 +1,52 @@
-//! `Cpu<f32>` against `Cpu<f64>`, component by component: |error| ≤ u K A with A the same expression over absolute values.
+//! `Cpu<f32>` against `Cpu<f64>`, component by component, with the bound of `common/ratio.rs`.
 //! Chunks, threads, and the memory that the plan predicts.
 
 mod common;
 
 use common::absolute::Absolute;
-use common::nets::{Random, everywhere, losses, random_problem, targets};
+use common::ratio::{DOUBLE, SINGLE, cases, chain, dense, numbers, ratio, requests};
 use secondo::backend::{Backend, Cpu};
 use secondo::{
-    Activation, Curvature, Data, Evaluation, Layer, Loss, Matrix, Network, Problem, Request,
-    Structure,
+    Activation, Curvature, Data, Evaluation, Layer, Loss, Network, Problem, Request, Structure,
 };
-
-const U: f64 = f32::EPSILON as f64 / 2.0;
-
-/// The longest chain of roundings: each layer's sums and activations forth and back, and a block of samples.
-fn chain(problem: &Problem) -> f64 {
-    let layers: usize = problem
-        .network()
-        .layers()
-        .iter()
-        .map(|l| 2 * (l.width() + 8))
-        .sum();
-    (layers + problem.data().len().min(512)) as f64
-}
-
-fn numbers(at: &Evaluation) -> Vec<f64> {
-    let mut all = vec![at.value];
-    all.extend(&at.gradient);
-    for e in &at.multipliers {
-        all.extend(e);
-    }
-    match &at.curvature {
-        Some(Matrix::RowBlocks(b)) => b.iter().for_each(|b| all.extend(b.packed())),
-        Some(Matrix::Diagonal(d)) => all.extend(d),
-        _ => {}
-    }
-    all
-}
-
-fn requests() -> Vec<Request> {
-    (Curvature::ALL.into_iter())
-        .flat_map(|c| [(c, Structure::RowBlocks), (c, Structure::Diagonal)])
-        .map(|(c, s)| Request {
-            multipliers: true,
-            ..Request::curvature(c, s)
-        })
-        .collect()
-}
-
-/// The largest |f32 − f64|/(u K A) of all numbers of all requests; `disturb` changes the f32 side.
-fn ratio(problem: &Problem, w: &[f64], disturb: impl Fn(&mut Vec<f64>)) -> f64 {
-    // The same inputs for both: what f32 can hold.
-    let w: Vec<f64> = w.iter().map(|&v| f64::from(v as f32)).collect();
-    let k = chain(problem);
-    let mut worst: f64 = 0.0;
-    for request in requests() {
-        let chunk = 512;
-        let exact = problem
-            .evaluate_on(&Cpu::<f64>::new(), &w, request, chunk)
-            .unwrap();
-        let bound = problem.evaluate_on(&Absolute, &w, request, chunk).unwrap();
-        let single = problem
-            .evaluate_on(&Cpu::<f32>::new(), &w, request, chunk)
-            .unwrap();
-        let mut single = numbers(&single);
-        disturb(&mut single);
-        for ((s, e), a) in single.iter().zip(numbers(&exact)).zip(numbers(&bound)) {
-            let r = (s - e).abs() / (U * k * a.abs());
-            // NaN (0/0 included) counts as no error only where both are equal.
-            if s != &e {
-                worst = if r.is_nan() {
-                    f64::INFINITY
-                } else {
-                    worst.max(r)
-                };
-            }
-        }
-    }
-    worst
-}
-
-/// Data that f32 holds exactly, so that only the computation differs.
-fn round(data: Data) -> Data {
-    let single = |v: &f64| f64::from(*v as f32);
-    let weights = data.weights().iter().map(single).collect();
-    Data::new(data.x().map(single), data.y().map(single))
-        .unwrap()
-        .weighted(weights)
-        .unwrap()
-}
-
-fn dense(
-    widths: &[usize],
-    h: Activation,
-    loss: usize,
-    n: usize,
-    scale: f64,
-) -> (Problem, Vec<f64>) {
-    let network = Network::dense(widths, h).unwrap();
-    let mut random = Random::new(widths.iter().sum::<usize>() as u64 + n as u64);
-    let outputs = network.outputs();
-    let loss = losses(outputs)[loss].clone();
-    let x = random.matrix(n, network.inputs(), 1.0);
-    let y = targets(&mut random, &loss, n, outputs).map(|v| f64::from(*v as f32));
-    // Softmax targets must still sum to 1 after rounding.
-    let y = match loss {
-        Loss::SoftmaxCrossEntropy => y
-            .map(|_| 1.0 / outputs as f64)
-            .map(|v| (v * 1024.0).round() / 1024.0),
-        _ => y,
-    };
-    let y = match loss {
-        Loss::SoftmaxCrossEntropy if outputs.is_power_of_two() => y,
-        Loss::SoftmaxCrossEntropy => {
-            let mut y = y;
-            y.fill(0.0);
-            (0..n).for_each(|i| y[(i, i % outputs)] = 1.0);
-            y
-        }
-        _ => y,
-    };
-    let w = random.vector(network.parameters(), scale);
-    let data = round(Data::new(x, y).unwrap());
-    (Problem::new(network, data, loss).unwrap(), w)
-}
-
-fn cases() -> Vec<(String, Problem, Vec<f64>)> {
-    let mut cases = Vec::new();
-    for (widths, n) in [
-        (vec![1, 1, 1], 1),
-        (vec![2, 7, 2], 511),
-        (vec![8, 9, 1], 512),
-        (vec![9, 8, 3], 513),
-        (vec![5, 63, 2], 127),
-        (vec![5, 64, 64, 1], 129),
-        (vec![3, 65, 2, 4], 65),
-        (vec![3, 200, 2], 33),
-        (vec![4, 6, 5, 4, 2], 1025),
-    ] {
-        for loss in 0..7 {
-            let outputs = widths[widths.len() - 1];
-            if loss == 3 && outputs == 1 {
-                continue;
-            }
-            for scale in [0.5, 3.0] {
-                // Poisson overflows, as it should, when predictors reach the hundreds.
-                let scale = if loss == 4 {
-                    0.2
-                } else {
-                    scale / (widths[1] as f64).sqrt()
-                };
-                let (p, w) = dense(&widths, Activation::Tanh, loss, n, scale);
-                cases.push((
-                    format!("{widths:?} n {n} loss {loss} scale {scale:.2}"),
-                    p,
-                    w,
-                ));
-            }
-        }
-    }
-    for h in everywhere() {
-        for scale in [0.5, 4.0, 40.0] {
-            // Exponentials of exponentials leave the range of f32.
-            if scale > 4.0
-                && [
-                    Activation::Exp,
-                    Activation::ExpNegHalf,
-                    Activation::OneMinusExpNeg,
-                ]
-                .contains(&h)
-            {
-                continue;
-            }
-            let (p, w) = dense(&[3, 6, 2], h, 0, 40, scale);
-            cases.push((format!("{h} scale {scale}"), p, w));
-        }
-    }
-    for seed in 0..60 {
-        let (p, w) = random_problem(seed, false);
-        let data = round(p.data().clone());
-        if p.loss() == &Loss::SoftmaxCrossEntropy {
-            continue; // rounded class probabilities do not sum to 1
-        }
-        let p = Problem::new(p.network().clone(), data, p.loss().clone()).unwrap();
-        cases.push((format!("seed {seed} {}", p.network()), p, w));
-    }
-    cases
-}
 
 #[test]
 fn f32_within_the_rounding_of_its_own_terms() {
     let mut worst: (f64, String) = (0.0, String::new());
     let cases = cases();
-    assert!(cases.len() >= 200, "{}", cases.len());
+    let count = cases.len();
+    assert!(count >= 220, "{count}");
     for (name, problem, w) in cases {
-        let r = ratio(&problem, &w, |_| {});
+        let r = ratio(&problem, &w, &Cpu::<f32>::new(), SINGLE, |_| {});
         if r > worst.0 {
             worst = (r, name);
         }
     }
-    println!("largest ratio {:.3} at {}", worst.0, worst.1);
+    println!("largest ratio {:.3} of {count} at {}", worst.0, worst.1);
     assert!(worst.0 < 1.0, "ratio {} at {}", worst.0, worst.1);
     // It must not be so loose that nothing is measured.
     assert!(worst.0 > 1e-3, "ratio {} at {}", worst.0, worst.1);
 }
 
+/// For either float: a disturbance of some u K, and a backend that has fewer digits than it says.
 #[test]
 fn the_ratio_test_sees_a_disturbance() {
-    let (problem, w) = dense(&[4, 9, 2], Activation::Tanh, 0, 40, 0.5);
-    assert!(ratio(&problem, &w, |_| {}) < 1.0);
-    for at in [0, 3, 20, 60, 200] {
-        let r = ratio(&problem, &w, |v| v[at] *= 1.0 + 3e-3);
-        assert!(r > 1.0, "number {at}: {r}");
+    fn sees<B: Backend>(backend: &B, u: f64) {
+        let (problem, w) = dense(&[4, 9, 2], Activation::Tanh, 0, 40, 0.5);
+        let ratio = |disturb: &dyn Fn(&mut Vec<f64>)| ratio(&problem, &w, backend, u, disturb);
+        assert!(ratio(&|_| {}) < 1.0);
+        // 3e-3 in f32.
+        let little = 3e-3 / SINGLE * u;
+        for at in [0, 3, 20, 60, 200] {
+            let r = ratio(&|v| v[at] *= 1.0 + little);
+            assert!(r > 1.0, "number {at}: {r}");
+        }
+        assert_eq!(ratio(&|v| v[5] = f64::NAN), f64::INFINITY);
     }
-    assert_eq!(ratio(&problem, &w, |v| v[5] = f64::NAN), f64::INFINITY);
+    sees(&Cpu::<f32>::new(), SINGLE);
+    sees(&Cpu::<f64>::new(), DOUBLE);
+    let (problem, w) = dense(&[4, 9, 2], Activation::Tanh, 0, 40, 0.5);
+    assert!(ratio(&problem, &w, &Cpu::<f32>::new(), DOUBLE, |_| {}) > 1.0);
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! The kernels that every backend supplies, and nothing else.
 //!
 //! The driver (`src/evaluate/`) is written once over [`Backend`]. [`Cpu<f64>`](Cpu) and [`Cpu<f32>`](Cpu)
-//! run the kernels; [`Meter`] runs nothing and counts bytes and flops, so that a plan exists before anything is
-//! allocated. Each kernel is one method here; its code stands in `backend/cpu/`, in the file of its name or of its family
-//! (`unit.rs` for what starts with `unit_`, `scale.rs`, `diagonal.rs` and `loss.rs` for their two each).
+//! run the kernels; [`Gpu`](gpu::Gpu) runs them as compute shaders; [`Meter`] runs nothing and counts bytes and flops, so that
+//! a plan exists before anything is allocated. Each kernel is one method here; its code stands in `backend/cpu/` and in
+//! `shaders/`, in the file of its name or of its family (`unit.rs` for what starts with `unit_`, `diagonal` and `loss` for
+//! their two each).
 //!
 //! Arrays are row-major and hold the backend's floats. Per-sample arrays start with the sample index i:
 //! n × s (outputs of a layer), n × a × s (for each sample, a vectors over the units of a layer). Sums over samples
 //! are accumulated in f64 whatever the float, from partial sums of at most 512 samples.
 
 pub mod cpu;
+#[cfg(feature = "gpu")]
+pub mod gpu;
 mod meter;
 
 use std::ops::Range;
@@ -18,7 +21,7 @@ pub use cpu::Cpu;
 pub(crate) use meter::product;
 pub use meter::{Cost, Meter};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::{Activation, Unit};
 use crate::objective::Loss;
 
@@ -74,6 +77,17 @@ pub enum UnitDerivative {
     Parameters,
     /// A = ∂p/∂z: n × units × inputs.
     Inputs,
+}
+
+/// Refuses what is finite in f64 and infinite in f32.
+fn check_f32(values: &[f64]) -> Result<()> {
+    match (values.iter()).position(|&v| v.is_finite() && !(v as f32).is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(Error::invalid(
+            format!("number {i}"),
+            format!("{:e} overflows f32; scale the data or use f64", values[i]),
+        )),
+    }
 }
 
 /// The arrays and kernels of one device and precision.

@@ -14,44 +14,68 @@ use super::Failure;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Computing")]
 pub struct Computing {
-    /// Where to compute: cpu, or auto, which is the CPU in this version
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    /// Where to compute: cpu; gpu, the first hardware adapter; gpu:NAME, the first whose name contains NAME, or that number
+    /// (see secondo adapters); auto
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
     pub device: String,
-    /// The floating-point precision: f64 or f32
-    #[arg(long, value_name = "PRECISION", default_value = "f64", value_parser = ["f64", "f32"])]
-    pub precision: String,
+    /// The floating-point precision: f64 or f32 [default: f64 on the CPU, f32 on an adapter]
+    ///
+    /// A fit takes only the curvature in f32; value, gradient and decisions are in f64 all the same.
+    #[arg(long, value_name = "PRECISION", value_parser = ["f64", "f32"])]
+    pub precision: Option<String>,
     /// The number of CPU threads [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), allow_negative_numbers = true)]
     pub threads: Option<u16>,
 }
 
+fn device(text: &str) -> Result<String, String> {
+    match text {
+        "auto" | "cpu" | "gpu" => Ok(text.into()),
+        _ if text.len() > 4 && text.starts_with("gpu:") => Ok(text.into()),
+        _ => Err("known: auto, cpu, gpu, gpu:NAME".into()),
+    }
+}
+
 impl Computing {
-    /// The device, with the threads started.
-    pub fn start(&self) -> Result<Device, Failure> {
-        match self.device.as_str() {
-            "cpu" | "auto" => {}
-            gpu if gpu == "gpu" || gpu.starts_with("gpu:") => {
-                return Err(Failure::device(format!(
-                    "--device {gpu}: this version computes on the CPU only; use --device cpu"
-                )));
-            }
-            other => {
-                return Err(Failure::usage(format!(
-                    "unknown device '{other}'; known: cpu, auto, gpu, gpu:NAME (this version computes on the CPU only)"
-                )));
-            }
-        }
+    /// The device, tested, with the threads started. `auto` takes a hardware adapter for the large requests of a fit, which
+    /// decides in f64; single derivatives are never less precise than asked for.
+    pub fn start(&self, fit: bool) -> Result<Device, Failure> {
         if let Some(threads) = self.threads {
             (rayon::ThreadPoolBuilder::new()
                 .num_threads(threads.into())
                 .build_global())
             .map_err(|e| Failure::device(format!("cannot start {threads} threads: {e}")))?;
         }
-        Ok(match self.precision.as_str() {
-            "f32" => Device::CpuF32,
-            _ => Device::Cpu,
+        let precision = self.precision.as_deref();
+        Ok(match (self.device.as_str(), precision) {
+            ("cpu", Some("f32")) => Device::CpuF32,
+            ("auto", Some("f32")) => named("", precision).unwrap_or(Device::CpuF32),
+            ("auto", None) if fit => Device::auto(),
+            ("cpu" | "auto", _) => Device::Cpu,
+            (gpu, _) => named(
+                gpu.strip_prefix("gpu")
+                    .unwrap_or(gpu)
+                    .trim_start_matches(':'),
+                precision,
+            )?,
         })
     }
+}
+
+#[cfg(feature = "gpu")]
+fn named(name: &str, precision: Option<&str>) -> Result<Device, Failure> {
+    let device = Device::gpu(name)?;
+    Ok(match precision {
+        Some("f64") => device.in_f64()?,
+        _ => device,
+    })
+}
+
+#[cfg(not(feature = "gpu"))]
+fn named(_: &str, _: Option<&str>) -> Result<Device, Failure> {
+    Err(Failure::device(
+        "this program was built without the feature gpu; use --device cpu",
+    ))
 }
 
 /// How CSV files are read.

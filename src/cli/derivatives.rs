@@ -98,7 +98,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             .collect();
         check_distinct(&inputs, &[output])?;
     }
-    let device = options.computing.start()?;
+    let device = options.computing.start(false)?;
     let (problem, parameters) = load(options, device)?;
     let begin = Instant::now();
     let request = Request {

@@ -223,7 +223,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
                 given.join(", ")
             )));
         }
-        let device = options.computing.start()?;
+        let device = options.computing.start(true)?;
         return fit_problem(options, device, model_path.as_deref());
     }
     if options.table.target.is_none() {
@@ -231,7 +231,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             "--target COLUMN is missing: which column is to be predicted?",
         ));
     }
-    let device = options.computing.start()?;
+    let device = options.computing.start(true)?;
     match model_path {
         Some(model_path) => fit_table(options, device, &model_path),
         None => Ok(()),

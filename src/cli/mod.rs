@@ -1,5 +1,7 @@
 //! The commands, their options and exit codes.
 
+#[cfg(feature = "gpu")]
+mod adapters;
 mod common;
 mod derivatives;
 mod fit;
@@ -35,6 +37,8 @@ Examples:
       predicts for the rows of another table
   secondo derivatives problem.json --output out.json
       value, gradient and curvature of a problem file
+  secondo adapters
+      the GPUs of this machine, each tested
 
 'secondo COMMAND --help' explains a command with more examples.
 
@@ -53,6 +57,8 @@ enum Command {
     Fit(fit::Options),
     Predict(predict::Options),
     Derivatives(derivatives::Options),
+    #[cfg(feature = "gpu")]
+    Adapters(adapters::Options),
 }
 
 /// Why a command failed: what to say, and the exit code.
@@ -83,7 +89,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
-            Error::Memory { .. } => 3,
+            Error::Memory { .. } | Error::Gpu { .. } => 3,
             Error::Numerical { .. } | Error::NotPositiveDefinite { .. } => 4,
             Error::NonFinite { what, .. }
                 if ["the objective", "the gradient", "the curvature"].contains(&what.as_str()) =>
@@ -113,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::Fit(options) => fit::run(&options),
         Command::Predict(options) => predict::run(&options),
         Command::Derivatives(options) => derivatives::run(&options),
+        #[cfg(feature = "gpu")]
+        Command::Adapters(options) => adapters::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

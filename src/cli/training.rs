@@ -42,6 +42,9 @@ pub struct Method {
     /// Stop when a step is shorter than this part of the parameters; 0: never [default: 0]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     pub xtol: Option<f64>,
+    /// When the adapter fails: continue on the CPU from the last accepted point, or stop
+    #[arg(long, value_name = "RULE", default_value = "continue", value_parser = ["continue", "stop"])]
+    pub device_failure: String,
     /// Stop after this time, all starts together
     #[arg(long, value_name = "SECONDS", value_parser = not_negative, allow_negative_numbers = true)]
     pub time_limit: Option<f64>,
@@ -81,6 +84,7 @@ impl Method {
             gtol: self.gtol.unwrap_or(default.gtol),
             ftol: self.ftol.unwrap_or(default.ftol),
             xtol: self.xtol.unwrap_or(default.xtol),
+            fallback: self.device_failure == "continue",
             ..default
         }
     }
@@ -258,10 +262,12 @@ pub fn fit_json(fit: &Fit) -> Map<String, Value> {
         "converged": fit.converged(),
         "method": fit.method,
         "adapter": fit.adapter,
+        "device_failure": fit.failure,
         "precision": fit.precision,
         "seconds": seconds(fit.times.total),
         "seconds_by_stage": {
             "objective": seconds(fit.times.objective),
+            "gradient": seconds(fit.times.gradient),
             "curvature": seconds(fit.times.curvature),
             "solve": seconds(fit.times.solve),
         },

@@ -12,7 +12,9 @@ use ndarray::Array2;
 pub use lagrangian::{Configuration, LagrangianPoint};
 pub(crate) use lagrangian::{configuration, lagrangian};
 pub use plan::Plan;
-pub(crate) use plan::{plan, shape_product};
+#[cfg(feature = "gpu")]
+pub(crate) use plan::rehearse;
+pub(crate) use plan::{Target, plan, shape_product};
 
 use crate::backend::Backend;
 use crate::curvature::{Curvature, Matrix, RowBlocks, Structure};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use super::sweep::{Batch, Parameters, Sums, sweep};
 use super::{Request, Structure};
+#[cfg(feature = "gpu")]
+use crate::backend::gpu::{Gpu, Rehearsed};
 use crate::backend::{Backend, Cost, Meter};
 use crate::error::{Error, Result, bytes};
 use crate::network::Network;
@@ -12,6 +14,19 @@ use crate::objective::Loss;
 /// Bytes of a chunk's arrays together, at the most. Of 6, 16 and 64 MiB, 16 was the best compromise on 2 cores with 2 MiB of
 /// second-level cache each: 64 was 7 % faster for [32-64-1] and slower for [128-16-1] and [64-32-10].
 const COMFORTABLE: u64 = 16 << 20;
+/// The same for a hardware adapter, whose launches must be long to be worth it; a choice, not a measurement.
+#[cfg(feature = "gpu")]
+const COMFORTABLE_DEVICE: u64 = 512 << 20;
+
+/// What a request is planned for.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    /// The processor, with floats of so many bytes.
+    Cpu { float: usize },
+    /// An adapter.
+    #[cfg(feature = "gpu")]
+    Gpu(Gpu),
+}
 
 /// The cost of a request and the number of samples it takes at a time.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,12 +41,14 @@ pub struct Plan {
     /// Bytes that live only while the request runs: parameters, a chunk's arrays, scratch space. What the matrix-product
     /// library reserves for itself once for each thread is not counted; it touches little of it.
     pub working: u64,
+    /// Bytes on the adapter; 0 where the processor computes.
+    pub device: u64,
     /// Floating-point operations over all samples.
     pub flops: f64,
 }
 
 impl Plan {
-    /// Bytes that the request takes besides the data.
+    /// Bytes of the host's memory that the request takes besides the data.
     pub fn bytes(&self) -> u64 {
         self.results.saturating_add(self.working)
     }
@@ -46,7 +63,11 @@ impl fmt::Display for Plan {
             bytes(self.working),
             self.chunk,
             self.flops
-        )
+        )?;
+        match self.device {
+            0 => Ok(()),
+            device => write!(f, ", {} on the device", bytes(device)),
+        }
     }
 }
 
@@ -55,46 +76,66 @@ pub(crate) fn shape_product(what: &str, lengths: &[usize]) -> Result<usize> {
     crate::backend::product(lengths).map_err(|_| Error::TooLarge { what: what.into() })
 }
 
-/// What the request costs for `n` samples on a backend with floats of `float` bytes, in the largest comfortable chunk,
-/// or the largest that fits in `budget` bytes besides the data.
+/// What the request costs for `n` samples on a target, in the largest comfortable chunk, or the largest that fits in
+/// `budget` bytes of the host besides the data.
 ///
 /// # Errors
-/// `Memory` with the numbers if not even one sample at a time fits, `TooLarge` if a size overflows.
+/// `Memory` with the numbers if not even one sample at a time fits, `Gpu` if an array exceeds what the adapter allows,
+/// `TooLarge` if a size overflows.
 pub(crate) fn plan(
     network: &Network,
     loss: &Loss,
     n: usize,
     request: Request,
-    float: usize,
+    target: &Target,
     budget: u64,
 ) -> Result<Plan> {
-    let measure = |chunk, threads| measure(network, loss, n, chunk, request, float, threads);
-    let fits = |plan: &Plan| plan.bytes() <= budget;
+    let measure = |chunk, threads| measure(network, loss, n, chunk, request, target, threads);
+    // What lives as long as a chunk is limited where it is computed.
+    let (comfortable, of_chunk): (u64, fn(&Plan) -> u64) = match target {
+        #[cfg(feature = "gpu")]
+        Target::Gpu(gpu) if gpu.adapter().software => (2 * COMFORTABLE, |plan| plan.device),
+        #[cfg(feature = "gpu")]
+        Target::Gpu(_) => (COMFORTABLE_DEVICE, |plan| plan.device),
+        _ => (COMFORTABLE, |plan| plan.working),
+    };
+    let device_budget = match target {
+        #[cfg(feature = "gpu")]
+        Target::Gpu(gpu) => gpu.memory(),
+        _ => u64::MAX,
+    };
+    let fits = |plan: &Plan| plan.bytes() <= budget && plan.device <= device_budget;
     // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
     // the threads; only where memory is short do they get smaller.
-    let fixed = measure(0, 1)?.working;
+    let fixed = of_chunk(&measure(0, 1)?);
     let mut chunk = crate::backend::cpu::BLOCK.min(n);
     while chunk < n {
         let next = (2 * chunk).min(n);
-        if measure(next, 1)?.working.saturating_sub(fixed) > COMFORTABLE {
-            break;
+        match measure(next, 1) {
+            Ok(plan) if of_chunk(&plan).saturating_sub(fixed) <= comfortable => chunk = next,
+            Ok(_) => break,
+            // An array of that many samples exceeds what the adapter allows.
+            Err(Error::Gpu { .. }) => break,
+            Err(other) => return Err(other),
         }
-        chunk = next;
     }
     let threads = rayon::current_num_threads();
     let measure = |chunk| measure(chunk, threads);
-    let mut best = measure(chunk)?;
-    while !fits(&best) && chunk > 1 {
-        chunk /= 2;
-        best = measure(chunk)?;
-    }
-    if fits(&best) {
-        return Ok(best);
-    }
+    let best = loop {
+        match measure(chunk) {
+            Ok(plan) if fits(&plan) => return Ok(plan),
+            Ok(plan) if chunk <= 1 => break plan,
+            Err(error @ Error::Gpu { .. }) if chunk <= 1 => return Err(error),
+            Ok(_) | Err(Error::Gpu { .. }) => chunk /= 2,
+            Err(other) => return Err(other),
+        }
+    };
+    let on_device = best.device > device_budget;
     let advice = match request.curvature {
+        _ if on_device => "raise the device's memory budget, or use the CPU".into(),
         Some((curvature, Structure::RowBlocks)) => {
             let diagonal = Request::curvature(curvature, Structure::Diagonal);
-            let plan = self::measure(network, loss, n, 1, diagonal, float, threads)?;
+            let plan = self::measure(network, loss, n, 1, diagonal, target, threads)?;
             format!(
                 "the diagonal alone needs {}; or raise the memory budget, or make the layers narrower",
                 bytes(plan.bytes())
@@ -102,39 +143,49 @@ pub(crate) fn plan(
         }
         _ => "raise the memory budget, or make the layers narrower".into(),
     };
+    let what = match request.curvature {
+        Some((c, s)) => format!("{} ({}) of {network}", s.name(), c.name()),
+        None => format!("the evaluation of {network}"),
+    };
     Err(Error::Memory {
-        what: match request.curvature {
-            Some((c, s)) => format!("{} ({}) of {network}", s.name(), c.name()),
-            None => format!("the evaluation of {network}"),
+        what: match on_device {
+            true => format!("{what}, on the device,"),
+            false => what,
         },
-        need: best.bytes(),
-        budget,
+        need: if on_device { best.device } else { best.bytes() },
+        budget: if on_device { device_budget } else { budget },
         advice,
     })
 }
 
-/// Runs the driver for one chunk on the meter.
-fn measure(
+/// What one chunk takes on the host: before the sums, with the sums, at the most; and flops.
+struct Measured {
+    before: u64,
+    held: u64,
+    cost: Cost,
+}
+
+/// Runs the driver for one chunk on a backend that counts.
+fn run<B: Backend>(
+    backend: &B,
+    cost: impl Fn() -> Cost,
     network: &Network,
     loss: &Loss,
-    n: usize,
     chunk: usize,
     request: Request,
-    float: usize,
-    threads: usize,
-) -> Result<Plan> {
-    let meter = Meter::new(float, threads);
-    let parameters = Parameters::zeros(&meter, network)?;
-    let mut sums = Sums::new(&meter, network, request)?;
-    let held = meter.cost();
+) -> Result<Measured> {
+    let parameters = Parameters::zeros(backend, network)?;
+    let before = cost().live;
+    let mut sums = Sums::new(backend, network, request)?;
+    let held = cost().live;
     let batch = Batch {
         n: chunk,
-        x: meter.zeros(shape_product("the inputs", &[chunk, network.inputs()])?)?,
-        y: meter.zeros(shape_product("the targets", &[chunk, network.outputs()])?)?,
-        omega: meter.zeros(chunk)?,
+        x: backend.zeros(shape_product("the inputs", &[chunk, network.inputs()])?)?,
+        y: backend.zeros(shape_product("the targets", &[chunk, network.outputs()])?)?,
+        omega: backend.zeros(chunk)?,
     };
     let swept = sweep(
-        &meter,
+        backend,
         network,
         loss,
         &parameters,
@@ -142,12 +193,59 @@ fn measure(
         request,
         &mut sums,
     )?;
-    let Cost { peak, flops, .. } = meter.cost();
-    drop((swept, sums));
+    if request.multipliers {
+        for g in &swept.multipliers {
+            backend.download(g)?;
+        }
+    }
+    if request.outputs {
+        backend.download(&swept.output)?;
+    }
+    let cost = cost();
+    Ok(Measured { before, held, cost })
+}
 
+/// What an adapter does for one chunk.
+#[cfg(feature = "gpu")]
+pub(crate) fn rehearse(
+    gpu: &Gpu,
+    network: &Network,
+    loss: &Loss,
+    chunk: usize,
+    request: Request,
+) -> Result<Rehearsed> {
+    let (backend, rehearsed) = gpu.rehearsal();
+    run(&backend, || rehearsed.cost(), network, loss, chunk, request)?;
+    Ok(rehearsed)
+}
+
+fn measure(
+    network: &Network,
+    loss: &Loss,
+    n: usize,
+    chunk: usize,
+    request: Request,
+    target: &Target,
+    threads: usize,
+) -> Result<Plan> {
+    let (measured, device) = match target {
+        &Target::Cpu { float } => {
+            let meter = Meter::new(float, threads);
+            let measured = run(&meter, || meter.cost(), network, loss, chunk, request)?;
+            (measured, 0)
+        }
+        #[cfg(feature = "gpu")]
+        Target::Gpu(gpu) => {
+            let (backend, rehearsed) = gpu.rehearsal();
+            let cost = || rehearsed.cost();
+            let measured = run(&backend, cost, network, loss, chunk, request)?;
+            (measured, rehearsed.device_peak())
+        }
+    };
+    let Cost { peak, flops, .. } = measured.cost;
     // The sums become the results; the parameters do not.
     let p = network.parameters() as u64;
-    let sums = held.live.saturating_sub(p.saturating_mul(float as u64));
+    let sums = measured.held - measured.before;
     let rows = n as u64;
     let mut host = 8 * p;
     if request.multipliers {
@@ -164,6 +262,7 @@ fn measure(
         results: sums.saturating_add(host),
         // ω is copied once, scaled by the reduction; the penalty's parts are vectors of length P.
         working: (peak - sums.min(peak)).saturating_add(8 * rows + 24 * p),
+        device,
         flops: if chunk == 0 {
             0.0
         } else {

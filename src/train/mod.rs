@@ -1,5 +1,6 @@
 //! Newton-type training: loops that end in a report with a reason.
 
+mod evaluator;
 pub mod newton;
 mod row_newton;
 
@@ -92,7 +93,9 @@ pub struct Evaluations {
 pub struct Times {
     /// Objectives of trial points.
     pub objective: Duration,
-    /// Curvatures, with gradients.
+    /// Gradients by the processor in f64, where the curvature comes from a device in f32.
+    pub gradient: Duration,
+    /// Curvatures, with gradients where these are not apart.
     pub curvature: Duration,
     /// Factorizations and solves.
     pub solve: Duration,
@@ -155,7 +158,9 @@ pub struct Fit {
     pub method: String,
     /// The device that computed.
     pub adapter: String,
-    /// The precision of the device.
+    /// Why the processor took over from the accelerator, if it did.
+    pub failure: Option<String>,
+    /// The precision of the device; where it is f32, value, gradient and decisions are the processor's in f64.
     pub precision: &'static str,
 }
 
@@ -170,7 +175,17 @@ impl fmt::Display for Fit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = |d: Duration| format!("{:.3} s", d.as_secs_f64());
         writeln!(f, "method       {}", self.method)?;
-        writeln!(f, "computed on  {} ({})", self.adapter, self.precision)?;
+        let precision = match self.precision {
+            "f32" => "curvature in f32, the rest in f64 on the cpu",
+            other => other,
+        };
+        writeln!(f, "computed on  {} ({precision})", self.adapter)?;
+        if let Some(failure) = &self.failure {
+            writeln!(
+                f,
+                "failure      {failure}; the cpu went on from the last accepted point"
+            )?;
+        }
         writeln!(f, "ended        {}", self.reason)?;
         let (value, start) = (readable(self.value), readable(self.initial_value));
         writeln!(f, "objective    {value} (start {start})")?;
@@ -191,9 +206,10 @@ impl fmt::Display for Fit {
         )?;
         write!(
             f,
-            "time         {} (objective {}, curvature {}, solve {})",
+            "time         {} (objective {}, gradient {}, curvature {}, solve {})",
             seconds(self.times.total),
             seconds(self.times.objective),
+            seconds(self.times.gradient),
             seconds(self.times.curvature),
             seconds(self.times.solve)
         )

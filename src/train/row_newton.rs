@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Control, Evaluations, Fit, Progress, Reason, Times};
+use super::evaluator::Evaluator;
+use super::{Control, Fit, Progress, Reason};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
@@ -52,6 +53,9 @@ pub struct RowNewton {
     /// The wall time after which the fit ends at its best point; an evaluation or a solution that has begun is finished
     /// first. Default none.
     pub time_limit: Option<Duration>,
+    /// Whether the processor takes over from the last accepted point where the accelerator fails; the report says so. If
+    /// not, the fit ends with the error. Default true.
+    pub fallback: bool,
 }
 
 impl Default for RowNewton {
@@ -65,6 +69,7 @@ impl Default for RowNewton {
             xtol: 0.0,
             mu: 1e-3,
             time_limit: None,
+            fallback: true,
         }
     }
 }
@@ -100,22 +105,14 @@ impl RowNewton {
             self.time_limit
                 .is_some_and(|limit| clock.elapsed() >= limit)
         };
-        let mut times = Times::default();
-        let mut evaluations = Evaluations::default();
-        let mut evaluate = |w: &[f64], times: &mut Times| {
-            let clock = Instant::now();
-            evaluations.gradient += 1;
-            evaluations.curvature += 1;
-            let at = problem.curvature(w, self.curvature, Structure::RowBlocks);
-            times.curvature += clock.elapsed();
-            at
-        };
+        let mut evaluator =
+            Evaluator::new(problem, self.curvature, Structure::RowBlocks, self.fallback)?;
         let mut w = start.to_vec();
-        let mut at = evaluate(&w, &mut times)?;
+        let mut at = evaluator.derivatives(&w)?;
         let initial_value = at.value;
         let goal = self.gtol * largest(&at.gradient).max(1.0);
         let (mut mu, mut growth) = (f64::NAN, 2.0);
-        let (mut iterations, mut rejected, mut modified, mut objectives) = (0, 0, 0, 0);
+        let (mut iterations, mut rejected, mut modified) = (0, 0, 0);
         let mut reached = None;
         let reason = 'points: loop {
             let gradient_norm = largest(&at.gradient);
@@ -153,7 +150,7 @@ impl RowNewton {
             let solving = Instant::now();
             let parts = blocks.iter().map(|b| (b.packed(), b.order()));
             let batch = Batch::new(parts, self.indefinite)?;
-            times.solve += solving.elapsed();
+            evaluator.times.solve += solving.elapsed();
             let (trial, gain, indefinite) = loop {
                 if timeout() {
                     break 'points Reason::Time;
@@ -163,7 +160,7 @@ impl RowNewton {
                 }
                 let solving = Instant::now();
                 let steps = batch.step(mu, &at.gradient);
-                times.solve += solving.elapsed();
+                evaluator.times.solve += solving.elapsed();
                 // Beyond the range of f64: a longer step than any that is sensible.
                 let Ok(steps) = steps else {
                     rejected += 1;
@@ -175,14 +172,7 @@ impl RowNewton {
                 if trial == w || predicted <= U * at.value.abs() {
                     break 'points Reason::Stalled;
                 }
-                let timing = Instant::now();
-                objectives += 1;
-                let value = match problem.objective(&trial) {
-                    Ok(value) => value,
-                    Err(Error::NonFinite { .. }) => f64::INFINITY,
-                    Err(other) => return Err(other),
-                };
-                times.objective += timing.elapsed();
+                let value = evaluator.value(&trial)?;
                 let gain = (at.value - value) / predicted;
                 if gain > 1e-4 && value < at.value {
                     break (trial, gain, steps.indefinite);
@@ -193,13 +183,13 @@ impl RowNewton {
             // The old blocks and their factors go before the new ones come.
             drop(batch);
             at.curvature = None;
-            let next = match evaluate(&trial, &mut times) {
+            let next = match evaluator.derivatives(&trial) {
                 Ok(next) if next.value < at.value => next,
                 // The objective was finite and lower, but gradient or blocks are not finite (or rounding hid the decrease).
                 Ok(_) | Err(Error::NonFinite { .. }) => {
                     rejected += 1;
                     (mu, growth) = (mu * growth, 2.0 * growth);
-                    at = evaluate(&w, &mut times)?;
+                    at = evaluator.derivatives(&w)?;
                     continue;
                 }
                 Err(other) => return Err(other),
@@ -219,8 +209,7 @@ impl RowNewton {
             iterations += 1;
             (w, at) = (trial, next);
         };
-        evaluations.objective = objectives;
-        times.total = clock.elapsed();
+        evaluator.times.total = clock.elapsed();
         Ok(Fit {
             value: at.value,
             initial_value,
@@ -229,8 +218,8 @@ impl RowNewton {
             w,
             iterations,
             rejected,
-            evaluations,
-            times,
+            evaluations: evaluator.evaluations,
+            times: evaluator.times,
             modified_blocks: modified,
             reason,
             method: format!(
@@ -238,8 +227,9 @@ impl RowNewton {
                 self.curvature.name(),
                 self.indefinite.name()
             ),
-            adapter: problem.device().adapter(),
-            precision: problem.device().precision(),
+            adapter: evaluator.adapter(),
+            failure: evaluator.failure().map(str::to_string),
+            precision: evaluator.precision(),
         })
     }
 

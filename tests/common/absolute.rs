@@ -1,30 +1,38 @@
-//! Two backends over `Cpu<f64>` for the tests: one that carries the absolute values of everything, and one with a
-//! planted fault.
+//! Two backends over `Cpu` for the tests: one that carries the absolute values of everything, and one with a planted fault.
 //!
 //! `Absolute` evaluates the same expression with every operand replaced by its absolute value; an activation's derivative
 //! enters as |h⁽q⁾(p)| + |h⁽q⁺¹⁾(p)| Ā(p), because an error of p moves it so much. What it returns is A in the component-wise
 //! test |computed − exact| ≤ u K A (Higham, Accuracy and Stability, ch. 3).
 
+use secondo::backend::cpu::Real;
 use secondo::backend::{Backend, Cpu, Operand, UnitDerivative, UnitGroup};
 use secondo::{Activation, Loss, Result};
 
 /// Products below this may underflow in f32, relative to u.
-const FLOOR: f64 = 2e-31;
+pub const FLOOR: f64 = 2e-31;
 
 pub struct Absolute;
 
 /// A number's value and its A.
 #[derive(Clone)]
 pub struct Pair {
-    v: Vec<f64>,
-    a: Vec<f64>,
+    pub v: Vec<f64>,
+    pub a: Vec<f64>,
+}
+
+impl Pair {
+    /// Products that may have underflowed: absolute, however large what follows makes them.
+    fn floor(&mut self) {
+        self.a.iter_mut().for_each(|a| *a += FLOOR);
+    }
 }
 
 fn cpu() -> Cpu<f64> {
     Cpu::new()
 }
 
-fn with<'a>(o: &Operand<Pair>, array: &'a Vec<f64>) -> Operand<'a, Vec<f64>> {
+/// The same operand with its numbers elsewhere.
+pub fn with<'a, X, Y>(o: &Operand<X>, array: &'a Y) -> Operand<'a, Y> {
     Operand {
         array,
         kind: o.kind,
@@ -42,7 +50,8 @@ fn bounds<'a>(o: &Operand<'a, Pair>) -> Operand<'a, Vec<f64>> {
     with(o, &o.array.a)
 }
 
-fn pair(v: Vec<f64>) -> Pair {
+/// Numbers that are exact, or rounded once.
+pub fn pair(v: Vec<f64>) -> Pair {
     Pair {
         a: v.iter().map(|v| v.abs() + FLOOR).collect(),
         v,
@@ -100,7 +109,9 @@ impl Backend for Absolute {
         out: &mut Pair,
     ) -> Result<()> {
         cpu().propagate(n, vectors, &z.v, stride, &values(a), &mut out.v)?;
-        cpu().propagate(n, vectors, &z.a, stride, &bounds(a), &mut out.a)
+        cpu().propagate(n, vectors, &z.a, stride, &bounds(a), &mut out.a)?;
+        out.floor();
+        Ok(())
     }
     fn activate(
         &self,
@@ -205,7 +216,9 @@ impl Backend for Absolute {
         out: &mut Pair,
     ) -> Result<()> {
         cpu().contract(n, vectors, &m.v, &values(a), column, count, &mut out.v)?;
-        cpu().contract(n, vectors, &m.a, &bounds(a), column, count, &mut out.a)
+        cpu().contract(n, vectors, &m.a, &bounds(a), column, count, &mut out.a)?;
+        out.floor();
+        Ok(())
     }
     fn contract_diagonal(
         &self,
@@ -217,15 +230,21 @@ impl Backend for Absolute {
         out: &mut Pair,
     ) -> Result<()> {
         cpu().contract_diagonal(n, &m.v, &values(a), column, count, &mut out.v)?;
-        cpu().contract_diagonal(n, &m.a, &bounds(a), column, count, &mut out.a)
+        cpu().contract_diagonal(n, &m.a, &bounds(a), column, count, &mut out.a)?;
+        out.floor();
+        Ok(())
     }
     fn scale(&self, n: usize, vectors: usize, units: usize, d: &Pair, a: &mut Pair) -> Result<()> {
         cpu().scale(n, vectors, units, &d.v, &mut a.v)?;
-        cpu().scale(n, vectors, units, &d.a, &mut a.a)
+        cpu().scale(n, vectors, units, &d.a, &mut a.a)?;
+        a.floor();
+        Ok(())
     }
     fn multiply_add(&self, a: &Pair, b: &Pair, out: &mut Pair) -> Result<()> {
         cpu().multiply_add(&a.v, &b.v, &mut out.v)?;
-        cpu().multiply_add(&a.a, &b.a, &mut out.a)
+        cpu().multiply_add(&a.a, &b.a, &mut out.a)?;
+        out.floor();
+        Ok(())
     }
     fn add_diagonal(&self, n: usize, units: usize, d: &Pair, a: &mut Pair) -> Result<()> {
         cpu().add_diagonal(n, units, &d.v, &mut a.v)?;
@@ -251,10 +270,12 @@ impl Backend for Absolute {
         j: &Pair,
         g: &Pair,
     ) -> Result<Pair> {
-        Ok(Pair {
+        let mut c = Pair {
             v: cpu().gauss_newton(n, outputs, units, &j.v, &g.v)?,
             a: cpu().gauss_newton(n, outputs, units, &j.a, &g.a)?,
-        })
+        };
+        c.floor();
+        Ok(c)
     }
     fn fisher(&self, n: usize, units: usize, delta: &Pair, omega: &Pair) -> Result<Pair> {
         let v = cpu().fisher(n, units, &delta.v, &omega.v)?;
@@ -267,13 +288,22 @@ impl Backend for Absolute {
         Ok(Pair { v, a })
     }
     fn gradient(&self, n: usize, delta: &Pair, phi: &Operand<Pair>, out: &mut Pair) -> Result<()> {
-        cpu().gradient(n, &delta.a, &bounds(phi), &mut out.a)
+        cpu().gradient(n, &delta.v, &values(phi), &mut out.v)?;
+        cpu().gradient(n, &delta.a, &bounds(phi), &mut out.a)?;
+        out.floor();
+        Ok(())
     }
     fn gram(&self, n: usize, c: &Pair, phi: &Operand<Pair>, out: &mut Pair) -> Result<()> {
-        cpu().gram(n, &c.a, &bounds(phi), &mut out.a)
+        cpu().gram(n, &c.v, &values(phi), &mut out.v)?;
+        cpu().gram(n, &c.a, &bounds(phi), &mut out.a)?;
+        out.floor();
+        Ok(())
     }
     fn gram_diagonal(&self, n: usize, c: &Pair, phi: &Operand<Pair>, out: &mut Pair) -> Result<()> {
-        cpu().gram_diagonal(n, &c.a, &bounds(phi), &mut out.a)
+        cpu().gram_diagonal(n, &c.v, &values(phi), &mut out.v)?;
+        cpu().gram_diagonal(n, &c.a, &bounds(phi), &mut out.a)?;
+        out.floor();
+        Ok(())
     }
     // The ratio test is for linear units.
     fn unit_value(&self, _: usize, _: &UnitGroup, _: &Pair, _: &mut Pair) -> Result<()> {
@@ -332,13 +362,16 @@ pub enum Fault {
     GramSwapsEntries,
     GramShiftsUnits,
     GramDiagonalNotSquared,
+    DiagonalShifted,
+    GaussNewtonUncoupled,
+    UnitValueForgotten,
     UnitPsiForgotten,
     UnitPiForgotten,
     UnitPhiFlipped,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 27] = [
+    pub const ALL: [Fault; 30] = [
         Fault::GatherDropsBias,
         Fault::GatherDropsLastSource,
         Fault::PropagateDropsLastColumn,
@@ -363,44 +396,89 @@ impl Fault {
         Fault::GramSwapsEntries,
         Fault::GramShiftsUnits,
         Fault::GramDiagonalNotSquared,
+        Fault::DiagonalShifted,
+        Fault::GaussNewtonUncoupled,
+        Fault::UnitValueForgotten,
         Fault::UnitPsiForgotten,
         Fault::UnitPiForgotten,
         Fault::UnitPhiFlipped,
     ];
+    /// The kernel that is wrong.
+    pub fn kernel(self) -> Option<&'static str> {
+        Some(match self {
+            Fault::None => return None,
+            Fault::GatherDropsBias | Fault::GatherDropsLastSource => "gather",
+            Fault::PropagateDropsLastColumn => "propagate",
+            Fault::ActivateFlipsFirst | Fault::ActivateFlipsSecond | Fault::ActivateSwapsUnits => {
+                "activate"
+            }
+            Fault::LossFlipsGradient | Fault::LossForgetsWeight => "loss",
+            Fault::LossHessianZero | Fault::LossHessianDiagonalOnly => "loss_hessian",
+            Fault::ContractFromColumnZero | Fault::ContractDropsUnit => "contract",
+            Fault::ContractDiagonalZero => "contract_diagonal",
+            Fault::ScaleForgotten => "scale",
+            Fault::MultiplyForgotten => "multiply_add",
+            Fault::DiagonalForgotten => "add_diagonal",
+            Fault::TransposeForgotten => "transpose",
+            Fault::FisherMultipliesWeight | Fault::FisherForgetsWeight => "fisher",
+            Fault::GradientDropsLastSample => "gradient",
+            Fault::GramDropsLastSample | Fault::GramSwapsEntries | Fault::GramShiftsUnits => "gram",
+            Fault::GramDiagonalNotSquared => "gram_diagonal",
+            Fault::DiagonalShifted => "diagonal",
+            Fault::GaussNewtonUncoupled => "gauss_newton",
+            Fault::UnitValueForgotten => "unit_value",
+            Fault::UnitPsiForgotten => "unit_d_ww",
+            Fault::UnitPiForgotten => "unit_d_zz",
+            Fault::UnitPhiFlipped => "unit_derivative",
+        })
+    }
 }
 
-/// `Cpu<f64>` with one fault.
-pub struct Faulty(pub Fault);
+/// `Cpu` with one fault.
+pub struct Faulty<T>(pub Cpu<T>, pub Fault);
 
-type A = Vec<f64>;
+type Sum = Vec<f64>;
 
-impl Backend for Faulty {
-    type Array = A;
-    type Sum = A;
+/// Of matrices of this order, one after the other.
+fn keep_diagonal<T: Real>(matrices: &mut [T], order: usize) {
+    for (at, v) in matrices.iter_mut().enumerate() {
+        if at / order % order != at % order {
+            *v = T::ZERO;
+        }
+    }
+}
 
-    fn upload(&self, values: &[f64]) -> Result<A> {
-        cpu().upload(values)
+fn minus<T: Real>(v: T) -> T {
+    T::from_f64(-v.to_f64())
+}
+
+impl<T: Real> Backend for Faulty<T> {
+    type Array = Vec<T>;
+    type Sum = Sum;
+
+    fn upload(&self, values: &[f64]) -> Result<Vec<T>> {
+        self.0.upload(values)
     }
-    fn zeros(&self, len: usize) -> Result<A> {
-        cpu().zeros(len)
+    fn zeros(&self, len: usize) -> Result<Vec<T>> {
+        self.0.zeros(len)
     }
-    fn download(&self, array: &A) -> Result<Vec<f64>> {
-        cpu().download(array)
+    fn download(&self, array: &Vec<T>) -> Result<Vec<f64>> {
+        self.0.download(array)
     }
-    fn sums(&self, len: usize) -> Result<A> {
-        cpu().sums(len)
+    fn sums(&self, len: usize) -> Result<Sum> {
+        self.0.sums(len)
     }
-    fn read(&self, sum: A) -> Result<Vec<f64>> {
-        cpu().read(sum)
+    fn read(&self, sum: Sum) -> Result<Vec<f64>> {
+        self.0.read(sum)
     }
-    fn gather(&self, n: usize, sources: &[(&A, usize)], bias: bool) -> Result<A> {
-        let mut z = cpu().gather(n, sources, bias)?;
+    fn gather(&self, n: usize, sources: &[(&Vec<T>, usize)], bias: bool) -> Result<Vec<T>> {
+        let mut z = self.0.gather(n, sources, bias)?;
         let width = z.len() / n.max(1);
         for row in z.chunks_exact_mut(width.max(1)) {
-            match self.0 {
-                Fault::GatherDropsBias if bias => row[width - 1] = 0.0,
+            match self.1 {
+                Fault::GatherDropsBias if bias => row[width - 1] = T::ZERO,
                 Fault::GatherDropsLastSource if sources.len() > 1 => {
-                    row[width - usize::from(bias) - 1] = 0.0;
+                    row[width - usize::from(bias) - 1] = T::ZERO;
                 }
                 _ => {}
             }
@@ -411,16 +489,16 @@ impl Backend for Faulty {
         &self,
         n: usize,
         vectors: usize,
-        z: &A,
+        z: &Vec<T>,
         stride: usize,
-        a: &Operand<A>,
-        out: &mut A,
+        a: &Operand<Vec<T>>,
+        out: &mut Vec<T>,
     ) -> Result<()> {
-        let width = match self.0 {
+        let width = match self.1 {
             Fault::PropagateDropsLastColumn => a.width - 1,
             _ => a.width,
         };
-        let narrowed: A = a
+        let narrowed: Vec<T> = a
             .array
             .chunks(a.width)
             .flat_map(|row| row[..width].to_vec())
@@ -431,27 +509,27 @@ impl Backend for Faulty {
             width,
             ..*a
         };
-        cpu().propagate(n, vectors, z, stride, &a, out)
+        self.0.propagate(n, vectors, z, stride, &a, out)
     }
     fn activate(
         &self,
         n: usize,
         runs: &[(Activation, usize)],
-        p: &A,
+        p: &Vec<T>,
         order: usize,
-    ) -> Result<Vec<A>> {
+    ) -> Result<Vec<Vec<T>>> {
         let mut swapped = runs.to_vec();
-        if self.0 == Fault::ActivateSwapsUnits {
+        if self.1 == Fault::ActivateSwapsUnits {
             swapped.reverse();
         }
-        let mut h = cpu().activate(n, &swapped, p, order)?;
-        let flipped = match self.0 {
+        let mut h = self.0.activate(n, &swapped, p, order)?;
+        let flipped = match self.1 {
             Fault::ActivateFlipsFirst => 1,
             Fault::ActivateFlipsSecond => 2,
             _ => 9,
         };
         if let Some(h) = h.get_mut(flipped) {
-            h.iter_mut().for_each(|h| *h = -*h);
+            h.iter_mut().for_each(|h| *h = minus(*h));
         }
         Ok(h)
     }
@@ -459,34 +537,38 @@ impl Backend for Faulty {
         &self,
         n: usize,
         loss: &Loss,
-        x: &A,
-        y: &A,
-        omega: &A,
-        value: &mut A,
+        x: &Vec<T>,
+        y: &Vec<T>,
+        omega: &Vec<T>,
+        value: &mut Sum,
         gradient: bool,
-    ) -> Result<Option<A>> {
-        let ones = vec![1.0; n];
-        let omega = if self.0 == Fault::LossForgetsWeight {
+    ) -> Result<Option<Vec<T>>> {
+        let ones = vec![T::ONE; n];
+        let omega = if self.1 == Fault::LossForgetsWeight {
             &ones
         } else {
             omega
         };
-        let mut g = cpu().loss(n, loss, x, y, omega, value, gradient)?;
-        if self.0 == Fault::LossFlipsGradient {
-            g.iter_mut().flatten().for_each(|g| *g = -*g);
+        let mut g = self.0.loss(n, loss, x, y, omega, value, gradient)?;
+        if self.1 == Fault::LossFlipsGradient {
+            g.iter_mut().flatten().for_each(|g| *g = minus(*g));
         }
         Ok(g)
     }
-    fn loss_hessian(&self, n: usize, loss: &Loss, x: &A, y: &A, omega: &A) -> Result<A> {
-        let mut h = cpu().loss_hessian(n, loss, x, y, omega)?;
+    fn loss_hessian(
+        &self,
+        n: usize,
+        loss: &Loss,
+        x: &Vec<T>,
+        y: &Vec<T>,
+        omega: &Vec<T>,
+    ) -> Result<Vec<T>> {
+        let mut h = self.0.loss_hessian(n, loss, x, y, omega)?;
         let outputs = x.len() / n.max(1);
-        for (at, h) in h.iter_mut().enumerate() {
-            let (o, q) = (at / outputs % outputs, at % outputs);
-            if self.0 == Fault::LossHessianZero
-                || self.0 == Fault::LossHessianDiagonalOnly && o != q
-            {
-                *h = 0.0;
-            }
+        match self.1 {
+            Fault::LossHessianZero => h.fill(T::ZERO),
+            Fault::LossHessianDiagonalOnly => keep_diagonal(&mut h, outputs),
+            _ => {}
         }
         Ok(h)
     }
@@ -494,49 +576,56 @@ impl Backend for Faulty {
         &self,
         n: usize,
         vectors: usize,
-        m: &A,
-        a: &Operand<A>,
+        m: &Vec<T>,
+        a: &Operand<Vec<T>>,
         column: usize,
         count: usize,
-        out: &mut A,
+        out: &mut Vec<T>,
     ) -> Result<()> {
-        let column = if self.0 == Fault::ContractFromColumnZero {
+        let column = if self.1 == Fault::ContractFromColumnZero {
             0
         } else {
             column
         };
         let mut m = m.clone();
-        if self.0 == Fault::ContractDropsUnit && a.units.len() > 1 {
+        if self.1 == Fault::ContractDropsUnit && a.units.len() > 1 {
             m.chunks_exact_mut(a.layer)
-                .for_each(|row| row[a.units.end - 1] = 0.0);
+                .for_each(|row| row[a.units.end - 1] = T::ZERO);
         }
-        cpu().contract(n, vectors, &m, a, column, count, out)
+        self.0.contract(n, vectors, &m, a, column, count, out)
     }
     fn contract_diagonal(
         &self,
         n: usize,
-        m: &A,
-        a: &Operand<A>,
+        m: &Vec<T>,
+        a: &Operand<Vec<T>>,
         column: usize,
         count: usize,
-        out: &mut A,
+        out: &mut Vec<T>,
     ) -> Result<()> {
-        match self.0 {
+        match self.1 {
             Fault::ContractDiagonalZero => Ok(()),
-            _ => cpu().contract_diagonal(n, m, a, column, count, out),
+            _ => self.0.contract_diagonal(n, m, a, column, count, out),
         }
     }
-    fn scale(&self, n: usize, vectors: usize, units: usize, d: &A, a: &mut A) -> Result<()> {
-        match self.0 {
+    fn scale(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        d: &Vec<T>,
+        a: &mut Vec<T>,
+    ) -> Result<()> {
+        match self.1 {
             Fault::ScaleForgotten => Ok(()),
-            _ => cpu().scale(n, vectors, units, d, a),
+            _ => self.0.scale(n, vectors, units, d, a),
         }
     }
-    fn multiply_add(&self, a: &A, b: &A, out: &mut A) -> Result<()> {
-        let ones = vec![1.0; b.len()];
-        cpu().multiply_add(
+    fn multiply_add(&self, a: &Vec<T>, b: &Vec<T>, out: &mut Vec<T>) -> Result<()> {
+        let ones = vec![T::ONE; b.len()];
+        self.0.multiply_add(
             a,
-            if self.0 == Fault::MultiplyForgotten {
+            if self.1 == Fault::MultiplyForgotten {
                 &ones
             } else {
                 b
@@ -544,54 +633,75 @@ impl Backend for Faulty {
             out,
         )
     }
-    fn add_diagonal(&self, n: usize, units: usize, d: &A, a: &mut A) -> Result<()> {
-        match self.0 {
+    fn add_diagonal(&self, n: usize, units: usize, d: &Vec<T>, a: &mut Vec<T>) -> Result<()> {
+        match self.1 {
             Fault::DiagonalForgotten => Ok(()),
-            _ => cpu().add_diagonal(n, units, d, a),
+            _ => self.0.add_diagonal(n, units, d, a),
         }
     }
-    fn diagonal(&self, n: usize, units: usize, a: &A) -> Result<A> {
-        cpu().diagonal(n, units, a)
+    fn diagonal(&self, n: usize, units: usize, a: &Vec<T>) -> Result<Vec<T>> {
+        let mut d = self.0.diagonal(n, units, a)?;
+        if self.1 == Fault::DiagonalShifted {
+            d.rotate_right(1);
+        }
+        Ok(d)
     }
-    fn transpose(&self, n: usize, rows: usize, columns: usize, a: &A) -> Result<A> {
-        match self.0 {
+    fn transpose(&self, n: usize, rows: usize, columns: usize, a: &Vec<T>) -> Result<Vec<T>> {
+        match self.1 {
             Fault::TransposeForgotten => Ok(a.clone()),
-            _ => cpu().transpose(n, rows, columns, a),
+            _ => self.0.transpose(n, rows, columns, a),
         }
     }
-    fn gauss_newton(&self, n: usize, outputs: usize, units: usize, j: &A, g: &A) -> Result<A> {
-        cpu().gauss_newton(n, outputs, units, j, g)
+    fn gauss_newton(
+        &self,
+        n: usize,
+        outputs: usize,
+        units: usize,
+        j: &Vec<T>,
+        g: &Vec<T>,
+    ) -> Result<Vec<T>> {
+        let mut g = g.clone();
+        if self.1 == Fault::GaussNewtonUncoupled {
+            keep_diagonal(&mut g, outputs);
+        }
+        self.0.gauss_newton(n, outputs, units, j, &g)
     }
-    fn fisher(&self, n: usize, units: usize, delta: &A, omega: &A) -> Result<A> {
-        let omega: A = (omega.iter())
-            .map(|&w| match self.0 {
-                Fault::FisherMultipliesWeight if w != 0.0 => 1.0 / w,
-                Fault::FisherForgetsWeight if w != 0.0 => 1.0,
+    fn fisher(&self, n: usize, units: usize, delta: &Vec<T>, omega: &Vec<T>) -> Result<Vec<T>> {
+        let omega: Vec<T> = (omega.iter())
+            .map(|&w| match self.1 {
+                Fault::FisherMultipliesWeight if w != T::ZERO => T::from_f64(1.0 / w.to_f64()),
+                Fault::FisherForgetsWeight if w != T::ZERO => T::ONE,
                 _ => w,
             })
             .collect();
-        cpu().fisher(n, units, delta, &omega)
+        self.0.fisher(n, units, delta, &omega)
     }
-    fn gradient(&self, n: usize, delta: &A, phi: &Operand<A>, out: &mut A) -> Result<()> {
-        let n = if self.0 == Fault::GradientDropsLastSample {
+    fn gradient(
+        &self,
+        n: usize,
+        delta: &Vec<T>,
+        phi: &Operand<Vec<T>>,
+        out: &mut Sum,
+    ) -> Result<()> {
+        let n = if self.1 == Fault::GradientDropsLastSample {
             n - 1
         } else {
             n
         };
-        cpu().gradient(n, delta, phi, out)
+        self.0.gradient(n, delta, phi, out)
     }
-    fn gram(&self, n: usize, c: &A, phi: &Operand<A>, out: &mut A) -> Result<()> {
-        let n = if self.0 == Fault::GramDropsLastSample {
+    fn gram(&self, n: usize, c: &Vec<T>, phi: &Operand<Vec<T>>, out: &mut Sum) -> Result<()> {
+        let n = if self.1 == Fault::GramDropsLastSample {
             n - 1
         } else {
             n
         };
         let mut c = c.clone();
-        if self.0 == Fault::GramShiftsUnits {
+        if self.1 == Fault::GramShiftsUnits {
             c.rotate_right(1);
         }
-        cpu().gram(n, &c, phi, out)?;
-        if self.0 == Fault::GramSwapsEntries {
+        self.0.gram(n, &c, phi, out)?;
+        if self.1 == Fault::GramSwapsEntries {
             let size = out.len() / phi.units.len();
             out.chunks_exact_mut(size)
                 .filter(|b| b.len() > 1)
@@ -599,46 +709,62 @@ impl Backend for Faulty {
         }
         Ok(())
     }
-    fn gram_diagonal(&self, n: usize, c: &A, phi: &Operand<A>, out: &mut A) -> Result<()> {
-        match self.0 {
-            Fault::GramDiagonalNotSquared => cpu().gradient(n, c, phi, out),
-            _ => cpu().gram_diagonal(n, c, phi, out),
+    fn gram_diagonal(
+        &self,
+        n: usize,
+        c: &Vec<T>,
+        phi: &Operand<Vec<T>>,
+        out: &mut Sum,
+    ) -> Result<()> {
+        match self.1 {
+            Fault::GramDiagonalNotSquared => self.0.gradient(n, c, phi, out),
+            _ => self.0.gram_diagonal(n, c, phi, out),
         }
     }
-    fn unit_value(&self, n: usize, group: &UnitGroup, z: &A, p: &mut A) -> Result<()> {
-        cpu().unit_value(n, group, z, p)
+    fn unit_value(&self, n: usize, group: &UnitGroup, z: &Vec<T>, p: &mut Vec<T>) -> Result<()> {
+        match self.1 {
+            Fault::UnitValueForgotten => Ok(()),
+            _ => self.0.unit_value(n, group, z, p),
+        }
     }
     fn unit_derivative(
         &self,
         n: usize,
         group: &UnitGroup,
-        z: &A,
+        z: &Vec<T>,
         which: UnitDerivative,
-    ) -> Result<A> {
-        let mut out = cpu().unit_derivative(n, group, z, which)?;
-        if self.0 == Fault::UnitPhiFlipped && which == UnitDerivative::Parameters {
-            out[0] = -out[0];
+    ) -> Result<Vec<T>> {
+        let mut out = self.0.unit_derivative(n, group, z, which)?;
+        if self.1 == Fault::UnitPhiFlipped && which == UnitDerivative::Parameters {
+            out[0] = minus(out[0]);
         }
         Ok(out)
     }
-    fn unit_d_zz(&self, n: usize, group: &UnitGroup, z: &A, delta: &A, out: &mut A) -> Result<()> {
-        match self.0 {
+    fn unit_d_zz(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Vec<T>,
+        delta: &Vec<T>,
+        out: &mut Vec<T>,
+    ) -> Result<()> {
+        match self.1 {
             Fault::UnitPiForgotten => Ok(()),
-            _ => cpu().unit_d_zz(n, group, z, delta, out),
+            _ => self.0.unit_d_zz(n, group, z, delta, out),
         }
     }
     fn unit_d_ww(
         &self,
         n: usize,
         group: &UnitGroup,
-        z: &A,
-        delta: &A,
+        z: &Vec<T>,
+        delta: &Vec<T>,
         diagonal: bool,
-        out: &mut A,
+        out: &mut Sum,
     ) -> Result<()> {
-        match self.0 {
+        match self.1 {
             Fault::UnitPsiForgotten => Ok(()),
-            _ => cpu().unit_d_ww(n, group, z, delta, diagonal, out),
+            _ => self.0.unit_d_ww(n, group, z, delta, diagonal, out),
         }
     }
 }

@@ -2,10 +2,14 @@
 #![allow(dead_code)]
 
 pub mod absolute;
+#[cfg(feature = "gpu")]
+pub mod adapter;
 pub mod datasets;
 pub mod hyperdual;
+pub mod mirror;
 pub mod nets;
 pub mod radial;
+pub mod ratio;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -14,8 +14,10 @@ mod gradient;
 pub mod gram;
 mod gram_diagonal;
 mod loss;
+mod multiply_add;
 mod propagate;
 mod real;
+mod reduce;
 mod scale;
 mod transpose;
 mod unit;
@@ -27,7 +29,7 @@ use rayon::prelude::*;
 pub use real::Real;
 
 use super::{Backend, Kind, Operand, UnitDerivative, UnitGroup};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::network::Activation;
 use crate::objective::Loss;
 
@@ -77,20 +79,10 @@ impl<T: Real> Backend for Cpu<T> {
     type Sum = Vec<f64>;
 
     fn upload(&self, values: &[f64]) -> Result<Vec<T>> {
-        values
-            .iter()
-            .enumerate()
-            .map(|(i, &v)| {
-                let rounded = T::from_f64(v);
-                if v.is_finite() && !rounded.to_f64().is_finite() {
-                    return Err(Error::invalid(
-                        format!("number {i}"),
-                        format!("{v:e} overflows {}; scale the data or use f64", T::NAME),
-                    ));
-                }
-                Ok(rounded)
-            })
-            .collect()
+        if T::NAME == "f32" {
+            super::check_f32(values)?;
+        }
+        Ok(values.iter().map(|&v| T::from_f64(v)).collect())
     }
 
     fn zeros(&self, len: usize) -> Result<Vec<T>> {
@@ -204,7 +196,7 @@ impl<T: Real> Backend for Cpu<T> {
     }
 
     fn multiply_add(&self, a: &Vec<T>, b: &Vec<T>, out: &mut Vec<T>) -> Result<()> {
-        scale::multiply_add(a, b, out);
+        multiply_add::multiply_add(a, b, out);
         Ok(())
     }
 

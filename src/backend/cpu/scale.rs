@@ -1,4 +1,4 @@
-//! Element-wise products: a[i, v, j] *= d[i, j] and out += a ⊙ b.
+//! a[i, v, j] *= d[i, j].
 
 use rayon::prelude::*;
 
@@ -14,11 +14,4 @@ pub(super) fn scale<T: Real>(n: usize, vectors: usize, units: usize, d: &[T], a:
                 row.iter_mut().zip(d).for_each(|(a, &d)| *a *= d);
             }
         });
-}
-
-pub(super) fn multiply_add<T: Real>(a: &[T], b: &[T], out: &mut [T]) {
-    out.par_iter_mut()
-        .zip(a.par_iter().zip(b))
-        .with_min_len(8 * BLOCK)
-        .for_each(|(out, (&a, &b))| *out += a * b);
 }

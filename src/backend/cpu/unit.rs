@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::gradient::in_blocks;
+use super::reduce::in_blocks;
 use super::{BLOCK, Real};
 use crate::backend::{UnitDerivative, UnitGroup};
 

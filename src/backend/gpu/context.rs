@@ -1,0 +1,874 @@
+//! One adapter: buffers, pipelines, recorded work, and every call of wgpu that can fail.
+//!
+//! Work is recorded and submitted when numbers are read back, when the parameters of 256 dispatches have piled up, or
+//! when it would keep the adapter busy for longer than [`SLICE`]. wgpu orders submissions, so a buffer that is given
+//! back can be handed out again at once; only writes from the host go ahead of what is recorded, so they submit first.
+//!
+//! What can go wrong, and how it shows (measured with wgpu 30): a lost device makes `poll` panic; a submission after that
+//! reports nothing; a command buffer that the driver killed can look finished. So every wait is wrapped, the last dispatch of
+//! every submission counts one up and each read-back compares the count, and errors that wgpu reports to nobody are
+//! kept for the next call here.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::machine::{Bind, Buffer, Key, Launch, Limits, class};
+use super::source;
+use super::{Adapter, Options};
+use crate::error::{Error, Fault, Result};
+
+/// Seconds for which one submission may keep the adapter busy: drivers kill what runs for seconds.
+const SLICE: f64 = 0.1;
+/// Bytes of a dispatch's parameters; offsets of uniform bindings are multiples of at most this.
+const SLOT: usize = 256;
+/// Dispatches in one submission.
+const SLOTS: usize = 256;
+
+/// What f64 takes: its bits are read as 64-bit integers.
+const DOUBLE: wgpu::Features = wgpu::Features::SHADER_F64.union(wgpu::Features::SHADER_INT64);
+
+/// A fault to be met by a later call, for tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Simulated {
+    /// The driver reports the device as lost.
+    Lost,
+    /// The wait panics, as wgpu's does on a lost device.
+    Panic,
+    /// The wait runs out of time.
+    Timeout,
+    /// The last dispatch does not run.
+    Unfinished,
+    /// A buffer cannot be created.
+    OutOfMemory,
+    /// The device is destroyed, as by an application that closes it.
+    Destroyed,
+}
+
+#[derive(Debug)]
+struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    encoder: Option<wgpu::CommandEncoder>,
+    /// Parameters of the recorded dispatches, a slot each.
+    slots: Vec<u8>,
+    /// Buffers that were given back, by size.
+    idle: BTreeMap<u64, Vec<wgpu::Buffer>>,
+    /// Bytes of all buffers, idle ones included.
+    held: u64,
+    peak: u64,
+    /// Flops recorded since the last submission, and since the last wait.
+    recorded: f64,
+    waiting: f64,
+    since: Option<Instant>,
+    /// Flops per second, learnt from waits.
+    rate: f64,
+    /// Submissions so far, which is what the status must say.
+    submissions: u32,
+    /// Submissions that are known to have run.
+    verified: u32,
+    simulate: Option<(Simulated, usize)>,
+    times: Times,
+}
+
+/// Where the host's time went, since the adapter was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Times {
+    /// Waiting for the device.
+    pub waiting: Duration,
+    /// Taking numbers over from the copies.
+    pub reading: Duration,
+}
+
+/// An open adapter.
+#[derive(Debug)]
+pub struct Context {
+    adapter: Arc<Adapter>,
+    options: Arc<Options>,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    ring: wgpu::Buffer,
+    status: wgpu::Buffer,
+    /// The driver's words when the device was lost.
+    lost: Arc<Mutex<Option<String>>>,
+    /// An error that wgpu reported to nobody.
+    refused: Arc<Mutex<Option<wgpu::Error>>>,
+    pipelines: Mutex<BTreeMap<Key, Arc<Pipeline>>>,
+    /// Held while one submission is put together.
+    turn: Mutex<()>,
+    state: Mutex<State>,
+}
+
+/// Bytes on the device; given back to the context when dropped.
+#[derive(Debug)]
+pub struct Block {
+    buffer: Option<wgpu::Buffer>,
+    bytes: u64,
+    context: Arc<Context>,
+}
+
+impl Block {
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn raw(&self) -> &wgpu::Buffer {
+        // Taken by `drop` alone.
+        self.buffer.as_ref().unwrap_or(&self.context.status)
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            let mut state = self.context.state();
+            state.idle.entry(buffer.size()).or_default().push(buffer);
+        }
+    }
+}
+
+/// A copy on its way to the host.
+#[derive(Debug)]
+pub struct Download(wgpu::Buffer);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The adapters of this machine, hardware first.
+pub fn adapters() -> Vec<(wgpu::Adapter, Adapter)> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    let backends = descriptor.backends;
+    // A driver that cannot be loaded is no reason to fail: then there is no adapter.
+    let found = catch_unwind(AssertUnwindSafe(|| {
+        pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends))
+    }));
+    let rank = |kind| match kind {
+        wgpu::DeviceType::DiscreteGpu => (0, "discrete"),
+        wgpu::DeviceType::IntegratedGpu => (1, "integrated"),
+        wgpu::DeviceType::VirtualGpu => (2, "virtual"),
+        wgpu::DeviceType::Other => (3, "other"),
+        wgpu::DeviceType::Cpu => (4, "software"),
+    };
+    let mut all: Vec<_> = (found.unwrap_or_default().into_iter())
+        .map(|raw| {
+            let (info, limits) = (raw.get_info(), raw.limits());
+            let (rank, kind) = rank(info.device_type);
+            let adapter = Adapter {
+                eight_lanes: info.device_type == wgpu::DeviceType::Cpu
+                    && raw.features().contains(wgpu::Features::SUBGROUP)
+                    && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8),
+                name: info.name,
+                interface: format!("{:?}", info.backend).to_lowercase(),
+                kind,
+                driver: format!("{} {}", info.driver, info.driver_info)
+                    .trim()
+                    .into(),
+                software: info.device_type == wgpu::DeviceType::Cpu,
+                f64: raw.features().contains(DOUBLE),
+                limits: Limits {
+                    buffer: limits.max_buffer_size,
+                    binding: limits.max_storage_buffer_binding_size / 16 * 16,
+                    groups: limits.max_compute_workgroups_per_dimension,
+                    shared: limits.max_compute_workgroup_storage_size,
+                    threads: limits.max_compute_invocations_per_workgroup,
+                    alignment: limits.min_storage_buffer_offset_alignment,
+                },
+            };
+            (rank, raw, adapter)
+        })
+        .collect();
+    all.sort_by_key(|a| a.0);
+    all.into_iter().map(|(_, raw, a)| (raw, a)).collect()
+}
+
+impl Context {
+    /// Opens the adapter with the limits that it reports.
+    pub fn open(
+        raw: &wgpu::Adapter,
+        adapter: Arc<Adapter>,
+        options: Arc<Options>,
+    ) -> Result<Arc<Self>> {
+        let limits = wgpu::Limits {
+            max_storage_buffer_binding_size: adapter.limits.binding,
+            max_buffer_size: adapter.limits.buffer,
+            max_compute_workgroups_per_dimension: adapter.limits.groups,
+            ..raw.limits()
+        };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("secondo"),
+            required_features: raw.features() & (DOUBLE | wgpu::Features::SUBGROUP),
+            required_limits: limits,
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(raw.request_device(&descriptor)).map_err(|e| {
+            let reason = e.to_string();
+            Error::gpu(
+                &adapter.name,
+                "opening the device",
+                Fault::Refused { reason },
+            )
+        })?;
+        let lost = Arc::new(Mutex::new(None));
+        let note = lost.clone();
+        device.set_device_lost_callback(move |reason, words| {
+            lock(&note).get_or_insert(format!("{reason:?}: {words}"));
+        });
+        let refused = Arc::new(Mutex::new(None));
+        let note = refused.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            lock(&note).get_or_insert(error);
+        }));
+        let buffer = |label, size, usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+        let state = State {
+            // A first guess; the first waits correct it.
+            rate: if adapter.software { 2e9 } else { 2e11 },
+            ..State::default()
+        };
+        let context = Context {
+            ring: buffer("parameters", (SLOT * SLOTS) as u64, uniform),
+            status: buffer("status", 16, storage),
+            adapter,
+            options,
+            device,
+            queue,
+            lost,
+            refused,
+            pipelines: Mutex::default(),
+            turn: Mutex::default(),
+            state: Mutex::new(state),
+        };
+        context.check("opening the device")?;
+        Ok(Arc::new(context))
+    }
+
+    pub fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn error(&self, operation: &str, fault: Fault) -> Error {
+        Error::gpu(&self.adapter.name, operation, fault)
+    }
+
+    /// The next call of that kind meets the fault after `calls` that do not.
+    pub fn simulate(&self, fault: Simulated, calls: usize) {
+        self.state().simulate = Some((fault, calls));
+    }
+
+    /// Whether one of these faults is due now.
+    fn due(&self, faults: &[Simulated]) -> Option<Simulated> {
+        let mut state = self.state();
+        let (fault, calls) = state.simulate.filter(|s| faults.contains(&s.0))?;
+        state.simulate = calls.checked_sub(1).map(|calls| (fault, calls));
+        (calls == 0).then_some(fault)
+    }
+
+    pub fn times(&self) -> Times {
+        self.state().times
+    }
+
+    /// The most bytes of buffers that were held at once.
+    pub fn peak(&self) -> u64 {
+        self.state().peak
+    }
+
+    /// What wgpu has reported since the last call.
+    fn check(&self, operation: &str) -> Result<()> {
+        if let Some(reason) = lock(&self.lost).clone() {
+            return Err(self.error(operation, Fault::Lost { reason }));
+        }
+        match lock(&self.refused).take() {
+            None => Ok(()),
+            Some(wgpu::Error::OutOfMemory { .. }) => {
+                let in_use = self.state().held;
+                Err(self.error(operation, Fault::OutOfMemory { need: 0, in_use }))
+            }
+            Some(other) => {
+                let reason = other.to_string();
+                Err(self.error(operation, Fault::Refused { reason }))
+            }
+        }
+    }
+
+    /// A call that panics where the device is lost.
+    fn guarded<T>(&self, operation: &str, call: impl FnOnce() -> T) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+            let words = (panic.downcast_ref::<String>().map(String::as_str))
+                .or(panic.downcast_ref::<&str>().copied())
+                .unwrap_or("the driver's interface gave up")
+                .to_string();
+            let reason = lock(&self.lost).get_or_insert(words).clone();
+            self.error(operation, Fault::Lost { reason })
+        })
+    }
+
+    fn create(
+        &self,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> std::result::Result<wgpu::Buffer, wgpu::Error> {
+        let scopes = [
+            self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory),
+            self.device.push_error_scope(wgpu::ErrorFilter::Validation),
+        ];
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        });
+        let mut error = None;
+        for scope in scopes.into_iter().rev() {
+            error = pollster::block_on(scope.pop()).or(error);
+        }
+        error.map_or(Ok(buffer), Err)
+    }
+
+    /// A new buffer. Where memory is short, idle buffers go first.
+    fn fresh(
+        &self,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+        operation: &str,
+    ) -> Result<wgpu::Buffer> {
+        self.check(operation)?;
+        let simulated = self.due(&[Simulated::OutOfMemory]).is_some();
+        for last in [false, true] {
+            match self.create(bytes, usage) {
+                Ok(buffer) if !simulated => return Ok(buffer),
+                Err(other) if !matches!(other, wgpu::Error::OutOfMemory { .. }) => {
+                    let reason = other.to_string();
+                    return Err(self.error(operation, Fault::Refused { reason }));
+                }
+                _ if last => break,
+                _ => {
+                    self.submit(operation)?;
+                    self.wait(operation)?;
+                    let mut state = self.state();
+                    let idle = std::mem::take(&mut state.idle);
+                    let freed: u64 = idle.iter().map(|(size, all)| size * all.len() as u64).sum();
+                    state.held -= freed;
+                    drop(state);
+                    drop(idle);
+                    let poll = || self.device.poll(wgpu::PollType::Poll);
+                    let _ = self.guarded(operation, poll)?;
+                }
+            }
+        }
+        let in_use = self.state().held;
+        Err(self.error(
+            operation,
+            Fault::OutOfMemory {
+                need: bytes,
+                in_use,
+            },
+        ))
+    }
+
+    pub fn buffer(self: &Arc<Self>, bytes: u64, operation: &str) -> Result<Block> {
+        let size = class(bytes);
+        let idle = {
+            let mut state = self.state();
+            state.idle.get_mut(&size).and_then(Vec::pop)
+        };
+        let buffer = match idle {
+            Some(buffer) => buffer,
+            None => {
+                let usage = wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::COPY_SRC
+                    | wgpu::BufferUsages::COPY_DST;
+                self.make_room(size, operation)?;
+                let buffer = self.fresh(size, usage, operation)?;
+                let mut state = self.state();
+                state.held += size;
+                state.peak = state.peak.max(state.held);
+                buffer
+            }
+        };
+        Ok(Block {
+            buffer: Some(buffer),
+            bytes,
+            context: self.clone(),
+        })
+    }
+
+    /// Drops idle buffers where a new one would exceed the budget.
+    fn make_room(&self, size: u64, operation: &str) -> Result<()> {
+        let mut state = self.state();
+        let mut dropped = Vec::new();
+        while state.held + size > self.options.memory && !state.idle.is_empty() {
+            // The largest first: they have the least chance to serve again.
+            if let Some(mut largest) = state.idle.last_entry() {
+                let size = *largest.key();
+                dropped.extend(largest.get_mut().pop());
+                if largest.get().is_empty() {
+                    largest.remove();
+                }
+                state.held -= size;
+            }
+        }
+        drop(state);
+        match dropped.is_empty() {
+            true => Ok(()),
+            false => {
+                drop(dropped);
+                // Memory is free once the work that used it is done.
+                self.submit(operation)
+            }
+        }
+    }
+
+    /// Writes from the host go ahead of what is recorded, which may still read the buffer: submit that first.
+    pub fn write(&self, block: &Block, bytes: &[u8], operation: &str) -> Result<()> {
+        self.submit(operation)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.guarded(operation, || self.queue.write_buffer(block.raw(), 0, bytes))?;
+        self.check(operation)
+    }
+
+    fn record(&self, f: impl FnOnce(&mut wgpu::CommandEncoder)) {
+        let mut state = self.state();
+        let encoder = (state.encoder)
+            .get_or_insert_with(|| self.device.create_command_encoder(&Default::default()));
+        f(encoder);
+    }
+
+    pub fn clear(&self, block: &Block) -> Result<()> {
+        let bytes = block.bytes.next_multiple_of(4);
+        self.record(|encoder| encoder.clear_buffer(block.raw(), 0, Some(bytes)));
+        Ok(())
+    }
+
+    pub fn launch(&self, key: &Key, launch: &Launch, binds: &[Bind]) -> Result<()> {
+        if launch.groups == 0 {
+            return Ok(());
+        }
+        let pipeline = self.pipeline(key)?;
+        let mut buffers = Vec::with_capacity(binds.len());
+        for bind in binds {
+            let Buffer::Real(block) = bind.buffer else {
+                let reason = "an array of a rehearsal".into();
+                return Err(self.error(key.stem, Fault::Refused { reason }));
+            };
+            buffers.push((block.raw(), bind.offset, bind.bytes));
+        }
+        let values: Vec<u32> = launch.params.iter().map(|p| p.1).collect();
+        // A dispatch takes as many workgroups as fit its two dimensions and its time.
+        let side = u64::from(self.adapter.limits.groups);
+        let mut first = 0;
+        while first < launch.groups {
+            let in_time = SLICE * self.state().rate / launch.flops_per_group.max(1.0);
+            let groups = (launch.groups - first)
+                .min(side * side)
+                .min((in_time as u64).max(1));
+            // Whole rows of workgroups, the last may be ragged: the kernel knows the total.
+            let x = groups.min(side);
+            let y = groups.div_ceil(x).min(side);
+            let end = (first + x * y).min(launch.groups);
+            let total = end.min(u64::from(u32::MAX)) as u32;
+            let mut params = vec![first as u32, x as u32, total];
+            params.extend(&values);
+            self.dispatch(key.stem, &pipeline, &params, &buffers, (x as u32, y as u32))?;
+            self.spent(launch.flops_per_group * (end - first) as f64, key.stem)?;
+            first = end;
+        }
+        Ok(())
+    }
+
+    fn dispatch(
+        &self,
+        label: &str,
+        pipeline: &Pipeline,
+        params: &[u32],
+        buffers: &[(&wgpu::Buffer, u64, u64)],
+        groups: (u32, u32),
+    ) -> Result<()> {
+        let uniform = wgpu::BufferBinding {
+            buffer: &self.ring,
+            offset: 0,
+            size: std::num::NonZeroU64::new(SLOT as u64),
+        };
+        let mut entries = vec![wgpu::BindGroupEntry {
+            binding: 0,
+            resource: wgpu::BindingResource::Buffer(uniform),
+        }];
+        for (i, &(buffer, offset, bytes)) in buffers.iter().enumerate() {
+            entries.push(wgpu::BindGroupEntry {
+                binding: i as u32 + 1,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset,
+                    size: std::num::NonZeroU64::new(bytes),
+                }),
+            });
+        }
+        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(label),
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        // The slot belongs to this encoder: no other thread may submit in between.
+        let mut state = self.state();
+        let slot = state.slots.len();
+        state
+            .slots
+            .extend(params.iter().flat_map(|p| p.to_le_bytes()));
+        state.slots.resize(slot + SLOT, 0);
+        let encoder = (state.encoder)
+            .get_or_insert_with(|| self.device.create_command_encoder(&Default::default()));
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some(label),
+            timestamp_writes: None,
+        });
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &group, &[slot as u32]);
+        pass.dispatch_workgroups(groups.0, groups.1, 1);
+        Ok(())
+    }
+
+    /// Notes work, and submits what would keep the adapter busy for too long.
+    fn spent(&self, flops: f64, operation: &str) -> Result<()> {
+        let mut state = self.state();
+        state.recorded += flops;
+        // The last slot is for the count of submissions.
+        let full = state.slots.len() >= SLOT * (SLOTS - 1);
+        let long = state.recorded > SLICE * state.rate;
+        drop(state);
+        if full || long {
+            self.submit(operation)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Submits what is recorded, without waiting.
+    fn submit(&self, operation: &str) -> Result<()> {
+        let _turn = lock(&self.turn);
+        self.submit_in_turn(operation)
+    }
+
+    /// The same for the thread whose turn it is: parameters are written for one submission at a time.
+    fn submit_in_turn(&self, operation: &str) -> Result<()> {
+        let recorded = self.state().encoder.is_some();
+        match recorded {
+            true => self.submit_and_copy(operation, None).map(drop),
+            false => Ok(()),
+        }
+    }
+
+    /// Submits what is recorded, with the dispatch that counts submissions at its end and a copy of that count; returns
+    /// what it must be.
+    fn submit_and_copy(&self, operation: &str, status: Option<&wgpu::Buffer>) -> Result<u32> {
+        if self.due(&[Simulated::Unfinished]).is_none() {
+            let key = Key {
+                stem: "check/stamp",
+                defines: BTreeMap::new(),
+                writes: vec![true],
+                params: Vec::new(),
+            };
+            let pipeline = self.pipeline(&key)?;
+            let count = (&self.status, 0, self.status.size());
+            self.dispatch(key.stem, &pipeline, &[0, 1, 1], &[count], (1, 1))?;
+        }
+        if let Some(copy) = status {
+            self.record(|encoder| encoder.copy_buffer_to_buffer(&self.status, 0, copy, 0, 4));
+        }
+        let mut state = self.state();
+        let encoder = state.encoder.take();
+        let slots = std::mem::take(&mut state.slots);
+        state.submissions = state.submissions.wrapping_add(1);
+        let submissions = state.submissions;
+        state.waiting += std::mem::take(&mut state.recorded);
+        state.since.get_or_insert_with(Instant::now);
+        drop(state);
+        self.check(operation)?;
+        self.guarded(operation, || {
+            if !slots.is_empty() {
+                self.queue.write_buffer(&self.ring, 0, &slots);
+            }
+            self.queue.submit(encoder.map(wgpu::CommandEncoder::finish));
+        })?;
+        self.check(operation)?;
+        Ok(submissions)
+    }
+
+    /// Waits for all submissions.
+    fn wait(&self, operation: &str) -> Result<()> {
+        let simulated = self.due(&[
+            Simulated::Lost,
+            Simulated::Panic,
+            Simulated::Timeout,
+            Simulated::Destroyed,
+        ]);
+        if simulated == Some(Simulated::Destroyed) {
+            self.device.destroy();
+        }
+        if simulated == Some(Simulated::Lost) {
+            lock(&self.lost).get_or_insert("simulated".into());
+        }
+        self.check(operation)?;
+        let clock = Instant::now();
+        let timeout = self.options.timeout;
+        let timed_out = || {
+            let after = timeout.as_secs_f64();
+            Err(self.error(operation, Fault::Timeout { after }))
+        };
+        if simulated == Some(Simulated::Timeout) {
+            return timed_out();
+        }
+        let polled = self.guarded(operation, || {
+            if simulated == Some(Simulated::Panic) {
+                std::panic::resume_unwind(Box::new("simulated"));
+            }
+            self.device.poll(wgpu::PollType::Wait {
+                submission_index: None,
+                timeout: Some(timeout),
+            })
+        })?;
+        self.check(operation)?;
+        match polled {
+            Ok(_) => {}
+            Err(wgpu::PollError::Timeout) => return timed_out(),
+            Err(other) => {
+                let reason = other.to_string();
+                return Err(self.error(operation, Fault::Lost { reason }));
+            }
+        }
+        let mut state = self.state();
+        state.times.waiting += clock.elapsed();
+        let flops = std::mem::take(&mut state.waiting);
+        if let Some(since) = state.since.take() {
+            let seconds = since
+                .elapsed()
+                .max(Duration::from_micros(100))
+                .as_secs_f64();
+            // Short work says more about latencies than about the rate.
+            if seconds > 0.01 && flops > 0.0 {
+                state.rate = 0.5 * (state.rate + flops / seconds);
+            }
+        }
+        Ok(())
+    }
+
+    fn staging(&self, bytes: u64, operation: &str) -> Result<wgpu::Buffer> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        self.fresh(bytes.next_multiple_of(4).max(4), usage, operation)
+    }
+
+    /// Records a copy to the host of the first bytes.
+    pub fn stage(&self, block: &Block, bytes: u64, operation: &str) -> Result<Download> {
+        let staging = self.staging(bytes, operation)?;
+        self.record(|encoder| {
+            encoder.copy_buffer_to_buffer(block.raw(), 0, &staging, 0, staging.size())
+        });
+        Ok(Download(staging))
+    }
+
+    /// Waits for all that was recorded and hands out the bytes of a copy.
+    pub fn fetch(
+        &self,
+        download: &Download,
+        operation: &str,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        // If the count is short, a submission did not run to its end.
+        let copy = self.staging(4, operation)?;
+        let turn = lock(&self.turn);
+        let state = self.state();
+        let verified = state.encoder.is_none() && state.verified == state.submissions;
+        drop(state);
+        let status = match verified {
+            true => None,
+            false => {
+                let expected = self.submit_and_copy(operation, Some(&copy))?;
+                Some((copy, expected))
+            }
+        };
+        drop(turn);
+        self.fetch_submitted(download, status, operation, take)
+    }
+
+    fn fetch_submitted(
+        &self,
+        download: &Download,
+        status: Option<(wgpu::Buffer, u32)>,
+        operation: &str,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        let mapped = Arc::new(AtomicBool::new(true));
+        self.guarded(operation, || {
+            let status = status.as_ref().map(|(copy, _)| copy);
+            for copy in [Some(&download.0), status].into_iter().flatten() {
+                let mapped = mapped.clone();
+                copy.map_async(wgpu::MapMode::Read, .., move |result| {
+                    if result.is_err() {
+                        mapped.store(false, Ordering::SeqCst);
+                    }
+                });
+            }
+        })?;
+        self.wait(operation)?;
+        if !mapped.load(Ordering::SeqCst) {
+            let reason = "results cannot be read back".into();
+            return Err(self.error(operation, Fault::Lost { reason }));
+        }
+        if let Some((copy, expected)) = status {
+            let mut found = [0; 4];
+            self.view(&copy, operation, &mut |bytes| {
+                found.copy_from_slice(&bytes[..4])
+            })?;
+            let missing = expected.wrapping_sub(u32::from_le_bytes(found));
+            let mut state = self.state();
+            if missing != 0 {
+                state.submissions = state.submissions.wrapping_sub(missing);
+                return Err(self.error(operation, Fault::Incomplete));
+            }
+            state.verified = expected;
+        }
+        self.view(&download.0, operation, take)
+    }
+
+    fn view(
+        &self,
+        staging: &wgpu::Buffer,
+        operation: &str,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        let range = self.guarded(operation, || staging.get_mapped_range(..))?;
+        let view = range.map_err(|e| {
+            let reason = e.to_string();
+            self.error(operation, Fault::Lost { reason })
+        })?;
+        let clock = Instant::now();
+        take(&view);
+        self.state().times.reading += clock.elapsed();
+        Ok(())
+    }
+
+    /// Builds pipelines ahead of their first use.
+    pub fn prepare(&self, keys: &[Key]) -> Result<()> {
+        keys.iter().try_for_each(|key| self.pipeline(key).map(drop))
+    }
+
+    fn pipeline(&self, key: &Key) -> Result<Arc<Pipeline>> {
+        if let Some(built) = lock(&self.pipelines).get(key) {
+            return Ok(built.clone());
+        }
+        let built = Arc::new(self.build(key)?);
+        lock(&self.pipelines).insert(key.clone(), built.clone());
+        Ok(built)
+    }
+
+    fn build(&self, key: &Key) -> Result<Pipeline> {
+        let operation = format!("building the kernel {}", key.stem);
+        self.check(&operation)?;
+        let refuse = |reason: String| self.error(&operation, Fault::Shader { reason });
+        let mut text = source::text(key).map_err(&refuse)?;
+        if let Some((_, from, to)) = self.options.patch.filter(|p| p.0 == key.stem) {
+            if !text.contains(from) {
+                return Err(refuse(format!("'{from}' is not in its text")));
+            }
+            text = text.replace(from, to);
+        }
+        let scopes = [
+            self.device.push_error_scope(wgpu::ErrorFilter::Internal),
+            self.device.push_error_scope(wgpu::ErrorFilter::Validation),
+        ];
+        let built = self.guarded(&operation, || {
+            let module = self
+                .device
+                .create_shader_module(wgpu::ShaderModuleDescriptor {
+                    label: Some(key.stem),
+                    source: wgpu::ShaderSource::Wgsl(text.into()),
+                });
+            let entry = |binding: usize, ty: wgpu::BufferBindingType, dynamic: bool| {
+                wgpu::BindGroupLayoutEntry {
+                    binding: binding as u32,
+                    visibility: wgpu::ShaderStages::COMPUTE,
+                    ty: wgpu::BindingType::Buffer {
+                        ty,
+                        has_dynamic_offset: dynamic,
+                        min_binding_size: None,
+                    },
+                    count: None,
+                }
+            };
+            let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
+            entries.extend(key.writes.iter().enumerate().map(|(i, &write)| {
+                let ty = wgpu::BufferBindingType::Storage { read_only: !write };
+                entry(i + 1, ty, false)
+            }));
+            let layout = self
+                .device
+                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                    label: Some(key.stem),
+                    entries: &entries,
+                });
+            let pipeline_layout =
+                self.device
+                    .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                        label: Some(key.stem),
+                        bind_group_layouts: &[Some(&layout)],
+                        immediate_size: 0,
+                    });
+            let pipeline = self
+                .device
+                .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                    label: Some(key.stem),
+                    layout: Some(&pipeline_layout),
+                    module: &module,
+                    entry_point: None,
+                    compilation_options: wgpu::PipelineCompilationOptions {
+                        // Every kernel writes what it reads of the memory that a workgroup shares.
+                        zero_initialize_workgroup_memory: false,
+                        ..Default::default()
+                    },
+                    cache: None,
+                });
+            Pipeline { pipeline, layout }
+        });
+        let mut error = None;
+        for scope in scopes.into_iter().rev() {
+            error = pollster::block_on(scope.pop()).or(error);
+        }
+        match error {
+            Some(error) => Err(refuse(error.to_string())),
+            None => {
+                self.check(&operation)?;
+                built
+            }
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // wgpu may panic when it takes down a lost device: leak it.
+        if lock(&self.lost).is_some() {
+            std::mem::forget((self.device.clone(), self.queue.clone()));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `secondo adapters`: what this machine has, and whether it computes rightly.
+
+use std::io::Write;
+
+use clap::Args;
+use secondo::backend::gpu::{Adapter, Gpu, Options as Use, adapters};
+use secondo::{Error, self_test};
+
+use super::Failure;
+
+/// Lists the adapters (GPUs) of this machine, each tested
+///
+/// The test computes the derivatives of a small network in f32 and, where the adapter offers it, in f64, and compares
+/// them with the processor's. --device gpu takes the first hardware adapter, --device gpu:NAME any of the list. Software
+/// adapters are the processor in disguise, for tests.
+#[derive(Debug, Args)]
+pub struct Options {}
+
+pub fn run(_: &Options) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = list(&mut out);
+    match written {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::device(format!("cannot write the list: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn list(out: &mut impl Write) -> std::io::Result<()> {
+    let all = adapters();
+    if all.is_empty() {
+        return writeln!(
+            out,
+            "no adapter with Vulkan, Metal or DX12; the CPU computes"
+        );
+    }
+    for (number, adapter) in all.iter().enumerate() {
+        let limits = adapter.limits;
+        writeln!(out, "{number}: {}", adapter.name)?;
+        writeln!(out, "   interface  {}, {}", adapter.interface, adapter.kind)?;
+        writeln!(out, "   driver     {}", adapter.driver)?;
+        writeln!(
+            out,
+            "   limits     {} MiB a buffer, {} MiB a binding, {} KiB shared, {} threads, {} workgroups a dimension",
+            limits.buffer >> 20,
+            limits.binding >> 20,
+            limits.shared >> 10,
+            limits.threads,
+            limits.groups
+        )?;
+        writeln!(out, "   f32        {}", tested(number, adapter, false))?;
+        writeln!(out, "   f64        {}", tested(number, adapter, true))?;
+    }
+    Ok(())
+}
+
+/// The outcome of the test in one precision.
+fn tested(number: usize, adapter: &Adapter, f64: bool) -> String {
+    if f64 && !adapter.f64 {
+        return "not offered".into();
+    }
+    let test = || -> Result<(), Error> {
+        let gpu = Gpu::open(Some(&number.to_string()), Use::default())?;
+        self_test(&if f64 { gpu.in_f64()? } else { gpu })
+    };
+    match test() {
+        Ok(()) => "test passed".into(),
+        Err(error) => format!("test failed: {error}"),
+    }
+}

@@ -1,0 +1,210 @@
+//! Where and in which precision a problem is evaluated.
+
+#[cfg(feature = "gpu")]
+use std::sync::{Arc, OnceLock};
+
+#[cfg(feature = "gpu")]
+use crate::backend::gpu::{Gpu, Options};
+use crate::error::Result;
+#[cfg(feature = "gpu")]
+use crate::error::{Error, Fault};
+
+/// Flops from which a request goes to the accelerator of [`Device::auto`]: below, copies and launches cost more than they save.
+/// A choice, not a measurement.
+#[cfg(feature = "gpu")]
+const WORTHWHILE: f64 = 2e9;
+
+/// Where and in which precision a problem is evaluated.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum Device {
+    /// The processor in f64.
+    #[default]
+    Cpu,
+    /// The processor in f32; sums over samples are in f64.
+    CpuF32,
+    /// An adapter, in f32 or f64; sums over chunks of samples are in f64 on the host.
+    #[cfg(feature = "gpu")]
+    Gpu(Gpu),
+    /// A hardware adapter in f32 for requests that are large enough to gain, the processor in f64 for others.
+    #[cfg(feature = "gpu")]
+    Auto(Hardware),
+}
+
+/// The first hardware adapter that passes its test; it is looked for when it is first needed.
+#[cfg(feature = "gpu")]
+#[derive(Debug, Clone, Default)]
+pub struct Hardware(Arc<OnceLock<Option<Gpu>>>);
+
+#[cfg(feature = "gpu")]
+impl Hardware {
+    fn get(&self) -> Option<&Gpu> {
+        let open = || match Device::gpu("") {
+            Ok(Device::Gpu(gpu)) => Some(gpu),
+            _ => None,
+        };
+        self.0.get_or_init(open).as_ref()
+    }
+}
+
+impl Device {
+    /// The processor in f64.
+    pub fn cpu() -> Self {
+        Device::Cpu
+    }
+
+    /// An adapter in f32: the one of that number in [`adapters`](crate::backend::gpu::adapters), or the first whose name
+    /// contains `name`; with the empty name the first that is hardware. Software adapters are used only where named.
+    ///
+    /// It is tested first: a small network's derivatives must agree with the processor's.
+    ///
+    /// # Errors
+    /// `Gpu`: no such adapter, the driver refuses it, or it computes wrongly.
+    ///
+    /// ```no_run
+    /// # use secondo::Device;
+    /// let device = Device::gpu("")?; // the first hardware adapter
+    /// println!("{}", device.adapter());
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    #[cfg(feature = "gpu")]
+    pub fn gpu(name: &str) -> Result<Self> {
+        let name = Some(name).filter(|n| !n.is_empty());
+        let gpu = Gpu::open(name, Options::default())?;
+        self_test(&gpu)?;
+        Ok(Device::Gpu(gpu))
+    }
+
+    /// The same adapter in f64; for all but adapters the processor.
+    ///
+    /// # Errors
+    /// `Gpu`: the adapter does not offer f64, or computes wrongly in it.
+    #[cfg(feature = "gpu")]
+    pub fn in_f64(self) -> Result<Self> {
+        match self {
+            Device::Gpu(gpu) => {
+                let gpu = gpu.in_f64()?;
+                self_test(&gpu)?;
+                Ok(Device::Gpu(gpu))
+            }
+            _ => Ok(Device::Cpu),
+        }
+    }
+
+    /// A hardware adapter in f32 for requests that are large enough to gain, the processor in f64 for others, and for all
+    /// where there is no such adapter or it fails its test. Software adapters are never chosen.
+    pub fn auto() -> Self {
+        #[cfg(feature = "gpu")]
+        return Device::Auto(Hardware::default());
+        #[cfg(not(feature = "gpu"))]
+        Device::Cpu
+    }
+
+    /// The adapter's name, or `"cpu"` with the number of threads.
+    pub fn adapter(&self) -> String {
+        match self {
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => gpu.adapter().to_string(),
+            _ => match rayon::current_num_threads() {
+                1 => "cpu, 1 thread".into(),
+                threads => format!("cpu, {threads} threads"),
+            },
+        }
+    }
+
+    /// `"f64"` or `"f32"`.
+    pub fn precision(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) if !gpu.is_f64() => "f32",
+            Device::CpuF32 => "f32",
+            _ => "f64",
+        }
+    }
+
+    /// The device for a request of that many flops: never `Auto`.
+    pub(crate) fn for_flops(&self, flops: impl FnOnce() -> Result<f64>) -> Result<Device> {
+        match self {
+            #[cfg(feature = "gpu")]
+            Device::Auto(hardware) => {
+                let large = flops()? >= WORTHWHILE;
+                Ok(match large.then(|| hardware.get()).flatten() {
+                    Some(gpu) => Device::Gpu(gpu.clone()),
+                    None => Device::Cpu,
+                })
+            }
+            other => {
+                let _ = flops;
+                Ok(other.clone())
+            }
+        }
+    }
+}
+
+/// Whether the adapter computes the derivatives of a small network as the processor does: every kernel of linear units
+/// runs, with odd sizes.
+///
+/// # Errors
+/// `Gpu` with what was found, or with the fault that was met.
+#[cfg(feature = "gpu")]
+pub fn self_test(gpu: &Gpu) -> Result<()> {
+    use crate::backend::Cpu;
+    use crate::{
+        Activation, Curvature, Data, Layer, Loss, Matrix, Network, Problem, Request, Structure,
+    };
+
+    let layers = vec![
+        Layer::dense(5, Activation::Tanh),
+        Layer::dense(4, Activation::Logistic).sources(vec![0, 1]),
+        Layer::dense(3, Activation::Identity).sources(vec![0, 1, 2]),
+    ];
+    let network = Network::new(3, layers)?;
+    // Numbers between −1 and 1 that f32 holds exactly.
+    let number = |i: usize| ((i * 37 + 11) % 64) as f64 / 32.0 - 1.0;
+    let n = 70;
+    let x = ndarray::Array2::from_shape_fn((n, 3), |(i, j)| number(3 * i + j));
+    let y = ndarray::Array2::from_shape_fn((n, 3), |(i, j)| f64::from(u8::from(i % 3 == j)));
+    let w: Vec<f64> = (0..network.parameters()).map(number).collect();
+    let problem = Problem::new(network, Data::new(x, y)?, Loss::SoftmaxCrossEntropy)?;
+    let tolerance = if gpu.is_f64() { 1e-12 } else { 1e-4 };
+    for curvature in Curvature::ALL {
+        for structure in [Structure::RowBlocks, Structure::Diagonal] {
+            let request = Request::curvature(curvature, structure);
+            let right = problem.evaluate_on(&Cpu::<f64>::new(), &w, request, n)?;
+            let found = problem.evaluate_on(gpu, &w, request, 64)?;
+            let entries = |m: &Option<Matrix>| -> Vec<f64> {
+                match m {
+                    Some(Matrix::RowBlocks(b)) => {
+                        b.iter().flat_map(|b| b.packed().to_vec()).collect()
+                    }
+                    Some(Matrix::Diagonal(d)) => d.clone(),
+                    _ => Vec::new(),
+                }
+            };
+            for (what, found, right) in [
+                ("the objective", vec![found.value], vec![right.value]),
+                ("the gradient", found.gradient, right.gradient),
+                (
+                    curvature.name(),
+                    entries(&found.curvature),
+                    entries(&right.curvature),
+                ),
+            ] {
+                let largest = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+                for (found, right) in found.iter().zip(&right) {
+                    let error = (found - right).abs();
+                    if error.is_nan() || error > tolerance * largest {
+                        let adapter = &gpu.adapter().name;
+                        let found = format!("{found:e} in {what} where {right:e} is right");
+                        return Err(Error::gpu(
+                            adapter,
+                            "the test at the start",
+                            Fault::SelfTest { found },
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What the solvers ask of a problem: values, and values with derivatives, on its device and beside it.
+//!
+//! A fit decides in f64. On a device in f32 the curvature comes from there, which sets the rate of convergence alone; value
+//! and gradient are computed by the processor in f64, so that the fit ends at the gradient norm that it would reach on the
+//! processor. Where the accelerator fails, the processor takes over from the last accepted point, if that is allowed.
+
+use std::time::{Duration, Instant};
+
+use super::{Evaluations, Times};
+use crate::curvature::{Curvature, Structure};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::evaluate::{Evaluation, Request};
+use crate::problem::Problem;
+
+/// Evaluates a problem for a fit, and keeps account.
+pub(super) struct Evaluator<'a> {
+    problem: &'a Problem,
+    /// What computes the curvature, or did until it failed.
+    device: Device,
+    curvature: Curvature,
+    structure: Structure,
+    /// Whether the processor takes over where the accelerator fails.
+    fallback: bool,
+    /// Why it took over.
+    failure: Option<String>,
+    pub evaluations: Evaluations,
+    pub times: Times,
+}
+
+impl<'a> Evaluator<'a> {
+    /// An evaluator for fits whose largest request is a curvature in a structure.
+    ///
+    /// # Errors
+    /// That request cannot fit.
+    pub fn new(
+        problem: &'a Problem,
+        curvature: Curvature,
+        structure: Structure,
+        fallback: bool,
+    ) -> Result<Self> {
+        let largest = Request::curvature(curvature, structure);
+        Ok(Evaluator {
+            problem,
+            device: problem.device_for(problem.device(), largest)?,
+            curvature,
+            structure,
+            fallback,
+            failure: None,
+            evaluations: Evaluations::default(),
+            times: Times::default(),
+        })
+    }
+
+    /// E(w); infinite where it is not finite.
+    pub fn value(&mut self, w: &[f64]) -> Result<f64> {
+        self.evaluations.objective += 1;
+        match self.evaluate(&self.decides(), w, Request::default(), |t| &mut t.objective) {
+            Ok(at) => Ok(at.value),
+            Err(Error::NonFinite { .. }) => Ok(f64::INFINITY),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// E(w) with gradient and curvature.
+    pub fn derivatives(&mut self, w: &[f64]) -> Result<Evaluation> {
+        self.evaluations.gradient += 1;
+        self.evaluations.curvature += 1;
+        let whole = Request::curvature(self.curvature, self.structure);
+        if self.failure.is_some() || self.precision() == "f64" {
+            return self.evaluate(&self.decides(), w, whole, |t| &mut t.curvature);
+        }
+        let exact = self.evaluate(&Device::Cpu, w, Request::gradient(), |t| &mut t.gradient)?;
+        let curvature = Request {
+            gradient: false,
+            ..whole
+        };
+        let single = self.evaluate(&self.device.clone(), w, curvature, |t| &mut t.curvature)?;
+        Ok(Evaluation {
+            curvature: single.curvature,
+            ..exact
+        })
+    }
+
+    /// What computes the numbers that decisions rest on.
+    fn decides(&self) -> Device {
+        match (&self.failure, self.precision()) {
+            (None, "f64") => self.device.clone(),
+            _ => Device::Cpu,
+        }
+    }
+
+    fn evaluate(
+        &mut self,
+        device: &Device,
+        w: &[f64],
+        request: Request,
+        stage: fn(&mut Times) -> &mut Duration,
+    ) -> Result<Evaluation> {
+        let clock = Instant::now();
+        let mut done = self.problem.evaluate_with(device, w, request);
+        if let (true, Err(error @ Error::Gpu { .. })) = (self.fallback, &done) {
+            self.failure = Some(error.to_string());
+            done = self.problem.evaluate_with(&Device::Cpu, w, request);
+        }
+        *stage(&mut self.times) += clock.elapsed();
+        done
+    }
+
+    /// What computed, for the report.
+    pub fn adapter(&self) -> String {
+        match self.failure {
+            None => self.device.adapter(),
+            Some(_) => format!("{}, then {}", self.device.adapter(), Device::Cpu.adapter()),
+        }
+    }
+
+    /// The precision of the curvature.
+    pub fn precision(&self) -> &'static str {
+        self.device.precision()
+    }
+
+    /// Why the processor took over, if it did.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+}

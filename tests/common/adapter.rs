@@ -1,0 +1,35 @@
+//! The adapter that the tests use: the one that SECONDO_TEST_ADAPTER names, or lavapipe, Debian's software Vulkan. Where there
+//! is none, the tests fail and say what to install.
+
+use std::sync::OnceLock;
+
+use secondo::backend::gpu::{Gpu, Options};
+
+pub fn name() -> String {
+    std::env::var("SECONDO_TEST_ADAPTER").unwrap_or("llvmpipe".into())
+}
+
+/// The adapter opened anew.
+pub fn open(options: Options) -> Gpu {
+    Gpu::open(Some(&name()), options).unwrap_or_else(|e| {
+        panic!(
+            "{e}\ninstall Debian's mesa-vulkan-drivers and libvulkan1, or set SECONDO_TEST_ADAPTER"
+        )
+    })
+}
+
+/// One for all tests of a file, in f32.
+pub fn single() -> Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| open(Options::default())).clone()
+}
+
+/// The same in f64.
+pub fn double() -> Gpu {
+    single().in_f64().unwrap()
+}
+
+/// With the variants of the kernels for hardware, whatever the adapter is.
+pub fn hardware() -> Gpu {
+    single().with_kernels_for_hardware()
+}

@@ -1,0 +1,582 @@
+//! A backend that runs every kernel of another one again, on the very same inputs, in f64 and over absolute values.
+//!
+//! Each output must satisfy |tested − exact| ≤ u K A: A is the same expression over |inputs| (the previous contents of an
+//! output that is added to belong to them), K the kernel's own roundings, written where it is called. The arrays are the
+//! tested backend's, so that an error is met once, by the kernel that makes it, and the next is judged on what it was
+//! given. Sums over samples are compared call by call; the running sum is kept here.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use secondo::backend::{Backend, Cpu, Operand, UnitDerivative, UnitGroup};
+use secondo::{Activation, Loss, Request, Result, Unit};
+
+use super::absolute::{Absolute, FLOOR, Pair, pair, with};
+use super::nets::random_problem;
+use super::ratio::{Case, DOUBLE, edges, half_line, requests, sides, single};
+
+/// Nothing is rounded: a neighbouring number is already off by u or more.
+const COPY: usize = 1;
+/// The own formulas of activations: 2 ULP, twice that in u, and as much again for what they are made of.
+const ACTIVATION: usize = 8;
+/// Losses are made of a few such, of quotients and of roots. WGSL grants 2.5 ULP to a quotient, and more to a root.
+const LOSS: usize = 32;
+/// δ²/ω, the quotient as above.
+const FISHER: usize = 8;
+/// Units that are not linear are computed in f64 and rounded once.
+const UNIT: usize = 1;
+
+/// Sums over samples run over a block of 512 in the backend's floats, then over the blocks.
+fn samples(n: usize) -> usize {
+    n.min(512) + n / 512
+}
+
+/// Problems in which every kernel meets the edges of its tiles, every activation, every loss, skips, and units that are
+/// not linear.
+pub fn problems() -> Vec<Case> {
+    let random = |seed, radial| {
+        let (problem, w) = random_problem(seed, radial);
+        (format!("seed {seed} {}", problem.network()), problem, w)
+    };
+    let mut all = edges();
+    all.extend(half_line());
+    all.extend((0..12).map(|seed| random(seed, false)));
+    all.extend((1000..1012).map(|seed| random(seed, true)));
+    all
+}
+
+/// Evaluates everything for every problem on `backend`, with u its unit roundoff, and reports on its kernels.
+pub fn mirror<B: Backend>(backend: &B, u: f64, problems: &[Case]) -> Report {
+    let mut report = Report::default();
+    for (name, problem, w) in problems {
+        let mirror = Mirror {
+            backend,
+            u,
+            case: name,
+            report: RefCell::new(report),
+        };
+        // The value alone, too: no derivative of an activation, no gradient of the loss.
+        for request in [Request::default()].into_iter().chain(requests()) {
+            // All samples at once: that n is the kernels'.
+            let result = problem.evaluate_on(&mirror, &single(w), request, problem.data().len());
+            if let Err(error) = result {
+                mirror.note("evaluation", f64::INFINITY, || error.to_string());
+            }
+        }
+        report = mirror.report.into_inner();
+    }
+    report
+}
+
+/// The worst of each kernel; those with several outputs have a line for each, the kernel's name first.
+#[derive(Default)]
+pub struct Report(BTreeMap<&'static str, Worst>);
+
+#[derive(Default)]
+struct Worst {
+    ratio: f64,
+    at: String,
+}
+
+impl Report {
+    fn kernels(&self, of: impl Fn(&Worst) -> bool) -> BTreeSet<&'static str> {
+        (self.0.iter())
+            .filter(|(_, worst)| of(worst))
+            .filter_map(|(name, _)| name.split(' ').next())
+            .collect()
+    }
+
+    /// Kernels off by more than their bound.
+    pub fn failing(&self) -> BTreeSet<&'static str> {
+        self.kernels(|worst| worst.ratio >= 1.0)
+    }
+
+    /// Every kernel of the trait was run, and none is off.
+    pub fn assert_passes(&self) {
+        let text = include_str!("../../src/backend/mod.rs");
+        let (_, text) = text.split_once("pub trait Backend {").unwrap();
+        let run = self.kernels(|_| true);
+        let missing: Vec<_> = (text.lines())
+            .filter_map(|line| line.strip_prefix("    fn ")?.split('(').next())
+            // With these the others are looked at.
+            .filter(|name| !["download", "sums", "read"].contains(name))
+            .filter(|name| !run.contains(name))
+            .collect();
+        assert!(missing.is_empty(), "not run: {missing:?}");
+        assert!(self.failing().is_empty(), "off:\n{self}");
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        (self.0.iter())
+            .try_for_each(|(name, w)| writeln!(f, "{name:18} {:8.2e}  {}", w.ratio, w.at))
+    }
+}
+
+struct Mirror<'a, B> {
+    backend: &'a B,
+    u: f64,
+    case: &'a str,
+    report: RefCell<Report>,
+}
+
+fn cpu() -> Cpu<f64> {
+    Cpu::new()
+}
+
+fn zeros(len: usize) -> Pair {
+    pair(vec![0.0; len])
+}
+
+impl<B: Backend> Mirror<'_, B> {
+    /// A kernel's input, or what its output holds before.
+    fn input(&self, array: &B::Array) -> Result<Pair> {
+        Ok(pair(self.backend.download(array)?))
+    }
+
+    fn note(&self, kernel: &'static str, ratio: f64, at: impl Fn() -> String) {
+        let worst = &mut self.report.borrow_mut().0;
+        let worst = worst.entry(kernel).or_default();
+        if ratio > worst.ratio {
+            let at = format!("{}: {}", self.case, at());
+            *worst = Worst { ratio, at };
+        }
+    }
+
+    fn compare(&self, kernel: &'static str, k: usize, tested: &[f64], exact: &Pair) {
+        self.note(kernel, 0.0, String::new);
+        if tested.len() != exact.v.len() {
+            self.note(kernel, f64::INFINITY, || {
+                format!("{} numbers, not {}", tested.len(), exact.v.len())
+            });
+        }
+        for (i, ((&t, &e), &a)) in tested.iter().zip(&exact.v).zip(&exact.a).enumerate() {
+            let allowed = sides(self.u) * self.u * k as f64 * (a + FLOOR);
+            let ratio = self.ratio(t, e, a, allowed);
+            self.note(kernel, ratio, || {
+                format!("[{i}] is {t:e}, should be {e:e} within {allowed:.1e}")
+            });
+        }
+    }
+
+    fn ratio(&self, tested: f64, exact: f64, a: f64, allowed: f64) -> f64 {
+        let largest = if self.u > DOUBLE {
+            f32::MAX.into()
+        } else {
+            f64::MAX
+        };
+        let ratio = (tested - exact).abs() / allowed;
+        // Equal, infinities included; both NaN; or f64 has room for what the tested float has not.
+        if tested == exact
+            || tested.is_nan() && exact.is_nan()
+            || !tested.is_finite() && exact.is_finite() && a > largest
+        {
+            0.0
+        } else if ratio.is_nan() {
+            f64::INFINITY
+        } else {
+            ratio
+        }
+    }
+
+    fn check(&self, kernel: &'static str, k: usize, tested: &B::Array, exact: &Pair) -> Result<()> {
+        self.compare(kernel, k, &self.backend.download(tested)?, exact);
+        Ok(())
+    }
+
+    /// A kernel's result, after the comparison.
+    fn checked(
+        &self,
+        kernel: &'static str,
+        k: usize,
+        tested: B::Array,
+        exact: Pair,
+    ) -> Result<B::Array> {
+        self.check(kernel, k, &tested, &exact)?;
+        Ok(tested)
+    }
+
+    /// What `run` adds to a fresh sum, compared and added to the running one.
+    fn sum<R>(
+        &self,
+        kernel: &'static str,
+        k: usize,
+        total: &mut [f64],
+        exact: &Pair,
+        run: impl FnOnce(&mut B::Sum) -> Result<R>,
+    ) -> Result<R> {
+        let mut fresh = self.backend.sums(total.len())?;
+        let result = run(&mut fresh)?;
+        let tested = self.backend.read(fresh)?;
+        self.compare(kernel, k, &tested, exact);
+        total.iter_mut().zip(tested).for_each(|(sum, v)| *sum += v);
+        Ok(result)
+    }
+}
+
+impl<B: Backend> Backend for Mirror<'_, B> {
+    type Array = B::Array;
+    type Sum = Vec<f64>;
+
+    fn upload(&self, values: &[f64]) -> Result<B::Array> {
+        let array = self.backend.upload(values)?;
+        self.checked("upload", 1, array, pair(values.to_vec()))
+    }
+    fn zeros(&self, len: usize) -> Result<B::Array> {
+        self.checked("zeros", COPY, self.backend.zeros(len)?, zeros(len))
+    }
+    fn download(&self, array: &B::Array) -> Result<Vec<f64>> {
+        self.backend.download(array)
+    }
+    fn sums(&self, len: usize) -> Result<Vec<f64>> {
+        Ok(vec![0.0; len])
+    }
+    fn read(&self, sum: Vec<f64>) -> Result<Vec<f64>> {
+        Ok(sum)
+    }
+    fn gather(&self, n: usize, sources: &[(&B::Array, usize)], bias: bool) -> Result<B::Array> {
+        let inputs: Vec<_> = (sources.iter())
+            .map(|(x, width)| Ok((self.input(x)?, *width)))
+            .collect::<Result<_>>()?;
+        let inputs: Vec<_> = inputs.iter().map(|(x, width)| (x, *width)).collect();
+        let exact = Absolute.gather(n, &inputs, bias)?;
+        self.checked(
+            "gather",
+            COPY,
+            self.backend.gather(n, sources, bias)?,
+            exact,
+        )
+    }
+    fn propagate(
+        &self,
+        n: usize,
+        vectors: usize,
+        z: &B::Array,
+        stride: usize,
+        a: &Operand<B::Array>,
+        out: &mut B::Array,
+    ) -> Result<()> {
+        let (matrix, mut exact) = (self.input(a.array)?, self.input(out)?);
+        Absolute.propagate(
+            n,
+            vectors,
+            &self.input(z)?,
+            stride,
+            &with(a, &matrix),
+            &mut exact,
+        )?;
+        self.backend.propagate(n, vectors, z, stride, a, out)?;
+        self.check("propagate", a.width + 1, out, &exact)
+    }
+    fn activate(
+        &self,
+        n: usize,
+        runs: &[(Activation, usize)],
+        p: &B::Array,
+        order: usize,
+    ) -> Result<Vec<B::Array>> {
+        let mut input = self.input(p)?;
+        // What is promised is ULPs, or the local scale near a zero: a large p excuses no more than p = 1 does.
+        input.a.iter_mut().for_each(|a| *a = a.min(1.0));
+        let exact = Absolute.activate(n, runs, &input, order)?;
+        let tested = self.backend.activate(n, runs, p, order)?;
+        for ((name, h), exact) in ["activate h", "activate h1", "activate h2"]
+            .into_iter()
+            .zip(&tested)
+            .zip(&exact)
+        {
+            self.check(name, ACTIVATION, h, exact)?;
+        }
+        if tested.len() != exact.len() {
+            self.note("activate", f64::INFINITY, || {
+                format!("{} arrays", tested.len())
+            });
+        }
+        Ok(tested)
+    }
+    fn loss(
+        &self,
+        n: usize,
+        loss: &Loss,
+        x: &B::Array,
+        y: &B::Array,
+        omega: &B::Array,
+        value: &mut Vec<f64>,
+        gradient: bool,
+    ) -> Result<Option<B::Array>> {
+        let (x_in, y_in, omega_in) = (self.input(x)?, self.input(y)?, self.input(omega)?);
+        let k = LOSS + x_in.v.len() / n;
+        let mut sum = zeros(value.len());
+        let exact = Absolute.loss(n, loss, &x_in, &y_in, &omega_in, &mut sum, gradient)?;
+        let tested = self.sum("loss value", k + samples(n), value, &sum, |value| {
+            self.backend.loss(n, loss, x, y, omega, value, gradient)
+        })?;
+        match (&tested, &exact) {
+            (Some(tested), Some(exact)) => self.check("loss gradient", k, tested, exact)?,
+            (None, None) => {}
+            _ => self.note("loss gradient", f64::INFINITY, || "there or not".into()),
+        }
+        Ok(tested)
+    }
+    fn loss_hessian(
+        &self,
+        n: usize,
+        loss: &Loss,
+        x: &B::Array,
+        y: &B::Array,
+        omega: &B::Array,
+    ) -> Result<B::Array> {
+        let (x_in, y_in, omega_in) = (self.input(x)?, self.input(y)?, self.input(omega)?);
+        let exact = Absolute.loss_hessian(n, loss, &x_in, &y_in, &omega_in)?;
+        let tested = self.backend.loss_hessian(n, loss, x, y, omega)?;
+        self.checked("loss_hessian", LOSS + x_in.v.len() / n, tested, exact)
+    }
+    fn contract(
+        &self,
+        n: usize,
+        vectors: usize,
+        m: &B::Array,
+        a: &Operand<B::Array>,
+        column: usize,
+        count: usize,
+        out: &mut B::Array,
+    ) -> Result<()> {
+        let (matrix, mut exact) = (self.input(a.array)?, self.input(out)?);
+        let operand = with(a, &matrix);
+        Absolute.contract(
+            n,
+            vectors,
+            &self.input(m)?,
+            &operand,
+            column,
+            count,
+            &mut exact,
+        )?;
+        self.backend
+            .contract(n, vectors, m, a, column, count, out)?;
+        self.check("contract", a.units.len() + 2, out, &exact)
+    }
+    fn contract_diagonal(
+        &self,
+        n: usize,
+        m: &B::Array,
+        a: &Operand<B::Array>,
+        column: usize,
+        count: usize,
+        out: &mut B::Array,
+    ) -> Result<()> {
+        let (matrix, mut exact) = (self.input(a.array)?, self.input(out)?);
+        let operand = with(a, &matrix);
+        Absolute.contract_diagonal(n, &self.input(m)?, &operand, column, count, &mut exact)?;
+        self.backend
+            .contract_diagonal(n, m, a, column, count, out)?;
+        self.check("contract_diagonal", a.units.len() + 2, out, &exact)
+    }
+    fn scale(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        d: &B::Array,
+        a: &mut B::Array,
+    ) -> Result<()> {
+        let mut exact = self.input(a)?;
+        Absolute.scale(n, vectors, units, &self.input(d)?, &mut exact)?;
+        self.backend.scale(n, vectors, units, d, a)?;
+        self.check("scale", 1, a, &exact)
+    }
+    fn multiply_add(&self, a: &B::Array, b: &B::Array, out: &mut B::Array) -> Result<()> {
+        let mut exact = self.input(out)?;
+        Absolute.multiply_add(&self.input(a)?, &self.input(b)?, &mut exact)?;
+        self.backend.multiply_add(a, b, out)?;
+        self.check("multiply_add", 2, out, &exact)
+    }
+    fn add_diagonal(&self, n: usize, units: usize, d: &B::Array, a: &mut B::Array) -> Result<()> {
+        let mut exact = self.input(a)?;
+        Absolute.add_diagonal(n, units, &self.input(d)?, &mut exact)?;
+        self.backend.add_diagonal(n, units, d, a)?;
+        self.check("add_diagonal", 1, a, &exact)
+    }
+    fn diagonal(&self, n: usize, units: usize, a: &B::Array) -> Result<B::Array> {
+        let exact = Absolute.diagonal(n, units, &self.input(a)?)?;
+        self.checked("diagonal", COPY, self.backend.diagonal(n, units, a)?, exact)
+    }
+    fn transpose(&self, n: usize, rows: usize, columns: usize, a: &B::Array) -> Result<B::Array> {
+        let exact = Absolute.transpose(n, rows, columns, &self.input(a)?)?;
+        let tested = self.backend.transpose(n, rows, columns, a)?;
+        self.checked("transpose", COPY, tested, exact)
+    }
+    fn gauss_newton(
+        &self,
+        n: usize,
+        outputs: usize,
+        units: usize,
+        jacobian: &B::Array,
+        hessian: &B::Array,
+    ) -> Result<B::Array> {
+        let (j, g) = (self.input(jacobian)?, self.input(hessian)?);
+        let exact = Absolute.gauss_newton(n, outputs, units, &j, &g)?;
+        let tested = (self.backend).gauss_newton(n, outputs, units, jacobian, hessian)?;
+        self.checked("gauss_newton", outputs * outputs + 2, tested, exact)
+    }
+    fn fisher(
+        &self,
+        n: usize,
+        units: usize,
+        delta: &B::Array,
+        omega: &B::Array,
+    ) -> Result<B::Array> {
+        let exact = Absolute.fisher(n, units, &self.input(delta)?, &self.input(omega)?)?;
+        let tested = self.backend.fisher(n, units, delta, omega)?;
+        self.checked("fisher", FISHER, tested, exact)
+    }
+    fn gradient(
+        &self,
+        n: usize,
+        delta: &B::Array,
+        phi: &Operand<B::Array>,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        let (mut exact, array) = (zeros(out.len()), self.input(phi.array)?);
+        Absolute.gradient(n, &self.input(delta)?, &with(phi, &array), &mut exact)?;
+        let run = |out: &mut B::Sum| self.backend.gradient(n, delta, phi, out);
+        self.sum("gradient", samples(n) + 1, out, &exact, run)
+    }
+    fn gram(
+        &self,
+        n: usize,
+        c: &B::Array,
+        phi: &Operand<B::Array>,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        let (mut exact, array) = (zeros(out.len()), self.input(phi.array)?);
+        Absolute.gram(n, &self.input(c)?, &with(phi, &array), &mut exact)?;
+        let run = |out: &mut B::Sum| self.backend.gram(n, c, phi, out);
+        self.sum("gram", samples(n) + 2, out, &exact, run)
+    }
+    fn gram_diagonal(
+        &self,
+        n: usize,
+        c: &B::Array,
+        phi: &Operand<B::Array>,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        let (mut exact, array) = (zeros(out.len()), self.input(phi.array)?);
+        Absolute.gram_diagonal(n, &self.input(c)?, &with(phi, &array), &mut exact)?;
+        let run = |out: &mut B::Sum| self.backend.gram_diagonal(n, c, phi, out);
+        self.sum("gram_diagonal", samples(n) + 2, out, &exact, run)
+    }
+    fn unit_value(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &B::Array,
+        p: &mut B::Array,
+    ) -> Result<()> {
+        let (z_in, mut exact) = (self.backend.download(z)?, self.input(p)?);
+        cpu().unit_value(n, group, &z_in, &mut exact.v)?;
+        magnitudes(group, |g| cpu().unit_value(n, g, &z_in, &mut exact.a))?;
+        self.backend.unit_value(n, group, z, p)?;
+        self.check("unit_value", UNIT, p, &exact)
+    }
+    fn unit_derivative(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &B::Array,
+        which: UnitDerivative,
+    ) -> Result<B::Array> {
+        let z_in = self.backend.download(z)?;
+        let run = |g: &UnitGroup| cpu().unit_derivative(n, g, &z_in, which);
+        let exact = Pair {
+            v: run(group)?,
+            a: magnitudes(group, run)?,
+        };
+        let tested = self.backend.unit_derivative(n, group, z, which)?;
+        self.checked("unit_derivative", UNIT, tested, exact)
+    }
+    fn unit_d_zz(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &B::Array,
+        delta: &B::Array,
+        out: &mut B::Array,
+    ) -> Result<()> {
+        let (z_in, d) = (self.backend.download(z)?, self.input(delta)?);
+        let mut exact = self.input(out)?;
+        cpu().unit_d_zz(n, group, &z_in, &d.v, &mut exact.v)?;
+        magnitudes(group, |g| cpu().unit_d_zz(n, g, &z_in, &d.a, &mut exact.a))?;
+        self.backend.unit_d_zz(n, group, z, delta, out)?;
+        self.check("unit_d_zz", UNIT + group.units + 1, out, &exact)
+    }
+    fn unit_d_ww(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &B::Array,
+        delta: &B::Array,
+        diagonal: bool,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        let (z_in, d) = (self.backend.download(z)?, self.input(delta)?);
+        let mut exact = zeros(out.len());
+        cpu().unit_d_ww(n, group, &z_in, &d.v, diagonal, &mut exact.v)?;
+        magnitudes(group, |g| {
+            cpu().unit_d_ww(n, g, &z_in, &d.a, diagonal, &mut exact.a)
+        })?;
+        let run = |out: &mut B::Sum| self.backend.unit_d_ww(n, group, z, delta, diagonal, out);
+        self.sum("unit_d_ww", UNIT + samples(n) + 1, out, &exact, run)
+    }
+}
+
+/// A unit's derivatives without their signs. A unit computes on the host in f64: its own terms count as exact.
+#[derive(Debug)]
+struct Magnitude<'a>(&'a dyn Unit);
+
+/// What `run` makes of the group without the signs.
+fn magnitudes<R>(group: &UnitGroup, run: impl FnOnce(&UnitGroup) -> R) -> R {
+    let unit = Magnitude(group.unit);
+    run(&UnitGroup {
+        unit: &unit,
+        ..*group
+    })
+}
+
+fn absolute(values: &mut [f64]) {
+    values.iter_mut().for_each(|v| *v = v.abs());
+}
+
+impl Unit for Magnitude<'_> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    fn parameters(&self, inputs: usize) -> usize {
+        self.0.parameters(inputs)
+    }
+    fn value(&self, z: &[f64], w: &[f64]) -> f64 {
+        self.0.value(z, w).abs()
+    }
+    fn d_w(&self, z: &[f64], w: &[f64], phi: &mut [f64]) {
+        self.0.d_w(z, w, phi);
+        absolute(phi);
+    }
+    fn d_z(&self, z: &[f64], w: &[f64], a: &mut [f64]) {
+        self.0.d_z(z, w, a);
+        absolute(a);
+    }
+    fn d_ww(&self, z: &[f64], w: &[f64], psi: &mut [f64]) {
+        self.0.d_ww(z, w, psi);
+        absolute(psi);
+    }
+    fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]) {
+        self.0.d_zz(z, w, out);
+        absolute(out);
+    }
+    fn d_wz(&self, z: &[f64], w: &[f64], out: &mut [f64]) {
+        self.0.d_wz(z, w, out);
+        absolute(out);
+    }
+}

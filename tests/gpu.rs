@@ -1,0 +1,406 @@
+//! The shaders against the processor in f64: the tables of cases that `Cpu<f32>` meets too, the stored problems, windows,
+//! memory, bits, and planted faults.
+#![cfg(feature = "gpu")]
+
+mod common;
+
+use common::adapter::{double, hardware, name, open, single};
+use common::mirror::{mirror, problems};
+use common::nets::random_problem;
+use common::ratio::{Case, DOUBLE, SINGLE, cases, dense, numbers, ratio, requests};
+use common::{Failures, fixtures};
+use secondo::backend::gpu::{Gpu, Options, adapters};
+use secondo::{
+    Activation, Curvature, Data, Device, Error, Evaluation, Fault, Loss, Matrix, Network, Problem,
+    Request, Structure,
+};
+
+/// The largest ratio over the table, which must be below 1.
+fn within(gpu: &Gpu, u: f64, step: usize) {
+    let mut worst: (f64, String) = (0.0, String::new());
+    for (name, problem, w) in cases().into_iter().step_by(step) {
+        let r = ratio(&problem, &w, gpu, u, |_| {});
+        if r > worst.0 {
+            worst = (r, name);
+        }
+    }
+    println!("largest ratio {:.3} at {}", worst.0, worst.1);
+    assert!(worst.0 < 1.0, "ratio {} at {}", worst.0, worst.1);
+}
+
+#[test]
+fn f32_within_the_rounding_of_its_own_terms() {
+    assert!(cases().len() >= 200);
+    within(&single(), SINGLE, 1);
+}
+
+#[test]
+fn f32_with_the_kernels_for_hardware() {
+    within(&hardware(), SINGLE, 3);
+}
+
+#[test]
+fn f64_within_the_rounding_of_its_own_terms() {
+    within(&double(), DOUBLE, 3);
+}
+
+#[test]
+fn the_ratio_test_sees_a_disturbance() {
+    let (problem, w) = dense(&[4, 9, 2], Activation::Tanh, 0, 40, 0.5);
+    for (gpu, u, by) in [(single(), SINGLE, 3e-3), (double(), DOUBLE, 3e-11)] {
+        assert!(ratio(&problem, &w, &gpu, u, |_| {}) < 1.0);
+        for at in [0, 3, 20, 60, 200] {
+            let r = ratio(&problem, &w, &gpu, u, |v| v[at] *= 1.0 + by);
+            assert!(r > 1.0, "number {at}: {r}");
+        }
+    }
+}
+
+/// Every `step`-th problem: a read-back after each kernel takes its time.
+fn every(step: usize) -> Vec<Case> {
+    problems().into_iter().step_by(step).collect()
+}
+
+#[test]
+fn every_kernel_rounds_as_it_may() {
+    let report = mirror(&single(), SINGLE, &problems());
+    println!("{report}");
+    report.assert_passes();
+}
+
+#[test]
+fn every_kernel_for_hardware_rounds_as_it_may() {
+    mirror(&hardware(), SINGLE, &every(2)).assert_passes();
+}
+
+#[test]
+fn every_kernel_in_f64_rounds_as_it_may() {
+    mirror(&double(), DOUBLE, &every(2)).assert_passes();
+}
+
+/// A text in a shader that is replaced by a wrong one must be found, in the kernel that has it.
+#[test]
+fn planted_faults_are_found() {
+    let small: Vec<Case> = (0..10)
+        .map(|seed| {
+            let (problem, w) = random_problem(seed, false);
+            (format!("seed {seed}"), problem, w)
+        })
+        .collect();
+    let faults = [
+        ("gather", "params.at + c", "c"),
+        ("gather", "real(1.0)", "real(0.0)"),
+        ("activate", "h1[at] = v.y", "h1[at] = -v.y"),
+        ("activate", "h2[at] = v.z", "h2[at] = v.y"),
+        ("activate", "params.first + item", "item"),
+        ("scale", "a[item] *=", "a[item] +="),
+        ("multiply_add", "out[item] +=", "out[item] ="),
+        ("diagonal", "params.units + j)", "params.units)"),
+        ("diagonal", "a[at] += d[item]", "a[at] += d[j]"),
+        ("transpose", "% params.rows;", "% params.columns;"),
+        ("fisher", "d * (d / w)", "d * d"),
+        ("fisher", "w == real(0.0)", "false"),
+        ("gauss_newton", "inner += hessian", "inner = hessian"),
+        ("contract_diagonal", "params.column + q", "q"),
+        ("contract_diagonal", "out[item] += sum", "out[item] = sum"),
+        ("loss", "weight * gradient_at", "gradient_at"),
+        ("loss", "weight * value_at", "value_at"),
+        ("propagate", "params.width + k", "params.width"),
+        ("contract", "params.column + q", "q"),
+        ("contract", "+= sum", "= sum"),
+        ("reduce", "(s0 + s1)", "(s0 - s1)"),
+    ];
+    let mut missed = Vec::new();
+    for patch in faults {
+        let gpu = open(Options {
+            patch: Some(patch),
+            ..Options::default()
+        });
+        let problems: Vec<Case> = match patch.0 {
+            // One block of samples has nothing to reduce.
+            "reduce" => {
+                let (problem, w) = dense(&[4, 9, 2], Activation::Tanh, 0, 3000, 0.5);
+                vec![("reduce".into(), problem, w)]
+            }
+            _ => small.clone(),
+        };
+        let failing = mirror(&gpu, SINGLE, &problems).failing();
+        println!("{patch:?}: {failing:?}");
+        if failing.is_empty() {
+            missed.push(patch);
+        }
+    }
+    assert!(missed.is_empty(), "{missed:?}");
+}
+
+/// All stored problems, units that are not linear included.
+#[test]
+fn stored_problems() {
+    let mut failures = Failures::default();
+    for folder in ["derivs", "nnet"] {
+        for fixture in fixtures(folder) {
+            let problem = fixture.problem();
+            for request in requests() {
+                let right = numbers(&problem.evaluate(&fixture.w, request).unwrap());
+                for (gpu, tolerance) in [(single(), 2e-5), (double(), 1e-12)] {
+                    let on = problem.clone().on(Device::Gpu(gpu));
+                    let found = numbers(&on.evaluate(&fixture.w, request).unwrap());
+                    let what = format!("{} {request:?} {}", fixture.name, on.device().precision());
+                    failures.compare(&what, &found, &right, tolerance);
+                }
+            }
+        }
+    }
+    failures.assert_none();
+}
+
+fn error_of_largest(found: &Evaluation, right: &Evaluation) -> f64 {
+    let (found, right) = (numbers(found), numbers(right));
+    let scale = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    let error = (found.iter().zip(&right)).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+    error / scale
+}
+
+#[test]
+fn the_error_does_not_grow_with_the_samples() {
+    let at = |n: usize| {
+        let (problem, w) = dense(&[8, 3, 1], Activation::Tanh, 0, n, 0.5);
+        let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
+        let right = problem.evaluate(&w, request).unwrap();
+        let found = problem
+            .on(Device::Gpu(single()))
+            .evaluate(&w, request)
+            .unwrap();
+        error_of_largest(&found, &right)
+    };
+    let (few, many) = (at(3_000), at(3_000_000));
+    println!("{few:.2e} at 3,000, {many:.2e} at 3,000,000 samples");
+    assert!(
+        many < 2.0 * few + 1e-9,
+        "{few:.2e} at 3,000, {many:.2e} at 3,000,000 samples"
+    );
+}
+
+#[test]
+fn the_same_input_gives_the_same_bits() {
+    let (problem, w) = dense(&[33, 20, 2], Activation::Logistic, 0, 3000, 0.5);
+    let problem = problem.on(Device::Gpu(single()));
+    for request in requests() {
+        let bits = || -> Vec<u64> {
+            let at = problem.evaluate(&w, request).unwrap();
+            numbers(&at).into_iter().map(f64::to_bits).collect()
+        };
+        let first = bits();
+        for _ in 0..5 {
+            assert!(bits() == first, "{request:?}");
+        }
+    }
+}
+
+/// Two threads share one adapter.
+#[test]
+fn threads_may_share_an_adapter() {
+    let (problem, w) = dense(&[5, 9, 2], Activation::Tanh, 0, 700, 0.5);
+    let problem = problem.on(Device::Gpu(single()));
+    let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
+    let right = numbers(&problem.evaluate(&w, request).unwrap());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    assert!(numbers(&problem.evaluate(&w, request).unwrap()) == right);
+                }
+            });
+        }
+    });
+}
+
+/// An adapter that allows little: weights, blocks and samples in windows, dispatches folded. Same numbers.
+#[test]
+fn small_limits_change_nothing_beyond_rounding() {
+    let mut limits = single().adapter().limits;
+    (limits.buffer, limits.binding, limits.groups) = (1 << 20, 1 << 16, 3);
+    let narrow = open(Options {
+        limits: Some(limits),
+        ..Options::default()
+    });
+    // 70 units of 81 weights take 22 KiB, their blocks 929 KiB, the samples 1 MiB.
+    let (problem, w) = dense(&[80, 70, 3], Activation::Tanh, 0, 3300, 0.05);
+    for request in requests() {
+        let right = problem
+            .clone()
+            .on(Device::Gpu(single()))
+            .evaluate(&w, request)
+            .unwrap();
+        let problem = problem.clone().on(Device::Gpu(narrow.clone()));
+        assert!(problem.plan(request).unwrap().chunk < 205);
+        let found = problem.evaluate(&w, request).unwrap();
+        let error = error_of_largest(&found, &right);
+        assert!(error < 3e-6, "{request:?}: {error:.1e}");
+    }
+    // Weights in windows: 300 units of 201 weights take 241 KiB.
+    let (problem, w) = dense(&[200, 300, 2], Activation::Tanh, 0, 40, 0.05);
+    let request = Request::curvature(Curvature::GaussNewton, Structure::Diagonal);
+    let right = problem.evaluate(&w, request).unwrap();
+    let found = problem
+        .on(Device::Gpu(narrow))
+        .evaluate(&w, request)
+        .unwrap();
+    let error = error_of_largest(&found, &right);
+    assert!(error < 3e-6, "{error:.1e}");
+}
+
+/// A sample whose own arrays exceed the adapter is refused with the numbers, before anything runs.
+#[test]
+fn what_no_chunk_can_hold_is_refused() {
+    let mut limits = single().adapter().limits;
+    (limits.buffer, limits.binding) = (1 << 17, 1 << 16);
+    let narrow = open(Options {
+        limits: Some(limits),
+        ..Options::default()
+    });
+    // S of the second hidden layer has 140² numbers a sample: 77 KiB.
+    let (problem, w) = dense(&[3, 140, 140, 2], Activation::Tanh, 0, 10, 0.05);
+    let problem = problem.on(Device::Gpu(narrow));
+    let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
+    let error = problem.evaluate(&w, request).unwrap_err();
+    let limit = |fault: &Fault| matches!(fault, Fault::Limit { need, have, .. } if need > have);
+    assert!(
+        matches!(&error, Error::Gpu { fault, .. } if limit(fault)),
+        "{error}"
+    );
+    problem.gradient(&w).unwrap();
+}
+
+/// What the plan says of the device is what the device holds, from one sample's worth of memory to plenty.
+#[test]
+fn the_device_holds_what_the_plan_says() {
+    let (problem, w) = dense(&[40, 30, 3], Activation::Tanh, 0, 30_000, 0.1);
+    let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
+    for memory in [1 << 20, 4 << 20, 64 << 20, 2 << 30] {
+        let gpu = open(Options {
+            memory,
+            ..Options::default()
+        });
+        let problem = problem.clone().on(Device::Gpu(gpu.clone()));
+        let plan = problem.plan(request).unwrap();
+        assert!(plan.device <= memory);
+        problem.evaluate(&w, request).unwrap();
+        let peak = gpu.peak();
+        println!("budget {memory}, plan {}, held {peak}", plan.device);
+        // Buffers that were given back may wait for the next request of their size.
+        assert!(
+            peak <= memory && peak >= plan.device / 2,
+            "{peak}, plan {}",
+            plan.device
+        );
+    }
+    let gpu = open(Options {
+        memory: 1 << 12,
+        ..Options::default()
+    });
+    let error = problem
+        .on(Device::Gpu(gpu))
+        .evaluate(&w, request)
+        .unwrap_err();
+    assert!(
+        matches!(&error, Error::Memory { need, budget, .. } if need > budget),
+        "{error}"
+    );
+}
+
+#[test]
+fn adapters_are_chosen_by_name_and_number() {
+    let all = adapters();
+    let wanted = name().to_lowercase();
+    let number = (all.iter())
+        .position(|a| a.name.to_lowercase().contains(&wanted))
+        .unwrap();
+    let by_number = Gpu::open(Some(&number.to_string()), Options::default()).unwrap();
+    assert_eq!(by_number.adapter(), single().adapter());
+    for name in ["no such adapter", "99"] {
+        let error = Gpu::open(Some(name), Options::default()).unwrap_err();
+        let known =
+            |fault: &Fault| matches!(fault, Fault::NoAdapter { known } if known.len() == all.len());
+        assert!(
+            matches!(&error, Error::Gpu { fault, .. } if known(fault)),
+            "{error}"
+        );
+    }
+    // Without a name, software is never chosen.
+    match Gpu::open(None, Options::default()) {
+        Ok(gpu) => assert!(!gpu.adapter().software),
+        Err(error) => assert!(all.iter().all(|a| a.software), "{error}"),
+    }
+}
+
+#[test]
+fn the_test_at_the_start_passes_and_can_fail() {
+    secondo::self_test(&single()).unwrap();
+    secondo::self_test(&double()).unwrap();
+    let faulty = open(Options {
+        patch: Some(("transpose", "% params.rows;", "% params.columns;")),
+        ..Options::default()
+    });
+    let error = secondo::self_test(&faulty).unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            Error::Gpu {
+                fault: Fault::SelfTest { .. },
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let broken = open(Options {
+        patch: Some(("fisher", "let d =", "let let =")),
+        ..Options::default()
+    });
+    let error = secondo::self_test(&broken).unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            Error::Gpu {
+                fault: Fault::Shader { .. },
+                ..
+            }
+        ) && error.to_string().contains("fisher"),
+        "{error}"
+    );
+}
+
+/// NaN and what overflows f32 get the same verdict as on the processor.
+#[test]
+fn numbers_that_are_not_finite() {
+    let network = Network::dense(&[1, 2, 1], Activation::Relu).unwrap();
+    let data = Data::new(ndarray::array![[1.0], [2.0]], ndarray::array![[0.0], [1.0]]).unwrap();
+    let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+    let on = problem.clone().on(Device::Gpu(single()));
+    let mut w = vec![0.5; 7];
+    w[2] = f64::NAN;
+    let verdicts = [
+        problem.gradient(&w).unwrap_err(),
+        on.gradient(&w).unwrap_err(),
+    ];
+    assert!(matches!(verdicts[0], Error::NonFinite { .. }) && verdicts[0] == verdicts[1]);
+    // Finite in f64, not in f32.
+    w[2] = 1e39;
+    assert!(matches!(
+        on.gradient(&w).unwrap_err(),
+        Error::Invalid { .. }
+    ));
+    // Overflow within: p = 3e38 · 2 + …; ReLU must not hide what comes of it.
+    let w = vec![3e38, 3e38, 0.5, 0.5, 1.0, -1.0, 0.0];
+    assert!(matches!(
+        on.gradient(&w).unwrap_err(),
+        Error::NonFinite { .. }
+    ));
+    let Some(Matrix::Diagonal(_)) = on
+        .curvature(&[0.5; 7], Curvature::Exact, Structure::Diagonal)
+        .unwrap()
+        .curvature
+    else {
+        panic!()
+    };
+}

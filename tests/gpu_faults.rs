@@ -1,0 +1,385 @@
+//! What goes wrong on an accelerator: a typed error each time, never a panic, never wrong numbers; a fit goes on.
+#![cfg(feature = "gpu")]
+
+mod common;
+
+use std::process::Command;
+use std::time::Duration;
+
+use common::adapter::{name, open, single};
+use common::ratio::{dense, numbers};
+use secondo::backend::gpu::{Gpu, Options, Simulated, adapters};
+use secondo::{
+    Activation, Curvature, Device, Error, Fault, Initialization, Penalty, Problem, Reason, Request,
+    RowNewton, Structure,
+};
+
+fn problem() -> (Problem, Vec<f64>) {
+    dense(&[4, 9, 2], Activation::Tanh, 0, 1500, 0.5)
+}
+
+fn request() -> Request {
+    Request::curvature(Curvature::Exact, Structure::RowBlocks)
+}
+
+fn fault(error: &Error) -> &Fault {
+    match error {
+        Error::Gpu {
+            adapter,
+            operation,
+            fault,
+        } => {
+            assert!(
+                adapter.to_lowercase().contains(&name().to_lowercase()),
+                "{error}"
+            );
+            assert!(!operation.is_empty() && error.to_string().contains(operation.as_str()));
+            fault
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// Each fault at each call of a request where it can strike.
+#[test]
+fn every_fault_at_every_call_is_an_error_of_its_kind() {
+    let (problem, w) = problem();
+    let right = numbers(
+        &problem
+            .clone()
+            .on(Device::Gpu(single()))
+            .evaluate(&w, request())
+            .unwrap(),
+    );
+    for simulated in [
+        Simulated::Lost,
+        Simulated::Panic,
+        Simulated::Timeout,
+        Simulated::Unfinished,
+        Simulated::Destroyed,
+    ] {
+        let mut struck = 0;
+        for calls in 0..40 {
+            let gpu = open(Options::default());
+            let problem = problem.clone().on(Device::Gpu(gpu.clone()));
+            gpu.simulate(simulated, calls);
+            let error = match problem.evaluate(&w, request()) {
+                // The request has fewer calls of that kind.
+                Ok(done) => {
+                    assert!(numbers(&done) == right, "{simulated:?} after {calls} calls");
+                    break;
+                }
+                Err(error) => error,
+            };
+            struck += 1;
+            let (is_right, lasts) = match (simulated, fault(&error)) {
+                (Simulated::Timeout, Fault::Timeout { .. }) => (true, false),
+                (Simulated::Unfinished, Fault::Incomplete) => (true, false),
+                (_, Fault::Lost { .. }) => (true, true),
+                _ => (false, false),
+            };
+            assert!(is_right, "{simulated:?} after {calls} calls: {error}");
+            // A lost device stays lost; after the others the next request is right.
+            match problem.evaluate(&w, request()) {
+                Ok(done) => assert!(!lasts && numbers(&done) == right, "{simulated:?}"),
+                Err(again) => assert!(lasts, "{simulated:?} after {calls} calls: {again}"),
+            }
+        }
+        println!("{simulated:?} struck {struck} times");
+        assert!(
+            (1..40).contains(&struck),
+            "{simulated:?} struck {struck} times"
+        );
+    }
+}
+
+/// Where one buffer cannot be had, smaller chunks are tried; where none can be had at all, the error says what was held.
+#[test]
+fn out_of_memory_by_simulation() {
+    let (problem, w) = problem();
+    let gpu = open(Options::default());
+    let on = problem.clone().on(Device::Gpu(gpu.clone()));
+    gpu.simulate(Simulated::OutOfMemory, 3);
+    let found = numbers(&on.evaluate(&w, request()).unwrap());
+    let right = numbers(&problem.evaluate(&w, request()).unwrap());
+    let scale = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    assert!(
+        found
+            .iter()
+            .zip(&right)
+            .all(|(a, b)| (a - b).abs() < 1e-5 * scale)
+    );
+}
+
+/// A process of its own that runs one test of this file with the environment changed.
+fn child(test: &str, prefix: &str) -> String {
+    let own = std::env::current_exe().unwrap();
+    let run = format!(
+        "{prefix} exec '{}' --exact {test} --nocapture",
+        own.display()
+    );
+    let out = Command::new("sh")
+        .args(["-c", &run])
+        .env("SECONDO_TEST_CHILD", test)
+        .output()
+        .unwrap();
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
+    assert!(
+        out.status.success() && text.contains("1 passed"),
+        "{test}: {text}"
+    );
+    text
+}
+
+fn is_child(test: &str) -> bool {
+    std::env::var("SECONDO_TEST_CHILD").is_ok_and(|v| v == test)
+}
+
+/// With the process's memory limited, real requests for memory fail; the device survives, and smaller work is right.
+#[test]
+#[cfg(target_os = "linux")]
+fn out_of_memory_in_a_limited_process() {
+    let test = "out_of_memory_in_a_limited_process";
+    if !is_child(test) {
+        let text = child(test, "ulimit -v 8000000;");
+        assert!(text.contains("out of device memory"), "{text}");
+        return;
+    }
+    // The processor's matrix products reserve memory of their own: first.
+    let (problem, w) = problem();
+    let right = problem.evaluate(&w, request()).unwrap();
+    let gpu = open(Options {
+        memory: 1 << 40,
+        ..Options::default()
+    });
+    // Arrays of a hundred megabytes each until there is no more.
+    use secondo::backend::Backend;
+    let mut held = Vec::new();
+    let error = loop {
+        match gpu.zeros(25 << 20) {
+            Ok(array) => held.push(array),
+            Err(error) => break error,
+        }
+        assert!(held.len() < 200, "the limit does not bind");
+    };
+    println!("{error}");
+    let facts = |f: &Fault| matches!(f, Fault::OutOfMemory { need, in_use } if *need >= 100 << 20 && *in_use > *need);
+    assert!(facts(fault(&error)), "{error}");
+    drop(held);
+    let found = problem
+        .on(Device::Gpu(gpu))
+        .evaluate(&w, request())
+        .unwrap();
+    assert!((found.value - right.value).abs() < 1e-5 * right.value);
+}
+
+/// No driver: no adapter, an error that says so; `auto` computes on the processor.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_machine_without_adapters() {
+    let test = "a_machine_without_adapters";
+    if !is_child(test) {
+        child(
+            test,
+            "VK_DRIVER_FILES=/nonexistent VK_ICD_FILENAMES=/nonexistent",
+        );
+        return;
+    }
+    assert!(adapters().is_empty());
+    let error = Device::gpu("").unwrap_err();
+    assert!(
+        matches!(&error, Error::Gpu { fault: Fault::NoAdapter { known }, .. } if known.is_empty()),
+        "{error}"
+    );
+    assert!(error.to_string().contains("use the CPU"));
+    let (problem, w) = problem();
+    let right = numbers(&problem.evaluate(&w, request()).unwrap());
+    let auto = problem.on(Device::auto());
+    assert!(numbers(&auto.evaluate(&w, request()).unwrap()) == right);
+}
+
+/// A wait that is too short is an error with its length; the next one succeeds.
+#[test]
+fn a_real_timeout() {
+    let gpu = open(Options {
+        timeout: Duration::from_millis(1),
+        ..Options::default()
+    });
+    let (problem, w) = dense(&[60, 100, 3], Activation::Tanh, 0, 20_000, 0.1);
+    let problem = problem.on(Device::Gpu(gpu));
+    let error = problem.evaluate(&w, request()).unwrap_err();
+    assert!(
+        matches!(fault(&error), Fault::Timeout { after } if *after == 0.001),
+        "{error}"
+    );
+}
+
+#[test]
+fn more_than_the_adapter_allows_is_refused() {
+    use secondo::backend::Backend;
+    let gpu = single();
+    let buffer = gpu.adapter().limits.buffer as usize;
+    let error = gpu.zeros(buffer / 4 + 1).unwrap_err();
+    let facts = |f: &Fault| matches!(f, Fault::Limit { need, have, .. } if *need > *have);
+    assert!(facts(fault(&error)), "{error}");
+    let error = gpu.zeros(usize::MAX).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+}
+
+fn fit_problem() -> (Problem, Vec<f64>) {
+    let (problem, _) = dense(&[3, 4, 1], Activation::Tanh, 0, 60, 0.5);
+    let problem = problem.penalty(Penalty::ridge(0.1)).unwrap();
+    let w = Initialization::Glorot.draw(problem.network(), 5);
+    (problem, w)
+}
+
+fn solver() -> RowNewton {
+    RowNewton {
+        max_iter: 5000,
+        gtol: 1e-6,
+        ..RowNewton::default()
+    }
+}
+
+/// The curvature in f32 sets the rate only: the fit ends at the same point and gradient norm as on the processor.
+#[test]
+fn a_fit_in_f32_ends_where_the_fit_in_f64_ends() {
+    let (problem, w) = fit_problem();
+    let right = solver()
+        .minimize(&problem, &w, &mut RowNewton::silent)
+        .unwrap();
+    assert_eq!(right.reason, Reason::Gradient);
+    for gpu in [single(), single().in_f64().unwrap()] {
+        let precision = if gpu.is_f64() { "f64" } else { "f32" };
+        let on = problem.clone().on(Device::Gpu(gpu));
+        let fit = solver().minimize(&on, &w, &mut RowNewton::silent).unwrap();
+        assert_eq!((fit.reason, fit.precision), (Reason::Gradient, precision));
+        assert!(fit.gradient_norm <= fit.gradient_goal && fit.gradient_goal == right.gradient_goal);
+        assert!(
+            (fit.value - right.value).abs() < 1e-9 * right.value,
+            "{precision}"
+        );
+        assert!(fit.failure.is_none() && fit.adapter.contains(&problem_adapter()));
+    }
+}
+
+fn problem_adapter() -> String {
+    single().adapter().name.clone()
+}
+
+/// The device is lost in the middle of a fit, at the start, or late: the processor goes on from the last accepted point,
+/// or the fit ends with the error where that was asked for.
+#[test]
+fn a_fit_goes_on_when_the_device_is_lost() {
+    let (problem, w) = fit_problem();
+    let right = solver()
+        .minimize(&problem, &w, &mut RowNewton::silent)
+        .unwrap();
+    for simulated in [
+        Simulated::Lost,
+        Simulated::Panic,
+        Simulated::Timeout,
+        Simulated::Unfinished,
+    ] {
+        for calls in [0, 1, 7, 30] {
+            let lose = |solver: RowNewton| {
+                let gpu = open(Options::default());
+                let on = problem.clone().on(Device::Gpu(gpu.clone()));
+                gpu.simulate(simulated, calls);
+                let mut values = Vec::new();
+                let fit = solver.minimize(&on, &w, &mut |p| {
+                    values.push(p.value);
+                    secondo::Control::Continue
+                });
+                (fit, values)
+            };
+            let (fit, values) = lose(solver());
+            let fit = fit.unwrap();
+            assert_eq!(fit.reason, Reason::Gradient, "{simulated:?} after {calls}");
+            assert!((fit.value - right.value).abs() < 1e-9 * right.value);
+            // Nothing that was reached is lost.
+            assert!(
+                values.windows(2).all(|v| v[1] < v[0]),
+                "{simulated:?} after {calls}"
+            );
+            let failure = fit.failure.as_deref().unwrap_or_default();
+            assert!(
+                failure.contains(&problem_adapter()),
+                "{simulated:?} after {calls}: {failure}"
+            );
+            assert!(fit.adapter.contains("then cpu") && fit.to_string().contains(failure));
+            let (fit, _) = lose(RowNewton {
+                fallback: false,
+                ..solver()
+            });
+            assert!(
+                matches!(fit.unwrap_err(), Error::Gpu { .. }),
+                "{simulated:?} after {calls}"
+            );
+        }
+    }
+}
+
+/// Adapters are opened, used and dropped: neither memory nor handles pile up.
+#[test]
+fn many_adapters_one_after_another() {
+    let (problem, w) = dense(&[2, 3, 1], Activation::Tanh, 0, 20, 0.5);
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        (status.lines())
+            .find_map(|l| {
+                l.strip_prefix("VmRSS:")?
+                    .trim()
+                    .strip_suffix("kB")?
+                    .trim()
+                    .parse::<u64>()
+                    .ok()
+            })
+            .unwrap_or(0)
+    };
+    let use_one = || {
+        let gpu = Gpu::open(Some(&name()), Options::default()).unwrap();
+        problem.clone().on(Device::Gpu(gpu)).gradient(&w).unwrap()
+    };
+    let first = use_one();
+    (0..10).for_each(|_| assert!(use_one() == first));
+    let before = resident();
+    (0..60).for_each(|_| assert!(use_one() == first));
+    let grown = resident().saturating_sub(before);
+    println!("{grown} KiB more after 60 adapters");
+    // Other tests of this process run beside this one.
+    assert!(grown < 400_000, "{grown} KiB more");
+}
+
+/// The bits do not depend on how many threads a software adapter has.
+#[test]
+#[cfg(target_os = "linux")]
+fn threads_of_the_adapter_change_no_bit() {
+    let test = "threads_of_the_adapter_change_no_bit";
+    if is_child(test) {
+        let (problem, w) = dense(&[33, 20, 2], Activation::Tanh, 0, 3000, 0.5);
+        let at = problem
+            .on(Device::Gpu(single()))
+            .evaluate(&w, request())
+            .unwrap();
+        let bits = numbers(&at).into_iter().map(f64::to_bits);
+        let hash = bits.fold(0u64, |hash, bits| {
+            (hash ^ bits).wrapping_mul(0x100_0000_01b3)
+        });
+        println!("hash {hash:016x}");
+        return;
+    }
+    let hash = |threads: u32| {
+        let text = child(test, &format!("LP_NUM_THREADS={threads}"));
+        let (_, hash) = text.split_once("hash ").expect("the child prints it");
+        hash[..16].to_string()
+    };
+    let one = hash(1);
+    for threads in [0, 2, 4] {
+        assert_eq!(hash(threads), one, "{threads} threads");
+    }
+}
