@@ -5,14 +5,13 @@ use std::sync::{Arc, OnceLock};
 
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::{Gpu, Options};
-use crate::error::Result;
 #[cfg(feature = "gpu")]
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Result};
 
 /// Flops from which a request goes to the accelerator of [`Device::auto`]: below, copies and launches cost more than they save.
 /// A choice, not a measurement.
 #[cfg(feature = "gpu")]
-const WORTHWHILE: f64 = 2e9;
+pub(crate) const WORTHWHILE: f64 = 2e9;
 
 /// Where and in which precision a problem is evaluated.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +91,8 @@ impl Device {
     }
 
     /// A hardware adapter in f32 for requests that are large enough to gain, the processor in f64 for others, and for all
-    /// where there is no such adapter or it fails its test. Software adapters are never chosen.
+    /// where there is no such adapter, it fails its test, the request does not fit it, or it fails. Software adapters are
+    /// never chosen.
     pub fn auto() -> Self {
         #[cfg(feature = "gpu")]
         return Device::Auto(Hardware::default());
@@ -100,11 +100,13 @@ impl Device {
         Device::Cpu
     }
 
-    /// The adapter's name, or `"cpu"` with the number of threads.
+    /// The adapter's name, `"cpu"` with the number of threads, or `"auto"`.
     pub fn adapter(&self) -> String {
         match self {
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => gpu.adapter().to_string(),
+            #[cfg(feature = "gpu")]
+            Device::Auto(_) => "auto".into(),
             _ => match rayon::current_num_threads() {
                 1 => "cpu, 1 thread".into(),
                 threads => format!("cpu, {threads} threads"),
@@ -112,31 +114,29 @@ impl Device {
         }
     }
 
-    /// `"f64"` or `"f32"`.
+    /// `"f64"`, `"f32"`, or `"auto"`: f32 for large requests where there is hardware, f64 for others.
     pub fn precision(&self) -> &'static str {
         match self {
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) if !gpu.is_f64() => "f32",
+            #[cfg(feature = "gpu")]
+            Device::Auto(_) => "auto",
             Device::CpuF32 => "f32",
             _ => "f64",
         }
     }
 
-    /// The device for a request of that many flops: never `Auto`.
-    pub(crate) fn for_flops(&self, flops: impl FnOnce() -> Result<f64>) -> Result<Device> {
+    /// Whether it is not the processor.
+    pub(crate) fn is_accelerator(&self) -> bool {
+        !matches!(self, Device::Cpu | Device::CpuF32)
+    }
+
+    /// The adapter that `Auto` would use.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn automatic(&self) -> Option<Device> {
         match self {
-            #[cfg(feature = "gpu")]
-            Device::Auto(hardware) => {
-                let large = flops()? >= WORTHWHILE;
-                Ok(match large.then(|| hardware.get()).flatten() {
-                    Some(gpu) => Device::Gpu(gpu.clone()),
-                    None => Device::Cpu,
-                })
-            }
-            other => {
-                let _ = flops;
-                Ok(other.clone())
-            }
+            Device::Auto(hardware) => hardware.get().cloned().map(Device::Gpu),
+            _ => None,
         }
     }
 }
@@ -148,23 +148,41 @@ impl Device {
 /// `Gpu` with what was found, or with the fault that was met.
 #[cfg(feature = "gpu")]
 pub fn self_test(gpu: &Gpu) -> Result<()> {
-    use crate::backend::Cpu;
-    use crate::{
-        Activation, Curvature, Data, Layer, Loss, Matrix, Network, Problem, Request, Structure,
-    };
+    use crate::{Activation, Layer, Network};
 
-    let layers = vec![
+    // The first takes the kernels for few inputs and units, the second those that share memory and wait at barriers.
+    let small = vec![
         Layer::dense(5, Activation::Tanh),
         Layer::dense(4, Activation::Logistic).sources(vec![0, 1]),
         Layer::dense(3, Activation::Identity).sources(vec![0, 1, 2]),
     ];
-    let network = Network::new(3, layers)?;
+    let wide = vec![
+        Layer::dense(4, Activation::Tanh),
+        Layer::dense(35, Activation::Logistic).sources(vec![0, 1]),
+        Layer::dense(3, Activation::Identity).sources(vec![1, 2]),
+    ];
+    for network in [Network::new(3, small)?, Network::new(60, wide)?] {
+        agrees(gpu, network)?;
+    }
+    Ok(())
+}
+
+#[cfg(feature = "gpu")]
+fn agrees(gpu: &Gpu, network: crate::Network) -> Result<()> {
+    use crate::backend::Cpu;
+    use crate::{Curvature, Data, Loss, Matrix, Problem, Request, Structure};
+
     // Numbers between −1 and 1 that f32 holds exactly.
     let number = |i: usize| ((i * 37 + 11) % 64) as f64 / 32.0 - 1.0;
     let n = 70;
-    let x = ndarray::Array2::from_shape_fn((n, 3), |(i, j)| number(3 * i + j));
+    let inputs = network.inputs();
+    let x = ndarray::Array2::from_shape_fn((n, inputs), |(i, j)| number(inputs * i + j));
     let y = ndarray::Array2::from_shape_fn((n, 3), |(i, j)| f64::from(u8::from(i % 3 == j)));
-    let w: Vec<f64> = (0..network.parameters()).map(number).collect();
+    // Wide sums must not saturate the units.
+    let scale = 4.0 / (4 + inputs) as f64;
+    let w: Vec<f64> = (0..network.parameters())
+        .map(|l| f64::from((scale * number(l)) as f32))
+        .collect();
     let problem = Problem::new(network, Data::new(x, y)?, Loss::SoftmaxCrossEntropy)?;
     let tolerance = if gpu.is_f64() { 1e-12 } else { 1e-4 };
     for curvature in Curvature::ALL {

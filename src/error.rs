@@ -183,7 +183,11 @@ impl fmt::Display for Fault {
                 )
             }
             Fault::NoAdapter { known } => {
-                write!(f, "no such adapter; there are: {}", known.join(", "))
+                write!(
+                    f,
+                    "none fits; there are: {} (software is taken only by name)",
+                    known.join("; ")
+                )
             }
             Fault::NoF64 => write!(
                 f,

@@ -101,7 +101,7 @@ pub mod train;
 pub use curvature::{Curvature, Matrix, RowBlock, RowBlocks, Structure};
 pub use device::Device;
 #[cfg(feature = "gpu")]
-pub use device::self_test;
+pub use device::{Hardware, self_test};
 pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use network::{

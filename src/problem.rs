@@ -4,9 +4,13 @@ use std::borrow::Cow;
 
 use ndarray::Array2;
 
+#[cfg(feature = "gpu")]
+use crate::backend::gpu::Gpu;
 use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Structure};
 use crate::device::Device;
+#[cfg(feature = "gpu")]
+use crate::device::WORTHWHILE;
 #[cfg(feature = "gpu")]
 use crate::error::Fault;
 use crate::error::{Error, Result};
@@ -191,8 +195,8 @@ impl Problem {
         self.plan_on(&self.device, request)
     }
 
-    fn plan_on(&self, device: &Device, request: Request) -> Result<Plan> {
-        let target = match self.device_for(device, request)? {
+    pub(crate) fn plan_on(&self, device: &Device, request: Request) -> Result<Plan> {
+        let target = match self.device_for(device, request) {
             Device::CpuF32 => Target::Cpu { float: 4 },
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => Target::Gpu(gpu),
@@ -206,9 +210,21 @@ impl Problem {
         evaluate::plan(&self.network, &self.loss, n, request, target, self.budget())
     }
 
-    /// What of `device` computes a request: `Auto` chooses by its size.
-    pub(crate) fn device_for(&self, device: &Device, request: Request) -> Result<Device> {
-        device.for_flops(|| Ok(self.plan_for(&Target::Cpu { float: 8 }, request)?.flops))
+    /// What of `device` computes a request: `Auto` chooses by its size, and takes the processor where it does not fit.
+    pub(crate) fn device_for(&self, device: &Device, request: Request) -> Device {
+        #[cfg(feature = "gpu")]
+        if let Device::Auto(_) = device {
+            // What the processor cannot hold is large.
+            let plan = self.plan_for(&Target::Cpu { float: 8 }, request);
+            let large = plan.map_or(true, |plan| plan.flops >= WORTHWHILE);
+            let adapter = large.then(|| device.automatic()).flatten();
+            return match adapter {
+                Some(adapter) if self.plan_on(&adapter, request).is_ok() => adapter,
+                _ => Device::Cpu,
+            };
+        }
+        let _ = request;
+        device.clone()
     }
 
     /// The bytes that one request may take.
@@ -232,30 +248,42 @@ impl Problem {
         request: Request,
     ) -> Result<Evaluation> {
         self.network_weights(w, request)?;
-        let device = self.device_for(device, request)?;
-        let plan = self.plan_on(&device, request)?;
-        match device {
+        let chosen = self.device_for(device, request);
+        let plan = self.plan_on(&chosen, request)?;
+        match &chosen {
             Device::CpuF32 => self.evaluate_on(&Cpu::<f32>::new(), w, request, plan.chunk),
             #[cfg(feature = "gpu")]
-            Device::Gpu(gpu) => {
-                let mut chunk = plan.chunk;
-                for n in [chunk, self.data.len() % chunk] {
-                    let rehearsed =
-                        evaluate::rehearse(&gpu, &self.network, &self.loss, n, request)?;
-                    gpu.prepare(&rehearsed)?;
+            Device::Gpu(gpu) => match self.evaluate_gpu(gpu, w, request, plan.chunk) {
+                Err(Error::Gpu { .. }) if matches!(device, Device::Auto(_)) => {
+                    self.evaluate_with(&Device::Cpu, w, request)
                 }
-                loop {
-                    match self.evaluate_on(&gpu, w, request, chunk) {
-                        // Others may hold the device's memory: what was planned need not be there.
-                        Err(Error::Gpu {
-                            fault: Fault::OutOfMemory { .. },
-                            ..
-                        }) if chunk > 64 => chunk /= 2,
-                        done => return done,
-                    }
-                }
-            }
+                done => done,
+            },
             _ => self.evaluate_on(&Cpu::<f64>::new(), w, request, plan.chunk),
+        }
+    }
+
+    #[cfg(feature = "gpu")]
+    fn evaluate_gpu(
+        &self,
+        gpu: &Gpu,
+        w: &[f64],
+        request: Request,
+        mut chunk: usize,
+    ) -> Result<Evaluation> {
+        for n in [chunk, self.data.len() % chunk] {
+            let rehearsed = evaluate::rehearse(gpu, &self.network, &self.loss, n, request)?;
+            gpu.prepare(&rehearsed)?;
+        }
+        loop {
+            match self.evaluate_on(gpu, w, request, chunk) {
+                // Others may hold the device's memory: what was planned need not be there.
+                Err(Error::Gpu {
+                    fault: Fault::OutOfMemory { .. },
+                    ..
+                }) if chunk > 64 => chunk /= 2,
+                done => return done,
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use common::mirror::{mirror, problems};
 use common::nets::random_problem;
 use common::ratio::{Case, DOUBLE, SINGLE, cases, dense, numbers, ratio, requests};
 use common::{Failures, fixtures};
+use secondo::backend::Backend;
 use secondo::backend::gpu::{Gpu, Options, adapters};
 use secondo::{
     Activation, Curvature, Data, Device, Error, Evaluation, Fault, Loss, Matrix, Network, Problem,
@@ -78,7 +79,8 @@ fn every_kernel_in_f64_rounds_as_it_may() {
     mirror(&double(), DOUBLE, &every(2)).assert_passes();
 }
 
-/// A text in a shader that is replaced by a wrong one must be found, in the kernel that has it.
+/// A text in a shader that is replaced by a wrong one must be found in the kernel that has it, on software's variants of the
+/// kernels and on those for hardware.
 #[test]
 fn planted_faults_are_found() {
     let small: Vec<Case> = (0..10)
@@ -87,47 +89,237 @@ fn planted_faults_are_found() {
             (format!("seed {seed}"), problem, w)
         })
         .collect();
+    let of = |widths: &[usize], loss: usize, n: usize| {
+        let (problem, w) = dense(widths, Activation::Tanh, loss, n, 0.3);
+        (format!("{widths:?}"), problem, w)
+    };
+    // Many inputs to many units and to few, two blocks of samples, and a softmax.
+    let wide = vec![
+        of(&[60, 20, 4, 2], 0, 70),
+        of(&[70, 4, 2], 0, 530),
+        of(&[5, 4, 3], 3, 9),
+    ];
+    let many = vec![of(&[4, 9, 2], 0, 3000)];
+    // More blocks than splits.
+    let long = vec![of(&[3, 2, 1], 0, 70_000)];
+    let (software, hardware) = (false, true);
     let faults = [
-        ("gather", "params.at + c", "c"),
-        ("gather", "real(1.0)", "real(0.0)"),
-        ("activate", "h1[at] = v.y", "h1[at] = -v.y"),
-        ("activate", "h2[at] = v.z", "h2[at] = v.y"),
-        ("activate", "params.first + item", "item"),
-        ("scale", "a[item] *=", "a[item] +="),
-        ("multiply_add", "out[item] +=", "out[item] ="),
-        ("diagonal", "params.units + j)", "params.units)"),
-        ("diagonal", "a[at] += d[item]", "a[at] += d[j]"),
-        ("transpose", "% params.rows;", "% params.columns;"),
-        ("fisher", "d * (d / w)", "d * d"),
-        ("fisher", "w == real(0.0)", "false"),
-        ("gauss_newton", "inner += hessian", "inner = hessian"),
-        ("contract_diagonal", "params.column + q", "q"),
-        ("contract_diagonal", "out[item] += sum", "out[item] = sum"),
-        ("loss", "weight * gradient_at", "gradient_at"),
-        ("loss", "weight * value_at", "value_at"),
-        ("propagate", "params.width + k", "params.width"),
-        ("contract", "params.column + q", "q"),
-        ("contract", "+= sum", "= sum"),
-        ("reduce", "(s0 + s1)", "(s0 - s1)"),
+        (software, "gather", "params.at + c", "c", "gather"),
+        (software, "gather", "real(1.0)", "real(0.0)", "gather"),
+        (
+            software,
+            "activate",
+            "h1[at] = v.y",
+            "h1[at] = -v.y",
+            "activate",
+        ),
+        (
+            software,
+            "activate",
+            "h2[at] = v.z",
+            "h2[at] = v.y",
+            "activate",
+        ),
+        (
+            software,
+            "activate",
+            "params.first + item",
+            "item",
+            "activate",
+        ),
+        (software, "scale", "a[item] *=", "a[item] +=", "scale"),
+        (
+            software,
+            "multiply_add",
+            "out[item] +=",
+            "out[item] =",
+            "multiply_add",
+        ),
+        (
+            software,
+            "diagonal",
+            "params.units + j)",
+            "params.units)",
+            "diagonal",
+        ),
+        (
+            software,
+            "diagonal",
+            "a[at] += d[item]",
+            "a[at] += d[j]",
+            "add_diagonal",
+        ),
+        (
+            software,
+            "transpose",
+            "% params.rows;",
+            "% params.columns;",
+            "transpose",
+        ),
+        (software, "fisher", "d * (d / w)", "d * d", "fisher"),
+        (software, "fisher", "w == real(0.0)", "false", "fisher"),
+        (
+            software,
+            "gauss_newton",
+            "inner += hessian",
+            "inner = hessian",
+            "gauss_newton",
+        ),
+        (
+            software,
+            "contract_diagonal",
+            "params.column + q",
+            "q",
+            "contract_diagonal",
+        ),
+        (
+            software,
+            "contract_diagonal",
+            "out[item] += sum",
+            "out[item] = sum",
+            "contract_diagonal",
+        ),
+        (
+            software,
+            "loss",
+            "weight * gradient_at",
+            "gradient_at",
+            "loss",
+        ),
+        (software, "loss", "weight * value_at", "value_at", "loss"),
+        (software, "loss", "total = 1.0 +", "total = 2.0 +", "loss"),
+        (
+            software,
+            "propagate",
+            "params.width + k",
+            "params.width",
+            "propagate",
+        ),
+        (software, "contract", "params.column + q", "q", "contract"),
+        (software, "contract", "+= sum", "= sum", "contract"),
+        (
+            software,
+            "gram/unit_lanes",
+            "let w = c[",
+            "let w = 1.0 + 0.0 * c[",
+            "gram",
+        ),
+        (
+            software,
+            "gram/unit_lanes",
+            "params.a1 && b <= a",
+            "params.a1 && b < a",
+            "gram",
+        ),
+        (
+            software,
+            "gram/input_lanes",
+            "params.a1 && b <= a",
+            "params.a1 && b < a",
+            "gram",
+        ),
+        (
+            software,
+            "gradient/lanes",
+            "partial[at] = value",
+            "partial[at] = 2.0 * value",
+            "gradient",
+        ),
+        (
+            software,
+            "gradient/lanes",
+            "partial[at] += value",
+            "partial[at] = value",
+            "gradient",
+        ),
+        (software, "reduce", "(s0 + s1)", "(s0 - s1)", "gram"),
+        (
+            hardware,
+            "gram/khatri_rao",
+            "v *= phi[at + a]",
+            "v *= phi[at]",
+            "gram",
+        ),
+        (
+            hardware,
+            "gram/khatri_rao",
+            "b = column + m",
+            "b = row + m",
+            "gram",
+        ),
+        (
+            hardware,
+            "gram/units",
+            "params.a1 && b <= a",
+            "params.a1 && b < a",
+            "gram",
+        ),
+        (
+            hardware,
+            "gram/stream",
+            "let weight = c[",
+            "let weight = 1.0 + 0.0 * c[",
+            "gram",
+        ),
+        (
+            hardware,
+            "gram/stream",
+            "sums[at + 56u]",
+            "sums[at + 48u]",
+            "gram",
+        ),
+        (
+            hardware,
+            "gradient/shared",
+            "v *= v;",
+            "v *= 1.0;",
+            "gram_diagonal",
+        ),
+        (
+            hardware,
+            "gradient/shared",
+            "let a = input + m;",
+            "let a = input;",
+            "gradient",
+        ),
+        (
+            hardware,
+            "propagate",
+            "row % params.row_tiles",
+            "0u",
+            "propagate",
+        ),
+        (
+            hardware,
+            "contract",
+            "row % params.row_tiles",
+            "0u",
+            "contract",
+        ),
     ];
     let mut missed = Vec::new();
-    for patch in faults {
+    for (hardware, stem, from, to, kernel) in faults {
         let gpu = open(Options {
-            patch: Some(patch),
+            patch: Some((stem, from, to)),
             ..Options::default()
         });
-        let problems: Vec<Case> = match patch.0 {
-            // One block of samples has nothing to reduce.
-            "reduce" => {
-                let (problem, w) = dense(&[4, 9, 2], Activation::Tanh, 0, 3000, 0.5);
-                vec![("reduce".into(), problem, w)]
-            }
-            _ => small.clone(),
+        let gpu = if hardware {
+            gpu.with_kernels_for_hardware()
+        } else {
+            gpu
         };
-        let failing = mirror(&gpu, SINGLE, &problems).failing();
-        println!("{patch:?}: {failing:?}");
-        if failing.is_empty() {
-            missed.push(patch);
+        let sums = stem.starts_with("gram") || stem.starts_with("gradient");
+        let problems = match stem {
+            "reduce" => &many,
+            "gradient/lanes" if from.contains('+') => &long,
+            "loss" if from.starts_with("total") => &wide,
+            _ if hardware || sums => &wide,
+            _ => &small,
+        };
+        let failing = mirror(&gpu, SINGLE, problems).failing();
+        println!("{stem}: {from} -> {to}: {failing:?}");
+        if !failing.iter().any(|f| f.starts_with(kernel)) {
+            missed.push((stem, from, failing));
         }
     }
     assert!(missed.is_empty(), "{missed:?}");
@@ -197,22 +389,26 @@ fn the_same_input_gives_the_same_bits() {
     }
 }
 
-/// Two threads share one adapter.
+/// Four threads share one adapter, with requests of few dispatches and of more than one submission holds.
 #[test]
 fn threads_may_share_an_adapter() {
-    let (problem, w) = dense(&[5, 9, 2], Activation::Tanh, 0, 700, 0.5);
-    let problem = problem.on(Device::Gpu(single()));
-    let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
-    let right = numbers(&problem.evaluate(&w, request).unwrap());
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for _ in 0..20 {
-                    assert!(numbers(&problem.evaluate(&w, request).unwrap()) == right);
-                }
-            });
-        }
-    });
+    let mut deep = vec![2; 26];
+    deep.push(1);
+    for (widths, n, rounds) in [(vec![5, 9, 2], 700, 20), (deep, 30, 6)] {
+        let (problem, w) = dense(&widths, Activation::Tanh, 0, n, 0.5);
+        let problem = problem.on(Device::Gpu(single()));
+        let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
+        let right = numbers(&problem.evaluate(&w, request).unwrap());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..rounds {
+                        assert!(numbers(&problem.evaluate(&w, request).unwrap()) == right);
+                    }
+                });
+            }
+        });
+    }
 }
 
 /// An adapter that allows little: weights, blocks and samples in windows, dispatches folded. Same numbers.
@@ -250,6 +446,55 @@ fn small_limits_change_nothing_beyond_rounding() {
     assert!(error < 3e-6, "{error:.1e}");
 }
 
+/// Workgroups that fill one dimension, one more, and then some.
+#[test]
+fn more_workgroups_than_a_dimension_has() {
+    let gpu = single();
+    let side = gpu.adapter().limits.groups as usize;
+    for len in [
+        64 * side - 1,
+        64 * side,
+        64 * side + 1,
+        64 * (side + 70) + 5,
+    ] {
+        // Small integers: sums and products are exact.
+        let numbers =
+            |salt: usize| -> Vec<f64> { (0..len).map(|i| ((i + salt) % 97) as f64).collect() };
+        let (a, b) = (numbers(3), numbers(40));
+        let mut out = gpu.upload(&a).unwrap();
+        let factors = gpu.upload(&b).unwrap();
+        gpu.multiply_add(&factors, &factors, &mut out).unwrap();
+        let found = gpu.download(&out).unwrap();
+        let wrong = (0..len).find(|&i| found[i] != a[i] + b[i] * b[i]);
+        assert_eq!((found.len(), wrong), (len, None));
+    }
+}
+
+/// Weights, gradient and blocks just past 128 MiB, what software adapters let a kernel see of one array.
+#[test]
+fn past_128_mib() {
+    let request = Request::gradient();
+    let (problem, w) = dense(&[6000, 5600, 1], Activation::Tanh, 0, 3, 0.01);
+    let right = problem.evaluate(&w, request).unwrap();
+    let found = problem
+        .on(Device::Gpu(single()))
+        .evaluate(&w, request)
+        .unwrap();
+    assert!(4 * found.gradient.len() > 128 << 20);
+    let error = error_of_largest(&found, &right);
+    assert!(error < 3e-6, "{error:.1e}");
+
+    let request = Request::curvature(Curvature::GaussNewton, Structure::RowBlocks);
+    let (problem, w) = dense(&[8192, 1], Activation::Tanh, 0, 5, 0.01);
+    let right = problem.evaluate(&w, request).unwrap();
+    let found = problem
+        .on(Device::Gpu(single()))
+        .evaluate(&w, request)
+        .unwrap();
+    let error = error_of_largest(&found, &right);
+    assert!(error < 3e-6, "{error:.1e}");
+}
+
 /// A sample whose own arrays exceed the adapter is refused with the numbers, before anything runs.
 #[test]
 fn what_no_chunk_can_hold_is_refused() {
@@ -272,9 +517,10 @@ fn what_no_chunk_can_hold_is_refused() {
     problem.gradient(&w).unwrap();
 }
 
-/// What the plan says of the device is what the device holds, from one sample's worth of memory to plenty.
+/// The device never holds more than its budget, and at least what the plan counts; buffers that were given back wait for
+/// the next request of their size.
 #[test]
-fn the_device_holds_what_the_plan_says() {
+fn the_device_holds_what_was_planned_and_no_more_than_it_may() {
     let (problem, w) = dense(&[40, 30, 3], Activation::Tanh, 0, 30_000, 0.1);
     let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
     for memory in [1 << 20, 4 << 20, 64 << 20, 2 << 30] {
@@ -288,12 +534,9 @@ fn the_device_holds_what_the_plan_says() {
         problem.evaluate(&w, request).unwrap();
         let peak = gpu.peak();
         println!("budget {memory}, plan {}, held {peak}", plan.device);
-        // Buffers that were given back may wait for the next request of their size.
-        assert!(
-            peak <= memory && peak >= plan.device / 2,
-            "{peak}, plan {}",
-            plan.device
-        );
+        assert!(peak <= memory, "{peak}, plan {}", plan.device);
+        let held = plan.device * 9 / 10..=plan.device * 5 / 2;
+        assert!(held.contains(&peak), "{peak}, plan {}", plan.device);
     }
     let gpu = open(Options {
         memory: 1 << 12,
@@ -318,7 +561,8 @@ fn adapters_are_chosen_by_name_and_number() {
         .unwrap();
     let by_number = Gpu::open(Some(&number.to_string()), Options::default()).unwrap();
     assert_eq!(by_number.adapter(), single().adapter());
-    for name in ["no such adapter", "99"] {
+    // A number that no adapter has is a name, as "4090" is.
+    for name in ["no such adapter", "4090"] {
         let error = Gpu::open(Some(name), Options::default()).unwrap_err();
         let known =
             |fault: &Fault| matches!(fault, Fault::NoAdapter { known } if known.len() == all.len());
@@ -353,6 +597,19 @@ fn the_test_at_the_start_passes_and_can_fail() {
         ),
         "{error}"
     );
+    // Kernels that wait at barriers are tested, too.
+    for stem in ["gram/khatri_rao", "gram/units", "gradient/shared"] {
+        let faulty = open(Options {
+            patch: Some((stem, "partial[at] = value", "partial[at] = 1.01 * value")),
+            ..Options::default()
+        });
+        let error = secondo::self_test(&faulty.with_kernels_for_hardware()).unwrap_err();
+        let found = |fault: &Fault| matches!(fault, Fault::SelfTest { .. });
+        assert!(
+            matches!(&error, Error::Gpu { fault, .. } if found(fault)),
+            "{stem}: {error}"
+        );
+    }
     let broken = open(Options {
         patch: Some(("fisher", "let d =", "let let =")),
         ..Options::default()

@@ -10,8 +10,8 @@ use common::adapter::{name, open, single};
 use common::ratio::{dense, numbers};
 use secondo::backend::gpu::{Gpu, Options, Simulated, adapters};
 use secondo::{
-    Activation, Curvature, Device, Error, Fault, Initialization, Penalty, Problem, Reason, Request,
-    RowNewton, Structure,
+    Activation, Curvature, Data, Device, Error, Fault, Initialization, Loss, Network, Penalty,
+    Problem, Reason, Request, RowNewton, Structure,
 };
 
 fn problem() -> (Problem, Vec<f64>) {
@@ -93,7 +93,7 @@ fn every_fault_at_every_call_is_an_error_of_its_kind() {
     }
 }
 
-/// Where one buffer cannot be had, smaller chunks are tried; where none can be had at all, the error says what was held.
+/// Where one buffer cannot be had, idle ones are dropped and smaller chunks are tried.
 #[test]
 fn out_of_memory_by_simulation() {
     let (problem, w) = problem();
@@ -210,12 +210,19 @@ fn a_real_timeout() {
         ..Options::default()
     });
     let (problem, w) = dense(&[60, 100, 3], Activation::Tanh, 0, 20_000, 0.1);
-    let problem = problem.on(Device::Gpu(gpu));
+    let problem = problem.on(Device::Gpu(gpu.clone()));
     let error = problem.evaluate(&w, request()).unwrap_err();
     assert!(
         matches!(fault(&error), Fault::Timeout { after } if *after == 0.001),
         "{error}"
     );
+    // The work goes on, and so does the adapter: a later wait for something small succeeds.
+    std::thread::sleep(Duration::from_secs(5));
+    use secondo::backend::Backend;
+    let numbers = vec![1.0, 2.0, 3.0];
+    let array = gpu.upload(&numbers).unwrap();
+    let later = (0..100).find_map(|_| gpu.download(&array).ok());
+    assert_eq!(later, Some(numbers));
 }
 
 #[test]
@@ -284,10 +291,19 @@ fn a_fit_goes_on_when_the_device_is_lost() {
         Simulated::Panic,
         Simulated::Timeout,
         Simulated::Unfinished,
+        Simulated::Destroyed,
     ] {
-        for calls in [0, 1, 7, 30] {
+        for (calls, f64) in [
+            (0, false),
+            (1, true),
+            (7, false),
+            (7, true),
+            (30, false),
+            (31, true),
+        ] {
             let lose = |solver: RowNewton| {
                 let gpu = open(Options::default());
+                let gpu = if f64 { gpu.in_f64().unwrap() } else { gpu };
                 let on = problem.clone().on(Device::Gpu(gpu.clone()));
                 gpu.simulate(simulated, calls);
                 let mut values = Vec::new();
@@ -301,9 +317,9 @@ fn a_fit_goes_on_when_the_device_is_lost() {
             let fit = fit.unwrap();
             assert_eq!(fit.reason, Reason::Gradient, "{simulated:?} after {calls}");
             assert!((fit.value - right.value).abs() < 1e-9 * right.value);
-            // Nothing that was reached is lost.
+            // Nothing that was reached is lost; two devices may round a value differently.
             assert!(
-                values.windows(2).all(|v| v[1] < v[0]),
+                values.windows(2).all(|v| v[1] <= v[0] * (1.0 + 1e-13)),
                 "{simulated:?} after {calls}"
             );
             let failure = fit.failure.as_deref().unwrap_or_default();
@@ -321,6 +337,46 @@ fn a_fit_goes_on_when_the_device_is_lost() {
                 "{simulated:?} after {calls}"
             );
         }
+    }
+}
+
+/// What is finite in f64 and not in f32, and what does not fit the device, is no reason to fail: the processor computes it.
+#[test]
+fn a_fit_goes_on_where_f32_or_the_device_is_too_small() {
+    let network = Network::dense(&[1, 1], Activation::Tanh).unwrap();
+    let data = Data::new(
+        ndarray::array![[1.0], [2.0]],
+        ndarray::array![[1e20], [2e20]],
+    )
+    .unwrap();
+    let large = Problem::new(network, data, Loss::SquaredError).unwrap();
+    let mut limits = single().adapter().limits;
+    (limits.buffer, limits.binding) = (1 << 17, 1 << 16);
+    let narrow = open(Options {
+        limits: Some(limits),
+        ..Options::default()
+    });
+    let (wide, w) = dense(&[3, 140, 140, 2], Activation::Tanh, 0, 10, 0.05);
+    for (problem, w, gpu) in [(large, vec![0.0, 0.0], single()), (wide, w, narrow)] {
+        let short = RowNewton {
+            max_iter: 3,
+            ..RowNewton::default()
+        };
+        let right = short
+            .minimize(&problem, &w, &mut RowNewton::silent)
+            .unwrap();
+        let problem = problem.on(Device::Gpu(gpu));
+        let fit = short
+            .minimize(&problem, &w, &mut RowNewton::silent)
+            .unwrap();
+        assert!(fit.failure.is_some() && fit.value == right.value, "{fit}");
+        let strict = RowNewton {
+            fallback: false,
+            ..short
+        };
+        strict
+            .minimize(&problem, &w, &mut RowNewton::silent)
+            .unwrap_err();
     }
 }
 

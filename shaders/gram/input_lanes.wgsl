@@ -1,6 +1,6 @@
 // partial[split, j, (a, b)] = sum_i c[i, j] phi[i, j, a] phi[i, j, b], a ≥ b, unit by unit; c: n × layer.
 //
-// For software adapters, as gram_unit_lanes.wgsl, but the threads are spread over the columns b. One thread: all T = 8 COLUMNS rows of a
+// For software adapters, as gram/unit_lanes.wgsl, but the threads are spread over the columns b. One thread: all T = 8 COLUMNS rows of a
 // T × T tile (I, J), J ≤ I, of one unit, and COLUMNS of its columns, 8 apart. One workgroup: one unit, one tile, one split of the samples.
 #include "lib/sums.wgsl"
 #include "lib/triangle.wgsl"

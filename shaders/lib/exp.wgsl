@@ -78,10 +78,3 @@ fn minus_one(e: Exp) -> real {
     }
     return times_pow2(e.rest + (1.0 - pow2(-min(e.k, 100))), e.k);
 }
-
-fn expm1_(x: real) -> real {
-    if is_nan(x) {
-        return x;
-    }
-    return minus_one(exp_clamped(x));
-}

@@ -178,11 +178,3 @@ fn sin_cos(u: real) -> vec2<real> {
         default: { return vec2<real>(-cosine, sine); }
     }
 }
-
-fn sin_(u: real) -> real {
-    return sin_cos(u).x;
-}
-
-fn cos_(u: real) -> real {
-    return sin_cos(u).y;
-}

@@ -41,7 +41,8 @@ pub struct Plan {
     /// Bytes that live only while the request runs: parameters, a chunk's arrays, scratch space. What the matrix-product
     /// library reserves for itself once for each thread is not counted; it touches little of it.
     pub working: u64,
-    /// Bytes on the adapter; 0 where the processor computes.
+    /// Bytes that live on the adapter at once; 0 where the processor computes. Buffers that were given back stay for reuse
+    /// besides, up to the adapter's budget.
     pub device: u64,
     /// Floating-point operations over all samples.
     pub flops: f64,

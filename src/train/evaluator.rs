@@ -40,16 +40,32 @@ impl<'a> Evaluator<'a> {
         fallback: bool,
     ) -> Result<Self> {
         let largest = Request::curvature(curvature, structure);
-        Ok(Evaluator {
+        let mut evaluator = Evaluator {
             problem,
-            device: problem.device_for(problem.device(), largest)?,
+            device: problem.device_for(problem.device(), largest),
             curvature,
             structure,
             fallback,
             failure: None,
             evaluations: Evaluations::default(),
             times: Times::default(),
-        })
+        };
+        // What does not fit the accelerator may fit the processor.
+        if let Err(error) = problem.plan_on(&evaluator.device, largest) {
+            if !evaluator.device.is_accelerator() || !fallback {
+                return Err(error);
+            }
+            evaluator.failure = Some(error.to_string());
+        }
+        Ok(evaluator)
+    }
+
+    /// What computes the curvature.
+    pub fn computes(&self) -> Device {
+        match self.failure {
+            None => self.device.clone(),
+            Some(_) => Device::Cpu,
+        }
     }
 
     /// E(w); infinite where it is not finite.
@@ -75,17 +91,24 @@ impl<'a> Evaluator<'a> {
             gradient: false,
             ..whole
         };
-        let single = self.evaluate(&self.device.clone(), w, curvature, |t| &mut t.curvature)?;
-        Ok(Evaluation {
-            curvature: single.curvature,
-            ..exact
-        })
+        let single = self.evaluate(&self.device.clone(), w, curvature, |t| &mut t.curvature);
+        let curvature = match single {
+            Ok(at) => at.curvature,
+            // Finite in f64, as value and gradient are here, but not in f32.
+            Err(error @ (Error::NonFinite { .. } | Error::Invalid { .. })) if self.fallback => {
+                self.failure = Some(format!("in f32 {error}"));
+                self.evaluate(&Device::Cpu, w, whole, |t| &mut t.curvature)?
+                    .curvature
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Evaluation { curvature, ..exact })
     }
 
     /// What computes the numbers that decisions rest on.
     fn decides(&self) -> Device {
-        match (&self.failure, self.precision()) {
-            (None, "f64") => self.device.clone(),
+        match self.precision() {
+            "f64" => self.computes(),
             _ => Device::Cpu,
         }
     }

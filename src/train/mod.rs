@@ -176,7 +176,7 @@ impl fmt::Display for Fit {
         let seconds = |d: Duration| format!("{:.3} s", d.as_secs_f64());
         writeln!(f, "method       {}", self.method)?;
         let precision = match self.precision {
-            "f32" => "curvature in f32, the rest in f64 on the cpu",
+            "f32" => "the curvature, in f32; the rest on the cpu in f64",
             other => other,
         };
         writeln!(f, "computed on  {} ({precision})", self.adapter)?;

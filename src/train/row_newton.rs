@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::evaluator::Evaluator;
 use super::{Control, Fit, Progress, Reason};
 use crate::curvature::{Curvature, Matrix, Structure};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
 use crate::problem::Problem;
@@ -99,7 +100,6 @@ impl RowNewton {
         observe: &mut dyn FnMut(&Progress) -> Control,
     ) -> Result<Fit> {
         self.check()?;
-        self.check_memory(problem)?;
         let clock = Instant::now();
         let timeout = || {
             self.time_limit
@@ -107,6 +107,7 @@ impl RowNewton {
         };
         let mut evaluator =
             Evaluator::new(problem, self.curvature, Structure::RowBlocks, self.fallback)?;
+        self.check_memory(problem, &evaluator.computes())?;
         let mut w = start.to_vec();
         let mut at = evaluator.derivatives(&w)?;
         let initial_value = at.value;
@@ -235,8 +236,9 @@ impl RowNewton {
 
     /// Blocks and their factors must fit together: eigenvectors of blocks that are not positive definite take 8d² bytes
     /// each, twice the block.
-    fn check_memory(&self, problem: &Problem) -> Result<()> {
-        let plan = problem.plan(Request::curvature(self.curvature, Structure::RowBlocks))?;
+    fn check_memory(&self, problem: &Problem, device: &Device) -> Result<()> {
+        let request = Request::curvature(self.curvature, Structure::RowBlocks);
+        let plan = problem.plan_on(device, request)?;
         let widest = (problem.network().rows())
             .map(|(_, _, r)| r.len() as u64)
             .max()

@@ -223,7 +223,12 @@ impl Machine {
     pub fn buffer(&self, bytes: u64, operation: &str) -> Result<Buffer> {
         let have = self.limits().buffer;
         if class(bytes) > have {
-            return Err(self.refuse(operation, "the size of a buffer in bytes", bytes, have));
+            return Err(self.refuse(
+                operation,
+                "the size of a buffer in bytes",
+                class(bytes),
+                have,
+            ));
         }
         match self {
             Machine::Real(context) => Ok(Buffer::Real(context.buffer(bytes, operation)?)),
@@ -296,7 +301,14 @@ impl Machine {
                 let counter = counter.clone();
                 Ok(Staged::Counted { bytes, counter })
             }
-            _ => Err(self.refuse(operation, "a rehearsal's arrays on a device", bytes, 0)),
+            _ => {
+                let reason = "an array of a rehearsal".into();
+                Err(Error::gpu(
+                    &self.adapter().name,
+                    operation,
+                    Fault::Refused { reason },
+                ))
+            }
         }
     }
 

@@ -65,15 +65,14 @@ pub struct Adapter {
 
 impl fmt::Display for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, {})", self.name, self.interface, self.kind)
+        write!(f, "{}, {}, {}", self.name, self.interface, self.kind)
     }
 }
 
 /// How an adapter is used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Bytes that may be taken on the device. Default 2 GiB, on a software adapter 1 GiB: no interface tells how
-    /// much there is.
+    /// Bytes that may be taken on the device. Default 2 GiB: no interface tells how much there is.
     pub memory: u64,
     /// How long the host waits for the device before it gives up. Default 60 s.
     pub timeout: Duration,
@@ -148,8 +147,9 @@ impl Gpu {
         let wanted = |index: usize, adapter: &Adapter| match name {
             None => !adapter.software,
             Some(name) => match name.parse::<usize>() {
-                Ok(number) => number == index,
-                Err(_) => adapter.name.to_lowercase().contains(&name.to_lowercase()),
+                // "4090" is a name.
+                Ok(number) if number < all.len() => number == index,
+                _ => adapter.name.to_lowercase().contains(&name.to_lowercase()),
             },
         };
         let found = all.iter().enumerate().find(|(i, (_, a))| wanted(*i, a));
