@@ -1,10 +1,14 @@
 //! Weighted Gram matrices over inputs, units and number types; rates count 2 n d² s flops.
 
+mod common;
+
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use secondo::backend::cpu::{Real, gram::gram};
+
+use common::number;
 
 fn shape<T: Real>(
     criterion: &mut Criterion,
@@ -15,11 +19,8 @@ fn shape<T: Real>(
 ) {
     // About 2 Gflop a call; wide layers with many units get fewer samples, since their output alone is hundreds of megabytes.
     let n = (1_000_000_000 / (d * d * s)).clamp(256, 1_000_000);
-    let value = |k: usize| {
-        to((k.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 12) as f64 / (1u64 << 51) as f64 - 1.0)
-    };
-    let z: Vec<T> = (0..n * d).map(value).collect();
-    let c: Vec<T> = (0..n * s).map(value).collect();
+    let numbers = |len: usize| (0..len).map(|k| to(number(k))).collect::<Vec<T>>();
+    let (z, c) = (numbers(n * d), numbers(n * s));
     let mut out = vec![0.0; s * d * (d + 1) / 2];
     let mut group = criterion.benchmark_group(format!("gram/{kind}"));
     group

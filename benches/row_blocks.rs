@@ -3,30 +3,14 @@
 //! `cargo bench --bench row_blocks`; the throughput is in the flops that `Plan` counts. The last group shows how the time
 //! grows with n.
 
+mod common;
+
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ndarray::Array2;
-use secondo::{
-    Activation, Curvature, Data, Device, Initialization, Loss, Network, Problem, Request, Structure,
-};
+use secondo::{Curvature, Device, Problem, Request, Structure};
 
-fn problem(widths: &[usize], n: usize, device: Device) -> (Problem, Vec<f64>) {
-    let network = Network::dense(widths, Activation::Tanh).expect("a network");
-    let (d, o) = (network.inputs(), network.outputs());
-    let x = Array2::from_shape_fn((n, d), |(i, j)| {
-        ((i * 7 + j * 13) % 101) as f64 / 50.0 - 1.0
-    });
-    let y = Array2::from_shape_fn((n, o), |(i, j)| ((i * 3 + j) % 17) as f64 / 8.0 - 1.0);
-    let w = Initialization::Glorot.draw(&network, 1);
-    let data = Data::new(x, y).expect("data");
-    (
-        Problem::new(network, data, Loss::SquaredError)
-            .expect("a problem")
-            .on(device),
-        w,
-    )
-}
+use common::problem;
 
 fn bench(c: &mut Criterion, group: &str, name: String, p: &(Problem, Vec<f64>), request: Request) {
     let mut group = c.benchmark_group(group);

@@ -22,11 +22,19 @@ MEMORY = 1 * GIB  # what an intermediate of PyTorch's may take
 
 
 def units_at_once(each, s):
+    """Units, or samples, of which each takes so many bytes."""
     return max(1, min(s, MEMORY // max(each, 1)))
 
 
 def einsum(z, c, out):
-    return torch.einsum("ij,ia,ib->jab", c, z, z)
+    """In chunks of samples where the scaled copies of all units would take more than twice MEMORY."""
+    n, d = z.shape
+    chunk = units_at_once(d * c.shape[1] * z.element_size() // 2, n)
+    if chunk == n:
+        return torch.einsum("ij,ia,ib->jab", c, z, z)
+    out.zero_()
+    for i in range(0, n, chunk):
+        out += torch.einsum("ij,ia,ib->jab", c[i:i + chunk], z[i:i + chunk], z[i:i + chunk])
 
 
 def batched(z, c, out):
@@ -60,9 +68,11 @@ class KhatriRao:
 
     def __init__(self, z, c):
         d = z.shape[1]
-        self.a, self.b = torch.tril_indices(d, d)
-        self.out = torch.empty(c.shape[1], len(self.a), dtype=z.dtype)
-        self.chunk = max(64, min(2048, (8 << 20) // (len(self.a) * z.element_size())))
+        self.a, self.b = torch.tril_indices(d, d, device=z.device)
+        self.out = torch.empty(c.shape[1], len(self.a), dtype=z.dtype, device=z.device)
+        each = len(self.a) * z.element_size()
+        # A processor wants a chunk in its cache, an accelerator long products.
+        self.chunk = max(64, min(2048, (8 << 20) // each)) if z.device.type == "cpu" else max(64, MEMORY // each)
 
     def __call__(self, z, c, _):
         self.out.zero_()
@@ -73,8 +83,8 @@ class KhatriRao:
 
 
 def formulations(z, c):
-    (n, d), s, size = z.shape, c.shape[1], z.element_size()
-    yield "einsum", einsum, n * d * s * size <= 2 * GIB
+    d = z.shape[1]
+    yield "einsum", einsum, True
     yield "batched", batched, True
     yield "per unit", per_unit, True
     for width in (64, 128, 256):
