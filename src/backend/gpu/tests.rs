@@ -177,6 +177,26 @@ fn every_shader_has_a_twin_and_every_file_its_use() {
             }
         }
     }
+    // And every twin its shader.
+    for entry in std::fs::read_dir(root().join("src/backend/cpu")).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let shader = match stem.as_str() {
+            // No kernels; and units of the user's own, which the host computes.
+            "mod" | "real" | "unit" => continue,
+            // The gradient's shaders with SQUARED.
+            "gram_diagonal" => "gradient",
+            other => other,
+        };
+        assert!(
+            on_disk.iter().any(|name| kernel(name) == shader),
+            "{stem}.rs has no shader"
+        );
+    }
 }
 
 /// What naga says of a pipeline's shader; empty if it is right.
