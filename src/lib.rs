@@ -57,7 +57,7 @@
 //! |---|---|
 //! | `src/cli/` | the program |
 //! | `src/io/` | CSV tables, problem files, models (feature `io`) |
-//! | [`train`] | row-block Newton; Newton for any function with two derivatives |
+//! | [`train`] | row-block Newton; Newton and trust region for any function with two derivatives; Levenberg–Marquardt for residuals |
 //! | `src/problem.rs` | [`Problem`]: network, data, loss, penalty, device; the entry to everything below |
 //! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `plan.rs` its cost |
 //! | `src/device.rs` | [`Device`]: what computes, and the test that an adapter must pass |
@@ -111,7 +111,9 @@ pub use network::{
 pub use objective::{Data, Loss, Penalty, Reduction};
 pub use problem::{Problem, available_memory};
 pub use solve::Indefinite;
-pub use train::{Control, Evaluations, Fit, Progress, Reason, RowNewton, Times};
+pub use train::{
+    Control, Evaluations, Fit, LevenbergMarquardt, Progress, Reason, RowNewton, Times, TrustRegion,
+};
 
 /// The value of that name in a list, or the error that lists the names.
 fn named<T: Copy>(kind: &'static str, name: &str, known: &[(&'static str, T)]) -> Result<T> {

@@ -184,8 +184,8 @@ fn factorize_small(matrix: &mut [f64], d: usize, floor: f64) -> std::result::Res
     Ok(())
 }
 
-/// x = L⁻ᵀL⁻¹x.
-pub(super) fn substitute(l: &[f64], d: usize, x: &mut [f64]) {
+/// x = L⁻¹x.
+pub(super) fn forward(l: &[f64], d: usize, x: &mut [f64]) {
     for b in 0..d {
         let column = &l[b * d + b..(b + 1) * d];
         x[b] /= column[0];
@@ -194,6 +194,11 @@ pub(super) fn substitute(l: &[f64], d: usize, x: &mut [f64]) {
             *v -= l * pivot;
         }
     }
+}
+
+/// x = L⁻ᵀL⁻¹x.
+pub(super) fn substitute(l: &[f64], d: usize, x: &mut [f64]) {
+    forward(l, d, x);
     for b in (0..d).rev() {
         let column = &l[b * d + b..(b + 1) * d];
         x[b] = (x[b] - packed::dot(&column[1..], &x[b + 1..])) / column[0];

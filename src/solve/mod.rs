@@ -12,6 +12,7 @@
 //! | [`eigenvalues`] | λ₁ ≤ … ≤ λ_d | 4d³/3 |
 //! | [`Factor`] | x = (B̃ + μI)⁻¹b, B̃ positive definite by an [`Indefinite`] policy | by policy |
 //! | [`Batch`] | p_j = −(B̃_j + μI)⁻¹g_j for many blocks, over the cores | the sum |
+//! | [`trust_region`] | min gᵀp + ½pᵀBp, ‖Dp‖ ≤ Δ | a few d³/3 |
 //!
 //! One matrix is factorized by one thread and sums run in a fixed order, so that no result depends
 //! on the number of threads. Matrices are scaled by a power of two before they are factorized:
@@ -27,15 +28,19 @@ mod lu;
 mod packed;
 #[cfg(test)]
 mod tests;
+mod triangle;
+mod trust_region;
 
 pub use batch::{Batch, Steps};
 pub use cholesky::Cholesky;
 pub use eigen::eigenvalues;
 pub use factor::{Factor, Indefinite, Modification};
+pub use trust_region::{TrustRegionStep, trust_region};
 
 pub(crate) use eigen::eigen;
 pub(crate) use lu::lu_solve;
 pub(crate) use packed::{dot, largest, quadratic_form};
+pub(crate) use triangle::{back_substitute, triangle};
 
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 

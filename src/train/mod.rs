@@ -1,13 +1,20 @@
 //! Newton-type training: loops that end in a report with a reason.
 
 mod evaluator;
+mod levenberg_marquardt;
 pub mod newton;
 mod row_newton;
+mod trust_region;
 
+pub use levenberg_marquardt::{LeastSquares, LevenbergMarquardt, Residuals, residual_function};
 pub use row_newton::RowNewton;
+pub use trust_region::TrustRegion;
 
 use std::fmt;
 use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::solve::largest;
 
 /// Why an iteration ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -222,4 +229,64 @@ fn readable(v: f64) -> String {
         0.0 | 1e-3..1e7 => format!("{v:.6}"),
         _ => format!("{v:.9e}"),
     }
+}
+
+/// Refuses tolerances that are negative or not finite.
+fn check_tolerances(gtol: f64, xtol: f64, ftol: f64) -> Result<()> {
+    for (name, value) in [("gtol", gtol), ("xtol", xtol), ("ftol", ftol)] {
+        if !(value.is_finite() && value >= 0.0) {
+            return Err(Error::invalid(
+                name,
+                format!("{value} is not a finite number ≥ 0"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a radius that is not positive, a largest that is smaller, and an acceptance of steps that the radius rules call bad.
+fn check_radius(initial: f64, max: f64, eta: f64) -> Result<()> {
+    if !(initial.is_finite() && initial > 0.0) {
+        let why = format!("{initial} is not positive and finite");
+        return Err(Error::invalid("initial_radius", why));
+    }
+    if max.is_nan() || max < initial {
+        let why = format!("{max} is not ≥ initial_radius");
+        return Err(Error::invalid("max_radius", why));
+    }
+    if !(0.0..0.25).contains(&eta) {
+        return Err(Error::invalid("eta", format!("{eta} is not in [0, ¼)")));
+    }
+    Ok(())
+}
+
+/// Refuses a starting point of another length, or one that is not finite.
+fn check_start(d: usize, x0: &[f64]) -> Result<()> {
+    if x0.len() != d {
+        return Err(Error::shape("starting point", &[d], &[x0.len()]));
+    }
+    match x0.iter().position(|v| !v.is_finite()) {
+        Some(i) => Err(Error::non_finite("starting point", &[i])),
+        None => Ok(()),
+    }
+}
+
+/// ‖v‖₂, without overflow.
+fn norm(v: &[f64]) -> f64 {
+    let scale = largest(v);
+    if scale == 0.0 || !scale.is_finite() {
+        return scale;
+    }
+    scale * v.iter().map(|v| (v / scale).powi(2)).sum::<f64>().sqrt()
+}
+
+/// The scaling D whose zeros, of variables that have not mattered yet, are its largest entry, or 1.
+fn without_zeros(scaling: &[f64]) -> Vec<f64> {
+    let substitute = match largest(scaling) {
+        0.0 => 1.0,
+        largest => largest,
+    };
+    (scaling.iter())
+        .map(|&d| if d > 0.0 { d } else { substitute })
+        .collect()
 }

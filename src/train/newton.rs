@@ -11,6 +11,7 @@
 use std::fmt;
 
 pub use super::{Evaluations, Reason};
+use super::{check_start, check_tolerances, norm};
 use crate::error::{Error, Result};
 use crate::solve::{
     Factor, Indefinite, U, dot, eigen, eigenvalues, largest, lu_solve, quadratic_form,
@@ -485,25 +486,8 @@ impl Newton {
     }
 
     fn check(&self, d: usize, x0: &[f64]) -> Result<()> {
-        for (name, value) in [
-            ("gtol", self.gtol),
-            ("xtol", self.xtol),
-            ("ftol", self.ftol),
-        ] {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(Error::invalid(
-                    name,
-                    format!("{value} is not a finite number ≥ 0"),
-                ));
-            }
-        }
-        if x0.len() != d {
-            return Err(Error::shape("starting point", &[d], &[x0.len()]));
-        }
-        match x0.iter().position(|v| !v.is_finite()) {
-            Some(i) => Err(Error::non_finite("starting point", &[i])),
-            None => Ok(()),
-        }
+        check_tolerances(self.gtol, self.xtol, self.ftol)?;
+        check_start(d, x0)
     }
 }
 
@@ -684,35 +668,35 @@ pub fn classify(hessian: &[f64], d: usize, tol: f64) -> Result<Critical> {
 }
 
 /// A point where f, gradient and Hessian are finite.
-struct Point {
-    x: Vec<f64>,
-    value: f64,
-    gradient: Vec<f64>,
-    hessian: Vec<f64>,
+pub(super) struct Point {
+    pub x: Vec<f64>,
+    pub value: f64,
+    pub gradient: Vec<f64>,
+    pub hessian: Vec<f64>,
 }
 
 impl Point {
-    fn gradient_norm(&self) -> f64 {
+    pub fn gradient_norm(&self) -> f64 {
         largest(&self.gradient)
     }
 }
 
 /// A point where only f is known; it may be NaN.
-struct Trial {
-    x: Vec<f64>,
-    value: f64,
+pub(super) struct Trial {
+    pub x: Vec<f64>,
+    pub value: f64,
 }
 
 /// The function, and what has been counted so far.
-struct Run<'a, F: ?Sized> {
+pub(super) struct Run<'a, F: ?Sized> {
     f: &'a F,
-    iterations: usize,
+    pub iterations: usize,
     evaluations: Evaluations,
-    path: Vec<Vec<f64>>,
+    pub path: Vec<Vec<f64>>,
 }
 
 impl<'a, F: TwiceDifferentiable + ?Sized> Run<'a, F> {
-    fn new(f: &'a F, x0: &[f64]) -> Self {
+    pub fn new(f: &'a F, x0: &[f64]) -> Self {
         Run {
             f,
             iterations: 0,
@@ -722,7 +706,7 @@ impl<'a, F: TwiceDifferentiable + ?Sized> Run<'a, F> {
     }
 
     /// f(x); NaN for an x that has overflowed.
-    fn value(&mut self, x: Vec<f64>) -> Trial {
+    pub fn value(&mut self, x: Vec<f64>) -> Trial {
         let mut value = f64::NAN;
         if x.iter().all(|v| v.is_finite()) {
             self.evaluations.objective += 1;
@@ -732,7 +716,7 @@ impl<'a, F: TwiceDifferentiable + ?Sized> Run<'a, F> {
     }
 
     /// The derivatives, if they and f are finite.
-    fn derive(&mut self, trial: Trial) -> Option<Point> {
+    pub fn derive(&mut self, trial: Trial) -> Option<Point> {
         let Trial { x, value } = trial;
         if !value.is_finite() {
             return None;
@@ -752,7 +736,13 @@ impl<'a, F: TwiceDifferentiable + ?Sized> Run<'a, F> {
         })
     }
 
-    fn report(self, reason: Reason, x: Vec<f64>, value: f64, gradient_norm: f64) -> NewtonReport {
+    pub fn report(
+        self,
+        reason: Reason,
+        x: Vec<f64>,
+        value: f64,
+        gradient_norm: f64,
+    ) -> NewtonReport {
         NewtonReport {
             reason,
             x,
@@ -766,7 +756,7 @@ impl<'a, F: TwiceDifferentiable + ?Sized> Run<'a, F> {
 }
 
 /// The most negative eigenvalue of the Hessian and its eigenvector, if it is beyond rounding.
-fn negative_curvature(at: &Point) -> Option<(f64, Vec<f64>)> {
+pub(super) fn negative_curvature(at: &Point) -> Option<(f64, Vec<f64>)> {
     let d = at.x.len();
     let (values, vectors) = eigen(&at.hessian, d).ok()?;
     let lowest = *values.first()?;
@@ -779,13 +769,4 @@ fn negative_curvature(at: &Point) -> Option<(f64, Vec<f64>)> {
         }
         (lowest, v)
     })
-}
-
-/// ‖v‖₂, without overflow.
-fn norm(v: &[f64]) -> f64 {
-    let scale = largest(v);
-    if scale == 0.0 || !scale.is_finite() {
-        return scale;
-    }
-    scale * v.iter().map(|v| (v / scale).powi(2)).sum::<f64>().sqrt()
 }

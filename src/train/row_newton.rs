@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::evaluator::Evaluator;
-use super::{Control, Fit, Progress, Reason};
+use super::{Control, Fit, Progress, Reason, check_tolerances};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -262,18 +262,7 @@ impl RowNewton {
     }
 
     fn check(&self) -> Result<()> {
-        for (name, value) in [
-            ("gtol", self.gtol),
-            ("ftol", self.ftol),
-            ("xtol", self.xtol),
-        ] {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(Error::invalid(
-                    name,
-                    format!("{value} is not a finite number ≥ 0"),
-                ));
-            }
-        }
+        check_tolerances(self.gtol, self.xtol, self.ftol)?;
         if !(self.mu.is_finite() && self.mu > 0.0) {
             return Err(Error::invalid("mu", format!("{} is not positive", self.mu)));
         }
