@@ -52,8 +52,9 @@ impl Device {
         Device::Cpu
     }
 
-    /// An adapter in f32: the one of that number in [`adapters`](crate::backend::gpu::adapters), or the first whose name
-    /// contains `name`; with the empty name the first that is hardware. Software adapters are used only where named.
+    /// An adapter in f32: the first whose name contains `name`, or, for one or two digits, the one of that number in
+    /// [`adapters`](crate::backend::gpu::adapters); with the empty name the first that is hardware. Software adapters are
+    /// used only where asked for so.
     ///
     /// It is tested first: a small network's derivatives must agree with the processor's.
     ///

@@ -185,7 +185,7 @@ impl fmt::Display for Fault {
             Fault::NoAdapter { known } => {
                 write!(
                     f,
-                    "none fits; there are: {} (software is taken only by name)",
+                    "none found; there is {}; choose one by its number (gpu:0), or use the CPU",
                     known.join("; ")
                 )
             }

@@ -570,8 +570,8 @@ fn adapters_are_chosen_by_name_and_number() {
         .unwrap();
     let by_number = Gpu::open(Some(&number.to_string()), Options::default()).unwrap();
     assert_eq!(by_number.adapter(), single().adapter());
-    // A number that no adapter has is a name, as "4090" is.
-    for name in ["no such adapter", "4090"] {
+    // Two digits are a number; "4090" is a name.
+    for name in ["no such adapter", "99", "15", "4090"] {
         let error = Gpu::open(Some(name), Options::default()).unwrap_err();
         let known =
             |fault: &Fault| matches!(fault, Fault::NoAdapter { known } if known.len() == all.len());

@@ -12,7 +12,9 @@ use super::Failure;
 ///
 /// The test computes the derivatives of a small network in f32 and, where the adapter offers it, in f64, and compares
 /// them with the processor's. --device gpu takes the first hardware adapter, --device gpu:NAME any of the list. Software
-/// adapters are the processor in disguise, for tests.
+/// adapters are the processor in disguise, for tests. The limits are the largest buffer, the largest part of it that a
+/// kernel can see, the memory that a workgroup shares, its threads, and workgroups along one axis. (Mesa may print "error:
+/// XDG_RUNTIME_DIR is invalid or not set": that is harmless.)
 #[derive(Debug, Args)]
 pub struct Options {}
 

@@ -14,13 +14,17 @@ use super::Failure;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Computing")]
 pub struct Computing {
-    /// Where to compute: cpu; gpu, the first hardware adapter; gpu:NAME, the first whose name contains NAME, or that number
-    /// (see secondo adapters); auto
+    /// Where to compute: cpu, gpu, gpu:NAME or auto
+    ///
+    /// gpu is the first hardware adapter (a GPU) that 'secondo adapters' lists, gpu:NAME the first whose name contains
+    /// NAME, gpu:N with one or two digits the one of that number. auto is a hardware adapter for the curvature of large
+    /// fits and the CPU for all else; it never takes a software adapter.
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
     pub device: String,
-    /// The floating-point precision: f64 or f32 [default: f64 on the CPU, f32 on an adapter]
+    /// The floating-point precision: f64 or f32 [default: f32 on a named adapter, else f64]
     ///
-    /// A fit takes only the curvature in f32; value, gradient and decisions are in f64 all the same.
+    /// In a fit f32 holds for the curvature alone: value, gradient and decisions are the CPU's in f64. Derivatives of a problem
+    /// file or a model are wholly in f32 then. In f64 an adapter computes all but factorizations and solves.
     #[arg(long, value_name = "PRECISION", value_parser = ["f64", "f32"])]
     pub precision: Option<String>,
     /// The number of CPU threads [default: all cores]
@@ -32,7 +36,9 @@ fn device(text: &str) -> Result<String, String> {
     match text {
         "auto" | "cpu" | "gpu" => Ok(text.into()),
         _ if text.len() > 4 && text.starts_with("gpu:") => Ok(text.into()),
-        _ => Err("known: auto, cpu, gpu, gpu:NAME".into()),
+        _ => Err(
+            "known: auto, cpu, gpu, gpu:NAME with a name or number from 'secondo adapters'".into(),
+        ),
     }
 }
 

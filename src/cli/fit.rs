@@ -53,7 +53,7 @@ Examples:
       a problem file, from its own start
 
 The objective is the sum of the losses over the rows (with --mean: their mean) plus the penalty.
-The same options, data and seed give the same model.")]
+The same options, data and seed give the same model on the same device.")]
 pub struct Options {
     /// The table (CSV with a header) or the problem file (.json)
     data: PathBuf,

@@ -42,7 +42,7 @@ pub struct Method {
     /// Stop when a step is shorter than this part of the parameters; 0: never [default: 0]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     pub xtol: Option<f64>,
-    /// When the adapter fails: continue on the CPU from the last accepted point, or stop
+    /// When the adapter fails or f32 overflows there: continue on the CPU from the last accepted point, or stop (exit code 3)
     #[arg(long, value_name = "RULE", default_value = "continue", value_parser = ["continue", "stop"])]
     pub device_failure: String,
     /// Stop after this time, all starts together
@@ -102,6 +102,7 @@ impl Method {
             "xtol": solver.xtol,
             "mu": solver.mu,
             "time_limit": self.time_limit,
+            "device_failure": self.device_failure,
         });
         match options {
             Value::Object(map) => map,

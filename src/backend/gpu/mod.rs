@@ -138,7 +138,8 @@ pub fn adapters() -> Vec<Adapter> {
 
 impl Gpu {
     /// Opens an adapter to compute in f32: the first hardware adapter, or the first whose name contains `name` (upper and
-    /// lower case alike), or the one of that number in [`adapters`]. Software adapters are used only where named.
+    /// lower case alike), or, for one or two digits, the one of that number in [`adapters`]. Software adapters are used only
+    /// where asked for so.
     ///
     /// # Errors
     /// No such adapter, or the driver refuses to open it.
@@ -148,7 +149,7 @@ impl Gpu {
             None => !adapter.software,
             Some(name) => match name.parse::<usize>() {
                 // "4090" is a name.
-                Ok(number) if number < all.len() => number == index,
+                Ok(number) if name.len() <= 2 => number == index,
                 _ => adapter.name.to_lowercase().contains(&name.to_lowercase()),
             },
         };
@@ -157,15 +158,11 @@ impl Gpu {
             let known = (all.iter().enumerate())
                 .map(|(i, (_, a))| format!("{i}: {a}"))
                 .collect();
-            let asked = match name {
-                None => "gpu".to_string(),
-                Some(name) => format!("gpu:{name}"),
+            let (asked, operation) = match name {
+                None => ("gpu".to_string(), "looking for a hardware adapter"),
+                Some(name) => (format!("gpu:{name}"), "looking for that adapter"),
             };
-            return Err(Error::gpu(
-                asked,
-                "choosing an adapter",
-                Fault::NoAdapter { known },
-            ));
+            return Err(Error::gpu(asked, operation, Fault::NoAdapter { known }));
         };
         let mut adapter = adapter.clone();
         if let Some(limits) = options.limits {
