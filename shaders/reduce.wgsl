@@ -21,7 +21,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     if group >= params.groups {
         return;
     }
-    // Past 2³² numbers no binding reaches, but the last workgroup's threads may pass the last number.
+    // No binding has 2³² numbers, but the last workgroup's threads may pass the last number.
     let item = group * 64u + lid;
     let first = item / params.len * 16u;
     if first >= params.count {

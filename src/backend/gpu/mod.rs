@@ -1,8 +1,8 @@
 //! The kernels as compute shaders on any Vulkan, Metal or DX12 adapter, in f32 or, where the adapter offers it, f64.
 //!
-//! Each kernel is one file in `shaders/` under the stem of its CPU twin. The samples of a chunk and all that is computed
+//! Each kernel is one file in `shaders/`, or a folder of variants, under the stem of its CPU twin. The samples of a chunk and all that is computed
 //! from them stay on the device; sums over samples are formed there from partial sums of at most 512 samples, in a fixed
-//! order, and are added to f64 sums on the host: the same input gives the same bits on one adapter, and the error does not
+//! order (one after another in a workgroup, pairwise across workgroups), and are added to f64 sums on the host: the same input gives the same bits on one adapter, and the error does not
 //! grow with the number of samples. Arrays that exceed what a kernel can see at once are taken in windows; what exceeds
 //! the device altogether takes smaller chunks, or is refused with the numbers.
 //!

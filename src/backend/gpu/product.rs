@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A window of units, where A exceeds one binding, is a launch of its own: `units`, `first` and the offset at which A is
-//! bound change, nothing else. The windows of `propagate` write different columns; those of `contract` add up. Windows
-//! that start at multiples of 64 units suit every alignment of offsets (256 bytes at most).
+//! bound change, nothing else. The windows of `propagate` write different columns; those of `contract` add up.
+//! `Gpu::windows` cuts them where the device lets a binding begin.
 
 use std::ops::Range;
 
