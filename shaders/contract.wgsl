@@ -44,7 +44,7 @@ fn b(matrix: u32, k: u32, q: u32) -> real {
     return a[matrix * params.matrix + k * params.width + params.column + q];
 }
 
-fn write(row: u32, q: u32, sum: real, first_block: bool) {
+fn write(row: u32, q: u32, sum: real) {
     out[row * params.count + q] += sum;
 }
 

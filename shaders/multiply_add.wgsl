@@ -1,10 +1,12 @@
-// out += a ⊙ b, all of one length. One thread for each number.
+// out[i, v, j] += a[i, j] b[i, v, j]; a: n × units, b and out: n × vectors × units. One thread for each number of out.
 
 struct Params {
     first_group: u32,
     groups_x: u32,
     groups: u32,
-    len: u32,
+    n: u32,
+    vectors: u32,
+    units: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -18,8 +20,10 @@ struct Params {
 fn multiply_add(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let group = group_of(id);
     let item = group * 64u + thread;
-    if group >= params.groups || item >= params.len {
+    if group >= params.groups || item >= params.n * params.vectors * params.units {
         return;
     }
-    out[item] += a[item] * b[item];
+    let j = item % params.units;
+    let i = item / params.units / params.vectors;
+    out[item] += a[i * params.units + j] * b[item];
 }

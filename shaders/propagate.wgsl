@@ -1,8 +1,8 @@
-// out[i, v, first + j] = Σ_c A[(i,) j, c] z[i, v, c] for c < width, j < units: forward propagation, p = z Wᵀ for linear
+// out[i, v, first + j] += Σ_c A[(i,) j, c] z[i, v, c] for c < width, j < units: forward propagation, p = z Wᵀ for linear
 // units.
 //
 // z: (n·vectors) × stride; A: units × width, or n such matrices; out: (n·vectors) × layer, of which the columns from
-// `first` to `first + units` are written and no others. The product of lib/product.wgsl with X = z, B = Aᵀ.
+// `first` to `first + units` are added to and no others. The product of lib/product.wgsl with X = z, B = Aᵀ.
 
 struct Params {
     first_group: u32,
@@ -43,13 +43,8 @@ fn b(matrix: u32, k: u32, q: u32) -> real {
     return a[matrix * params.matrix + q * params.width + k];
 }
 
-fn write(row: u32, q: u32, sum: real, first_block: bool) {
-    let at = row * params.layer + params.first + q;
-    if first_block {
-        out[at] = sum;
-    } else {
-        out[at] += sum;
-    }
+fn write(row: u32, q: u32, sum: real) {
+    out[row * params.layer + params.first + q] += sum;
 }
 
 #include "lib/product.wgsl"

@@ -187,18 +187,14 @@ fn agrees(gpu: &Gpu, network: crate::Network) -> Result<()> {
     let problem = Problem::new(network, Data::new(x, y)?, Loss::SoftmaxCrossEntropy)?;
     let tolerance = if gpu.is_f64() { 1e-12 } else { 1e-4 };
     for curvature in Curvature::ALL {
-        for structure in [Structure::RowBlocks, Structure::Diagonal] {
+        for structure in Structure::ALL {
             let request = Request::curvature(curvature, structure);
             let right = problem.evaluate_on(&Cpu::<f64>::new(), &w, request, n)?;
             let found = problem.evaluate_on(gpu, &w, request, 64)?;
             let entries = |m: &Option<Matrix>| -> Vec<f64> {
-                match m {
-                    Some(Matrix::RowBlocks(b)) => {
-                        b.iter().flat_map(|b| b.packed().to_vec()).collect()
-                    }
-                    Some(Matrix::Diagonal(d)) => d.clone(),
-                    _ => Vec::new(),
-                }
+                (m.iter().flat_map(Matrix::blocks))
+                    .flat_map(|b| b.packed().to_vec())
+                    .collect()
             };
             for (what, found, right) in [
                 ("the objective", vec![found.value], vec![right.value]),

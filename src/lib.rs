@@ -7,7 +7,7 @@
 //! ```
 //! use ndarray::array;
 //! use secondo::{
-//!     Activation, Curvature, Data, Loss, Matrix, Network, Penalty, Problem, RowNewton, Structure,
+//!     Activation, Curvature, Data, Loss, Network, Penalty, Problem, RowNewton, Structure,
 //! };
 //!
 //! let x = array![[0.0], [0.5], [1.0], [1.5], [2.0]];
@@ -19,8 +19,8 @@
 //! // Value and gradient come with every curvature.
 //! let at = problem.curvature(&w, Curvature::Exact, Structure::RowBlocks)?;
 //! assert_eq!(at.gradient.len(), problem.parameters());
-//! let Some(Matrix::RowBlocks(blocks)) = at.curvature else { unreachable!() };
-//! assert_eq!(blocks.len(), 4); // one for each unit
+//! let blocks = at.curvature.expect("it was asked for");
+//! assert_eq!(blocks.blocks().count(), 4); // one for each unit
 //!
 //! let fit = RowNewton::default().minimize(&problem, &w, &mut RowNewton::silent)?;
 //! assert!(fit.value < at.value);
@@ -98,7 +98,7 @@ mod problem;
 pub mod solve;
 pub mod train;
 
-pub use curvature::{Curvature, Matrix, RowBlock, RowBlocks, Structure};
+pub use curvature::{Block, Curvature, LinearOperator, Matrix, Structure};
 pub use device::Device;
 #[cfg(feature = "gpu")]
 pub use device::{Hardware, self_test};
@@ -109,7 +109,7 @@ pub use network::{
     Propagation, Unit,
 };
 pub use objective::{Data, Loss, Penalty, Reduction};
-pub use problem::{Problem, available_memory};
+pub use problem::{Operator, Problem, available_memory};
 pub use solve::Indefinite;
 pub use train::{
     Control, Evaluations, Fit, LevenbergMarquardt, Progress, Reason, RowNewton, Times, TrustRegion,

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::Gpu;
 use crate::backend::{Backend, Cpu};
-use crate::curvature::{Curvature, Structure};
+use crate::curvature::{Curvature, LinearOperator, Matrix, Structure};
 use crate::device::Device;
 #[cfg(feature = "gpu")]
 use crate::device::WORTHWHILE;
@@ -15,7 +15,7 @@ use crate::device::WORTHWHILE;
 use crate::error::Fault;
 use crate::error::{Error, Result};
 use crate::evaluate::{
-    self, Configuration, Evaluation, LagrangianPoint, Parts, Plan, Request, Target,
+    self, Configuration, Evaluation, LagrangianPoint, Parts, Plan, Request, Target, Work,
 };
 use crate::network::{Constraint, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction};
@@ -24,7 +24,7 @@ use crate::objective::{Data, Loss, Penalty, Reduction};
 ///
 /// ```
 /// use ndarray::array;
-/// use secondo::{Activation, Curvature, Data, Loss, Matrix, Network, Problem, Structure};
+/// use secondo::{Activation, Curvature, Data, Loss, Network, Problem, Structure};
 /// // f(x) = w₂ tanh(w₁ x), one sample x = 1, y = 0, at w = (1, 1).
 /// use secondo::Layer;
 /// let net = Network::new(1, vec![
@@ -33,7 +33,7 @@ use crate::objective::{Data, Loss, Penalty, Reduction};
 /// ])?;
 /// let problem = Problem::new(net, Data::new(array![[1.0]], array![[0.0]])?, Loss::SquaredError)?;
 /// let at = problem.curvature(&[1.0, 1.0], Curvature::Exact, Structure::Diagonal)?;
-/// let Some(Matrix::Diagonal(h)) = at.curvature else { panic!() };
+/// let h = at.curvature.map(|m| m.diagonal()).unwrap_or_default();
 /// assert!((h[0] + 0.31081).abs() < 1e-5 && (h[1] - 0.58003).abs() < 1e-5);
 /// # Ok::<(), secondo::Error>(())
 /// ```
@@ -177,7 +177,7 @@ impl Problem {
     /// A curvature matrix in a structure, with the value and the gradient.
     ///
     /// # Errors
-    /// As [`objective`](Problem::objective); `Unsupported` under a constraint.
+    /// As [`objective`](Problem::objective); under a constraint, `Unsupported` for blocks that share a θ.
     pub fn curvature(
         &self,
         w: &[f64],
@@ -187,43 +187,112 @@ impl Problem {
         self.evaluate(w, Request::curvature(curvature, structure))
     }
 
+    /// The curvature at w as an operator: products with vectors without the matrix, on the problem's device.
+    ///
+    /// # Errors
+    /// As [`objective`](Problem::objective); `Memory` if even one product cannot fit.
+    pub fn operator(&self, w: &[f64], curvature: Curvature) -> Result<Operator<'_>> {
+        self.operator_on(&self.device, w, curvature)
+    }
+
+    pub(crate) fn operator_on(
+        &self,
+        device: &Device,
+        w: &[f64],
+        curvature: Curvature,
+    ) -> Result<Operator<'_>> {
+        self.network_weights(w)?;
+        self.plan_on(device, Work::Products(curvature, 1))?;
+        Ok(Operator {
+            problem: self,
+            device: device.clone(),
+            w: w.to_vec(),
+            curvature,
+        })
+    }
+
+    /// ∂x_io^m/∂w: a row for each sample i and output o, n·outputs × P; ∂/∂θ under a constraint. On the CPU in f64.
+    ///
+    /// # Errors
+    /// As [`objective`](Problem::objective).
+    pub fn jacobian(&self, w: &[f64]) -> Result<Array2<f64>> {
+        Ok(self.linearization(w)?.1)
+    }
+
+    /// The outputs x^m, n·outputs, and their Jacobian.
+    pub(crate) fn linearization(&self, w: &[f64]) -> Result<(Vec<f64>, Array2<f64>)> {
+        let weights = self.network_weights(w)?;
+        let (p, rows) = (weights.len(), self.data.len() * self.network.outputs());
+        let need = 8 * (rows as u64).saturating_mul((p + self.parameters()) as u64);
+        let budget = self.budget();
+        if need > budget {
+            return Err(Error::Memory {
+                what: format!("the Jacobian of {} outputs by {p} parameters", rows),
+                need,
+                budget,
+                advice: "use products, or the Gauss–Newton matrix".into(),
+            });
+        }
+        let (jacobian, outputs) =
+            evaluate::jacobian(&Cpu::<f64>::new(), self.parts(), &weights, 1024)?;
+        let jacobian = match &self.constraint {
+            None => jacobian,
+            Some(constraint) => {
+                let rows = jacobian.chunks(p).map(|row| constraint.pull_back(row));
+                rows.collect::<Result<Vec<_>>>()?.concat()
+            }
+        };
+        let shape = (rows, self.parameters());
+        let jacobian = Array2::from_shape_vec(shape, jacobian)
+            .map_err(|_| Error::shape("the Jacobian", &[shape.0, shape.1], &[0]))?;
+        Ok((outputs, jacobian))
+    }
+
     /// What `request` costs on the problem's device.
     ///
     /// # Errors
     /// `Memory` with the numbers and an alternative if it cannot fit.
     pub fn plan(&self, request: Request) -> Result<Plan> {
-        self.plan_on(&self.device, request)
+        self.plan_on(&self.device, request.into())
     }
 
-    pub(crate) fn plan_on(&self, device: &Device, request: Request) -> Result<Plan> {
-        let target = match self.device_for(device, request) {
+    /// What `count` products with a curvature cost on the problem's device.
+    ///
+    /// # Errors
+    /// As [`plan`](Problem::plan).
+    pub fn plan_products(&self, curvature: Curvature, count: usize) -> Result<Plan> {
+        self.plan_on(&self.device, Work::Products(curvature, count))
+    }
+
+    pub(crate) fn plan_on(&self, device: &Device, work: Work) -> Result<Plan> {
+        let target = match self.device_for(device, work) {
             Device::CpuF32 => Target::Cpu { float: 4 },
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => Target::Gpu(gpu),
             _ => Target::Cpu { float: 8 },
         };
-        self.plan_for(&target, request)
+        self.plan_for(&target, work)
     }
 
-    fn plan_for(&self, target: &Target, request: Request) -> Result<Plan> {
-        let n = self.data.len();
-        evaluate::plan(&self.network, &self.loss, n, request, target, self.budget())
+    fn plan_for(&self, target: &Target, work: Work) -> Result<Plan> {
+        let (n, work) = (self.data.len(), self.in_network(work));
+        evaluate::plan(&self.network, &self.loss, n, work, target, self.budget())
     }
 
     /// What of `device` computes a request: `Auto` chooses by its size, and takes the processor where it does not fit.
-    pub(crate) fn device_for(&self, device: &Device, request: Request) -> Device {
+    pub(crate) fn device_for(&self, device: &Device, work: Work) -> Device {
         #[cfg(feature = "gpu")]
         if let Device::Auto(_) = device {
             // What the processor cannot hold is large.
-            let plan = self.plan_for(&Target::Cpu { float: 8 }, request);
+            let plan = self.plan_for(&Target::Cpu { float: 8 }, work);
             let large = plan.map_or(true, |plan| plan.flops >= WORTHWHILE);
             let adapter = large.then(|| device.automatic()).flatten();
             return match adapter {
-                Some(adapter) if self.plan_on(&adapter, request).is_ok() => adapter,
+                Some(adapter) if self.plan_on(&adapter, work).is_ok() => adapter,
                 _ => Device::Cpu,
             };
         }
-        let _ = request;
+        let _ = work;
         device.clone()
     }
 
@@ -247,36 +316,59 @@ impl Problem {
         w: &[f64],
         request: Request,
     ) -> Result<Evaluation> {
-        self.network_weights(w, request)?;
-        let chosen = self.device_for(device, request);
-        let plan = self.plan_on(&chosen, request)?;
+        self.network_weights(w)?;
+        self.run(device, request.into(), &Evaluate { w, request })
+    }
+
+    /// Products with vectors, rows of P numbers, on a device that may be another than the problem's.
+    pub(crate) fn products_with(
+        &self,
+        device: &Device,
+        w: &[f64],
+        curvature: Curvature,
+        vectors: &[f64],
+    ) -> Result<Vec<f64>> {
+        let count = vectors.len() / self.parameters().max(1);
+        let job = Products {
+            w,
+            curvature,
+            vectors,
+        };
+        self.run(device, Work::Products(curvature, count), &job)
+    }
+
+    /// Does a job on what `device` chooses for its work.
+    fn run<J: Job>(&self, device: &Device, work: Work, job: &J) -> Result<J::Done> {
+        let chosen = self.device_for(device, work);
+        let plan = self.plan_on(&chosen, work)?;
         match &chosen {
-            Device::CpuF32 => self.evaluate_on(&Cpu::<f32>::new(), w, request, plan.chunk),
+            Device::CpuF32 => job.run(self, &Cpu::<f32>::new(), plan.chunk),
             #[cfg(feature = "gpu")]
-            Device::Gpu(gpu) => match self.evaluate_gpu(gpu, w, request, plan.chunk) {
+            Device::Gpu(gpu) => match self.run_on_gpu(gpu, work, job, plan.chunk) {
                 Err(Error::Gpu { .. }) if matches!(device, Device::Auto(_)) => {
-                    self.evaluate_with(&Device::Cpu, w, request)
+                    self.run(&Device::Cpu, work, job)
                 }
                 done => done,
             },
-            _ => self.evaluate_on(&Cpu::<f64>::new(), w, request, plan.chunk),
+            _ => job.run(self, &Cpu::<f64>::new(), plan.chunk),
         }
     }
 
     #[cfg(feature = "gpu")]
-    fn evaluate_gpu(
+    fn run_on_gpu<J: Job>(
         &self,
         gpu: &Gpu,
-        w: &[f64],
-        request: Request,
+        work: Work,
+        job: &J,
         mut chunk: usize,
-    ) -> Result<Evaluation> {
+    ) -> Result<J::Done> {
         for n in [chunk, self.data.len() % chunk] {
-            let rehearsed = evaluate::rehearse(gpu, &self.network, &self.loss, n, request)?;
+            let work = self.in_network(work);
+            let rehearsed = evaluate::rehearse(gpu, &self.network, &self.loss, n, work)?;
             gpu.prepare(&rehearsed)?;
         }
         loop {
-            match self.evaluate_on(gpu, w, request, chunk) {
+            match job.run(self, gpu, chunk) {
                 // Others may hold the device's memory: what was planned need not be there.
                 Err(Error::Gpu {
                     fault: Fault::OutOfMemory { .. },
@@ -298,12 +390,68 @@ impl Problem {
         request: Request,
         chunk: usize,
     ) -> Result<Evaluation> {
-        let weights = self.network_weights(w, request)?;
-        let mut result = evaluate::evaluate(backend, self.parts(), &weights, request, chunk)?;
-        if let Some(constraint) = self.constraint.as_ref().filter(|_| request.gradient) {
+        let weights = self.network_weights(w)?;
+        let Some(constraint) = &self.constraint else {
+            return evaluate::evaluate(backend, self.parts(), &weights, request, chunk);
+        };
+        let in_network = self.request_in_network(request);
+        let mut result = evaluate::evaluate(backend, self.parts(), &weights, in_network, chunk)?;
+        if request.gradient {
             result.gradient = constraint.pull_back(&result.gradient)?;
         }
+        if let (Some(matrix), Some((_, structure))) = (&result.curvature, request.curvature) {
+            let matrix = constraint.congruence(matrix)?;
+            result.curvature = Some(match structure {
+                Structure::Diagonal => Matrix::from_diagonal(matrix.diagonal()),
+                _ => matrix,
+            });
+        }
         Ok(result)
+    }
+
+    /// What a request in θ needs in W: ties mix entries that a diagonal does not hold.
+    fn request_in_network(&self, mut request: Request) -> Request {
+        if let (Some((_, structure)), Some(_)) = (&mut request.curvature, &self.constraint) {
+            if *structure == Structure::Diagonal {
+                *structure = Structure::Full;
+            }
+        }
+        request
+    }
+
+    fn in_network(&self, work: Work) -> Work {
+        match work {
+            Work::Evaluate(request) => Work::Evaluate(self.request_in_network(request)),
+            products => products,
+        }
+    }
+
+    /// B v for each of the vectors, rows of P numbers, on any backend, `chunk` samples at a time.
+    ///
+    /// # Errors
+    /// As [`curvature`](Problem::curvature), and what the backend reports.
+    pub fn products_on<B: Backend>(
+        &self,
+        backend: &B,
+        w: &[f64],
+        curvature: Curvature,
+        vectors: &[f64],
+        chunk: usize,
+    ) -> Result<Vec<f64>> {
+        let weights = self.network_weights(w)?;
+        let p = self.parameters();
+        if p == 0 || !vectors.len().is_multiple_of(p) {
+            return Err(Error::shape("vectors", &[p], &[vectors.len()]));
+        }
+        let products =
+            |v: &[f64]| evaluate::products(backend, self.parts(), &weights, curvature, v, chunk);
+        let Some(constraint) = &self.constraint else {
+            return products(vectors);
+        };
+        let moved = vectors.chunks(p).map(|v| constraint.push_forward(v));
+        let done = products(&moved.collect::<Result<Vec<_>>>()?.concat())?;
+        let back = done.chunks(weights.len()).map(|v| constraint.pull_back(v));
+        Ok(back.collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// The states X that w propagates, with the multipliers E: where the [Lagrangian](Problem::lagrangian) is stationary
@@ -312,7 +460,7 @@ impl Problem {
     /// # Errors
     /// As [`objective`](Problem::objective).
     pub fn configuration(&self, w: &[f64]) -> Result<Configuration> {
-        let weights = self.network_weights(w, Request::default())?;
+        let weights = self.network_weights(w)?;
         evaluate::configuration(self.parts(), &weights)
     }
 
@@ -323,8 +471,13 @@ impl Problem {
     /// # Errors
     /// Arrays that are not n × s_k or not finite; otherwise as [`curvature`](Problem::curvature).
     pub fn lagrangian(&self, w: &[f64], at: &Configuration) -> Result<LagrangianPoint> {
-        let request = Request::curvature(Curvature::Lagrangian, Structure::RowBlocks);
-        let weights = self.network_weights(w, request)?;
+        if self.constraint.is_some() {
+            return Err(Error::Unsupported {
+                what: "the Lagrangian under W = fixed + Cθ".into(),
+                why: "its arguments are W, X and E; use a problem without the constraint".into(),
+            });
+        }
+        let weights = self.network_weights(w)?;
         evaluate::lagrangian(self.parts(), &weights, at)
     }
 
@@ -339,19 +492,11 @@ impl Problem {
     }
 
     /// W from w, which is θ under a constraint.
-    fn network_weights<'a>(&self, w: &'a [f64], request: Request) -> Result<Cow<'a, [f64]>> {
+    fn network_weights<'a>(&self, w: &'a [f64]) -> Result<Cow<'a, [f64]>> {
         let Some(constraint) = &self.constraint else {
             self.network.check(w)?;
             return Ok(Cow::Borrowed(w));
         };
-        if request.curvature.is_some() {
-            return Err(Error::Unsupported {
-                what: "curvature under W = fixed + Cθ".into(),
-                why: "ties need entries between rows, which row blocks and the diagonal do not hold; \
-                      objective and gradient in θ are available"
-                    .into(),
-            });
-        }
         if let Some(i) = w.iter().position(|v| !v.is_finite()) {
             return Err(Error::non_finite("θ", &[i]));
         }
@@ -369,6 +514,96 @@ impl Problem {
             None => self.network.predict(w, x),
             Some(constraint) => self.network.predict(&constraint.weights(w)?, x),
         }
+    }
+}
+
+/// Something that the driver does on any backend.
+trait Job {
+    type Done;
+    fn run<B: Backend>(&self, problem: &Problem, backend: &B, chunk: usize) -> Result<Self::Done>;
+}
+
+struct Evaluate<'a> {
+    w: &'a [f64],
+    request: Request,
+}
+
+impl Job for Evaluate<'_> {
+    type Done = Evaluation;
+    fn run<B: Backend>(&self, problem: &Problem, b: &B, chunk: usize) -> Result<Evaluation> {
+        problem.evaluate_on(b, self.w, self.request, chunk)
+    }
+}
+
+struct Products<'a> {
+    w: &'a [f64],
+    curvature: Curvature,
+    vectors: &'a [f64],
+}
+
+impl Job for Products<'_> {
+    type Done = Vec<f64>;
+    fn run<B: Backend>(&self, problem: &Problem, b: &B, chunk: usize) -> Result<Vec<f64>> {
+        problem.products_on(b, self.w, self.curvature, self.vectors, chunk)
+    }
+}
+
+/// A curvature at a point that is never formed: products with vectors by the R-operator.
+///
+/// ```text
+/// B v = ∂/∂ε ∇E(w + εv) at ε = 0    for the exact Hessian; the other curvatures leave terms of it out
+/// ```
+///
+/// Each product costs a few gradients and holds no more than a chunk of samples; several vectors share the forward and
+/// backward propagation. The penalty is included, but for `Residual`. Under a constraint, vectors are directions in θ.
+///
+/// Source: Pearlmutter, *Neural Computation* 6, 1994; Bishop, *Pattern Recognition and Machine Learning*, 5.4.6.
+///
+/// ```
+/// use ndarray::array;
+/// use secondo::{Activation, Curvature, Data, Layer, LinearOperator, Loss, Network, Problem};
+/// // f(x) = w₂ tanh(w₁ x), x = 1, y = 0: the Hessian at (1, 1) is [[−0.31081, 0.63970], [0.63970, 0.58003]].
+/// let net = Network::new(1, vec![
+///     Layer::dense(1, Activation::Tanh).without_bias(),
+///     Layer::dense(1, Activation::Identity).without_bias(),
+/// ])?;
+/// let problem = Problem::new(net, Data::new(array![[1.0]], array![[0.0]])?, Loss::SquaredError)?;
+/// let h = problem.operator(&[1.0, 1.0], Curvature::Exact)?;
+/// let hv = h.product(&[1.0, 0.0])?;
+/// assert!((hv[0] + 0.31081).abs() < 1e-5 && (hv[1] - 0.63970).abs() < 1e-5);
+/// # Ok::<(), secondo::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Operator<'a> {
+    problem: &'a Problem,
+    device: Device,
+    w: Vec<f64>,
+    curvature: Curvature,
+}
+
+impl Operator<'_> {
+    /// What the matrix is.
+    pub fn curvature(&self) -> Curvature {
+        self.curvature
+    }
+}
+
+impl LinearOperator for Operator<'_> {
+    fn order(&self) -> usize {
+        self.problem.parameters()
+    }
+
+    fn products(&self, vectors: ArrayView2<f64>) -> Result<Array2<f64>> {
+        if vectors.ncols() != self.order() {
+            return Err(Error::shape("vectors", &[self.order()], &[vectors.ncols()]));
+        }
+        let rows = vectors.as_standard_layout();
+        let numbers = rows.as_slice().unwrap_or_default();
+        let products =
+            (self.problem).products_with(&self.device, &self.w, self.curvature, numbers)?;
+        let found = products.len();
+        Array2::from_shape_vec(vectors.raw_dim(), products)
+            .map_err(|_| Error::shape("products", vectors.shape(), &[found]))
     }
 }
 

@@ -3,16 +3,13 @@
 mod common;
 
 use common::{Failures, dense_blocks, fixtures, flat, list, matrix, square};
-use secondo::{Curvature, Evaluation, Loss, Matrix, Penalty, Problem, Request, Structure};
+use secondo::{Curvature, Evaluation, LinearOperator, Loss, Penalty, Problem, Request, Structure};
 
 /// Of the largest entry of each quantity, in f64.
 const TOLERANCE: f64 = 1e-13;
 
 fn blocks(evaluation: Evaluation) -> Vec<Vec<f64>> {
-    match evaluation.curvature {
-        Some(Matrix::RowBlocks(blocks)) => dense_blocks(&blocks),
-        other => panic!("{other:?}"),
-    }
+    dense_blocks(&evaluation.curvature.unwrap())
 }
 
 fn row_blocks(problem: &Problem, w: &[f64], curvature: Curvature) -> Vec<Vec<f64>> {
@@ -27,10 +24,7 @@ fn diagonal(problem: &Problem, w: &[f64], curvature: Curvature) -> Vec<f64> {
     let at = problem
         .curvature(w, curvature, Structure::Diagonal)
         .unwrap();
-    match at.curvature {
-        Some(Matrix::Diagonal(d)) => d,
-        other => panic!("{other:?}"),
-    }
+    at.curvature.unwrap().diagonal()
 }
 
 #[test]
@@ -112,6 +106,107 @@ fn stored_networks() {
             let got = diagonal(&whole, &f.w, Curvature::Exact);
             failures.compare(&name("whole diagonal"), &got, &want, TOLERANCE);
         }
+    }
+    failures.assert_none();
+}
+
+fn full(problem: &Problem, w: &[f64], curvature: Curvature) -> Vec<f64> {
+    let at = problem.curvature(w, curvature, Structure::Full).unwrap();
+    let matrix = at.curvature.unwrap();
+    let dense = matrix.dense().unwrap();
+    // Symmetric to the last bit.
+    assert_eq!(dense, dense.t());
+    dense.iter().copied().collect()
+}
+
+#[test]
+fn products_and_jacobians() {
+    let mut failures = Failures::default();
+    for f in fixtures("derivs") {
+        let name = |what: &str| format!("{}: {what}", f.name);
+        let data = f.without_penalty();
+        let v = f.numbers("v");
+        for (curvature, want) in [
+            (Curvature::Exact, &f.numbers("hvp_data")),
+            (Curvature::GaussNewton, &f.numbers("gnvp_data")),
+        ] {
+            let operator = data.operator(&f.w, curvature).unwrap();
+            let got = operator.product(&v).unwrap();
+            failures.compare(&name(curvature.name()), &got, want, TOLERANCE);
+        }
+        let got: Vec<f64> = data.jacobian(&f.w).unwrap().into_iter().collect();
+        failures.compare(&name("Jacobian"), &got, &f.numbers("jacobian"), TOLERANCE);
+    }
+    failures.assert_none();
+}
+
+/// The blocks of whole layers, cut out of a stored matrix.
+fn layers(network: &secondo::Network, matrix: &[f64]) -> Vec<Vec<f64>> {
+    let p = network.parameters();
+    let ranges = network.layers().iter().map(|l| l.range.clone());
+    ranges.map(|range| square(matrix, p, range)).collect()
+}
+
+#[test]
+fn whole_matrices_and_layers() {
+    let mut failures = Failures::default();
+    for f in fixtures("derivs") {
+        let name = |what: &str| format!("{}: {what}", f.name);
+        let data = f.without_penalty();
+        let (hessian, gn) = (f.numbers("hessian_data"), f.numbers("gauss_newton_data"));
+        let residual: Vec<f64> = hessian.iter().zip(&gn).map(|(h, g)| h - g).collect();
+        for (curvature, want) in [
+            (Curvature::Exact, &hessian),
+            (Curvature::GaussNewton, &gn),
+            (Curvature::Residual, &residual),
+        ] {
+            let got = full(&data, &f.w, curvature);
+            failures.compare(&name(curvature.name()), &got, want, TOLERANCE);
+            let at = data
+                .curvature(&f.w, curvature, Structure::LayerBlocks)
+                .unwrap();
+            // All together: of the residual, the last layer may be 0 but for rounding.
+            let got = dense_blocks(&at.curvature.unwrap()).concat();
+            let want = layers(&f.network, want).concat();
+            let what = name(&format!("{} layers", curvature.name()));
+            failures.compare(&what, &got, &want, TOLERANCE);
+        }
+        if !f.json["hessian"].is_null() {
+            let got = full(&f.problem(), &f.w, Curvature::Exact);
+            failures.compare(
+                &name("with the penalty"),
+                &got,
+                &f.numbers("hessian"),
+                TOLERANCE,
+            );
+        }
+    }
+    for f in fixtures("nnet") {
+        let name = |what: &str| format!("{}: {what}", f.name);
+        let data = f.without_penalty();
+        for (curvature, key) in [
+            (Curvature::Exact, "hessian_data"),
+            (Curvature::GaussNewton, "gauss_newton_data"),
+        ] {
+            let got = full(&data, &f.w, curvature);
+            failures.compare(&name(key), &got, &flat(&f.json["jax"][key]), TOLERANCE);
+        }
+        // R's own Hessian, after its factor and order.
+        let lambda = f.numbers("decay_ours_order");
+        let whole = data.penalty(Penalty::RidgeVec { lambda }).unwrap();
+        let factor = f.json["factor_R_over_ours"].as_f64().unwrap();
+        let perm: Vec<usize> = (flat(&f.json["perm_our_from_R"]).iter())
+            .map(|&v| v as usize)
+            .collect();
+        let r = matrix(&f.json["hessian_R_in_R_order"]);
+        let want: Vec<f64> = (perm.iter())
+            .flat_map(|&a| perm.iter().map(move |&b| (a, b)))
+            .map(|at| r[at])
+            .collect();
+        let got: Vec<f64> = (full(&whole, &f.w, Curvature::Exact).iter())
+            .map(|v| factor * v)
+            .collect();
+        failures.compare(&name("R's Hessian"), &got, &want, TOLERANCE);
     }
     failures.assert_none();
 }

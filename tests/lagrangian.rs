@@ -9,7 +9,7 @@ use common::nets::{Random, random_problem};
 use ndarray::{Array2, array};
 use secondo::{
     Activation, Configuration, Curvature, Data, Layer, Loss, Matrix, Network, Penalty, Problem,
-    RowBlocks, Structure,
+    Structure,
 };
 
 fn largest<'a>(v: impl IntoIterator<Item = &'a f64>) -> f64 {
@@ -43,11 +43,9 @@ fn a_propagated_configuration_is_stationary() {
             .curvature(&w, Curvature::Lagrangian, Structure::RowBlocks)
             .unwrap();
         assert_eq!(blocks.multipliers.len(), 0);
-        let Some(Matrix::RowBlocks(blocks)) = blocks.curvature else {
-            panic!()
-        };
-        let flat = |b: &RowBlocks| {
-            b.iter()
+        let blocks = blocks.curvature.unwrap();
+        let flat = |b: &Matrix| {
+            b.blocks()
                 .flat_map(|b| b.packed().to_vec())
                 .collect::<Vec<_>>()
         };
@@ -182,10 +180,9 @@ fn blocks(problem: &Problem, w: &[f64], curvature: Curvature) -> Vec<Array2<f64>
     let at = problem
         .curvature(w, curvature, Structure::RowBlocks)
         .unwrap();
-    match at.curvature {
-        Some(Matrix::RowBlocks(blocks)) => blocks.iter().map(|b| b.dense()).collect(),
-        other => panic!("{other:?}"),
-    }
+    (at.curvature.unwrap().blocks())
+        .map(|b| b.dense())
+        .collect()
 }
 
 /// By hand: x = 1, y = 0, f = w₂ tanh w₁ at (1, 1). The Hessian is [[−0.31081, 0.63970], [0.63970, 0.58003]], the

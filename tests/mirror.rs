@@ -44,7 +44,7 @@ fn a_fault_is_found_in_the_kernel_that_has_it() {
 /// Floats of fewer digits than the backend says it has: every kernel that rounds must show it.
 #[test]
 fn f32_does_not_pass_for_f64() {
-    let copies = ["diagonal", "gather", "transpose"];
+    let copies = ["diagonal", "gather", "pairs", "transpose"];
     let failing = mirror(&Cpu::<f32>::new(), DOUBLE, &small()).failing();
     let missed: Vec<_> = Fault::ALL
         .into_iter()

@@ -8,7 +8,7 @@ use common::hyperdual;
 use common::nets::random_problem;
 use common::{Failures, fixtures};
 use secondo::backend::Cpu;
-use secondo::{Curvature, Matrix, Problem, Request, Structure};
+use secondo::{Curvature, Problem, Request, Structure};
 
 /// Of the largest entry of each quantity.
 const TOLERANCE: f64 = 2e-12;
@@ -21,7 +21,8 @@ struct Reference {
     value: f64,
     gradient: Vec<f64>,
     multipliers: Vec<Vec<f64>>,
-    blocks: Vec<Vec<f64>>,
+    /// Of every curvature, the whole lower triangle.
+    lower: Vec<Vec<f64>>,
 }
 
 impl Reference {
@@ -33,8 +34,8 @@ impl Reference {
             multipliers: (1..=problem.network().depth())
                 .map(|k| hyperdual::multipliers(&problem, &w, k))
                 .collect(),
-            blocks: Curvature::ALL
-                .map(|c| hyperdual::row_blocks(&problem, &w, c).concat())
+            lower: Curvature::ALL
+                .map(|c| hyperdual::lower(&problem, &w, c))
                 .to_vec(),
             name,
             problem,
@@ -67,31 +68,47 @@ impl Reference {
             let e: Vec<f64> = e.iter().copied().collect();
             failures.compare(&name(&format!("e^{}", k + 1)), &e, want, TOLERANCE);
         }
-        for (curvature, want) in Curvature::ALL.into_iter().zip(&self.blocks) {
-            let both = [Structure::RowBlocks, Structure::Diagonal]
-                .map(|s| evaluate(Request::curvature(curvature, s)).map(|at| at.curvature));
-            let [
-                Ok(Some(Matrix::RowBlocks(blocks))),
-                Ok(Some(Matrix::Diagonal(diagonal))),
-            ] = both
+        for (curvature, lower) in Curvature::ALL.into_iter().zip(&self.lower) {
+            for structure in Structure::ALL {
+                let Ok(at) = evaluate(Request::curvature(curvature, structure)) else {
+                    return failures.push(name("an error"));
+                };
+                let matrix = at.curvature.unwrap();
+                let (mut got, mut want) = (Vec::new(), Vec::new());
+                for block in matrix.blocks() {
+                    let range = block.range.clone();
+                    got.extend(block.packed());
+                    want.extend(
+                        (range.clone())
+                            .flat_map(|a| (range.start..=a).map(move |b| a * (a + 1) / 2 + b))
+                            .map(|at| lower[at]),
+                    );
+                }
+                // The scale of the whole matrix: single blocks may vanish but for rounding.
+                let what = format!("{} {}", curvature.name(), structure.name());
+                failures.compare(&name(&what), &got, &want, TOLERANCE);
+            }
+            let p = self.w.len();
+            let vectors: Vec<f64> = (0..2 * p)
+                .map(|l| ((7 * l) % 11) as f64 / 5.0 - 1.0)
+                .collect();
+            let Ok(got) = (self.problem).products_on(&backend, &self.w, curvature, &vectors, 512)
             else {
                 return failures.push(name("an error"));
             };
-            // The scale of the whole matrix: single blocks may vanish but for rounding.
-            let all: Vec<f64> = blocks.iter().flat_map(|b| b.packed().to_vec()).collect();
-            failures.compare(&name(curvature.name()), &all, want, TOLERANCE);
-            let mut at = 0;
-            let want: Vec<f64> = (blocks.iter())
-                .flat_map(|b| {
-                    let start = at;
-                    at += b.packed().len();
-                    (0..b.order())
-                        .map(move |a| start + a * (a + 1) / 2 + a)
-                        .collect::<Vec<_>>()
+            let want: Vec<f64> = (vectors.chunks(p))
+                .flat_map(|v| (0..p).map(move |a| (v, a)))
+                .map(|(v, a)| {
+                    let entry = |b: usize| lower[a.max(b) * (a.max(b) + 1) / 2 + a.min(b)];
+                    (0..p).map(|b| entry(b) * v[b]).sum()
                 })
-                .map(|at| want[at])
                 .collect();
-            failures.compare(&name(curvature.name()), &diagonal, &want, TOLERANCE);
+            // The terms' scale: they may cancel.
+            let largest = |v: &[f64]| v.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            let scale = largest(lower) / largest(&want).max(f64::MIN_POSITIVE);
+            let tolerance = TOLERANCE * scale.max(1.0);
+            let what = format!("{} products", curvature.name());
+            failures.compare(&name(&what), &got, &want, tolerance);
         }
     }
 }

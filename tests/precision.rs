@@ -80,7 +80,7 @@ fn the_error_does_not_grow_with_the_samples() {
 }
 
 fn bits<B: Backend>(backend: &B, problem: &Problem, w: &[f64], chunk: usize) -> Vec<u64> {
-    (requests().into_iter())
+    (requests(problem).into_iter())
         .flat_map(|r| numbers(&problem.evaluate_on(backend, w, r, chunk).unwrap()))
         .map(f64::to_bits)
         .collect()
@@ -156,7 +156,7 @@ fn a_chunk_of_nothing_and_a_backend_that_counts_are_refused() {
 #[test]
 fn chunks_change_nothing_beyond_rounding() {
     let (problem, w) = dense(&[9, 8, 3], Activation::Logistic, 0, 2600, 0.5);
-    for request in requests() {
+    for request in requests(&problem) {
         let at = |chunk| {
             numbers(
                 &problem

@@ -1,7 +1,7 @@
 // C[r, q] = Σ_k X[r, k] B[k, q] for r < params.rows, k < inner(), q < columns(), one matrix B for each params.rows rows.
 //
-// The including file reads X and B by `x` and `b`, and stores C by `write`. Terms are summed in blocks of at most 512,
-// and the sum of each block is added to what `write` has stored: the error does not grow with the inner length, and no
+// The including file reads X and B by `x` and `b`, and adds to what is there by `write`. Terms are summed in blocks of at most 512,
+// and `write` adds the sum of each block: the error does not grow with the inner length, and no
 // second set of sums stays in registers.
 //
 // TILED:     a workgroup's 8 × 8 threads compute 8·ROWS × 8·COLUMNS numbers of C from slices of X and B, DEPTH terms
@@ -133,7 +133,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             {
                 let q = first_column + ${g}u * 32u + tx * 4u + ${j}u;
                 if row < params.rows && q < columns() {
-                    write(tile.matrix * params.rows + row, q, sum_${h}_${i}_$g[$j], start == 0u);
+                    write(tile.matrix * params.rows + row, q, sum_${h}_${i}_$g[$j]);
                 }
             }
             #end
@@ -194,7 +194,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         if row_$i < params.rows {
             #for j in 0..$COLUMNS
             if q_$j < columns() {
-                write(x_row_$i, q_$j, sum_${i}_$j, start == 0u);
+                write(x_row_$i, q_$j, sum_${i}_$j);
             }
             #end
         }

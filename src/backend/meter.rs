@@ -3,9 +3,10 @@
 //! The driver runs on it as on any other backend, so the plan cannot drift from what is done.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
-use super::{Backend, Kind, Operand, UnitDerivative, UnitGroup, cpu};
+use super::{Backend, Columns, Direction, Kind, Operand, UnitDerivative, UnitGroup, cpu};
 use crate::error::{Error, Result};
 use crate::network::Activation;
 use crate::objective::Loss;
@@ -93,6 +94,20 @@ impl Meter {
     fn partials(&self, n: usize, len: usize) {
         let held = n.div_ceil(cpu::BLOCK).min(cpu::PARTIALS) as u64;
         self.scratch(held.saturating_mul(len as u64).saturating_mul(self.float));
+    }
+}
+
+impl Meter {
+    /// What the CPU's sums of weighted inputs hold: partial results, or a tile for each thread.
+    fn weighted_sums(&self, n: usize, phi: &Operand<Counted>) -> Result<()> {
+        let len = product(&[phi.units.len(), phi.width])?;
+        match phi.kind {
+            Kind::Shared if len > cpu::LARGE => {
+                self.scratch(self.threads.saturating_mul(cpu::LARGE as u64 * self.float));
+            }
+            _ => self.partials(n, len),
+        }
+        Ok(())
     }
 }
 
@@ -224,8 +239,16 @@ impl Backend for Meter {
         Ok(())
     }
 
-    fn multiply_add(&self, a: &Counted, _: &Counted, _: &mut Counted) -> Result<()> {
-        self.flops(&[2, a.len]);
+    fn multiply_add(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        _: &Counted,
+        _: &Counted,
+        _: &mut Counted,
+    ) -> Result<()> {
+        self.flops(&[2, n, vectors, units]);
         Ok(())
     }
 
@@ -264,11 +287,21 @@ impl Backend for Meter {
         n: usize,
         _: &Counted,
         phi: &Operand<Counted>,
-        out: &mut Counted,
+        _: &mut Counted,
+        _: usize,
     ) -> Result<()> {
         self.flops(&[2, n, phi.units.len(), phi.width]);
-        self.partials(n, out.len);
-        Ok(())
+        self.weighted_sums(n, phi)
+    }
+
+    fn outer(&self, n: usize, y: &Columns<Counted>, z: &Columns<Counted>) -> Result<Counted> {
+        self.flops(&[n, y.width, z.width]);
+        self.array(&[n, y.width, z.width])
+    }
+
+    fn pairs(&self, n: usize, _: usize, units: Range<usize>, _: &Counted) -> Result<Counted> {
+        let s = units.len();
+        self.array(&[n, product(&[s, s.saturating_add(1)])? / 2])
     }
 
     fn gram(&self, n: usize, _: &Counted, phi: &Operand<Counted>, out: &mut Counted) -> Result<()> {
@@ -288,13 +321,12 @@ impl Backend for Meter {
         n: usize,
         _: &Counted,
         phi: &Operand<Counted>,
-        out: &mut Counted,
+        _: &mut Counted,
     ) -> Result<()> {
         let squares = self.array(&[phi.array.len])?;
         self.flops(&[1, squares.len]);
         self.flops(&[2, n, phi.units.len(), phi.width]);
-        self.partials(n, out.len);
-        Ok(())
+        self.weighted_sums(n, phi)
     }
 
     fn unit_value(&self, n: usize, group: &UnitGroup, _: &Counted, _: &mut Counted) -> Result<()> {
@@ -315,6 +347,30 @@ impl Backend for Meter {
         };
         self.flops(&[2, n, group.units, width]);
         self.array(&[n, group.units, width])
+    }
+
+    fn unit_value_along(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        _: &Counted,
+        _: &Direction<Counted>,
+        _: &mut Counted,
+    ) -> Result<()> {
+        self.flops(&[4, n, group.units, group.row]);
+        Ok(())
+    }
+
+    fn unit_along(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Counted,
+        _: &Direction<Counted>,
+        which: UnitDerivative,
+    ) -> Result<Counted> {
+        self.flops(&[4, n, group.units, group.row, group.inputs]);
+        self.unit_derivative(n, group, z, which)
     }
 
     fn unit_d_zz(

@@ -40,6 +40,19 @@ pub struct Operand<'a, A> {
     pub width: usize,
 }
 
+/// Some columns of a per-sample array: n × `stride` numbers, of which `width` from `first` on count.
+#[derive(Debug)]
+pub struct Columns<'a, A> {
+    /// The numbers.
+    pub array: &'a A,
+    /// Columns of the array.
+    pub stride: usize,
+    /// The first column.
+    pub first: usize,
+    /// How many there are.
+    pub width: usize,
+}
+
 /// Where the matrices of an [`Operand`] stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -77,6 +90,15 @@ pub enum UnitDerivative {
     Parameters,
     /// A = ∂p/∂z: n × units × inputs.
     Inputs,
+}
+
+/// A direction in the parameters and in the inputs of a group of units that are not linear.
+#[derive(Debug)]
+pub struct Direction<'a, A> {
+    /// ẇ, for all units of the group, unit by unit.
+    pub weights: &'a [f64],
+    /// ż, `inputs` columns.
+    pub inputs: Columns<'a, A>,
 }
 
 /// Refuses what is finite in f64 and infinite in f32.
@@ -122,7 +144,7 @@ pub trait Backend {
         bias: bool,
     ) -> Result<Self::Array>;
 
-    /// out[i, v, j] = Σ_c A[j, c] z[i, v, c] for the operand's units j; z: n × vectors × `stride`, of which the first
+    /// out[i, v, j] += Σ_c A[j, c] z[i, v, c] for the operand's units j; z: n × vectors × `stride`, of which the first
     /// columns count; out: n × vectors × layer.
     fn propagate(
         &self,
@@ -203,8 +225,16 @@ pub trait Backend {
         a: &mut Self::Array,
     ) -> Result<()>;
 
-    /// out += a ⊙ b, all of one length.
-    fn multiply_add(&self, a: &Self::Array, b: &Self::Array, out: &mut Self::Array) -> Result<()>;
+    /// out[i, v, j] += a[i, j] b[i, v, j]; a: n × units, b and out: n × vectors × units.
+    fn multiply_add(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        a: &Self::Array,
+        b: &Self::Array,
+        out: &mut Self::Array,
+    ) -> Result<()>;
 
     /// a[i, j, j] += d[i, j]; a: n × units × units, d: n × units.
     fn add_diagonal(
@@ -246,7 +276,7 @@ pub trait Backend {
         omega: &Self::Array,
     ) -> Result<Self::Array>;
 
-    /// out[j, a] += Σ_i δ[i, j] φ[i, a] for the operand's units; the operand is z (n × width, `Shared` by all units)
+    /// out[at + (j, a)] += Σ_i δ[i, j] φ[i, a] for the operand's units; the operand is z (n × width, `Shared` by all units)
     /// or φ (n × units × width, `Sampled`).
     fn gradient(
         &self,
@@ -254,7 +284,25 @@ pub trait Backend {
         delta: &Self::Array,
         phi: &Operand<Self::Array>,
         out: &mut Self::Sum,
+        at: usize,
     ) -> Result<()>;
+
+    /// The products y[i, b] z[i, a]: n × (columns of y) × (columns of z).
+    fn outer(
+        &self,
+        n: usize,
+        y: &Columns<Self::Array>,
+        z: &Columns<Self::Array>,
+    ) -> Result<Self::Array>;
+
+    /// a[i, j, j′], j ≥ j′, for the units of a range, packed row by row; a: n × layer × layer.
+    fn pairs(
+        &self,
+        n: usize,
+        layer: usize,
+        units: Range<usize>,
+        a: &Self::Array,
+    ) -> Result<Self::Array>;
 
     /// out[j, (a, b)] += Σ_i c[i, j] φ[i, a] φ[i, b], a ≥ b packed row by row; operand as in
     /// [`gradient`](Backend::gradient).
@@ -290,6 +338,27 @@ pub trait Backend {
         n: usize,
         group: &UnitGroup,
         z: &Self::Array,
+        which: UnitDerivative,
+    ) -> Result<Self::Array>;
+
+    /// p[i, j] += φ_j · ẇ_j + a_j · ż for the columns of a group that is not linear; p: n × layer.
+    fn unit_value_along(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Self::Array,
+        direction: &Direction<Self::Array>,
+        p: &mut Self::Array,
+    ) -> Result<()>;
+
+    /// The derivative of φ or A of a group that is not linear along a direction: Ψ_j ẇ_j + Σ_c ∂²p_j/∂w∂z_c ż_c, or
+    /// Σ_b ∂²p_j/∂z∂w_b ẇ_jb + Σ_c ∂²p_j/∂z∂z_c ż_c; the shape is that of [`unit_derivative`](Backend::unit_derivative).
+    fn unit_along(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Self::Array,
+        direction: &Direction<Self::Array>,
         which: UnitDerivative,
     ) -> Result<Self::Array>;
 

@@ -186,30 +186,8 @@ fn write(
         writeln!(out, "  \"curvature\": \"{}\",", options.curvature.name())?;
         writeln!(out, "  \"structure\": \"{}\",", structure.name())?;
     }
-    match &result.curvature {
-        Some(Matrix::RowBlocks(blocks)) => {
-            write!(out, "  \"row_blocks\": [")?;
-            for (index, block) in blocks.iter().enumerate() {
-                let comma = if index > 0 { "," } else { "" };
-                write!(
-                    out,
-                    "{comma}\n    {{\"layer\": {}, \"row\": {}, \"block\": [",
-                    block.layer, block.row
-                )?;
-                for (i, row) in block.dense().rows().into_iter().enumerate() {
-                    write!(out, "{}", separator(i))?;
-                    list(out, row.iter())?;
-                }
-                write!(out, "]}}")?;
-            }
-            writeln!(out, "\n  ],")?;
-        }
-        Some(Matrix::Diagonal(diagonal)) => {
-            write!(out, "  \"diagonal\": ")?;
-            list(out, diagonal.iter())?;
-            writeln!(out, ",")?;
-        }
-        _ => {}
+    if let Some(matrix) = &result.curvature {
+        write_matrix(out, matrix)?;
     }
     let (adapter, precision) = (problem.device().adapter(), problem.device().precision());
     writeln!(out, "  \"adapter\": {},", serde_json::Value::from(adapter))?;
@@ -217,6 +195,46 @@ fn write(
         out,
         "  \"precision\": \"{precision}\",\n  \"seconds\": {seconds:?}\n}}"
     )
+}
+
+/// The matrix under the name that its structure has in files.
+fn write_matrix(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
+    let key = match matrix.structure() {
+        Structure::Diagonal => {
+            write!(out, "  \"diagonal\": ")?;
+            list(out, matrix.diagonal().iter())?;
+            return writeln!(out, ",");
+        }
+        Structure::RowBlocks => "row_blocks",
+        Structure::LayerBlocks => "layer_blocks",
+        _ => "matrix",
+    };
+    let whole = key == "matrix";
+    write!(out, "  \"{key}\": {}", if whole { "" } else { "[" })?;
+    for (index, block) in matrix.blocks().enumerate() {
+        if !whole {
+            let comma = if index > 0 { "," } else { "" };
+            write!(
+                out,
+                "{comma}\n    {{\"layer\": {}, ",
+                block.layer.unwrap_or(0)
+            )?;
+            if let Some(unit) = block.unit {
+                write!(out, "\"row\": {unit}, ")?;
+            }
+            write!(out, "\"block\": ")?;
+        }
+        write!(out, "[")?;
+        for a in 0..block.order() {
+            let row: Vec<f64> = (0..block.order())
+                .map(|b| block.entry(a, b).unwrap_or(f64::NAN))
+                .collect();
+            write!(out, "{}", separator(a))?;
+            list(out, row.iter())?;
+        }
+        write!(out, "]{}", if whole { "" } else { "}" })?;
+    }
+    writeln!(out, "{},", if whole { "" } else { "\n  ]" })
 }
 
 fn separator(index: usize) -> &'static str {

@@ -3,9 +3,12 @@
 //! The choices are independent: a [`Curvature`] says what the matrix is, a [`Structure`] which blocks of it
 //! are formed.
 
-mod row_blocks;
+mod matrix;
+mod operator;
 
-pub use row_blocks::{RowBlock, RowBlocks};
+pub(crate) use matrix::triangle;
+pub use matrix::{Block, Matrix};
+pub use operator::LinearOperator;
 
 use crate::error::Result;
 
@@ -30,15 +33,20 @@ pub enum Curvature {
     EmpiricalFisher,
     /// The Hessian of E(W).
     Exact,
+    /// `Exact` − `GaussNewton`, what Gauss–Newton and Levenberg–Marquardt neglect (the second term of Bishop's 5.83). It is
+    /// computed as such, without the cancellation of a difference: the recursion of the exact S with ∂²g/∂x² = 0. The
+    /// penalty, which both have, is not in it.
+    Residual,
 }
 
 impl Curvature {
-    /// All four.
-    pub const ALL: [Curvature; 4] = [
+    /// All of them.
+    pub const ALL: [Curvature; 5] = [
         Curvature::Exact,
         Curvature::GaussNewton,
         Curvature::EmpiricalFisher,
         Curvature::Lagrangian,
+        Curvature::Residual,
     ];
 
     /// The name used by the program.
@@ -48,6 +56,7 @@ impl Curvature {
             Curvature::GaussNewton => "gauss-newton",
             Curvature::EmpiricalFisher => "empirical-fisher",
             Curvature::Exact => "exact",
+            Curvature::Residual => "residual",
         }
     }
 
@@ -66,18 +75,29 @@ impl Curvature {
 pub enum Structure {
     /// One block for each unit, over the parameters of its row (unit-wise): Σ_k s_k d_k² numbers.
     RowBlocks,
+    /// One block for each layer, over all its parameters: Σ_k (s_k d_k)² numbers.
+    LayerBlocks,
+    /// The whole matrix: P² numbers.
+    Full,
     /// The diagonal: P numbers.
     Diagonal,
 }
 
 impl Structure {
     /// Those that are available.
-    pub const ALL: [Structure; 2] = [Structure::RowBlocks, Structure::Diagonal];
+    pub const ALL: [Structure; 4] = [
+        Structure::RowBlocks,
+        Structure::LayerBlocks,
+        Structure::Full,
+        Structure::Diagonal,
+    ];
 
     /// The name used by the program.
     pub fn name(self) -> &'static str {
         match self {
             Structure::RowBlocks => "row-blocks",
+            Structure::LayerBlocks => "layer-blocks",
+            Structure::Full => "full",
             Structure::Diagonal => "diagonal",
         }
     }
@@ -89,14 +109,4 @@ impl Structure {
     pub fn from_name(name: &str) -> Result<Self> {
         crate::named("structure", name, &Self::ALL.map(|s| (s.name(), s)))
     }
-}
-
-/// A curvature matrix in the structure that was asked for.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Matrix {
-    /// One block for each unit.
-    RowBlocks(RowBlocks),
-    /// The diagonal, length P.
-    Diagonal(Vec<f64>),
 }

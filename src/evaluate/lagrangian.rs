@@ -12,7 +12,7 @@ use ndarray::Array2;
 use super::sweep::{Chain, Parameters, States, Sums, back_propagate, propagate};
 use super::{Parts, Request, weights};
 use crate::backend::{Backend, Cpu};
-use crate::curvature::{Curvature, RowBlocks, Structure};
+use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 
 /// The variables of the Lagrangian besides W: for the layers k = 1 … m, n × s_k each.
@@ -38,7 +38,7 @@ pub struct LagrangianPoint {
     pub d_e: Vec<Array2<f64>>,
     /// The row blocks of ∂²L/∂W² = −Σ_i e_ij (h″(p_ij) φ_ij φ_ijᵀ + h′(p_ij) Ψ_ij) + ∂²pen (eq. 10); all other second
     /// derivatives in W are the penalty's.
-    pub d_ww: RowBlocks,
+    pub d_ww: Matrix,
 }
 
 /// Samples at a time.
@@ -159,8 +159,11 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
     let mut d_w = sums.gradient.concat();
     let pen = parts.penalty.gradient(network, w);
     d_w.iter_mut().zip(pen).for_each(|(d, p)| *d += p);
-    let mut d_ww = RowBlocks::new(network, sums.curvature);
-    d_ww.add_penalty(&parts.penalty.hessian(network, w));
+    let mut d_ww = Matrix::by_group(network, Structure::RowBlocks, sums.curvature);
+    let penalty = parts.penalty.hessian(network, w);
+    for (range, packed) in d_ww.blocks_mut() {
+        penalty.add_block(range, packed);
+    }
     Ok(LagrangianPoint {
         value: sums.value[0] + parts.penalty.value(network, w) + constraints,
         d_w,

@@ -3,24 +3,31 @@
 //! [`sweep`] holds the mathematics of one chunk, [`plan`](Plan) the memory and the chunk. What comes out does not
 //! depend on the chunk beyond rounding, and not at all on the number of threads.
 
+mod blocks;
+mod jacobian;
 mod lagrangian;
 mod plan;
+mod products;
 mod sweep;
+
+use std::ops::Range;
 
 use ndarray::Array2;
 
+pub(crate) use jacobian::jacobian;
 pub use lagrangian::{Configuration, LagrangianPoint};
 pub(crate) use lagrangian::{configuration, lagrangian};
 pub use plan::Plan;
 #[cfg(feature = "gpu")]
 pub(crate) use plan::rehearse;
-pub(crate) use plan::{Target, plan, shape_product};
+pub(crate) use plan::{Target, Work, plan, shape_product};
 
 use crate::backend::Backend;
-use crate::curvature::{Curvature, Matrix, RowBlocks, Structure};
+use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
-use crate::network::Network;
+use crate::network::{GroupView, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction};
+use products::{ProductSums, Vectors, sweep_products, together};
 use sweep::{Batch, Parameters, Sums, sweep};
 
 /// What to compute besides the value.
@@ -117,24 +124,9 @@ pub(crate) fn evaluate<B: Backend>(
         .map(|l| Vec::with_capacity(if request.multipliers { n * l.units } else { 0 }))
         .collect();
     let mut outputs = Vec::new();
-    let (x, y) = (slice(data.x())?, slice(data.y())?);
     for from in (0..n).step_by(chunk) {
         let rows = from..n.min(from + chunk);
-        let part = |what: &str, values: &[f64], width: usize| {
-            let part = &values[rows.start * width..rows.end * width];
-            backend.upload(part).map_err(|e| {
-                let first = rows.start;
-                e.inside(&format!(
-                    "{what} from row {first} on, {width} numbers a row"
-                ))
-            })
-        };
-        let batch = Batch {
-            n: rows.len(),
-            x: part("X", x, network.inputs())?,
-            y: part("Y", y, network.outputs())?,
-            omega: part("the sample weights", &omega, 1)?,
-        };
+        let batch = batch(backend, parts, &omega, rows)?;
         let states = sweep(
             backend,
             network,
@@ -175,27 +167,27 @@ pub(crate) fn evaluate<B: Backend>(
     }
     let curvature = match request.curvature {
         None => None,
-        Some((_, structure)) => {
-            let groups: Vec<Vec<f64>> = (sums.curvature.into_iter())
-                .map(|group| backend.read(group))
-                .collect::<Result<_>>()?;
-            for group in &groups {
-                finite("the curvature", group)?;
+        Some((curvature, structure)) => {
+            let mut matrix = match blocks::is_coupled(curvature, structure) {
+                true => blocks::assemble(backend, network, structure, sums.pairs)?,
+                false => {
+                    let groups: Vec<Vec<f64>> = (sums.curvature.into_iter())
+                        .map(|group| backend.read(group))
+                        .collect::<Result<_>>()?;
+                    for group in &groups {
+                        finite("the curvature", group)?;
+                    }
+                    blocks::expand(network, structure, groups)
+                }
+            };
+            // Both Exact and GaussNewton have it: their difference has not.
+            if curvature != Curvature::Residual {
+                let penalty = penalty.hessian(network, w);
+                for (range, packed) in matrix.blocks_mut() {
+                    penalty.add_block(range, packed);
+                }
             }
-            let penalty = penalty.hessian(network, w);
-            Some(match structure {
-                Structure::RowBlocks => {
-                    let mut blocks = RowBlocks::new(network, groups);
-                    blocks.add_penalty(&penalty);
-                    Matrix::RowBlocks(blocks)
-                }
-                Structure::Diagonal => {
-                    let mut diagonal = groups.concat();
-                    (diagonal.iter_mut().zip(penalty.diagonal_entries()))
-                        .for_each(|(d, p)| *d += p);
-                    Matrix::Diagonal(diagonal)
-                }
-            })
+            Some(matrix)
         }
     };
     let shape = |what: &str, columns: usize, values: Vec<f64>| {
@@ -219,6 +211,80 @@ pub(crate) fn evaluate<B: Backend>(
         },
         curvature,
     })
+}
+
+/// Some samples on the backend.
+fn batch<B: Backend>(
+    backend: &B,
+    parts: Parts,
+    omega: &[f64],
+    rows: Range<usize>,
+) -> Result<Batch<B>> {
+    let Parts { network, data, .. } = parts;
+    let part = |what: &str, values: &[f64], width: usize| {
+        let part = &values[rows.start * width..rows.end * width];
+        let first = rows.start;
+        let place = || format!("{what} from row {first} on, {width} numbers a row");
+        backend.upload(part).map_err(|e| e.inside(&place()))
+    };
+    Ok(Batch {
+        n: rows.len(),
+        x: part("X", slice(data.x())?, network.inputs())?,
+        y: part("Y", slice(data.y())?, network.outputs())?,
+        omega: part("the sample weights", omega, 1)?,
+    })
+}
+
+/// B v for each of the vectors, rows of length P, penalty included; in chunks of `chunk` samples.
+pub(crate) fn products<B: Backend>(
+    backend: &B,
+    parts: Parts,
+    w: &[f64],
+    curvature: Curvature,
+    vectors: &[f64],
+    chunk: usize,
+) -> Result<Vec<f64>> {
+    let Parts {
+        network,
+        data,
+        loss,
+        penalty,
+        reduction,
+    } = parts;
+    network.check(w)?;
+    finite("the vectors", vectors)?;
+    let (n, p) = (data.len(), network.parameters());
+    let omega = weights(data, reduction);
+    let parameters = Parameters::upload(backend, network, w)?;
+    let mut out = vec![0.0; vectors.len()];
+    let count = together(network, vectors.len() / p).max(1);
+    for (v, out) in vectors.chunks(count * p).zip(out.chunks_mut(count * p)) {
+        let count = v.len() / p;
+        let v = Vectors::new(backend, network, count, v)?;
+        let mut sums = ProductSums::new(backend, network, curvature, count)?;
+        for from in (0..n).step_by(chunk.max(1)) {
+            let batch = batch(backend, parts, &omega, from..n.min(from + chunk))?;
+            sweep_products(
+                backend,
+                network,
+                loss,
+                &parameters,
+                batch,
+                curvature,
+                &v,
+                &mut sums,
+            )?;
+        }
+        sums.read(backend, network, count, out)?;
+    }
+    if curvature != Curvature::Residual {
+        let penalty = penalty.hessian(network, w);
+        for (v, out) in vectors.chunks(p).zip(out.chunks_mut(p)) {
+            penalty.add_product(v, out);
+        }
+    }
+    finite("the product", &out)?;
+    Ok(out)
 }
 
 /// x^m for the rows of `x`, in chunks of `chunk` samples.
@@ -261,6 +327,12 @@ fn weights(data: &Data, reduction: Reduction) -> Vec<f64> {
             data.weights().iter().map(|w| w / total).collect()
         }
     }
+}
+
+/// The numbers in the lower triangles of a group's units.
+fn row_triangles(g: &GroupView) -> Result<usize> {
+    let lengths = [g.range.len(), g.row.saturating_add(1)];
+    Ok(shape_product("the row blocks", &lengths)? / 2)
 }
 
 fn slice(a: &Array2<f64>) -> Result<&[f64]> {

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use super::blocks::is_coupled;
+use super::products::{ProductSums, Vectors, sweep_products, together};
 use super::sweep::{Batch, Parameters, Sums, sweep};
 use super::{Request, Structure};
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::{Gpu, Rehearsed};
 use crate::backend::{Backend, Cost, Meter};
+use crate::curvature::{Curvature, triangle};
 use crate::error::{Error, Result, bytes};
 use crate::network::Network;
 use crate::objective::Loss;
@@ -17,6 +20,21 @@ const COMFORTABLE: u64 = 16 << 20;
 /// The same for a hardware adapter, whose launches must be long to be worth it; a choice, not a measurement.
 #[cfg(feature = "gpu")]
 const COMFORTABLE_DEVICE: u64 = 512 << 20;
+
+/// What is asked of the driver.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Work {
+    /// The value, and what comes with it.
+    Evaluate(Request),
+    /// Products of a curvature with so many vectors.
+    Products(Curvature, usize),
+}
+
+impl From<Request> for Work {
+    fn from(request: Request) -> Self {
+        Work::Evaluate(request)
+    }
+}
 
 /// What a request is planned for.
 #[derive(Debug, Clone)]
@@ -87,11 +105,11 @@ pub(crate) fn plan(
     network: &Network,
     loss: &Loss,
     n: usize,
-    request: Request,
+    work: Work,
     target: &Target,
     budget: u64,
 ) -> Result<Plan> {
-    let measure = |chunk, threads| measure(network, loss, n, chunk, request, target, threads);
+    let measure = |chunk, threads| measure(network, loss, n, chunk, work, target, threads);
     // What lives as long as a chunk is limited where it is computed.
     let (comfortable, of_chunk): (u64, fn(&Plan) -> u64) = match target {
         #[cfg(feature = "gpu")]
@@ -132,21 +150,34 @@ pub(crate) fn plan(
         }
     };
     let on_device = best.device > device_budget;
-    let advice = match request.curvature {
+    let request = match work {
+        Work::Evaluate(request) => request.curvature,
+        Work::Products(..) => None,
+    };
+    let smaller = |curvature, structure: Structure, next: &str| {
+        let request = Request::curvature(curvature, structure).into();
+        let plan = self::measure(network, loss, n, 1, request, target, threads)?;
+        Ok(format!(
+            "{} need {}{next}; or raise the memory budget, or make the layers narrower",
+            structure.name(),
+            bytes(plan.bytes())
+        ))
+    };
+    let advice = match request {
         _ if on_device => "raise the device's memory budget, or use the CPU".into(),
-        Some((curvature, Structure::RowBlocks)) => {
-            let diagonal = Request::curvature(curvature, Structure::Diagonal);
-            let plan = self::measure(network, loss, n, 1, diagonal, target, threads)?;
-            format!(
-                "the diagonal alone needs {}; or raise the memory budget, or make the layers narrower",
-                bytes(plan.bytes())
-            )
-        }
+        Some((c, Structure::RowBlocks)) => smaller(c, Structure::Diagonal, "")?
+            .replace("diagonal need", "the diagonal alone needs"),
+        Some((c, Structure::Full | Structure::LayerBlocks)) => smaller(
+            c,
+            Structure::RowBlocks,
+            ", and products hold no matrix at all",
+        )?,
         _ => "raise the memory budget, or make the layers narrower".into(),
     };
-    let what = match request.curvature {
-        Some((c, s)) => format!("{} ({}) of {network}", s.name(), c.name()),
-        None => format!("the evaluation of {network}"),
+    let what = match (request, work) {
+        (Some((c, s)), _) => format!("{} ({}) of {network}", s.name(), c.name()),
+        (_, Work::Products(c, count)) => format!("{count} products ({}) of {network}", c.name()),
+        _ => format!("the evaluation of {network}"),
     };
     Err(Error::Memory {
         what: match on_device {
@@ -173,18 +204,46 @@ fn run<B: Backend>(
     network: &Network,
     loss: &Loss,
     chunk: usize,
-    request: Request,
+    work: Work,
 ) -> Result<Measured> {
     let parameters = Parameters::zeros(backend, network)?;
     let before = cost().live;
+    let batch = |backend: &B| -> Result<Batch<B>> {
+        Ok(Batch {
+            n: chunk,
+            x: backend.zeros(shape_product("the inputs", &[chunk, network.inputs()])?)?,
+            y: backend.zeros(shape_product("the targets", &[chunk, network.outputs()])?)?,
+            omega: backend.zeros(chunk)?,
+        })
+    };
+    let request = match work {
+        Work::Evaluate(request) => request,
+        Work::Products(curvature, count) => {
+            let count = together(network, count);
+            let vectors = Vectors::new(backend, network, count, &[])?;
+            let mut sums = ProductSums::new(backend, network, curvature, count)?;
+            let batch = batch(backend)?;
+            sweep_products(
+                backend,
+                network,
+                loss,
+                &parameters,
+                batch,
+                curvature,
+                &vectors,
+                &mut sums,
+            )?;
+            let cost = cost();
+            return Ok(Measured {
+                before,
+                held: before,
+                cost,
+            });
+        }
+    };
     let mut sums = Sums::new(backend, network, request)?;
     let held = cost().live;
-    let batch = Batch {
-        n: chunk,
-        x: backend.zeros(shape_product("the inputs", &[chunk, network.inputs()])?)?,
-        y: backend.zeros(shape_product("the targets", &[chunk, network.outputs()])?)?,
-        omega: backend.zeros(chunk)?,
-    };
+    let batch = batch(backend)?;
     let swept = sweep(
         backend,
         network,
@@ -213,10 +272,10 @@ pub(crate) fn rehearse(
     network: &Network,
     loss: &Loss,
     chunk: usize,
-    request: Request,
+    work: Work,
 ) -> Result<Rehearsed> {
     let (backend, rehearsed) = gpu.rehearsal();
-    run(&backend, || rehearsed.cost(), network, loss, chunk, request)?;
+    run(&backend, || rehearsed.cost(), network, loss, chunk, work)?;
     Ok(rehearsed)
 }
 
@@ -225,30 +284,41 @@ fn measure(
     loss: &Loss,
     n: usize,
     chunk: usize,
-    request: Request,
+    work: Work,
     target: &Target,
     threads: usize,
 ) -> Result<Plan> {
     let (measured, device) = match target {
         &Target::Cpu { float } => {
             let meter = Meter::new(float, threads);
-            let measured = run(&meter, || meter.cost(), network, loss, chunk, request)?;
+            let measured = run(&meter, || meter.cost(), network, loss, chunk, work)?;
             (measured, 0)
         }
         #[cfg(feature = "gpu")]
         Target::Gpu(gpu) => {
             let (backend, rehearsed) = gpu.rehearsal();
             let cost = || rehearsed.cost();
-            let measured = run(&backend, cost, network, loss, chunk, request)?;
+            let measured = run(&backend, cost, network, loss, chunk, work)?;
             (measured, rehearsed.device_peak())
         }
     };
     let Cost { peak, flops, .. } = measured.cost;
-    // The sums become the results; the parameters do not.
     let p = network.parameters() as u64;
-    let sums = measured.held - measured.before;
     let rows = n as u64;
-    let mut host = 8 * p;
+    let (request, count) = match work {
+        Work::Evaluate(request) => (request, 0),
+        Work::Products(_, count) => (Request::default(), count as u64),
+    };
+    // The sums become the results, unless a matrix is made of them; the parameters do not.
+    let (sums, mut host) = match request.curvature {
+        Some((c, s)) if is_coupled(c, s) => (0, 8 * p + matrix_bytes(network, s)),
+        _ => (measured.held - measured.before, 8 * p),
+    };
+    host = host.saturating_add(count.saturating_mul(8 * p));
+    let passes = match count {
+        0 => 1,
+        count => count.div_ceil(together(network, count as usize) as u64),
+    };
     if request.multipliers {
         let units: u64 = network.layers().iter().map(|l| l.units as u64).sum();
         host = host.saturating_add(rows.saturating_mul(8 * units));
@@ -267,7 +337,18 @@ fn measure(
         flops: if chunk == 0 {
             0.0
         } else {
-            flops * n as f64 / chunk as f64
+            flops * n as f64 / chunk as f64 * passes as f64
         },
     })
+}
+
+/// Bytes of a matrix that couples units.
+fn matrix_bytes(network: &Network, structure: Structure) -> u64 {
+    let order = |p: usize| 8u64.saturating_mul(triangle(p.min(1 << 31)) as u64);
+    match structure {
+        Structure::LayerBlocks => (network.layers().iter())
+            .map(|l| order(l.range.len()))
+            .sum(),
+        _ => order(network.parameters()),
+    }
 }

@@ -7,7 +7,7 @@
 //! seed       ∂g/∂x^m = −e^m                                                                 (eq. 7)
 //! backward   ∂g/∂x^k = Σ_{r: k ∈ src(r)} δ^r A^r[:, k] = −e^k,   δ^k = ∂g/∂x^k ⊙ h′(p^k)     (eq. 8)
 //! gradient   Σ_i δ_ij φ_ij                                                                  (eq. 9)
-//! blocks     Σ_i c_ij φ_ij φ_ijᵀ + δ_ij Ψ_ij  with c_ij = S_i^{kk}[j, j]
+//! blocks     Σ_i c_ij φ_ij φ_ijᵀ + δ_ij Ψ_ij  with c_ij = S_i^{kk}[j, j]        (what couples units: blocks.rs)
 //! ```
 //!
 //! A^k = ∂p^k/∂z^k, φ_j = ∂p_j/∂w_j, Ψ_j = ∂²p_j/∂w_j²; for linear units W^k, z^k and 0. The curvatures differ in S alone:
@@ -20,7 +20,8 @@
 //!                   S^{lk} = Σ_r (S^{lr} A^r[:, k] + T^{l,r}ᵀ Π^r[:, k]) diag h′(p^k) + [k = l] diag(∂g/∂x^k ⊙ h″)
 //! ```
 //!
-//! with Π^r = Σ_j δ_j ∂²p_j/∂z² and T^{l,r} = ∂z^r/∂p^l, needed only for units that are not linear.
+//! with Π^r = Σ_j δ_j ∂²p_j/∂z² and T^{l,r} = ∂z^r/∂p^l, which S needs only for units that are not linear. Residual is Exact
+//! with ∂²g/∂x² = 0: the recursion is linear in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,12 +32,13 @@ use crate::network::{GroupView, LayerView, Network};
 use crate::objective::Loss;
 
 use super::Request;
+use super::blocks::{Couplings, PairSums, is_coupled};
 
 /// The parameters of the linear groups on the backend, of the others on the host.
 pub(super) struct Parameters<'a, B: Backend> {
-    w: &'a [f64],
+    pub w: &'a [f64],
     /// By layer and group; `None` for groups that are not linear.
-    linear: Vec<Vec<Option<B::Array>>>,
+    pub linear: Vec<Vec<Option<B::Array>>>,
 }
 
 impl<'a, B: Backend> Parameters<'a, B> {
@@ -76,6 +78,8 @@ pub(super) struct Sums<B: Backend> {
     pub value: B::Sum,
     pub gradient: Vec<B::Sum>,
     pub curvature: Vec<B::Sum>,
+    /// What couples units: one for each pair of groups; empty for row blocks and the diagonal.
+    pub pairs: Vec<PairSums<B>>,
 }
 
 impl<B: Backend> Sums<B> {
@@ -85,23 +89,24 @@ impl<B: Backend> Sums<B> {
             value: backend.sums(1)?,
             gradient: Vec::new(),
             curvature: Vec::new(),
+            pairs: Vec::new(),
         };
         for g in groups().filter(|_| request.gradient) {
             sums.gradient.push(backend.sums(g.range.len())?);
         }
-        if let Some((_, structure)) = request.curvature {
-            for g in groups() {
-                let len = match structure {
-                    Structure::Diagonal => g.range.len(),
-                    // Each unit's lower triangle.
-                    Structure::RowBlocks => {
-                        super::shape_product(
-                            "the row blocks",
-                            &[g.range.len(), g.row.saturating_add(1)],
-                        )? / 2
-                    }
-                };
-                sums.curvature.push(backend.sums(len)?);
+        match request.curvature {
+            None => {}
+            Some((curvature, structure)) if is_coupled(curvature, structure) => {
+                sums.pairs = PairSums::all(backend, network, curvature, structure)?;
+            }
+            Some((_, structure)) => {
+                for g in groups() {
+                    let len = match structure {
+                        Structure::Diagonal => g.range.len(),
+                        _ => super::row_triangles(g)?,
+                    };
+                    sums.curvature.push(backend.sums(len)?);
+                }
             }
         }
         Ok(sums)
@@ -112,9 +117,9 @@ impl<B: Backend> Sums<B> {
 pub(super) struct States<B: Backend> {
     n: usize,
     pub x: Vec<B::Array>,
-    z: Vec<B::Array>,
-    h1: Vec<B::Array>,
-    h2: Vec<B::Array>,
+    pub z: Vec<B::Array>,
+    pub h1: Vec<B::Array>,
+    pub h2: Vec<B::Array>,
 }
 
 impl<B: Backend> States<B> {
@@ -200,7 +205,7 @@ pub(super) fn sweep<B: Backend>(
 ) -> Result<Swept<B>> {
     let Batch { n, x, y, omega } = batch;
     let order = match request.curvature {
-        Some((Curvature::Lagrangian | Curvature::Exact, _)) => 2,
+        Some((Curvature::Lagrangian | Curvature::Exact | Curvature::Residual, _)) => 2,
         _ => usize::from(request.backward()),
     };
     let mut states = propagate(b, network, parameters, n, x, order)?;
@@ -223,6 +228,7 @@ pub(super) fn sweep<B: Backend>(
         Some((Curvature::GaussNewton | Curvature::Exact, _)) => {
             Some(b.loss_hessian(n, loss, states.output(), &y, &omega)?)
         }
+        Some((Curvature::Residual, _)) => Some(b.zeros(n * network.outputs() * network.outputs())?),
         _ => None,
     };
     let chain = Chain::new(b, network, parameters, &states)?;
@@ -231,17 +237,36 @@ pub(super) fn sweep<B: Backend>(
     if request.gradient {
         chain.add_gradient(&delta, &mut sums.gradient)?;
     }
-    if let Some((curvature, structure)) = request.curvature {
-        let (c, second) = match (curvature, hessian) {
-            (Curvature::GaussNewton, Some(hessian)) => (gauss_newton(&chain, &hessian)?, false),
-            (Curvature::Exact, Some(hessian)) => {
-                (exact(&chain, hessian, &multipliers, &delta)?, true)
-            }
-            (Curvature::EmpiricalFisher, _) => (fisher(&chain, &delta, &omega)?, false),
-            _ => (lagrangian(&chain, &multipliers)?, true),
-        };
-        let delta = second.then_some(&delta[..]);
-        chain.add_curvature(structure, &c, delta, &mut sums.curvature)?;
+    match request.curvature {
+        None => {}
+        Some((curvature, structure)) if is_coupled(curvature, structure) => {
+            let couplings = match (curvature, hessian) {
+                (Curvature::EmpiricalFisher, _) => Couplings::fisher(&chain, &delta, &omega)?,
+                (Curvature::GaussNewton, Some(hessian)) => {
+                    Couplings::gauss_newton(&chain, hessian)?
+                }
+                (_, hessian) => {
+                    let needed = needed_pairs(network, structure);
+                    let s = second(&chain, hessian, &multipliers, &delta, &needed)?;
+                    Couplings::Exact { s, delta: &delta }
+                }
+            };
+            chain.add_pairs(structure, &couplings, &mut sums.pairs)?;
+        }
+        Some((curvature, structure)) => {
+            let (c, bent) = match (curvature, hessian) {
+                (Curvature::GaussNewton, Some(hessian)) => (gauss_newton(&chain, &hessian)?, false),
+                (Curvature::Exact | Curvature::Residual, hessian) => {
+                    let needed = needed_pairs(network, structure);
+                    let s = second(&chain, hessian, &multipliers, &delta, &needed)?;
+                    (diagonals(&chain, &s, &multipliers)?, true)
+                }
+                (Curvature::EmpiricalFisher, _) => (fisher(&chain, &delta, &omega)?, false),
+                _ => (lagrangian(&chain, &multipliers)?, true),
+            };
+            let delta = bent.then_some(&delta[..]);
+            chain.add_curvature(structure, &c, delta, &mut sums.curvature)?;
+        }
     }
     drop(chain);
     Ok(Swept {
@@ -252,11 +277,11 @@ pub(super) fn sweep<B: Backend>(
 
 /// The states with the sensitivities A^k = ∂p^k/∂z^k, through which every backward recursion steps.
 pub(super) struct Chain<'a, B: Backend> {
-    b: &'a B,
-    n: usize,
-    network: &'a Network,
-    parameters: &'a Parameters<'a, B>,
-    states: &'a States<B>,
+    pub b: &'a B,
+    pub n: usize,
+    pub network: &'a Network,
+    pub parameters: &'a Parameters<'a, B>,
+    pub states: &'a States<B>,
     /// A of the groups that are not linear, by layer and group.
     sampled: Vec<Vec<Option<B::Array>>>,
 }
@@ -293,7 +318,7 @@ impl<'a, B: Backend> Chain<'a, B> {
     }
 
     /// The operands A of layer r, one for each group.
-    fn operands(&self, r: usize) -> impl Iterator<Item = Operand<'_, B::Array>> {
+    pub(super) fn operands(&self, r: usize) -> impl Iterator<Item = Operand<'_, B::Array>> {
         let layer = &self.network.layers()[r - 1];
         (layer.groups.iter())
             .zip(&self.parameters.linear[r - 1])
@@ -328,7 +353,7 @@ impl<'a, B: Backend> Chain<'a, B> {
     }
 
     /// out += M A^r[:, k], for `vectors` rows of M per sample; `column` is where layer k starts in z^r.
-    fn step(
+    pub(super) fn step(
         &self,
         vectors: usize,
         m: &B::Array,
@@ -353,16 +378,19 @@ impl<'a, B: Backend> Chain<'a, B> {
 
     /// ∂g/∂x^k ⊙ h″(p^k) = −e^k ⊙ h″(p^k).
     pub(super) fn times_h2(&self, multipliers: &[B::Array], k: usize) -> Result<B::Array> {
-        let mut out = self.b.zeros(self.n * self.network.width(k))?;
+        let units = self.network.width(k);
+        let mut out = self.b.zeros(self.n * units)?;
         let h2 = &self.states.h2[k - 1];
-        self.b.multiply_add(&multipliers[k - 1], h2, &mut out)?;
+        (self.b).multiply_add(self.n, 1, units, &multipliers[k - 1], h2, &mut out)?;
         Ok(out)
     }
 
     /// sums += Σ_i δ_ij φ_ij (eq. 9), group by group.
     pub(super) fn add_gradient(&self, delta: &[B::Array], sums: &mut [B::Sum]) -> Result<()> {
         for ((k, g), sum) in self.network.groups().zip(sums) {
-            self.with_phi(k, g, |phi| self.b.gradient(self.n, &delta[k - 1], phi, sum))?;
+            self.with_phi(k, g, |phi| {
+                self.b.gradient(self.n, &delta[k - 1], phi, sum, 0)
+            })?;
         }
         Ok(())
     }
@@ -377,33 +405,27 @@ impl<'a, B: Backend> Chain<'a, B> {
     ) -> Result<()> {
         let (b, n) = (self.b, self.n);
         for ((k, g), sum) in self.network.groups().zip(sums) {
-            self.with_phi(k, g, |phi| match structure {
-                Structure::RowBlocks => b.gram(n, &c[k - 1], phi, sum),
-                Structure::Diagonal => b.gram_diagonal(n, &c[k - 1], phi, sum),
+            let diagonal = structure == Structure::Diagonal;
+            self.with_phi(k, g, |phi| match diagonal {
+                false => b.gram(n, &c[k - 1], phi, sum),
+                true => b.gram_diagonal(n, &c[k - 1], phi, sum),
             })?;
             let unit = unit_group(&self.network.layers()[k - 1], g, self.parameters);
             if let (Some(unit), Some(delta)) = (unit, delta) {
-                let diagonal = structure == Structure::Diagonal;
-                b.unit_d_ww(
-                    n,
-                    &unit,
-                    &self.states.z[k - 1],
-                    &delta[k - 1],
-                    diagonal,
-                    sum,
-                )?;
+                let (z, delta) = (&self.states.z[k - 1], &delta[k - 1]);
+                b.unit_d_ww(n, &unit, z, delta, diagonal, sum)?;
             }
         }
         Ok(())
     }
 
     /// Calls `f` with φ of a group of layer k.
-    fn with_phi(
+    pub(super) fn with_phi<R>(
         &self,
         k: usize,
         g: &GroupView,
-        f: impl FnOnce(&Operand<B::Array>) -> Result<()>,
-    ) -> Result<()> {
+        f: impl FnOnce(&Operand<B::Array>) -> Result<R>,
+    ) -> Result<R> {
         let layer = &self.network.layers()[k - 1];
         let z = &self.states.z[k - 1];
         let computed = unit_group(layer, g, self.parameters)
@@ -437,13 +459,13 @@ pub(super) fn back_propagate<B: Backend>(
     let mut delta: Vec<B::Array> = Vec::with_capacity(network.depth());
     let mut seed = Some(seed);
     for k in (1..=network.depth()).rev() {
-        let len = chain.n * network.width(k);
         let g_x = match seed.take() {
             Some(seed) => seed,
             None => chain.pull_back(k, |r| &delta[network.depth() - r])?,
         };
-        let mut d = b.zeros(len)?;
-        b.multiply_add(&g_x, &chain.states.h1[k - 1], &mut d)?;
+        let (n, units) = (chain.n, network.width(k));
+        let mut d = b.zeros(n * units)?;
+        b.multiply_add(n, 1, units, &chain.states.h1[k - 1], &g_x, &mut d)?;
         multipliers.push(g_x);
         delta.push(d);
     }
@@ -473,13 +495,12 @@ fn fisher<B: Backend>(
         .collect()
 }
 
-/// J^k = ∂x^m/∂p^k (outputs × s_k for each sample) carried back, and c^k = diag(J^kᵀ G J^k).
-fn gauss_newton<B: Backend>(chain: &Chain<B>, hessian: &B::Array) -> Result<Vec<B::Array>> {
+/// J^k = ∂x^m/∂p^k (outputs × s_k for each sample) for k = 1 … m, carried back from the last.
+pub(super) fn jacobians<B: Backend>(chain: &Chain<B>) -> Result<Vec<B::Array>> {
     let (network, b, n) = (chain.network, chain.b, chain.n);
     let (m, outputs) = (network.depth(), network.outputs());
     // From the last layer to the first, then turned round.
     let mut jacobians: Vec<B::Array> = Vec::with_capacity(m);
-    let mut coefficients = Vec::with_capacity(m);
     for k in (1..=m).rev() {
         let units = network.width(k);
         let mut j = b.zeros(n * outputs * units)?;
@@ -491,32 +512,38 @@ fn gauss_newton<B: Backend>(chain: &Chain<B>, hessian: &B::Array) -> Result<Vec<
             }
             chain.times_h1(outputs, k, &mut j)?;
         }
-        coefficients.push(b.gauss_newton(n, outputs, units, &j, hessian)?);
         jacobians.push(j);
     }
-    coefficients.reverse();
-    Ok(coefficients)
+    jacobians.reverse();
+    Ok(jacobians)
 }
 
-/// The diagonals of S^{kk}, k = 1 … m, by eq. 8 differentiated once more.
-///
-/// S^{lk}, l ≥ k, is n × s_l × s_k. Only what the diagonals need is formed.
-fn exact<B: Backend>(
+/// c^k = diag(J^kᵀ G J^k).
+fn gauss_newton<B: Backend>(chain: &Chain<B>, hessian: &B::Array) -> Result<Vec<B::Array>> {
+    let outputs = chain.network.outputs();
+    (jacobians(chain)?.iter().enumerate())
+        .map(|(index, j)| {
+            let units = chain.network.width(index + 1);
+            chain.b.gauss_newton(chain.n, outputs, units, j, hessian)
+        })
+        .collect()
+}
+
+/// S^{lk}, l ≥ k, n × s_l × s_k, for the pairs that are `needed`: eq. 8 differentiated once more.
+fn second<B: Backend>(
     chain: &Chain<B>,
-    hessian: B::Array,
+    mut hessian: Option<B::Array>,
     multipliers: &[B::Array],
     delta: &[B::Array],
-) -> Result<Vec<B::Array>> {
+    needed: &BTreeSet<(usize, usize)>,
+) -> Result<BTreeMap<(usize, usize), B::Array>> {
     let (network, b, n) = (chain.network, chain.b, chain.n);
     let m = network.depth();
-    let needed = needed_pairs(network);
     let mut s: BTreeMap<(usize, usize), B::Array> = BTreeMap::new();
-    let mut output = Some(hessian);
-    let mut coefficients = Vec::with_capacity(m);
     for k in (1..=m).rev() {
         let units = network.width(k);
         for l in (k..=m).rev().filter(|&l| needed.contains(&(l, k))) {
-            let mut block = match output.take() {
+            let mut block = match hessian.take() {
                 // S^{mm} starts as h′ G h′: G is symmetric, so (G h′)ᵀ = h′ G.
                 Some(mut g) => {
                     chain.times_h1(units, m, &mut g)?;
@@ -530,31 +557,55 @@ fn exact<B: Backend>(
             }
             s.insert((l, k), block);
         }
-        coefficients.push(match s.get(&(k, k)) {
-            Some(block) => b.diagonal(n, units, block)?,
-            None => {
-                let mut c = b.zeros(n * units)?;
-                for (r, column) in network.consumers(k) {
-                    for a in chain.operands(r) {
-                        b.contract_diagonal(n, &s[&(r, k)], &a, column, units, &mut c)?;
-                    }
-                }
-                chain.times_h1(1, k, &mut c)?;
-                b.multiply_add(&multipliers[k - 1], &chain.states.h2[k - 1], &mut c)?;
-                c
-            }
-        });
     }
-    coefficients.reverse();
-    Ok(coefficients)
+    Ok(s)
 }
 
-/// The (l, k), l ≥ k, whose S^{lk} the diagonals of all S^{kk} need: S^{rk} for the consumers r of k, and what these
-/// need in turn. S^{kk} itself is needed only if another hidden layer feeds layer k, or if a consumer is not linear.
-fn needed_pairs(network: &Network) -> BTreeSet<(usize, usize)> {
+/// c^k = diag(S^{kk}), k = 1 … m; S^{kk} itself need not have been formed.
+fn diagonals<B: Backend>(
+    chain: &Chain<B>,
+    s: &BTreeMap<(usize, usize), B::Array>,
+    multipliers: &[B::Array],
+) -> Result<Vec<B::Array>> {
+    let (network, b, n) = (chain.network, chain.b, chain.n);
+    let coefficient = |k: usize| {
+        let units = network.width(k);
+        if let Some(block) = s.get(&(k, k)) {
+            return b.diagonal(n, units, block);
+        }
+        let mut c = b.zeros(n * units)?;
+        for (r, column) in network.consumers(k) {
+            for a in chain.operands(r) {
+                b.contract_diagonal(n, &s[&(r, k)], &a, column, units, &mut c)?;
+            }
+        }
+        chain.times_h1(1, k, &mut c)?;
+        b.multiply_add(
+            n,
+            1,
+            units,
+            &multipliers[k - 1],
+            &chain.states.h2[k - 1],
+            &mut c,
+        )?;
+        Ok(c)
+    };
+    (1..=network.depth()).map(coefficient).collect()
+}
+
+/// The (l, k), l ≥ k, whose S^{lk} a structure needs, with what these need in turn.
+///
+/// For the diagonals of all S^{kk} these are S^{rk} for the consumers r of k; S^{kk} itself is needed only if another
+/// hidden layer feeds layer k, or if a consumer is not linear.
+fn needed_pairs(network: &Network, structure: Structure) -> BTreeSet<(usize, usize)> {
     let m = network.depth();
     let mut open = vec![(m, m)];
     for k in 1..m {
+        match structure {
+            Structure::Full => open.extend((k..=m).map(|l| (l, k))),
+            Structure::LayerBlocks => open.push((k, k)),
+            _ => {}
+        }
         for (r, _) in network.consumers(k) {
             open.push((r, k));
             if !network.layers()[r - 1].is_linear() {
@@ -600,7 +651,8 @@ impl<B: Backend> Chain<'_, B> {
                     layer: layer.inputs,
                     width: layer.inputs,
                 };
-                let t = self.sensitivity(l, r)?;
+                let x = self.sensitivities(l, r)?;
+                let t = self.gather(vectors, layer, &x, false)?;
                 b.contract(n, vectors, &t, &pi, column, network.width(k), &mut out)?;
             }
         }
@@ -622,15 +674,13 @@ impl<B: Backend> Chain<'_, B> {
         Ok(out)
     }
 
-    /// T^{l,r}ᵀ = (∂z^r/∂p^l)ᵀ without the constant, n × s_l × inputs of r.
-    ///
-    /// By sources t of r: 0 for t < l, diag h′ for t = l, and h′ A^t T^{l,t} for t > l.
-    fn sensitivity(&self, l: usize, r: usize) -> Result<B::Array> {
+    /// ∂x^t/∂p^l for t = 0 … `end` − 1, n × s_l × s_t (transposed): 0 for t < l, diag h′ for t = l, and h′ A^t T^{l,t} for
+    /// t > l.
+    pub(super) fn sensitivities(&self, l: usize, end: usize) -> Result<Vec<B::Array>> {
         let (network, b, n) = (self.network, self.b, self.n);
         let vectors = network.width(l);
-        // ∂x^t/∂p^l for t = 0 … r − 1.
-        let mut x: Vec<B::Array> = Vec::with_capacity(r);
-        for t in 0..r {
+        let mut x: Vec<B::Array> = Vec::with_capacity(end);
+        for t in 0..end {
             let mut x_t = b.zeros(n * vectors * network.width(t))?;
             if t == l {
                 b.add_diagonal(n, vectors, &self.states.h1[l - 1], &mut x_t)?;
@@ -644,12 +694,12 @@ impl<B: Backend> Chain<'_, B> {
             }
             x.push(x_t);
         }
-        self.gather(vectors, &network.layers()[r - 1], &x, false)
+        Ok(x)
     }
 
     /// The derivatives `x` of a layer's sources side by side, `vectors` rows for each sample, with a column of zeros for
     /// the constant's derivative where asked for.
-    fn gather(
+    pub(super) fn gather(
         &self,
         vectors: usize,
         layer: &LayerView,
@@ -669,7 +719,7 @@ impl<B: Backend> Chain<'_, B> {
 }
 
 /// A of a linear group: its weights.
-fn linear<'a, A>(layer: &LayerView, g: &GroupView, w: &'a A) -> Operand<'a, A> {
+pub(super) fn linear<'a, A>(layer: &LayerView, g: &GroupView, w: &'a A) -> Operand<'a, A> {
     Operand {
         array: w,
         kind: Kind::Shared,
@@ -680,7 +730,7 @@ fn linear<'a, A>(layer: &LayerView, g: &GroupView, w: &'a A) -> Operand<'a, A> {
 }
 
 /// A group that is not linear, with its parameters (none on a backend that only counts); `None` for linear units.
-fn unit_group<'a, B: Backend>(
+pub(super) fn unit_group<'a, B: Backend>(
     layer: &LayerView,
     g: &'a GroupView,
     parameters: &Parameters<'a, B>,

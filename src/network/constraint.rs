@@ -1,5 +1,6 @@
 //! Fixed and tied parameters: W = fixed + C θ.
 
+use crate::curvature::{Block, Matrix, triangle};
 use crate::error::{Error, Result};
 
 /// The affine map W = fixed + C θ from free parameters θ to the flat vector W.
@@ -90,6 +91,64 @@ impl Constraint {
             w[row] += value * theta[column];
         }
         Ok(w)
+    }
+
+    /// C v, the direction in W of a direction in θ.
+    ///
+    /// # Errors
+    /// v has the wrong length.
+    pub fn push_forward(&self, v: &[f64]) -> Result<Vec<f64>> {
+        if v.len() != self.free {
+            return Err(Error::shape("direction in θ", &[self.free], &[v.len()]));
+        }
+        let mut out = vec![0.0; self.fixed.len()];
+        for &(row, column, value) in &self.entries {
+            out[row] += value * v[column];
+        }
+        Ok(out)
+    }
+
+    /// CᵀBC, the curvature in θ, in the blocks that B has; C must keep each block to neighbouring θ of its own.
+    ///
+    /// # Errors
+    /// `Unsupported` where a θ reaches two blocks, or other θ stand between those of a block.
+    pub(crate) fn congruence(&self, matrix: &Matrix) -> Result<Matrix> {
+        let mut rows: Vec<Vec<(usize, f64)>> = vec![Vec::new(); self.fixed.len()];
+        for &(row, column, value) in &self.entries {
+            rows[row].push((column, value));
+        }
+        let mut parts = Vec::new();
+        let mut next = 0;
+        for block in matrix.blocks() {
+            let reached = || rows[block.range.clone()].iter().flatten().map(|e| e.0);
+            let (Some(first), Some(last)) = (reached().min(), reached().max()) else {
+                continue;
+            };
+            if first != next {
+                return Err(Error::Unsupported {
+                    what: format!("{} under W = fixed + Cθ", matrix.structure().name()),
+                    why: format!(
+                        "θ[{}] reaches several blocks, or stands apart from the others of {block}; \
+                         the structures full and diagonal and products are available",
+                        first.min(next)
+                    ),
+                });
+            }
+            next = last + 1;
+            let mut lower = vec![0.0; triangle(next - first)];
+            for (a, row) in rows[block.range.clone()].iter().enumerate() {
+                for (b, column) in rows[block.range.clone()].iter().enumerate() {
+                    let entry = block.packed()[triangle(a.max(b)) + a.min(b)];
+                    for &(p, left) in row {
+                        for &(q, right) in column.iter().filter(|e| e.0 <= p) {
+                            lower[triangle(p - first) + q - first] += left * entry * right;
+                        }
+                    }
+                }
+            }
+            parts.push((Block::place(block.layer, block.unit, first..next), lower));
+        }
+        Ok(Matrix::by_range(matrix.structure(), parts))
     }
 
     /// Cᵀ g, the derivative in θ from the derivative in W.

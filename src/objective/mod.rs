@@ -7,7 +7,6 @@ mod penalty;
 pub use data::Data;
 pub use loss::Loss;
 pub use penalty::Penalty;
-pub(crate) use penalty::PenaltyHessian;
 
 /// Whether the losses of the samples are summed or averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -171,33 +171,37 @@ pub(crate) struct RankOne {
 }
 
 impl PenaltyHessian {
+    /// out += (the matrix) v, both of length P.
+    pub fn add_product(&self, v: &[f64], out: &mut [f64]) {
+        for ((out, d), v) in out.iter_mut().zip(&self.diagonal).zip(v) {
+            *out += d * v;
+        }
+        for term in &self.rank_one {
+            let (v, out) = (&v[term.range.clone()], &mut out[term.range.clone()]);
+            let along: f64 = term.direction.iter().zip(v).map(|(u, v)| u * v).sum();
+            for (out, u) in out.iter_mut().zip(&term.direction) {
+                *out -= term.coefficient * along * u;
+            }
+        }
+    }
+
     /// Adds the entries inside `range` to a packed lower triangle, row by row.
     pub fn add_block(&self, range: Range<usize>, packed: &mut [f64]) {
         for (a, d) in self.diagonal[range.clone()].iter().enumerate() {
             packed[a * (a + 1) / 2 + a] += d;
         }
         for term in &self.rank_one {
-            if range.start < term.range.start || range.end > term.range.end {
-                continue;
-            }
-            let u = &term.direction[range.start - term.range.start..range.end - term.range.start];
-            for a in 0..u.len() {
-                for b in 0..=a {
-                    packed[a * (a + 1) / 2 + b] -= term.coefficient * u[a] * u[b];
+            let from = range.start.max(term.range.start);
+            let to = range.end.min(term.range.end);
+            for a in from..to {
+                let row = (a - range.start) * (a - range.start + 1) / 2;
+                for b in from..=a {
+                    let (a, b) = (a - term.range.start, b - term.range.start);
+                    let (u, v) = (term.direction[a], term.direction[b]);
+                    packed[row + b + term.range.start - range.start] -= term.coefficient * u * v;
                 }
             }
         }
-    }
-
-    /// The diagonal of the matrix, length P.
-    pub fn diagonal_entries(&self) -> Vec<f64> {
-        let mut out = self.diagonal.clone();
-        for term in &self.rank_one {
-            for (out, u) in out[term.range.clone()].iter_mut().zip(&term.direction) {
-                *out -= term.coefficient * u * u;
-            }
-        }
-        out
     }
 }
 

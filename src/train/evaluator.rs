@@ -42,7 +42,7 @@ impl<'a> Evaluator<'a> {
         let largest = Request::curvature(curvature, structure);
         let mut evaluator = Evaluator {
             problem,
-            device: problem.device_for(problem.device(), largest),
+            device: problem.device_for(problem.device(), largest.into()),
             curvature,
             structure,
             fallback,
@@ -51,7 +51,7 @@ impl<'a> Evaluator<'a> {
             times: Times::default(),
         };
         // What does not fit the accelerator may fit the processor.
-        if let Err(error) = problem.plan_on(&evaluator.device, largest) {
+        if let Err(error) = problem.plan_on(&evaluator.device, largest.into()) {
             if !evaluator.device.is_accelerator() || !fallback {
                 return Err(error);
             }

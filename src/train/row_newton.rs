@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::evaluator::Evaluator;
 use super::{Control, Fit, Progress, Reason, check_tolerances};
-use crate::curvature::{Curvature, Matrix, Structure};
+use crate::curvature::{Curvature, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
@@ -137,7 +137,7 @@ impl RowNewton {
             if control == Control::Stop {
                 break Reason::Interrupted;
             }
-            let Some(Matrix::RowBlocks(blocks)) = &at.curvature else {
+            let Some(blocks) = &at.curvature else {
                 return Err(Error::Numerical {
                     what: "the row blocks were not computed".into(),
                 });
@@ -149,7 +149,7 @@ impl RowNewton {
                 break Reason::Time;
             }
             let solving = Instant::now();
-            let parts = blocks.iter().map(|b| (b.packed(), b.order()));
+            let parts = blocks.blocks().map(|b| (b.packed(), b.order()));
             let batch = Batch::new(parts, self.indefinite)?;
             evaluator.times.solve += solving.elapsed();
             let (trial, gain, indefinite) = loop {
@@ -238,7 +238,7 @@ impl RowNewton {
     /// each, twice the block.
     fn check_memory(&self, problem: &Problem, device: &Device) -> Result<()> {
         let request = Request::curvature(self.curvature, Structure::RowBlocks);
-        let plan = problem.plan_on(device, request)?;
+        let plan = problem.plan_on(device, request.into())?;
         let widest = (problem.network().rows())
             .map(|(_, _, r)| r.len() as u64)
             .max()

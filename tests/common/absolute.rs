@@ -4,8 +4,10 @@
 //! enters as |h⁽q⁾(p)| + |h⁽q⁺¹⁾(p)| Ā(p), because an error of p moves it so much. What it returns is A in the component-wise
 //! test |computed − exact| ≤ u K A (Higham, Accuracy and Stability, ch. 3).
 
+use std::ops::Range;
+
 use secondo::backend::cpu::Real;
-use secondo::backend::{Backend, Cpu, Operand, UnitDerivative, UnitGroup};
+use secondo::backend::{Backend, Columns, Cpu, Direction, Operand, UnitDerivative, UnitGroup};
 use secondo::{Activation, Loss, Result};
 
 /// Products below this may underflow in f32, relative to u.
@@ -39,6 +41,16 @@ pub fn with<'a, X, Y>(o: &Operand<X>, array: &'a Y) -> Operand<'a, Y> {
         units: o.units.clone(),
         layer: o.layer,
         width: o.width,
+    }
+}
+
+/// The same columns with their numbers elsewhere.
+pub fn columns<'a, X, Y>(c: &Columns<X>, array: &'a Y) -> Columns<'a, Y> {
+    Columns {
+        array,
+        stride: c.stride,
+        first: c.first,
+        width: c.width,
     }
 }
 
@@ -240,9 +252,17 @@ impl Backend for Absolute {
         a.floor();
         Ok(())
     }
-    fn multiply_add(&self, a: &Pair, b: &Pair, out: &mut Pair) -> Result<()> {
-        cpu().multiply_add(&a.v, &b.v, &mut out.v)?;
-        cpu().multiply_add(&a.a, &b.a, &mut out.a)?;
+    fn multiply_add(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        a: &Pair,
+        b: &Pair,
+        out: &mut Pair,
+    ) -> Result<()> {
+        cpu().multiply_add(n, vectors, units, &a.v, &b.v, &mut out.v)?;
+        cpu().multiply_add(n, vectors, units, &a.a, &b.a, &mut out.a)?;
         out.floor();
         Ok(())
     }
@@ -287,11 +307,32 @@ impl Backend for Absolute {
             .collect();
         Ok(Pair { v, a })
     }
-    fn gradient(&self, n: usize, delta: &Pair, phi: &Operand<Pair>, out: &mut Pair) -> Result<()> {
-        cpu().gradient(n, &delta.v, &values(phi), &mut out.v)?;
-        cpu().gradient(n, &delta.a, &bounds(phi), &mut out.a)?;
+    fn gradient(
+        &self,
+        n: usize,
+        delta: &Pair,
+        phi: &Operand<Pair>,
+        out: &mut Pair,
+        at: usize,
+    ) -> Result<()> {
+        cpu().gradient(n, &delta.v, &values(phi), &mut out.v, at)?;
+        cpu().gradient(n, &delta.a, &bounds(phi), &mut out.a, at)?;
         out.floor();
         Ok(())
+    }
+    fn outer(&self, n: usize, y: &Columns<Pair>, z: &Columns<Pair>) -> Result<Pair> {
+        let mut out = Pair {
+            v: cpu().outer(n, &columns(y, &y.array.v), &columns(z, &z.array.v))?,
+            a: cpu().outer(n, &columns(y, &y.array.a), &columns(z, &z.array.a))?,
+        };
+        out.floor();
+        Ok(out)
+    }
+    fn pairs(&self, n: usize, layer: usize, units: Range<usize>, a: &Pair) -> Result<Pair> {
+        Ok(Pair {
+            v: cpu().pairs(n, layer, units.clone(), &a.v)?,
+            a: cpu().pairs(n, layer, units, &a.a)?,
+        })
     }
     fn gram(&self, n: usize, c: &Pair, phi: &Operand<Pair>, out: &mut Pair) -> Result<()> {
         cpu().gram(n, &c.v, &values(phi), &mut out.v)?;
@@ -314,6 +355,26 @@ impl Backend for Absolute {
         _: usize,
         _: &UnitGroup,
         _: &Pair,
+        _: UnitDerivative,
+    ) -> Result<Pair> {
+        unreachable!()
+    }
+    fn unit_value_along(
+        &self,
+        _: usize,
+        _: &UnitGroup,
+        _: &Pair,
+        _: &Direction<Pair>,
+        _: &mut Pair,
+    ) -> Result<()> {
+        unreachable!()
+    }
+    fn unit_along(
+        &self,
+        _: usize,
+        _: &UnitGroup,
+        _: &Pair,
+        _: &Direction<Pair>,
         _: UnitDerivative,
     ) -> Result<Pair> {
         unreachable!()
@@ -368,10 +429,17 @@ pub enum Fault {
     UnitPsiForgotten,
     UnitPiForgotten,
     UnitPhiFlipped,
+    GradientAtStart,
+    OuterFromColumnZero,
+    OuterDropsLast,
+    PairsShifted,
+    UnitAlongInputsAlone,
+    UnitAlongFlipped,
+    UnitValueAlongForgotten,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 30] = [
+    pub const ALL: [Fault; 37] = [
         Fault::GatherDropsBias,
         Fault::GatherDropsLastSource,
         Fault::PropagateDropsLastColumn,
@@ -402,6 +470,13 @@ impl Fault {
         Fault::UnitPsiForgotten,
         Fault::UnitPiForgotten,
         Fault::UnitPhiFlipped,
+        Fault::GradientAtStart,
+        Fault::OuterFromColumnZero,
+        Fault::OuterDropsLast,
+        Fault::PairsShifted,
+        Fault::UnitAlongInputsAlone,
+        Fault::UnitAlongFlipped,
+        Fault::UnitValueAlongForgotten,
     ];
     /// The kernel that is wrong.
     pub fn kernel(self) -> Option<&'static str> {
@@ -421,7 +496,11 @@ impl Fault {
             Fault::DiagonalForgotten => "add_diagonal",
             Fault::TransposeForgotten => "transpose",
             Fault::FisherMultipliesWeight | Fault::FisherForgetsWeight => "fisher",
-            Fault::GradientDropsLastSample => "gradient",
+            Fault::GradientDropsLastSample | Fault::GradientAtStart => "gradient",
+            Fault::OuterFromColumnZero | Fault::OuterDropsLast => "outer",
+            Fault::PairsShifted => "pairs",
+            Fault::UnitValueAlongForgotten => "unit_value_along",
+            Fault::UnitAlongInputsAlone | Fault::UnitAlongFlipped => "unit_along",
             Fault::GramDropsLastSample | Fault::GramSwapsEntries | Fault::GramShiftsUnits => "gram",
             Fault::GramDiagonalNotSquared => "gram_diagonal",
             Fault::DiagonalShifted => "diagonal",
@@ -621,9 +700,20 @@ impl<T: Real> Backend for Faulty<T> {
             _ => self.0.scale(n, vectors, units, d, a),
         }
     }
-    fn multiply_add(&self, a: &Vec<T>, b: &Vec<T>, out: &mut Vec<T>) -> Result<()> {
+    fn multiply_add(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        a: &Vec<T>,
+        b: &Vec<T>,
+        out: &mut Vec<T>,
+    ) -> Result<()> {
         let ones = vec![T::ONE; b.len()];
         self.0.multiply_add(
+            n,
+            vectors,
+            units,
             a,
             if self.1 == Fault::MultiplyForgotten {
                 &ones
@@ -682,13 +772,39 @@ impl<T: Real> Backend for Faulty<T> {
         delta: &Vec<T>,
         phi: &Operand<Vec<T>>,
         out: &mut Sum,
+        at: usize,
     ) -> Result<()> {
         let n = if self.1 == Fault::GradientDropsLastSample {
             n - 1
         } else {
             n
         };
-        self.0.gradient(n, delta, phi, out)
+        let at = if self.1 == Fault::GradientAtStart {
+            0
+        } else {
+            at
+        };
+        self.0.gradient(n, delta, phi, out, at)
+    }
+    fn outer(&self, n: usize, y: &Columns<Vec<T>>, z: &Columns<Vec<T>>) -> Result<Vec<T>> {
+        let mut first = columns(y, y.array);
+        if self.1 == Fault::OuterFromColumnZero {
+            first.first = 0;
+        }
+        let mut out = self.0.outer(n, &first, z)?;
+        if self.1 == Fault::OuterDropsLast {
+            let size = y.width * z.width;
+            out.chunks_exact_mut(size)
+                .for_each(|row| row[size - 1] = T::ZERO);
+        }
+        Ok(out)
+    }
+    fn pairs(&self, n: usize, layer: usize, units: Range<usize>, a: &Vec<T>) -> Result<Vec<T>> {
+        let mut out = self.0.pairs(n, layer, units, a)?;
+        if self.1 == Fault::PairsShifted {
+            out.rotate_right(1);
+        }
+        Ok(out)
     }
     fn gram(&self, n: usize, c: &Vec<T>, phi: &Operand<Vec<T>>, out: &mut Sum) -> Result<()> {
         let n = if self.1 == Fault::GramDropsLastSample {
@@ -717,7 +833,7 @@ impl<T: Real> Backend for Faulty<T> {
         out: &mut Sum,
     ) -> Result<()> {
         match self.1 {
-            Fault::GramDiagonalNotSquared => self.0.gradient(n, c, phi, out),
+            Fault::GramDiagonalNotSquared => self.0.gradient(n, c, phi, out, 0),
             _ => self.0.gram_diagonal(n, c, phi, out),
         }
     }
@@ -737,6 +853,41 @@ impl<T: Real> Backend for Faulty<T> {
         let mut out = self.0.unit_derivative(n, group, z, which)?;
         if self.1 == Fault::UnitPhiFlipped && which == UnitDerivative::Parameters {
             out[0] = minus(out[0]);
+        }
+        Ok(out)
+    }
+    fn unit_value_along(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Vec<T>,
+        direction: &Direction<Vec<T>>,
+        p: &mut Vec<T>,
+    ) -> Result<()> {
+        match self.1 {
+            Fault::UnitValueAlongForgotten => Ok(()),
+            _ => self.0.unit_value_along(n, group, z, direction, p),
+        }
+    }
+    fn unit_along(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Vec<T>,
+        direction: &Direction<Vec<T>>,
+        which: UnitDerivative,
+    ) -> Result<Vec<T>> {
+        let still = vec![0.0; direction.weights.len()];
+        let mut direction = Direction {
+            weights: direction.weights,
+            inputs: columns(&direction.inputs, direction.inputs.array),
+        };
+        if self.1 == Fault::UnitAlongInputsAlone {
+            direction.weights = &still;
+        }
+        let mut out = self.0.unit_along(n, group, z, &direction, which)?;
+        if self.1 == Fault::UnitAlongFlipped && which == UnitDerivative::Parameters {
+            out.iter_mut().for_each(|v| *v = minus(*v));
         }
         Ok(out)
     }

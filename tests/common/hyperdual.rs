@@ -284,20 +284,18 @@ pub fn multipliers(problem: &secondo::Problem, w: &[f64], k: usize) -> Vec<f64> 
         .collect()
 }
 
-/// The lower triangles of the row blocks, packed, in the order of the network's rows.
-pub fn row_blocks(
-    problem: &secondo::Problem,
-    w: &[f64],
-    curvature: secondo::Curvature,
-) -> Vec<Vec<f64>> {
-    (problem.network().rows())
-        .map(|(k, _, range)| {
-            (range.clone())
-                .flat_map(|a| (range.start..=a).map(move |b| (a, b)))
-                .map(|(a, b)| entry(problem, w, curvature, k, a, b))
-                .collect()
-        })
-        .collect()
+/// The lower triangle of the whole matrix, packed.
+pub fn lower(problem: &secondo::Problem, w: &[f64], curvature: secondo::Curvature) -> Vec<f64> {
+    let mut out = Vec::new();
+    for (k, _, range) in problem.network().rows() {
+        for a in range.clone() {
+            out.extend((0..=a).map(|b| match curvature {
+                secondo::Curvature::Lagrangian if b < range.start => 0.0,
+                _ => entry(problem, w, curvature, k, a, b),
+            }));
+        }
+    }
+    out
 }
 
 fn entry(
@@ -315,6 +313,10 @@ fn entry(
     let n = data.len();
     match curvature {
         Exact => objective(problem, &seeded).d12,
+        Residual => {
+            let part = |c| entry(problem, w, c, k, a, b);
+            part(Exact) - part(GaussNewton)
+        }
         EmpiricalFisher => (0..n)
             .filter(|&i| data.weights()[i] > 0.0)
             .map(|i| {

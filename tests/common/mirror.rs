@@ -9,12 +9,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use secondo::backend::{Backend, Cpu, Operand, UnitDerivative, UnitGroup};
-use secondo::{Activation, Loss, Request, Result, Unit};
+use std::ops::Range;
 
-use super::absolute::{Absolute, FLOOR, Pair, pair, with};
+use secondo::backend::{Backend, Columns, Cpu, Direction, Operand, UnitDerivative, UnitGroup};
+use secondo::{Activation, Curvature, Loss, Request, Result, Unit};
+
+use super::absolute::{Absolute, FLOOR, Pair, columns, pair, with};
 use super::nets::random_problem;
-use super::ratio::{Case, DOUBLE, edges, half_line, requests, sides, single};
+use super::ratio::{Case, DOUBLE, edges, half_line, requests, sides, single, vectors};
 
 /// Nothing is rounded: a neighbouring number is already off by u or more.
 const COPY: usize = 1;
@@ -57,11 +59,17 @@ pub fn mirror<B: Backend>(backend: &B, u: f64, problems: &[Case]) -> Report {
             report: RefCell::new(report),
         };
         // The value alone, too: no derivative of an activation, no gradient of the loss.
-        for request in [Request::default()].into_iter().chain(requests()) {
+        for request in [Request::default()].into_iter().chain(requests(problem)) {
             // All samples at once: that n is the kernels'.
             let result = problem.evaluate_on(&mirror, &single(w), request, problem.data().len());
             if let Err(error) = result {
                 mirror.note("evaluation", f64::INFINITY, || error.to_string());
+            }
+        }
+        for curvature in Curvature::ALL {
+            let (n, v) = (problem.data().len(), vectors(problem));
+            if let Err(error) = problem.products_on(&mirror, &single(w), curvature, &v, n) {
+                mirror.note("products", f64::INFINITY, || error.to_string());
             }
         }
         report = mirror.report.into_inner();
@@ -387,10 +395,18 @@ impl<B: Backend> Backend for Mirror<'_, B> {
         self.backend.scale(n, vectors, units, d, a)?;
         self.check("scale", 1, a, &exact)
     }
-    fn multiply_add(&self, a: &B::Array, b: &B::Array, out: &mut B::Array) -> Result<()> {
-        let mut exact = self.input(out)?;
-        Absolute.multiply_add(&self.input(a)?, &self.input(b)?, &mut exact)?;
-        self.backend.multiply_add(a, b, out)?;
+    fn multiply_add(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        a: &B::Array,
+        b: &B::Array,
+        out: &mut B::Array,
+    ) -> Result<()> {
+        let (mut exact, a_in) = (self.input(out)?, self.input(a)?);
+        Absolute.multiply_add(n, vectors, units, &a_in, &self.input(b)?, &mut exact)?;
+        (self.backend).multiply_add(n, vectors, units, a, b, out)?;
         self.check("multiply_add", 2, out, &exact)
     }
     fn add_diagonal(&self, n: usize, units: usize, d: &B::Array, a: &mut B::Array) -> Result<()> {
@@ -438,11 +454,22 @@ impl<B: Backend> Backend for Mirror<'_, B> {
         delta: &B::Array,
         phi: &Operand<B::Array>,
         out: &mut Vec<f64>,
+        at: usize,
     ) -> Result<()> {
         let (mut exact, array) = (zeros(out.len()), self.input(phi.array)?);
-        Absolute.gradient(n, &self.input(delta)?, &with(phi, &array), &mut exact)?;
-        let run = |out: &mut B::Sum| self.backend.gradient(n, delta, phi, out);
+        Absolute.gradient(n, &self.input(delta)?, &with(phi, &array), &mut exact, at)?;
+        let run = |out: &mut B::Sum| self.backend.gradient(n, delta, phi, out, at);
         self.sum("gradient", samples(n) + 1, out, &exact, run)
+    }
+    fn outer(&self, n: usize, y: &Columns<B::Array>, z: &Columns<B::Array>) -> Result<B::Array> {
+        let (y_in, z_in) = (self.input(y.array)?, self.input(z.array)?);
+        let exact = Absolute.outer(n, &columns(y, &y_in), &columns(z, &z_in))?;
+        self.checked("outer", 1, self.backend.outer(n, y, z)?, exact)
+    }
+    fn pairs(&self, n: usize, layer: usize, units: Range<usize>, a: &B::Array) -> Result<B::Array> {
+        let exact = Absolute.pairs(n, layer, units.clone(), &self.input(a)?)?;
+        let tested = self.backend.pairs(n, layer, units, a)?;
+        self.checked("pairs", COPY, tested, exact)
     }
     fn gram(
         &self,
@@ -496,6 +523,61 @@ impl<B: Backend> Backend for Mirror<'_, B> {
         };
         let tested = self.backend.unit_derivative(n, group, z, which)?;
         self.checked("unit_derivative", UNIT, tested, exact)
+    }
+    fn unit_value_along(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &B::Array,
+        direction: &Direction<B::Array>,
+        p: &mut B::Array,
+    ) -> Result<()> {
+        let (z_in, along) = (
+            self.backend.download(z)?,
+            self.input(direction.inputs.array)?,
+        );
+        let mut exact = self.input(p)?;
+        let weights: Vec<f64> = direction.weights.iter().map(|v| v.abs()).collect();
+        let inputs = columns(&direction.inputs, &along.v);
+        let plain = Direction {
+            weights: direction.weights,
+            inputs,
+        };
+        cpu().unit_value_along(n, group, &z_in, &plain, &mut exact.v)?;
+        let inputs = columns(&direction.inputs, &along.a);
+        let bound = Direction {
+            weights: &weights,
+            inputs,
+        };
+        magnitudes(group, |g| {
+            cpu().unit_value_along(n, g, &z_in, &bound, &mut exact.a)
+        })?;
+        self.backend.unit_value_along(n, group, z, direction, p)?;
+        self.check("unit_value_along", UNIT + 1, p, &exact)
+    }
+    fn unit_along(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &B::Array,
+        direction: &Direction<B::Array>,
+        which: UnitDerivative,
+    ) -> Result<B::Array> {
+        let (z_in, along) = (
+            self.backend.download(z)?,
+            self.input(direction.inputs.array)?,
+        );
+        let weights: Vec<f64> = direction.weights.iter().map(|v| v.abs()).collect();
+        let run = |g: &UnitGroup, weights: &[f64], along: &Vec<f64>| {
+            let inputs = columns(&direction.inputs, along);
+            cpu().unit_along(n, g, &z_in, &Direction { weights, inputs }, which)
+        };
+        let exact = Pair {
+            v: run(group, direction.weights, &along.v)?,
+            a: magnitudes(group, |g| run(g, &weights, &along.a))?,
+        };
+        let tested = self.backend.unit_along(n, group, z, direction, which)?;
+        self.checked("unit_along", UNIT, tested, exact)
     }
     fn unit_d_zz(
         &self,

@@ -15,9 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ndarray::Array2;
-use secondo::{
-    Activation, Data, Group, Layer, Loss, Network, Penalty, Problem, Propagation, RowBlocks,
-};
+use secondo::{Activation, Data, Group, Layer, Loss, Network, Penalty, Problem, Propagation};
 use serde_json::Value;
 
 /// A stored problem with its reference results.
@@ -202,9 +200,8 @@ impl Failures {
 }
 
 /// The blocks as full squares one after another, as the reference stores them.
-pub fn dense_blocks(blocks: &RowBlocks) -> Vec<Vec<f64>> {
-    blocks
-        .iter()
+pub fn dense_blocks(matrix: &secondo::Matrix) -> Vec<Vec<f64>> {
+    (matrix.blocks())
         .map(|b| b.dense().iter().copied().collect())
         .collect()
 }

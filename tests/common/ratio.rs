@@ -2,8 +2,8 @@
 
 use secondo::backend::{Backend, Cpu};
 use secondo::{
-    Activation, Curvature, Data, Evaluation, Group, Layer, Loss, Matrix, Network, Problem,
-    Propagation, Request, Structure,
+    Activation, Curvature, Data, Evaluation, Group, Layer, Loss, Network, Problem, Propagation,
+    Request, Structure,
 };
 
 use super::absolute::Absolute;
@@ -40,18 +40,22 @@ pub fn numbers(at: &Evaluation) -> Vec<f64> {
     for e in at.multipliers.iter().chain(&at.outputs) {
         all.extend(e);
     }
-    match &at.curvature {
-        Some(Matrix::RowBlocks(b)) => b.iter().for_each(|b| all.extend(b.packed())),
-        Some(Matrix::Diagonal(d)) => all.extend(d),
-        _ => {}
-    }
+    let blocks = at.curvature.iter().flat_map(|m| m.blocks());
+    blocks.for_each(|b| all.extend(b.packed()));
     all
 }
 
+/// The largest network whose whole matrix is formed.
+const WHOLE: usize = 400;
+
 /// Every curvature in every structure, with all that comes with it.
-pub fn requests() -> Vec<Request> {
+pub fn requests(problem: &Problem) -> Vec<Request> {
     (Curvature::ALL.into_iter())
-        .flat_map(|c| [(c, Structure::RowBlocks), (c, Structure::Diagonal)])
+        .flat_map(|c| Structure::ALL.map(|s| (c, s)))
+        .filter(|(_, s)| {
+            let few = problem.parameters() <= WHOLE;
+            few || [Structure::RowBlocks, Structure::Diagonal].contains(s)
+        })
         .map(|(c, s)| Request {
             multipliers: true,
             outputs: true,
@@ -72,7 +76,7 @@ pub fn ratio<B: Backend>(
     let w = single(w);
     let k = sides(u) * chain(problem);
     let mut worst: f64 = 0.0;
-    for request in requests() {
+    for request in requests(problem) {
         let chunk = 512;
         let exact = problem
             .evaluate_on(&Cpu::<f64>::new(), &w, request, chunk)
@@ -81,20 +85,44 @@ pub fn ratio<B: Backend>(
         let tested = problem.evaluate_on(backend, &w, request, chunk).unwrap();
         let (mut tested, exact, bound) = (numbers(&tested), numbers(&exact), numbers(&bound));
         disturb(&mut tested);
-        assert_eq!(tested.len(), exact.len());
-        for ((t, e), a) in tested.iter().zip(&exact).zip(&bound) {
-            let r = (t - e).abs() / (u * k * a.abs());
-            // NaN (0/0 included) counts as no error only where both are equal.
-            if t != e {
-                worst = if r.is_nan() {
-                    f64::INFINITY
-                } else {
-                    worst.max(r)
-                };
-            }
+        worst = worst.max(largest(&tested, &exact, &bound, u * k));
+    }
+    for curvature in Curvature::ALL {
+        let v = vectors(problem);
+        let on = |v: secondo::Result<Vec<f64>>| v.unwrap();
+        let exact = on(problem.products_on(&Cpu::<f64>::new(), &w, curvature, &v, 512));
+        let bound = on(problem.products_on(&Absolute, &w, curvature, &v, 512));
+        let mut tested = on(problem.products_on(backend, &w, curvature, &v, 512));
+        disturb(&mut tested);
+        worst = worst.max(largest(&tested, &exact, &bound, u * k));
+    }
+    worst
+}
+
+/// The largest |tested − exact|/(allowed A).
+fn largest(tested: &[f64], exact: &[f64], bound: &[f64], allowed: f64) -> f64 {
+    assert_eq!(tested.len(), exact.len());
+    let mut worst: f64 = 0.0;
+    for ((t, e), a) in tested.iter().zip(exact).zip(bound) {
+        let r = (t - e).abs() / (allowed * a.abs());
+        // NaN (0/0 included) counts as no error only where both are equal.
+        if t != e {
+            worst = if r.is_nan() {
+                f64::INFINITY
+            } else {
+                worst.max(r)
+            };
         }
     }
     worst
+}
+
+/// Two directions for products, exact in f32.
+pub fn vectors(problem: &Problem) -> Vec<f64> {
+    let p = problem.parameters();
+    (0..2 * p)
+        .map(|l| ((7 * l) % 16) as f64 / 8.0 - 1.0)
+        .collect()
 }
 
 /// Numbers that f32 holds exactly, so that only the computation differs.

@@ -2,10 +2,16 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
 
-use super::Real;
 use super::reduce::in_blocks;
+use super::{BLOCK, Real};
 use crate::backend::{Kind, Operand};
+
+/// Rows and columns of a result's tile: with the samples of a block, it stays in 2 MiB of cache.
+const TILE: (usize, usize) = (128, 256);
+/// Results beyond this are cut into tiles: partial results of blocks would take more memory, and time to add up.
+pub(crate) const LARGE: usize = 1 << 16;
 
 pub(super) fn gradient<T: Real>(n: usize, delta: &[T], phi: &Operand<Vec<T>>, out: &mut [f64]) {
     match phi.kind {
@@ -49,16 +55,50 @@ pub(super) fn weighted_sum<T: Real>(
     let Some(units) = out.len().checked_div(width) else {
         return;
     };
-    in_blocks(n, out, |from, to, out| {
-        matmul(
-            MatMut::from_row_major_slice_mut(out, units, width),
-            Accum::Replace,
-            MatRef::from_row_major_slice(&m[from * stride..to * stride], to - from, stride)
-                .subcols(first, units)
-                .transpose(),
-            MatRef::from_row_major_slice(&z[from * width..to * width], to - from, width),
-            T::ONE,
-            Par::Seq,
-        );
-    });
+    // mᵀz over some samples, for some rows and columns of the result.
+    let product =
+        |samples: (usize, usize), rows: (usize, usize), columns: (usize, usize), out: &mut [T]| {
+            let (from, to) = samples;
+            matmul(
+                MatMut::from_row_major_slice_mut(out, rows.1, columns.1),
+                Accum::Replace,
+                MatRef::from_row_major_slice(&m[from * stride..to * stride], to - from, stride)
+                    .subcols(first + rows.0, rows.1)
+                    .transpose(),
+                MatRef::from_row_major_slice(&z[from * width..to * width], to - from, width)
+                    .subcols(columns.0, columns.1),
+                T::ONE,
+                Par::Seq,
+            );
+        };
+    if out.len() <= LARGE {
+        return in_blocks(n, out, |from, to, out| {
+            product((from, to), (0, units), (0, width), out);
+        });
+    }
+    // The rows of each tile, from top to bottom, left to right.
+    let across = width.div_ceil(TILE.1);
+    let mut tiles: Vec<Vec<&mut [f64]>> = Vec::new();
+    tiles.resize_with(units.div_ceil(TILE.0) * across, Vec::new);
+    for (j, row) in out.chunks_mut(width).enumerate() {
+        let tiles = &mut tiles[j / TILE.0 * across..];
+        (row.chunks_mut(TILE.1).zip(tiles)).for_each(|(part, tile)| tile.push(part));
+    }
+    tiles
+        .into_par_iter()
+        .enumerate()
+        .for_each(|(at, mut tile)| {
+            let rows = (at / across * TILE.0, tile.len());
+            let columns = (
+                at % across * TILE.1,
+                tile.first().map_or(0, |row| row.len()),
+            );
+            let mut partial = vec![T::ZERO; rows.1 * columns.1];
+            for from in (0..n).step_by(BLOCK) {
+                product((from, n.min(from + BLOCK)), rows, columns, &mut partial);
+                for (out, partial) in tile.iter_mut().zip(partial.chunks(columns.1)) {
+                    (out.iter_mut().zip(partial)).for_each(|(out, v)| *out += v.to_f64());
+                }
+            }
+        });
 }

@@ -15,6 +15,8 @@ pub mod gram;
 mod gram_diagonal;
 mod loss;
 mod multiply_add;
+mod outer;
+mod pairs;
 mod propagate;
 mod real;
 mod reduce;
@@ -23,12 +25,14 @@ mod transpose;
 mod unit;
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
+pub(crate) use gradient::LARGE;
 pub use real::Real;
 
-use super::{Backend, Kind, Operand, UnitDerivative, UnitGroup};
+use super::{Backend, Columns, Direction, Kind, Operand, UnitDerivative, UnitGroup};
 use crate::error::Result;
 use crate::network::Activation;
 use crate::objective::Loss;
@@ -195,8 +199,16 @@ impl<T: Real> Backend for Cpu<T> {
         Ok(())
     }
 
-    fn multiply_add(&self, a: &Vec<T>, b: &Vec<T>, out: &mut Vec<T>) -> Result<()> {
-        multiply_add::multiply_add(a, b, out);
+    fn multiply_add(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        a: &Vec<T>,
+        b: &Vec<T>,
+        out: &mut Vec<T>,
+    ) -> Result<()> {
+        multiply_add::multiply_add(n, vectors, units, a, b, out);
         Ok(())
     }
 
@@ -236,9 +248,19 @@ impl<T: Real> Backend for Cpu<T> {
         delta: &Vec<T>,
         phi: &Operand<Vec<T>>,
         out: &mut Vec<f64>,
+        at: usize,
     ) -> Result<()> {
-        gradient::gradient(n, delta, phi, out);
+        let len = phi.units.len() * phi.width;
+        gradient::gradient(n, delta, phi, &mut out[at..at + len]);
         Ok(())
+    }
+
+    fn outer(&self, n: usize, y: &Columns<Vec<T>>, z: &Columns<Vec<T>>) -> Result<Vec<T>> {
+        Ok(outer::outer(n, y, z))
+    }
+
+    fn pairs(&self, n: usize, layer: usize, units: Range<usize>, a: &Vec<T>) -> Result<Vec<T>> {
+        Ok(pairs::pairs(n, layer, units, a))
     }
 
     fn gram(&self, n: usize, c: &Vec<T>, phi: &Operand<Vec<T>>, out: &mut Vec<f64>) -> Result<()> {
@@ -270,6 +292,29 @@ impl<T: Real> Backend for Cpu<T> {
         which: UnitDerivative,
     ) -> Result<Vec<T>> {
         Ok(unit::derivative(n, group, z, which))
+    }
+
+    fn unit_value_along(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Vec<T>,
+        direction: &Direction<Vec<T>>,
+        p: &mut Vec<T>,
+    ) -> Result<()> {
+        unit::value_along(n, group, z, direction, p);
+        Ok(())
+    }
+
+    fn unit_along(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Vec<T>,
+        direction: &Direction<Vec<T>>,
+        which: UnitDerivative,
+    ) -> Result<Vec<T>> {
+        Ok(unit::along(n, group, z, direction, which))
     }
 
     fn unit_d_zz(

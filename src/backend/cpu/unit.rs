@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::reduce::in_blocks;
 use super::{BLOCK, Real};
-use crate::backend::{UnitDerivative, UnitGroup};
+use crate::backend::{Direction, UnitDerivative, UnitGroup};
 
 /// Row i of z in f64, and the parameters of unit j.
 fn z_f64<T: Real>(group: &UnitGroup, z: &[T], i: usize) -> Vec<f64> {
@@ -57,6 +57,86 @@ pub(super) fn derivative<T: Real>(
                 }
                 for (out, &v) in out[j * width..].iter_mut().zip(&row) {
                     *out = T::from_f64(v);
+                }
+            }
+        });
+    out
+}
+
+pub(super) fn value_along<T: Real>(
+    n: usize,
+    group: &UnitGroup,
+    z: &[T],
+    direction: &Direction<Vec<T>>,
+    p: &mut [T],
+) {
+    debug_assert_eq!(p.len(), n * group.layer);
+    let (t, d) = (group.row, group.inputs);
+    p.par_chunks_mut(group.layer)
+        .enumerate()
+        .with_min_len(BLOCK / 8)
+        .for_each(|(i, p)| {
+            let z = z_f64(group, z, i);
+            let dz = direction.inputs.row(i);
+            let (mut phi, mut a) = (vec![0.0; t], vec![0.0; d]);
+            for j in 0..group.units {
+                let w = weights(group, j);
+                group.unit.d_w(&z, w, &mut phi);
+                group.unit.d_z(&z, w, &mut a);
+                let dw = &direction.weights[j * t..(j + 1) * t];
+                let along_w: f64 = phi.iter().zip(dw).map(|(phi, w)| phi * w).sum();
+                let along_z: f64 = a.iter().zip(dz).map(|(a, z)| a * z.to_f64()).sum();
+                p[group.first + j] += T::from_f64(along_w + along_z);
+            }
+        });
+}
+
+pub(super) fn along<T: Real>(
+    n: usize,
+    group: &UnitGroup,
+    z: &[T],
+    direction: &Direction<Vec<T>>,
+    which: UnitDerivative,
+) -> Vec<T> {
+    let (t, d) = (group.row, group.inputs);
+    let width = match which {
+        UnitDerivative::Parameters => t,
+        UnitDerivative::Inputs => d,
+    };
+    let mut out = vec![T::ZERO; n * group.units * width];
+    out.par_chunks_mut((group.units * width).max(1))
+        .enumerate()
+        .with_min_len(BLOCK / 8)
+        .for_each(|(i, out)| {
+            let z = z_f64(group, z, i);
+            let dz: Vec<f64> = direction.inputs.row(i).iter().map(|v| v.to_f64()).collect();
+            // ∂²p/∂w² or ∂²p/∂z², and ∂²p/∂w∂z.
+            let (mut same, mut mixed) = (vec![0.0; width * width], vec![0.0; t * d]);
+            for j in 0..group.units {
+                let (w, dw) = (weights(group, j), &direction.weights[j * t..(j + 1) * t]);
+                group.unit.d_wz(&z, w, &mut mixed);
+                let second = |a: usize| -> f64 {
+                    match which {
+                        UnitDerivative::Parameters => {
+                            (0..d).map(|c| mixed[a * d + c] * dz[c]).sum()
+                        }
+                        UnitDerivative::Inputs => (0..t).map(|b| mixed[b * d + a] * dw[b]).sum(),
+                    }
+                };
+                let along = match which {
+                    UnitDerivative::Parameters => {
+                        group.unit.d_ww(&z, w, &mut same);
+                        dw
+                    }
+                    UnitDerivative::Inputs => {
+                        group.unit.d_zz(&z, w, &mut same);
+                        &dz
+                    }
+                };
+                for (a, out) in out[j * width..(j + 1) * width].iter_mut().enumerate() {
+                    let row = &same[a * width..(a + 1) * width];
+                    let first: f64 = row.iter().zip(along).map(|(s, v)| s * v).sum();
+                    *out = T::from_f64(first + second(a));
                 }
             }
         });

@@ -32,7 +32,7 @@ use rayon::prelude::*;
 
 use self::context::Context;
 use self::machine::{Bind, Buffer, Launch, Machine, Staged};
-use super::{Backend, Cpu, Kind, Operand, UnitDerivative, UnitGroup};
+use super::{Backend, Columns, Cpu, Direction, Kind, Operand, UnitDerivative, UnitGroup};
 use crate::error::{Error, Fault, Result};
 use crate::network::Activation;
 use crate::objective::Loss;
@@ -427,6 +427,25 @@ fn host() -> Cpu<f64> {
     Cpu::new()
 }
 
+/// The same direction with its numbers on the host.
+fn elsewhere<'a>(direction: &Direction<'a, Array>, array: &'a Vec<f64>) -> Direction<'a, Vec<f64>> {
+    let Columns {
+        stride,
+        first,
+        width,
+        ..
+    } = direction.inputs;
+    Direction {
+        weights: direction.weights,
+        inputs: Columns {
+            array,
+            stride,
+            first,
+            width,
+        },
+    }
+}
+
 impl Backend for Gpu {
     type Array = Array;
     type Sum = Sum;
@@ -640,8 +659,20 @@ impl Backend for Gpu {
         self.launch(&launch, &[d.buffer.read(), a.buffer.write()])
     }
 
-    fn multiply_add(&self, a: &Array, b: &Array, out: &mut Array) -> Result<()> {
-        let launch = Launch::items("multiply_add", out.len as u64, 2.0).params([("len", out.len)]);
+    fn multiply_add(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        a: &Array,
+        b: &Array,
+        out: &mut Array,
+    ) -> Result<()> {
+        let launch = Launch::items("multiply_add", (n * vectors * units) as u64, 2.0).params([
+            ("n", n),
+            ("vectors", vectors),
+            ("units", units),
+        ]);
         self.launch(
             &launch,
             &[a.buffer.read(), b.buffer.read(), out.buffer.write()],
@@ -709,12 +740,52 @@ impl Backend for Gpu {
         Ok(c)
     }
 
-    fn gradient(&self, n: usize, delta: &Array, phi: &Operand<Array>, out: &mut Sum) -> Result<()> {
-        self.weighted_sum(gram::Sum::Gradient, n, delta, phi, out)
+    fn gradient(
+        &self,
+        n: usize,
+        delta: &Array,
+        phi: &Operand<Array>,
+        out: &mut Sum,
+        at: usize,
+    ) -> Result<()> {
+        self.weighted_sum(gram::Sum::Gradient, n, delta, phi, out, at)
+    }
+
+    fn outer(&self, n: usize, y: &Columns<Array>, z: &Columns<Array>) -> Result<Array> {
+        let out = self.array(&[n, y.width, z.width], "outer")?;
+        let launch = Launch::items("outer", out.len as u64, 1.0).params([
+            ("n", n),
+            ("y_stride", y.stride),
+            ("y_first", y.first),
+            ("y_width", y.width),
+            ("z_stride", z.stride),
+            ("z_first", z.first),
+            ("z_width", z.width),
+        ]);
+        let binds = [
+            y.array.buffer.read(),
+            z.array.buffer.read(),
+            out.buffer.write(),
+        ];
+        self.launch(&launch, &binds)?;
+        Ok(out)
+    }
+
+    fn pairs(&self, n: usize, layer: usize, units: Range<usize>, a: &Array) -> Result<Array> {
+        let size = super::product(&[units.len(), units.len() + 1])? / 2;
+        let out = self.array(&[n, size], "pairs")?;
+        let launch = Launch::items("pairs", out.len as u64, 0.0).params([
+            ("n", n),
+            ("layer", layer),
+            ("first", units.start),
+            ("size", size),
+        ]);
+        self.launch(&launch, &[a.buffer.read(), out.buffer.write()])?;
+        Ok(out)
     }
 
     fn gram(&self, n: usize, c: &Array, phi: &Operand<Array>, out: &mut Sum) -> Result<()> {
-        self.weighted_sum(gram::Sum::Gram, n, c, phi, out)
+        self.weighted_sum(gram::Sum::Gram, n, c, phi, out, 0)
     }
 
     fn gram_diagonal(
@@ -724,7 +795,7 @@ impl Backend for Gpu {
         phi: &Operand<Array>,
         out: &mut Sum,
     ) -> Result<()> {
-        self.weighted_sum(gram::Sum::Diagonal, n, c, phi, out)
+        self.weighted_sum(gram::Sum::Diagonal, n, c, phi, out, 0)
     }
 
     fn unit_value(&self, n: usize, group: &UnitGroup, z: &Array, p: &mut Array) -> Result<()> {
@@ -750,6 +821,43 @@ impl Backend for Gpu {
         };
         self.on_host(&[z], n * group.units * width, |inputs| {
             host().unit_derivative(n, group, &inputs[0], which)
+        })
+    }
+
+    fn unit_value_along(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Array,
+        direction: &Direction<Array>,
+        p: &mut Array,
+    ) -> Result<()> {
+        let old = std::mem::replace(p, self.array(&[], "unit")?);
+        *p = self.on_host(&[z, direction.inputs.array, &old], old.len, |inputs| {
+            let mut p = inputs[2].clone();
+            let direction = elsewhere(direction, &inputs[1]);
+            host().unit_value_along(n, group, &inputs[0], &direction, &mut p)?;
+            Ok(p)
+        })?;
+        Ok(())
+    }
+
+    fn unit_along(
+        &self,
+        n: usize,
+        group: &UnitGroup,
+        z: &Array,
+        direction: &Direction<Array>,
+        which: UnitDerivative,
+    ) -> Result<Array> {
+        let width = match which {
+            UnitDerivative::Parameters => group.row,
+            UnitDerivative::Inputs => group.inputs,
+        };
+        let inputs = [z, direction.inputs.array];
+        self.on_host(&inputs, n * group.units * width, |inputs| {
+            let direction = elsewhere(direction, &inputs[1]);
+            host().unit_along(n, group, &inputs[0], &direction, which)
         })
     }
 
@@ -843,6 +951,7 @@ impl Gpu {
         c: &Array,
         phi: &Operand<Array>,
         sum: &mut Sum,
+        at: usize,
     ) -> Result<()> {
         self.drain(sum, kind.name())?;
         let shape = gram::Shape {
@@ -861,7 +970,7 @@ impl Gpu {
             },
         };
         let form = gram::choose(shape, self.float(), adapter);
-        self.weighted_sum_by(form, shape, c, phi, sum)
+        self.weighted_sum_by(form, shape, c, phi, sum, at)
     }
 
     fn weighted_sum_by(
@@ -871,6 +980,7 @@ impl Gpu {
         c: &Array,
         phi: &Operand<Array>,
         sum: &mut Sum,
+        at: usize,
     ) -> Result<()> {
         let operation = shape.sum.name();
         let limits = gram::Limits {
@@ -892,7 +1002,10 @@ impl Gpu {
             self.launch(&launch, &binds)?;
             let result = self.reduced(splits, len, partial)?;
             waiting += result.len as u64 * self.float();
-            self.add(sum, gram::places(shape, window), &result, operation)?;
+            let places = (gram::places(shape, window).into_iter())
+                .map(|place| at + place.start..at + place.end)
+                .collect();
+            self.add(sum, places, &result, operation)?;
             // Copies of large results must not pile up on the host.
             if waiting > AT_ONCE {
                 self.drain(sum, operation)?;

@@ -94,11 +94,11 @@ fn keys() -> BTreeSet<Key> {
             for curvature in Curvature::ALL {
                 for structure in [Structure::RowBlocks, Structure::Diagonal] {
                     let request = Request::curvature(curvature, structure);
-                    let rehearsed = rehearse(&gpu, &network, &loss, n, request).unwrap();
+                    let rehearsed = rehearse(&gpu, &network, &loss, n, request.into()).unwrap();
                     keys.extend(rehearsed.lock().keys.iter().cloned());
                 }
             }
-            let rehearsed = rehearse(&gpu, &network, &loss, n, Request::default()).unwrap();
+            let rehearsed = rehearse(&gpu, &network, &loss, n, Request::default().into()).unwrap();
             keys.extend(rehearsed.lock().keys.iter().cloned());
         }
         // Forms that these shapes do not choose, for rows of each unit's own among them.

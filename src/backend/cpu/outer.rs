@@ -1,0 +1,28 @@
+//! The products y[i, b] z[i, a] of two rows for each sample.
+
+use rayon::prelude::*;
+
+use super::{BLOCK, Real};
+use crate::backend::Columns;
+
+impl<'a, T> Columns<'a, Vec<T>> {
+    /// Row i.
+    pub(super) fn row(&self, i: usize) -> &'a [T] {
+        &self.array[i * self.stride + self.first..][..self.width]
+    }
+}
+
+pub(super) fn outer<T: Real>(n: usize, y: &Columns<Vec<T>>, z: &Columns<Vec<T>>) -> Vec<T> {
+    let size = y.width * z.width;
+    let mut out = vec![T::ZERO; n * size];
+    out.par_chunks_mut(size.max(1))
+        .enumerate()
+        .with_min_len(BLOCK / 8)
+        .for_each(|(i, out)| {
+            let z = z.row(i);
+            for (out, &y) in out.chunks_exact_mut(z.len().max(1)).zip(y.row(i)) {
+                out.iter_mut().zip(z).for_each(|(out, &z)| *out = y * z);
+            }
+        });
+    out
+}

@@ -1,0 +1,470 @@
+//! Products of a curvature with vectors, without the matrix: the R-operator.
+//!
+//! The derivative of the gradient along v, carried through the same steps as the gradient itself (Pearlmutter 1994). With
+//! ẋ for the derivative of x along v, per sample,
+//!
+//! ```text
+//! forward    ṗ^k = φ·v^k + A^k ż^k,   ẋ^k = h′ ⊙ ṗ^k
+//! seed       ġ^m = (∂²g/∂x²) ẋ^m                                             ġ^k: the derivative of ∂g/∂x^k
+//! backward   δ̇^k = h′ ⊙ ġ^k + (∂g/∂x^k ⊙ h″) ⊙ ṗ^k,   ġ^k = Σ_r δ̇^r A^r[:, k] + δ^r Ȧ^r[:, k]
+//! product    Σ_i δ̇_j φ_j + δ_j φ̇_j
+//! ```
+//!
+//! and φ̇ = ż, Ȧ = V for linear units. The curvatures differ in what they leave out:
+//!
+//! ```text
+//! Exact             nothing
+//! Residual          (∂²g/∂x²): the seed is 0
+//! GaussNewton       what stands behind a +: h″, Ȧ, φ̇
+//! EmpiricalFisher   δ̇^k = δ^k (∂g/∂x^m · ẋ^m) / ω, no φ̇
+//! Lagrangian        δ̇^k = (∂g/∂x^k ⊙ h″) ⊙ (φ·v^k), no ż; φ̇ = Ψ v for units that are not linear
+//! ```
+//!
+//! Several vectors share the states; where a layer mixes groups of units, they go one after the other.
+
+use super::blocks::{inverse, sampled, shared};
+use super::sweep::{Batch, Chain, Parameters, back_propagate, linear, propagate, unit_group};
+use crate::backend::{Backend, Columns, Direction, Kind, Operand, UnitDerivative};
+use crate::curvature::Curvature;
+use crate::error::Result;
+use crate::network::{GroupView, LayerView, Network};
+use crate::objective::Loss;
+
+/// How many vectors can share a sweep: all of them where every layer is one group of linear units.
+pub(super) fn together(network: &Network, vectors: usize) -> usize {
+    let plain = |l: &LayerView| l.groups.len() == 1 && l.is_linear();
+    if network.layers().iter().all(plain) {
+        vectors
+    } else {
+        1
+    }
+}
+
+/// Vectors on the backend.
+pub(super) struct Vectors<'a, B: Backend> {
+    count: usize,
+    /// The vectors one after the other; empty on a backend that only counts.
+    v: &'a [f64],
+    /// V of the linear groups, \[vector\]\[j\]\[a\].
+    forward: Vec<Vec<Option<B::Array>>>,
+    /// V of the linear groups by hidden source of their layer, \[j\]\[vector\]\[q\], with the source.
+    backward: Vec<Vec<Vec<(usize, B::Array)>>>,
+}
+
+impl<'a, B: Backend> Vectors<'a, B> {
+    /// # Errors
+    /// What uploading reports.
+    pub(super) fn new(b: &B, network: &Network, count: usize, v: &'a [f64]) -> Result<Self> {
+        let p = network.parameters();
+        let at = |vector: usize, index: usize| v.get(vector * p + index).copied().unwrap_or(0.0);
+        let (mut forward, mut backward) = (Vec::new(), Vec::new());
+        for layer in network.layers() {
+            let (mut rows, mut columns) = (Vec::new(), Vec::new());
+            for g in &layer.groups {
+                if !g.propagation.is_linear() {
+                    rows.push(None);
+                    columns.push(Vec::new());
+                    continue;
+                }
+                let numbers: Vec<f64> = (0..count)
+                    .flat_map(|vector| g.range.clone().map(move |index| at(vector, index)))
+                    .collect();
+                rows.push(Some(b.upload(&numbers)?));
+                let (mut column, mut sources) = (0, Vec::new());
+                for &t in &layer.sources {
+                    let width = network.width(t);
+                    if t > 0 {
+                        let numbers: Vec<f64> = (g.range.clone().step_by(g.row))
+                            .flat_map(|row| (0..count).map(move |vector| (row, vector)))
+                            .flat_map(|(row, vector)| {
+                                (0..width).map(move |q| at(vector, row + column + q))
+                            })
+                            .collect();
+                        sources.push((t, b.upload(&numbers)?));
+                    }
+                    column += width;
+                }
+                columns.push(sources);
+            }
+            forward.push(rows);
+            backward.push(columns);
+        }
+        Ok(Vectors {
+            count,
+            v,
+            forward,
+            backward,
+        })
+    }
+
+    /// The first vector's part that belongs to a group; zeros on a backend that only counts.
+    fn of(&self, g: &GroupView) -> Vec<f64> {
+        match self.v.get(g.range.clone()) {
+            Some(part) => part.to_vec(),
+            None => vec![0.0; g.range.len()],
+        }
+    }
+}
+
+/// The sums of the products: one of each for each group of units.
+pub(super) struct ProductSums<B: Backend> {
+    /// Σ_i δ̇_j φ_j, \[vector\]\[j\]\[a\].
+    main: Vec<B::Sum>,
+    /// Σ_i δ_j φ̇_j, \[j\]\[vector\]\[a\].
+    turned: Vec<Option<B::Sum>>,
+}
+
+/// Whether the curvature has the terms of Ȧ and φ̇.
+fn is_bent(curvature: Curvature) -> bool {
+    matches!(curvature, Curvature::Exact | Curvature::Residual)
+}
+
+/// Whether a group's φ changes along a vector.
+fn turns(network: &Network, k: usize, g: &GroupView, curvature: Curvature) -> bool {
+    let hidden = network.layers()[k - 1].sources.iter().any(|&t| t > 0);
+    match curvature {
+        Curvature::Exact | Curvature::Residual => hidden || !g.propagation.is_linear(),
+        Curvature::Lagrangian => !g.propagation.is_linear(),
+        _ => false,
+    }
+}
+
+impl<B: Backend> ProductSums<B> {
+    pub(super) fn new(
+        b: &B,
+        network: &Network,
+        curvature: Curvature,
+        count: usize,
+    ) -> Result<Self> {
+        let (mut main, mut turned) = (Vec::new(), Vec::new());
+        for (k, g) in network.groups() {
+            let len = super::shape_product("the products", &[count, g.range.len()])?;
+            main.push(b.sums(len)?);
+            let turns = turns(network, k, g, curvature);
+            turned.push(turns.then(|| b.sums(len)).transpose()?);
+        }
+        Ok(ProductSums { main, turned })
+    }
+
+    /// Adds the sums to the products, `count` rows of length P.
+    pub(super) fn read(
+        self,
+        b: &B,
+        network: &Network,
+        count: usize,
+        out: &mut [f64],
+    ) -> Result<()> {
+        let p = network.parameters();
+        for (((_, g), main), turned) in network.groups().zip(self.main).zip(self.turned) {
+            let main = b.read(main)?;
+            let turned = turned.map(|sum| b.read(sum)).transpose()?;
+            for vector in 0..count {
+                for (local, index) in g.range.clone().enumerate() {
+                    let (j, a) = (local / g.row, local % g.row);
+                    let sum = &mut out[vector * p + index];
+                    *sum += main[vector * g.range.len() + local];
+                    if let Some(turned) = &turned {
+                        *sum += turned[(j * count + vector) * g.row + a];
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A sweep along the vectors: the states that it is taken at, and what the curvature needs of them.
+struct Along<'a, 'b, B: Backend> {
+    chain: &'a Chain<'b, B>,
+    vectors: &'a Vectors<'b, B>,
+    curvature: Curvature,
+    /// ∂g/∂x^k and δ^k; empty for Gauss–Newton.
+    multipliers: Vec<B::Array>,
+    delta: Vec<B::Array>,
+}
+
+/// The derivatives of the states along the vectors.
+struct Derived<B: Backend> {
+    /// ṗ^k, k = 1 … m, n × vectors × s_k.
+    p: Vec<B::Array>,
+    /// ż^k with a 0 for the constant, n × vectors × d_k; `None` where it is 0 and all units are linear.
+    z: Vec<Option<B::Array>>,
+    /// ẋ^m.
+    output: B::Array,
+}
+
+/// Adds the products of one chunk of samples.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn sweep_products<'b, B: Backend>(
+    b: &'b B,
+    network: &'b Network,
+    loss: &Loss,
+    parameters: &'b Parameters<'b, B>,
+    batch: Batch<B>,
+    curvature: Curvature,
+    vectors: &Vectors<'b, B>,
+    sums: &mut ProductSums<B>,
+) -> Result<()> {
+    let Batch { n, x, y, omega } = batch;
+    let order = match curvature {
+        Curvature::GaussNewton | Curvature::EmpiricalFisher => 1,
+        _ => 2,
+    };
+    let states = propagate(b, network, parameters, n, x, order)?;
+    let hessian = match curvature {
+        Curvature::Exact | Curvature::GaussNewton => {
+            Some(b.loss_hessian(n, loss, states.output(), &y, &omega)?)
+        }
+        _ => None,
+    };
+    let seed = match curvature {
+        Curvature::GaussNewton => None,
+        _ => b.loss(n, loss, states.output(), &y, &omega, &mut b.sums(1)?, true)?,
+    };
+    let chain = Chain::new(b, network, parameters, &states)?;
+    let (multipliers, delta) = match seed {
+        Some(seed) => back_propagate(&chain, seed)?,
+        None => Default::default(),
+    };
+    let along = Along {
+        chain: &chain,
+        vectors,
+        curvature,
+        multipliers,
+        delta,
+    };
+    let derived = along.forward()?;
+    let d = match curvature {
+        Curvature::Lagrangian => along.lagrangian(&derived)?,
+        Curvature::EmpiricalFisher => along.fisher(&derived, &omega)?,
+        _ => along.backward(&derived, hessian.as_ref())?,
+    };
+    along.add(&d, &derived, sums)
+}
+
+impl<B: Backend> Along<'_, '_, B> {
+    fn forward(&self) -> Result<Derived<B>> {
+        let (chain, vectors) = (self.chain, self.vectors);
+        let (b, n, network, count) = (chain.b, chain.n, chain.network, vectors.count);
+        // At fixed states nothing but p follows the parameters.
+        let follows = self.curvature != Curvature::Lagrangian;
+        let (mut p, mut z) = (Vec::new(), Vec::new());
+        let mut x = vec![b.zeros(n * count * network.inputs())?];
+        for (k, layer) in (1..).zip(network.layers()) {
+            let states = &chain.states.z[k - 1];
+            let hidden = follows && layer.sources.iter().any(|&t| t > 0);
+            let z_k = (hidden || !layer.is_linear())
+                .then(|| chain.gather(count, layer, &x, layer.bias))
+                .transpose()?;
+            let mut p_k = b.zeros(n * count * layer.units)?;
+            for (g, v) in layer.groups.iter().zip(&vectors.forward[k - 1]) {
+                if let Some(v) = v {
+                    let rows = self.stacked(layer, g, v);
+                    b.propagate(n, 1, states, layer.width(), &rows, &mut p_k)?;
+                }
+                if let (Some(unit), Some(z_k)) = (unit_group(layer, g, chain.parameters), &z_k) {
+                    let v = vectors.of(g);
+                    let direction = direction(layer, &v, z_k);
+                    b.unit_value_along(n, &unit, states, &direction, &mut p_k)?;
+                }
+            }
+            if let (Some(z_k), true) = (&z_k, hidden) {
+                for (g, w) in layer.groups.iter().zip(&chain.parameters.linear[k - 1]) {
+                    if let Some(w) = w {
+                        let w = linear(layer, g, w);
+                        b.propagate(n, count, z_k, layer.width(), &w, &mut p_k)?;
+                    }
+                }
+            }
+            let mut x_k = b.zeros(n * count * layer.units)?;
+            if follows {
+                let h1 = &chain.states.h1[k - 1];
+                b.multiply_add(n, count, layer.units, h1, &p_k, &mut x_k)?;
+            }
+            x.push(x_k);
+            p.push(p_k);
+            z.push(z_k);
+        }
+        Ok(Derived {
+            p,
+            z,
+            output: x.swap_remove(network.depth()),
+        })
+    }
+
+    /// The vectors' rows of a group as so many units more.
+    fn stacked<'v>(
+        &self,
+        layer: &LayerView,
+        g: &GroupView,
+        array: &'v B::Array,
+    ) -> Operand<'v, B::Array> {
+        let count = self.vectors.count;
+        Operand {
+            array,
+            kind: Kind::Shared,
+            units: g.units.start..g.units.start + count * g.units.len(),
+            layer: count * layer.units,
+            width: g.row,
+        }
+    }
+
+    /// δ̇^k = (∂g/∂x^k ⊙ h″) ⊙ ṗ^k for one layer, added.
+    fn add_bend(&self, k: usize, p: &B::Array, out: &mut B::Array) -> Result<()> {
+        let (chain, count) = (self.chain, self.vectors.count);
+        let c = chain.times_h2(&self.multipliers, k)?;
+        chain
+            .b
+            .multiply_add(chain.n, count, chain.network.width(k), &c, p, out)
+    }
+
+    fn lagrangian(&self, derived: &Derived<B>) -> Result<Vec<B::Array>> {
+        let (chain, count) = (self.chain, self.vectors.count);
+        (1..)
+            .zip(&derived.p)
+            .map(|(k, p)| {
+                let mut d = chain.b.zeros(chain.n * count * chain.network.width(k))?;
+                self.add_bend(k, p, &mut d)?;
+                Ok(d)
+            })
+            .collect()
+    }
+
+    fn fisher(&self, derived: &Derived<B>, omega: &B::Array) -> Result<Vec<B::Array>> {
+        let (chain, count) = (self.chain, self.vectors.count);
+        let (b, n, network) = (chain.b, chain.n, chain.network);
+        // ∂g/∂x^m · ẋ^m for each vector, over ω.
+        let mut slope = b.zeros(n * count)?;
+        let outputs = network.outputs();
+        let seed = sampled(&self.multipliers[network.depth() - 1], outputs, 1);
+        b.contract(n, count, &derived.output, &seed, 0, 1, &mut slope)?;
+        b.scale(n, count, 1, &inverse(b, n, omega)?, &mut slope)?;
+        (self.delta.iter().zip(network.layers()))
+            .map(|(delta, layer)| {
+                let mut d = b.zeros(n * count * layer.units)?;
+                let delta = sampled(delta, 1, layer.units);
+                b.contract(n, count, &slope, &delta, 0, layer.units, &mut d)?;
+                Ok(d)
+            })
+            .collect()
+    }
+
+    fn backward(&self, derived: &Derived<B>, hessian: Option<&B::Array>) -> Result<Vec<B::Array>> {
+        let (chain, count) = (self.chain, self.vectors.count);
+        let (b, n, network) = (chain.b, chain.n, chain.network);
+        let (m, outputs) = (network.depth(), network.outputs());
+        // From the last layer to the first, then turned round.
+        let mut d: Vec<B::Array> = Vec::with_capacity(m);
+        for k in (1..=m).rev() {
+            let units = network.width(k);
+            let mut g = b.zeros(n * count * units)?;
+            if let (true, Some(hessian)) = (k == m, hessian) {
+                let hessian = sampled(hessian, outputs, outputs);
+                b.contract(n, count, &derived.output, &hessian, 0, outputs, &mut g)?;
+            }
+            for (r, column) in network.consumers(k) {
+                chain.step(count, &d[m - r], r, k, column, &mut g)?;
+                if is_bent(self.curvature) {
+                    self.add_turn(r, k, column, derived, &mut g)?;
+                }
+            }
+            let mut d_k = b.zeros(n * count * units)?;
+            b.multiply_add(n, count, units, &chain.states.h1[k - 1], &g, &mut d_k)?;
+            if is_bent(self.curvature) {
+                self.add_bend(k, &derived.p[k - 1], &mut d_k)?;
+            }
+            d.push(d_k);
+        }
+        d.reverse();
+        Ok(d)
+    }
+
+    /// out += δ^r Ȧ^r[:, k].
+    fn add_turn(
+        &self,
+        r: usize,
+        k: usize,
+        column: usize,
+        derived: &Derived<B>,
+        out: &mut B::Array,
+    ) -> Result<()> {
+        let (chain, vectors) = (self.chain, self.vectors);
+        let (b, n, units) = (chain.b, chain.n, chain.network.width(k));
+        let layer = &chain.network.layers()[r - 1];
+        for (g, sources) in layer.groups.iter().zip(&vectors.backward[r - 1]) {
+            if let Some((_, v)) = sources.iter().find(|(t, _)| *t == k) {
+                let width = vectors.count * units;
+                let rows = shared(v, g.units.clone(), layer.units, width);
+                b.contract(n, 1, &self.delta[r - 1], &rows, 0, width, out)?;
+            }
+            if let (Some(unit), Some(z)) =
+                (unit_group(layer, g, chain.parameters), &derived.z[r - 1])
+            {
+                let v = vectors.of(g);
+                let direction = direction(layer, &v, z);
+                let states = &chain.states.z[r - 1];
+                let turned = b.unit_along(n, &unit, states, &direction, UnitDerivative::Inputs)?;
+                let rows = Operand {
+                    array: &turned,
+                    kind: Kind::Sampled,
+                    units: g.units.clone(),
+                    layer: layer.units,
+                    width: layer.inputs,
+                };
+                b.contract(n, 1, &self.delta[r - 1], &rows, column, units, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// sums += Σ_i δ̇_j φ_j and Σ_i δ_j φ̇_j.
+    fn add(&self, d: &[B::Array], derived: &Derived<B>, sums: &mut ProductSums<B>) -> Result<()> {
+        let (chain, vectors) = (self.chain, self.vectors);
+        let (b, n, network) = (chain.b, chain.n, chain.network);
+        let groups = network.groups().zip(&mut sums.main).zip(&mut sums.turned);
+        for (((k, g), main), turned) in groups {
+            let layer = &network.layers()[k - 1];
+            chain.with_phi(k, g, |phi| match phi.kind {
+                Kind::Shared => {
+                    b.gradient(n, &d[k - 1], &self.stacked(layer, g, phi.array), main, 0)
+                }
+                Kind::Sampled => b.gradient(n, &d[k - 1], phi, main, 0),
+            })?;
+            let (Some(turned), Some(z)) = (turned, &derived.z[k - 1]) else {
+                continue;
+            };
+            let delta = &self.delta[k - 1];
+            let Some(unit) = unit_group(layer, g, chain.parameters) else {
+                let rows = shared(z, g.units.clone(), layer.units, vectors.count * g.row);
+                b.gradient(n, delta, &rows, turned, 0)?;
+                continue;
+            };
+            let v = vectors.of(g);
+            let direction = direction(layer, &v, z);
+            let states = &chain.states.z[k - 1];
+            let phi = b.unit_along(n, &unit, states, &direction, UnitDerivative::Parameters)?;
+            let rows = Operand {
+                array: &phi,
+                kind: Kind::Sampled,
+                units: g.units.clone(),
+                layer: layer.units,
+                width: g.row,
+            };
+            b.gradient(n, delta, &rows, turned, 0)?;
+        }
+        Ok(())
+    }
+}
+
+/// A direction in the parameters and inputs of a group.
+fn direction<'v, A>(layer: &LayerView, weights: &'v [f64], z: &'v A) -> Direction<'v, A> {
+    Direction {
+        weights,
+        inputs: Columns {
+            array: z,
+            stride: layer.width(),
+            first: 0,
+            width: layer.inputs,
+        },
+    }
+}
