@@ -342,7 +342,7 @@ impl Problem {
         let chosen = self.device_for(device, work);
         let plan = self.plan_on(&chosen, work)?;
         match &chosen {
-            Device::CpuF32 => job.run(self, &Cpu::<f32>::new(), plan.chunk),
+            Device::CpuF32 => in_pool(|| job.run(self, &Cpu::<f32>::new(), plan.chunk)),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => match self.run_on_gpu(gpu, work, job, plan.chunk) {
                 Err(Error::Gpu { .. }) if matches!(device, Device::Auto(_)) => {
@@ -350,7 +350,7 @@ impl Problem {
                 }
                 done => done,
             },
-            _ => job.run(self, &Cpu::<f64>::new(), plan.chunk),
+            _ => in_pool(|| job.run(self, &Cpu::<f64>::new(), plan.chunk)),
         }
     }
 
@@ -517,9 +517,14 @@ impl Problem {
     }
 }
 
+/// Calls `f` on a thread of the current pool: each of the many kernels would be handed over to one otherwise.
+fn in_pool<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| f())
+}
+
 /// Something that the driver does on any backend.
-trait Job {
-    type Done;
+trait Job: Sync {
+    type Done: Send;
     fn run<B: Backend>(&self, problem: &Problem, backend: &B, chunk: usize) -> Result<Self::Done>;
 }
 

@@ -92,7 +92,7 @@ impl Meter {
 
     /// The partial sums of a reduction with `len` results.
     fn partials(&self, n: usize, len: usize) {
-        let held = n.div_ceil(cpu::BLOCK).min(cpu::PARTIALS) as u64;
+        let held = n.div_ceil(cpu::block(n).max(1)).min(cpu::PARTIALS) as u64;
         self.scratch(held.saturating_mul(len as u64).saturating_mul(self.float));
     }
 }

@@ -30,14 +30,22 @@ use crate::error::Result;
 use crate::network::{GroupView, LayerView, Network};
 use crate::objective::Loss;
 
-/// How many vectors can share a sweep: all of them where every layer is one group of linear units.
+/// Numbers that an array of a block of 512 samples may have: 8 MiB in f64. Larger ones leave the cache, and their memory is
+/// given back to the system and asked for again with every chunk.
+const COMFORTABLE: usize = 1 << 20;
+
+/// How many of so many vectors share a sweep: as many as is comfortable where every layer is one group of linear units.
 pub(super) fn together(network: &Network, vectors: usize) -> usize {
     let plain = |l: &LayerView| l.groups.len() == 1 && l.is_linear();
-    if network.layers().iter().all(plain) {
-        vectors
-    } else {
-        1
-    }
+    let widest = (network.layers().iter())
+        .map(|l| l.units)
+        .max()
+        .unwrap_or(1);
+    let most = match network.layers().iter().all(plain) {
+        true => COMFORTABLE / 512 / widest.min(COMFORTABLE),
+        false => 1,
+    };
+    vectors.min(most.max(1))
 }
 
 /// Vectors on the backend.
@@ -249,7 +257,11 @@ impl<B: Backend> Along<'_, '_, B> {
         // At fixed states nothing but p follows the parameters.
         let follows = self.curvature != Curvature::Lagrangian;
         let (mut p, mut z) = (Vec::new(), Vec::new());
-        let mut x = vec![b.zeros(n * count * network.inputs())?];
+        // The inputs do not move; their zeros are needed only beside what does.
+        let mixed = (network.layers().iter())
+            .any(|l| l.sources.contains(&0) && (l.sources.len() > 1 || !l.is_linear()));
+        let inputs = if mixed { network.inputs() } else { 0 };
+        let mut x = vec![b.zeros(n * count * inputs)?];
         for (k, layer) in (1..).zip(network.layers()) {
             let states = &chain.states.z[k - 1];
             let hidden = follows && layer.sources.iter().any(|&t| t > 0);

@@ -4,8 +4,11 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use super::Real;
-use crate::backend::Operand;
+use super::{BLOCK, Real};
+use crate::backend::{Kind, Operand};
+
+/// Multiplications for one sample up to which plain loops are faster.
+const FEW: usize = 4096;
 
 pub(super) fn contract<T: Real>(
     n: usize,
@@ -18,6 +21,23 @@ pub(super) fn contract<T: Real>(
 ) {
     let units = a.units.len();
     if n * vectors == 0 {
+        return;
+    }
+    if a.kind == Kind::Sampled && units * count * vectors <= FEW {
+        // The products of single samples are too small to be worth a library's call.
+        out.par_chunks_mut(vectors * count)
+            .zip(m.par_chunks(vectors * a.layer))
+            .enumerate()
+            .with_min_len(BLOCK / 8)
+            .for_each(|(i, (out, m))| {
+                let matrix = a.matrix(i);
+                for (out, m) in out.chunks_exact_mut(count).zip(m.chunks_exact(a.layer)) {
+                    for (j, &m) in m[a.units.clone()].iter().enumerate() {
+                        let row = &matrix[j * a.width + column..][..count];
+                        out.iter_mut().zip(row).for_each(|(out, &v)| *out += m * v);
+                    }
+                }
+            });
         return;
     }
     let rows = a.rows(vectors);

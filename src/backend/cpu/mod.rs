@@ -31,6 +31,7 @@ use rayon::prelude::*;
 
 pub(crate) use gradient::LARGE;
 pub use real::Real;
+pub(crate) use reduce::block;
 
 use super::{Backend, Columns, Direction, Kind, Operand, UnitDerivative, UnitGroup};
 use crate::error::Result;
