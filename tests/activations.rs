@@ -4,6 +4,7 @@
 //! and makes it.
 
 use secondo::Activation;
+use secondo::backend::{Backend, Cpu};
 use std::collections::HashMap;
 
 /// The promise, in ULP, for normal and for subnormal values.
@@ -86,6 +87,13 @@ impl Exact {
     }
 }
 
+/// `h` and so on up to the `order`, as the processor's kernel gives them for all
+/// `u` at once.
+fn kernel<const ORDERS: usize>(a: Activation, u: &[f64]) -> [Vec<f64>; ORDERS] {
+    let h = Cpu::<f64>::new().activate(u.len(), &[(a, 1)], &u.to_vec(), ORDERS - 1);
+    h.unwrap().try_into().expect("an array for each order")
+}
+
 /// The largest error in ULP where that is the measure, the largest in parts
 /// of the bound anywhere, and where the latter is.
 #[derive(Clone, Copy, Default)]
@@ -95,7 +103,7 @@ struct Worst {
     u: f64,
 }
 
-fn worst(rows: &[Row], order: usize, f: impl Fn(f64) -> f64) -> Worst {
+fn worst(rows: &[Row], order: usize, mut f: impl FnMut(f64) -> f64) -> Worst {
     let mut worst = Worst::default();
     for row in rows {
         let exact = &row.exact[order];
@@ -124,8 +132,10 @@ fn check(table: &Table, all: &[Activation]) -> Result<(), String> {
             continue;
         };
         print!("{:18} {:6}", a.name(), rows.len());
-        for order in 0..3 {
-            let w = worst(rows, order, |u| a.derivatives(u)[order]);
+        let u: Vec<f64> = rows.iter().map(|row| row.u).collect();
+        for (order, h) in kernel::<3>(a, &u).into_iter().enumerate() {
+            let mut h = h.into_iter();
+            let w = worst(rows, order, |_| h.next().expect("as many"));
             print!("   {:.3} ({:.2}, {:?})", w.ulp, w.parts, w.u);
             if w.parts > 1.0 {
                 wrong += &format!(
@@ -189,6 +199,90 @@ fn naive_formulas_exceed_the_bounds() {
     let Exact { hi, rest, .. } = row.exact[0];
     let off = |n: f64| row.exact[0].error(hi + n * ulp(hi));
     assert_eq!([off(2.0), off(-2.0)], [2.0 - rest, 2.0 + rest]);
+}
+
+/// Numbers of every kind: any bits at all, the ranges where most happens, and the table's.
+fn numbers() -> Vec<f64> {
+    let mut state = 1_u64;
+    let mut bits = || {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        state ^ state >> 32
+    };
+    let mut found: Vec<f64> = (0..40_000).map(|_| f64::from_bits(bits())).collect();
+    for size in [1e-3, 1.0, 20.0, 800.0, 1600.0] {
+        found.extend((0..20_000).map(|_| size * (bits() as i64 as f64 / (1_u64 << 63) as f64)));
+    }
+    found.extend(table().values().flatten().map(|row| row.u));
+    found.extend([f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0]);
+    found
+}
+
+/// The same number or NaN both, to the sign of zero.
+fn assert_same(found: &[f64], wanted: impl IntoIterator<Item = f64>, what: &str) {
+    let wanted: Vec<f64> = wanted.into_iter().collect();
+    assert_eq!(found.len(), wanted.len(), "{what}");
+    for (i, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+        assert!(
+            found.to_bits() == wanted.to_bits() || found.is_nan() && wanted.is_nan(),
+            "{what}, number {i}: {found:?} for {wanted:?}"
+        );
+    }
+}
+
+#[test]
+fn the_kernel_has_the_digits_of_the_scalar() {
+    let u = numbers();
+    assert!(u.len() > 140_000);
+    for a in Activation::ALL {
+        let h: Vec<[f64; 3]> = u.iter().map(|&u| a.derivatives(u)).collect();
+        let same = |found: &[Vec<f64>], len: usize| {
+            for (order, found) in found.iter().enumerate() {
+                let what = format!("{a}, order {order} of {len}");
+                assert_same(found, h[..len].iter().map(|h| h[order]), &what);
+            }
+        };
+        same(&kernel::<1>(a, &u), u.len());
+        same(&kernel::<2>(a, &u), u.len());
+        same(&kernel::<3>(a, &u), u.len());
+        // Past every edge of lanes and of tasks.
+        for len in (0..70).chain(4090..4100) {
+            same(&kernel::<1>(a, &u[..len]), len);
+            same(&kernel::<3>(a, &u[..len]), len);
+        }
+        let single: Vec<f32> = u.iter().map(|&u| u as f32).collect();
+        let found = Cpu::<f32>::new().activate(u.len(), &[(a, 1)], &single, 2);
+        for (order, found) in found.unwrap().iter().enumerate() {
+            let found: Vec<f64> = found.iter().map(|&h| h.into()).collect();
+            let wanted = single
+                .iter()
+                .map(|&u| f64::from(a.derivatives(u.into())[order] as f32));
+            assert_same(&found, wanted, &format!("{a} in f32, order {order}"));
+        }
+    }
+}
+
+#[test]
+fn every_unit_has_its_own_activation() {
+    use Activation::*;
+    let runs = [(Tanh, 3), (Relu, 1), (Gelu, 2), (Softplus, 17), (Tanh, 1)];
+    let own: Vec<Activation> = runs
+        .iter()
+        .flat_map(|&(a, units)| std::iter::repeat_n(a, units))
+        .collect();
+    let u = numbers();
+    for n in [0, 1, 2, 170, 171, 341, 1000] {
+        let p = u[..n * own.len()].to_vec();
+        let found = Cpu::<f64>::new().activate(n, &runs, &p, 2).unwrap();
+        for (order, found) in found.iter().enumerate() {
+            let h = p.iter().zip(own.iter().cycle());
+            let wanted = h.map(|(&u, a)| a.derivatives(u)[order]);
+            assert_same(found, wanted, &format!("{n} samples, order {order}"));
+        }
+    }
+    let none = Cpu::<f64>::new().activate(5, &[], &vec![], 2).unwrap();
+    assert_eq!(none, vec![Vec::<f64>::new(); 3]);
 }
 
 #[test]

@@ -16,15 +16,19 @@
 //!
 //! # How it is reached
 //!
-//! The forms with exponentials are evaluated on pairs of doubles (`Dd` below)
-//! with a relative error of 2⁻⁵⁹ or less, for GELU 2⁻⁵⁵, and rounded once, so
-//! that no count of roundings is needed for them. Only sums, products,
-//! quotients and masks are used, no fused multiply-add: targets without the
-//! instruction would call a slow routine for it. The rest is the `libm`
-//! crate's, whose logarithms, trigonometric functions and arctangent are good
-//! to one ULP. Both give the same digits on every IEEE platform.
+//! The forms with exponentials are evaluated on pairs of doubles (`Dd` below),
+//! which add next to nothing to the error of the exponential, 2⁻⁵⁴·⁵, and are
+//! rounded once. Only sums, products, quotients and masks are used, no fused
+//! multiply-add: targets without the instruction would call a slow routine for
+//! it. The rest is the `libm` crate's, whose logarithms, trigonometric functions
+//! and arctangent are good to one ULP. Both give the same digits on every IEEE
+//! platform.
+//!
+//! Those forms, but for GELU's, know neither tables nor calls nor branches, only
+//! selections of one number or another: of a loop over many `u` the compiler
+//! makes lanes of the widest registers, each with the digits of a single `u`.
 
-use std::f64::consts::{FRAC_PI_2, LN_2, TAU};
+use std::f64::consts::{FRAC_PI_2, LOG2_E, TAU};
 use std::fmt;
 
 /// An elementwise function `h` applied to a pre-activation `u`.
@@ -189,41 +193,66 @@ impl Activation {
         self.evaluate(u)
     }
 
-    /// Inlined, with all it calls, into the two above: in `value` what only the
-    /// derivatives need is then left out.
     #[inline(always)]
     fn evaluate(self, u: f64) -> [f64; 3] {
-        if u.is_nan() {
-            return [u; 3];
+        struct At(f64);
+        impl FormulaUse for At {
+            type Output = [f64; 3];
+            #[inline(always)]
+            fn with(self, h: impl Fn(f64) -> [f64; 3]) -> [f64; 3] {
+                h(self.0)
+            }
+        }
+        self.formula(At(u))
+    }
+
+    /// Calls `to` with the formula of `[h, h′, h″]`: it is compiled for each
+    /// activation, and its loops choose between none. With all inlined, what
+    /// `to` leaves of the three unused is not computed.
+    #[inline(always)]
+    pub(crate) fn formula<F: FormulaUse>(self, to: F) -> F::Output {
+        // A function handed over by its name would be called, not inlined.
+        macro_rules! with {
+            (|$u:ident| $h:expr) => {
+                to.with(
+                    #[inline(always)]
+                    |$u| $h,
+                )
+            };
         }
         match self {
-            Self::Identity => [u, 1.0, 0.0],
-            Self::Tanh => tanh(u),
-            Self::Logistic => logistic(u),
-            Self::Softplus => softplus(u),
-            Self::Exp => exp_rate(u, 1.0),
-            Self::ExpNegHalf => exp_rate(u, -0.5),
-            Self::Gauss => gauss(u, 1.0),
-            Self::GaussHalf => gauss(u, 0.5),
-            Self::OneMinusExpNeg => one_minus_exp_neg(u),
-            Self::Sin => {
+            Self::Identity => with!(|u| or_nan(u, [u, 1.0, 0.0])),
+            Self::Tanh => with!(|u| tanh(u)),
+            Self::Logistic => with!(|u| logistic(u)),
+            Self::Softplus => with!(|u| softplus(u)),
+            Self::Exp => with!(|u| exp_rate(u, 1.0)),
+            Self::ExpNegHalf => with!(|u| exp_rate(u, -0.5)),
+            Self::Gauss => with!(|u| gauss(u, 1.0)),
+            Self::GaussHalf => with!(|u| gauss(u, 0.5)),
+            Self::OneMinusExpNeg => with!(|u| one_minus_exp_neg(u)),
+            Self::Sin => with!(|u| {
                 let (s, c) = libm::sincos(u);
                 [s, c, -s]
-            }
-            Self::Cos => {
+            }),
+            Self::Cos => with!(|u| {
                 let (s, c) = libm::sincos(u);
                 [c, -s, -c]
-            }
-            Self::Log => log(u),
-            Self::Sqrt => sqrt(u),
-            Self::Reciprocal => reciprocal(u),
-            Self::Atan => atan(u),
-            Self::Relu if u > 0.0 => [u, 1.0, 0.0],
-            Self::Relu => [0.0; 3],
-            Self::Silu => silu(u),
-            Self::Gelu => gelu(u),
+            }),
+            Self::Log => with!(|u| log(u)),
+            Self::Sqrt => with!(|u| sqrt(u)),
+            Self::Reciprocal => with!(|u| reciprocal(u)),
+            Self::Atan => with!(|u| atan(u)),
+            Self::Relu => with!(|u| or_nan(u, if u > 0.0 { [u, 1.0, 0.0] } else { [0.0; 3] })),
+            Self::Silu => with!(|u| silu(u)),
+            Self::Gelu => with!(|u| gelu(u)),
         }
     }
+}
+
+/// What to do with a formula; see [`Activation::formula`].
+pub(crate) trait FormulaUse {
+    type Output;
+    fn with(self, h: impl Fn(f64) -> [f64; 3]) -> Self::Output;
 }
 
 /// The [`name`](Activation::name).
@@ -234,18 +263,23 @@ impl fmt::Display for Activation {
 }
 
 // ---------------------------------------------------------------------------
-// The activations, for any `u` but NaN
+// The activations
 // ---------------------------------------------------------------------------
+
+/// `h`, or NaN for NaN, which the other formulas hand on by themselves.
+#[inline(always)]
+fn or_nan(u: f64, h: [f64; 3]) -> [f64; 3] {
+    if u.is_nan() { [u; 3] } else { h }
+}
 
 /// With `s` the logistic function, `tanh u = 2 s(2u) − 1 = (1 − z)/(1 + z)`.
 #[inline(always)]
 fn tanh(u: f64) -> [f64; 3] {
     let s = Sigmoid::new(2.0 * u.abs());
-    let first = s.first.scale(4.0);
     [
-        s.tanh.hi.copysign(u),
-        ldexp(first, s.k),
-        -ldexp(s.tanh.scale(2.0).mul(first), s.k).copysign(u),
+        s.tanh.round().copysign(u),
+        ldexp(s.first.scale(4.0), s.k),
+        -ldexp(s.tanh.scale(8.0).mul(s.first), s.k).copysign(u),
     ]
 }
 
@@ -263,27 +297,31 @@ fn logistic(u: f64) -> [f64; 3] {
 #[inline(always)]
 fn softplus(u: f64) -> [f64; 3] {
     let s = Sigmoid::new(u.abs());
-    // The part of z lost in rounding it counts with the slope 1/(1 + z).
-    let lost = Dd::from(s.z.lo * s.large.hi);
-    let tail = libm::log1p(ldexp(s.z, s.k)) + ldexp(lost, s.k);
+    // Below 2⁻⁶⁰, ln(1 + z) is z, and this form has its smallest ones, too.
+    let tail = if s.k < -60.0 {
+        ldexp(s.z, s.k)
+    } else {
+        s.ln_one_plus()
+    };
     [u.max(0.0) + tail, s.logistic(u), ldexp(s.first, s.k)]
 }
 
-/// `u s(u)`, `h′ = s + u s′` and `h″ = s′(2 − u tanh(u/2))`.
+/// `u s(u)`, `h′ = s + u s′` and `h″ = s′(2 − u tanh(u/2))`. Here and below, what
+/// holds far out is chosen last: a selection then, no branch.
 #[inline(always)]
 fn silu(u: f64) -> [f64; 3] {
     let x = u.abs();
-    if x > EXP_MAX {
-        return if u > 0.0 { [u, 1.0, 0.0] } else { [-0.0; 3] };
-    }
     let s = Sigmoid::new(x);
     let second = s.first.mul(Dd::from(2.0).sub(s.tanh.times(x)));
     let slope = s.first.times(u); // u s′
     let (value, slope, k) = if u < 0.0 {
         (s.small, slope, s.k)
     } else {
-        (s.large, slope.scale(tame(s.k)), 0)
+        (s.large, slope.scale(tame(s.k)), 0.0)
     };
+    if x > EXP_MAX {
+        return if u > 0.0 { [u, 1.0, 0.0] } else { [-0.0; 3] };
+    }
     [
         ldexp(value.times(u), k).copysign(u), // the product loses the sign of −0
         ldexp(value.add(slope), k),
@@ -302,12 +340,12 @@ fn exp_rate(u: f64, c: f64) -> [f64; 3] {
 /// 2⁻⁴⁴ where the result is small, is carried into the exponent.
 #[inline(always)]
 fn gauss(u: f64, c: f64) -> [f64; 3] {
-    if u.abs() > GAUSS_MAX {
-        return [0.0, -0.0_f64.copysign(u), 0.0];
-    }
     let square = Dd::square(u);
     let (m, k) = exp(square.scale(-c));
     let d = 2.0 * c;
+    if u.abs() > GAUSS_MAX {
+        return [0.0, -0.0_f64.copysign(u), 0.0];
+    }
     [
         ldexp(m, k),
         -ldexp(m.times(d * u), k),
@@ -318,13 +356,12 @@ fn gauss(u: f64, c: f64) -> [f64; 3] {
 #[inline(always)]
 fn one_minus_exp_neg(u: f64) -> [f64; 3] {
     let e = Exp::new(Dd::from(-u));
-    let m = e.value();
-    let z = ldexp(m, e.k);
-    // Beyond 2¹⁰⁰ the 1 is below half an ULP, and e⁻ᵘ may be past any `Dd`.
-    let h = if e.k > 100 {
+    let z = ldexp(e.value(), e.k);
+    // Beyond 2⁵³ the 1 is half an ULP at most.
+    let h = if e.k > 53.0 {
         -z
     } else {
-        e.one_minus(m).hi.copysign(u)
+        e.one_minus().round().copysign(u)
     };
     [h, z, -z]
 }
@@ -366,8 +403,8 @@ fn reciprocal(u: f64) -> [f64; 3] {
     let square = w.mul(w);
     [
         inverse,
-        -ldexp(square, -2 * e),
-        ldexp(square.mul(w), 1 - 3 * e),
+        -libm::scalbn(square.round(), -2 * e),
+        libm::scalbn(square.mul(w).round(), 1 - 3 * e),
     ]
 }
 
@@ -379,7 +416,7 @@ fn atan(u: f64) -> [f64; 3] {
         [-a, -b]
     } else {
         let w = Dd::square(u).add(Dd::ONE).recip();
-        [w.hi, w.mul(w).times(-2.0 * u).hi]
+        [w.round(), w.mul(w).times(-2.0 * u).round()]
     };
     [libm::atan(u), first, second]
 }
@@ -396,14 +433,14 @@ fn gelu(u: f64) -> [f64; 3] {
     let square = Dd::square(u);
     let (m, k) = exp(square.scale(-0.5));
     let phi = m.mul(INV_SQRT_TAU);
-    let ratio = mills(x);
+    let ratio = mills(x.min(GAUSS_MAX)); // for NaN, too
     let (tail, slope) = (phi.mul(ratio), phi.mul(ratio.sub(Dd::from(x))));
     let second = phi.mul(Dd::from(2.0).sub(square));
     let (normal, first, e) = if u < 0.0 {
         (tail, slope, k)
     } else {
         let from_one = |x: Dd| Dd::ONE.sub(x.scale(tame(k)));
-        (from_one(tail), from_one(slope), 0)
+        (from_one(tail), from_one(slope), 0.0)
     };
     [
         ldexp(normal.times(u), e).copysign(u), // as in `silu`
@@ -419,9 +456,11 @@ fn gelu(u: f64) -> [f64; 3] {
 /// What tanh, the logistic function, softplus and SiLU are made of, for
 /// `x ≥ 0` and `z = e⁻ˣ`. The fields marked `2ᵏ` are to be multiplied by it.
 struct Sigmoid {
-    k: i32,
+    k: f64,
     /// `z`, `2ᵏ`
     z: Dd,
+    /// `1 − z`
+    less: Dd,
     /// `s(x) = 1/(1 + z)`
     large: Dd,
     /// `s(−x) = z/(1 + z)`, `2ᵏ`: never `1 − s(x)`, which cancels
@@ -436,15 +475,16 @@ impl Sigmoid {
     #[inline(always)]
     fn new(x: f64) -> Self {
         let e = Exp::new(Dd::from(-x));
-        let z = e.value();
-        let large = Dd::ONE.add_less(z.scale(tame(e.k))).recip();
+        let (z, less) = (e.value(), e.one_minus());
+        let large = Dd::from(2.0).sub_less(less).recip();
         let small = z.mul(large);
         Self {
             k: e.k,
             z,
+            less,
             large,
             small,
-            tanh: e.one_minus(z).mul(large),
+            tanh: less.mul(large),
             first: small.mul(large),
         }
     }
@@ -452,12 +492,38 @@ impl Sigmoid {
     /// `s(u)` for `x = |u|`.
     #[inline(always)]
     fn logistic(&self, u: f64) -> f64 {
-        let (value, k) = if u < 0.0 {
-            (self.small, self.k)
+        if u < 0.0 {
+            ldexp(self.small, self.k)
         } else {
-            (self.large, 0)
+            self.large.round()
+        }
+    }
+
+    /// `ln(1 + z)`: with `c` that or, beyond √2, half of it,
+    /// `ln c = y + y³/12 + y⁵/80 + …`, `y = 2 (c − 1)/(c + 1)`, where `|y| < 0.344`
+    /// and the first term left out is below 2⁻⁶⁴ of the sum.
+    #[inline(always)]
+    fn ln_one_plus(&self) -> f64 {
+        const SERIES: [f64; 11] = {
+            let (mut terms, mut n, mut power) = ([0.0; 11], 0, 1.0);
+            while n < terms.len() {
+                power *= 4.0;
+                terms[n] = 1.0 / ((2 * n + 3) as f64 * power);
+                n += 1;
+            }
+            terms
         };
-        ldexp(value, k)
+        let z = self.z.scale(tame(self.k));
+        let (ln, above, below) = if z.hi > 0.414 {
+            (LN_2, self.less.scale(-1.0), 1.5)
+        } else {
+            (Dd::from(0.0), z, 1.0)
+        };
+        let y = above.mul(Dd::from(below).add_less(z.scale(0.5)).recip());
+        let y = Dd::ordered(y.hi, y.lo);
+        let square = y.hi * y.hi;
+        let sum = Dd::ordered(ln.hi, y.hi);
+        sum.hi + (sum.lo + (ln.lo + (y.lo + y.hi * square * polynomial(square, SERIES))))
     }
 }
 
@@ -467,121 +533,120 @@ impl Sigmoid {
 
 /// Beyond this, `u e^{−|u|}` and the like are 0 and `e^{|u|/2}/4` is infinite,
 /// for doubles with room to spare. Exponents are clamped to it.
-const EXP_MAX: f64 = 1500.0;
+const EXP_MAX: f64 = 1000.0;
 
 /// Beyond this, `(u² + 1) exp(−u²/2)` is below a quarter of the smallest subnormal.
 const GAUSS_MAX: f64 = 40.0;
 
-/// Steps per octave of the table of powers.
-const STEPS: usize = 64;
-
-/// `2^{j/64}`, as products of repeated square roots of 2.
-static POWERS: [Dd; STEPS] = {
-    let mut table = [Dd::ONE; STEPS];
-    let (mut bit, mut root) = (STEPS, Dd::from(2.0));
-    while bit > 1 {
-        bit /= 2;
-        root = root.sqrt();
-        let mut j = 0;
-        while j < STEPS {
-            if j & bit != 0 {
-                table[j] = table[j].mul(root);
-            }
-            j += 1;
-        }
-    }
-    table
+const LN_2: Dd = Dd {
+    hi: std::f64::consts::LN_2,
+    lo: 2.319_046_813_846_299_6e-17,
 };
 
-/// `eˣ = 2ᵏ (base + step)`, with `base` from the table and `|step| < base/180`.
+/// The spacing of doubles there is 1: adding it leaves the nearest integer, in
+/// two's complement in the low bits.
+const INTEGER: f64 = 1.5 * (1_u64 << 52) as f64;
+
+/// `eˣ = 2ᵏ (1 + step)`, `|step| < 0.42`
 struct Exp {
-    /// `x` in steps of the table, `k` whole octaves of them
-    n: i32,
-    k: i32,
-    base: Dd,
+    k: f64,
     step: Dd,
 }
 
 impl Exp {
-    /// Relative error of `value` below 2⁻⁶⁶, of `one_minus` below 2⁻⁵⁹.
+    /// Relative error of `value` below 2⁻⁵⁴·⁵, of `one_minus` below 2⁻⁵³·⁴.
     #[inline(always)]
     fn new(x: Dd) -> Self {
-        // ln 2/64 in two parts: 26 bits, whose products with n < 2¹⁸ are
-        // exact, and 53 more, so that n times the error is below 2⁻⁶⁹.
-        const LN_STEP: f64 = LN_2 / STEPS as f64;
-        const HIGH: f64 = top(LN_STEP);
-        const LOW: f64 = (LN_STEP - HIGH) + 2.319_046_813_846_299_6e-17 / STEPS as f64;
-        // The spacing of doubles there is 1: adding it leaves the nearest
-        // integer, in two's complement in the low bits.
-        const INTEGER: f64 = 1.5 * (1_u64 << 52) as f64;
-
+        // ln 2 in two parts: 41 bits, whose products with k < 2¹² are exact, and 53 more.
+        const HIGH: f64 = f64::from_bits(LN_2.hi.to_bits() & (u64::MAX << 12));
+        const LOW: f64 = (LN_2.hi - HIGH) + LN_2.lo;
+        // (eʳ − 1 − r)/r² to r¹², |r| < 0.347: the next term is below 2⁻⁶³ of eʳ.
+        const SERIES: [f64; 13] = {
+            let (mut terms, mut n, mut factorial) = ([0.0; 13], 0, 1.0);
+            while n < terms.len() {
+                factorial *= (n + 2) as f64;
+                terms[n] = 1.0 / factorial;
+                n += 1;
+            }
+            terms
+        };
         let hi = x.hi.clamp(-EXP_MAX, EXP_MAX);
-        let shifted = hi * (1.0 / LN_STEP) + INTEGER;
-        let n = shifted - INTEGER;
-        let r = Dd::sum(hi - n * HIGH, x.lo - n * LOW);
-        // eʳ − 1 − r to r⁷, |r| < 0.0055: the next term is below 2⁻⁷⁵, and
-        // what rounding adds is 2⁻⁵² of r²/2, which is below 2⁻⁶⁷.
-        let (t, t2) = (r.hi, r.hi * r.hi);
-        let series = (0.5 + t * (1.0 / 6.0))
-            + t2 * ((1.0 / 24.0 + t * (1.0 / 120.0)) + t2 * (1.0 / 720.0 + t * (1.0 / 5040.0)));
-        let rest = r.lo + t2 * series;
-
-        let n = shifted.to_bits() as i32;
-        let base = POWERS[n as usize % STEPS];
-        let step = base.times(t);
+        let k = (hi * LOG2_E + INTEGER) - INTEGER;
+        // In order, or else all is so small that nothing is lost beside the 1.
+        let r = Dd::ordered(hi - k * HIGH, x.lo - k * LOW);
+        let rest = (r.lo + r.hi * r.lo) + r.hi * r.hi * polynomial(r.hi, SERIES);
         Self {
-            n,
-            k: n >> STEPS.trailing_zeros(),
-            base,
-            step: Dd::ordered(step.hi, step.lo + base.hi * rest),
+            k,
+            step: Dd::ordered(r.hi, rest),
         }
     }
 
     /// `2⁻ᵏ eˣ`
     #[inline(always)]
     fn value(&self) -> Dd {
-        self.base.add_less(self.step)
+        Dd::ONE.add_less(self.step)
     }
 
-    /// `1 − eˣ` for `k ≤ 100` and the `value`. Nothing may cancel around 0,
-    /// where `n = 0`, the base is 1 and all is in the step.
+    /// `1 − eˣ = (1 − 2ᵏ) − 2ᵏ step` for `k ≤ 53`: around 0, where `k = 0`, nothing cancels.
     #[inline(always)]
-    fn one_minus(&self, value: Dd) -> Dd {
-        if self.n == 0 {
-            self.step.scale(-1.0)
-        } else {
-            Dd::ONE.sub(value.scale(tame(self.k)))
-        }
+    fn one_minus(&self) -> Dd {
+        let power = tame(self.k);
+        Dd::ordered(1.0, -power).sub_less(self.step.scale(power))
     }
 }
 
 /// `eˣ = 2ᵏ m` as `(m, k)`.
 #[inline(always)]
-fn exp(x: Dd) -> (Dd, i32) {
+fn exp(x: Dd) -> (Dd, f64) {
     let e = Exp::new(x);
     (e.value(), e.k)
 }
 
-/// `2ᵏ`, or 2⁻³⁰⁰ where it is less: for terms beside which either is nothing.
+/// `Σ cₙ tⁿ`, in fours (Estrin): lanes wait for one chain of operations only,
+/// which Horner's would make long.
 #[inline(always)]
-fn tame(k: i32) -> f64 {
-    pow2(k.max(-300))
+fn polynomial<const N: usize>(t: f64, c: [f64; N]) -> f64 {
+    let t2 = t * t;
+    let t4 = t2 * t2;
+    let two = |n: usize| {
+        if n + 1 < N { c[n] + t * c[n + 1] } else { c[n] }
+    };
+    let four = |n: usize| {
+        if n + 2 < N {
+            two(n) + t2 * two(n + 2)
+        } else {
+            two(n)
+        }
+    };
+    let last = (N - 1) / 4;
+    (0..last)
+        .rev()
+        .fold(four(4 * last), |sum, n| sum * t4 + four(4 * n))
 }
 
 /// `2ᵏ` for `|k| ≤ 1022`.
 #[inline(always)]
-fn pow2(k: i32) -> f64 {
-    f64::from_bits(((1023 + k) as u64) << 52)
+fn pow2(k: f64) -> f64 {
+    f64::from_bits((k + (INTEGER + 1023.0)).to_bits() << 52)
 }
 
-/// `2ᵏ x` as a double, subnormal or infinite if need be.
+/// The nearest to `k` of what both [`pow2`] and pairs can do.
 #[inline(always)]
-fn ldexp(x: Dd, k: i32) -> f64 {
-    if k.abs() < 900 {
-        x.hi * pow2(k)
-    } else {
-        libm::scalbn(x.hi, k)
-    }
+fn within(k: f64) -> f64 {
+    k.clamp(-750.0, 750.0)
+}
+
+/// `2ᵏ`, but for terms beside which nothing of it matters where it is too small.
+#[inline(always)]
+fn tame(k: f64) -> f64 {
+    pow2(within(k))
+}
+
+/// `2ᵏ x` as a double for `|k| ≤ 1500`, subnormal or infinite if need be:
+/// only the last of the products can round.
+#[inline(always)]
+fn ldexp(x: Dd, k: f64) -> f64 {
+    x.round() * tame(k) * pow2(k - within(k))
 }
 
 // ---------------------------------------------------------------------------
@@ -681,7 +746,7 @@ impl Node {
         let (mut b, mut n) = (ratios[0], 0);
         while n < TERMS {
             b = b.mul(ratios[n + 1]).scale(-1.0);
-            terms[n] = b.hi;
+            terms[n] = b.round();
             n += 1;
         }
         Self {
@@ -695,11 +760,12 @@ impl Node {
 // Pairs of doubles
 // ---------------------------------------------------------------------------
 
-/// The unevaluated sum `hi + lo`, with `hi` the double nearest to it: rounding
-/// is taking `hi`. Sums, products and reciprocals are good to 2⁻⁷⁵ (sums: of
-/// the larger term), less than such pairs could give, but cheap without a
-/// fused multiply-add, and ample for what is to be rounded to 53 bits. All
-/// want finite numbers below 2¹⁰⁰⁰ and lose digits only to underflow.
+/// The unevaluated sum `hi + lo`, with `|lo| < 2⁻²⁰ |hi|` unless `hi` has
+/// cancelled: [`Dd::round`] is the double nearest. Sums, products and
+/// reciprocals are good to 2⁻⁷⁰ (sums: of the larger term), less than such pairs
+/// could give, but cheap without a fused multiply-add, and ample for what is to
+/// be rounded to 53 bits. All want finite numbers below 2¹⁰⁰⁰ and lose digits
+/// only to underflow.
 #[derive(Clone, Copy)]
 struct Dd {
     hi: f64,
@@ -714,8 +780,14 @@ const fn top(x: f64) -> f64 {
 impl Dd {
     const ONE: Self = Self::from(1.0);
 
+    /// −0 is the zero that any sum may leave out, and the compiler does.
     const fn from(hi: f64) -> Self {
-        Self { hi, lo: 0.0 }
+        Self { hi, lo: -0.0 }
+    }
+
+    #[inline(always)]
+    const fn round(self) -> f64 {
+        self.hi + self.lo
     }
 
     /// `a + b`, exact (Knuth).
@@ -759,7 +831,15 @@ impl Dd {
     #[inline(always)]
     const fn add_less(self, other: Self) -> Self {
         let s = Self::ordered(self.hi, other.hi);
-        Self::ordered(s.hi, s.lo + (self.lo + other.lo))
+        Self {
+            hi: s.hi,
+            lo: s.lo + (self.lo + other.lo),
+        }
+    }
+
+    #[inline(always)]
+    const fn sub_less(self, other: Self) -> Self {
+        self.add_less(other.scale(-1.0))
     }
 
     #[inline(always)]
@@ -774,7 +854,10 @@ impl Dd {
         let (a, b) = (top(self.hi), top(other.hi));
         let rest_a = (self.hi - a) + self.lo;
         let rest_b = (other.hi - b) + other.lo;
-        Self::ordered(a * b, a * rest_b + rest_a * other.hi)
+        Self {
+            hi: a * b,
+            lo: a * rest_b + rest_a * (b + rest_b),
+        }
     }
 
     #[inline(always)]
@@ -794,11 +877,14 @@ impl Dd {
     /// One step of Newton from the double nearest.
     #[inline(always)]
     const fn recip(self) -> Self {
-        let w = 1.0 / self.hi;
+        let w = 1.0 / self.round();
         let (a, b) = (top(self.hi), top(w));
         let rest = (self.hi - a) + self.lo;
         // 1 − a b is exact, and all the rest has 2⁻²⁴ of its weight.
-        Self::ordered(w, w * ((1.0 - a * b) - (a * (w - b) + rest * w)))
+        Self {
+            hi: w,
+            lo: w * ((1.0 - a * b) - (a * (w - b) + rest * w)),
+        }
     }
 
     /// For the constants, between 1 and 8: Newton's steps until they double

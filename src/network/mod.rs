@@ -22,6 +22,7 @@ use std::fmt;
 use std::ops::Range;
 
 pub use activation::Activation;
+pub(crate) use activation::FormulaUse;
 pub use constraint::Constraint;
 pub use initial::Initialization;
 pub use unit::{Propagation, Unit};

@@ -23,9 +23,11 @@ impl Real for f64 {
     const ROUNDOFF: f64 = f64::EPSILON / 2.0;
     const ZERO: f64 = 0.0;
     const ONE: f64 = 1.0;
+    #[inline(always)]
     fn from_f64(v: f64) -> f64 {
         v
     }
+    #[inline(always)]
     fn to_f64(self) -> f64 {
         self
     }
@@ -36,9 +38,11 @@ impl Real for f32 {
     const ROUNDOFF: f64 = f32::EPSILON as f64 / 2.0;
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
+    #[inline(always)]
     fn from_f64(v: f64) -> f32 {
         v as f32
     }
+    #[inline(always)]
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
