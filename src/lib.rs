@@ -112,7 +112,7 @@ pub use objective::{Data, Loss, Penalty, Reduction};
 pub use problem::{Operator, Problem, available_memory};
 pub use solve::Indefinite;
 pub use train::{
-    BlockNewton, Control, Evaluations, Fit, LevenbergMarquardt, Method, NewtonCg, Observer,
+    Auto, BlockNewton, Control, Evaluations, Fit, LevenbergMarquardt, Method, NewtonCg, Observer,
     Preconditioning, Progress, Reason, State, Times, TrustRegion, silent,
 };
 

@@ -5,10 +5,7 @@ mod common;
 use std::time::Instant;
 
 use common::datasets;
-use secondo::{
-    BlockNewton, Fit, Method, NewtonCg, Preconditioning, Problem, Reason, Structure, TrustRegion,
-    silent,
-};
+use secondo::{Auto, LevenbergMarquardt, Method, NewtonCg, Preconditioning, TrustRegion, silent};
 
 const SETS: [(&str, usize); 3] = [("breast_cancer", 5), ("diabetes", 8), ("digits", 16)];
 
@@ -31,19 +28,21 @@ fn measure() {
         }
         let problem = datasets::problem(name, hidden);
         let methods: Vec<(&str, Box<dyn Method>)> = vec![
+            ("auto", Box::new(Auto::default())),
+            ("lm", Box::new(LevenbergMarquardt::default())),
             ("trust-region", Box::new(TrustRegion::default())),
             ("cg none", Box::new(cg(Preconditioning::None))),
             ("cg diagonal", Box::new(cg(Preconditioning::Diagonal))),
             ("cg rows", Box::new(cg(Preconditioning::RowBlocks))),
         ];
+        let title = std::env::var("METHOD").unwrap_or_default();
         for seed in 0..seeds {
             let start = datasets::start(&problem, seed);
-            for (title, method) in &methods {
-                if name == "digits" && *title == "trust-region" && seed > 0 {
-                    continue;
-                }
+            for (title, method) in methods.iter().filter(|m| m.0.contains(&title)) {
                 let clock = Instant::now();
-                let fit = method.fit(&problem, &start, &mut silent).unwrap();
+                let Ok(fit) = method.fit(&problem, &start, &mut silent) else {
+                    continue;
+                };
                 println!(
                     "{name:14} {seed} {title:13} {:8.3} s  {:4} + {:3} steps  {:6} products  value {:.10}  gradient {:.1e} of {:.1e}  {}",
                     clock.elapsed().as_secs_f64(),
@@ -55,6 +54,7 @@ fn measure() {
                     fit.gradient_goal,
                     fit.reason.name()
                 );
+                println!("    {:?}", fit.choice);
             }
         }
     }

@@ -225,7 +225,7 @@ impl Method for BlockNewton {
             self.curvature.name(),
             self.indefinite.name()
         );
-        Ok(Fit::new(state, reason, goal, &evaluator, method))
+        Ok(Fit::new(state, reason, goal, evaluator.account(), method))
     }
 }
 

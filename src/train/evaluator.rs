@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Evaluations, Times};
+use super::{Account, Evaluations, Times};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -135,16 +135,23 @@ impl<'a> Evaluator<'a> {
         done
     }
 
-    /// What computed, for the report.
-    pub fn adapter(&self) -> String {
-        match self.failure {
-            None => self.device.adapter(),
-            Some(_) => format!("{}, then {}", self.device.adapter(), Device::Cpu.adapter()),
+    /// What it took and what computed, for the report.
+    pub fn account(&self) -> Account {
+        let adapter = self.device.adapter();
+        Account {
+            evaluations: self.evaluations,
+            times: self.times,
+            adapter: match self.failure {
+                None => adapter,
+                Some(_) => format!("{adapter}, then {}", Device::Cpu.adapter()),
+            },
+            failure: self.failure.clone(),
+            precision: self.precision(),
         }
     }
 
     /// The precision of the curvature.
-    pub fn precision(&self) -> &'static str {
+    fn precision(&self) -> &'static str {
         self.device.precision()
     }
 
@@ -183,11 +190,6 @@ impl<'a> Evaluator<'a> {
         }
         self.failure = Some(error.to_string());
         self.problem.operator_on(&Device::Cpu, w, curvature)
-    }
-
-    /// Why the processor took over, if it did.
-    pub fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
     }
 }
 

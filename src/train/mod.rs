@@ -1,14 +1,17 @@
 //! Newton-type training: loops that end in a report with a reason.
 
+mod auto;
 mod block_newton;
 mod evaluator;
 mod levenberg_marquardt;
 pub mod newton;
 mod newton_cg;
 mod objective;
+mod squares;
 mod state;
 mod trust_region;
 
+pub use auto::Auto;
 pub use block_newton::BlockNewton;
 pub use levenberg_marquardt::{LeastSquares, LevenbergMarquardt, Residuals, residual_function};
 pub use newton_cg::{NewtonCg, Preconditioning};
@@ -18,6 +21,7 @@ pub use trust_region::TrustRegion;
 use std::fmt;
 use std::time::Duration;
 
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::problem::Problem;
 use crate::solve::largest;
@@ -250,6 +254,28 @@ pub trait Method {
     }
 }
 
+/// What a fit took, and what computed it.
+struct Account {
+    evaluations: Evaluations,
+    times: Times,
+    adapter: String,
+    failure: Option<String>,
+    precision: &'static str,
+}
+
+impl Default for Account {
+    /// Nothing yet, on the processor in f64.
+    fn default() -> Self {
+        Account {
+            evaluations: Evaluations::default(),
+            times: Times::default(),
+            adapter: Device::Cpu.adapter(),
+            failure: None,
+            precision: Device::Cpu.precision(),
+        }
+    }
+}
+
 /// The observer that looks on.
 pub fn silent(_: &Progress) -> Control {
     Control::Continue
@@ -260,7 +286,7 @@ impl Fit {
         state: State,
         reason: Reason,
         gradient_goal: f64,
-        evaluator: &evaluator::Evaluator,
+        account: Account,
         method: String,
     ) -> Self {
         Fit {
@@ -271,18 +297,18 @@ impl Fit {
             w: state.x,
             iterations: state.accepted,
             rejected: state.tried - state.accepted,
-            evaluations: evaluator.evaluations,
+            evaluations: account.evaluations,
             times: Times {
                 total: state.elapsed,
-                ..evaluator.times
+                ..account.times
             },
             modified_blocks: state.modified_blocks,
             reason,
             method,
             choice: None,
-            adapter: evaluator.adapter(),
-            failure: evaluator.failure().map(str::to_string),
-            precision: evaluator.precision(),
+            adapter: account.adapter,
+            failure: account.failure,
+            precision: account.precision,
         }
     }
 

@@ -7,7 +7,7 @@ use rand_pcg::Pcg64;
 
 use super::evaluator::{Evaluator, blocks};
 use super::objective::{Ask, Local, Model, Objective, Step};
-use super::trust_region::TrustRegion;
+use super::trust_region::{Goal, TrustRegion};
 use super::{Evaluations, Fit, Method, Observer, State};
 use crate::curvature::{Curvature, LinearOperator, Matrix, Structure};
 use crate::error::{Error, Result};
@@ -111,26 +111,39 @@ impl Method for NewtonCg {
         format!("{} {name} {products}", self.region.options())
     }
 
-    fn resume(&self, problem: &Problem, mut state: State, observe: Observer) -> Result<Fit> {
+    fn resume(&self, problem: &Problem, state: State, observe: Observer) -> Result<Fit> {
         let dim = problem.parameters();
         self.region.check(dim)?;
         if self.products == 0 {
             return Err(Error::invalid("products", "at least one is needed"));
         }
         state.check(&self.fingerprint(), dim)?;
+        self.fit_problem(problem, state, Goal::Relative, observe)
+    }
+}
+
+impl NewtonCg {
+    /// A fit from a state that has been checked.
+    pub(super) fn fit_problem(
+        &self,
+        problem: &Problem,
+        mut state: State,
+        goal: Goal,
+        observe: Observer,
+    ) -> Result<Fit> {
         let request = self.preconditioning.request();
         let mut free = Free {
             evaluator: Evaluator::new(problem, request, self.region.fallback)?,
             method: self,
         };
-        let reason = self.region.run(&mut free, &mut state, true, observe)?;
+        let reason = self.region.run(&mut free, &mut state, goal, observe)?;
         let goal = state.goal(self.region.gtol, true);
         let method = format!(
             "Newton with conjugate gradients, curvature {}, preconditioner {}",
             self.region.curvature.name(),
             self.preconditioning.name()
         );
-        Ok(Fit::new(state, reason, goal, &free.evaluator, method))
+        Ok(Fit::new(state, reason, goal, free.evaluator.account(), method))
     }
 }
 

@@ -98,6 +98,17 @@ impl Default for TrustRegion {
     }
 }
 
+/// What the gradient must come to.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Goal {
+    /// ‖g‖∞ ≤ gtol.
+    Absolute,
+    /// ‖g‖∞ ≤ gtol · max(1, ‖g₀‖∞).
+    Relative,
+    /// The same, and beyond as long as each free step divides it by ten.
+    Polished,
+}
+
 impl TrustRegion {
     /// Minimises f from `x0`.
     ///
@@ -120,7 +131,7 @@ impl TrustRegion {
             Control::Continue
         };
         let mut state = State::new(x0, "");
-        let reason = match self.run(&mut objective, &mut state, false, watch) {
+        let reason = match self.run(&mut objective, &mut state, Goal::Absolute, watch) {
             // A start without derivatives; anywhere else such a point is rejected.
             Err(Error::NonFinite { .. }) => Reason::NonFinite,
             done => done?,
@@ -136,8 +147,8 @@ impl TrustRegion {
         })
     }
 
-    /// The loop: from a start, or from where `state` was left, until ‖g‖∞ ≤ `gtol`, times the start's where that is above 1
-    /// and the test is `relative`, or until another reason ends it. `state` has the best point.
+    /// The loop: from a start, or from where `state` was left, until `goal` or another reason ends it. `state` has the best
+    /// point.
     ///
     /// # Errors
     /// Those of the objective; [`Error::NonFinite`] for a start.
@@ -145,7 +156,7 @@ impl TrustRegion {
         &self,
         f: &mut O,
         state: &mut State,
-        relative: bool,
+        test: Goal,
         observe: Observer,
     ) -> Result<Reason> {
         let (clock, before) = (Instant::now(), state.elapsed);
@@ -160,7 +171,7 @@ impl TrustRegion {
             true => state.begin(at.value, largest(&at.gradient)),
             false => *f.evaluations() = state.evaluations,
         }
-        let goal = state.goal(self.gtol, relative);
+        let goal = state.goal(self.gtol, test != Goal::Absolute);
         if fresh && state.gradient_norm <= goal {
             state.reached = Some(Reason::Gradient);
         }
@@ -257,7 +268,9 @@ impl TrustRegion {
                 }
                 if let Some(next) = next {
                     let small = self.ftol * at.value.abs();
-                    let reached = if largest(&next.gradient) <= goal {
+                    let size = largest(&next.gradient);
+                    let falling = !step.boundary && size < 0.1 * state.gradient_norm && size > 0.0;
+                    let reached = if size <= goal && !(falling && test == Goal::Polished) {
                         Some(Reason::Gradient)
                     } else if step.boundary {
                         // A step that the region has made short says nothing about convergence.
@@ -334,22 +347,33 @@ impl Method for TrustRegion {
         format!("{curvature} {gtol} {xtol} {ftol} {initial_radius} {max_radius} {eta} {scaling:?}")
     }
 
-    fn resume(&self, problem: &Problem, mut state: State, observe: Observer) -> Result<Fit> {
+    fn resume(&self, problem: &Problem, state: State, observe: Observer) -> Result<Fit> {
         self.check(problem.parameters())?;
         state.check(&self.fingerprint(), problem.parameters())?;
+        self.fit_problem(problem, state, Goal::Relative, observe)
+    }
+}
+
+impl TrustRegion {
+    /// A fit from a state that has been checked.
+    pub(super) fn fit_problem(
+        &self,
+        problem: &Problem,
+        mut state: State,
+        goal: Goal,
+        observe: Observer,
+    ) -> Result<Fit> {
         let request = Some((self.curvature, Structure::Full));
         let mut whole = Whole {
             evaluator: Evaluator::new(problem, request, self.fallback)?,
         };
         self.check_memory(problem)?;
-        let reason = self.run(&mut whole, &mut state, true, observe)?;
+        let reason = self.run(&mut whole, &mut state, goal, observe)?;
         let goal = state.goal(self.gtol, true);
         let method = format!("trust-region Newton, curvature {}", self.curvature.name());
-        Ok(Fit::new(state, reason, goal, &whole.evaluator, method))
+        Ok(Fit::new(state, reason, goal, whole.evaluator.account(), method))
     }
-}
 
-impl TrustRegion {
     /// The matrix of a point, that of the next, its scaled copy and its factor must fit together: 20P² bytes, and 16P² more
     /// where eigenvectors are needed.
     fn check_memory(&self, problem: &Problem) -> Result<()> {
