@@ -302,7 +302,7 @@ impl LevenbergMarquardt {
             if state.reached.is_some() {
                 break state.reached;
             }
-            if state.slow > patience || (patience < usize::MAX && state.tried >= LONG) {
+            if state.slow > patience || (patience < usize::MAX && state.tried >= long(state.x.len())) {
                 break None;
             }
             // Whether the step is Gauss and Newton's, however long.
@@ -432,8 +432,10 @@ impl Method for LevenbergMarquardt {
     }
 }
 
-/// After how many steps `auto` goes on with second derivatives.
-const LONG: usize = 150;
+/// After how many steps with p parameters `auto` goes on with second derivatives: many where they cost nothing.
+fn long(p: usize) -> usize {
+    20 + 2000 / p.max(1)
+}
 
 /// The problem, and what has been counted so far.
 pub(super) struct Run<'a, P: ?Sized> {
