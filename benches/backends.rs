@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use secondo::backend::gpu::{Adapter, Gpu, Options, adapters};
 use secondo::backend::{Backend, Cpu, Kind, Operand};
 use secondo::{
-    Activation, Control, Curvature, Device, Error, Fit, Progress, Result, RowNewton, self_test,
+    Activation, Control, Curvature, Device, Error, Fit, Progress, Result, BlockNewton, self_test,
 };
 use serde_json::{Value, json};
 
@@ -378,14 +378,14 @@ fn kernels(backends: &[Named], large: bool, smoke: bool) -> Vec<Value> {
 /// A few steps after a warm-up, in seconds for each step.
 fn steps(backend: &Named, widths: &[usize], n: usize, curvature: Curvature) -> Result<Value> {
     let (problem, start) = problem(widths, n, backend.device.clone());
-    let method = |max_iter| RowNewton {
+    let method = |max_iter| BlockNewton {
         curvature,
         max_iter,
         gtol: 0.0,
         fallback: false,
-        ..RowNewton::default()
+        ..BlockNewton::default()
     };
-    method(0).minimize(&problem, &start, &mut RowNewton::silent)?;
+    method(0).fit(&problem, &start, &mut silent)?;
 
     let device_times = || match &backend.device {
         Device::Gpu(gpu) => Some(gpu.times()),

@@ -10,7 +10,7 @@ use ndarray::Array2;
 use secondo::io::{Reading, Standardization, Table, Target};
 use secondo::{
     Activation, Control, Curvature, Data, Initialization, Loss, Network, Penalty, Problem, Result,
-    RowNewton,
+    BlockNewton,
 };
 
 const SEEDS: u64 = 5;
@@ -70,10 +70,10 @@ fn row(name: &str, problem: &Problem, curvature: Curvature) -> Result<()> {
     for seed in 0..SEEDS {
         let start = Initialization::Glorot.draw(problem.network(), seed);
         let mut values = Vec::new();
-        let method = RowNewton {
+        let method = BlockNewton {
             curvature,
             max_iter: STEPS[2],
-            ..RowNewton::default()
+            ..BlockNewton::default()
         };
         let fit = method.minimize(problem, &start, &mut |p| {
             values.push(p.value);

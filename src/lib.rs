@@ -7,7 +7,7 @@
 //! ```
 //! use ndarray::array;
 //! use secondo::{
-//!     Activation, Curvature, Data, Loss, Network, Penalty, Problem, RowNewton, Structure,
+//!     Activation, Curvature, Data, Loss, Network, BlockNewton, Method, Penalty, Problem, Structure, silent,
 //! };
 //!
 //! let x = array![[0.0], [0.5], [1.0], [1.5], [2.0]];
@@ -22,7 +22,7 @@
 //! let blocks = at.curvature.expect("it was asked for");
 //! assert_eq!(blocks.blocks().count(), 4); // one for each unit
 //!
-//! let fit = RowNewton::default().minimize(&problem, &w, &mut RowNewton::silent)?;
+//! let fit = BlockNewton::default().fit(&problem, &w, &mut silent)?;
 //! assert!(fit.value < at.value);
 //! println!("{fit}");
 //! # Ok::<(), secondo::Error>(())
@@ -57,7 +57,7 @@
 //! |---|---|
 //! | `src/cli/` | the program |
 //! | `src/io/` | CSV tables, problem files, models (feature `io`) |
-//! | [`train`] | row-block Newton; Newton and trust region for any function with two derivatives; Levenberg–Marquardt for residuals |
+//! | [`train`] | block Newton; Newton and trust region for any function with two derivatives; Levenberg–Marquardt for residuals |
 //! | `src/problem.rs` | [`Problem`]: network, data, loss, penalty, device; the entry to everything below |
 //! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `plan.rs` its cost |
 //! | `src/device.rs` | [`Device`]: what computes, and the test that an adapter must pass |
@@ -112,7 +112,8 @@ pub use objective::{Data, Loss, Penalty, Reduction};
 pub use problem::{Operator, Problem, available_memory};
 pub use solve::Indefinite;
 pub use train::{
-    Control, Evaluations, Fit, LevenbergMarquardt, Progress, Reason, RowNewton, Times, TrustRegion,
+    Auto, BlockNewton, Control, Evaluations, Fit, LevenbergMarquardt, Method, NewtonCg, Observer,
+    Preconditioning, Progress, Reason, State, Times, TrustRegion, silent,
 };
 
 /// The value of that name in a list, or the error that lists the names.

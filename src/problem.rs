@@ -136,6 +136,11 @@ impl Problem {
         &self.loss
     }
 
+    /// W = fixed + Cθ, if its parameters are θ.
+    pub(crate) fn ties(&self) -> Option<&Constraint> {
+        self.constraint.as_ref()
+    }
+
     /// Where it is evaluated.
     pub fn device(&self) -> &Device {
         &self.device
@@ -481,7 +486,7 @@ impl Problem {
         evaluate::lagrangian(self.parts(), &weights, at)
     }
 
-    fn parts(&self) -> Parts<'_> {
+    pub(crate) fn parts(&self) -> Parts<'_> {
         Parts {
             network: &self.network,
             data: &self.data,
@@ -492,7 +497,7 @@ impl Problem {
     }
 
     /// W from w, which is θ under a constraint.
-    fn network_weights<'a>(&self, w: &'a [f64]) -> Result<Cow<'a, [f64]>> {
+    pub(crate) fn network_weights<'a>(&self, w: &'a [f64]) -> Result<Cow<'a, [f64]>> {
         let Some(constraint) = &self.constraint else {
             self.network.check(w)?;
             return Ok(Cow::Borrowed(w));

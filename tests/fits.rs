@@ -9,7 +9,7 @@ use ndarray::array;
 use secondo::solve::Indefinite;
 use secondo::{
     Activation, Control, Curvature, Data, Error, Initialization, Layer, Loss, Network, Problem,
-    Reason, RowNewton,
+    Reason, BlockNewton, Method, silent,
 };
 
 const SETS: [(&str, usize); 4] = [
@@ -20,10 +20,10 @@ const SETS: [(&str, usize); 4] = [
 ];
 
 /// Fits and checks what every fit promises; returns the last objective.
-fn fit(problem: &Problem, start: &[f64], method: &RowNewton) -> f64 {
+fn fit(problem: &Problem, start: &[f64], method: &BlockNewton) -> f64 {
     let mut values = Vec::new();
     let report = method
-        .minimize(problem, start, &mut |p| {
+        .fit(problem, start, &mut |p| {
             values.push(p.value);
             Control::Continue
         })
@@ -57,10 +57,10 @@ fn the_objective_never_rises_on_any_data_with_any_curvature() {
         let problem = datasets::problem(name, hidden);
         for curvature in Curvature::ALL {
             for seed in 0..5 {
-                let method = RowNewton {
+                let method = BlockNewton {
                     curvature,
                     max_iter: if name == "digits" { 50 } else { 200 },
-                    ..RowNewton::default()
+                    ..BlockNewton::default()
                 };
                 let start = datasets::start(&problem, seed);
                 let end = fit(&problem, &start, &method);
@@ -80,11 +80,11 @@ fn every_policy_descends() {
     let problem = datasets::problem("breast_cancer", 5);
     for indefinite in Indefinite::ALL {
         for curvature in [Curvature::Exact, Curvature::Lagrangian] {
-            let method = RowNewton {
+            let method = BlockNewton {
                 curvature,
                 indefinite,
                 max_iter: 60,
-                ..RowNewton::default()
+                ..BlockNewton::default()
             };
             let end = fit(&problem, &datasets::start(&problem, 3), &method);
             assert!(end < 60.0, "{indefinite}, {}: {end}", curvature.name());
@@ -105,12 +105,12 @@ fn line() -> Problem {
 /// A linear unit has the whole Hessian as its block: least squares in a few steps.
 #[test]
 fn a_linear_unit_is_least_squares() {
-    let method = RowNewton {
+    let method = BlockNewton {
         gtol: 1e-10,
-        ..RowNewton::default()
+        ..BlockNewton::default()
     };
     let report = method
-        .minimize(&line(), &[0.0, 0.0], &mut RowNewton::silent)
+        .fit(&line(), &[0.0, 0.0], &mut silent)
         .unwrap();
     assert_eq!(report.reason, Reason::Gradient);
     // x̄ = 7/3, ȳ = 7/3: slope Σ(x−x̄)(y−ȳ)/Σ(x−x̄)² = 11/14, through the means.
@@ -123,49 +123,49 @@ fn a_linear_unit_is_least_squares() {
 fn ends_have_their_reasons() {
     let problem = datasets::problem("iris", 5);
     let start = datasets::start(&problem, 1);
-    let run = |method: RowNewton| {
+    let run = |method: BlockNewton| {
         method
-            .minimize(&problem, &start, &mut RowNewton::silent)
+            .fit(&problem, &start, &mut silent)
             .unwrap()
     };
-    let none = run(RowNewton {
+    let none = run(BlockNewton {
         max_iter: 0,
-        ..RowNewton::default()
+        ..BlockNewton::default()
     });
     assert_eq!((none.reason, &none.w), (Reason::Iterations, &start));
     assert_eq!(none.evaluations.curvature, 1);
-    let now = run(RowNewton {
+    let now = run(BlockNewton {
         time_limit: Some(Duration::ZERO),
-        ..RowNewton::default()
+        ..BlockNewton::default()
     });
     assert_eq!((now.reason, &now.w), (Reason::Time, &start));
     assert_eq!(
-        run(RowNewton {
+        run(BlockNewton {
             gtol: 1e9,
-            ..RowNewton::default()
+            ..BlockNewton::default()
         })
         .reason,
         Reason::Gradient
     );
     assert_eq!(
-        run(RowNewton {
+        run(BlockNewton {
             ftol: 0.5,
-            ..RowNewton::default()
+            ..BlockNewton::default()
         })
         .reason,
         Reason::Function
     );
     assert_eq!(
-        run(RowNewton {
+        run(BlockNewton {
             xtol: 10.0,
-            ..RowNewton::default()
+            ..BlockNewton::default()
         })
         .reason,
         Reason::Step
     );
     let mut seen = 0;
-    let stopped = RowNewton::default()
-        .minimize(&problem, &start, &mut |_| {
+    let stopped = BlockNewton::default()
+        .fit(&problem, &start, &mut |_| {
             seen += 1;
             if seen == 4 {
                 Control::Stop
@@ -194,14 +194,14 @@ fn trial_points_that_are_not_finite_are_rejected() {
     for seed in 0..20 {
         let start = Initialization::Normal.draw(problem.network(), seed);
         for curvature in Curvature::ALL {
-            let method = RowNewton {
+            let method = BlockNewton {
                 curvature,
                 mu: 1e-12,
                 max_iter: 50,
-                ..RowNewton::default()
+                ..BlockNewton::default()
             };
             let report = method
-                .minimize(&problem, &start, &mut RowNewton::silent)
+                .fit(&problem, &start, &mut silent)
                 .unwrap();
             assert!(report.value <= report.initial_value && report.value.is_finite());
             assert!(report.w.iter().all(|w| w.is_finite()));
@@ -217,30 +217,29 @@ fn a_start_that_cannot_be_evaluated_and_options_out_of_range_are_errors() {
     ];
     let data = Data::new(array![[1.0]], array![[1.0]]).unwrap();
     let problem = Problem::new(Network::new(1, layers).unwrap(), data, Loss::SquaredError).unwrap();
-    let silent = &mut RowNewton::silent;
-    let huge = RowNewton::default().minimize(&problem, &[800.0, 0.0, 800.0, 0.0], silent);
+    let huge = BlockNewton::default().fit(&problem, &[800.0, 0.0, 800.0, 0.0], &mut silent);
     assert!(matches!(huge, Err(Error::NonFinite { .. })), "{huge:?}");
-    let short = RowNewton::default().minimize(&problem, &[1.0], silent);
+    let short = BlockNewton::default().fit(&problem, &[1.0], &mut silent);
     assert!(matches!(short, Err(Error::Shape { .. })), "{short:?}");
     for method in [
-        RowNewton {
+        BlockNewton {
             gtol: -1.0,
-            ..RowNewton::default()
+            ..BlockNewton::default()
         },
-        RowNewton {
+        BlockNewton {
             ftol: f64::NAN,
-            ..RowNewton::default()
+            ..BlockNewton::default()
         },
-        RowNewton {
+        BlockNewton {
             xtol: f64::INFINITY,
-            ..RowNewton::default()
+            ..BlockNewton::default()
         },
-        RowNewton {
+        BlockNewton {
             mu: 0.0,
-            ..RowNewton::default()
+            ..BlockNewton::default()
         },
     ] {
-        let refused = method.minimize(&problem, &[0.1; 4], silent);
+        let refused = method.fit(&problem, &[0.1; 4], &mut silent);
         assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
     }
 }
@@ -266,9 +265,9 @@ fn the_objective_never_rises_over_many_chunks() {
     fit(
         &problem,
         &start,
-        &RowNewton {
+        &BlockNewton {
             max_iter: 6,
-            ..RowNewton::default()
+            ..BlockNewton::default()
         },
     );
 }
@@ -280,6 +279,6 @@ fn a_fit_that_cannot_fit_is_refused() {
     let plan = problem.plan(request).unwrap();
     let start = datasets::start(&problem, 0);
     let tight = problem.memory_budget(plan.results + 100_000);
-    let refused = RowNewton::default().minimize(&tight, &start, &mut RowNewton::silent);
+    let refused = BlockNewton::default().fit(&tight, &start, &mut silent);
     assert!(matches!(refused, Err(Error::Memory { .. })), "{refused:?}");
 }

@@ -11,7 +11,7 @@ use common::ratio::{dense, numbers};
 use secondo::backend::gpu::{Gpu, Options, Simulated, adapters};
 use secondo::{
     Activation, Curvature, Data, Device, Error, Fault, Initialization, Loss, Network, Penalty,
-    Problem, Reason, Request, RowNewton, Structure,
+    BlockNewton, Method, Problem, Reason, Request, Structure, silent,
 };
 
 fn problem() -> (Problem, Vec<f64>) {
@@ -244,11 +244,11 @@ fn fit_problem() -> (Problem, Vec<f64>) {
     (problem, w)
 }
 
-fn solver() -> RowNewton {
-    RowNewton {
+fn solver() -> BlockNewton {
+    BlockNewton {
         max_iter: 5000,
         gtol: 1e-6,
-        ..RowNewton::default()
+        ..BlockNewton::default()
     }
 }
 
@@ -257,13 +257,13 @@ fn solver() -> RowNewton {
 fn a_fit_in_f32_ends_where_the_fit_in_f64_ends() {
     let (problem, w) = fit_problem();
     let right = solver()
-        .minimize(&problem, &w, &mut RowNewton::silent)
+        .fit(&problem, &w, &mut silent)
         .unwrap();
     assert_eq!(right.reason, Reason::Gradient);
     for gpu in [single(), single().in_f64().unwrap()] {
         let precision = if gpu.is_f64() { "f64" } else { "f32" };
         let on = problem.clone().on(Device::Gpu(gpu));
-        let fit = solver().minimize(&on, &w, &mut RowNewton::silent).unwrap();
+        let fit = solver().fit(&on, &w, &mut silent).unwrap();
         assert_eq!((fit.reason, fit.precision), (Reason::Gradient, precision));
         assert!(fit.gradient_norm <= fit.gradient_goal && fit.gradient_goal == right.gradient_goal);
         assert!(
@@ -284,7 +284,7 @@ fn problem_adapter() -> String {
 fn a_fit_goes_on_when_the_device_is_lost() {
     let (problem, w) = fit_problem();
     let right = solver()
-        .minimize(&problem, &w, &mut RowNewton::silent)
+        .fit(&problem, &w, &mut silent)
         .unwrap();
     for simulated in [
         Simulated::Lost,
@@ -301,13 +301,13 @@ fn a_fit_goes_on_when_the_device_is_lost() {
             (30, false),
             (31, true),
         ] {
-            let lose = |solver: RowNewton| {
+            let lose = |solver: BlockNewton| {
                 let gpu = open(Options::default());
                 let gpu = if f64 { gpu.in_f64().unwrap() } else { gpu };
                 let on = problem.clone().on(Device::Gpu(gpu.clone()));
                 gpu.simulate(simulated, calls);
                 let mut values = Vec::new();
-                let fit = solver.minimize(&on, &w, &mut |p| {
+                let fit = solver.fit(&on, &w, &mut |p| {
                     values.push(p.value);
                     secondo::Control::Continue
                 });
@@ -328,7 +328,7 @@ fn a_fit_goes_on_when_the_device_is_lost() {
                 "{simulated:?} after {calls}: {failure}"
             );
             assert!(fit.adapter.contains("then cpu") && fit.to_string().contains(failure));
-            let (fit, _) = lose(RowNewton {
+            let (fit, _) = lose(BlockNewton {
                 fallback: false,
                 ..solver()
             });
@@ -358,24 +358,24 @@ fn a_fit_goes_on_where_f32_or_the_device_is_too_small() {
     });
     let (wide, w) = dense(&[3, 140, 140, 2], Activation::Tanh, 0, 10, 0.05);
     for (problem, w, gpu) in [(large, vec![0.0, 0.0], single()), (wide, w, narrow)] {
-        let short = RowNewton {
+        let short = BlockNewton {
             max_iter: 3,
-            ..RowNewton::default()
+            ..BlockNewton::default()
         };
         let right = short
-            .minimize(&problem, &w, &mut RowNewton::silent)
+            .fit(&problem, &w, &mut silent)
             .unwrap();
         let problem = problem.on(Device::Gpu(gpu));
         let fit = short
-            .minimize(&problem, &w, &mut RowNewton::silent)
+            .fit(&problem, &w, &mut silent)
             .unwrap();
         assert!(fit.failure.is_some() && fit.value == right.value, "{fit}");
-        let strict = RowNewton {
+        let strict = BlockNewton {
             fallback: false,
             ..short
         };
         strict
-            .minimize(&problem, &w, &mut RowNewton::silent)
+            .fit(&problem, &w, &mut silent)
             .unwrap_err();
     }
 }

@@ -289,7 +289,8 @@ fn no_iterations_evaluate_once() {
         Evaluations {
             objective: 1,
             gradient: 1,
-            curvature: 1
+            curvature: 1,
+            products: 0,
         }
     );
     assert_eq!(

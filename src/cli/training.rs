@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secondo::solve::Indefinite;
-use secondo::{Control, Curvature, Error, Fit, Problem, RowNewton};
+use secondo::{BlockNewton, Control, Curvature, Error, Fit, Method as _, Problem};
 use serde_json::{Map, Value, json};
 
 use super::Failure;
@@ -75,9 +75,9 @@ pub fn curvature(name: &str) -> Result<Curvature, String> {
 }
 
 impl Method {
-    fn solver(&self) -> RowNewton {
-        let default = RowNewton::default();
-        RowNewton {
+    fn solver(&self) -> BlockNewton {
+        let default = BlockNewton::default();
+        BlockNewton {
             curvature: self.curvature,
             indefinite: self.indefinite.unwrap_or(default.indefinite),
             max_iter: self.max_iter.unwrap_or(default.max_iter),
@@ -216,7 +216,7 @@ pub fn train(
             solver.time_limit = Duration::try_from_secs_f64(left.max(0.0)).ok();
         }
         let bar = progress_bar(show, solver.max_iter, index, count);
-        let end = solver.minimize(problem, &w, &mut |progress| {
+        let end = solver.fit(problem, &w, &mut |progress| {
             bar.set_position(progress.iteration as u64);
             bar.set_message(format!(
                 "objective {:.6e}, gradient {:.1e}",

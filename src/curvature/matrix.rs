@@ -213,9 +213,9 @@ impl Matrix {
     }
 
     /// The lower triangle of the only block: that of a `Full` matrix.
-    pub(crate) fn lower(&self) -> Result<&[f64]> {
-        match (self.structure, &self.parts[..]) {
-            (Structure::Full, [lower]) => Ok(lower),
+    pub(crate) fn into_lower(mut self) -> Result<Vec<f64>> {
+        match (self.structure, self.parts.pop()) {
+            (Structure::Full, Some(lower)) => Ok(lower),
             _ => Err(Error::invalid(
                 "the matrix",
                 format!("it is {}, where one block is needed", self.structure.name()),

@@ -319,7 +319,7 @@ pub(crate) fn predict<B: Backend>(
 }
 
 /// ω as the reduction uses it: the mean divides by their sum.
-fn weights(data: &Data, reduction: Reduction) -> Vec<f64> {
+pub(crate) fn weights(data: &Data, reduction: Reduction) -> Vec<f64> {
     match reduction {
         Reduction::Sum => data.weights().to_vec(),
         Reduction::Mean => {

@@ -93,6 +93,13 @@ impl Constraint {
         Ok(w)
     }
 
+    /// Row l of C: columns and values.
+    pub(crate) fn row(&self, l: usize) -> impl Iterator<Item = (usize, f64)> {
+        (self.entries.iter())
+            .filter(move |e| e.0 == l)
+            .map(|e| (e.1, e.2))
+    }
+
     /// C v, the direction in W of a direction in θ.
     ///
     /// # Errors

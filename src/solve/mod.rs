@@ -13,6 +13,7 @@
 //! | [`Factor`] | x = (B̃ + μI)⁻¹b, B̃ positive definite by an [`Indefinite`] policy | by policy |
 //! | [`Batch`] | p_j = −(B̃_j + μI)⁻¹g_j for many blocks, over the cores | the sum |
 //! | [`trust_region`] | min gᵀp + ½pᵀBp, ‖Dp‖ ≤ Δ | a few d³/3 |
+//! | [`conjugate_gradients`] | the same, roughly, from products Bv, ‖p‖_M ≤ Δ | a product each |
 //!
 //! One matrix is factorized by one thread and sums run in a fixed order, so that no result depends
 //! on the number of threads. Matrices are scaled by a power of two before they are factorized:
@@ -21,6 +22,7 @@
 
 mod batch;
 mod cholesky;
+mod conjugate;
 mod eigen;
 mod factor;
 mod ldlt;
@@ -33,6 +35,7 @@ mod trust_region;
 
 pub use batch::{Batch, Steps};
 pub use cholesky::Cholesky;
+pub use conjugate::{ConjugateStep, Preconditioner, conjugate_gradients};
 pub use eigen::eigenvalues;
 pub use factor::{Factor, Indefinite, Modification};
 pub use trust_region::{TrustRegionStep, trust_region};

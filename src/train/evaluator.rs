@@ -6,20 +6,21 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Evaluations, Times};
-use crate::curvature::{Curvature, Structure};
+use super::{Account, Evaluations, Times};
+use crate::curvature::{Curvature, Matrix, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Request};
-use crate::problem::Problem;
+use crate::problem::{Operator, Problem};
+use crate::solve::U;
 
 /// Evaluates a problem for a fit, and keeps account.
 pub(super) struct Evaluator<'a> {
     problem: &'a Problem,
     /// What computes the curvature, or did until it failed.
     device: Device,
-    curvature: Curvature,
-    structure: Structure,
+    /// The request for derivatives.
+    whole: Request,
     /// Whether the processor takes over where the accelerator fails.
     fallback: bool,
     /// Why it took over.
@@ -29,22 +30,23 @@ pub(super) struct Evaluator<'a> {
 }
 
 impl<'a> Evaluator<'a> {
-    /// An evaluator for fits whose largest request is a curvature in a structure.
+    /// An evaluator for fits that ask for gradients with a curvature in a structure, or with none.
     ///
     /// # Errors
     /// That request cannot fit.
     pub fn new(
         problem: &'a Problem,
-        curvature: Curvature,
-        structure: Structure,
+        curvature: Option<(Curvature, Structure)>,
         fallback: bool,
     ) -> Result<Self> {
-        let largest = Request::curvature(curvature, structure);
+        let largest = Request {
+            curvature,
+            ..Request::gradient()
+        };
         let mut evaluator = Evaluator {
             problem,
             device: problem.device_for(problem.device(), largest.into()),
-            curvature,
-            structure,
+            whole: largest,
             fallback,
             failure: None,
             evaluations: Evaluations::default(),
@@ -81,12 +83,15 @@ impl<'a> Evaluator<'a> {
     /// E(w) with gradient and curvature.
     pub fn derivatives(&mut self, w: &[f64]) -> Result<Evaluation> {
         self.evaluations.gradient += 1;
-        self.evaluations.curvature += 1;
-        let whole = Request::curvature(self.curvature, self.structure);
+        let whole = self.whole;
+        self.evaluations.curvature += usize::from(whole.curvature.is_some());
         if self.failure.is_some() || self.precision() == "f64" {
             return self.evaluate(&self.decides(), w, whole, |t| &mut t.curvature);
         }
         let exact = self.evaluate(&Device::Cpu, w, Request::gradient(), |t| &mut t.gradient)?;
+        if whole.curvature.is_none() {
+            return Ok(exact);
+        }
         let curvature = Request {
             gradient: false,
             ..whole
@@ -130,21 +135,65 @@ impl<'a> Evaluator<'a> {
         done
     }
 
-    /// What computed, for the report.
-    pub fn adapter(&self) -> String {
-        match self.failure {
-            None => self.device.adapter(),
-            Some(_) => format!("{}, then {}", self.device.adapter(), Device::Cpu.adapter()),
+    /// What it took and what computed, for the report.
+    pub fn account(&self) -> Account {
+        let adapter = self.device.adapter();
+        Account {
+            evaluations: self.evaluations,
+            times: self.times,
+            adapter: match self.failure {
+                None => adapter,
+                Some(_) => format!("{adapter}, then {}", Device::Cpu.adapter()),
+            },
+            failure: self.failure.clone(),
+            precision: self.precision(),
         }
     }
 
     /// The precision of the curvature.
-    pub fn precision(&self) -> &'static str {
+    fn precision(&self) -> &'static str {
         self.device.precision()
     }
 
-    /// Why the processor took over, if it did.
-    pub fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+    /// The unit roundoff of the curvature.
+    pub fn roundoff(&self) -> f64 {
+        match (&self.failure, self.precision()) {
+            (None, "f32") => f64::from(f32::EPSILON) / 2.0,
+            _ => U,
+        }
     }
+
+    /// The matrix by its products, from what computes curvature.
+    ///
+    /// # Errors
+    /// As [`derivatives`](Evaluator::derivatives).
+    pub fn operator(&mut self, w: &[f64], curvature: Curvature) -> Result<Operator<'a>> {
+        let made = self.problem.operator_on(&self.computes(), w, curvature);
+        match made {
+            Err(error @ Error::Gpu { .. }) => self.recover(error, w, curvature),
+            made => made,
+        }
+    }
+
+    /// The products from the processor after the accelerator failed, or the failure.
+    ///
+    /// # Errors
+    /// The failure, where the processor does not take over.
+    pub fn recover(
+        &mut self,
+        error: Error,
+        w: &[f64],
+        curvature: Curvature,
+    ) -> Result<Operator<'a>> {
+        if !self.fallback || self.failure.is_some() {
+            return Err(error);
+        }
+        self.failure = Some(error.to_string());
+        self.problem.operator_on(&Device::Cpu, w, curvature)
+    }
+}
+
+/// The packed lower triangles of the blocks, with their orders.
+pub(super) fn blocks(matrix: &Matrix) -> impl Iterator<Item = (&[f64], usize)> {
+    matrix.blocks().map(|b| (b.packed(), b.order()))
 }

@@ -1,11 +1,15 @@
 //! Scaled Levenberg–Marquardt for residual problems, with standard deviations.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
+use super::squares::Squares;
 use super::{
-    Evaluations, Reason, check_radius, check_start, check_tolerances, norm, without_zeros,
+    Account, Control, Evaluations, Fit, Method, Observer, Reason, State, check_radius, check_start,
+    check_tolerances, norm, silent, without_zeros,
 };
 use crate::error::{Error, Result};
+use crate::problem::Problem;
 use crate::solve::{U, back_substitute, dot, largest, triangle};
 
 /// Residuals and their Jacobian.
@@ -137,6 +141,11 @@ pub struct LevenbergMarquardt {
     pub max_radius: f64,
     /// The gain ratio above which a step is accepted, in [0, ¼). Default 10⁻⁴.
     pub eta: f64,
+    /// Stops where max_a |J e_a · r| ≤ goal, times that of the start where it is above 1. Default 0.
+    pub goal: f64,
+    /// The wall time after which the iteration ends at its best point; an evaluation or a solution that has begun is
+    /// finished first. Default none.
+    pub time_limit: Option<Duration>,
 }
 
 impl Default for LevenbergMarquardt {
@@ -149,6 +158,8 @@ impl Default for LevenbergMarquardt {
             initial_radius: 1.0,
             max_radius: f64::INFINITY,
             eta: 1e-4,
+            goal: 0.0,
+            time_limit: None,
         }
     }
 }
@@ -230,34 +241,85 @@ impl LevenbergMarquardt {
         problem: &(impl Residuals + ?Sized),
         x0: &[f64],
     ) -> Result<LeastSquares> {
-        check_tolerances(self.gtol, self.xtol, self.ftol)?;
-        check_radius(self.initial_radius, self.max_radius, self.eta)?;
+        self.check()?;
         check_start(problem.dim(), x0)?;
+        let mut state = State::new(x0, "");
         let mut run = Run::new(problem)?;
-        let residuals = run.residuals(x0);
-        let Some(mut at) = run.linearize(x0.to_vec(), residuals.clone()) else {
-            let value = 0.5 * dot(&residuals, &residuals);
-            return Ok(run.report(Reason::NonFinite, x0.to_vec(), value, None));
+        let (reason, at) = self.run(&mut run, &mut state, usize::MAX, &mut silent)?;
+        Ok(run.report(reason.unwrap_or(Reason::Stalled), state, at.as_ref()))
+    }
+
+    /// The loop: from a start, or from where `state` was left. No reason: more than `patience` of Gauss and Newton's own
+    /// steps in a row took less than two thirds off the gradient, or there is a long way to go yet. No point: r or J is not
+    /// finite at the start.
+    pub(super) fn run<P: Residuals + ?Sized>(
+        &self,
+        run: &mut Run<'_, P>,
+        state: &mut State,
+        patience: usize,
+        observe: Observer,
+    ) -> Result<(Option<Reason>, Option<Point>)> {
+        let (clock, before) = (Instant::now(), state.elapsed);
+        let timeout = || (self.time_limit).is_some_and(|limit| clock.elapsed() >= limit);
+        if !state.roots.is_empty() {
+            run.norms.clone_from(&state.roots);
+        }
+        let mut fresh = state.is_new();
+        let residuals = run.residuals(&state.x);
+        let value = 0.5 * dot(&residuals, &residuals);
+        let Some(mut at) = run.linearize(state.x.clone(), residuals) else {
+            state.value = value;
+            return Ok((Some(Reason::NonFinite), None));
         };
-        let unit = match at.size() {
-            0.0 => 1.0,
-            size => size,
-        };
+        match fresh {
+            true => {
+                state.begin(at.value, at.gradient_norm());
+                state.unit = match at.size() {
+                    0.0 => 1.0,
+                    size => size,
+                };
+                let largest = f64::MAX.min(self.max_radius * state.unit);
+                state.radius = (self.initial_radius * state.unit).clamp(f64::MIN_POSITIVE, largest);
+            }
+            false => run.evaluations = state.evaluations,
+        }
+        let unit = state.unit;
         let range = |r: f64| r.clamp(f64::MIN_POSITIVE, f64::MAX.min(self.max_radius * unit));
-        let mut radius = range(self.initial_radius * unit);
+        let goal = state.goal(self.goal, true);
         let reason = 'points: loop {
-            if at.orthogonality() <= self.gtol {
-                break Reason::Gradient;
+            if fresh {
+                (state.evaluations, state.elapsed) = (run.evaluations, before + clock.elapsed());
+                state.roots.clone_from(&run.norms);
+                let control = observe(&state.progress(self.max_iter, Some(state.radius)));
+                if control == Control::Stop && state.reached.is_none() {
+                    break Some(Reason::Interrupted);
+                }
+            }
+            fresh = true;
+            if at.orthogonality() <= self.gtol || state.gradient_norm <= goal {
+                break Some(Reason::Gradient);
+            }
+            if state.reached.is_some() {
+                break state.reached;
+            }
+            if state.slow > patience || (patience < usize::MAX && state.tried >= long(state.x.len())) {
+                break None;
             }
             // Whether the step is Gauss and Newton's, however long.
             let mut plain = false;
-            let (next, reached) = loop {
-                if run.iterations == self.max_iter {
-                    break 'points Reason::Iterations;
+            let (next, reached, free) = loop {
+                if state.tried == self.max_iter {
+                    break 'points Some(Reason::Iterations);
                 }
-                run.iterations += 1;
-                let Some(step) = at.step(if plain { f64::MAX } else { radius }) else {
-                    break 'points Reason::Stalled;
+                if timeout() {
+                    break 'points Some(Reason::Time);
+                }
+                state.tried += 1;
+                let solving = Instant::now();
+                let step = at.step(if plain { f64::MAX } else { state.radius });
+                run.solving += solving.elapsed();
+                let Some(step) = step else {
+                    break 'points Some(Reason::Stalled);
                 };
                 let x: Vec<f64> = at.x.iter().zip(&step.p).map(|(x, p)| x + p).collect();
                 let still = x == at.x;
@@ -277,9 +339,9 @@ impl LevenbergMarquardt {
                 if let Some(next) = next {
                     if level {
                     } else if gain < 0.25 {
-                        radius = range(0.5 * step.length);
+                        state.radius = range(0.5 * step.length);
                     } else if gain > 0.75 || (gain > 0.5 && !step.bounded) {
-                        radius = range(2.0 * step.length);
+                        state.radius = range(2.0 * step.length);
                     }
                     let small = self.ftol * at.value;
                     let reached = if step.bounded {
@@ -291,14 +353,14 @@ impl LevenbergMarquardt {
                     } else {
                         None
                     };
-                    break (next, reached);
+                    break (next, reached, !step.bounded);
                 }
                 if plain || (level && !step.bounded) {
-                    break 'points match (finite, step.predicted <= at.rounding) {
+                    break 'points Some(match (finite, step.predicted <= at.rounding) {
                         (true, true) => Reason::Function,
                         (true, false) => Reason::Stalled,
                         (false, _) => Reason::NonFinite,
-                    };
+                    });
                 }
                 if level {
                     // Rounding hides what a damped step does: see whether Gauss and Newton's is better.
@@ -306,38 +368,90 @@ impl LevenbergMarquardt {
                     continue;
                 }
                 if still {
-                    break 'points if finite {
-                        Reason::Stalled
-                    } else {
-                        Reason::NonFinite
-                    };
+                    break 'points Some(match finite {
+                        true => Reason::Stalled,
+                        false => Reason::NonFinite,
+                    });
                 }
-                radius = range(0.5 * step.length);
+                state.radius = range(0.5 * step.length);
             };
+            let slow = free && 3.0 * next.slope() > at.slope();
+            state.slow = if slow { state.slow + 1 } else { 0 };
             at = next;
-            run.accepted += 1;
-            if let Some(reason) = reached {
-                break reason;
-            }
+            state.x.clone_from(&at.x);
+            (state.value, state.gradient_norm) = (at.value, at.gradient_norm());
+            (state.accepted, state.reached) = (state.accepted + 1, reached);
         };
-        let (x, value) = (at.x.clone(), at.value);
-        Ok(run.report(reason, x, value, Some(&at)))
+        (state.evaluations, state.elapsed) = (run.evaluations, before + clock.elapsed());
+        Ok((reason, Some(at)))
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        check_tolerances(self.gtol, self.xtol, self.ftol)?;
+        check_radius(self.initial_radius, self.max_radius, self.eta)?;
+        match self.goal.is_finite() && self.goal >= 0.0 {
+            true => Ok(()),
+            false => Err(Error::invalid(
+                "goal",
+                format!("{} is not a finite number ≥ 0", self.goal),
+            )),
+        }
     }
 }
 
+impl Method for LevenbergMarquardt {
+    fn name(&self) -> &'static str {
+        "lm"
+    }
+
+    fn options(&self) -> String {
+        let LevenbergMarquardt {
+            gtol,
+            xtol,
+            ftol,
+            initial_radius,
+            max_radius,
+            eta,
+            goal,
+            ..
+        } = self;
+        format!("{gtol} {xtol} {ftol} {initial_radius} {max_radius} {eta} {goal}")
+    }
+
+    fn resume(&self, problem: &Problem, mut state: State, observe: Observer) -> Result<Fit> {
+        self.check()?;
+        state.check(&self.fingerprint(), problem.parameters())?;
+        let squares = Squares::new(problem)?;
+        let mut run = Run::new(&squares)?;
+        let (reason, at) = self.run(&mut run, &mut state, usize::MAX, observe)?;
+        squares.verdict(at.is_some())?;
+        let goal = state.goal(self.goal, true);
+        let method = "Levenberg–Marquardt, the Jacobian by QR".to_string();
+        let reason = reason.unwrap_or(Reason::Stalled);
+        Ok(Fit::new(state, reason, goal, run.account(), method))
+    }
+}
+
+/// After how many steps with p parameters `auto` goes on with second derivatives: many where they cost nothing.
+fn long(p: usize) -> usize {
+    20 + 2000 / p.max(1)
+}
+
 /// The problem, and what has been counted so far.
-struct Run<'a, P: ?Sized> {
+pub(super) struct Run<'a, P: ?Sized> {
     problem: &'a P,
     /// The largest column norms of J so far.
     norms: Vec<f64>,
-    iterations: usize,
-    accepted: usize,
-    evaluations: Evaluations,
+    pub evaluations: Evaluations,
     jacobian: Vec<f64>,
+    /// Wall time of the residuals, the Jacobians and the steps.
+    valuing: Duration,
+    deriving: Duration,
+    solving: Duration,
 }
 
 impl<'a, P: Residuals + ?Sized> Run<'a, P> {
-    fn new(problem: &'a P) -> Result<Self> {
+    pub fn new(problem: &'a P) -> Result<Self> {
         let (m, p) = (problem.count(), problem.dim());
         // R over √μD and J with r: both must be addressable.
         let largest = (m.checked_add(2).and_then(|m| m.checked_add(p)))
@@ -350,10 +464,11 @@ impl<'a, P: Residuals + ?Sized> Run<'a, P> {
         Ok(Run {
             problem,
             norms: vec![0.0; p],
-            iterations: 0,
-            accepted: 0,
             evaluations: Evaluations::default(),
             jacobian: vec![0.0; m * p],
+            valuing: Duration::ZERO,
+            deriving: Duration::ZERO,
+            solving: Duration::ZERO,
         })
     }
 
@@ -362,7 +477,9 @@ impl<'a, P: Residuals + ?Sized> Run<'a, P> {
         let mut out = vec![f64::NAN; self.problem.count()];
         if x.iter().all(|v| v.is_finite()) {
             self.evaluations.objective += 1;
+            let clock = Instant::now();
             self.problem.residuals(x, &mut out);
+            self.valuing += clock.elapsed();
         }
         out
     }
@@ -375,7 +492,9 @@ impl<'a, P: Residuals + ?Sized> Run<'a, P> {
         }
         let (m, p) = (residuals.len(), x.len());
         self.evaluations.curvature += 1;
+        let clock = Instant::now();
         self.problem.jacobian(&x, &mut self.jacobian);
+        self.deriving += clock.elapsed();
         if !self.jacobian.iter().all(|v| v.is_finite()) {
             return None;
         }
@@ -402,8 +521,11 @@ impl<'a, P: Residuals + ?Sized> Run<'a, P> {
         };
         let last = &mut columns[m * p..];
         (last.iter_mut().zip(&residuals)).for_each(|(v, r)| *v = -r / unit);
+        let clock = Instant::now();
+        let triangle = triangle(&mut columns, m, p + 1);
+        self.solving += clock.elapsed();
         Some(Point {
-            triangle: triangle(&mut columns, m, p + 1),
+            triangle,
             x,
             residuals,
             value,
@@ -413,17 +535,32 @@ impl<'a, P: Residuals + ?Sized> Run<'a, P> {
         })
     }
 
-    fn report(self, reason: Reason, x: Vec<f64>, value: f64, at: Option<&Point>) -> LeastSquares {
-        let freedom = self.problem.count().saturating_sub(x.len());
+    /// What it took, for the report; on the processor in f64.
+    pub fn account(&self) -> Account {
+        Account {
+            evaluations: self.evaluations,
+            times: super::Times {
+                objective: self.valuing,
+                curvature: self.deriving,
+                solve: self.solving,
+                ..super::Times::default()
+            },
+            ..Account::default()
+        }
+    }
+
+    fn report(self, reason: Reason, state: State, at: Option<&Point>) -> LeastSquares {
+        let value = state.value;
+        let freedom = self.problem.count().saturating_sub(state.x.len());
         let s = (freedom > 0).then(|| (2.0 * value / freedom as f64).sqrt());
         let s = s.filter(|s| s.is_finite());
         LeastSquares {
             reason,
-            x,
+            x: state.x,
             value,
             gradient_norm: at.map_or(f64::NAN, Point::orthogonality),
-            iterations: self.iterations,
-            accepted: self.accepted,
+            iterations: state.tried,
+            accepted: state.accepted,
             evaluations: self.evaluations,
             freedom,
             residual_deviation: s,
@@ -433,7 +570,7 @@ impl<'a, P: Residuals + ?Sized> Run<'a, P> {
 }
 
 /// A point where r and J are finite, with [JD⁻¹, −r/unit] = QR.
-struct Point {
+pub(super) struct Point {
     x: Vec<f64>,
     residuals: Vec<f64>,
     value: f64,
@@ -477,6 +614,13 @@ impl Point {
     fn slope(&self) -> f64 {
         let inner: Vec<f64> = (0..self.x.len()).map(|a| self.inner(a)).collect();
         self.unit * norm(&inner)
+    }
+
+    /// max_a |J e_a · r|.
+    fn gradient_norm(&self) -> f64 {
+        (0..self.x.len())
+            .map(|a| self.inner(a).abs() * self.scaling[a] * self.unit)
+            .fold(0.0, f64::max)
     }
 
     /// max_a |J e_a · r| / (‖J e_a‖ ‖r‖).

@@ -1,19 +1,29 @@
 //! Newton-type training: loops that end in a report with a reason.
 
+mod auto;
+mod block_newton;
 mod evaluator;
 mod levenberg_marquardt;
 pub mod newton;
-mod row_newton;
+mod newton_cg;
+mod objective;
+mod squares;
+mod state;
 mod trust_region;
 
+pub use auto::Auto;
+pub use block_newton::BlockNewton;
 pub use levenberg_marquardt::{LeastSquares, LevenbergMarquardt, Residuals, residual_function};
-pub use row_newton::RowNewton;
+pub use newton_cg::{NewtonCg, Preconditioning};
+pub use state::State;
 pub use trust_region::TrustRegion;
 
 use std::fmt;
 use std::time::Duration;
 
+use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::problem::Problem;
 use crate::solve::largest;
 
 /// Why an iteration ended.
@@ -93,6 +103,8 @@ pub struct Evaluations {
     pub gradient: usize,
     /// Hessians or other curvature matrices; of a root: Jacobians.
     pub curvature: usize,
+    /// Products of the curvature matrix with a vector, where it is not formed.
+    pub products: usize,
 }
 
 /// Wall time by stage.
@@ -113,7 +125,7 @@ pub struct Times {
 /// Where a running fit stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct Progress {
+pub struct Progress<'a> {
     /// Accepted steps so far; 0 at the start.
     pub iteration: usize,
     /// The iteration limit.
@@ -122,9 +134,27 @@ pub struct Progress {
     pub value: f64,
     /// max_l |g_l| at the best point.
     pub gradient_norm: f64,
-    /// The damping μ.
+    /// The damping μ, or 0.
     pub mu: f64,
+    /// The radius Δ of methods that have one.
+    pub radius: Option<f64>,
+    /// Wall time so far, that before a resumption included.
+    pub elapsed: Duration,
+    /// Everything that the fit needs to go on from here.
+    pub state: &'a State,
 }
+
+impl Progress<'_> {
+    /// The wall time that the rest takes at most, at the pace so far; none at the start.
+    pub fn remaining(&self) -> Option<Duration> {
+        let steps = u32::try_from(self.state.tried.max(self.iteration)).ok()?;
+        let left = u32::try_from(self.max_iter.saturating_sub(steps as usize)).ok()?;
+        (steps > 0).then(|| (self.elapsed / steps).saturating_mul(left))
+    }
+}
+
+/// Sees where a fit stands, at its start and after every accepted step, and says whether it goes on.
+pub type Observer<'a> = &'a mut dyn FnMut(&Progress) -> Control;
 
 /// What an observer answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +193,8 @@ pub struct Fit {
     pub reason: Reason,
     /// The method, with curvature and policy.
     pub method: String,
+    /// What `auto` chose, and why.
+    pub choice: Option<String>,
     /// The device that computed.
     pub adapter: String,
     /// Why the processor took over from the accelerator, if it did.
@@ -171,7 +203,115 @@ pub struct Fit {
     pub precision: &'static str,
 }
 
+/// A method for problems: options that fit from a start, or from where a fit was left.
+///
+/// ```
+/// use ndarray::array;
+/// use secondo::{Activation, Control, Data, Loss, Method, Network, Problem, TrustRegion, silent};
+/// let data = Data::new(array![[1.0], [2.0], [4.0]], array![[1.0], [2.5], [3.5]])?;
+/// let problem = Problem::new(Network::dense(&[1, 1], Activation::Tanh)?, data, Loss::SquaredError)?;
+/// let method = TrustRegion::default();
+/// let fit = method.fit(&problem, &[0.0, 0.0], &mut silent)?; // y = 11/14 x + 1/2
+/// assert!((fit.w[0] - 11.0 / 14.0).abs() + (fit.w[1] - 0.5).abs() < 1e-12);
+///
+/// // Stopped at its start and resumed, it is the same fit.
+/// let mut kept = None;
+/// method.fit(&problem, &[0.0, 0.0], &mut |p| {
+///     kept = Some(p.state.clone());
+///     Control::Stop
+/// })?;
+/// let Some(kept) = kept else { unreachable!() };
+/// assert_eq!(method.resume(&problem, kept, &mut silent)?.w, fit.w);
+/// # Ok::<(), secondo::Error>(())
+/// ```
+pub trait Method {
+    /// The name on the command line.
+    fn name(&self) -> &'static str;
+
+    /// The options that the path depends on, in words; limits are not among them.
+    fn options(&self) -> String;
+
+    /// Goes on from where a fit of the same problem by the same method was left.
+    ///
+    /// # Errors
+    /// As [`fit`](Method::fit); `Invalid` for a state of another method, or of other options.
+    fn resume(&self, problem: &Problem, state: State, observe: Observer) -> Result<Fit>;
+
+    /// Minimises the problem's objective from `start`. `observe` is called at the start and after every accepted step.
+    ///
+    /// Returns the best accepted point with the reason of the end.
+    ///
+    /// # Errors
+    /// An option out of range; a start with the wrong length or where objective or gradient are not finite; a curvature
+    /// that the problem does not have (`Unsupported`); too little memory; a device that fails, without `fallback`.
+    fn fit(&self, problem: &Problem, start: &[f64], observe: Observer) -> Result<Fit> {
+        self.resume(problem, State::new(start, self.fingerprint()), observe)
+    }
+
+    /// Name and options: what [`State::method`] holds.
+    fn fingerprint(&self) -> String {
+        format!("{} {}", self.name(), self.options())
+    }
+}
+
+/// What a fit took, and what computed it.
+struct Account {
+    evaluations: Evaluations,
+    times: Times,
+    adapter: String,
+    failure: Option<String>,
+    precision: &'static str,
+}
+
+impl Default for Account {
+    /// Nothing yet, on the processor in f64.
+    fn default() -> Self {
+        Account {
+            evaluations: Evaluations::default(),
+            times: Times::default(),
+            adapter: Device::Cpu.adapter(),
+            failure: None,
+            precision: Device::Cpu.precision(),
+        }
+    }
+}
+
+/// The observer that looks on.
+pub fn silent(_: &Progress) -> Control {
+    Control::Continue
+}
+
 impl Fit {
+    fn new(
+        state: State,
+        reason: Reason,
+        gradient_goal: f64,
+        account: Account,
+        method: String,
+    ) -> Self {
+        Fit {
+            value: state.value,
+            initial_value: state.initial_value,
+            gradient_norm: state.gradient_norm,
+            gradient_goal,
+            w: state.x,
+            iterations: state.accepted,
+            rejected: state.tried - state.accepted,
+            evaluations: account.evaluations,
+            times: Times {
+                total: state.elapsed,
+                ..account.times
+            },
+            modified_blocks: state.modified_blocks,
+            reason,
+            method,
+            choice: None,
+            adapter: account.adapter,
+            failure: account.failure,
+            precision: account.precision,
+        }
+    }
+
     /// Whether a tolerance was met; see [`Reason::converged`].
     pub fn converged(&self) -> bool {
         self.reason.converged()
@@ -182,6 +322,9 @@ impl fmt::Display for Fit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = |d: Duration| format!("{:.3} s", d.as_secs_f64());
         writeln!(f, "method       {}", self.method)?;
+        if let Some(choice) = &self.choice {
+            writeln!(f, "chosen       {choice}")?;
+        }
         let precision = match self.precision {
             "f32" => "the curvature, in f32; the rest on the cpu in f64",
             other => other,

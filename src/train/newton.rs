@@ -11,11 +11,10 @@
 use std::fmt;
 
 pub use super::{Evaluations, Reason};
+use super::objective::{Objective, Plain, negative_curvature};
 use super::{check_start, check_tolerances, norm};
 use crate::error::{Error, Result};
-use crate::solve::{
-    Factor, Indefinite, U, dot, eigen, eigenvalues, largest, lu_solve, quadratic_form,
-};
+use crate::solve::{Factor, Indefinite, U, dot, eigenvalues, largest, lu_solve, quadratic_form};
 
 /// A function with two derivatives.
 ///
@@ -242,6 +241,7 @@ impl fmt::Display for NewtonReport {
             objective,
             gradient,
             curvature,
+            ..
         } = self.evaluations;
         write!(
             f,
@@ -311,7 +311,7 @@ impl Newton {
         let reason = 'points: loop {
             if let Some(reason) = done {
                 // Stationary, or as good as: leave it if f curves downwards.
-                let Some((curvature, direction)) = negative_curvature(&at) else {
+                let Some((curvature, direction)) = negative_curvature(&at.hessian, &at.gradient, U) else {
                     break reason;
                 };
                 if run.iterations == self.max_iter {
@@ -668,76 +668,61 @@ pub fn classify(hessian: &[f64], d: usize, tol: f64) -> Result<Critical> {
 }
 
 /// A point where f, gradient and Hessian are finite.
-pub(super) struct Point {
-    pub x: Vec<f64>,
-    pub value: f64,
-    pub gradient: Vec<f64>,
-    pub hessian: Vec<f64>,
+struct Point {
+    x: Vec<f64>,
+    value: f64,
+    gradient: Vec<f64>,
+    hessian: Vec<f64>,
 }
 
 impl Point {
-    pub fn gradient_norm(&self) -> f64 {
+    fn gradient_norm(&self) -> f64 {
         largest(&self.gradient)
     }
 }
 
 /// A point where only f is known; it may be NaN.
-pub(super) struct Trial {
-    pub x: Vec<f64>,
-    pub value: f64,
+struct Trial {
+    x: Vec<f64>,
+    value: f64,
 }
 
 /// The function, and what has been counted so far.
-pub(super) struct Run<'a, F: ?Sized> {
-    f: &'a F,
-    pub iterations: usize,
-    evaluations: Evaluations,
-    pub path: Vec<Vec<f64>>,
+struct Run<'a, F: ?Sized> {
+    f: Plain<'a, F>,
+    iterations: usize,
+    path: Vec<Vec<f64>>,
 }
 
 impl<'a, F: TwiceDifferentiable + ?Sized> Run<'a, F> {
-    pub fn new(f: &'a F, x0: &[f64]) -> Self {
+    fn new(f: &'a F, x0: &[f64]) -> Self {
         Run {
-            f,
+            f: Plain::new(f),
             iterations: 0,
-            evaluations: Evaluations::default(),
             path: vec![x0.to_vec()],
         }
     }
 
     /// f(x); NaN for an x that has overflowed.
-    pub fn value(&mut self, x: Vec<f64>) -> Trial {
-        let mut value = f64::NAN;
-        if x.iter().all(|v| v.is_finite()) {
-            self.evaluations.objective += 1;
-            value = self.f.value(&x);
-        }
+    fn value(&mut self, x: Vec<f64>) -> Trial {
+        let value = self.f.value(&x).unwrap_or(f64::NAN);
         Trial { x, value }
     }
 
     /// The derivatives, if they and f are finite.
-    pub fn derive(&mut self, trial: Trial) -> Option<Point> {
+    fn derive(&mut self, trial: Trial) -> Option<Point> {
         let Trial { x, value } = trial;
-        if !value.is_finite() {
-            return None;
-        }
-        let d = x.len();
-        let (mut gradient, mut hessian) = (vec![0.0; d], vec![0.0; d * (d + 1) / 2]);
-        self.evaluations.gradient += 1;
-        self.f.gradient(&x, &mut gradient);
-        self.evaluations.curvature += 1;
-        self.f.hessian(&x, &mut hessian);
-        let finite = gradient.iter().chain(&hessian).all(|v| v.is_finite());
-        finite.then_some(Point {
+        let local = self.f.derive(&x, Some(value)).ok()?;
+        Some(Point {
             x,
             value,
-            gradient,
-            hessian,
+            gradient: local.gradient,
+            hessian: local.model.lower,
         })
     }
 
-    pub fn report(
-        self,
+    fn report(
+        mut self,
         reason: Reason,
         x: Vec<f64>,
         value: f64,
@@ -749,24 +734,8 @@ impl<'a, F: TwiceDifferentiable + ?Sized> Run<'a, F> {
             value,
             gradient_norm,
             iterations: self.iterations,
-            evaluations: self.evaluations,
+            evaluations: *self.f.evaluations(),
             path: self.path,
         }
     }
-}
-
-/// The most negative eigenvalue of the Hessian and its eigenvector, if it is beyond rounding.
-pub(super) fn negative_curvature(at: &Point) -> Option<(f64, Vec<f64>)> {
-    let d = at.x.len();
-    let (values, vectors) = eigen(&at.hessian, d).ok()?;
-    let lowest = *values.first()?;
-    let tolerance = 20.0 * d as f64 * U * largest(&values);
-    (lowest < -tolerance).then(|| {
-        let mut v = vectors[..d].to_vec();
-        // Downhill first; an eigenvector has no sign of its own.
-        if dot(&v, &at.gradient) > 0.0 {
-            v.iter_mut().for_each(|v| *v = -*v);
-        }
-        (lowest, v)
-    })
 }

@@ -1,9 +1,18 @@
 //! A dense trust-region Newton method.
 
-use super::newton::{NewtonReport, Run, TwiceDifferentiable, negative_curvature};
-use super::{Reason, check_radius, check_start, check_tolerances, norm, without_zeros};
+use std::time::{Duration, Instant};
+
+use super::evaluator::Evaluator;
+use super::newton::{NewtonReport, TwiceDifferentiable};
+use super::objective::{Ask, Dense, Local, Model, Objective, Plain};
+use super::{
+    Control, Evaluations, Fit, Method, Observer, Progress, Reason, State, check_radius, check_start, check_tolerances,
+    norm, without_zeros,
+};
+use crate::curvature::{Curvature, Structure};
 use crate::error::{Error, Result};
-use crate::solve::{U, trust_region};
+use crate::problem::Problem;
+use crate::solve::{U, largest};
 
 /// Newton's method within a trust region, for any function with two derivatives.
 ///
@@ -61,6 +70,14 @@ pub struct TrustRegion {
     pub eta: f64,
     /// The diagonal of D if it is to stay as it is, positive numbers. Default none: the rule above.
     pub scaling: Option<Vec<f64>>,
+    /// The matrix B of a [`Problem`]. Default `Exact`.
+    pub curvature: Curvature,
+    /// The wall time after which the iteration ends at its best point; an evaluation or a solution that has begun is
+    /// finished first. Default none.
+    pub time_limit: Option<Duration>,
+    /// Of a [`Problem`], whether the processor takes over from the last accepted point where the accelerator fails; the
+    /// report says so. If not, the fit ends with the error. Default true.
+    pub fallback: bool,
 }
 
 impl Default for TrustRegion {
@@ -74,12 +91,23 @@ impl Default for TrustRegion {
             max_radius: f64::INFINITY,
             eta: 1e-4,
             scaling: None,
+            curvature: Curvature::Exact,
+            time_limit: None,
+            fallback: true,
         }
     }
 }
 
-/// How near to the boundary a step must end; λ is exact for the length that it gets.
-const PRECISION: f64 = 0.1;
+/// What the gradient must come to.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Goal {
+    /// ‖g‖∞ ≤ gtol.
+    Absolute,
+    /// ‖g‖∞ ≤ gtol · max(1, ‖g₀‖∞).
+    Relative,
+    /// The same, and beyond as long as each free step divides it by ten.
+    Polished,
+}
 
 impl TrustRegion {
     /// Minimises f from `x0`.
@@ -92,71 +120,157 @@ impl TrustRegion {
         f: &(impl TwiceDifferentiable + ?Sized),
         x0: &[f64],
     ) -> Result<NewtonReport> {
-        self.check(f.dim(), x0)?;
-        let mut run = Run::new(f, x0);
-        let start = run.value(x0.to_vec());
-        let value = start.value;
-        let Some(mut at) = run.derive(start) else {
-            return Ok(run.report(Reason::NonFinite, x0.to_vec(), value, f64::NAN));
+        self.check(f.dim())?;
+        check_start(f.dim(), x0)?;
+        let mut objective = Plain::new(f);
+        let mut path = vec![x0.to_vec()];
+        let watch = &mut |p: &Progress| {
+            if p.iteration > 0 {
+                path.push(p.state.x.clone());
+            }
+            Control::Continue
         };
-        let mut roots = vec![0.0; x0.len()];
-        let mut unit = None;
-        let mut radius: f64 = 0.0;
-        let mut done = (at.gradient_norm() <= self.gtol).then_some(Reason::Gradient);
+        let mut state = State::new(x0, "");
+        let reason = match self.run(&mut objective, &mut state, Goal::Absolute, watch) {
+            // A start without derivatives; anywhere else such a point is rejected.
+            Err(Error::NonFinite { .. }) => Reason::NonFinite,
+            done => done?,
+        };
+        Ok(NewtonReport {
+            reason,
+            x: state.x,
+            value: state.value,
+            gradient_norm: state.gradient_norm,
+            iterations: state.tried,
+            evaluations: *objective.evaluations(),
+            path,
+        })
+    }
+
+    /// The loop: from a start, or from where `state` was left, until `goal` or another reason ends it. `state` has the best
+    /// point.
+    ///
+    /// # Errors
+    /// Those of the objective; [`Error::NonFinite`] for a start.
+    pub(super) fn run<O: Objective>(
+        &self,
+        f: &mut O,
+        state: &mut State,
+        test: Goal,
+        observe: Observer,
+    ) -> Result<Reason> {
+        let (clock, before) = (Instant::now(), state.elapsed);
+        let timeout = || (self.time_limit).is_some_and(|limit| clock.elapsed() >= limit);
+        let derived = f.derive(&state.x, None);
+        if let (Err(Error::NonFinite { .. }), true) = (&derived, state.is_new()) {
+            state.value = f.value(&state.x)?;
+        }
+        let mut at = derived?;
+        let mut fresh = state.is_new();
+        match fresh {
+            true => state.begin(at.value, largest(&at.gradient)),
+            false => *f.evaluations() = state.evaluations,
+        }
+        let goal = state.goal(self.gtol, test != Goal::Absolute);
+        if fresh && state.gradient_norm <= goal {
+            state.reached = Some(Reason::Gradient);
+        }
         let reason = 'points: loop {
-            let leaving = done.is_some();
-            if let Some(reason) = done {
+            if fresh {
+                (state.evaluations, state.elapsed) = (*f.evaluations(), before + clock.elapsed());
+                let control = observe(&state.progress(self.max_iter, Some(state.radius)));
+                if control == Control::Stop && state.reached.is_none() {
+                    break Reason::Interrupted;
+                }
+            }
+            let scaling = match (&self.scaling, at.model.diagonal()) {
+                (Some(given), _) => given.clone(),
+                (None, Some(diagonal)) => widen(&mut state.roots, &diagonal),
+                (None, None) => vec![1.0; state.x.len()],
+            };
+            if state.unit == 0.0 {
+                let scaled: Vec<f64> = state.x.iter().zip(&scaling).map(|(x, d)| x * d).collect();
+                let size = norm(&scaled);
+                state.unit = if size > 0.0 { size } else { 1.0 };
+            }
+            let unit = state.unit;
+            let range = |r: f64| r.clamp(f64::MIN_POSITIVE, f64::MAX.min(self.max_radius * unit));
+            let leaving = state.reached.is_some();
+            if state.radius == 0.0 || leaving {
+                state.radius = range(state.radius.max(self.initial_radius * unit));
+            }
+            let ratio = (state.gradient_norm / state.initial_gradient_norm).sqrt();
+            let forcing = if ratio < 0.5 { ratio } else { 0.5 };
+            let gradient = at.gradient.clone();
+            let ask = |radius: f64| Ask {
+                gradient: &gradient,
+                scaling: &scaling,
+                radius,
+                forcing,
+                leaving,
+            };
+            if let Some(reason) = state.reached {
                 // Stationary, or as good as: leave it if f curves downwards.
-                if negative_curvature(&at).is_none() {
+                let solving = Instant::now();
+                let indefinite = match at.model.indefinite(&ask(state.radius)) {
+                    Err(error @ Error::Gpu { .. }) => {
+                        at.model = f.replace(error, &state.x, &at.model)?;
+                        at.model.indefinite(&ask(state.radius))?
+                    }
+                    done => done?,
+                };
+                f.solved(&mut at.model, solving.elapsed());
+                if !indefinite {
                     break reason;
                 }
             }
-            let scaling = match &self.scaling {
-                Some(given) => given.clone(),
-                None => widen(&mut roots, &at.hessian),
-            };
-            let unit = *unit.get_or_insert_with(|| {
-                let scaled: Vec<f64> = x0.iter().zip(&scaling).map(|(x, d)| x * d).collect();
-                let size = norm(&scaled);
-                if size > 0.0 { size } else { 1.0 }
-            });
-            let range = |r: f64| r.clamp(f64::MIN_POSITIVE, f64::MAX.min(self.max_radius * unit));
-            if radius == 0.0 || leaving {
-                radius = range(radius.max(self.initial_radius * unit));
-            }
-            let g = norm(&at.gradient);
-            let (next, reached) = loop {
-                if run.iterations == self.max_iter {
+            let g = norm(&gradient);
+            let (x, next, reached) = loop {
+                if state.tried == self.max_iter {
                     break 'points Reason::Iterations;
                 }
-                run.iterations += 1;
-                let Ok(step) = trust_region(&at.hessian, &at.gradient, &scaling, radius, PRECISION)
-                else {
-                    break 'points Reason::Stalled;
+                if timeout() {
+                    break 'points Reason::Time;
+                }
+                state.tried += 1;
+                let solving = Instant::now();
+                let step = at.model.step(&ask(state.radius));
+                f.solved(&mut at.model, solving.elapsed());
+                let step = match step {
+                    Ok(step) => step,
+                    Err(error @ Error::Gpu { .. }) => {
+                        at.model = f.replace(error, &state.x, &at.model)?;
+                        continue;
+                    }
+                    Err(_) => break 'points Reason::Stalled,
                 };
                 let length = norm(&step.step);
-                let short = length <= self.xtol * (norm(&at.x) + self.xtol);
-                let x = at.x.iter().zip(&step.step).map(|(x, p)| x + p).collect();
-                let trial = run.value(x);
-                let finite = trial.value.is_finite();
+                let size = norm(&state.x);
+                let short = length <= self.xtol * (size + self.xtol);
+                let x: Vec<f64> = state.x.iter().zip(&step.step).map(|(x, p)| x + p).collect();
+                let value = f.value(&x)?;
+                let finite = value.is_finite();
                 // NaN where f is, and no comparison with it holds.
-                let actual = at.value - trial.value;
+                let actual = at.value - value;
                 let gain = actual / step.reduction;
                 // Differences below this are rounding errors of f.
                 let rounding = 16.0 * U * at.value.abs();
                 let level = step.reduction <= rounding && actual.abs() <= rounding;
-                let candidate = (gain > self.eta || (level && !leaving))
-                    .then(|| run.derive(trial))
-                    .flatten();
+                let candidate = match gain > self.eta || (level && !leaving) {
+                    true => derive(f, &x, value)?,
+                    false => None,
+                };
                 let next = candidate.filter(|n| gain > self.eta || norm(&n.gradient) < g);
                 if next.is_some() && gain > 0.75 && step.boundary {
-                    radius = range(radius.max(2.0 * step.length));
+                    state.radius = range(state.radius.max(2.0 * step.length));
                 } else if next.is_none() || (gain < 0.25 && !level) {
-                    radius = range(0.25 * step.length);
+                    state.radius = range(0.25 * step.length);
                 }
                 if let Some(next) = next {
                     let small = self.ftol * at.value.abs();
-                    let reached = if next.gradient_norm() <= self.gtol {
+                    let size = largest(&next.gradient);
+                    let falling = !step.boundary && size < 0.1 * state.gradient_norm && size > 0.0;
+                    let reached = if size <= goal && !(falling && test == Goal::Polished) {
                         Some(Reason::Gradient)
                     } else if step.boundary {
                         // A step that the region has made short says nothing about convergence.
@@ -168,15 +282,15 @@ impl TrustRegion {
                     } else {
                         None
                     };
-                    break (next, reached);
+                    break (x, next, reached);
                 }
-                let nowhere = level || short || length <= U * norm(&at.x);
+                let nowhere = level || short || length <= U * size;
                 if leaving && nowhere {
                     break 'points Reason::Indefinite;
                 }
                 if level && !step.boundary {
                     // Neither f nor the gradient can be improved in f64.
-                    done = Some(Reason::Function);
+                    (state.reached, fresh) = (Some(Reason::Function), false);
                     continue 'points;
                 }
                 if nowhere {
@@ -187,15 +301,16 @@ impl TrustRegion {
                     };
                 }
             };
+            (state.value, state.gradient_norm) = (next.value, largest(&next.gradient));
+            (state.x, state.reached, fresh) = (x, reached, true);
+            state.accepted += 1;
             at = next;
-            run.path.push(at.x.clone());
-            done = reached;
         };
-        let g = at.gradient_norm();
-        Ok(run.report(reason, at.x, at.value, g))
+        (state.evaluations, state.elapsed) = (*f.evaluations(), before + clock.elapsed());
+        Ok(reason)
     }
 
-    fn check(&self, d: usize, x0: &[f64]) -> Result<()> {
+    pub(super) fn check(&self, d: usize) -> Result<()> {
         check_tolerances(self.gtol, self.xtol, self.ftol)?;
         check_radius(self.initial_radius, self.max_radius, self.eta)?;
         if let Some(scaling) = &self.scaling {
@@ -207,14 +322,127 @@ impl TrustRegion {
                 return Err(Error::invalid("scaling", why));
             }
         }
-        check_start(d, x0)
+        Ok(())
     }
 }
 
-/// The diagonal of D after one more Hessian; `roots` are the largest √|B_aa| so far.
-fn widen(roots: &mut [f64], hessian: &[f64]) -> Vec<f64> {
-    for (a, root) in roots.iter_mut().enumerate() {
-        *root = root.max(hessian[a * (a + 1) / 2 + a].abs().sqrt());
+impl Method for TrustRegion {
+    fn name(&self) -> &'static str {
+        "trust-region"
+    }
+
+    fn options(&self) -> String {
+        let TrustRegion {
+            gtol,
+            xtol,
+            ftol,
+            initial_radius,
+            max_radius,
+            eta,
+            scaling,
+            curvature,
+            ..
+        } = self;
+        let curvature = curvature.name();
+        format!("{curvature} {gtol} {xtol} {ftol} {initial_radius} {max_radius} {eta} {scaling:?}")
+    }
+
+    fn resume(&self, problem: &Problem, state: State, observe: Observer) -> Result<Fit> {
+        self.check(problem.parameters())?;
+        state.check(&self.fingerprint(), problem.parameters())?;
+        self.fit_problem(problem, state, Goal::Relative, observe)
+    }
+}
+
+impl TrustRegion {
+    /// A fit from a state that has been checked.
+    pub(super) fn fit_problem(
+        &self,
+        problem: &Problem,
+        mut state: State,
+        goal: Goal,
+        observe: Observer,
+    ) -> Result<Fit> {
+        let request = Some((self.curvature, Structure::Full));
+        let mut whole = Whole {
+            evaluator: Evaluator::new(problem, request, self.fallback)?,
+        };
+        self.check_memory(problem)?;
+        let reason = self.run(&mut whole, &mut state, goal, observe)?;
+        let goal = state.goal(self.gtol, true);
+        let method = format!("trust-region Newton, curvature {}", self.curvature.name());
+        Ok(Fit::new(state, reason, goal, whole.evaluator.account(), method))
+    }
+
+    /// The matrix of a point, that of the next, its scaled copy and its factor must fit together: 20P² bytes, and 16P² more
+    /// where eigenvectors are needed.
+    fn check_memory(&self, problem: &Problem) -> Result<()> {
+        let p = problem.parameters() as u64;
+        let need = p.saturating_mul(p).saturating_mul(36);
+        let budget = problem.budget();
+        match need <= budget {
+            true => Ok(()),
+            false => Err(Error::Memory {
+                what: format!("trust-region Newton with {p} parameters"),
+                need,
+                budget,
+                advice: "newton-cg needs no matrix, and newton-rows only small ones".into(),
+            }),
+        }
+    }
+}
+
+/// A problem with its whole matrix.
+struct Whole<'a> {
+    evaluator: Evaluator<'a>,
+}
+
+impl Objective for Whole<'_> {
+    type Model = Dense;
+
+    fn value(&mut self, x: &[f64]) -> Result<f64> {
+        self.evaluator.value(x)
+    }
+
+    fn derive(&mut self, x: &[f64], _: Option<f64>) -> Result<Local<Dense>> {
+        let at = self.evaluator.derivatives(x)?;
+        let lower = match at.curvature {
+            Some(matrix) => matrix.into_lower()?,
+            None => Vec::new(),
+        };
+        Ok(Local {
+            value: at.value,
+            gradient: at.gradient,
+            model: Dense::new(lower, self.evaluator.roundoff()),
+        })
+    }
+
+    fn solved(&mut self, _: &mut Dense, time: Duration) {
+        self.evaluator.times.solve += time;
+    }
+
+    fn evaluations(&mut self) -> &mut Evaluations {
+        &mut self.evaluator.evaluations
+    }
+}
+
+/// The derivatives at a trial point, if they are finite.
+fn derive<O: Objective>(f: &mut O, x: &[f64], value: f64) -> Result<Option<Local<O::Model>>> {
+    if !value.is_finite() {
+        return Ok(None);
+    }
+    match f.derive(x, Some(value)) {
+        Ok(local) => Ok(Some(local)),
+        Err(Error::NonFinite { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// The diagonal of D after one more matrix; `roots` are the largest √|B_aa| so far.
+fn widen(roots: &mut Vec<f64>, diagonal: &[f64]) -> Vec<f64> {
+    roots.resize(diagonal.len(), 0.0);
+    for (root, entry) in roots.iter_mut().zip(diagonal) {
+        *root = root.max(entry.abs().sqrt());
     }
     without_zeros(roots)
 }

@@ -1,44 +1,46 @@
-//! Damped Newton steps with the row blocks of a curvature matrix.
+//! Damped Newton steps with the blocks of a curvature matrix.
 
 use std::time::{Duration, Instant};
 
-use super::evaluator::Evaluator;
-use super::{Control, Fit, Progress, Reason, check_tolerances};
+use super::evaluator::{Evaluator, blocks};
+use super::{Control, Fit, Method, Observer, Reason, State, check_tolerances};
 use crate::curvature::{Curvature, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
 use crate::problem::Problem;
-use crate::solve::{Batch, Indefinite, U};
+use crate::solve::{Batch, Indefinite, U, largest};
 
-/// Row-block Newton: every unit takes its own damped Newton step, all at once.
+/// Block Newton: every unit, or every layer, takes its own damped Newton step, all at once.
 ///
 /// ```text
 /// p_j = −(B̃_j + μI)⁻¹ g_j,   ρ = (E(w) − E(w + p)) / Σ_j (−g_jᵀp_j − ½ p_jᵀB_jp_j)
 /// ```
 ///
-/// B_j is the block of unit j, B̃_j the block made positive definite by `indefinite`. A step is accepted if ρ > 10⁻⁴,
+/// B_j is the block of unit or layer j, B̃_j the block made positive definite by `indefinite`. A step is accepted if ρ > 10⁻⁴,
 /// so the objective never rises; then μ ← μ · max(⅓, 1 − (2ρ − 1)³), and after a rejection μ is multiplied by 2, 4, 8, …
 /// (Nielsen 1999). A trial point whose objective is not finite is rejected.
 ///
-/// The blocks leave out how the units act together, so the method trains slowly by nature; near a minimum it converges
-/// linearly, not quadratically.
+/// The blocks leave out how the units (the layers) act together, so the method trains slowly by nature; near a minimum it
+/// converges linearly, not quadratically.
 ///
 /// ```
 /// use ndarray::array;
-/// use secondo::{Activation, Data, Loss, Network, Penalty, Problem, RowNewton};
+/// use secondo::{Activation, BlockNewton, Data, Loss, Method, Network, Problem, silent};
 /// // A linear unit: its row block is the whole Hessian, and the minimum is that of ridge regression.
 /// let data = Data::new(array![[1.0], [2.0]], array![[1.0], [2.0]])?;
 /// let problem = Problem::new(Network::dense(&[1, 1], Activation::Tanh)?, data, Loss::SquaredError)?;
-/// let fit = RowNewton::default().minimize(&problem, &[0.0, 0.0], &mut RowNewton::silent)?;
+/// let fit = BlockNewton::default().fit(&problem, &[0.0, 0.0], &mut silent)?;
 /// assert!(fit.converged());
 /// assert!((fit.w[0] - 1.0).abs() < 1e-7 && fit.w[1].abs() < 1e-7); // y = x
 /// # Ok::<(), secondo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct RowNewton {
-    /// The curvature whose row blocks are used. Default `Exact`.
+pub struct BlockNewton {
+    /// The curvature whose blocks are used. Default `Exact`.
     pub curvature: Curvature,
+    /// `RowBlocks` or `LayerBlocks`. Default `RowBlocks`.
+    pub structure: Structure,
     /// What is done with blocks that are not positive definite. Default `Absolute`.
     pub indefinite: Indefinite,
     /// The most accepted steps (rejected trials do not count); 0 evaluates the start and stops. Default 200.
@@ -59,10 +61,11 @@ pub struct RowNewton {
     pub fallback: bool,
 }
 
-impl Default for RowNewton {
+impl Default for BlockNewton {
     fn default() -> Self {
-        RowNewton {
+        BlockNewton {
             curvature: Curvature::Exact,
+            structure: Structure::RowBlocks,
             indefinite: Indefinite::Absolute,
             max_iter: 200,
             gtol: 1e-8,
@@ -75,83 +78,82 @@ impl Default for RowNewton {
     }
 }
 
-/// max_l |v_l|.
-fn largest(v: &[f64]) -> f64 {
-    v.iter().fold(0.0, |m, v| v.abs().max(m))
-}
-
-impl RowNewton {
-    /// The observer that looks on.
-    pub fn silent(_: &Progress) -> Control {
-        Control::Continue
+impl Method for BlockNewton {
+    fn name(&self) -> &'static str {
+        match self.structure {
+            Structure::RowBlocks => "newton-rows",
+            _ => "newton-layers",
+        }
     }
 
-    /// Minimises the problem's objective from `start`. `observe` is called at the start and after every accepted step.
-    ///
-    /// Returns the best accepted point with the reason of the end.
-    ///
-    /// # Errors
-    /// An option out of range; a start with the wrong length or where objective or gradient are not finite; `Unsupported`
-    /// under a constraint; too little memory.
-    pub fn minimize(
-        &self,
-        problem: &Problem,
-        start: &[f64],
-        observe: &mut dyn FnMut(&Progress) -> Control,
-    ) -> Result<Fit> {
+    fn options(&self) -> String {
+        let BlockNewton {
+            curvature,
+            structure,
+            indefinite,
+            gtol,
+            ftol,
+            xtol,
+            mu,
+            ..
+        } = self;
+        let (curvature, structure) = (curvature.name(), structure.name());
+        format!("{structure} {curvature} {indefinite} {gtol} {ftol} {xtol} {mu}")
+    }
+
+    fn resume(&self, problem: &Problem, mut state: State, observe: Observer) -> Result<Fit> {
         self.check()?;
+        state.check(&self.fingerprint(), problem.parameters())?;
         let clock = Instant::now();
+        let before = state.elapsed;
         let timeout = || {
             self.time_limit
                 .is_some_and(|limit| clock.elapsed() >= limit)
         };
-        let mut evaluator =
-            Evaluator::new(problem, self.curvature, Structure::RowBlocks, self.fallback)?;
+        let request = Some((self.curvature, self.structure));
+        let mut evaluator = Evaluator::new(problem, request, self.fallback)?;
         self.check_memory(problem, &evaluator.computes())?;
-        let mut w = start.to_vec();
-        let mut at = evaluator.derivatives(&w)?;
-        let initial_value = at.value;
-        let goal = self.gtol * largest(&at.gradient).max(1.0);
-        let (mut mu, mut growth) = (f64::NAN, 2.0);
-        let (mut iterations, mut rejected, mut modified) = (0, 0, 0);
-        let mut reached = None;
+        let mut at = evaluator.derivatives(&state.x)?;
+        let mut fresh = state.is_new();
+        match fresh {
+            true => state.begin(at.value, largest(&at.gradient)),
+            false => evaluator.evaluations = state.evaluations,
+        }
+        let goal = state.goal(self.gtol, true);
+        if fresh && state.gradient_norm <= goal {
+            state.reached = Some(Reason::Gradient);
+        }
         let reason = 'points: loop {
-            let gradient_norm = largest(&at.gradient);
-            let progress = Progress {
-                iteration: iterations,
-                max_iter: self.max_iter,
-                value: at.value,
-                gradient_norm,
-                mu: if mu.is_nan() { 0.0 } else { mu },
-            };
-            let control = observe(&progress);
-            if gradient_norm <= goal {
-                break Reason::Gradient;
+            let mut control = Control::Continue;
+            if fresh {
+                state.evaluations = evaluator.evaluations;
+                state.elapsed = before + clock.elapsed();
+                control = observe(&state.progress(self.max_iter, None));
             }
-            if let Some(reason) = reached {
+            if let Some(reason) = state.reached {
                 break reason;
             }
-            if iterations >= self.max_iter {
+            if state.accepted >= self.max_iter {
                 break Reason::Iterations;
             }
             if control == Control::Stop {
                 break Reason::Interrupted;
             }
-            let Some(blocks) = &at.curvature else {
-                return Err(Error::Numerical {
-                    what: "the row blocks were not computed".into(),
-                });
+            let Some(matrix) = &at.curvature else {
+                break Reason::Stalled;
             };
-            if mu.is_nan() {
-                mu = self.mu * largest(&blocks.diagonal()).max(f64::MIN_POSITIVE);
+            if state.mu == 0.0 {
+                // Only the start has none.
+                let largest = largest(&matrix.diagonal());
+                state.mu = self.mu * if largest > 0.0 { largest } else { 1.0 };
             }
             if timeout() {
                 break Reason::Time;
             }
             let solving = Instant::now();
-            let parts = blocks.blocks().map(|b| (b.packed(), b.order()));
-            let batch = Batch::new(parts, self.indefinite)?;
+            let batch = Batch::new(blocks(matrix), self.indefinite)?;
             evaluator.times.solve += solving.elapsed();
+            let (mu, growth) = (&mut state.mu, &mut state.growth);
             let (trial, gain, indefinite) = loop {
                 if timeout() {
                     break 'points Reason::Time;
@@ -160,26 +162,26 @@ impl RowNewton {
                     break 'points Reason::Stalled;
                 }
                 let solving = Instant::now();
-                let steps = batch.step(mu, &at.gradient);
+                let steps = batch.step(*mu, &at.gradient);
                 evaluator.times.solve += solving.elapsed();
                 // Beyond the range of f64: a longer step than any that is sensible.
                 let Ok(steps) = steps else {
-                    rejected += 1;
-                    (mu, growth) = (mu.max(U) * growth, 2.0 * growth);
+                    state.tried += 1;
+                    (*mu, *growth) = (mu.max(U) * *growth, 2.0 * *growth);
                     continue;
                 };
                 let predicted = steps.reduction();
-                let trial: Vec<f64> = w.iter().zip(&steps.step).map(|(w, p)| w + p).collect();
-                if trial == w || predicted <= U * at.value.abs() {
+                let trial: Vec<f64> = state.x.iter().zip(&steps.step).map(|(w, p)| w + p).collect();
+                if trial == state.x || predicted <= U * at.value.abs() {
                     break 'points Reason::Stalled;
                 }
                 let value = evaluator.value(&trial)?;
+                state.tried += 1;
                 let gain = (at.value - value) / predicted;
                 if gain > 1e-4 && value < at.value {
                     break (trial, gain, steps.indefinite);
                 }
-                rejected += 1;
-                (mu, growth) = (mu * growth, 2.0 * growth);
+                (*mu, *growth) = (*mu * *growth, 2.0 * *growth);
             };
             // The old blocks and their factors go before the new ones come.
             drop(batch);
@@ -188,61 +190,57 @@ impl RowNewton {
                 Ok(next) if next.value < at.value => next,
                 // The objective was finite and lower, but gradient or blocks are not finite (or rounding hid the decrease).
                 Ok(_) | Err(Error::NonFinite { .. }) => {
-                    rejected += 1;
-                    (mu, growth) = (mu * growth, 2.0 * growth);
-                    at = evaluator.derivatives(&w)?;
+                    (*mu, *growth) = (*mu * *growth, 2.0 * *growth);
+                    at = evaluator.derivatives(&state.x)?;
+                    fresh = false;
                     continue;
                 }
                 Err(other) => return Err(other),
             };
-            let step = w
-                .iter()
-                .zip(&trial)
-                .fold(0.0f64, |m, (w, t)| m.max((t - w).abs()));
-            if self.ftol > 0.0 && at.value - next.value <= self.ftol * next.value.abs() {
-                reached = Some(Reason::Function);
-            } else if step <= self.xtol * (self.xtol + largest(&w)) {
-                reached = Some(Reason::Step);
-            }
-            mu *= (1.0 - (2.0 * gain - 1.0).powi(3)).max(1.0 / 3.0);
-            growth = 2.0;
-            modified += indefinite;
-            iterations += 1;
-            (w, at) = (trial, next);
+            let step = (state.x.iter().zip(&trial)).fold(0.0f64, |m, (w, t)| m.max((t - w).abs()));
+            let gradient_norm = largest(&next.gradient);
+            state.reached = if gradient_norm <= goal {
+                Some(Reason::Gradient)
+            } else if self.ftol > 0.0 && at.value - next.value <= self.ftol * next.value.abs() {
+                Some(Reason::Function)
+            } else if step <= self.xtol * (self.xtol + largest(&state.x)) {
+                Some(Reason::Step)
+            } else {
+                None
+            };
+            *mu *= (1.0 - (2.0 * gain - 1.0).powi(3)).max(1.0 / 3.0);
+            *growth = 2.0;
+            state.modified_blocks += indefinite;
+            state.accepted += 1;
+            (state.value, state.gradient_norm) = (next.value, gradient_norm);
+            (state.x, at, fresh) = (trial, next, true);
         };
-        evaluator.times.total = clock.elapsed();
-        Ok(Fit {
-            value: at.value,
-            initial_value,
-            gradient_norm: largest(&at.gradient),
-            gradient_goal: goal,
-            w,
-            iterations,
-            rejected,
-            evaluations: evaluator.evaluations,
-            times: evaluator.times,
-            modified_blocks: modified,
-            reason,
-            method: format!(
-                "row-block Newton, curvature {}, indefinite blocks {}",
-                self.curvature.name(),
-                self.indefinite.name()
-            ),
-            adapter: evaluator.adapter(),
-            failure: evaluator.failure().map(str::to_string),
-            precision: evaluator.precision(),
-        })
+        state.elapsed = before + clock.elapsed();
+        let what = match self.structure {
+            Structure::RowBlocks => "row-block",
+            _ => "layer-block",
+        };
+        let method = format!(
+            "{what} Newton, curvature {}, indefinite blocks {}",
+            self.curvature.name(),
+            self.indefinite.name()
+        );
+        Ok(Fit::new(state, reason, goal, evaluator.account(), method))
     }
+}
 
+impl BlockNewton {
     /// Blocks and their factors must fit together: eigenvectors of blocks that are not positive definite take 8d² bytes
     /// each, twice the block.
     fn check_memory(&self, problem: &Problem, device: &Device) -> Result<()> {
-        let request = Request::curvature(self.curvature, Structure::RowBlocks);
+        let request = Request::curvature(self.curvature, self.structure);
         let plan = problem.plan_on(device, request.into())?;
-        let widest = (problem.network().rows())
-            .map(|(_, _, r)| r.len() as u64)
-            .max()
-            .unwrap_or(0);
+        let network = problem.network();
+        let widest = match self.structure {
+            Structure::RowBlocks => network.rows().map(|(_, _, r)| r.len()).max(),
+            _ => network.layers().iter().map(|l| l.range.len()).max(),
+        };
+        let widest = widest.unwrap_or(0) as u64;
         let workspaces = 16 * widest * widest * rayon::current_num_threads() as u64;
         let eigenvectors = match self.indefinite {
             Indefinite::Absolute | Indefinite::Clip => 2 * plan.results,
@@ -253,7 +251,7 @@ impl RowNewton {
         match need <= budget {
             true => Ok(()),
             false => Err(Error::Memory {
-                what: "the solution with row blocks".into(),
+                what: format!("the solution with {}", self.structure.name()),
                 need,
                 budget,
                 advice: "narrower layers need less, and so do the policies shift and ldlt for indefinite blocks".into(),
@@ -263,6 +261,10 @@ impl RowNewton {
 
     fn check(&self) -> Result<()> {
         check_tolerances(self.gtol, self.xtol, self.ftol)?;
+        if !matches!(self.structure, Structure::RowBlocks | Structure::LayerBlocks) {
+            let why = format!("'{}' is not one of row-blocks and layer-blocks", self.structure.name());
+            return Err(Error::invalid("structure", why));
+        }
         if !(self.mu.is_finite() && self.mu > 0.0) {
             return Err(Error::invalid("mu", format!("{} is not positive", self.mu)));
         }

@@ -1,0 +1,231 @@
+//! min gᵀp + ½pᵀBp over ‖p‖_M ≤ Δ by conjugate gradients, with products Bv alone.
+
+use rayon::prelude::*;
+
+use super::{Cholesky, U, dot, packed};
+use crate::error::{Error, Result};
+
+/// What stands in for B where B is only known by its products: a positive definite M, easily solved with.
+///
+/// ```text
+/// z = M⁻¹ r,   ‖p‖_M² = pᵀMp
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Preconditioner {
+    /// M = I.
+    None,
+    /// M = diag(m), positive numbers.
+    Diagonal(Vec<f64>),
+    /// M block by block, factorized.
+    Blocks(Vec<Cholesky>),
+}
+
+impl Preconditioner {
+    /// Blocks that were positive semidefinite before they were rounded, as packed lower triangles with their orders.
+    ///
+    /// ```text
+    /// M_j = B_j + τ_jI
+    /// ```
+    ///
+    /// τ_j is the first of β, 10β, 100β, … that makes M_j positive definite, with β = 10⁻⁶ max_a |B_aa|, or 1 for B_j = 0.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] and [`Error::NonFinite`], of the first block that has one.
+    pub fn blocks<'a>(blocks: impl IntoIterator<Item = (&'a [f64], usize)>) -> Result<Self> {
+        let blocks: Vec<_> = blocks.into_iter().collect();
+        let factor = |&(lower, d): &(&[f64], usize)| {
+            packed::check(lower, d)?;
+            let diagonal = packed::rows(lower, d).map(|row| row[row.len() - 1].abs());
+            let mut shift = match diagonal.fold(0.0, f64::max) {
+                0.0 => 1.0,
+                largest => 1e-6 * largest,
+            };
+            loop {
+                let mut shifted = lower.to_vec();
+                (0..d).for_each(|a| shifted[a * (a + 1) / 2 + a] += shift);
+                match Cholesky::new(&shifted, d) {
+                    Err(Error::NotPositiveDefinite { .. }) => shift *= 10.0,
+                    done => return done,
+                }
+            }
+        };
+        let factors: Vec<Result<Cholesky>> = blocks.par_iter().map(factor).collect();
+        Ok(Preconditioner::Blocks(
+            factors.into_iter().collect::<Result<_>>()?,
+        ))
+    }
+
+    /// M⁻¹r.
+    fn apply(&self, r: &[f64]) -> Result<Vec<f64>> {
+        match self {
+            Preconditioner::None => Ok(r.to_vec()),
+            Preconditioner::Diagonal(m) => Ok(r.iter().zip(m).map(|(r, m)| r / m).collect()),
+            Preconditioner::Blocks(factors) => {
+                let mut z = r.to_vec();
+                let mut rest = z.as_mut_slice();
+                for factor in factors {
+                    let (part, others) = rest.split_at_mut(factor.order());
+                    factor.solve(part)?;
+                    rest = others;
+                }
+                Ok(z)
+            }
+        }
+    }
+
+    fn check(&self, d: usize) -> Result<()> {
+        let order = match self {
+            Preconditioner::None => d,
+            Preconditioner::Diagonal(m) => {
+                if let Some(a) = m.iter().position(|m| !(m.is_finite() && *m > 0.0)) {
+                    let why = format!("{} at index {a} is not positive and finite", m[a]);
+                    return Err(Error::invalid("preconditioner", why));
+                }
+                m.len()
+            }
+            Preconditioner::Blocks(factors) => factors.iter().map(Cholesky::order).sum(),
+        };
+        match order == d {
+            true => Ok(()),
+            false => Err(Error::shape("preconditioner", &[d], &[order])),
+        }
+    }
+}
+
+/// What [`conjugate_gradients`] found.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ConjugateStep {
+    /// The step p.
+    pub step: Vec<f64>,
+    /// What the model promises, −gᵀp − ½pᵀBp ≥ 0.
+    pub reduction: f64,
+    /// ‖p‖_M.
+    pub length: f64,
+    /// Whether the region ended the step: ‖p‖_M = Δ.
+    pub boundary: bool,
+    /// Whether a direction with dᵀBd < 0 beyond rounding was met.
+    pub negative: bool,
+    /// How many products with B were taken.
+    pub products: usize,
+}
+
+/// The minimum of a quadratic model within an ellipsoid, approximately, from products with B.
+///
+/// ```text
+/// min gᵀp + ½pᵀBp,   ‖p‖_M ≤ Δ
+/// ```
+///
+/// Preconditioned conjugate gradients from p = 0 until ‖g + Bp‖_M⁻¹ ≤ `tolerance`·‖g‖_M⁻¹, at most `most` products. The
+/// lengths ‖p‖_M grow from step to step; where a step would leave the region, or a direction has dᵀBd ≤ 0, that direction is
+/// followed to the boundary. The model never promises less than along the first direction, −M⁻¹g (Cauchy's point). For
+/// g = 0 the step is 0. The same bits for the same input.
+///
+/// # Errors
+/// [`Error::NonFinite`] for the gradient, [`Error::Shape`] and [`Error::Invalid`] for the preconditioner, [`Error::Invalid`]
+/// for a radius that is not positive and finite, [`Error::Numerical`] if a result is beyond the range of f64, and what `product`
+/// reports.
+///
+/// Source: Steihaug, *SIAM J. Numer. Anal.* 20, 1983; Conn, Gould and Toint, *Trust-Region Methods*, §7.5.1.
+///
+/// ```
+/// use secondo::solve::{Preconditioner, conjugate_gradients};
+///
+/// // B = diag(1, 4), g = (1, 8): Newton's step is (−1, −2), found in two products.
+/// let product = |v: &[f64]| Ok(vec![v[0], 4.0 * v[1]]);
+/// let found = conjugate_gradients(product, &[1.0, 8.0], &Preconditioner::None, 10.0, 0.0, 10)?;
+/// assert!((found.step[0] + 1.0).abs() + (found.step[1] + 2.0).abs() < 1e-14);
+/// assert!(!found.boundary && found.products == 2);
+/// // Preconditioned by its diagonal, in one.
+/// let m = Preconditioner::Diagonal(vec![1.0, 4.0]);
+/// let found = conjugate_gradients(product, &[1.0, 8.0], &m, 10.0, 0.0, 10)?;
+/// assert_eq!((found.step, found.products), (vec![-1.0, -2.0], 1));
+/// # Ok::<(), secondo::Error>(())
+/// ```
+pub fn conjugate_gradients(
+    mut product: impl FnMut(&[f64]) -> Result<Vec<f64>>,
+    gradient: &[f64],
+    preconditioner: &Preconditioner,
+    radius: f64,
+    tolerance: f64,
+    most: usize,
+) -> Result<ConjugateStep> {
+    let d = gradient.len();
+    packed::finite("gradient", gradient)?;
+    preconditioner.check(d)?;
+    if !(radius.is_finite() && radius > 0.0) {
+        let why = format!("{radius} is not positive and finite");
+        return Err(Error::invalid("radius", why));
+    }
+    // Everything below is in units of the gradient, so that squares stay in range.
+    let unit = match packed::largest(gradient) {
+        0.0 => 1.0,
+        largest => packed::power_of_two(largest),
+    };
+    let radius = radius / unit;
+    let mut residual: Vec<f64> = gradient.iter().map(|g| g / unit).collect();
+    let mut z = preconditioner.apply(&residual)?;
+    let mut along = dot(&residual, &z);
+    let goal = tolerance * tolerance * along;
+    let mut found = ConjugateStep {
+        step: vec![0.0; d],
+        reduction: 0.0,
+        length: 0.0,
+        boundary: false,
+        negative: false,
+        products: 0,
+    };
+    let mut direction: Vec<f64> = z.iter().map(|z| -z).collect();
+    // ‖p‖², pᵀMd and ‖d‖² in M.
+    let (mut pp, mut pd, mut dd) = (0.0, 0.0, along);
+    while along > goal && along > 0.0 && found.products < most {
+        let image = product(&direction)?;
+        found.products += 1;
+        let curvature = dot(&direction, &image);
+        let rounding = U * packed::largest(&image) * packed::largest(&direction) * d as f64;
+        found.negative |= curvature < -rounding;
+        let free = match curvature > 0.0 {
+            true => along / curvature,
+            false => f64::INFINITY,
+        };
+        if !(pp + free * (2.0 * pd + free * dd) < radius * radius) {
+            // The positive root of ‖p + τd‖ = Δ, without cancellation.
+            let (gap, root) = (radius * radius - pp, (pd / dd).hypot(((radius * radius - pp) / dd).max(0.0).sqrt()));
+            let tau = match pd > 0.0 {
+                true => gap / dd / (pd / dd + root),
+                false => root - pd / dd,
+            };
+            found.reduction += tau * (along - 0.5 * tau * curvature);
+            step(&mut found.step, tau, &direction);
+            (found.boundary, pp) = (true, radius * radius);
+            break;
+        }
+        found.reduction += 0.5 * free * along;
+        step(&mut found.step, free, &direction);
+        step(&mut residual, free, &image);
+        pp += free * (2.0 * pd + free * dd);
+        z = preconditioner.apply(&residual)?;
+        let next = dot(&residual, &z);
+        let beta = next / along;
+        pd = beta * (pd + free * dd);
+        dd = next + beta * beta * dd;
+        (direction.iter_mut().zip(&z)).for_each(|(d, z)| *d = beta * *d - z);
+        along = next;
+    }
+    found.length = pp.sqrt() * unit;
+    found.reduction *= unit * unit;
+    found.step.iter_mut().for_each(|p| *p *= unit);
+    let scalars = [found.reduction, found.length];
+    match scalars.iter().chain(&found.step).all(|v| v.is_finite()) {
+        true => Ok(found),
+        false => Err(Error::Numerical {
+            what: "the step of conjugate gradients is beyond the range of f64".to_string(),
+        }),
+    }
+}
+
+/// x += α d.
+fn step(x: &mut [f64], alpha: f64, direction: &[f64]) {
+    (x.iter_mut().zip(direction)).for_each(|(x, d)| *x += alpha * d);
+}

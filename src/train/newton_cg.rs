@@ -1,0 +1,292 @@
+//! Trust-region Newton without a matrix.
+
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use super::evaluator::{Evaluator, blocks};
+use super::objective::{Ask, Local, Model, Objective, Step};
+use super::trust_region::{Goal, TrustRegion};
+use super::{Evaluations, Fit, Method, Observer, State};
+use crate::curvature::{Curvature, LinearOperator, Matrix, Structure};
+use crate::error::{Error, Result};
+use crate::problem::{Operator, Problem};
+use crate::solve::{Preconditioner, conjugate_gradients, dot};
+
+/// What stands in for the matrix inside conjugate gradients, and whose norm that of the region is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Preconditioning {
+    /// The identity.
+    None,
+    /// D² with D_a the largest root of the Gauss–Newton diagonal so far.
+    Diagonal,
+    /// The Gauss–Newton row blocks, with a multiple of the identity where they are singular.
+    #[default]
+    RowBlocks,
+}
+
+impl Preconditioning {
+    /// All of them.
+    pub const ALL: [Preconditioning; 3] = [
+        Preconditioning::None,
+        Preconditioning::Diagonal,
+        Preconditioning::RowBlocks,
+    ];
+
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Preconditioning::None => "none",
+            Preconditioning::Diagonal => "diagonal",
+            Preconditioning::RowBlocks => "row-blocks",
+        }
+    }
+
+    /// The preconditioner with this name; [`Error::Unknown`] lists the names.
+    pub fn from_name(name: &str) -> Result<Self> {
+        crate::named("preconditioner", name, &Self::ALL.map(|p| (p.name(), p)))
+    }
+
+    fn request(self) -> Option<(Curvature, Structure)> {
+        let structure = match self {
+            Preconditioning::None => return None,
+            Preconditioning::Diagonal => Structure::Diagonal,
+            Preconditioning::RowBlocks => Structure::RowBlocks,
+        };
+        Some((Curvature::GaussNewton, structure))
+    }
+}
+
+/// Newton's method within a trust region by conjugate gradients: the matrix is only multiplied with vectors.
+///
+/// ```text
+/// min gᵀp + ½pᵀBp,   ‖p‖_M ≤ Δ,   until ‖g + Bp‖_M⁻¹ ≤ min(½, √(‖g‖∞/‖g₀‖∞)) ‖g‖_M⁻¹
+/// ```
+///
+/// See [`conjugate_gradients`] for the step and [`TrustRegion`] for everything around it. The forcing term makes the
+/// convergence superlinear. M is the preconditioner. A stationary point is left if conjugate gradients from a fixed random
+/// vector meet negative curvature.
+///
+/// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §7.1.
+///
+/// ```
+/// use ndarray::array;
+/// use secondo::{Activation, Data, Loss, Method, Network, NewtonCg, Problem, silent};
+/// let data = Data::new(array![[1.0], [2.0], [4.0]], array![[1.0], [2.5], [3.5]])?;
+/// let problem = Problem::new(Network::dense(&[1, 1], Activation::Tanh)?, data, Loss::SquaredError)?;
+/// let fit = NewtonCg::default().fit(&problem, &[0.0, 0.0], &mut silent)?; // y = 11/14 x + 1/2
+/// assert!(fit.converged());
+/// assert!((fit.w[0] - 11.0 / 14.0).abs() + (fit.w[1] - 0.5).abs() < 1e-7);
+/// # Ok::<(), secondo::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewtonCg {
+    /// The region, with curvature, tolerances and limits.
+    pub region: TrustRegion,
+    /// The preconditioner. Default `RowBlocks`.
+    pub preconditioning: Preconditioning,
+    /// The most products for one step. Default 200.
+    pub products: usize,
+}
+
+impl Default for NewtonCg {
+    fn default() -> Self {
+        NewtonCg {
+            region: TrustRegion::default(),
+            preconditioning: Preconditioning::RowBlocks,
+            products: 200,
+        }
+    }
+}
+
+impl Method for NewtonCg {
+    fn name(&self) -> &'static str {
+        "newton-cg"
+    }
+
+    fn options(&self) -> String {
+        let (name, products) = (self.preconditioning.name(), self.products);
+        format!("{} {name} {products}", self.region.options())
+    }
+
+    fn resume(&self, problem: &Problem, state: State, observe: Observer) -> Result<Fit> {
+        let dim = problem.parameters();
+        self.region.check(dim)?;
+        if self.products == 0 {
+            return Err(Error::invalid("products", "at least one is needed"));
+        }
+        state.check(&self.fingerprint(), dim)?;
+        self.fit_problem(problem, state, Goal::Relative, observe)
+    }
+}
+
+impl NewtonCg {
+    /// A fit from a state that has been checked.
+    pub(super) fn fit_problem(
+        &self,
+        problem: &Problem,
+        mut state: State,
+        goal: Goal,
+        observe: Observer,
+    ) -> Result<Fit> {
+        let request = self.preconditioning.request();
+        let mut free = Free {
+            evaluator: Evaluator::new(problem, request, self.region.fallback)?,
+            method: self,
+        };
+        let reason = self.region.run(&mut free, &mut state, goal, observe)?;
+        let goal = state.goal(self.region.gtol, true);
+        let method = format!(
+            "Newton with conjugate gradients, curvature {}, preconditioner {}",
+            self.region.curvature.name(),
+            self.preconditioning.name()
+        );
+        Ok(Fit::new(state, reason, goal, free.evaluator.account(), method))
+    }
+}
+
+/// A problem whose matrix is not formed.
+struct Free<'a> {
+    evaluator: Evaluator<'a>,
+    method: &'a NewtonCg,
+}
+
+impl<'a> Free<'a> {
+    fn model(&self, operator: Operator<'a>, matrix: Option<Matrix>) -> Products<'a> {
+        Products {
+            operator,
+            matrix,
+            preconditioning: self.method.preconditioning,
+            preconditioner: None,
+            most: self.method.products,
+            roundoff: self.evaluator.roundoff(),
+            used: 0,
+            way: None,
+        }
+    }
+}
+
+impl<'a> Objective for Free<'a> {
+    type Model = Products<'a>;
+
+    fn value(&mut self, x: &[f64]) -> Result<f64> {
+        self.evaluator.value(x)
+    }
+
+    fn derive(&mut self, x: &[f64], _: Option<f64>) -> Result<Local<Products<'a>>> {
+        let at = self.evaluator.derivatives(x)?;
+        let curvature = self.method.region.curvature;
+        let operator = self.evaluator.operator(x, curvature)?;
+        Ok(Local {
+            value: at.value,
+            gradient: at.gradient,
+            model: self.model(operator, at.curvature),
+        })
+    }
+
+    fn replace(&mut self, error: Error, x: &[f64], old: &Products<'a>) -> Result<Products<'a>> {
+        let curvature = self.method.region.curvature;
+        let operator = self.evaluator.recover(error, x, curvature)?;
+        Ok(self.model(operator, old.matrix.clone()))
+    }
+
+    fn solved(&mut self, model: &mut Products<'a>, time: Duration) {
+        self.evaluator.evaluations.products += std::mem::take(&mut model.used);
+        self.evaluator.times.solve += time;
+    }
+
+    fn evaluations(&mut self) -> &mut Evaluations {
+        &mut self.evaluator.evaluations
+    }}
+
+/// A model by its products.
+struct Products<'a> {
+    operator: Operator<'a>,
+    /// What the preconditioner is made of.
+    matrix: Option<Matrix>,
+    preconditioning: Preconditioning,
+    preconditioner: Option<Preconditioner>,
+    most: usize,
+    roundoff: f64,
+    /// Products since they were last counted.
+    used: usize,
+    /// The way out of a stationary point: a direction, its length, slope and curvature.
+    way: Option<(Vec<f64>, f64, f64, f64)>,
+}
+
+impl Products<'_> {
+    fn solve(&mut self, gradient: &[f64], ask: &Ask, forcing: f64) -> Result<Step> {
+        if self.preconditioner.is_none() {
+            self.preconditioner = Some(match (&self.matrix, self.preconditioning) {
+                (Some(matrix), Preconditioning::RowBlocks) => {
+                    Preconditioner::blocks(blocks(matrix))?
+                }
+                (Some(_), _) => {
+                    Preconditioner::Diagonal(ask.scaling.iter().map(|d| d * d).collect())
+                }
+                (None, _) => Preconditioner::None,
+            });
+        }
+        let Some(preconditioner) = &self.preconditioner else {
+            return Err(Error::invalid("preconditioner", "there is none"));
+        };
+        let product = |v: &[f64]| self.operator.product(v);
+        let most = self.most;
+        let found =
+            conjugate_gradients(product, gradient, preconditioner, ask.radius, forcing, most)?;
+        self.used += found.products;
+        Ok(Step {
+            step: found.step,
+            reduction: found.reduction,
+            length: found.length,
+            boundary: found.boundary,
+        })
+    }
+}
+
+impl Model for Products<'_> {
+    fn diagonal(&self) -> Option<Vec<f64>> {
+        self.matrix.as_ref().map(Matrix::diagonal)
+    }
+
+    fn step(&mut self, ask: &Ask) -> Result<Step> {
+        let Some((direction, length, slope, curvature)) =
+            self.way.as_ref().filter(|_| ask.leaving)
+        else {
+            return self.solve(ask.gradient, ask, ask.forcing);
+        };
+        let t = ask.radius / length;
+        Ok(Step {
+            step: direction.iter().map(|v| t * v).collect(),
+            reduction: -t * (slope + 0.5 * t * curvature),
+            length: ask.radius,
+            boundary: true,
+        })
+    }
+
+    fn indefinite(&mut self, ask: &Ask) -> Result<bool> {
+        let mut random = Pcg64::seed_from_u64(1);
+        // So small beside the radius that the way to the boundary is all that is left of the step.
+        let probe: Vec<f64> = (ask.scaling.iter())
+            .map(|d| d * ask.radius * 1e-12 * (2.0 * random.random::<f64>() - 1.0))
+            .collect();
+        let found = self.solve(&probe, ask, 1e-8)?;
+        if !found.boundary {
+            return Ok(false);
+        }
+        let image = self.operator.product(&found.step)?;
+        self.used += 1;
+        let curvature = dot(&found.step, &image);
+        let size = (dot(&found.step, &found.step) * dot(&image, &image)).sqrt();
+        if curvature >= -20.0 * ask.gradient.len() as f64 * self.roundoff * size {
+            return Ok(false);
+        }
+        let slope = dot(&found.step, ask.gradient);
+        let sign = if slope > 0.0 { -1.0 } else { 1.0 };
+        let direction = found.step.iter().map(|v| sign * v).collect();
+        self.way = Some((direction, found.length, sign * slope, curvature));
+        Ok(true)
+    }
+}

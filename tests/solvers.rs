@@ -1,0 +1,290 @@
+//! The methods for problems: their ends, their reports, and that a resumed fit is the same fit.
+
+mod common;
+
+use std::time::Instant;
+
+use common::datasets;
+use ndarray::{Array2, array};
+use secondo::{
+    Activation, Auto, BlockNewton, Control, Curvature, Data, Error, Fit, Layer, LevenbergMarquardt,
+    Loss, Method, Network, NewtonCg, Penalty, Preconditioning, Problem, Reason, State, Structure,
+    TrustRegion, silent,
+};
+
+const SETS: [(&str, usize); 3] = [("breast_cancer", 5), ("diabetes", 8), ("digits", 16)];
+
+fn cg(preconditioning: Preconditioning) -> NewtonCg {
+    NewtonCg {
+        preconditioning,
+        ..NewtonCg::default()
+    }
+}
+
+/// cargo test --test solvers -- --ignored --nocapture measure
+#[test]
+#[ignore = "a table for people"]
+fn measure() {
+    let only = std::env::var("SET").unwrap_or_default();
+    let seeds: u64 = std::env::var("SEEDS").map_or(3, |s| s.parse().unwrap());
+    for (name, hidden) in SETS {
+        if !name.contains(&only) {
+            continue;
+        }
+        let problem = datasets::problem(name, hidden);
+        let methods: Vec<(&str, Box<dyn Method>)> = vec![
+            ("auto", Box::new(Auto::default())),
+            ("lm", Box::new(LevenbergMarquardt::default())),
+            ("trust-region", Box::new(TrustRegion::default())),
+            ("cg none", Box::new(cg(Preconditioning::None))),
+            ("cg diagonal", Box::new(cg(Preconditioning::Diagonal))),
+            ("cg rows", Box::new(cg(Preconditioning::RowBlocks))),
+        ];
+        let title = std::env::var("METHOD").unwrap_or_default();
+        for seed in 0..seeds {
+            let start = datasets::start(&problem, seed);
+            for (title, method) in methods.iter().filter(|m| m.0.contains(&title)) {
+                let clock = Instant::now();
+                let Ok(fit) = method.fit(&problem, &start, &mut silent) else {
+                    continue;
+                };
+                println!(
+                    "{name:14} {seed} {title:13} {:8.3} s  {:4} + {:3} steps  {:6} products  value {:.10}  gradient {:.1e} of {:.1e}  {}",
+                    clock.elapsed().as_secs_f64(),
+                    fit.iterations,
+                    fit.rejected,
+                    fit.evaluations.products,
+                    fit.value,
+                    fit.gradient_norm,
+                    fit.gradient_goal,
+                    fit.reason.name()
+                );
+                println!("    {:?}", fit.choice);
+            }
+        }
+    }
+}
+
+/// Every method, by a title.
+fn methods() -> Vec<(&'static str, Box<dyn Method>)> {
+    let mut all: Vec<(&str, Box<dyn Method>)> = vec![
+        ("auto", Box::new(Auto::default())),
+        ("trust-region", Box::new(TrustRegion::default())),
+        ("lm", Box::new(LevenbergMarquardt::default())),
+        ("rows", Box::new(BlockNewton::default())),
+    ];
+    for preconditioning in Preconditioning::ALL {
+        all.push((preconditioning.name(), Box::new(cg(preconditioning))));
+    }
+    let layers = BlockNewton {
+        structure: Structure::LayerBlocks,
+        ..BlockNewton::default()
+    };
+    all.push(("layers", Box::new(layers)));
+    all
+}
+
+/// A regression with a few parameters and a start.
+fn small() -> (Problem, Vec<f64>) {
+    let x = Array2::from_shape_fn((40, 2), |(i, j)| ((i * (3 + 2 * j)) as f64 * 0.37).sin());
+    let y = Array2::from_shape_fn((40, 1), |(i, _)| x[(i, 0)] * x[(i, 1)] + 0.3 * x[(i, 0)]);
+    let network = Network::dense(&[2, 4, 1], Activation::Tanh).unwrap();
+    let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError)
+        .unwrap()
+        .penalty(Penalty::ridge(1e-2))
+        .unwrap();
+    let start = datasets::start(&problem, 5);
+    (problem, start)
+}
+
+fn largest(v: &[f64]) -> f64 {
+    v.iter().fold(0.0, |m, v| v.abs().max(m))
+}
+
+/// What every fit promises.
+fn check(title: &str, problem: &Problem, start: &[f64], method: &dyn Method) -> Fit {
+    let mut values = Vec::new();
+    let fit = method
+        .fit(problem, start, &mut |p| {
+            values.push(p.value);
+            assert_eq!(p.iteration + 1, values.len());
+            assert_eq!((p.state.x.len(), p.state.value), (start.len(), p.value));
+            Control::Continue
+        })
+        .unwrap();
+    let slack = 1e-13 * values[0].abs();
+    assert!(values.windows(2).all(|v| v[1] <= v[0] + slack), "{title}: the objective rose");
+    assert_eq!(values.len(), fit.iterations + 1, "{title}");
+    let at = problem.objective(&fit.w).unwrap();
+    assert!((at - fit.value).abs() <= 1e-12 * at, "{title}: {at} for {}", fit.value);
+    let gradient = largest(&problem.gradient(&fit.w).unwrap());
+    assert!(
+        (gradient - fit.gradient_norm).abs() <= 1e-9 * (1.0 + gradient),
+        "{title}: {gradient:e} for {:e}",
+        fit.gradient_norm
+    );
+    fit
+}
+
+#[test]
+fn every_method_descends_and_reports_what_is_so() {
+    let (problem, start) = small();
+    for (title, method) in methods() {
+        let fit = check(title, &problem, &start, &*method);
+        println!("{title:13} {:?} {:e} {:e}", fit.reason, fit.value, fit.gradient_norm);
+        assert!(fit.value < 0.2 * fit.initial_value, "{title}: {fit}");
+        let blocks = ["rows", "layers"].contains(&title);
+        assert!(blocks || fit.converged(), "{title}: {fit}");
+    }
+}
+
+#[test]
+fn real_data_end_at_a_small_gradient() {
+    for (name, hidden) in &SETS[..2] {
+        let problem = datasets::problem(name, *hidden);
+        for seed in 0..10 {
+            let start = datasets::start(&problem, seed);
+            let initial = largest(&problem.gradient(&start).unwrap());
+            let fit = check(name, &problem, &start, &Auto::default());
+            assert!(fit.converged(), "{name} {seed}: {fit}");
+            assert!(fit.gradient_norm <= 1e-8 * initial, "{name} {seed}: {fit}");
+        }
+    }
+}
+
+/// The state of every accepted step, handed back, leads to the same point bit for bit.
+#[test]
+fn a_resumed_fit_is_the_same_fit() {
+    let (problem, start) = small();
+    for (title, method) in methods() {
+        let mut states: Vec<State> = Vec::new();
+        let whole = method
+            .fit(&problem, &start, &mut |p| {
+                states.push(p.state.clone());
+                Control::Continue
+            })
+            .unwrap();
+        let every = (states.len() / 6).max(1);
+        for state in states.iter().step_by(every).chain(states.last()) {
+            let at = state.accepted;
+            let rest = method.resume(&problem, state.clone(), &mut silent).unwrap();
+            assert_eq!(rest.w, whole.w, "{title}, from step {at}");
+            let counts = |f: &Fit| (f.iterations, f.rejected, f.value, f.reason, f.gradient_norm);
+            assert_eq!(counts(&rest), counts(&whole), "{title}, from step {at}");
+            assert_eq!(rest.evaluations, whole.evaluations, "{title}, from step {at}");
+            // The harness must notice a state that is another.
+            let mut other = state.clone();
+            other.x[0] += 1e-9;
+            let rest = method.resume(&problem, other, &mut silent).unwrap();
+            let last = at == whole.iterations;
+            assert!(last || rest.w != whole.w, "{title}, from step {at}");
+        }
+        let mut foreign = states[0].clone();
+        foreign.method = "another".into();
+        let refused = method.resume(&problem, foreign, &mut silent);
+        assert!(matches!(refused, Err(Error::Invalid { .. })), "{title}: {refused:?}");
+    }
+}
+
+/// All weights 0: a saddle of a tanh network with centred targets, where the gradient is 0.
+#[test]
+fn a_saddle_with_no_gradient_is_left() {
+    let x = array![[-2.0], [-1.0], [1.0], [2.0]];
+    let y = x.mapv(f64::tanh);
+    let network = Network::dense(&[1, 2, 1], Activation::Tanh).unwrap();
+    let data = Data::new(x, y).unwrap();
+    let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+    let start = vec![0.0; problem.parameters()];
+    assert_eq!(largest(&problem.gradient(&start).unwrap()), 0.0);
+    for (title, method) in methods() {
+        let fit = method.fit(&problem, &start, &mut silent).unwrap();
+        let leaves = !["lm", "rows", "layers"].contains(&title);
+        println!("{title:13} {:?} {:e}", fit.reason, fit.value);
+        assert_eq!(fit.value < 1e-6 * fit.initial_value, leaves, "{title}: {fit}");
+    }
+}
+
+/// exp overflows for steps that are long: they are rejected, and the fit goes on.
+#[test]
+fn points_without_a_value_are_left_out() {
+    let layers = vec![
+        Layer::dense(1, Activation::Exp).without_bias(),
+        Layer::dense(1, Activation::Identity).without_bias(),
+    ];
+    let x = Array2::from_shape_fn((12, 1), |(i, _)| 100.0 * i as f64);
+    let y = x.mapv(|x| 2.0 * (-0.004 * x).exp());
+    let network = Network::new(1, layers).unwrap();
+    let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
+    for (title, method) in methods() {
+        let fit = method.fit(&problem, &[-0.5, 1.0], &mut silent).unwrap();
+        assert!(fit.w.iter().all(|w| w.is_finite()) && fit.value.is_finite(), "{title}: {fit}");
+        assert!(fit.value < fit.initial_value, "{title}: {fit}");
+        let none = method.fit(&problem, &[5.0, 1.0], &mut silent);
+        assert!(matches!(none, Err(Error::NonFinite { .. })), "{title}: {none:?}");
+    }
+}
+
+#[test]
+fn every_end_has_its_reason() {
+    let (problem, start) = small();
+    for (title, method) in methods() {
+        let stopped = method.fit(&problem, &start, &mut |p| match p.iteration {
+            2 => Control::Stop,
+            _ => Control::Continue,
+        });
+        let stopped = stopped.unwrap();
+        assert_eq!((stopped.reason, stopped.iterations), (Reason::Interrupted, 2), "{title}");
+        let short = method.fit(&problem, &[0.0], &mut silent);
+        assert!(matches!(short, Err(Error::Shape { .. })), "{title}: {short:?}");
+        let hole = method.fit(&problem, &vec![f64::NAN; start.len()], &mut silent);
+        assert!(matches!(hole, Err(Error::NonFinite { .. })), "{title}: {hole:?}");
+    }
+    let now = TrustRegion {
+        time_limit: Some(std::time::Duration::ZERO),
+        ..TrustRegion::default()
+    };
+    let fit = now.fit(&problem, &start, &mut silent).unwrap();
+    assert_eq!((fit.reason, fit.w), (Reason::Time, start.clone()));
+    let none = Auto {
+        max_iter: 0,
+        ..Auto::default()
+    };
+    let fit = none.fit(&problem, &start, &mut silent).unwrap();
+    assert_eq!((fit.reason, fit.w), (Reason::Iterations, start.clone()));
+}
+
+/// What is no sum of squares has another way, and the refusal names it.
+#[test]
+fn other_losses_are_refused_by_levenberg_marquardt() {
+    let problem = datasets::problem("breast_cancer", 2);
+    let start = datasets::start(&problem, 0);
+    let refused = LevenbergMarquardt::default().fit(&problem, &start, &mut silent);
+    assert!(refused.unwrap_err().to_string().contains("gauss-newton"));
+    let method = TrustRegion {
+        curvature: Curvature::GaussNewton,
+        ..TrustRegion::default()
+    };
+    let fit = check("gauss-newton", &problem, &start, &method);
+    assert!(fit.value < 0.2 * fit.initial_value, "{fit}");
+}
+
+/// Weights of samples and outputs, a mean, a penalty without biases: the sum of squares is the objective.
+#[test]
+fn levenberg_marquardt_minimises_the_objective_itself() {
+    let (problem, start) = small();
+    let weights = (0..40).map(|i| 0.5 + (i % 3) as f64).collect();
+    let data = problem.data().clone().weighted(weights).unwrap();
+    let output_weights = vec![0.7];
+    let loss = Loss::WeightedSquaredError { output_weights };
+    let problem = Problem::new(problem.network().clone(), data, loss)
+        .unwrap()
+        .reduction(secondo::Reduction::Mean)
+        .penalty(Penalty::Ridge {
+            lambda: 1e-3,
+            include_bias: false,
+        })
+        .unwrap();
+    let fit = check("lm", &problem, &start, &LevenbergMarquardt::default());
+    assert!((fit.initial_value - problem.objective(&start).unwrap()).abs() < 1e-14);
+    assert!(fit.converged() && fit.gradient_norm < 1e-10, "{fit}");
+}
