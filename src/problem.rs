@@ -405,9 +405,9 @@ impl Problem {
             result.gradient = constraint.pull_back(&result.gradient)?;
         }
         if let (Some(matrix), Some((_, structure))) = (&result.curvature, request.curvature) {
-            let matrix = constraint.congruence(matrix)?;
+            let matrix = constraint.congruence(matrix)?.finite("the curvature")?;
             result.curvature = Some(match structure {
-                Structure::Diagonal => Matrix::from_diagonal(matrix.diagonal()),
+                Structure::Diagonal => Matrix::from_diagonal(matrix.diagonal())?,
                 _ => matrix,
             });
         }

@@ -702,6 +702,18 @@ fn problem_files() {
             &["v: expected 2, found 1"],
         ),
         (
+            "V",
+            "\"penalty\"",
+            "\"V\": [[1, 2], [1, 2, 3]], \"penalty\"",
+            &["V[1]: expected 2, found 3"],
+        ),
+        (
+            "NaN in V",
+            "\"penalty\"",
+            "\"V\": [[1, \"nan\"]], \"penalty\"",
+            &["V[0][1]", "not a finite number"],
+        ),
+        (
             "theta",
             "\"penalty\"",
             "\"constraint\": {\"fixed\": [0, 0], \"C_entries\": []}, \"penalty\"",
@@ -741,16 +753,19 @@ fn problem_files() {
         );
     };
     derive(
-        "later structure",
-        &["--structure", "full"],
-        2,
-        &["not available in this version", "row-blocks, diagonal"],
-    );
-    derive(
         "structure",
         &["--structure", "x"],
         2,
-        &["unknown structure 'x'"],
+        &["unknown structure 'x'", "full, diagonal, products, none"],
+    );
+    derive(
+        "products without vectors",
+        &["--structure", "products"],
+        2,
+        &[
+            "p.json",
+            "the key 'v' (one) or 'V' (a list), each of 2 numbers",
+        ],
     );
     derive(
         "curvature",
@@ -799,19 +814,12 @@ fn problem_files() {
         &["UTF-16"],
     );
 
-    // The curvature in θ is not available; the gradient is.
+    // The row blocks in θ are available here, but the method that fits with them is not.
     let tied = GOOD.replace(
         "\"W\": [1, 0]",
         "\"theta\": [\"0.5\"], \"constraint\": {\"fixed\": [0, 1], \"C_entries\": [[0, 0, 1]]}",
     );
     let tied = ("p.json", tied.as_bytes());
-    refused(
-        "row blocks in θ",
-        &[tied],
-        &["derivatives", "p.json"],
-        2,
-        &["is not available"],
-    );
     refused(
         "fit in θ",
         &[tied],

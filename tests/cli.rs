@@ -257,6 +257,69 @@ fn derivatives_of_a_problem_file_are_those_of_the_fixture() {
 }
 
 #[test]
+fn products_of_a_problem_file_are_those_of_the_fixture() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = here("tests/data/derivs/d02_tanh_sos.json");
+    let fixture = json(&path);
+    let derive = |file: &str, more: &[&str]| -> Value {
+        let (out, _) = succeed(dir.path(), &[&["derivatives", file], more].concat());
+        serde_json::from_str(&out).unwrap()
+    };
+    let products = |file: &str, curvature: &str| {
+        let out = derive(file, &["--structure", "products", "--curvature", curvature]);
+        assert_eq!(out["structure"], "products");
+        assert_eq!(out["curvature"], curvature);
+        assert!(out.get("matrix").is_none());
+        let rows: Vec<Vec<f64>> = out["products"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(numbers)
+            .collect();
+        rows
+    };
+    let file = path.to_str().unwrap();
+    close(&products(file, "exact")[0], &numbers(&fixture["hvp_data"]));
+    close(
+        &products(file, "gauss-newton")[0],
+        &numbers(&fixture["gnvp_data"]),
+    );
+
+    // Two vectors, every curvature, with a penalty: the same as with the matrix.
+    let (v, p) = (numbers(&fixture["v"]), numbers(&fixture["W"]).len());
+    let w: Vec<f64> = (0..p).map(|l| l as f64 / 8.0 - 1.0).collect();
+    let mut two = fixture.clone();
+    two.as_object_mut().unwrap().remove("v");
+    two["V"] = serde_json::json!([v, w]);
+    two["penalty"] = serde_json::json!({"type": "ridge", "lambda": 0.5});
+    std::fs::write(dir.path().join("two.json"), two.to_string()).unwrap();
+    for curvature in [
+        "exact",
+        "gauss-newton",
+        "empirical-fisher",
+        "lagrangian",
+        "residual",
+    ] {
+        let out = derive(
+            "two.json",
+            &["--structure", "full", "--curvature", curvature],
+        );
+        let matrix: Vec<Vec<f64>> = out["matrix"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(numbers)
+            .collect();
+        let found = products("two.json", curvature);
+        assert_eq!(found.len(), 2);
+        for (found, v) in found.iter().zip([&v, &w]) {
+            let dot = |row: &Vec<f64>| row.iter().zip(v).map(|(a, b)| a * b).sum();
+            close(found, &matrix.iter().map(dot).collect::<Vec<f64>>());
+        }
+    }
+}
+
+#[test]
 fn other_fixtures_have_their_values() {
     let dir = tempfile::tempdir().unwrap();
     for (file, place) in [
@@ -291,6 +354,28 @@ fn tied_parameters_have_a_gradient_in_theta() {
     );
     let out: Value = serde_json::from_str(&out).unwrap();
     let (a, b) = (1.5f64.tanh(), 2.0f64.tanh());
+    // The second derivative in θ: h′² + (h − y) h″ times x², in every structure and as a product.
+    let second = |h: f64, y: f64| {
+        let slope = 1.0 - h * h;
+        slope * slope - 2.0 * (h - y) * h * slope
+    };
+    let hessian = second(a, 0.0) + 4.0 * second(b, 1.0);
+    let with_v = problem.replace("\"theta\"", "\"v\": [2], \"theta\"");
+    std::fs::write(dir.path().join("v.json"), with_v).unwrap();
+    for (structure, place, factor) in [
+        ("row-blocks", "/row_blocks/0/block/0/0", 1.0),
+        ("layer-blocks", "/layer_blocks/0/block/0/0", 1.0),
+        ("full", "/matrix/0/0", 1.0),
+        ("diagonal", "/diagonal/0", 1.0),
+        ("products", "/products/0/0", 2.0),
+    ] {
+        let (said, _) = succeed(
+            dir.path(),
+            &["derivatives", "v.json", "--structure", structure],
+        );
+        let said: Value = serde_json::from_str(&said).unwrap();
+        close(&numbers(said.pointer(place).unwrap()), &[factor * hessian]);
+    }
     close(
         &numbers(&out["value"]),
         &[0.5 * (a * a + (1.0 - b) * (1.0 - b))],

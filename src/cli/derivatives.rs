@@ -5,29 +5,35 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use ndarray::Array2;
 use secondo::io::{Model, ProblemFile, Table};
-use secondo::{Curvature, Device, Evaluation, Matrix, Problem, Request, Structure};
+use secondo::{Curvature, Device, Evaluation, LinearOperator, Matrix, Problem, Request, Structure};
 
 use super::Failure;
 use super::common::{self, Computing, Csv};
 use super::output::{check_distinct, check_target, emit, has_extension, say_note};
 use super::training::curvature;
 
-/// Structures that come later.
-const LATER: [&str; 3] = ["layer-blocks", "full", "products"];
-
 /// Computes value, gradient and second derivatives of a problem
 ///
 /// The problem is a problem file (.json), or a fitted model (.safetensors) with a table; for a model the objective is
 /// the one it was fitted with, of standardised inputs and targets, over all rows of the table (a fit holds some out; its
-/// JSON report lists their lines). The result is a JSON object with 'value' and
-/// 'gradient', and by structure 'row_blocks' (a list of layer, from 1, row, from 0, and block) or 'diagonal', in the
-/// order of the flat parameter vector: layer by layer, unit by unit, the bias last. The penalty is included. Numbers
-/// are written so that reading them back gives the same bits.
+/// JSON report lists their lines). The result is a JSON object with 'value' and 'gradient', and by structure
 ///
-/// Curvatures: exact is the Hessian of the objective; gauss-newton leaves out the second derivatives of the network;
-/// empirical-fisher sums the outer products of the samples' gradients; lagrangian is the second derivative of the
-/// Lagrangian in the weights at fixed states and multipliers.
+///   row-blocks    'row_blocks', a list of layer (from 1), row (the unit, from 0) and block
+///   layer-blocks  'layer_blocks', a list of layer and block
+///   full          'matrix'
+///   diagonal      'diagonal'
+///   products      'products', one row for each vector of 'v' or 'V' in the problem file; no matrix is formed
+///
+/// in the order of the flat parameter vector: layer by layer, unit by unit, the bias last; of θ where the file has a
+/// constraint. The penalty is included, but for the curvature residual. Numbers are written so that reading them back
+/// gives the same bits.
+///
+/// Curvatures: exact is the Hessian of the objective. gauss-newton leaves out the second derivatives of the network,
+/// and residual is what it leaves out. empirical-fisher sums the outer products of the samples' gradients. lagrangian is
+/// the matrix of Iovleff's paper, the second derivative of the Lagrangian in the weights at fixed states and multipliers:
+/// it is not the Hessian, of which it lacks all that couples units and layers.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,6 +41,8 @@ Examples:
       the Hessian's block of each unit, on stdout
   secondo derivatives problem.json --curvature gauss-newton --structure diagonal -o out.json
       the diagonal of the Gauss-Newton matrix, in a file
+  secondo derivatives problem.json --structure products
+      the Hessian times each vector of 'v' or 'V'
   secondo derivatives problem.json --structure none --multipliers
       value, gradient and multipliers
   secondo derivatives diabetes.safetensors diabetes.csv -o out.json
@@ -44,12 +52,12 @@ pub struct Options {
     source: PathBuf,
     /// The table, for a model (CSV with a header, with the target)
     data: Option<PathBuf>,
-    /// The curvature: exact, gauss-newton, empirical-fisher or lagrangian
+    /// The curvature: exact (the Hessian), gauss-newton, empirical-fisher, lagrangian (not the Hessian) or residual
     #[arg(long, value_name = "NAME", default_value = "exact", value_parser = curvature)]
     curvature: Curvature,
-    /// Which blocks: row-blocks (one for each unit), diagonal, or none
+    /// What of it: row-blocks (one for each unit), layer-blocks, full, diagonal, products with 'v' or 'V', or none
     #[arg(long, value_name = "NAME", default_value = "row-blocks", value_parser = structure)]
-    structure: Blocks,
+    structure: Form,
     /// Add the multipliers of every layer and sample, 'multipliers'
     #[arg(long)]
     multipliers: bool,
@@ -62,23 +70,23 @@ pub struct Options {
     csv: Csv,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Blocks(Option<Structure>);
+/// What is computed of a curvature.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Form {
+    Nothing,
+    Blocks(Structure),
+    Products,
+}
 
-fn structure(name: &str) -> Result<Blocks, String> {
-    let mut available = Structure::ALL.map(Structure::name).to_vec();
-    available.push("none");
-    let available = available.join(", ");
-    if name == "none" {
-        Ok(Blocks(None))
-    } else if let Ok(structure) = Structure::from_name(name) {
-        Ok(Blocks(Some(structure)))
-    } else if LATER.contains(&name) {
-        Err(format!(
-            "'{name}' is not available in this version; available: {available}"
-        ))
-    } else {
-        Err(format!("unknown structure '{name}'; known: {available}"))
+fn structure(name: &str) -> Result<Form, String> {
+    match (name, Structure::from_name(name)) {
+        ("none", _) => Ok(Form::Nothing),
+        ("products", _) => Ok(Form::Products),
+        (_, Ok(structure)) => Ok(Form::Blocks(structure)),
+        _ => Err(format!(
+            "unknown structure '{name}'; known: {}, products, none",
+            Structure::ALL.map(Structure::name).join(", ")
+        )),
     }
 }
 
@@ -99,22 +107,36 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         check_distinct(&inputs, &[output])?;
     }
     let device = options.computing.start(false)?;
-    let (problem, parameters) = load(options, device)?;
+    let (problem, parameters, vectors) = load(options, device)?;
     let begin = Instant::now();
     let request = Request {
         gradient: true,
         multipliers: options.multipliers,
-        curvature: options.structure.0.map(|s| (options.curvature, s)),
+        curvature: match options.structure {
+            Form::Blocks(structure) => Some((options.curvature, structure)),
+            _ => None,
+        },
         ..Request::default()
     };
     let result = problem.evaluate(&parameters, request)?;
+    let products = match vectors {
+        None => None,
+        Some(vectors) => {
+            let operator = problem.operator(&parameters, options.curvature)?;
+            Some(operator.products(vectors.view())?)
+        }
+    };
     let seconds = begin.elapsed().as_secs_f64();
     emit(options.output.as_deref(), |out| {
-        write(out, &problem, options, &result, seconds)
+        write(out, &problem, options, &result, products.as_ref(), seconds)
     })
 }
 
-fn load(options: &Options, device: Device) -> Result<(Problem, Vec<f64>), Failure> {
+/// The problem, its parameters and, for products, the vectors.
+type Loaded = (Problem, Vec<f64>, Option<Array2<f64>>);
+
+fn load(options: &Options, device: Device) -> Result<Loaded, Failure> {
+    let products = options.structure == Form::Products;
     let Some(data) = &options.data else {
         if has_extension(&options.source, "safetensors") {
             return Err(Failure::usage(
@@ -127,8 +149,22 @@ fn load(options: &Options, device: Device) -> Result<(Problem, Vec<f64>), Failur
             )));
         }
         let file = ProblemFile::from_path(&options.source)?;
-        return Ok((file.problem.on(device), file.parameters));
+        let (count, length) = (file.vectors.len(), file.parameters.len());
+        if products && count == 0 {
+            return Err(Failure::usage(format!(
+                "{}: --structure products needs vectors: the key 'v' (one) or 'V' (a list), each of {length} numbers",
+                options.source.display()
+            )));
+        }
+        let vectors =
+            products.then(|| Array2::from_shape_fn((count, length), |(i, l)| file.vectors[i][l]));
+        return Ok((file.problem.on(device), file.parameters, vectors));
     };
+    if products {
+        return Err(Failure::usage(
+            "--structure products needs vectors, which only a problem file holds ('v' or 'V')",
+        ));
+    }
     if has_extension(&options.source, "json") {
         return Err(Failure::usage(format!(
             "{} is a problem file and holds its data; leave out {}",
@@ -154,7 +190,7 @@ fn load(options: &Options, device: Device) -> Result<(Problem, Vec<f64>), Failur
         .as_ref()
         .ok_or_else(|| Failure::usage("the table has no target"))?;
     let problem = common::problem(&model, &rows.x, target, rows.weights.as_deref(), device)?;
-    Ok((problem, model.weights))
+    Ok((problem, model.weights, None))
 }
 
 fn write(
@@ -162,6 +198,7 @@ fn write(
     problem: &Problem,
     options: &Options,
     result: &Evaluation,
+    products: Option<&Array2<f64>>,
     seconds: f64,
 ) -> io::Result<()> {
     // Streamed: blocks can be far larger than what a tree of values should hold. {:?} is the shortest text that
@@ -173,21 +210,27 @@ fn write(
     if options.multipliers {
         write!(out, "  \"multipliers\": [")?;
         for (k, layer) in result.multipliers.iter().enumerate() {
-            write!(out, "{}[", separator(k))?;
-            for (i, row) in layer.rows().into_iter().enumerate() {
-                write!(out, "{}", separator(i))?;
-                list(out, row.iter())?;
-            }
-            write!(out, "]")?;
+            write!(out, "{}", separator(k))?;
+            rows(out, layer.rows().into_iter().map(|r| r.to_vec()))?;
         }
         writeln!(out, "],")?;
     }
-    if let Some(structure) = options.structure.0 {
+    let structure = match options.structure {
+        Form::Nothing => None,
+        Form::Blocks(structure) => Some(structure.name()),
+        Form::Products => Some("products"),
+    };
+    if let Some(structure) = structure {
         writeln!(out, "  \"curvature\": \"{}\",", options.curvature.name())?;
-        writeln!(out, "  \"structure\": \"{}\",", structure.name())?;
+        writeln!(out, "  \"structure\": \"{structure}\",")?;
     }
     if let Some(matrix) = &result.curvature {
         write_matrix(out, matrix)?;
+    }
+    if let Some(products) = products {
+        write!(out, "  \"products\": ")?;
+        rows(out, products.rows().into_iter().map(|r| r.to_vec()))?;
+        writeln!(out, ",")?;
     }
     let (adapter, precision) = (problem.device().adapter(), problem.device().precision());
     writeln!(out, "  \"adapter\": {},", serde_json::Value::from(adapter))?;
@@ -224,21 +267,25 @@ fn write_matrix(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
             }
             write!(out, "\"block\": ")?;
         }
-        write!(out, "[")?;
-        for a in 0..block.order() {
-            let row: Vec<f64> = (0..block.order())
-                .map(|b| block.entry(a, b).unwrap_or(f64::NAN))
-                .collect();
-            write!(out, "{}", separator(a))?;
-            list(out, row.iter())?;
-        }
-        write!(out, "]{}", if whole { "" } else { "}" })?;
+        let row = |a| (0..block.order()).map(move |b| (a, b));
+        let entry = |(a, b)| block.entry(a, b).unwrap_or(f64::NAN);
+        rows(out, (0..block.order()).map(|a| row(a).map(entry).collect()))?;
+        write!(out, "{}", if whole { "" } else { "}" })?;
     }
     writeln!(out, "{},", if whole { "" } else { "\n  ]" })
 }
 
 fn separator(index: usize) -> &'static str {
     if index > 0 { ", " } else { "" }
+}
+
+fn rows(out: &mut dyn Write, rows: impl Iterator<Item = Vec<f64>>) -> io::Result<()> {
+    write!(out, "[")?;
+    for (i, row) in rows.enumerate() {
+        write!(out, "{}", separator(i))?;
+        list(out, row.iter())?;
+    }
+    write!(out, "]")
 }
 
 fn list<'a>(out: &mut dyn Write, values: impl Iterator<Item = &'a f64>) -> io::Result<()> {

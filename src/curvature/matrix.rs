@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::{LinearOperator, Structure};
 use crate::error::{Error, Result};
 use crate::network::Network;
-use crate::solve::{self, Cholesky, U, dot, eigen};
+use crate::solve::{self, Cholesky, U, check_packed, dot, eigen, finite};
 
 /// A curvature matrix: symmetric, with blocks along its diagonal and 0 elsewhere.
 ///
@@ -20,8 +20,10 @@ use crate::solve::{self, Cholesky, U, dot, eigen};
 /// | `LayerBlocks` | one for each layer, over its parameters |
 /// | `Full` | one of order P |
 ///
-/// Each block is stored once, as its lower triangle row by row, so it is symmetric to the last bit. What the methods
-/// compute they compute block by block, in f64, on the cores of the current rayon pool where there are several blocks.
+/// Each block is stored once, as its lower triangle row by row, so it is symmetric to the last bit. Its numbers are finite:
+/// whatever makes a matrix refuses others, and methods that take a vector refuse one that is not finite. What the methods
+/// compute they compute block by block, in f64, on the cores of the current rayon pool where there are several blocks; a
+/// result beyond the range of f64 is the error `NonFinite`.
 ///
 /// ```
 /// use secondo::Matrix;
@@ -60,20 +62,19 @@ struct Run {
 pub struct Block<'a> {
     /// k, the layer, from 1; `None` where the block spans layers.
     pub layer: Option<usize>,
-    /// j, the unit in its layer, from 0; `None` where the block spans units.
+    /// j, the unit in its layer, from 0; `None` where the block spans units, and for an entry of a diagonal.
     pub unit: Option<usize>,
     /// Where the block's parameters stand in the flat vector.
     pub range: Range<usize>,
     packed: &'a [f64],
 }
 
-/// The length of a packed triangle.
+/// The length of a packed triangle; `usize::MAX` where that is too small.
 pub(crate) fn triangle(order: usize) -> usize {
     // One of the two is even.
-    if order % 2 == 0 {
-        order / 2 * (order + 1)
-    } else {
-        order.div_ceil(2) * order
+    match order % 2 {
+        0 => (order / 2).saturating_mul(order + 1),
+        _ => order.div_ceil(2).saturating_mul(order),
     }
 }
 
@@ -81,20 +82,10 @@ impl Matrix {
     /// The matrix of one block: its lower triangle row by row, entry (a, b), a ≥ b, at a(a+1)/2 + b.
     ///
     /// # Errors
-    /// `Shape` if there are not order·(order + 1)/2 numbers.
+    /// `Shape` if there are not order·(order + 1)/2 numbers, `TooLarge` if that overflows, `NonFinite` with the index in
+    /// `lower`.
     pub fn full(order: usize, lower: Vec<f64>) -> Result<Self> {
-        if order >= 1 << 31 || lower.len() != triangle(order) {
-            let want = if order < 1 << 31 {
-                triangle(order)
-            } else {
-                usize::MAX
-            };
-            return Err(Error::shape(
-                "packed lower triangle",
-                &[want],
-                &[lower.len()],
-            ));
-        }
+        check_packed(&lower, order)?;
         let run = Run {
             layer: None,
             unit: None,
@@ -106,7 +97,10 @@ impl Matrix {
     }
 
     /// The matrix of these diagonal entries.
-    pub fn from_diagonal(entries: Vec<f64>) -> Self {
+    ///
+    /// # Errors
+    /// `NonFinite` with the index.
+    pub fn from_diagonal(entries: Vec<f64>) -> Result<Self> {
         let run = Run {
             layer: None,
             unit: None,
@@ -114,7 +108,13 @@ impl Matrix {
             count: entries.len(),
             order: 1,
         };
-        Self::of(Structure::Diagonal, vec![(run, entries)])
+        Self::of(Structure::Diagonal, vec![(run, entries)]).finite("diagonal")
+    }
+
+    /// The matrix itself if all its numbers are finite.
+    pub(crate) fn finite(self, what: &str) -> Result<Self> {
+        (self.parts.iter()).try_for_each(|part| finite(what, part))?;
+        Ok(self)
     }
 
     fn of(structure: Structure, parts: Vec<(Run, Vec<f64>)>) -> Self {
@@ -207,9 +207,11 @@ impl Matrix {
     }
 
     /// The block of unit `unit` (from 0) of `layer` (from 1), of a whole layer where `unit` is `None`, or `None` if there
-    /// is no such block.
+    /// is no such block, as in a diagonal.
     pub fn block(&self, layer: usize, unit: Option<usize>) -> Option<Block<'_>> {
-        (self.blocks()).find(|b| b.layer == Some(layer) && b.unit == unit)
+        (self.blocks())
+            .filter(|_| self.structure != Structure::Diagonal)
+            .find(|b| b.layer == Some(layer) && b.unit == unit)
     }
 
     /// The lower triangle of the only block: that of a `Full` matrix.
@@ -276,24 +278,29 @@ impl Matrix {
     /// B v, length P.
     ///
     /// # Errors
-    /// v has the wrong length.
+    /// v has the wrong length; v or the product is not finite.
     pub fn product(&self, v: &[f64]) -> Result<Vec<f64>> {
         self.check(v)?;
         let mut out = vec![0.0; self.order];
         for block in self.blocks() {
             block.times(&v[block.range.clone()], &mut out[block.range.clone()]);
         }
+        finite("the product", &out)?;
         Ok(out)
     }
 
     /// vᵀBv.
     ///
     /// # Errors
-    /// v has the wrong length.
+    /// As [`product`](Matrix::product).
     pub fn quadratic_form(&self, v: &[f64]) -> Result<f64> {
         self.check(v)?;
         let of_block = |b: Block| solve::quadratic_form(b.packed, &v[b.range.clone()]);
-        Ok(self.blocks().map(of_block).sum())
+        let form: f64 = self.blocks().map(of_block).sum();
+        match form.is_finite() {
+            true => Ok(form),
+            false => Err(Error::non_finite("the quadratic form", &[])),
+        }
     }
 
     /// The diagonal, length P.
@@ -305,7 +312,7 @@ impl Matrix {
         out
     }
 
-    /// Σ_a B_aa.
+    /// Σ_a B_aa; infinite beyond the range of f64.
     pub fn trace(&self) -> f64 {
         self.diagonal().iter().sum()
     }
@@ -319,32 +326,33 @@ impl Matrix {
         Ok(parts.into_iter().sum())
     }
 
-    /// B⁻¹b, length P. Matrices that are not positive definite are solved by their eigenvectors.
+    /// B⁻¹b, length P, by Cholesky factors, or by eigenvectors where a block is not positive definite.
     ///
     /// # Errors
-    /// b has the wrong length; `Numerical` where B is singular to rounding, with its condition.
+    /// b has the wrong length; b or the solution is not finite; `Numerical` where B is singular to rounding, with the block
+    /// and the sizes of its eigenvalues.
     pub fn solve(&self, b: &[f64]) -> Result<Vec<f64>> {
         self.check(b)?;
         let parts = self.by_block(|block| {
             let mut x = b[block.range.clone()].to_vec();
-            match block.cholesky() {
-                Ok(factor) => factor.solve(&mut x)?,
-                Err(Error::NotPositiveDefinite { .. }) => {
-                    let d = block.order();
-                    let (values, vectors) = block.spectrum()?;
-                    let along: Vec<f64> = (vectors.chunks_exact(d).zip(&values))
+            match block.factors()? {
+                Factors::Cholesky(factor) => factor.solve(&mut x)?,
+                Factors::Spectrum(values, vectors) => {
+                    let vectors = || vectors.chunks_exact(block.order());
+                    let along: Vec<f64> = (vectors().zip(&values))
                         .map(|(v, value)| dot(v, &x) / value)
                         .collect();
                     x.fill(0.0);
-                    for (v, along) in vectors.chunks_exact(d).zip(along) {
+                    for (v, along) in vectors().zip(along) {
                         x.iter_mut().zip(v).for_each(|(x, v)| *x += along * v);
                     }
                 }
-                Err(other) => return Err(other),
             }
             Ok(x)
         })?;
-        Ok(parts.concat())
+        let x = parts.concat();
+        finite("the solution", &x)?;
+        Ok(x)
     }
 
     /// B⁻¹, in the same blocks.
@@ -352,37 +360,40 @@ impl Matrix {
     /// # Errors
     /// As [`solve`](Matrix::solve).
     pub fn inverse(&self) -> Result<Matrix> {
-        let inverses = self.by_block(|block| match block.cholesky() {
-            Ok(factor) => Ok(factor.inverse()),
-            Err(Error::NotPositiveDefinite { .. }) => {
-                let d = block.order();
-                let (values, vectors) = block.spectrum()?;
-                let mut out = vec![0.0; triangle(d)];
-                for (v, value) in vectors.chunks_exact(d).zip(values) {
-                    for a in 0..d {
-                        let factor = v[a] / value;
-                        let row = &mut out[triangle(a)..triangle(a + 1)];
-                        row.iter_mut().zip(v).for_each(|(x, v)| *x += factor * v);
+        let inverses = self.by_block(|block| {
+            Ok(match block.factors()? {
+                Factors::Cholesky(factor) => factor.inverse(),
+                Factors::Spectrum(values, vectors) => {
+                    let d = block.order();
+                    let mut out = vec![0.0; triangle(d)];
+                    for (v, value) in vectors.chunks_exact(d).zip(values) {
+                        for a in 0..d {
+                            let factor = v[a] / value;
+                            let row = &mut out[triangle(a)..triangle(a + 1)];
+                            row.iter_mut().zip(v).for_each(|(x, v)| *x += factor * v);
+                        }
                     }
+                    out
                 }
-                Ok(out)
-            }
-            Err(other) => Err(other),
+            })
         })?;
         let mut inverses = inverses.into_iter();
         let parts = (self.runs.iter())
             .map(|run| inverses.by_ref().take(run.count).flatten().collect())
             .collect();
-        Ok(Matrix {
+        let inverse = Matrix {
+            structure: self.structure,
+            order: self.order,
+            runs: self.runs.clone(),
             parts,
-            ..self.clone_frame()
-        })
+        };
+        inverse.finite("the inverse")
     }
 
     /// The eigenvalues, ascending, P numbers.
     ///
     /// # Errors
-    /// `NonFinite` for a matrix that is not finite; `Numerical` should the iteration not converge.
+    /// `NonFinite` where one exceeds the range of f64; `Numerical` should the iteration not converge.
     pub fn eigenvalues(&self) -> Result<Vec<f64>> {
         let parts = self.by_block(|b| solve::eigenvalues(b.packed, b.order()))?;
         let mut all = parts.concat();
@@ -404,24 +415,16 @@ impl Matrix {
         })
     }
 
-    /// Calls `f` for every block, on all cores.
+    /// Calls `f` for every block, on all cores; of several errors the first block's is returned.
     fn by_block<T: Send>(&self, f: impl Fn(Block) -> Result<T> + Send + Sync) -> Result<Vec<T>> {
         let blocks: Vec<Block> = self.blocks().collect();
-        blocks.into_par_iter().map(f).collect()
-    }
-
-    fn clone_frame(&self) -> Matrix {
-        Matrix {
-            structure: self.structure,
-            order: self.order,
-            runs: self.runs.clone(),
-            parts: Vec::new(),
-        }
+        let done: Vec<Result<T>> = blocks.into_par_iter().map(f).collect();
+        done.into_iter().collect()
     }
 
     fn check(&self, v: &[f64]) -> Result<()> {
         match v.len() == self.order {
-            true => Ok(()),
+            true => finite("vector", v),
             false => Err(Error::shape("vector", &[self.order], &[v.len()])),
         }
     }
@@ -433,6 +436,9 @@ impl LinearOperator for Matrix {
     }
 
     fn products(&self, vectors: ArrayView2<f64>) -> Result<Array2<f64>> {
+        if vectors.ncols() != self.order {
+            return Err(Error::shape("vectors", &[self.order], &[vectors.ncols()]));
+        }
         let mut out = Array2::zeros(vectors.raw_dim());
         for (v, mut out) in vectors.rows().into_iter().zip(out.rows_mut()) {
             out.assign(&ndarray::Array1::from(self.product(&v.to_vec())?));
@@ -443,6 +449,13 @@ impl LinearOperator for Matrix {
     fn product(&self, v: &[f64]) -> Result<Vec<f64>> {
         Matrix::product(self, v)
     }
+}
+
+/// What solves a system with a block.
+enum Factors {
+    Cholesky(Cholesky),
+    /// Eigenvalues, none of them 0 to rounding, and eigenvectors.
+    Spectrum(Vec<f64>, Vec<f64>),
 }
 
 impl<'a> Block<'a> {
@@ -521,23 +534,28 @@ impl<'a> Block<'a> {
         })
     }
 
-    /// Eigenvalues and eigenvectors of a block that is not singular.
-    fn spectrum(&self) -> Result<(Vec<f64>, Vec<f64>)> {
+    /// # Errors
+    /// `Numerical` where the block is singular to rounding.
+    fn factors(&self) -> Result<Factors> {
+        match self.cholesky() {
+            Ok(factor) if !factor.is_singular() => return Ok(Factors::Cholesky(factor)),
+            // A pivot that is all rounding: the eigenvalues tell how small it is.
+            Ok(_) | Err(Error::NotPositiveDefinite { .. }) => {}
+            Err(other) => return Err(other),
+        }
         let (values, vectors) = eigen(self.packed, self.order())?;
         let sizes = || values.iter().map(|v| v.abs());
-        let (high, low) = (
-            sizes().fold(0.0, f64::max),
-            sizes().fold(f64::MAX, f64::min),
-        );
-        if low <= self.order() as f64 * U * high {
-            return Err(Error::Numerical {
-                what: format!(
-                    "{self} is singular to rounding: its eigenvalues' sizes go from {low:.1e} to {high:.1e}; \
-                     add a penalty, or remove parameters that do not matter"
-                ),
-            });
+        let high = sizes().fold(0.0, f64::max);
+        let low = sizes().fold(f64::MAX, f64::min);
+        if low / high > self.order() as f64 * U {
+            return Ok(Factors::Spectrum(values, vectors));
         }
-        Ok((values, vectors))
+        Err(Error::Numerical {
+            what: format!(
+                "{self} is singular to rounding: its eigenvalues' sizes go from {low:.1e} to {high:.1e}; \
+                 add a penalty, or remove parameters that do not matter"
+            ),
+        })
     }
 }
 

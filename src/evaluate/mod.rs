@@ -174,9 +174,6 @@ pub(crate) fn evaluate<B: Backend>(
                     let groups: Vec<Vec<f64>> = (sums.curvature.into_iter())
                         .map(|group| backend.read(group))
                         .collect::<Result<_>>()?;
-                    for group in &groups {
-                        finite("the curvature", group)?;
-                    }
                     blocks::expand(network, structure, groups)
                 }
             };
@@ -187,7 +184,7 @@ pub(crate) fn evaluate<B: Backend>(
                     penalty.add_block(range, packed);
                 }
             }
-            Some(matrix)
+            Some(matrix.finite("the curvature")?)
         }
     };
     let shape = |what: &str, columns: usize, values: Vec<f64>| {

@@ -3,7 +3,7 @@
 use faer::linalg::cholesky::llt;
 use faer::{Auto, MatMut, MatRef, Par, Spec};
 
-use super::{Workspace, packed, stack};
+use super::{U, Workspace, packed, stack};
 use crate::error::{Error, Result};
 
 /// The Cholesky factor of a positive definite matrix.
@@ -90,6 +90,17 @@ impl Cholesky {
         substitute(&self.l, self.d, rhs);
         rhs.iter_mut().for_each(|v| *v /= root);
         Ok(())
+    }
+
+    /// Whether a pivot is 0 to rounding: L_aa² ≤ 8·d·u·B_aa, B_aa = Σ_b L_ab². Scaling rows and columns of B changes nothing.
+    pub(crate) fn is_singular(&self) -> bool {
+        let d = self.d;
+        let mut diagonal = vec![0.0; d];
+        for b in 0..d {
+            let column = &self.l[b * d + b..(b + 1) * d];
+            (diagonal[b..].iter_mut().zip(column)).for_each(|(s, l)| *s += l * l);
+        }
+        (0..d).any(|a| self.l[a * d + a].powi(2) <= 8.0 * d as f64 * U * diagonal[a])
     }
 
     /// ln det B = 2 Σ_a ln L_aa; 0 for order 0.

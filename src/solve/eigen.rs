@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 /// d·u·‖B‖ of the exact one. About 4d³/3 multiplications and additions.
 ///
 /// # Errors
-/// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] with the index in `lower`,
-/// [`Error::Numerical`] should the iteration not converge.
+/// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] with the index in `lower`, or where an eigenvalue exceeds the
+/// range of f64, [`Error::Numerical`] should the iteration not converge.
 ///
 /// Source: Golub and Van Loan, *Matrix Computations*, 4th ed., §8.3; faer does the work.
 ///
@@ -35,6 +35,7 @@ pub fn eigenvalues(lower: &[f64], d: usize) -> Result<Vec<f64>> {
     let mut values = vec![0.0; d];
     decompose(&mut Workspace::new(), lower, d, scale, &mut values, None)?;
     values.iter_mut().for_each(|v| *v *= scale);
+    packed::finite("the eigenvalues", &values)?;
     Ok(values)
 }
 
@@ -46,6 +47,7 @@ pub(crate) fn eigen(lower: &[f64], d: usize) -> Result<(Vec<f64>, Vec<f64>)> {
     let mut work = Workspace::new();
     decompose(&mut work, lower, d, scale, &mut values, Some(&mut vectors))?;
     values.iter_mut().for_each(|v| *v *= scale);
+    packed::finite("the eigenvalues", &values)?;
     Ok((values, vectors))
 }
 

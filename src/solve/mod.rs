@@ -42,7 +42,7 @@ pub use trust_region::{TrustRegionStep, trust_region};
 
 pub(crate) use eigen::eigen;
 pub(crate) use lu::lu_solve;
-pub(crate) use packed::{dot, largest, quadratic_form};
+pub(crate) use packed::{check as check_packed, dot, finite, largest, quadratic_form};
 pub(crate) use triangle::{back_substitute, triangle};
 
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// Refuses a slice that is not the packed triangle of a finite matrix of order `d`.
-pub(super) fn check(packed: &[f64], d: usize) -> Result<()> {
+pub(crate) fn check(packed: &[f64], d: usize) -> Result<()> {
     let length = d
         .checked_add(1)
         .and_then(|e| d.checked_mul(e))
@@ -21,7 +21,7 @@ pub(super) fn check(packed: &[f64], d: usize) -> Result<()> {
 }
 
 /// Refuses NaN and infinity, with the index of the first.
-pub(super) fn finite(what: &str, numbers: &[f64]) -> Result<()> {
+pub(crate) fn finite(what: &str, numbers: &[f64]) -> Result<()> {
     // 0·v is 0 for a finite v and NaN for any other.
     if lanes(numbers, 0.0, |s, v| s + 0.0 * v).iter().sum::<f64>() == 0.0 {
         return Ok(());
