@@ -507,6 +507,99 @@ fn limits_are_no_failures() {
     }
 }
 
+/// A table whose fit takes longer than anyone waits; the child is in it when this returns.
+#[cfg(unix)]
+fn long_fit(folder: &Path, hidden: &str, more: &[&str]) -> std::process::Child {
+    use std::io::BufRead;
+    let mut random: u64 = 88172645463325252;
+    let mut number = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random as f64 / u64::MAX as f64 - 0.5
+    };
+    let rows: String = (0..3000)
+        .map(|_| format!("{},{},{},{}\n", number(), number(), number(), number()))
+        .collect();
+    std::fs::write(folder.join("d.csv"), format!("a,b,c,y\n{rows}")).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_secondo"))
+        .current_dir(folder)
+        .args(["fit", "d.csv", "--target", "y", "--hidden", hidden])
+        .args(["--device", "cpu", "--max-iter", "1000000000", "--gtol", "0"])
+        .args(more)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // What is to be minimised is said before it begins.
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("objective") {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    child.stdout = Some(out.into_inner());
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    child
+}
+
+#[cfg(unix)]
+fn interrupt(child: &std::process::Child) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_fit_writes_its_best_point() {
+    let dir = tempfile::tempdir().unwrap();
+    let more = ["--report", "r.json", "--starts", "3"];
+    let child = long_fit(dir.path(), "8", &more);
+    interrupt(&child);
+    let out = child.wait_with_output().unwrap();
+    let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
+    assert_eq!(out.status.code(), Some(130), "{stdout}{stderr}");
+    assert!(stderr.contains("note: interrupted"), "{stderr}");
+    assert!(!stderr.contains("error"), "{stderr}");
+    assert!(
+        stdout.contains("not converged: it was interrupted"),
+        "{stdout}"
+    );
+    assert!(
+        stdout.contains("2 more were not begun: it was interrupted"),
+        "{stdout}"
+    );
+    let report = json(&dir.path().join("r.json"));
+    assert_eq!(report["reason"], "interrupted");
+    assert_eq!(report["converged"], false);
+    let (out, _) = succeed(
+        dir.path(),
+        &["predict", "d.safetensors", "d.csv", "--output", "p.csv"],
+    );
+    assert!(out.contains("RMSE"), "{out}");
+    // An end of its own is no interruption.
+    let args = ["fit", "d.csv", "--target", "y", "--max-iter", "1", "-q"];
+    succeed(dir.path(), &args);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_second_interruption_ends_at_once() {
+    use std::io::Read;
+    let dir = tempfile::tempdir().unwrap();
+    // A step takes far longer than the second signal.
+    let mut child = long_fit(dir.path(), "160,160", &[]);
+    interrupt(&child);
+    let mut note = [0; 10];
+    (child.stderr.as_mut().unwrap())
+        .read_exact(&mut note)
+        .unwrap();
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!dir.path().join("d.safetensors").exists());
+}
+
 #[test]
 fn help_teaches_and_a_closed_pipe_is_no_panic() {
     let dir = tempfile::tempdir().unwrap();

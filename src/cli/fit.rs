@@ -424,7 +424,7 @@ fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(),
         write_file(model_path, |out| out.write_all(&model_bytes))?;
     }
     if options.quiet {
-        return Ok(());
+        return trained.done();
     }
 
     let mut text = Text::default();
@@ -446,7 +446,8 @@ fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(),
     if let Some(report) = &options.report {
         text.line("report", format!("written to {}", report.display()));
     }
-    say(&text.0)
+    say(&text.0)?;
+    trained.done()
 }
 
 /// The model before training, with what the user should know about the data.
@@ -924,7 +925,7 @@ fn fit_problem(
         write_file(path, |out| out.write_all(text.as_bytes()))?;
     }
     if options.quiet {
-        return Ok(());
+        return trained.done();
     }
     let mut text = Text::default();
     text.blank();
@@ -939,5 +940,6 @@ fn fit_problem(
     if let Some((path, _)) = &report {
         text.line("report", format!("written to {}", path.display()));
     }
-    say(&text.0)
+    say(&text.0)?;
+    trained.done()
 }

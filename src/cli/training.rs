@@ -1,16 +1,21 @@
 //! The method's options, and the fits from one or several starts with their progress.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secondo::solve::Indefinite;
-use secondo::{BlockNewton, Control, Curvature, Error, Fit, Method as _, Problem};
+use secondo::{
+    BlockNewton, Control, Curvature, Error, Fit, Method as _, Problem, Progress, Reason,
+};
 use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::common::not_negative;
+use super::output::{say_note, say_warning};
 
 /// Methods that this version has.
 const METHODS: [&str; 2] = ["auto", "newton-rows"];
@@ -121,8 +126,10 @@ pub struct Start {
 /// The ends of all starts.
 pub struct Trained {
     pub starts: Vec<Start>,
-    /// Starts that the time limit left no time for.
+    /// Starts that were not begun because the time was up or the user interrupted.
     pub skipped: usize,
+    /// Whether Ctrl-C ended it.
+    pub interrupted: bool,
     pub seconds: f64,
 }
 
@@ -148,6 +155,14 @@ impl Trained {
         }
     }
 
+    /// The end of a command whose results are written: exit code 130 where Ctrl-C ended it.
+    pub fn done(&self) -> Result<(), Failure> {
+        match self.interrupted {
+            true => Err(Failure::interrupted()),
+            false => Ok(()),
+        }
+    }
+
     /// A line for each start, where there are several.
     pub fn lines(&self) -> Vec<String> {
         let several = self.starts.len() + self.skipped > 1;
@@ -170,10 +185,11 @@ impl Trained {
             })
             .collect();
         if self.skipped > 0 {
-            lines.push(format!(
-                "{} more were not begun: the time limit was reached",
-                self.skipped
-            ));
+            let why = match self.interrupted {
+                true => "it was interrupted",
+                false => "the time limit was reached",
+            };
+            lines.push(format!("{} more were not begun: {why}", self.skipped));
         }
         lines
     }
@@ -190,7 +206,7 @@ impl Trained {
     }
 }
 
-/// Minimises `problem` from every start; shows a progress bar on a terminal if `show`.
+/// Minimises `problem` from every start; shows a progress line on a terminal if `show`. Ctrl-C ends it at the best point.
 pub fn train(
     problem: &Problem,
     starts: Vec<(Option<u64>, Vec<f64>)>,
@@ -198,10 +214,12 @@ pub fn train(
     show: bool,
 ) -> Trained {
     let begin = Instant::now();
+    let stop = watch_interrupts(show);
     let count = starts.len();
     let mut out = Trained {
         starts: Vec::with_capacity(count),
         skipped: 0,
+        interrupted: false,
         seconds: 0.0,
     };
     for (index, (seed, w)) in starts.into_iter().enumerate() {
@@ -218,28 +236,71 @@ pub fn train(
         let bar = progress_bar(show, solver.max_iter, index, count);
         let end = solver.fit(problem, &w, &mut |progress| {
             bar.set_position(progress.iteration as u64);
-            bar.set_message(format!(
-                "objective {:.6e}, gradient {:.1e}",
-                progress.value, progress.gradient_norm
-            ));
-            Control::Continue
+            bar.set_message(message(progress, solver.time_limit));
+            match stop.load(Ordering::Relaxed) {
+                true => Control::Stop,
+                false => Control::Continue,
+            }
         });
         bar.finish_and_clear();
+        out.interrupted = matches!(&end, Ok(fit) if fit.reason == Reason::Interrupted);
         out.starts.push(Start { seed, end });
+        if stop.load(Ordering::Relaxed) {
+            out.skipped = count - index - 1;
+            out.interrupted |= out.skipped > 0;
+            break;
+        }
     }
     out.seconds = begin.elapsed().as_secs_f64();
     out
 }
 
-/// A bar on stderr if that is a terminal, and nothing otherwise.
+/// The flag that the first Ctrl-C sets; the second ends the program at once.
+fn watch_interrupts(show: bool) -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let stop = flag.clone();
+    let watching = ctrlc::set_handler(move || {
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        if show {
+            say_note(
+                "interrupted; the fit ends after this step at its best point (Ctrl-C again: at once)",
+            );
+        }
+    });
+    if let Err(error) = watching {
+        say_warning(&format!("Ctrl-C will end the fit without a model: {error}"));
+    }
+    flag
+}
+
+/// Where the fit stands, and the time that it takes at most.
+fn message(progress: &Progress, limit: Option<Duration>) -> String {
+    let damping = match progress.radius {
+        Some(radius) => format!("radius {radius:.0e}"),
+        None => format!("μ {:.0e}", progress.mu),
+    };
+    let allowed = limit.map(|limit| limit.saturating_sub(progress.elapsed));
+    let left = match progress.remaining().into_iter().chain(allowed).min() {
+        Some(left) => format!(", at most {:#} left", HumanDuration(left)),
+        None => String::new(),
+    };
+    format!(
+        "objective {:.6e}, gradient {:.1e}, {damping}{left}",
+        progress.value, progress.gradient_norm
+    )
+}
+
+/// A line on stderr if that is a terminal, and nothing otherwise.
 fn progress_bar(show: bool, steps: usize, index: usize, count: usize) -> ProgressBar {
     if !show || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
-    let template = "{prefix}[{bar:30}] {pos}/{len} steps, {msg}, {elapsed}";
+    let template = "{prefix}{pos}/{len} steps, {wide_msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
+        bar.set_style(style);
     }
     bar.set_message("starting");
     if count > 1 {
