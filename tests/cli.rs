@@ -384,6 +384,65 @@ fn tied_parameters_have_a_gradient_in_theta() {
         &numbers(&out["gradient"]),
         &[a * (1.0 - a * a) + (b - 1.0) * (1.0 - b * b) * 2.0],
     );
+    // So has its second derivative: Σ x² (h′² + (h − y) h″).
+    let term = |h: f64, x: f64, y: f64| {
+        let d = 1.0 - h * h;
+        x * x * (d * d - (h - y) * 2.0 * h * d)
+    };
+    let expected = [term(a, 1.0, 0.0) + term(b, 2.0, 1.0)];
+    for (structure, place) in [
+        ("full", "/matrix"),
+        ("diagonal", "/diagonal"),
+        ("row-blocks", "/row_blocks/0/block"),
+        ("layer-blocks", "/layer_blocks/0/block"),
+    ] {
+        let (out, _) = succeed(
+            dir.path(),
+            &["derivatives", "p.json", "--structure", structure],
+        );
+        let out: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(out["structure"], structure);
+        close(&numbers(out.pointer(place).unwrap()), &expected);
+    }
+}
+
+#[test]
+fn whole_matrices_and_the_blocks_of_layers_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = here("tests/data/derivs/d03_logistic_skip_ridge.json");
+    let fixture = json(&path);
+    let derive = |structure: &str, curvature: &str| -> Value {
+        let more = ["--structure", structure, "--curvature", curvature];
+        let (out, _) = succeed(
+            dir.path(),
+            &[&["derivatives", path.to_str().unwrap()], &more[..]].concat(),
+        );
+        serde_json::from_str(&out).unwrap()
+    };
+    let expected = numbers(&fixture["hessian"]);
+    let out = derive("full", "exact");
+    assert_eq!(out["matrix"].as_array().unwrap().len(), 37);
+    close(&numbers(&out["matrix"]), &expected);
+    let out = derive("layer-blocks", "exact");
+    let ranges = fixture["layer_ranges"].as_array().unwrap();
+    let blocks = out["layer_blocks"].as_array().unwrap();
+    assert_eq!(blocks.len(), ranges.len());
+    for (k, (block, range)) in blocks.iter().zip(ranges).enumerate() {
+        assert_eq!(block["layer"], k + 1);
+        assert!(block.get("row").is_none());
+        let range = numbers(range)[0] as usize..numbers(range)[1] as usize;
+        let square: Vec<f64> = (range.clone())
+            .flat_map(|i| expected[37 * i..][range.clone()].to_vec())
+            .collect();
+        close(&numbers(&block["block"]), &square);
+    }
+    // The Hessian is Gauss-Newton and the residual's part; the penalty is in both and not in the residual.
+    let gauss_newton = numbers(&derive("full", "gauss-newton")["matrix"]);
+    let residual = numbers(&derive("full", "residual")["matrix"]);
+    let sum: Vec<f64> = (gauss_newton.iter().zip(&residual))
+        .map(|(a, b)| a + b)
+        .collect();
+    close(&sum, &expected);
 }
 
 #[test]
