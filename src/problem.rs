@@ -146,12 +146,6 @@ impl Problem {
         &self.device
     }
 
-    /// W = fixed + Cθ, where there is one.
-    #[cfg(feature = "io")]
-    pub(crate) fn ties(&self) -> Option<&Constraint> {
-        self.constraint.as_ref()
-    }
-
     /// The length of the parameter vector: P, or dim θ under a constraint.
     pub fn parameters(&self) -> usize {
         (self.constraint.as_ref()).map_or(self.network.parameters(), Constraint::free)

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use secondo::solve::Indefinite;
+use secondo::io::{Checkpoint, Fingerprint};
 use secondo::{
-    BlockNewton, Control, Curvature, Error, Fit, Method as _, Problem, Progress, Reason,
+    Auto, BlockNewton, Control, Curvature, Error, Fit, Indefinite, LevenbergMarquardt, NewtonCg,
+    Preconditioning, Problem, Progress, Reason, State, Structure, TrustRegion,
 };
 use serde_json::{Map, Value, json};
 
@@ -17,34 +20,48 @@ use super::Failure;
 use super::common::not_negative;
 use super::output::{say_note, say_warning};
 
-/// Methods that this version has.
-const METHODS: [&str; 2] = ["auto", "newton-rows"];
-/// Methods that are named in the documentation and come later.
-const LATER: [&str; 4] = ["newton-layers", "trust-region", "newton-cg", "lm"];
+/// The methods by name.
+const METHODS: [&str; 6] = [
+    "auto",
+    "trust-region",
+    "newton-cg",
+    "lm",
+    "newton-rows",
+    "newton-layers",
+];
 
 /// How to minimise.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub struct Method {
-    /// newton-rows: damped Newton steps with one curvature block for each unit; auto chooses it
-    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = method)]
+    /// How to minimise [default: auto]
+    ///
+    /// auto: chosen by loss and size; the report says what and why
+    /// trust-region: Newton within a trust region, the whole matrix formed
+    /// newton-cg: the same by conjugate gradients, from products with the matrix alone
+    /// lm: Levenberg–Marquardt, for squared errors and ridge penalties
+    /// newton-rows, newton-layers: damped steps with one block of the matrix for each unit or layer
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = method, verbatim_doc_comment, hide_default_value = true)]
     pub method: String,
-    /// The curvature: exact, gauss-newton, empirical-fisher or lagrangian
-    #[arg(long, value_name = "NAME", default_value = "exact", value_parser = curvature)]
-    pub curvature: Curvature,
-    /// How indefinite blocks are made definite: shift, ldlt, absolute or clip [default: absolute]
+    /// The curvature: exact, gauss-newton, empirical-fisher or lagrangian (the paper's matrix; not the Hessian) [default: exact]
+    #[arg(long, value_name = "NAME", value_parser = trained_curvature)]
+    pub curvature: Option<Curvature>,
+    /// newton-rows, newton-layers: how indefinite blocks are made definite: shift, ldlt, absolute or clip [default: absolute]
     #[arg(long, value_name = "NAME", value_parser = indefinite)]
     pub indefinite: Option<Indefinite>,
-    /// Stop after this many accepted steps [default: 200]
+    /// newton-cg: the preconditioner: none, diagonal or row-blocks [default: row-blocks]
+    #[arg(long, value_name = "NAME", value_parser = preconditioner)]
+    pub preconditioner: Option<Preconditioning>,
+    /// Stop after this many steps [default: by the method; the report has it]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub max_iter: Option<usize>,
     /// Stop when the largest gradient entry is below this, relative to the start where that is above 1 [default: 1e-8]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     pub gtol: Option<f64>,
-    /// Stop when a step changes the objective by less than this part of it; 0: never [default: 0]
+    /// Stop when a step changes the objective by less than this part of it [default: by the method]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     pub ftol: Option<f64>,
-    /// Stop when a step is shorter than this part of the parameters; 0: never [default: 0]
+    /// Stop when a step is shorter than this part of the parameters [default: by the method]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     pub xtol: Option<f64>,
     /// When the adapter fails or f32 overflows there: continue on the CPU from the last accepted point, or stop (exit code 3)
@@ -53,21 +70,24 @@ pub struct Method {
     /// Stop after this time, all starts together
     #[arg(long, value_name = "SECONDS", value_parser = not_negative, allow_negative_numbers = true)]
     pub time_limit: Option<f64>,
+    /// Keep the state of the fit here while it runs, and at its end; the one before stays as FILE.old
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// The time between two checkpoints
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = not_negative, requires = "checkpoint")]
+    pub checkpoint_every: f64,
+    /// Go on from this checkpoint of the same fit; on the CPU to the same last bit
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
 }
 
 fn method(name: &str) -> Result<String, String> {
-    if METHODS.contains(&name) {
-        Ok(name.into())
-    } else if LATER.contains(&name) {
-        Err(format!(
-            "'{name}' is not available in this version; available: {}",
-            METHODS.join(", ")
-        ))
-    } else {
-        Err(format!(
+    match METHODS.contains(&name) {
+        true => Ok(name.into()),
+        false => Err(format!(
             "unknown method '{name}'; known: {}",
             METHODS.join(", ")
-        ))
+        )),
     }
 }
 
@@ -75,37 +95,135 @@ fn indefinite(name: &str) -> Result<Indefinite, String> {
     Indefinite::from_name(name).map_err(|e| e.to_string())
 }
 
+fn preconditioner(name: &str) -> Result<Preconditioning, String> {
+    Preconditioning::from_name(name).map_err(|e| e.to_string())
+}
+
 pub fn curvature(name: &str) -> Result<Curvature, String> {
     Curvature::from_name(name).map_err(|e| e.to_string())
 }
 
+/// A curvature that steps can be taken with.
+fn trained_curvature(name: &str) -> Result<Curvature, String> {
+    match curvature(name)? {
+        Curvature::Residual => {
+            Err("residual is what Gauss-Newton leaves out, and no curvature to train with".into())
+        }
+        other => Ok(other),
+    }
+}
+
 impl Method {
-    fn solver(&self) -> BlockNewton {
-        let default = BlockNewton::default();
-        BlockNewton {
-            curvature: self.curvature,
-            indefinite: self.indefinite.unwrap_or(default.indefinite),
+    /// Refuses options that the method does not have.
+    ///
+    /// # Errors
+    /// A usage error that names them.
+    pub fn check(&self) -> Result<(), Failure> {
+        let blocks = self.method.starts_with("newton-") && self.method != "newton-cg";
+        let second = blocks || ["trust-region", "newton-cg"].contains(&self.method.as_str());
+        let allowed = [
+            ("--curvature", self.curvature.is_some(), second),
+            ("--indefinite", self.indefinite.is_some(), blocks),
+            (
+                "--preconditioner",
+                self.preconditioner.is_some(),
+                self.method == "newton-cg",
+            ),
+            ("--ftol", self.ftol.is_some(), self.method != "auto"),
+            ("--xtol", self.xtol.is_some(), self.method != "auto"),
+        ];
+        let idle: Vec<&str> = (allowed.iter())
+            .filter(|(_, given, allowed)| *given && !allowed)
+            .map(|(name, ..)| *name)
+            .collect();
+        match idle.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::usage(format!(
+                "--method {} does not take {}; name another method, or leave it out",
+                self.method,
+                idle.join(", ")
+            ))),
+        }
+    }
+
+    /// The method with its options, and with so much time.
+    fn solver(&self, time_limit: Option<Duration>) -> Box<dyn secondo::Method> {
+        let curvature = self.curvature.unwrap_or(Curvature::Exact);
+        let fallback = self.device_failure == "continue";
+        let default = TrustRegion::default();
+        let region = TrustRegion {
+            curvature,
             max_iter: self.max_iter.unwrap_or(default.max_iter),
             gtol: self.gtol.unwrap_or(default.gtol),
             ftol: self.ftol.unwrap_or(default.ftol),
             xtol: self.xtol.unwrap_or(default.xtol),
-            fallback: self.device_failure == "continue",
+            time_limit,
+            fallback,
             ..default
+        };
+        match self.method.as_str() {
+            "trust-region" => Box::new(region),
+            "newton-cg" => {
+                let default = NewtonCg::default();
+                Box::new(NewtonCg {
+                    region,
+                    preconditioning: self.preconditioner.unwrap_or(default.preconditioning),
+                    ..default
+                })
+            }
+            "lm" => {
+                let default = LevenbergMarquardt::default();
+                Box::new(LevenbergMarquardt {
+                    max_iter: self.max_iter.unwrap_or(default.max_iter),
+                    gtol: self.gtol.unwrap_or(default.gtol),
+                    ftol: self.ftol.unwrap_or(default.ftol),
+                    xtol: self.xtol.unwrap_or(default.xtol),
+                    time_limit,
+                    ..default
+                })
+            }
+            "auto" => {
+                let default = Auto::default();
+                Box::new(Auto {
+                    max_iter: self.max_iter.unwrap_or(default.max_iter),
+                    gtol: self.gtol.unwrap_or(default.gtol),
+                    time_limit,
+                    fallback,
+                })
+            }
+            blocks => {
+                let default = BlockNewton::default();
+                Box::new(BlockNewton {
+                    curvature,
+                    structure: match blocks {
+                        "newton-layers" => Structure::LayerBlocks,
+                        _ => Structure::RowBlocks,
+                    },
+                    indefinite: self.indefinite.unwrap_or(default.indefinite),
+                    max_iter: self.max_iter.unwrap_or(default.max_iter),
+                    gtol: self.gtol.unwrap_or(default.gtol),
+                    ftol: self.ftol.unwrap_or(default.ftol),
+                    xtol: self.xtol.unwrap_or(default.xtol),
+                    time_limit,
+                    fallback,
+                    ..default
+                })
+            }
         }
     }
 
     /// The options in effect, for a report.
     pub fn json(&self) -> Map<String, Value> {
-        let solver = self.solver();
         let options = json!({
-            "method": "newton-rows",
-            "curvature": solver.curvature.name(),
-            "indefinite": solver.indefinite.name(),
-            "max_iter": solver.max_iter,
-            "gtol": solver.gtol,
-            "ftol": solver.ftol,
-            "xtol": solver.xtol,
-            "mu": solver.mu,
+            "method": self.method,
+            "in_effect": self.solver(None).fingerprint(),
+            "curvature": self.curvature.map(Curvature::name),
+            "indefinite": self.indefinite.map(Indefinite::name),
+            "preconditioner": self.preconditioner.map(Preconditioning::name),
+            "max_iter": self.max_iter,
+            "gtol": self.gtol,
+            "ftol": self.ftol,
+            "xtol": self.xtol,
             "time_limit": self.time_limit,
             "device_failure": self.device_failure,
         });
@@ -113,6 +231,29 @@ impl Method {
             Value::Object(map) => map,
             _ => Map::new(),
         }
+    }
+}
+
+/// A fit's checkpoint while it runs.
+struct Keeper<'a> {
+    path: &'a Path,
+    fingerprint: &'a Fingerprint,
+    every: Duration,
+    last: Instant,
+    failed: bool,
+}
+
+impl Keeper<'_> {
+    /// Writes the state if it is time, or in any case; a failure is said once, and the fit goes on.
+    fn keep(&mut self, state: &State, now: bool) {
+        if self.failed || !(now || self.last.elapsed() >= self.every) {
+            return;
+        }
+        if let Err(error) = Checkpoint::of(state).save(self.path, self.fingerprint) {
+            say_warning(&format!("no checkpoint: {error}"));
+            self.failed = true;
+        }
+        self.last = Instant::now();
     }
 }
 
@@ -212,8 +353,21 @@ pub fn train(
     starts: Vec<(Option<u64>, Vec<f64>)>,
     method: &Method,
     show: bool,
-) -> Trained {
+) -> Result<Trained, Failure> {
     let begin = Instant::now();
+    let name = method.solver(None).fingerprint();
+    let mut options = Map::new();
+    options.insert("method".into(), json!(name));
+    let fingerprint = Fingerprint::new(problem, &options);
+    if starts.len() > 1 && (method.checkpoint.is_some() || method.resume.is_some()) {
+        return Err(Failure::usage(
+            "a checkpoint holds one fit; leave out --starts, or --checkpoint and --resume",
+        ));
+    }
+    let mut resumed = match &method.resume {
+        None => None,
+        Some(path) => Some(Checkpoint::load(path, &fingerprint)?.state()?),
+    };
     let stop = watch_interrupts(show);
     let count = starts.len();
     let mut out = Trained {
@@ -223,7 +377,7 @@ pub fn train(
         seconds: 0.0,
     };
     for (index, (seed, w)) in starts.into_iter().enumerate() {
-        let mut solver = method.solver();
+        let mut time_limit = None;
         if let Some(limit) = method.time_limit {
             let left = limit - begin.elapsed().as_secs_f64();
             if left <= 0.0 && index > 0 {
@@ -231,17 +385,38 @@ pub fn train(
                 break;
             }
             // A limit beyond what a duration holds is none.
-            solver.time_limit = Duration::try_from_secs_f64(left.max(0.0)).ok();
+            time_limit = Duration::try_from_secs_f64(left.max(0.0)).ok();
         }
-        let bar = progress_bar(show, solver.max_iter, index, count);
-        let end = solver.fit(problem, &w, &mut |progress| {
+        let solver = method.solver(time_limit);
+        let bar = progress_bar(show, index, count);
+        let mut keeper = method.checkpoint.as_deref().map(|path| Keeper {
+            path,
+            fingerprint: &fingerprint,
+            every: Duration::try_from_secs_f64(method.checkpoint_every).unwrap_or(Duration::MAX),
+            last: Instant::now(),
+            failed: false,
+        });
+        let mut last = None;
+        let observe = &mut |progress: &Progress| {
+            bar.set_length(progress.max_iter as u64);
             bar.set_position(progress.iteration as u64);
-            bar.set_message(message(progress, solver.time_limit));
+            bar.set_message(message(progress, time_limit));
+            if let Some(keeper) = &mut keeper {
+                keeper.keep(progress.state, false);
+                last = Some(progress.state.clone());
+            }
             match stop.load(Ordering::Relaxed) {
                 true => Control::Stop,
                 false => Control::Continue,
             }
-        });
+        };
+        let end = match resumed.take() {
+            Some(state) => solver.resume(problem, state, observe),
+            None => solver.fit(problem, &w, observe),
+        };
+        if let (Some(keeper), Some(state)) = (&mut keeper, &last) {
+            keeper.keep(state, true);
+        }
         bar.finish_and_clear();
         out.interrupted = matches!(&end, Ok(fit) if fit.reason == Reason::Interrupted);
         out.starts.push(Start { seed, end });
@@ -252,7 +427,7 @@ pub fn train(
         }
     }
     out.seconds = begin.elapsed().as_secs_f64();
-    out
+    Ok(out)
 }
 
 /// The flag that the first Ctrl-C sets; the second ends the program at once.
@@ -293,11 +468,11 @@ fn message(progress: &Progress, limit: Option<Duration>) -> String {
 }
 
 /// A line on stderr if that is a terminal, and nothing otherwise.
-fn progress_bar(show: bool, steps: usize, index: usize, count: usize) -> ProgressBar {
+fn progress_bar(show: bool, index: usize, count: usize) -> ProgressBar {
     if !show || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let template = "{prefix}{pos}/{len} steps, {wide_msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
@@ -318,11 +493,15 @@ pub fn fit_json(fit: &Fit) -> Map<String, Value> {
         "gradient_norm": fit.gradient_norm,
         "iterations": fit.iterations,
         "rejected": fit.rejected,
-        "evaluations": {"objective": fit.evaluations.objective, "curvature": fit.evaluations.curvature},
+        "evaluations": {
+            "objective": fit.evaluations.objective, "gradient": fit.evaluations.gradient,
+            "curvature": fit.evaluations.curvature, "products": fit.evaluations.products,
+        },
         "modified_blocks": fit.modified_blocks,
         "reason": fit.reason.name(),
         "converged": fit.converged(),
         "method": fit.method,
+        "choice": fit.choice,
         "adapter": fit.adapter,
         "device_failure": fit.failure,
         "precision": fit.precision,

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -20,6 +21,7 @@ use super::{files, write_file};
 use crate::error::{Error, Result};
 use crate::objective::Reduction;
 use crate::problem::Problem;
+use crate::train::{Evaluations, Reason, State};
 
 const KIND: Kind = Kind {
     format: "secondo-checkpoint",
@@ -136,7 +138,75 @@ pub struct Checkpoint {
     arrays: BTreeMap<String, Vec<f64>>,
 }
 
+/// The reasons that a state can hold.
+const REACHED: [Reason; 3] = [Reason::Gradient, Reason::Step, Reason::Function];
+
 impl Checkpoint {
+    /// The state of a fit, from [`Progress::state`](crate::Progress::state).
+    pub fn of(state: &State) -> Self {
+        let e = &state.evaluations;
+        let reached = REACHED.iter().position(|r| Some(*r) == state.reached);
+        Self::new(
+            &state.method,
+            &[
+                ("value", state.value),
+                ("gradient_norm", state.gradient_norm),
+                ("initial_value", state.initial_value),
+                ("initial_gradient_norm", state.initial_gradient_norm),
+                ("radius", state.radius),
+                ("unit", state.unit),
+                ("mu", state.mu),
+                ("growth", state.growth),
+                ("stage", state.stage as f64),
+                ("slow", state.slow as f64),
+                ("accepted", state.accepted as f64),
+                ("tried", state.tried as f64),
+                ("modified_blocks", state.modified_blocks as f64),
+                ("objectives", e.objective as f64),
+                ("gradients", e.gradient as f64),
+                ("curvatures", e.curvature as f64),
+                ("products", e.products as f64),
+                ("reached", reached.map_or(0.0, |r| (r + 1) as f64)),
+                ("elapsed", state.elapsed.as_secs_f64()),
+            ],
+            &[("x", &state.x), ("roots", &state.roots)],
+        )
+    }
+
+    /// The state, to be given to [`Method::resume`](crate::Method::resume).
+    ///
+    /// # Errors
+    /// A number or an array is not there.
+    pub fn state(&self) -> Result<State> {
+        let number = |name: &str| self.number(name);
+        let count = |name: &str| Ok(self.number(name)?.max(0.0) as usize);
+        let mut state = State::new(self.array("x")?, &*self.method);
+        state.value = number("value")?;
+        state.gradient_norm = number("gradient_norm")?;
+        state.initial_value = number("initial_value")?;
+        state.initial_gradient_norm = number("initial_gradient_norm")?;
+        state.radius = number("radius")?;
+        state.unit = number("unit")?;
+        state.roots = self.array("roots")?.to_vec();
+        state.mu = number("mu")?;
+        state.growth = number("growth")?;
+        state.stage = count("stage")?;
+        state.slow = count("slow")?;
+        state.accepted = count("accepted")?;
+        state.tried = count("tried")?;
+        state.modified_blocks = count("modified_blocks")?;
+        state.evaluations = Evaluations {
+            objective: count("objectives")?,
+            gradient: count("gradients")?,
+            curvature: count("curvatures")?,
+            products: count("products")?,
+        };
+        state.reached = REACHED.get(count("reached")?.wrapping_sub(1)).copied();
+        let elapsed = Duration::try_from_secs_f64(number("elapsed")?);
+        state.elapsed = elapsed.unwrap_or_default();
+        Ok(state)
+    }
+
     /// The state of `method`; any f64 is allowed. Of several entries with one name the last counts.
     pub fn new(method: &str, numbers: &[(&str, f64)], arrays: &[(&str, &[f64])]) -> Self {
         let numbers = numbers.iter().map(|(name, v)| (name.to_string(), *v));
