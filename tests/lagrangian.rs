@@ -129,7 +129,7 @@ fn derivatives_at_any_configuration() {
         let d_w: Vec<f64> = (0..w.len()).map(|a| second(a, a).d1).collect();
         failures.compare(&name("∂L/∂W"), &l.d_w, &d_w, 1e-12);
         let (mut got, mut want) = (Vec::new(), Vec::new());
-        for block in l.d_ww.iter() {
+        for block in l.d_ww.blocks() {
             got.extend_from_slice(block.packed());
             for a in block.range.clone() {
                 want.extend((block.range.start..=a).map(|b| second(a, b).d12));

@@ -93,15 +93,23 @@ fn keys() -> BTreeSet<Key> {
         for (network, loss, n) in problems {
             let mut works = vec![Work::Evaluate(Request::default())];
             for curvature in Curvature::ALL {
-                // Whole matrices of large networks are no larger than what memory there is for them.
+                // What couples the units of large networks exceeds the adapter for that many samples at once.
                 let structures = Structure::ALL.into_iter().filter(|s| {
                     let whole = [Structure::Full, Structure::LayerBlocks].contains(s);
-                    !whole || network.parameters() <= 3000
+                    !whole || network.parameters() <= 500
                 });
                 works.extend(structures.map(|s| Work::Evaluate(Request::curvature(curvature, s))));
                 works.extend([1, 3].map(|count| Work::Products(curvature, count)));
             }
             for work in works {
+                let whole = |r: Request| {
+                    let of_units = [Structure::RowBlocks, Structure::Diagonal];
+                    r.curvature.is_some_and(|(_, s)| !of_units.contains(&s))
+                };
+                let n = match work {
+                    Work::Evaluate(request) if whole(request) => n.min(600),
+                    _ => n,
+                };
                 let rehearsed = rehearse(&gpu, &network, &loss, n, work).unwrap();
                 keys.extend(rehearsed.lock().keys.iter().cloned());
             }
