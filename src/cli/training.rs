@@ -120,17 +120,14 @@ impl Method {
     /// A usage error that names them.
     pub fn check(&self) -> Result<(), Failure> {
         let blocks = self.method.starts_with("newton-") && self.method != "newton-cg";
-        let second = blocks || ["trust-region", "newton-cg"].contains(&self.method.as_str());
         let allowed = [
-            ("--curvature", self.curvature.is_some(), second),
+            ("--curvature", self.curvature.is_some(), self.method != "lm"),
             ("--indefinite", self.indefinite.is_some(), blocks),
             (
                 "--preconditioner",
                 self.preconditioner.is_some(),
                 self.method == "newton-cg",
             ),
-            ("--ftol", self.ftol.is_some(), self.method != "auto"),
-            ("--xtol", self.xtol.is_some(), self.method != "auto"),
         ];
         let idle: Vec<&str> = (allowed.iter())
             .filter(|(_, given, allowed)| *given && !allowed)
@@ -185,6 +182,9 @@ impl Method {
             "auto" => {
                 let default = Auto::default();
                 Box::new(Auto {
+                    curvature,
+                    ftol: self.ftol.unwrap_or(default.ftol),
+                    xtol: self.xtol.unwrap_or(default.xtol),
                     max_iter: self.max_iter.unwrap_or(default.max_iter),
                     gtol: self.gtol.unwrap_or(default.gtol),
                     time_limit,
