@@ -28,7 +28,8 @@ impl Preconditioner {
     /// M_j = B_j + τ_jI
     /// ```
     ///
-    /// τ_j is the first of β, 10β, 100β, … that makes M_j positive definite, with β = 10⁻⁶ max_a |B_aa|, or 1 for B_j = 0.
+    /// τ_j is the first of β, 10β, 100β, … that makes M_j positive definite, with β = 10⁻³ max_a |B_aa|, or 1 for B_j = 0. A smaller β
+    /// lets singular directions take steps as long as they like.
     ///
     /// # Errors
     /// [`Error::Shape`] and [`Error::NonFinite`], of the first block that has one.
@@ -39,7 +40,7 @@ impl Preconditioner {
             let diagonal = packed::rows(lower, d).map(|row| row[row.len() - 1].abs());
             let mut shift = match diagonal.fold(0.0, f64::max) {
                 0.0 => 1.0,
-                largest => 1e-6 * largest,
+                largest => 1e-3 * largest,
             };
             loop {
                 let mut shifted = lower.to_vec();

@@ -434,7 +434,7 @@ impl Method for LevenbergMarquardt {
 
 /// After how many steps with p parameters `auto` goes on with second derivatives: many where they cost nothing.
 fn long(p: usize) -> usize {
-    20 + 2000 / p.max(1)
+    2000 / p.max(1)
 }
 
 /// The problem, and what has been counted so far.

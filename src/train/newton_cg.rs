@@ -22,7 +22,7 @@ pub enum Preconditioning {
     None,
     /// D² with D_a the largest root of the Gauss–Newton diagonal so far.
     Diagonal,
-    /// The Gauss–Newton row blocks, with a multiple of the identity where they are singular.
+    /// The Gauss–Newton row blocks with a small multiple of the identity; see [`Preconditioner::blocks`].
     #[default]
     RowBlocks,
 }
@@ -83,7 +83,7 @@ impl Preconditioning {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewtonCg {
-    /// The region, with curvature, tolerances and limits.
+    /// The region, with curvature, tolerances and limits. Default that of [`TrustRegion`], with 1000 steps.
     pub region: TrustRegion,
     /// The preconditioner. Default `RowBlocks`.
     pub preconditioning: Preconditioning,
@@ -94,7 +94,10 @@ pub struct NewtonCg {
 impl Default for NewtonCg {
     fn default() -> Self {
         NewtonCg {
-            region: TrustRegion::default(),
+            region: TrustRegion {
+                max_iter: 1000,
+                ..TrustRegion::default()
+            },
             preconditioning: Preconditioning::RowBlocks,
             products: 200,
         }
