@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use secondo::backend::gpu::{Adapter, Gpu, Options, adapters};
 use secondo::backend::{Backend, Cpu, Kind, Operand};
 use secondo::{
-    Activation, Control, Curvature, Device, Error, Fit, Progress, Result, BlockNewton, self_test,
+    Activation, BlockNewton, Control, Curvature, Device, Error, Fit, Progress, Result, self_test,
 };
 use serde_json::{Value, json};
 

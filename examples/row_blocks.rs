@@ -9,8 +9,8 @@ use std::time::Instant;
 use ndarray::Array2;
 use secondo::io::{Reading, Standardization, Table, Target};
 use secondo::{
-    Activation, Control, Curvature, Data, Initialization, Loss, Network, Penalty, Problem, Result,
-    BlockNewton,
+    Activation, BlockNewton, Control, Curvature, Data, Initialization, Loss, Network, Penalty,
+    Problem, Result,
 };
 
 const SEEDS: u64 = 5;

@@ -384,12 +384,12 @@ fn options() {
     fit("init", &["--init", "x"], 2, &["glorot, he"]);
     fit("loss", &["--loss", "x"], 2, &["sos, wsos"]);
     fit("task", &["--task", "x"], 2, &["regression, classification"]);
-    fit("method", &["--method", "x"], 2, &["auto, newton-rows"]);
+    fit("method", &["--method", "x"], 2, &["auto, trust-region"]);
     fit(
-        "later method",
-        &["--method", "lm"],
+        "method for squares",
+        &["--method", "lm", "--loss", "logcosh"],
         2,
-        &["not available in this version"],
+        &["logcosh", "gauss-newton"],
     );
     fit(
         "curvature",
@@ -812,20 +812,6 @@ fn problem_files() {
         &["derivatives", "p.json"],
         2,
         &["UTF-16"],
-    );
-
-    // The row blocks in θ are available here, but the method that fits with them is not.
-    let tied = GOOD.replace(
-        "\"W\": [1, 0]",
-        "\"theta\": [\"0.5\"], \"constraint\": {\"fixed\": [0, 1], \"C_entries\": [[0, 0, 1]]}",
-    );
-    let tied = ("p.json", tied.as_bytes());
-    refused(
-        "fit in θ",
-        &[tied],
-        &["fit", "p.json"],
-        2,
-        &["is not available"],
     );
 
     // A point where the objective overflows is a numerical failure, not a bad file.

@@ -8,8 +8,8 @@ use common::datasets;
 use ndarray::array;
 use secondo::solve::Indefinite;
 use secondo::{
-    Activation, Control, Curvature, Data, Error, Initialization, Layer, Loss, Network, Problem,
-    Reason, BlockNewton, Method, silent,
+    Activation, BlockNewton, Control, Curvature, Data, Error, Initialization, Layer, Loss, Method,
+    Network, Problem, Reason, silent,
 };
 
 const SETS: [(&str, usize); 4] = [
@@ -109,9 +109,7 @@ fn a_linear_unit_is_least_squares() {
         gtol: 1e-10,
         ..BlockNewton::default()
     };
-    let report = method
-        .fit(&line(), &[0.0, 0.0], &mut silent)
-        .unwrap();
+    let report = method.fit(&line(), &[0.0, 0.0], &mut silent).unwrap();
     assert_eq!(report.reason, Reason::Gradient);
     // x̄ = 7/3, ȳ = 7/3: slope Σ(x−x̄)(y−ȳ)/Σ(x−x̄)² = 11/14, through the means.
     assert!((report.w[0] - 11.0 / 14.0).abs() < 1e-8, "{:?}", report.w);
@@ -123,11 +121,7 @@ fn a_linear_unit_is_least_squares() {
 fn ends_have_their_reasons() {
     let problem = datasets::problem("iris", 5);
     let start = datasets::start(&problem, 1);
-    let run = |method: BlockNewton| {
-        method
-            .fit(&problem, &start, &mut silent)
-            .unwrap()
-    };
+    let run = |method: BlockNewton| method.fit(&problem, &start, &mut silent).unwrap();
     let none = run(BlockNewton {
         max_iter: 0,
         ..BlockNewton::default()
@@ -200,9 +194,7 @@ fn trial_points_that_are_not_finite_are_rejected() {
                 max_iter: 50,
                 ..BlockNewton::default()
             };
-            let report = method
-                .fit(&problem, &start, &mut silent)
-                .unwrap();
+            let report = method.fit(&problem, &start, &mut silent).unwrap();
             assert!(report.value <= report.initial_value && report.value.is_finite());
             assert!(report.w.iter().all(|w| w.is_finite()));
         }

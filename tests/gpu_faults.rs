@@ -10,8 +10,8 @@ use common::adapter::{name, open, single};
 use common::ratio::{dense, numbers};
 use secondo::backend::gpu::{Gpu, Options, Simulated, adapters};
 use secondo::{
-    Activation, Curvature, Data, Device, Error, Fault, Initialization, Loss, Network, Penalty,
-    BlockNewton, Method, Problem, Reason, Request, Structure, silent,
+    Activation, BlockNewton, Curvature, Data, Device, Error, Fault, Initialization, Loss, Method,
+    Network, Penalty, Problem, Reason, Request, Structure, silent,
 };
 
 fn problem() -> (Problem, Vec<f64>) {
@@ -256,9 +256,7 @@ fn solver() -> BlockNewton {
 #[test]
 fn a_fit_in_f32_ends_where_the_fit_in_f64_ends() {
     let (problem, w) = fit_problem();
-    let right = solver()
-        .fit(&problem, &w, &mut silent)
-        .unwrap();
+    let right = solver().fit(&problem, &w, &mut silent).unwrap();
     assert_eq!(right.reason, Reason::Gradient);
     for gpu in [single(), single().in_f64().unwrap()] {
         let precision = if gpu.is_f64() { "f64" } else { "f32" };
@@ -283,9 +281,7 @@ fn problem_adapter() -> String {
 #[test]
 fn a_fit_goes_on_when_the_device_is_lost() {
     let (problem, w) = fit_problem();
-    let right = solver()
-        .fit(&problem, &w, &mut silent)
-        .unwrap();
+    let right = solver().fit(&problem, &w, &mut silent).unwrap();
     for simulated in [
         Simulated::Lost,
         Simulated::Panic,
@@ -362,21 +358,15 @@ fn a_fit_goes_on_where_f32_or_the_device_is_too_small() {
             max_iter: 3,
             ..BlockNewton::default()
         };
-        let right = short
-            .fit(&problem, &w, &mut silent)
-            .unwrap();
+        let right = short.fit(&problem, &w, &mut silent).unwrap();
         let problem = problem.on(Device::Gpu(gpu));
-        let fit = short
-            .fit(&problem, &w, &mut silent)
-            .unwrap();
+        let fit = short.fit(&problem, &w, &mut silent).unwrap();
         assert!(fit.failure.is_some() && fit.value == right.value, "{fit}");
         let strict = BlockNewton {
             fallback: false,
             ..short
         };
-        strict
-            .fit(&problem, &w, &mut silent)
-            .unwrap_err();
+        strict.fit(&problem, &w, &mut silent).unwrap_err();
     }
 }
 

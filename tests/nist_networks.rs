@@ -39,7 +39,8 @@ fn cases() -> Vec<Case> {
         let data = read(&name);
         let rows = |v: &Value| -> Value {
             let rows = v.as_array().unwrap().iter();
-            rows.map(|v| if v.is_array() { v.clone() } else { json!([v]) }).collect()
+            rows.map(|v| if v.is_array() { v.clone() } else { json!([v]) })
+                .collect()
         };
         let x = match name.as_str() {
             // A quotient of quadratics: x and x².
@@ -58,7 +59,12 @@ fn cases() -> Vec<Case> {
         out.push(Case {
             name,
             problem: ProblemFile::from_str(&file.to_string()).unwrap().problem,
-            starts: network["starts"].as_array().unwrap().iter().map(numbers).collect(),
+            starts: network["starts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(numbers)
+                .collect(),
             solution: numbers(&network["solution"]),
         });
     }
@@ -71,7 +77,11 @@ fn digits(case: &Case, found: &[f64]) -> f64 {
         (order.iter().zip(signs).zip(&case.solution))
             .map(|((&a, sign), c)| {
                 let error = ((sign * found[a] - c) / c).abs();
-                if error.is_nan() { 0.0 } else { (-error.log10()).clamp(0.0, 11.0) }
+                if error.is_nan() {
+                    0.0
+                } else {
+                    (-error.log10()).clamp(0.0, 11.0)
+                }
             })
             .fold(11.0, f64::min)
     };
@@ -79,7 +89,14 @@ fn digits(case: &Case, found: &[f64]) -> f64 {
     let mut best = 0.0_f64;
     match case.name.as_str() {
         "Lanczos3" => {
-            for [a, b, c] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            for [a, b, c] in [
+                [0, 1, 2],
+                [0, 2, 1],
+                [1, 0, 2],
+                [1, 2, 0],
+                [2, 0, 1],
+                [2, 1, 0],
+            ] {
                 best = best.max(fewest(&[a, b, c, a + 3, b + 3, c + 3], &plain));
             }
         }
@@ -98,7 +115,10 @@ fn digits(case: &Case, found: &[f64]) -> f64 {
     best
 }
 
-fn table(title: &str, fit: impl Fn(&Problem, &[f64]) -> secondo::Result<Fit>) -> (f64, Vec<String>) {
+fn table(
+    title: &str,
+    fit: impl Fn(&Problem, &[f64]) -> secondo::Result<Fit>,
+) -> (f64, Vec<String>) {
     let (mut sum, mut runs, mut failures) = (0.0, 0, Vec::new());
     for case in cases() {
         for (k, start) in case.starts.iter().enumerate() {
@@ -106,7 +126,10 @@ fn table(title: &str, fit: impl Fn(&Problem, &[f64]) -> secondo::Result<Fit>) ->
                 Ok(fit) => {
                     let b = digits(&case, &fit.w);
                     let steps = format!("{:3} + {:3}", fit.iterations, fit.rejected);
-                    (b, format!("{steps}  {}  {:?}", fit.reason.name(), fit.choice))
+                    (
+                        b,
+                        format!("{steps}  {}  {:?}", fit.reason.name(), fit.choice),
+                    )
                 }
                 Err(error) => (0.0, error.to_string()),
             };

@@ -113,10 +113,17 @@ fn check(title: &str, problem: &Problem, start: &[f64], method: &dyn Method) -> 
         })
         .unwrap();
     let slack = 1e-13 * values[0].abs();
-    assert!(values.windows(2).all(|v| v[1] <= v[0] + slack), "{title}: the objective rose");
+    assert!(
+        values.windows(2).all(|v| v[1] <= v[0] + slack),
+        "{title}: the objective rose"
+    );
     assert_eq!(values.len(), fit.iterations + 1, "{title}");
     let at = problem.objective(&fit.w).unwrap();
-    assert!((at - fit.value).abs() <= 1e-12 * at, "{title}: {at} for {}", fit.value);
+    assert!(
+        (at - fit.value).abs() <= 1e-12 * at,
+        "{title}: {at} for {}",
+        fit.value
+    );
     let gradient = largest(&problem.gradient(&fit.w).unwrap());
     assert!(
         (gradient - fit.gradient_norm).abs() <= 1e-9 * (1.0 + gradient),
@@ -131,7 +138,10 @@ fn every_method_descends_and_reports_what_is_so() {
     let (problem, start) = small();
     for (title, method) in methods() {
         let fit = check(title, &problem, &start, &*method);
-        println!("{title:13} {:?} {:e} {:e}", fit.reason, fit.value, fit.gradient_norm);
+        println!(
+            "{title:13} {:?} {:e} {:e}",
+            fit.reason, fit.value, fit.gradient_norm
+        );
         assert!(fit.value < 0.2 * fit.initial_value, "{title}: {fit}");
         let blocks = ["rows", "layers"].contains(&title);
         assert!(blocks || fit.converged(), "{title}: {fit}");
@@ -171,7 +181,10 @@ fn a_resumed_fit_is_the_same_fit() {
             assert_eq!(rest.w, whole.w, "{title}, from step {at}");
             let counts = |f: &Fit| (f.iterations, f.rejected, f.value, f.reason, f.gradient_norm);
             assert_eq!(counts(&rest), counts(&whole), "{title}, from step {at}");
-            assert_eq!(rest.evaluations, whole.evaluations, "{title}, from step {at}");
+            assert_eq!(
+                rest.evaluations, whole.evaluations,
+                "{title}, from step {at}"
+            );
             // The harness must notice a state that is another.
             let mut other = state.clone();
             other.x[0] += 1e-9;
@@ -182,7 +195,10 @@ fn a_resumed_fit_is_the_same_fit() {
         let mut foreign = states[0].clone();
         foreign.method = "another".into();
         let refused = method.resume(&problem, foreign, &mut silent);
-        assert!(matches!(refused, Err(Error::Invalid { .. })), "{title}: {refused:?}");
+        assert!(
+            matches!(refused, Err(Error::Invalid { .. })),
+            "{title}: {refused:?}"
+        );
     }
 }
 
@@ -200,7 +216,11 @@ fn a_saddle_with_no_gradient_is_left() {
         let fit = method.fit(&problem, &start, &mut silent).unwrap();
         let leaves = !["lm", "rows", "layers"].contains(&title);
         println!("{title:13} {:?} {:e}", fit.reason, fit.value);
-        assert_eq!(fit.value < 1e-6 * fit.initial_value, leaves, "{title}: {fit}");
+        assert_eq!(
+            fit.value < 1e-6 * fit.initial_value,
+            leaves,
+            "{title}: {fit}"
+        );
     }
 }
 
@@ -220,10 +240,16 @@ fn points_without_a_value_are_left_out() {
         let scaled = ["diagonal", "row-blocks"].contains(&title);
         let first = if scaled { -0.05 } else { -0.5 };
         let fit = method.fit(&problem, &[first, 1.0], &mut silent).unwrap();
-        assert!(fit.w.iter().all(|w| w.is_finite()) && fit.value.is_finite(), "{title}: {fit}");
+        assert!(
+            fit.w.iter().all(|w| w.is_finite()) && fit.value.is_finite(),
+            "{title}: {fit}"
+        );
         assert!(fit.value < fit.initial_value, "{title}: {fit}");
         let none = method.fit(&problem, &[5.0, 1.0], &mut silent);
-        assert!(matches!(none, Err(Error::NonFinite { .. })), "{title}: {none:?}");
+        assert!(
+            matches!(none, Err(Error::NonFinite { .. })),
+            "{title}: {none:?}"
+        );
     }
 }
 
@@ -236,11 +262,21 @@ fn every_end_has_its_reason() {
             _ => Control::Continue,
         });
         let stopped = stopped.unwrap();
-        assert_eq!((stopped.reason, stopped.iterations), (Reason::Interrupted, 2), "{title}");
+        assert_eq!(
+            (stopped.reason, stopped.iterations),
+            (Reason::Interrupted, 2),
+            "{title}"
+        );
         let short = method.fit(&problem, &[0.0], &mut silent);
-        assert!(matches!(short, Err(Error::Shape { .. })), "{title}: {short:?}");
+        assert!(
+            matches!(short, Err(Error::Shape { .. })),
+            "{title}: {short:?}"
+        );
         let hole = method.fit(&problem, &vec![f64::NAN; start.len()], &mut silent);
-        assert!(matches!(hole, Err(Error::NonFinite { .. })), "{title}: {hole:?}");
+        assert!(
+            matches!(hole, Err(Error::NonFinite { .. })),
+            "{title}: {hole:?}"
+        );
     }
     let now = TrustRegion {
         time_limit: Some(std::time::Duration::ZERO),

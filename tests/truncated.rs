@@ -54,9 +54,13 @@ fn steps_are_what_they_promise() {
                         Some(m) => Preconditioner::Diagonal(m.to_vec()),
                     };
                     let product = |v: &[f64]| b.product(v);
-                    let found = conjugate_gradients(product, &g, &preconditioner, radius, 1e-10, 5 * d);
+                    let found =
+                        conjugate_gradients(product, &g, &preconditioner, radius, 1e-10, 5 * d);
                     let found = found.unwrap();
-                    assert!(honest(&b, &g, diagonal, radius, &found), "{d}, {shift}, {radius}: {found:?}");
+                    assert!(
+                        honest(&b, &g, diagonal, radius, &found),
+                        "{d}, {shift}, {radius}: {found:?}"
+                    );
                     let scaling: Vec<f64> = match diagonal {
                         None => vec![1.0; d],
                         Some(m) => m.iter().map(|m| m.sqrt()).collect(),
@@ -73,7 +77,10 @@ fn steps_are_what_they_promise() {
                     } else if b.eigenvalues().unwrap()[0] > 0.0 {
                         bounded += 1;
                         // Yuan 2000: at least half of the best where the matrix is positive definite.
-                        assert!(found.reduction >= 0.5 * best.reduction, "{found:?} for {best:?}");
+                        assert!(
+                            found.reduction >= 0.5 * best.reduction,
+                            "{found:?} for {best:?}"
+                        );
                     }
                     negative += usize::from(found.negative);
                 }
@@ -88,7 +95,8 @@ fn steps_are_what_they_promise() {
 #[test]
 fn a_disturbed_step_is_seen() {
     let (b, g) = draw(&mut Pcg64::seed_from_u64(3), 10, 20.0);
-    let found = conjugate_gradients(|v| b.product(v), &g, &Preconditioner::None, 0.01, 1e-10, 50).unwrap();
+    let found =
+        conjugate_gradients(|v| b.product(v), &g, &Preconditioner::None, 0.01, 1e-10, 50).unwrap();
     assert!(found.boundary && honest(&b, &g, None, 0.01, &found));
     let mut longer = found.clone();
     longer.step.iter_mut().for_each(|p| *p *= 1.0 + 1e-6);
@@ -111,8 +119,12 @@ fn blocks_that_are_the_matrix_need_one_product() {
     // Zero and singular blocks are made definite.
     let parts: [(&[f64], usize); 2] = [(&[0.0], 1), (&[1.0, 1.0, 1.0], 2)];
     let blocks = Preconditioner::blocks(parts).unwrap();
-    let found = conjugate_gradients(|v| Ok(v.to_vec()), &[1.0; 3], &blocks, 10.0, 1e-12, 50).unwrap();
-    assert!(found.step.iter().all(|p| (p + 1.0).abs() < 1e-9), "{found:?}");
+    let found =
+        conjugate_gradients(|v| Ok(v.to_vec()), &[1.0; 3], &blocks, 10.0, 1e-12, 50).unwrap();
+    assert!(
+        found.step.iter().all(|p| (p + 1.0).abs() < 1e-9),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -129,19 +141,33 @@ fn ends_of_the_range_and_bad_input() {
     let beyond = run(&[1e200, 1e200], none, 1e300);
     assert!(matches!(beyond, Err(Error::Numerical { .. })), "{beyond:?}");
     // A linear model goes to the boundary.
-    let flat = conjugate_gradients(|v| Ok(vec![0.0; v.len()]), &[3.0, 4.0], none, 10.0, 0.0, 5).unwrap();
-    assert!(flat.boundary && !flat.negative && (flat.step[0] + 6.0).abs() < 1e-14, "{flat:?}");
+    let flat =
+        conjugate_gradients(|v| Ok(vec![0.0; v.len()]), &[3.0, 4.0], none, 10.0, 0.0, 5).unwrap();
+    assert!(
+        flat.boundary && !flat.negative && (flat.step[0] + 6.0).abs() < 1e-14,
+        "{flat:?}"
+    );
     assert!((flat.reduction - 50.0).abs() < 1e-12);
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(matches!(run(&[1.0], none, bad), Err(Error::Invalid { .. })));
         let m = Preconditioner::Diagonal(vec![bad]);
         assert!(matches!(run(&[1.0], &m, 1.0), Err(Error::Invalid { .. })));
     }
-    assert!(matches!(run(&[f64::NAN], none, 1.0), Err(Error::NonFinite { .. })));
+    assert!(matches!(
+        run(&[f64::NAN], none, 1.0),
+        Err(Error::NonFinite { .. })
+    ));
     let short = Preconditioner::Diagonal(vec![1.0]);
-    assert!(matches!(run(&[1.0, 1.0], &short, 1.0), Err(Error::Shape { .. })));
+    assert!(matches!(
+        run(&[1.0, 1.0], &short, 1.0),
+        Err(Error::Shape { .. })
+    ));
     let wild = conjugate_gradients(|v| Ok(vec![f64::NAN; v.len()]), &[1.0], none, 1.0, 0.0, 5);
     assert!(matches!(wild, Err(Error::Numerical { .. })), "{wild:?}");
-    let failing = |_: &[f64]| Err(Error::Numerical { what: "the device".into() });
+    let failing = |_: &[f64]| {
+        Err(Error::Numerical {
+            what: "the device".into(),
+        })
+    };
     assert!(conjugate_gradients(failing, &[1.0], none, 1.0, 0.0, 5).is_err());
 }

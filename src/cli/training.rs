@@ -6,22 +6,31 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secondo::solve::Indefinite;
-use secondo::{BlockNewton, Control, Curvature, Error, Fit, Method as _, Problem};
+use secondo::{
+    Auto, BlockNewton, Control, Curvature, Error, Fit, LevenbergMarquardt, NewtonCg, Problem,
+    Structure, TrustRegion,
+};
 use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::common::not_negative;
 
-/// Methods that this version has.
-const METHODS: [&str; 2] = ["auto", "newton-rows"];
-/// Methods that are named in the documentation and come later.
-const LATER: [&str; 4] = ["newton-layers", "trust-region", "newton-cg", "lm"];
+/// The names of the methods.
+const METHODS: [&str; 6] = [
+    "auto",
+    "trust-region",
+    "newton-cg",
+    "lm",
+    "newton-rows",
+    "newton-layers",
+];
 
 /// How to minimise.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Training")]
 pub struct Method {
-    /// newton-rows: damped Newton steps with one curvature block for each unit; auto chooses it
+    /// trust-region: Newton with the whole matrix; newton-cg: with products; lm: Levenberg–Marquardt, for squared errors;
+    /// newton-rows, newton-layers: damped Newton steps with one block for each unit or layer; auto chooses and says why
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = method)]
     pub method: String,
     /// The curvature: exact, gauss-newton, empirical-fisher or lagrangian
@@ -30,7 +39,7 @@ pub struct Method {
     /// How indefinite blocks are made definite: shift, ldlt, absolute or clip [default: absolute]
     #[arg(long, value_name = "NAME", value_parser = indefinite)]
     pub indefinite: Option<Indefinite>,
-    /// Stop after this many accepted steps [default: 200]
+    /// Stop after this many steps [default: 1000; trust-region, newton-rows and newton-layers: 200]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub max_iter: Option<usize>,
     /// Stop when the largest gradient entry is below this, relative to the start where that is above 1 [default: 1e-8]
@@ -53,11 +62,6 @@ pub struct Method {
 fn method(name: &str) -> Result<String, String> {
     if METHODS.contains(&name) {
         Ok(name.into())
-    } else if LATER.contains(&name) {
-        Err(format!(
-            "'{name}' is not available in this version; available: {}",
-            METHODS.join(", ")
-        ))
     } else {
         Err(format!(
             "unknown method '{name}'; known: {}",
@@ -75,32 +79,85 @@ pub fn curvature(name: &str) -> Result<Curvature, String> {
 }
 
 impl Method {
-    fn solver(&self) -> BlockNewton {
-        let default = BlockNewton::default();
-        BlockNewton {
+    /// The method with its options; `limit` is the time that is left.
+    fn solver(&self, limit: Option<Duration>) -> Box<dyn secondo::Method> {
+        let fallback = self.device_failure == "continue";
+        let blocks = |structure: Structure| {
+            let default = BlockNewton::default();
+            BlockNewton {
+                curvature: self.curvature,
+                structure,
+                indefinite: self.indefinite.unwrap_or(default.indefinite),
+                max_iter: self.max_iter.unwrap_or(default.max_iter),
+                gtol: self.gtol.unwrap_or(default.gtol),
+                ftol: self.ftol.unwrap_or(default.ftol),
+                xtol: self.xtol.unwrap_or(default.xtol),
+                time_limit: limit,
+                fallback,
+                ..default
+            }
+        };
+        let region = |default: TrustRegion| TrustRegion {
             curvature: self.curvature,
-            indefinite: self.indefinite.unwrap_or(default.indefinite),
             max_iter: self.max_iter.unwrap_or(default.max_iter),
             gtol: self.gtol.unwrap_or(default.gtol),
             ftol: self.ftol.unwrap_or(default.ftol),
             xtol: self.xtol.unwrap_or(default.xtol),
-            fallback: self.device_failure == "continue",
+            time_limit: limit,
+            fallback,
             ..default
+        };
+        match self.method.as_str() {
+            "trust-region" => Box::new(region(TrustRegion::default())),
+            "newton-cg" => {
+                let default = NewtonCg::default();
+                Box::new(NewtonCg {
+                    region: region(default.region),
+                    ..default
+                })
+            }
+            "lm" => {
+                let default = LevenbergMarquardt::default();
+                Box::new(LevenbergMarquardt {
+                    max_iter: self.max_iter.unwrap_or(default.max_iter),
+                    goal: self.gtol.unwrap_or(default.goal),
+                    ftol: self.ftol.unwrap_or(default.ftol),
+                    xtol: self.xtol.unwrap_or(default.xtol),
+                    time_limit: limit,
+                    ..default
+                })
+            }
+            "newton-rows" => Box::new(blocks(Structure::RowBlocks)),
+            "newton-layers" => Box::new(blocks(Structure::LayerBlocks)),
+            // A policy for blocks asks for blocks.
+            _ if self.indefinite.is_some() => Box::new(blocks(Structure::RowBlocks)),
+            _ => {
+                let default = Auto::default();
+                Box::new(Auto {
+                    curvature: self.curvature,
+                    max_iter: self.max_iter.unwrap_or(default.max_iter),
+                    gtol: self.gtol.unwrap_or(default.gtol),
+                    ftol: self.ftol.unwrap_or(default.ftol),
+                    xtol: self.xtol.unwrap_or(default.xtol),
+                    time_limit: limit,
+                    fallback,
+                })
+            }
         }
     }
 
-    /// The options in effect, for a report.
+    /// The options that were given, for a report; none where the method's default holds.
     pub fn json(&self) -> Map<String, Value> {
-        let solver = self.solver();
+        let solver = self.solver(None);
         let options = json!({
-            "method": "newton-rows",
-            "curvature": solver.curvature.name(),
-            "indefinite": solver.indefinite.name(),
-            "max_iter": solver.max_iter,
-            "gtol": solver.gtol,
-            "ftol": solver.ftol,
-            "xtol": solver.xtol,
-            "mu": solver.mu,
+            "method": solver.name(),
+            "settings": solver.options(),
+            "curvature": self.curvature.name(),
+            "indefinite": self.indefinite.map(Indefinite::name),
+            "max_iter": self.max_iter,
+            "gtol": self.gtol,
+            "ftol": self.ftol,
+            "xtol": self.xtol,
             "time_limit": self.time_limit,
             "device_failure": self.device_failure,
         });
@@ -205,7 +262,7 @@ pub fn train(
         seconds: 0.0,
     };
     for (index, (seed, w)) in starts.into_iter().enumerate() {
-        let mut solver = method.solver();
+        let mut left_over = None;
         if let Some(limit) = method.time_limit {
             let left = limit - begin.elapsed().as_secs_f64();
             if left <= 0.0 && index > 0 {
@@ -213,11 +270,12 @@ pub fn train(
                 break;
             }
             // A limit beyond what a duration holds is none.
-            solver.time_limit = Duration::try_from_secs_f64(left.max(0.0)).ok();
+            left_over = Duration::try_from_secs_f64(left.max(0.0)).ok();
         }
-        let bar = progress_bar(show, solver.max_iter, index, count);
-        let end = solver.fit(problem, &w, &mut |progress| {
-            bar.set_position(progress.iteration as u64);
+        let bar = progress_bar(show, index, count);
+        let end = method.solver(left_over).fit(problem, &w, &mut |progress| {
+            bar.set_length(progress.max_iter as u64);
+            bar.set_position(progress.state.tried as u64);
             bar.set_message(format!(
                 "objective {:.6e}, gradient {:.1e}",
                 progress.value, progress.gradient_norm
@@ -232,11 +290,11 @@ pub fn train(
 }
 
 /// A bar on stderr if that is a terminal, and nothing otherwise.
-fn progress_bar(show: bool, steps: usize, index: usize, count: usize) -> ProgressBar {
+fn progress_bar(show: bool, index: usize, count: usize) -> ProgressBar {
     if !show || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let template = "{prefix}[{bar:30}] {pos}/{len} steps, {msg}, {elapsed}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
@@ -257,11 +315,13 @@ pub fn fit_json(fit: &Fit) -> Map<String, Value> {
         "gradient_norm": fit.gradient_norm,
         "iterations": fit.iterations,
         "rejected": fit.rejected,
-        "evaluations": {"objective": fit.evaluations.objective, "curvature": fit.evaluations.curvature},
+        "evaluations": {"objective": fit.evaluations.objective, "curvature": fit.evaluations.curvature,
+            "products": fit.evaluations.products},
         "modified_blocks": fit.modified_blocks,
         "reason": fit.reason.name(),
         "converged": fit.converged(),
         "method": fit.method,
+        "choice": fit.choice,
         "adapter": fit.adapter,
         "device_failure": fit.failure,
         "precision": fit.precision,

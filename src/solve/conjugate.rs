@@ -192,7 +192,10 @@ pub fn conjugate_gradients(
         };
         if !(pp + free * (2.0 * pd + free * dd) < radius * radius) {
             // The positive root of ‖p + τd‖ = Δ, without cancellation.
-            let (gap, root) = (radius * radius - pp, (pd / dd).hypot(((radius * radius - pp) / dd).max(0.0).sqrt()));
+            let (gap, root) = (
+                radius * radius - pp,
+                (pd / dd).hypot(((radius * radius - pp) / dd).max(0.0).sqrt()),
+            );
             let tau = match pd > 0.0 {
                 true => gap / dd / (pd / dd + root),
                 false => root - pd / dd,

@@ -7,6 +7,7 @@ use super::newton_cg::NewtonCg;
 use super::squares::Squares;
 use super::trust_region::{Goal, TrustRegion};
 use super::{Fit, Method, Observer, Reason, State, Times};
+use crate::curvature::Curvature;
 use crate::error::Result;
 use crate::problem::Problem;
 
@@ -26,7 +27,7 @@ const PATIENCE: usize = 3;
 /// asked once whether it is a minimum, and a saddle is left.
 ///
 /// A sum of squares ends where f64 does not resolve more, or with the gradient within `gtol` and no longer falling by ten
-/// from step to step; other losses end with the gradient within `gtol`.
+/// from step to step; other losses end with the gradient within `gtol`. An end within `gtol` is reported as such.
 ///
 /// ```
 /// use ndarray::array;
@@ -40,10 +41,16 @@ const PATIENCE: usize = 3;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Auto {
+    /// The curvature; another than `Exact` leaves out Levenberg and Marquardt's method. Default `Exact`.
+    pub curvature: Curvature,
     /// The most steps to try, accepted or not; 0 evaluates the start and stops. Default 1000.
     pub max_iter: usize,
     /// What ends second-derivative methods: max_l |g_l| ≤ gtol · max(1, max_l |g_l| at the start). Default 10⁻⁸.
     pub gtol: f64,
+    /// As of [`TrustRegion`]. Default 10⁻¹⁵.
+    pub ftol: f64,
+    /// As of [`TrustRegion`]. Default 10⁻¹².
+    pub xtol: f64,
     /// The wall time after which the fit ends at its best point. Default none.
     pub time_limit: Option<Duration>,
     /// Whether the processor takes over where the accelerator fails. Default true.
@@ -52,9 +59,13 @@ pub struct Auto {
 
 impl Default for Auto {
     fn default() -> Self {
+        let region = TrustRegion::default();
         Auto {
+            curvature: Curvature::Exact,
             max_iter: 1000,
             gtol: 1e-8,
+            ftol: region.ftol,
+            xtol: region.xtol,
             time_limit: None,
             fallback: true,
         }
@@ -70,6 +81,9 @@ impl Auto {
         TrustRegion {
             max_iter: self.max_iter,
             gtol: self.gtol,
+            ftol: self.ftol,
+            xtol: self.xtol,
+            curvature: self.curvature,
             time_limit: self.time_limit.map(|limit| limit.saturating_sub(used)),
             fallback: self.fallback,
             ..TrustRegion::default()
@@ -83,7 +97,8 @@ impl Method for Auto {
     }
 
     fn options(&self) -> String {
-        self.gtol.to_string()
+        let (curvature, gtol) = (self.curvature.name(), self.gtol);
+        format!("{curvature} {gtol} {} {}", self.ftol, self.xtol)
     }
 
     fn resume(&self, problem: &Problem, mut state: State, observe: Observer) -> Result<Fit> {
@@ -92,7 +107,8 @@ impl Method for Auto {
         self.region(Duration::ZERO).check(p)?;
         state.check(&self.fingerprint(), p)?;
         // No sum of squares is no failure.
-        let squares = Squares::new(problem).ok();
+        let exact = self.curvature == Curvature::Exact;
+        let squares = Squares::new(problem).ok().filter(|_| exact);
         let rows = squares.as_ref().map_or(0, Squares::rows);
         let cheap = rows as f64 * (p as f64).powi(2) <= CHEAP;
         if state.stage == 0 {
@@ -118,9 +134,7 @@ impl Method for Auto {
             let (reason, at) = method.run(&mut run, &mut state, PATIENCE, observe)?;
             squares.verdict(at.is_some())?;
             let account = run.account();
-            if let Some(
-                reason @ (Reason::Iterations | Reason::Time | Reason::Interrupted),
-            ) = reason
+            if let Some(reason @ (Reason::Iterations | Reason::Time | Reason::Interrupted)) = reason
             {
                 let goal = state.goal(self.gtol, true);
                 let method = "Levenberg–Marquardt, the Jacobian by QR".to_string();
@@ -156,7 +170,7 @@ impl Method for Auto {
             false => Goal::Relative,
         };
         let (mut fit, second) = if p <= FORMED {
-            let why = format!("trust-region Newton with the exact Hessian: {p} parameters are few");
+            let why = format!("trust-region Newton with the whole matrix: {p} parameters are few");
             (region.fit_problem(problem, state, goal, observe)?, why)
         } else {
             let method = NewtonCg {
@@ -171,6 +185,9 @@ impl Method for Auto {
         fit.times.objective += spent.objective;
         fit.times.curvature += spent.curvature;
         fit.times.solve += spent.solve;
+        if fit.converged() && fit.gradient_norm <= fit.gradient_goal {
+            fit.reason = Reason::Gradient;
+        }
         fit.choice = Some(match choice.is_empty() {
             true => second,
             false => choice,

@@ -171,7 +171,12 @@ impl Method for BlockNewton {
                     continue;
                 };
                 let predicted = steps.reduction();
-                let trial: Vec<f64> = state.x.iter().zip(&steps.step).map(|(w, p)| w + p).collect();
+                let trial: Vec<f64> = state
+                    .x
+                    .iter()
+                    .zip(&steps.step)
+                    .map(|(w, p)| w + p)
+                    .collect();
                 if trial == state.x || predicted <= U * at.value.abs() {
                     break 'points Reason::Stalled;
                 }
@@ -261,8 +266,14 @@ impl BlockNewton {
 
     fn check(&self) -> Result<()> {
         check_tolerances(self.gtol, self.xtol, self.ftol)?;
-        if !matches!(self.structure, Structure::RowBlocks | Structure::LayerBlocks) {
-            let why = format!("'{}' is not one of row-blocks and layer-blocks", self.structure.name());
+        if !matches!(
+            self.structure,
+            Structure::RowBlocks | Structure::LayerBlocks
+        ) {
+            let why = format!(
+                "'{}' is not one of row-blocks and layer-blocks",
+                self.structure.name()
+            );
             return Err(Error::invalid("structure", why));
         }
         if !(self.mu.is_finite() && self.mu > 0.0) {

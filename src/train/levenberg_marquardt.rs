@@ -302,7 +302,9 @@ impl LevenbergMarquardt {
             if state.reached.is_some() {
                 break state.reached;
             }
-            if state.slow > patience || (patience < usize::MAX && state.tried >= long(state.x.len())) {
+            if state.slow > patience
+                || (patience < usize::MAX && state.tried >= long(state.x.len()))
+            {
                 break None;
             }
             // Whether the step is Gauss and Newton's, however long.

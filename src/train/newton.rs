@@ -10,8 +10,8 @@
 
 use std::fmt;
 
-pub use super::{Evaluations, Reason};
 use super::objective::{Objective, Plain, negative_curvature};
+pub use super::{Evaluations, Reason};
 use super::{check_start, check_tolerances, norm};
 use crate::error::{Error, Result};
 use crate::solve::{Factor, Indefinite, U, dot, eigenvalues, largest, lu_solve, quadratic_form};
@@ -311,7 +311,8 @@ impl Newton {
         let reason = 'points: loop {
             if let Some(reason) = done {
                 // Stationary, or as good as: leave it if f curves downwards.
-                let Some((curvature, direction)) = negative_curvature(&at.hessian, &at.gradient, U) else {
+                let Some((curvature, direction)) = negative_curvature(&at.hessian, &at.gradient, U)
+                else {
                     break reason;
                 };
                 if run.iterations == self.max_iter {

@@ -146,7 +146,13 @@ impl NewtonCg {
             self.region.curvature.name(),
             self.preconditioning.name()
         );
-        Ok(Fit::new(state, reason, goal, free.evaluator.account(), method))
+        Ok(Fit::new(
+            state,
+            reason,
+            goal,
+            free.evaluator.account(),
+            method,
+        ))
     }
 }
 
@@ -202,7 +208,8 @@ impl<'a> Objective for Free<'a> {
 
     fn evaluations(&mut self) -> &mut Evaluations {
         &mut self.evaluator.evaluations
-    }}
+    }
+}
 
 /// A model by its products.
 struct Products<'a> {
@@ -255,8 +262,7 @@ impl Model for Products<'_> {
     }
 
     fn step(&mut self, ask: &Ask) -> Result<Step> {
-        let Some((direction, length, slope, curvature)) =
-            self.way.as_ref().filter(|_| ask.leaving)
+        let Some((direction, length, slope, curvature)) = self.way.as_ref().filter(|_| ask.leaving)
         else {
             return self.solve(ask.gradient, ask, ask.forcing);
         };

@@ -104,7 +104,13 @@ impl Model for Dense {
     }
 
     fn step(&mut self, ask: &Ask) -> Result<Step> {
-        let found = trust_region(&self.lower, ask.gradient, ask.scaling, ask.radius, PRECISION)?;
+        let found = trust_region(
+            &self.lower,
+            ask.gradient,
+            ask.scaling,
+            ask.radius,
+            PRECISION,
+        )?;
         Ok(Step {
             step: found.step,
             reduction: found.reduction,

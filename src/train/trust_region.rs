@@ -6,8 +6,8 @@ use super::evaluator::Evaluator;
 use super::newton::{NewtonReport, TwiceDifferentiable};
 use super::objective::{Ask, Dense, Local, Model, Objective, Plain};
 use super::{
-    Control, Evaluations, Fit, Method, Observer, Progress, Reason, State, check_radius, check_start, check_tolerances,
-    norm, without_zeros,
+    Control, Evaluations, Fit, Method, Observer, Progress, Reason, State, check_radius,
+    check_start, check_tolerances, norm, without_zeros,
 };
 use crate::curvature::{Curvature, Structure};
 use crate::error::{Error, Result};
@@ -371,7 +371,13 @@ impl TrustRegion {
         let reason = self.run(&mut whole, &mut state, goal, observe)?;
         let goal = state.goal(self.gtol, true);
         let method = format!("trust-region Newton, curvature {}", self.curvature.name());
-        Ok(Fit::new(state, reason, goal, whole.evaluator.account(), method))
+        Ok(Fit::new(
+            state,
+            reason,
+            goal,
+            whole.evaluator.account(),
+            method,
+        ))
     }
 
     /// The matrix of a point, that of the next, its scaled copy and its factor must fit together: 20P² bytes, and 16P² more
