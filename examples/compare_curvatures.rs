@@ -25,7 +25,6 @@ const MARKS: [usize; 3] = [10, 50, STEPS];
 /// One method on one start.
 struct Run {
     points: Vec<Point>,
-    value: f64,
     gradient: f64,
     steps: usize,
     evaluations: usize,
@@ -139,7 +138,6 @@ fn ours(method: &dyn Method, problem: &Problem, start: &[f64]) -> Result<Run> {
     let e = fit.evaluations;
     Ok(Run {
         points,
-        value: fit.value,
         gradient: fit.gradient_norm,
         steps: fit.iterations,
         evaluations: e.objective + e.gradient + e.products,
@@ -157,7 +155,6 @@ fn theirs(problem: &Problem, start: &[f64]) -> Result<Run> {
     };
     Ok(Run {
         points: run.points,
-        value: run.value,
         gradient: run.gradient,
         steps: run.steps,
         evaluations: run.evaluations,

@@ -37,6 +37,12 @@ pub struct Hardware(Arc<OnceLock<Option<Gpu>>>);
 
 #[cfg(feature = "gpu")]
 impl Hardware {
+    /// An adapter that counts as hardware.
+    #[cfg(test)]
+    pub(crate) fn of(gpu: Gpu) -> Self {
+        Hardware(Arc::new(OnceLock::from(Some(gpu))))
+    }
+
     fn get(&self) -> Option<&Gpu> {
         let open = || match Device::gpu("") {
             Ok(Device::Gpu(gpu)) => Some(gpu),
@@ -143,7 +149,7 @@ impl Device {
 }
 
 /// Whether the adapter computes the derivatives of a small network as the processor does: every kernel of linear units
-/// runs, with odd sizes.
+/// runs, with odd sizes, for every structure and for products.
 ///
 /// # Errors
 /// `Gpu` with what was found, or with the fault that was met.
@@ -186,8 +192,36 @@ fn agrees(gpu: &Gpu, network: crate::Network) -> Result<()> {
         .collect();
     let problem = Problem::new(network, Data::new(x, y)?, Loss::SoftmaxCrossEntropy)?;
     let tolerance = if gpu.is_f64() { 1e-12 } else { 1e-4 };
+    let compare = |what: &str, found: &[f64], right: &[f64]| {
+        let largest = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        for (found, right) in found.iter().zip(right) {
+            let error = (found - right).abs();
+            if error.is_nan() || error > tolerance * largest {
+                let adapter = &gpu.adapter().name;
+                let found = format!("{found:e} in {what} where {right:e} is right");
+                return Err(Error::gpu(
+                    adapter,
+                    "the test at the start",
+                    Fault::SelfTest { found },
+                ));
+            }
+        }
+        Ok(())
+    };
+    // Two directions.
+    let v: Vec<f64> = (0..2 * w.len()).map(|l| number(3 * l + 1)).collect();
     for curvature in Curvature::ALL {
+        let what = format!("products with {}", curvature.name());
+        let right = problem.products_on(&Cpu::<f64>::new(), &w, curvature, &v, n)?;
+        let found = problem.products_on(gpu, &w, curvature, &v, 64)?;
+        compare(&what, &found, &right)?;
         for structure in Structure::ALL {
+            // Whole matrices of few parameters, of which the blocks of layers are a part: a test at every start must not
+            // take long.
+            let large = structure == Structure::Full && w.len() > 100;
+            if large || structure == Structure::LayerBlocks {
+                continue;
+            }
             let request = Request::curvature(curvature, structure);
             let right = problem.evaluate_on(&Cpu::<f64>::new(), &w, request, n)?;
             let found = problem.evaluate_on(gpu, &w, request, 64)?;
@@ -196,29 +230,10 @@ fn agrees(gpu: &Gpu, network: crate::Network) -> Result<()> {
                     .flat_map(|b| b.packed().to_vec())
                     .collect()
             };
-            for (what, found, right) in [
-                ("the objective", vec![found.value], vec![right.value]),
-                ("the gradient", found.gradient, right.gradient),
-                (
-                    curvature.name(),
-                    entries(&found.curvature),
-                    entries(&right.curvature),
-                ),
-            ] {
-                let largest = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-                for (found, right) in found.iter().zip(&right) {
-                    let error = (found - right).abs();
-                    if error.is_nan() || error > tolerance * largest {
-                        let adapter = &gpu.adapter().name;
-                        let found = format!("{found:e} in {what} where {right:e} is right");
-                        return Err(Error::gpu(
-                            adapter,
-                            "the test at the start",
-                            Fault::SelfTest { found },
-                        ));
-                    }
-                }
-            }
+            compare("the objective", &[found.value], &[right.value])?;
+            compare("the gradient", &found.gradient, &right.gradient)?;
+            let (found, right) = (entries(&found.curvature), entries(&right.curvature));
+            compare(curvature.name(), &found, &right)?;
         }
     }
     Ok(())

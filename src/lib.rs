@@ -56,7 +56,7 @@
 //! | folder | holds |
 //! |---|---|
 //! | `src/cli/` | the program |
-//! | `src/io/` | CSV tables, problem files, models (feature `io`) |
+//! | `src/io/` | CSV tables, problem files, models, checkpoints (feature `io`) |
 //! | [`train`] | block Newton; Newton and trust region for any function with two derivatives; Levenberg–Marquardt for residuals |
 //! | `src/problem.rs` | [`Problem`]: network, data, loss, penalty, device; the entry to everything below |
 //! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `plan.rs` its cost |

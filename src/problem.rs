@@ -228,7 +228,8 @@ impl Problem {
     pub(crate) fn linearization(&self, w: &[f64]) -> Result<(Vec<f64>, Array2<f64>)> {
         let weights = self.network_weights(w)?;
         let (p, rows) = (weights.len(), self.data.len() * self.network.outputs());
-        let need = 8 * (rows as u64).saturating_mul((p + self.parameters()) as u64);
+        let pulled_back = self.constraint.as_ref().map_or(0, Constraint::free);
+        let need = 8 * (rows as u64).saturating_mul((p + pulled_back) as u64);
         let budget = self.budget();
         if need > budget {
             return Err(Error::Memory {
@@ -333,13 +334,23 @@ impl Problem {
         curvature: Curvature,
         vectors: &[f64],
     ) -> Result<Vec<f64>> {
-        let count = vectors.len() / self.parameters().max(1);
+        let p = self.parameters().max(1);
+        let count = vectors.len() / p;
+        let work = Work::Products(curvature, count);
+        let chosen = self.device_for(device, work);
+        if let (2.., Err(Error::Memory { .. })) = (count, self.plan_on(&chosen, work)) {
+            // As many at a time as fit.
+            let (first, rest) = vectors.split_at(count / 2 * p);
+            let mut out = self.products_with(device, w, curvature, first)?;
+            out.extend(self.products_with(device, w, curvature, rest)?);
+            return Ok(out);
+        }
         let job = Products {
             w,
             curvature,
             vectors,
         };
-        self.run(device, Work::Products(curvature, count), &job)
+        self.run(device, work, &job)
     }
 
     /// Does a job on what `device` chooses for its work.

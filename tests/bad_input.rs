@@ -814,6 +814,21 @@ fn problem_files() {
         &["UTF-16"],
     );
 
+    // Row blocks in θ: not where units share a θ.
+    let shared = GOOD
+        .replace("\"units\": 1", "\"units\": 2")
+        .replace("[[0], [1]]", "[[0, 0], [1, 1]]")
+        .replace(
+            "\"W\": [1, 0]",
+            "\"theta\": [0.5], \"constraint\": {\"fixed\": [0, 1, 0, 1], \"C_entries\": [[0, 0, 1], [2, 0, 1]]}",
+        );
+    refused(
+        "row blocks in θ",
+        &[("p.json", shared.as_bytes())],
+        &["derivatives", "p.json"],
+        2,
+        &["row-blocks", "θ[0]", "full and diagonal"],
+    );
     // A point where the objective overflows is a numerical failure, not a bad file.
     let far = GOOD.replace("[[0], [1]]", "[[1e200], [1]]");
     refused(

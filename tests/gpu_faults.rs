@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use common::adapter::{name, open, single};
 use common::ratio::{dense, numbers};
+use ndarray::Array2;
 use secondo::backend::gpu::{Gpu, Options, Simulated, adapters};
 use secondo::{
-    Activation, BlockNewton, Curvature, Data, Device, Error, Fault, Initialization, Loss, Method,
-    Network, Penalty, Problem, Reason, Request, Structure, silent,
+    Activation, BlockNewton, Curvature, Data, Device, Error, Fault, Initialization, LinearOperator,
+    Loss, Method, Network, Penalty, Problem, Reason, Request, Structure, silent,
 };
 
 fn problem() -> (Problem, Vec<f64>) {
@@ -40,17 +41,44 @@ fn fault(error: &Error) -> &Fault {
     }
 }
 
+/// What is asked of a problem on a device.
+type Ask = fn(&Problem, &[f64]) -> Result<Vec<f64>, Error>;
+
+fn blocks(problem: &Problem, w: &[f64]) -> Result<Vec<f64>, Error> {
+    Ok(numbers(&problem.evaluate(w, request())?))
+}
+
+fn whole(problem: &Problem, w: &[f64]) -> Result<Vec<f64>, Error> {
+    let request = Request::curvature(Curvature::Exact, Structure::Full);
+    Ok(numbers(&problem.evaluate(w, request)?))
+}
+
+fn products(problem: &Problem, w: &[f64]) -> Result<Vec<f64>, Error> {
+    let v = Array2::from_shape_fn((3, w.len()), |(r, l)| ((5 * l + r) % 9) as f64 - 4.0);
+    let products = problem.operator(w, Curvature::Exact)?.products(v.view())?;
+    Ok(products.into_iter().collect())
+}
+
 /// Each fault at each call of a request where it can strike.
 #[test]
 fn every_fault_at_every_call_is_an_error_of_its_kind() {
+    strike(blocks, 1);
+}
+
+#[test]
+fn every_fault_within_a_whole_matrix() {
+    strike(whole, 3);
+}
+
+#[test]
+fn every_fault_within_products() {
+    strike(products, 3);
+}
+
+/// Each fault at every `step`-th call of what is asked.
+fn strike(ask: Ask, step: usize) {
     let (problem, w) = problem();
-    let right = numbers(
-        &problem
-            .clone()
-            .on(Device::Gpu(single()))
-            .evaluate(&w, request())
-            .unwrap(),
-    );
+    let right = ask(&problem.clone().on(Device::Gpu(single())), &w).unwrap();
     for simulated in [
         Simulated::Lost,
         Simulated::Panic,
@@ -59,14 +87,14 @@ fn every_fault_at_every_call_is_an_error_of_its_kind() {
         Simulated::Destroyed,
     ] {
         let mut struck = 0;
-        for calls in 0..40 {
+        for calls in (0..40 * step).step_by(step) {
             let gpu = open(Options::default());
             let problem = problem.clone().on(Device::Gpu(gpu.clone()));
             gpu.simulate(simulated, calls);
-            let error = match problem.evaluate(&w, request()) {
+            let error = match ask(&problem, &w) {
                 // The request has fewer calls of that kind.
                 Ok(done) => {
-                    assert!(numbers(&done) == right, "{simulated:?} after {calls} calls");
+                    assert!(done == right, "{simulated:?} after {calls} calls");
                     break;
                 }
                 Err(error) => error,
@@ -80,8 +108,8 @@ fn every_fault_at_every_call_is_an_error_of_its_kind() {
             };
             assert!(is_right, "{simulated:?} after {calls} calls: {error}");
             // A lost device stays lost; after the others the next request is right.
-            match problem.evaluate(&w, request()) {
-                Ok(done) => assert!(!lasts && numbers(&done) == right, "{simulated:?}"),
+            match ask(&problem, &w) {
+                Ok(done) => assert!(!lasts && done == right, "{simulated:?}"),
                 Err(again) => assert!(lasts, "{simulated:?} after {calls} calls: {again}"),
             }
         }
@@ -99,16 +127,13 @@ fn out_of_memory_by_simulation() {
     let (problem, w) = problem();
     let gpu = open(Options::default());
     let on = problem.clone().on(Device::Gpu(gpu.clone()));
-    gpu.simulate(Simulated::OutOfMemory, 3);
-    let found = numbers(&on.evaluate(&w, request()).unwrap());
-    let right = numbers(&problem.evaluate(&w, request()).unwrap());
-    let scale = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-    assert!(
-        found
-            .iter()
-            .zip(&right)
-            .all(|(a, b)| (a - b).abs() < 1e-5 * scale)
-    );
+    for ask in [blocks, whole, products] {
+        gpu.simulate(Simulated::OutOfMemory, 3);
+        let (found, right) = (ask(&on, &w).unwrap(), ask(&problem, &w).unwrap());
+        let scale = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-5 * scale;
+        assert!(found.iter().zip(&right).all(near));
+    }
 }
 
 /// A process of its own that runs one test of this file with the environment changed.

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use ndarray::Array2;
 use secondo::{
-    Activation, Curvature, Data, Device, Initialization, Loss, Network, Problem, Request, Structure,
+    Activation, Curvature, Data, Device, Initialization, LinearOperator, Loss, Network, Plan,
+    Problem, Request, Structure,
 };
 
 static LIVE: AtomicI64 = AtomicI64::new(0);
@@ -115,20 +116,91 @@ fn the_plan_is_within_a_tenth_of_what_is_held() {
             Request::curvature(Curvature::EmpiricalFisher, Structure::Diagonal),
             Device::Cpu,
         ),
+        // A chunk's arrays are most of it.
+        (
+            vec![20, 40, 30, 5],
+            6_000,
+            Request::curvature(Curvature::Exact, Structure::Full),
+            Device::Cpu,
+        ),
+        // The matrix is, and what it is made of.
+        (
+            vec![60, 50, 2],
+            300,
+            Request::curvature(Curvature::Exact, Structure::Full),
+            Device::Cpu,
+        ),
+        (
+            vec![60, 50, 2],
+            300,
+            Request::curvature(Curvature::GaussNewton, Structure::LayerBlocks),
+            Device::CpuF32,
+        ),
+        (
+            vec![20, 40, 30, 5],
+            6_000,
+            Request::curvature(Curvature::Residual, Structure::LayerBlocks),
+            Device::Cpu,
+        ),
+        (
+            vec![20, 40, 30, 5],
+            6_000,
+            Request::curvature(Curvature::Lagrangian, Structure::Full),
+            Device::Cpu,
+        ),
     ] {
         let (problem, w) = problem(&widths, n);
         let problem = problem.on(device);
         let plan = problem.plan(request).unwrap();
-        let before = LIVE.load(Relaxed);
-        PEAK.store(before, Relaxed);
-        let result = problem.evaluate(&w, request).unwrap();
-        let held = (PEAK.load(Relaxed) - before) as f64;
-        let predicted = plan.bytes() as f64;
-        println!("{widths:?}, n = {n}: held {held:.3e}, predicted {predicted:.3e}, {plan}");
-        assert!(
-            (held / predicted - 1.0).abs() < 0.1,
-            "{widths:?}, n = {n}: held {held:.4e} bytes, predicted {predicted:.4e}: {plan}"
-        );
-        drop(result);
+        let what = format!("{widths:?}, n = {n}, {request:?}");
+        holds(&what, &plan, || problem.evaluate(&w, request).unwrap());
     }
+    for (widths, n, curvature, count, device) in [
+        (vec![50, 200, 3], 30_000, Curvature::Exact, 1, Device::Cpu),
+        (
+            vec![32, 64, 1],
+            100_000,
+            Curvature::GaussNewton,
+            8,
+            Device::CpuF32,
+        ),
+        // Vectors and products are most of it.
+        (
+            vec![300, 200, 10],
+            300,
+            Curvature::Residual,
+            30,
+            Device::Cpu,
+        ),
+        (
+            vec![50, 200, 3],
+            30_000,
+            Curvature::EmpiricalFisher,
+            2,
+            Device::Cpu,
+        ),
+    ] {
+        let (problem, w) = problem(&widths, n);
+        let problem = problem.on(device);
+        let plan = problem.plan_products(curvature, count).unwrap();
+        let v = Array2::from_shape_fn((count, w.len()), |(r, l)| ((5 * l + r) % 9) as f64 - 4.0);
+        let operator = problem.operator(&w, curvature).unwrap();
+        let what = format!("{widths:?}, n = {n}, {count} products, {curvature:?}");
+        holds(&what, &plan, || operator.products(v.view()).unwrap());
+    }
+}
+
+/// What `run` holds at its peak is within a tenth of what was planned.
+fn holds<R>(what: &str, plan: &Plan, run: impl FnOnce() -> R) {
+    let before = LIVE.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let result = run();
+    let held = (PEAK.load(Relaxed) - before) as f64;
+    let predicted = plan.bytes() as f64;
+    println!("{what}: held {held:.3e}, predicted {predicted:.3e}, {plan}");
+    assert!(
+        (held / predicted - 1.0).abs() < 0.1,
+        "{what}: held {held:.4e} bytes, predicted {predicted:.4e}: {plan}"
+    );
+    drop(result);
 }

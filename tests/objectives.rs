@@ -7,8 +7,8 @@ use common::hyperdual::{self, Hyper};
 use common::nets::{Random, losses, random_problem, targets};
 use ndarray::{Array2, array};
 use secondo::{
-    Activation, Constraint, Curvature, Data, Error, Initialization, Layer, Loss, Matrix, Network,
-    Penalty, Problem, Reduction, Request, Structure,
+    Activation, Constraint, Curvature, Data, Error, Initialization, Layer, LinearOperator, Loss,
+    Matrix, Network, Penalty, Problem, Reduction, Request, Structure,
 };
 
 fn at(loss: &Loss, x: &[f64], y: &[f64]) -> (f64, Vec<f64>, Vec<f64>) {
@@ -209,13 +209,199 @@ fn tied_and_fixed_parameters() {
     let sum = |r: usize| (0..p).filter(|l| l % 3 == r).map(|l| g[l]).sum::<f64>();
     let got = tied.gradient(&theta).unwrap();
     assert!((got[0] - sum(0)).abs() < 1e-13 && (got[1] - 2.0 * sum(1)).abs() < 1e-13);
-    let refused = tied.curvature(&theta, Curvature::Exact, Structure::Diagonal);
-    assert!(matches!(refused, Err(Error::Unsupported { .. })));
+    // Blocks of units, or of layers, that share a θ are none in θ.
+    for structure in [Structure::RowBlocks, Structure::LayerBlocks] {
+        let refused = tied.curvature(&theta, Curvature::Exact, structure);
+        let told = |what: &str, why: &str| what.contains(structure.name()) && why.contains("θ[0]");
+        // One block alone shares nothing.
+        let one = structure == Structure::LayerBlocks && problem.network().depth() == 1;
+        match refused {
+            Ok(_) => assert!(one, "{structure:?}"),
+            Err(Error::Unsupported { what, why }) => assert!(told(&what, &why), "{what}: {why}"),
+            Err(other) => panic!("{other}"),
+        }
+    }
     assert!(matches!(tied.objective(&[1.0]), Err(Error::Shape { .. })));
     assert!(matches!(
         tied.objective(&[1.0, f64::NAN]),
         Err(Error::NonFinite { .. })
     ));
+}
+
+/// CᵀBC from B in W, with C by its entries.
+fn congruent(matrix: &Array2<f64>, free: usize, entries: &[(usize, usize, f64)]) -> Array2<f64> {
+    let mut c = Array2::zeros((matrix.nrows(), free));
+    entries.iter().for_each(|&(l, q, v)| c[[l, q]] += v);
+    c.t().dot(matrix).dot(&c)
+}
+
+fn all(matrix: &Array2<f64>) -> Vec<f64> {
+    matrix.iter().copied().collect()
+}
+
+/// A constraint in which every parameter depends on two of `free` θ and some are fixed, by place and value.
+fn mixing(random: &mut Random, p: usize, free: usize) -> Vec<(usize, usize, f64)> {
+    let mut entries: Vec<_> = (0..free).map(|q| (random.below(p), q, 0.5)).collect();
+    for l in (0..p).filter(|l| l % 5 != 4) {
+        for _ in 0..2 {
+            entries.push((l, random.below(free), random.signed()));
+        }
+    }
+    entries
+}
+
+/// Matrices, diagonals, products and Jacobians in θ are those in W with C: CᵀBC, its diagonal, CᵀBCv, JC.
+#[test]
+fn second_derivatives_under_a_constraint() {
+    let mut failures = Failures::default();
+    for (seed, radial) in (0..12)
+        .map(|s| (s, false))
+        .chain((1000..1008).map(|s| (s, true)))
+    {
+        let (problem, w) = random_problem(seed, radial);
+        let problem = problem.penalty(Penalty::ridge(0.3)).unwrap();
+        let (mut random, p) = (Random::new(seed), problem.parameters());
+        let free = 1 + p / 2;
+        let entries = mixing(&mut random, p, free);
+        let theta = random.vector(free, 0.1);
+        // The point in W is that of the problem without the constraint.
+        let moved = Constraint::new(vec![0.0; p], free, entries.clone()).unwrap();
+        let moved = moved.weights(&theta).unwrap();
+        let fixed = w.iter().zip(&moved).map(|(w, m)| w - m).collect();
+        let constraint = Constraint::new(fixed, free, entries.clone()).unwrap();
+        let w = constraint.weights(&theta).unwrap();
+        let tied = problem.clone().constraint(constraint).unwrap();
+        let v = Array2::from_shape_fn((3, free), |(r, q)| ((3 * q + r) % 5) as f64 - 2.0);
+        for curvature in Curvature::ALL {
+            let name = |what: &str| format!("seed {seed} {} {what}", curvature.name());
+            let matrix = |problem: &Problem, w: &[f64], structure| {
+                let at = problem.curvature(w, curvature, structure).unwrap();
+                at.curvature.unwrap()
+            };
+            let whole = matrix(&problem, &w, Structure::Full).dense().unwrap();
+            let want = congruent(&whole, free, &entries);
+            let got = matrix(&tied, &theta, Structure::Full);
+            assert_eq!((got.order(), got.structure()), (free, Structure::Full));
+            let got = all(&got.dense().unwrap());
+            failures.compare(&name("full"), &got, &all(&want), 1e-12);
+            let got = matrix(&tied, &theta, Structure::Diagonal);
+            assert_eq!((got.order(), got.structure()), (free, Structure::Diagonal));
+            let diagonal = want.diag().to_vec();
+            failures.compare(&name("diagonal"), &got.diagonal(), &diagonal, 1e-12);
+            let operator = tied.operator(&theta, curvature).unwrap();
+            assert_eq!(operator.order(), free);
+            let got = all(&operator.products(v.view()).unwrap());
+            failures.compare(&name("products"), &got, &all(&v.dot(&want)), 1e-11);
+        }
+        let mut c = Array2::zeros((p, free));
+        entries.iter().for_each(|&(l, q, v)| c[[l, q]] += v);
+        let want = problem.jacobian(&w).unwrap().dot(&c);
+        let got = tied.jacobian(&theta).unwrap();
+        failures.compare(&format!("seed {seed} J"), &all(&got), &all(&want), 1e-13);
+    }
+    failures.assert_none();
+}
+
+/// Where every unit has θ of its own, one after the other, its block in θ is CᵀBC of its block in W; so for layers.
+#[test]
+fn blocks_under_a_constraint() {
+    let network = Network::dense(&[2, 3, 2, 1], Activation::Tanh).unwrap();
+    let mut random = Random::new(8);
+    let data = Data::new(random.matrix(9, 2, 1.0), random.matrix(9, 1, 1.0)).unwrap();
+    let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+    let (p, fixed) = (
+        problem.parameters(),
+        random.vector(problem.parameters(), 0.5),
+    );
+    let units: Vec<_> = problem
+        .curvature(&fixed, Curvature::Exact, Structure::RowBlocks)
+        .unwrap()
+        .curvature
+        .iter()
+        .flat_map(Matrix::blocks)
+        .map(|b| b.range.clone())
+        .collect();
+    // Two θ for each unit but the second, which is fixed; the first is tied to the last of its unit. An entry of 0 at
+    // another unit's parameter ties nothing.
+    let mut entries = Vec::new();
+    let mut free = 0;
+    for (_, range) in units.iter().enumerate().filter(|(at, _)| *at != 1) {
+        entries.push((range.start, free, 1.0));
+        entries.push((range.end - 1, free, -2.0));
+        entries.push((range.start + 1, free + 1, 0.5));
+        entries.push((range.start + 1, free, 0.25));
+        free += 2;
+    }
+    entries.push((p - 1, 0, 0.0));
+    let theta = random.vector(free, 0.5);
+    let constraint =
+        |entries: &[_]| Constraint::new(fixed.clone(), free, entries.to_vec()).unwrap();
+    let w = constraint(&entries).weights(&theta).unwrap();
+    let tied = problem.clone().constraint(constraint(&entries)).unwrap();
+    let mut failures = Failures::default();
+    for curvature in Curvature::ALL {
+        for structure in [Structure::RowBlocks, Structure::LayerBlocks] {
+            let matrix = |problem: &Problem, w: &[f64]| {
+                let at = problem.curvature(w, curvature, structure).unwrap();
+                at.curvature.unwrap()
+            };
+            let got = matrix(&tied, &theta);
+            let blocks = if structure == Structure::RowBlocks {
+                5
+            } else {
+                3
+            };
+            assert_eq!((got.order(), got.blocks().count()), (free, blocks));
+            assert_eq!(got.structure(), structure);
+            let want = congruent(&matrix(&problem, &w).dense().unwrap(), free, &entries);
+            let got = all(&got.dense().unwrap());
+            let what = format!("{curvature:?} {structure:?}");
+            failures.compare(&what, &got, &all(&want), 1e-13);
+        }
+    }
+    failures.assert_none();
+    let got = tied.curvature(&theta, Curvature::Exact, Structure::RowBlocks);
+    let got = got.unwrap().curvature.unwrap();
+    let places: Vec<_> = got
+        .blocks()
+        .map(|b| (b.layer, b.unit, b.range.clone()))
+        .collect();
+    assert_eq!(places[1], (Some(1), Some(2), 2..4));
+    // θ in another order, a θ that reaches two units, and θ of two units that alternate.
+    let (last, second) = (free - 1, units[2].clone());
+    let reversed: Vec<_> = entries.iter().map(|&(l, q, v)| (l, last - q, v)).collect();
+    let shared = [&entries[..], &[(second.start, 0, 1.0)]].concat();
+    let swap = |q: usize| if q == 1 || q == 2 { 3 - q } else { q };
+    let alternating: Vec<_> = entries.iter().map(|&(l, q, v)| (l, swap(q), v)).collect();
+    for entries in [reversed, shared, alternating] {
+        let tied = problem.clone().constraint(constraint(&entries)).unwrap();
+        let refused = tied.curvature(&theta, Curvature::Exact, Structure::RowBlocks);
+        assert!(
+            matches!(refused, Err(Error::Unsupported { .. })),
+            "{refused:?}"
+        );
+        let want = congruent(
+            &problem
+                .curvature(
+                    &constraint(&entries).weights(&theta).unwrap(),
+                    Curvature::Exact,
+                    Structure::Full,
+                )
+                .unwrap()
+                .curvature
+                .unwrap()
+                .dense()
+                .unwrap(),
+            free,
+            &entries,
+        );
+        let got = tied
+            .curvature(&theta, Curvature::Exact, Structure::Full)
+            .unwrap();
+        let got = got.curvature.unwrap().dense().unwrap();
+        let error = (&got - &want).iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        assert!(error < 1e-12, "{error}");
+    }
 }
 
 #[test]

@@ -195,13 +195,15 @@ impl TableOptions {
 }
 
 pub fn run(options: &Options) -> Result<(), Failure> {
+    options.method.check()?;
     let problem_file = has_extension(&options.data, "json");
     let model_path = match (&options.model, problem_file) {
         (Some(path), _) => Some(path.clone()),
         (None, true) => None,
         (None, false) => Some(common::here(&options.data, "safetensors")),
     };
-    let outputs: Vec<&Path> = [model_path.as_deref(), options.report.as_deref()]
+    let checkpoint = options.method.checkpoint.as_deref();
+    let outputs: Vec<&Path> = [model_path.as_deref(), options.report.as_deref(), checkpoint]
         .into_iter()
         .flatten()
         .collect();
@@ -350,7 +352,7 @@ fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(),
     let starts = (seed..=seed + (starts - 1))
         .map(|s| (Some(s), rule.draw(&model.network, s)))
         .collect();
-    let trained = train(&problem, starts, &options.method, !options.quiet);
+    let trained = train(&problem, starts, &options.method, !options.quiet)?;
     let (best, fit) = trained.best()?;
     model.weights = fit.w.clone();
 
@@ -424,7 +426,7 @@ fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(),
         write_file(model_path, |out| out.write_all(&model_bytes))?;
     }
     if options.quiet {
-        return Ok(());
+        return trained.done();
     }
 
     let mut text = Text::default();
@@ -446,7 +448,8 @@ fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(),
     if let Some(report) = &options.report {
         text.line("report", format!("written to {}", report.display()));
     }
-    say(&text.0)
+    say(&text.0)?;
+    trained.done()
 }
 
 /// The model before training, with what the user should know about the data.
@@ -877,19 +880,19 @@ fn fit_problem(
         .to_bytes()?;
     }
     let starts = vec![(None, file.parameters.clone())];
-    let trained = train(&problem, starts, &options.method, !options.quiet);
+    let trained = train(&problem, starts, &options.method, !options.quiet)?;
     let (best, fit) = trained.best()?;
     let weights = file.weights(&fit.w)?;
     let mut notes = end_notes(fit);
-    if matches!(
-        problem.loss(),
-        Loss::SquaredError | Loss::WeightedSquaredError { .. }
-    ) {
-        notes.push(
-            "standard_errors are not given: they need the full Gauss-Newton matrix, which this version does not form"
-                .into(),
-        );
-    }
+    // Other losses have none; without degrees of freedom, or far from a minimum, there are none to give.
+    let errors = match (&options.report, problem.standard_errors(&fit.w)) {
+        (Some(_), Ok(errors)) => Some(errors),
+        (Some(_), Err(Error::Unsupported { .. })) | (None, _) => None,
+        (Some(_), Err(why)) => {
+            notes.push(format!("no standard errors: {why}"));
+            None
+        }
+    };
     if model_path.is_none() && options.report.is_none() {
         notes.push("the parameters were not written; --report or --model keeps them".into());
     }
@@ -906,6 +909,9 @@ fn fit_problem(
         map.insert("W".into(), json!(weights));
         if file.constraint.is_some() {
             map.insert("theta".into(), json!(fit.w));
+        }
+        if let Some(errors) = &errors {
+            map.insert("standard_errors".into(), json!(errors));
         }
         map.insert("problem".into(), json!(options.data.display().to_string()));
         options_json(&mut map, options, Value::Null);
@@ -924,7 +930,7 @@ fn fit_problem(
         write_file(path, |out| out.write_all(text.as_bytes()))?;
     }
     if options.quiet {
-        return Ok(());
+        return trained.done();
     }
     let mut text = Text::default();
     text.blank();
@@ -939,5 +945,6 @@ fn fit_problem(
     if let Some((path, _)) = &report {
         text.line("report", format!("written to {}", path.display()));
     }
-    say(&text.0)
+    say(&text.0)?;
+    trained.done()
 }

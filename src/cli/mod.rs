@@ -43,8 +43,8 @@ Examples:
 'secondo COMMAND --help' explains a command with more examples.
 
 Exit codes: 0 done (the report says whether it converged), 2 bad input or usage, 3 device or
-resources, 4 numerical failure without a usable point, 130 interrupted. When the input is bad,
-no file is written.")]
+resources, 4 numerical failure without a usable point, 130 interrupted: Ctrl-C ends a fit at its
+best point, which is written; a second one ends at once. When the input is bad, no file is written.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -82,6 +82,14 @@ impl Failure {
         Failure {
             code: 3,
             message: message.into(),
+        }
+    }
+
+    /// Ctrl-C, after everything was written and said.
+    fn interrupted() -> Self {
+        Failure {
+            code: 130,
+            message: String::new(),
         }
     }
 }
@@ -125,7 +133,9 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            say_error(&failure.message);
+            if !failure.message.is_empty() {
+                say_error(&failure.message);
+            }
             ExitCode::from(failure.code)
         }
     }

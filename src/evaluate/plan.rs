@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::blocks::is_coupled;
 use super::products::{ProductSums, Vectors, sweep_products, together};
 use super::sweep::{Batch, Parameters, Sums, sweep};
 use super::{Request, Structure};
@@ -111,12 +110,12 @@ pub(crate) fn plan(
 ) -> Result<Plan> {
     let measure = |chunk, threads| measure(network, loss, n, chunk, work, target, threads);
     // What lives as long as a chunk is limited where it is computed.
-    let (comfortable, of_chunk): (u64, fn(&Plan) -> u64) = match target {
+    let comfortable = match target {
         #[cfg(feature = "gpu")]
-        Target::Gpu(gpu) if gpu.adapter().software => (2 * COMFORTABLE, |plan| plan.device),
+        Target::Gpu(gpu) if gpu.adapter().software => 2 * COMFORTABLE,
         #[cfg(feature = "gpu")]
-        Target::Gpu(_) => (COMFORTABLE_DEVICE, |plan| plan.device),
-        _ => (COMFORTABLE, |plan| plan.working),
+        Target::Gpu(_) => COMFORTABLE_DEVICE,
+        _ => COMFORTABLE,
     };
     let device_budget = match target {
         #[cfg(feature = "gpu")]
@@ -126,12 +125,12 @@ pub(crate) fn plan(
     let fits = |plan: &Plan| plan.bytes() <= budget && plan.device <= device_budget;
     // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
     // the threads; only where memory is short do they get smaller.
-    let fixed = of_chunk(&measure(0, 1)?);
+    let (_, fixed) = measure(0, 1)?;
     let mut chunk = crate::backend::cpu::BLOCK.min(n);
     while chunk < n {
         let next = (2 * chunk).min(n);
         match measure(next, 1) {
-            Ok(plan) if of_chunk(&plan).saturating_sub(fixed) <= comfortable => chunk = next,
+            Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
             Ok(_) => break,
             // An array of that many samples exceeds what the adapter allows.
             Err(Error::Gpu { .. }) => break,
@@ -142,8 +141,8 @@ pub(crate) fn plan(
     let measure = |chunk| measure(chunk, threads);
     let best = loop {
         match measure(chunk) {
-            Ok(plan) if fits(&plan) => return Ok(plan),
-            Ok(plan) if chunk <= 1 => break plan,
+            Ok((plan, _)) if fits(&plan) => return Ok(plan),
+            Ok((plan, _)) if chunk <= 1 => break plan,
             Err(error @ Error::Gpu { .. }) if chunk <= 1 => return Err(error),
             Ok(_) | Err(Error::Gpu { .. }) => chunk /= 2,
             Err(other) => return Err(other),
@@ -156,7 +155,7 @@ pub(crate) fn plan(
     };
     let smaller = |curvature, structure: Structure, next: &str| {
         let request = Request::curvature(curvature, structure).into();
-        let plan = self::measure(network, loss, n, 1, request, target, threads)?;
+        let (plan, _) = self::measure(network, loss, n, 1, request, target, threads)?;
         Ok(format!(
             "{} need {}{next}; or raise the memory budget, or make the layers narrower",
             structure.name(),
@@ -279,6 +278,7 @@ pub(crate) fn rehearse(
     Ok(rehearsed)
 }
 
+/// The plan for a chunk, with the bytes that live at once while it is computed, where it is computed.
 fn measure(
     network: &Network,
     loss: &Loss,
@@ -287,7 +287,7 @@ fn measure(
     work: Work,
     target: &Target,
     threads: usize,
-) -> Result<Plan> {
+) -> Result<(Plan, u64)> {
     let (measured, device) = match target {
         &Target::Cpu { float } => {
             let meter = Meter::new(float, threads);
@@ -309,12 +309,25 @@ fn measure(
         Work::Evaluate(request) => (request, 0),
         Work::Products(_, count) => (Request::default(), count as u64),
     };
-    // The sums become the results, unless a matrix is made of them; the parameters do not.
-    let (sums, mut host) = match request.curvature {
-        Some((c, s)) if is_coupled(c, s) => (0, 8 * p + matrix_bytes(network, s)),
-        _ => (measured.held - measured.before, 8 * p),
+    // The sums become the results, and the parameters do not; unless a matrix is made of the sums: then there are both,
+    // but no chunk any more.
+    let (sums, mut host, most) = match request.curvature {
+        Some((_, s @ (Structure::Full | Structure::LayerBlocks))) => {
+            let matrix = matrix_bytes(network, s);
+            let made = measured.held.saturating_add(matrix);
+            let of_gradient = 8 * p;
+            (
+                0,
+                of_gradient.saturating_add(matrix),
+                peak.max(made) - of_gradient - matrix,
+            )
+        }
+        _ if count > 0 => (0, count.saturating_mul(8 * p), peak),
+        _ => {
+            let sums = measured.held - measured.before;
+            (sums, 8 * p, peak - sums.min(peak))
+        }
     };
-    host = host.saturating_add(count.saturating_mul(8 * p));
     let passes = match count {
         0 => 1,
         count => count.div_ceil(together(network, count as usize) as u64),
@@ -327,22 +340,23 @@ fn measure(
         host = host.saturating_add(rows.saturating_mul(8 * network.outputs() as u64));
     }
     let samples = rows.saturating_mul(8 * (network.inputs() + network.outputs() + 1) as u64);
-    Ok(Plan {
+    let plan = Plan {
         chunk,
         data: samples,
         results: sums.saturating_add(host),
         // ω is copied once, scaled by the reduction; the penalty's parts are vectors of length P.
-        working: (peak - sums.min(peak)).saturating_add(8 * rows + 24 * p),
+        working: most.saturating_add(8 * rows + 24 * p),
         device,
         flops: if chunk == 0 {
             0.0
         } else {
             flops * n as f64 / chunk as f64 * passes as f64
         },
-    })
+    };
+    Ok((plan, if device > 0 { device } else { peak }))
 }
 
-/// Bytes of a matrix that couples units.
+/// Bytes of a matrix whose blocks span units.
 fn matrix_bytes(network: &Network, structure: Structure) -> u64 {
     let order = |p: usize| 8u64.saturating_mul(triangle(p.min(1 << 31)) as u64);
     match structure {

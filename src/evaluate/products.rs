@@ -64,7 +64,12 @@ impl<'a, B: Backend> Vectors<'a, B> {
     /// What uploading reports.
     pub(super) fn new(b: &B, network: &Network, count: usize, v: &'a [f64]) -> Result<Self> {
         let p = network.parameters();
-        let at = |vector: usize, index: usize| v.get(vector * p + index).copied().unwrap_or(0.0);
+        let at = |(vector, index): (usize, usize)| v[vector * p + index];
+        // `len` numbers of each vector; a backend that only counts must not be given any.
+        let upload = |numbers: &mut dyn Iterator<Item = f64>, len: usize| match v.is_empty() {
+            true => b.zeros(super::shape_product("the vectors", &[count, len])?),
+            false => b.upload(&numbers.collect::<Vec<_>>()),
+        };
         let (mut forward, mut backward) = (Vec::new(), Vec::new());
         for layer in network.layers() {
             let (mut rows, mut columns) = (Vec::new(), Vec::new());
@@ -74,21 +79,20 @@ impl<'a, B: Backend> Vectors<'a, B> {
                     columns.push(Vec::new());
                     continue;
                 }
-                let numbers: Vec<f64> = (0..count)
-                    .flat_map(|vector| g.range.clone().map(move |index| at(vector, index)))
-                    .collect();
-                rows.push(Some(b.upload(&numbers)?));
+                let numbers =
+                    (0..count).flat_map(|vector| g.range.clone().map(move |index| (vector, index)));
+                rows.push(Some(upload(&mut numbers.map(at), g.range.len())?));
                 let (mut column, mut sources) = (0, Vec::new());
                 for &t in &layer.sources {
                     let width = network.width(t);
                     if t > 0 {
-                        let numbers: Vec<f64> = (g.range.clone().step_by(g.row))
+                        let numbers = (g.range.clone().step_by(g.row))
                             .flat_map(|row| (0..count).map(move |vector| (row, vector)))
                             .flat_map(|(row, vector)| {
-                                (0..width).map(move |q| at(vector, row + column + q))
-                            })
-                            .collect();
-                        sources.push((t, b.upload(&numbers)?));
+                                (0..width).map(move |q| (vector, row + column + q))
+                            });
+                        let len = g.units.len() * width;
+                        sources.push((t, upload(&mut numbers.map(at), len)?));
                     }
                     column += width;
                 }

@@ -1,18 +1,22 @@
-//! Files: networks as JSON, problem files, CSV tables, models.
+//! Files: networks as JSON, problem files, CSV tables, models, checkpoints.
 //!
 //! * [`Table`] reads a CSV file with a header and makes a [`Dataset`] of it.
 //! * [`Model`] is a fitted network with all that predictions need, stored as `.safetensors`.
 //! * [`ProblemFile`] is a whole problem, network, data, loss, penalty and weights, in one JSON file.
+//! * [`Checkpoint`] is the state of a fit, from which it can go on after an interruption.
 //! * [`write_file`] writes a file whole or not at all.
 //!
 //! Every error names the file, and the line and the column where there are any.
 
+mod checkpoint;
+mod container;
 mod files;
 mod model;
 mod problem_file;
 mod spec;
 mod table;
 
+pub use checkpoint::{Checkpoint, Fingerprint};
 pub use files::write_file;
 pub use model::Model;
 pub use problem_file::{

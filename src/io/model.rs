@@ -57,9 +57,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use ndarray::Array2;
-use safetensors::{Dtype, SafeTensors};
-use serde_json::{Map, Value, json};
+use safetensors::SafeTensors;
+use serde_json::json;
 
+use super::container::{self, Kind, Metadata};
 use super::problem_file::{
     self, format_error, from_json, in_file, loss_from_json, loss_to_json, numbers,
     penalty_from_json, penalty_to_json,
@@ -71,8 +72,12 @@ use crate::error::{Error, Result};
 use crate::network::{Activation, Network};
 use crate::objective::{Loss, Penalty, Reduction};
 
-const FORMAT: &str = "secondo";
-const VERSION: u64 = 1;
+const KIND: Kind = Kind {
+    format: "secondo",
+    name: "model",
+    version: 1,
+    hint: "is it a .safetensors file? (the model is named before the table)",
+};
 
 /// A fitted network with all that predictions need.
 ///
@@ -244,7 +249,7 @@ impl Model {
     /// Parts that do not fit together; units that are not linear.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.check()?;
-        let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
+        let mut tensors = BTreeMap::new();
         for (index, layer) in self.network.layers().iter().enumerate() {
             if !layer.is_linear() {
                 return Err(Error::Unsupported {
@@ -255,48 +260,14 @@ impl Model {
                     why: "this version stores layers of linear units only".into(),
                 });
             }
-            let bytes = (self
-                .weights
-                .get(layer.range.clone())
-                .unwrap_or_default()
-                .iter())
-            .flat_map(|v| v.to_le_bytes())
-            .collect();
-            tensors.insert(
-                tensor_name(index),
-                (vec![layer.units, layer.width()], bytes),
-            );
+            let rows = self.weights.get(layer.range.clone()).unwrap_or_default();
+            let shape = vec![layer.units, layer.width()];
+            tensors.insert(tensor_name(index), (shape, rows));
         }
-        let mut metadata = self.metadata();
-        let sum = checksum(
-            &metadata,
-            tensors.iter().map(|(n, (_, b))| (n.as_str(), b.as_slice())),
-        );
-        metadata.insert("checksum".into(), format!("fnv1a64:{sum:016x}"));
-
-        let mut header = Map::new();
-        header.insert("__metadata__".into(), json!(metadata));
-        let mut end = 0;
-        for (name, (shape, bytes)) in &tensors {
-            let start = end;
-            end += bytes.len();
-            header.insert(
-                name.clone(),
-                json!({"dtype": "F64", "shape": shape, "data_offsets": [start, end]}),
-            );
-        }
-        let mut header = Value::Object(header).to_string().into_bytes();
-        // Blanks to a multiple of eight, so that the numbers are aligned in memory.
-        header.resize(header.len().next_multiple_of(8), b' ');
-        let mut out = (header.len() as u64).to_le_bytes().to_vec();
-        out.extend(header);
-        for (_, bytes) in tensors.values() {
-            out.extend_from_slice(bytes);
-        }
-        Ok(out)
+        Ok(container::to_bytes(&KIND, self.metadata(), &tensors))
     }
 
-    fn metadata(&self) -> BTreeMap<String, String> {
+    fn metadata(&self) -> Metadata {
         let s = &self.standardization;
         let reduction = match self.reduction {
             Reduction::Sum => "sum",
@@ -306,8 +277,6 @@ impl Model {
             "x_mean": s.x_mean, "x_scale": s.x_scale, "y_mean": s.y_mean, "y_scale": s.y_scale,
         });
         let entries = [
-            ("format", FORMAT.to_string()),
-            ("version", VERSION.to_string()),
             ("network", network_to_json(&self.network).to_string()),
             ("features", json!(self.features).to_string()),
             ("targets", json!(self.targets).to_string()),
@@ -362,119 +331,10 @@ fn distinct(what: &str, names: &[String]) -> Result<()> {
     }
 }
 
-/// FNV-1a with 64 bits over the metadata, but for the checksum itself, and the tensors.
-fn checksum<'a>(
-    metadata: &BTreeMap<String, String>,
-    tensors: impl Iterator<Item = (&'a str, &'a [u8])>,
-) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let mut add = |bytes: &[u8]| {
-        for &byte in bytes {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    };
-    for (key, value) in metadata.iter().filter(|(key, _)| *key != "checksum") {
-        add(key.as_bytes());
-        add(&[0]);
-        add(value.as_bytes());
-        add(&[0]);
-    }
-    for (name, bytes) in tensors {
-        add(name.as_bytes());
-        add(&[0]);
-        add(bytes);
-    }
-    hash
-}
-
-/// The parts of a safetensors file, each within the bytes that there are.
-fn open<'a>(bytes: &'a [u8], path: &Path) -> Result<(SafeTensors<'a>, BTreeMap<String, String>)> {
-    let damaged =
-        |why: &str| format_error(path, format!("the file is damaged or incomplete: {why}"));
-    let (size, rest) = bytes
-        .split_first_chunk::<8>()
-        .ok_or_else(|| damaged("it is too short for a safetensors file"))?;
-    let header = usize::try_from(u64::from_le_bytes(*size))
-        .ok()
-        .and_then(|length| rest.get(..length))
-        .ok_or_else(|| {
-            damaged("it says that its header is longer than the file; is it a .safetensors file? (the model is named before the table)")
-        })?;
-    let data = rest.len() - header.len();
-    // The offsets are checked here, before anything adds them up or slices with them.
-    let parsed: Value = serde_json::from_slice(header)
-        .map_err(|e| damaged(&format!("the header is not valid JSON: {e}")))?;
-    let entries = parsed
-        .as_object()
-        .ok_or_else(|| damaged("the header is not an object"))?;
-    let tensors = entries.iter().filter(|(name, _)| *name != "__metadata__");
-    for (name, entry) in tensors {
-        let ends = entry.get("data_offsets").and_then(Value::as_array);
-        let inside = |v: &Value| v.as_u64().is_some_and(|v| v <= data as u64);
-        if !ends.is_some_and(|ends| ends.iter().all(inside)) {
-            return Err(damaged(&format!(
-                "the tensor '{name}' does not lie within the file"
-            )));
-        }
-    }
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e.to_string()))?;
-    let metadata = metadata
-        .metadata()
-        .clone()
-        .unwrap_or_default()
-        .into_iter()
-        .collect();
-    let tensors = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e.to_string()))?;
-    Ok((tensors, metadata))
-}
-
 fn read(bytes: &[u8], path: &Path) -> Result<Model> {
-    let (tensors, metadata) = open(bytes, path)?;
+    let (tensors, metadata) = container::read(&KIND, bytes, path)?;
     let optional = |key: &str| metadata.get(key).map(String::as_str);
-    let key = |key: &str| {
-        optional(key)
-            .ok_or_else(|| format_error(path, format!("the metadata key '{key}' is missing")))
-    };
-    if optional("format") != Some(FORMAT) {
-        return Err(format_error(
-            path,
-            "it is a safetensors file, but no model of secondo: the metadata key 'format' is not 'secondo'",
-        ));
-    }
-    let version = key("version")?;
-    match version.parse::<u64>() {
-        Ok(VERSION) => {}
-        Ok(newer) if newer > VERSION => {
-            return Err(format_error(
-                path,
-                format!("its format version is {newer}, newer than {VERSION}; use a newer secondo"),
-            ));
-        }
-        _ => {
-            return Err(format_error(
-                path,
-                format!("'{version}' is no format version"),
-            ));
-        }
-    }
-    if let Some(expected) = optional("checksum") {
-        let mut named: Vec<_> = tensors.tensors();
-        named.sort_by(|a, b| a.0.cmp(&b.0));
-        let sum = checksum(
-            &metadata,
-            named
-                .iter()
-                .map(|(name, view)| (name.as_str(), view.data())),
-        );
-        if expected != format!("fnv1a64:{sum:016x}") {
-            return Err(format_error(
-                path,
-                format!(
-                    "the checksum is {expected}, but the contents give fnv1a64:{sum:016x}: the file is damaged"
-                ),
-            ));
-        }
-    }
+    let key = |key: &str| container::key(&metadata, key, path);
     // The metadata key comes first in what is wrong with its contents.
     let json = |name: &str, text: &str| {
         from_json(text, path).map_err(|e| match e {
@@ -570,15 +430,7 @@ fn read_weights(tensors: &SafeTensors, network: &Network, path: &Path) -> Result
         let view = tensors
             .tensor(&name)
             .map_err(|_| format_error(path, format!("the tensor '{name}' is missing")))?;
-        if view.dtype() != Dtype::F64 {
-            return Err(format_error(
-                path,
-                format!(
-                    "the tensor '{name}' is of type {:?}; a model holds F64 (in Python: array.astype(\"float64\"))",
-                    view.dtype()
-                ),
-            ));
-        }
+        let numbers = container::numbers(&KIND, &name, &view, path)?;
         let shape = [layer.units, layer.width()];
         if view.shape() != shape {
             return Err(Error::shape(
@@ -587,19 +439,14 @@ fn read_weights(tensors: &SafeTensors, network: &Network, path: &Path) -> Result
                 view.shape(),
             ));
         }
-        for (i, number) in view.data().chunks_exact(8).enumerate() {
-            let value = number
-                .first_chunk::<8>()
-                .map_or(f64::NAN, |b| f64::from_le_bytes(*b));
-            if !value.is_finite() {
-                let width = layer.width().max(1);
-                return Err(Error::non_finite(
-                    format!("tensor '{name}'"),
-                    &[i / width, i % width],
-                ));
-            }
-            weights.push(value);
+        if let Some(i) = numbers.iter().position(|v| !v.is_finite()) {
+            let width = layer.width().max(1);
+            return Err(Error::non_finite(
+                format!("tensor '{name}'"),
+                &[i / width, i % width],
+            ));
         }
+        weights.extend(numbers);
     }
     let known: HashSet<String> = (0..network.depth()).map(tensor_name).collect();
     let mut extra: Vec<_> = tensors

@@ -121,7 +121,7 @@ impl Constraint {
     /// `Unsupported` where a θ reaches two blocks, or other θ stand between those of a block.
     pub(crate) fn congruence(&self, matrix: &Matrix) -> Result<Matrix> {
         let mut rows: Vec<Vec<(usize, f64)>> = vec![Vec::new(); self.fixed.len()];
-        for &(row, column, value) in &self.entries {
+        for &(row, column, value) in self.entries.iter().filter(|e| e.2 != 0.0) {
             rows[row].push((column, value));
         }
         let mut parts = Vec::new();

@@ -475,7 +475,7 @@ impl<'a, P: Residuals + ?Sized> Run<'a, P> {
     }
 
     /// r(x); NaN for an x that has overflowed.
-    fn residuals(&mut self, x: &[f64]) -> Vec<f64> {
+    pub fn residuals(&mut self, x: &[f64]) -> Vec<f64> {
         let mut out = vec![f64::NAN; self.problem.count()];
         if x.iter().all(|v| v.is_finite()) {
             self.evaluations.objective += 1;
@@ -487,7 +487,7 @@ impl<'a, P: Residuals + ?Sized> Run<'a, P> {
     }
 
     /// The linear model at x, if r, J and ‖r‖² are finite.
-    fn linearize(&mut self, x: Vec<f64>, residuals: Vec<f64>) -> Option<Point> {
+    pub fn linearize(&mut self, x: Vec<f64>, residuals: Vec<f64>) -> Option<Point> {
         let value = 0.5 * dot(&residuals, &residuals);
         if !value.is_finite() {
             return None;
@@ -699,7 +699,7 @@ impl Point {
     }
 
     /// s √[(JᵀJ)⁻¹]_aa: the rows of R⁻¹.
-    fn deviations(&self, s: f64) -> Option<Vec<f64>> {
+    pub fn deviations(&self, s: f64) -> Option<Vec<f64>> {
         let d = self.x.len();
         let mut squares = vec![0.0; d];
         for b in 0..d {

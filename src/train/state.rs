@@ -55,7 +55,7 @@ pub struct State {
 
 impl State {
     /// The state before a fit from `x`.
-    pub(super) fn new(x: &[f64], method: impl Into<String>) -> Self {
+    pub(crate) fn new(x: &[f64], method: impl Into<String>) -> Self {
         State {
             method: method.into(),
             x: x.to_vec(),

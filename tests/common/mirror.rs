@@ -12,11 +12,13 @@ use std::fmt;
 use std::ops::Range;
 
 use secondo::backend::{Backend, Columns, Cpu, Direction, Operand, UnitDerivative, UnitGroup};
-use secondo::{Activation, Curvature, Loss, Request, Result, Unit};
+use secondo::{Activation, Curvature, Loss, Request, Result, Structure, Unit};
 
 use super::absolute::{Absolute, FLOOR, Pair, columns, pair, with};
 use super::nets::random_problem;
-use super::ratio::{Case, DOUBLE, edges, half_line, requests, sides, single, vectors};
+use super::ratio::{
+    Case, DOUBLE, edges, half_line, requests, requests_up_to, sides, single, vectors,
+};
 
 /// Nothing is rounded: a neighbouring number is already off by u or more.
 const COPY: usize = 1;
@@ -50,6 +52,22 @@ pub fn problems() -> Vec<Case> {
 
 /// Evaluates everything for every problem on `backend`, with u its unit roundoff, and reports on its kernels.
 pub fn mirror<B: Backend>(backend: &B, u: f64, problems: &[Case]) -> Report {
+    mirror_of(backend, u, problems, Asked::All)
+}
+
+/// What is asked of each problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Every curvature in every structure, and products.
+    All,
+    /// Every curvature's blocks of units and its diagonal.
+    Units,
+    /// The Hessian, whole and by products.
+    Coupled,
+}
+
+/// The same for a part of what can be asked.
+pub fn mirror_of<B: Backend>(backend: &B, u: f64, problems: &[Case], asked: Asked) -> Report {
     let mut report = Report::default();
     for (name, problem, w) in problems {
         let mirror = Mirror {
@@ -58,15 +76,23 @@ pub fn mirror<B: Backend>(backend: &B, u: f64, problems: &[Case]) -> Report {
             case: name,
             report: RefCell::new(report),
         };
+        let (requests, products): (_, &[Curvature]) = match asked {
+            Asked::All => (requests(problem), &Curvature::ALL),
+            Asked::Units => (requests_up_to(problem, 0), &[]),
+            Asked::Coupled => {
+                let request = Request::curvature(Curvature::Exact, Structure::Full);
+                (vec![request], &[Curvature::Exact])
+            }
+        };
         // The value alone, too: no derivative of an activation, no gradient of the loss.
-        for request in [Request::default()].into_iter().chain(requests(problem)) {
+        for request in [Request::default()].into_iter().chain(requests) {
             // All samples at once: that n is the kernels'.
             let result = problem.evaluate_on(&mirror, &single(w), request, problem.data().len());
             if let Err(error) = result {
                 mirror.note("evaluation", f64::INFINITY, || error.to_string());
             }
         }
-        for curvature in Curvature::ALL {
+        for &curvature in products {
             let (n, v) = (problem.data().len(), vectors(problem));
             if let Err(error) = problem.products_on(&mirror, &single(w), curvature, &v, n) {
                 mirror.note("products", f64::INFINITY, || error.to_string());

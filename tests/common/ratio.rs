@@ -50,10 +50,15 @@ const WHOLE: usize = 400;
 
 /// Every curvature in every structure, with all that comes with it.
 pub fn requests(problem: &Problem) -> Vec<Request> {
+    requests_up_to(problem, WHOLE)
+}
+
+/// The same with what couples units for networks of at most so many parameters.
+pub fn requests_up_to(problem: &Problem, parameters: usize) -> Vec<Request> {
     (Curvature::ALL.into_iter())
         .flat_map(|c| Structure::ALL.map(|s| (c, s)))
         .filter(|(_, s)| {
-            let few = problem.parameters() <= WHOLE;
+            let few = problem.parameters() <= parameters;
             few || [Structure::RowBlocks, Structure::Diagonal].contains(s)
         })
         .map(|(c, s)| Request {
@@ -72,11 +77,23 @@ pub fn ratio<B: Backend>(
     u: f64,
     disturb: impl Fn(&mut Vec<f64>),
 ) -> f64 {
+    ratio_up_to(problem, w, backend, u, WHOLE, disturb)
+}
+
+/// The same with what couples units for networks of at most so many parameters.
+pub fn ratio_up_to<B: Backend>(
+    problem: &Problem,
+    w: &[f64],
+    backend: &B,
+    u: f64,
+    parameters: usize,
+    disturb: impl Fn(&mut Vec<f64>),
+) -> f64 {
     // The same inputs for both: what f32 can hold.
     let w = single(w);
     let k = sides(u) * chain(problem);
     let mut worst: f64 = 0.0;
-    for request in requests(problem) {
+    for request in requests_up_to(problem, parameters) {
         let chunk = 512;
         let exact = problem
             .evaluate_on(&Cpu::<f64>::new(), &w, request, chunk)

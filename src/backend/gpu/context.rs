@@ -138,6 +138,12 @@ impl Drop for Block {
 #[derive(Debug)]
 pub struct Download(wgpu::Buffer);
 
+impl Download {
+    pub fn bytes(&self) -> u64 {
+        self.0.size()
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -121,6 +121,15 @@ pub enum Staged {
     Counted { bytes: u64, counter: Rehearsed },
 }
 
+impl Staged {
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Staged::Real(download) => download.bytes(),
+            Staged::Counted { bytes, .. } => *bytes,
+        }
+    }
+}
+
 impl Drop for Staged {
     fn drop(&mut self) {
         if let Staged::Counted { bytes, counter } = self {

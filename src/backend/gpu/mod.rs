@@ -953,7 +953,12 @@ impl Gpu {
         sum: &mut Sum,
         at: usize,
     ) -> Result<()> {
-        self.drain(sum, kind.name())?;
+        // What came before is added first, so that copies do not pile up; but the parts of one sum wait together: to wait
+        // for each would cost a turn to the device and back.
+        let waiting: u64 = sum.pending.iter().map(|(copy, _)| copy.bytes()).sum();
+        if at == 0 || waiting > AT_ONCE {
+            self.drain(sum, kind.name())?;
+        }
         let shape = gram::Shape {
             sum: kind,
             n: n as u64,

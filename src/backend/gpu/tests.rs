@@ -6,7 +6,7 @@ use std::path::Path;
 use super::gram::{Shape, Sum as Kind_, forms};
 use super::machine::Key;
 use super::*;
-use crate::evaluate::rehearse;
+use crate::evaluate::{Work, rehearse};
 use crate::network::{Layer, Network};
 use crate::{Curvature, Request, Structure};
 
@@ -91,15 +91,20 @@ fn keys() -> BTreeSet<Key> {
         ];
         problems.push((Network::new(20, deep).unwrap(), Loss::SquaredError, 700));
         for (network, loss, n) in problems {
+            let mut works = vec![Work::Evaluate(Request::default())];
             for curvature in Curvature::ALL {
-                for structure in [Structure::RowBlocks, Structure::Diagonal] {
-                    let request = Request::curvature(curvature, structure);
-                    let rehearsed = rehearse(&gpu, &network, &loss, n, request.into()).unwrap();
-                    keys.extend(rehearsed.lock().keys.iter().cloned());
-                }
+                // Whole matrices of large networks are no larger than what memory there is for them.
+                let structures = Structure::ALL.into_iter().filter(|s| {
+                    let whole = [Structure::Full, Structure::LayerBlocks].contains(s);
+                    !whole || network.parameters() <= 3000
+                });
+                works.extend(structures.map(|s| Work::Evaluate(Request::curvature(curvature, s))));
+                works.extend([1, 3].map(|count| Work::Products(curvature, count)));
             }
-            let rehearsed = rehearse(&gpu, &network, &loss, n, Request::default().into()).unwrap();
-            keys.extend(rehearsed.lock().keys.iter().cloned());
+            for work in works {
+                let rehearsed = rehearse(&gpu, &network, &loss, n, work).unwrap();
+                keys.extend(rehearsed.lock().keys.iter().cloned());
+            }
         }
         // Forms that these shapes do not choose, for rows of each unit's own among them.
         for sum in [Kind_::Gram, Kind_::Gradient, Kind_::Diagonal] {
@@ -439,7 +444,7 @@ impl Run {
             width: self.shape.width as usize,
         };
         let mut sum = gpu.sums(self.len()).unwrap();
-        gpu.weighted_sum_by(form, self.shape, &self.on_device.0, &phi, &mut sum)
+        gpu.weighted_sum_by(form, self.shape, &self.on_device.0, &phi, &mut sum, 0)
             .unwrap();
         gpu.read(sum).unwrap()
     }
@@ -526,4 +531,123 @@ fn every_form_of_the_sums_at_its_edges() {
     }
     println!("{cases} cases");
     assert!(cases > 500);
+}
+
+/// `Auto` computes large requests on the adapter; where that fails, matrices and products come from the processor.
+#[test]
+fn automatic_falls_back_to_the_processor() {
+    use crate::device::{Device, Hardware};
+    use crate::{Data, LinearOperator, Problem};
+    let number = |i: usize| ((i * 37 + 11) % 64) as f64 / 32.0 - 1.0;
+    let network = Network::dense(&[30, 40, 2], Activation::Tanh).unwrap();
+    let n = 60_000;
+    let x = ndarray::Array2::from_shape_fn((n, 30), |(i, j)| number(30 * i + j));
+    let y = ndarray::Array2::from_shape_fn((n, 2), |(i, j)| number(7 * i + j));
+    let w: Vec<f64> = (0..network.parameters()).map(|l| number(l) / 4.0).collect();
+    let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
+    let v = ndarray::Array2::from_shape_fn((6, w.len()), |(r, l)| number(l + r));
+    let products = |problem: &Problem| -> crate::Result<Vec<f64>> {
+        let operator = problem.operator(&w, Curvature::Exact)?;
+        Ok(operator.products(v.view())?.into_iter().collect())
+    };
+    let blocks = |problem: &Problem| -> crate::Result<Vec<f64>> {
+        let at = problem.curvature(&w, Curvature::Exact, Structure::RowBlocks)?;
+        let matrix = at.curvature.into_iter();
+        Ok(matrix.flat_map(|m| m.diagonal()).collect())
+    };
+    type Ask<'a> = &'a dyn Fn(&Problem) -> crate::Result<Vec<f64>>;
+    for ask in [&products as Ask, &blocks as Ask] {
+        let right = ask(&problem).unwrap();
+        let gpu = adapter();
+        let auto = problem.clone().on(Device::Auto(Hardware::of(gpu.clone())));
+        // In f32, so on the adapter.
+        let found = ask(&auto).unwrap();
+        assert!(found != right && gpu.peak() > 0);
+        for fault in [Simulated::Lost, Simulated::Timeout, Simulated::Unfinished] {
+            let gpu = adapter();
+            let auto = problem.clone().on(Device::Auto(Hardware::of(gpu.clone())));
+            gpu.simulate(fault, 5);
+            assert!(ask(&auto).unwrap() == right, "{fault:?}");
+        }
+    }
+}
+
+/// What no 32-bit number can count is refused before anything runs.
+#[test]
+fn sizes_beyond_32_bits_are_refused() {
+    let small = shape(Kind_::Gradient, 1 << 16, 300, 300 * 200, 20, false);
+    let limits = gram::Limits {
+        float: 4,
+        binding: u64::from(u32::MAX),
+        scratch: 1 << 40,
+        target: 64,
+    };
+    let form = gram::Form::GradientLanes {
+        columns: 2,
+        broadcast: false,
+    };
+    assert!(gram::windows(small, form, limits).is_ok());
+    // The coefficients of a pair of layers, n · s_k · s_l.
+    let wide = Shape {
+        layer: 300 * 300,
+        ..small
+    };
+    assert!(gram::windows(wide, form, limits).is_err());
+    // On an adapter without limits of its own.
+    let gpu = imagined(false, false);
+    let adapter = Adapter {
+        limits: Limits {
+            buffer: 1 << 40,
+            binding: u64::from(u32::MAX) / 16 * 16,
+            ..gpu.adapter.limits
+        },
+        ..(*gpu.adapter).clone()
+    };
+    let adapter = Arc::new(adapter);
+    let gpu = Gpu {
+        machine: Machine::Rehearsal {
+            adapter: adapter.clone(),
+            counter: Rehearsed::default(),
+        },
+        adapter,
+        ..gpu
+    };
+    let (n, layer) = (1 << 16, 300);
+    let refused = |result: Result<()>, what: &str| match result {
+        Err(Error::Gpu { .. } | Error::TooLarge { .. }) => {}
+        other => panic!("{what}: {other:?}"),
+    };
+    let array = |len: usize| gpu.array(&[len], "test").unwrap();
+    let of = |array, width| Columns {
+        array,
+        stride: width,
+        first: 0,
+        width,
+    };
+    let (a, z) = (array(n * layer * layer), array(n * layer));
+    refused(gpu.pairs(n, layer, 0..layer, &a).map(drop), "pairs");
+    refused(
+        gpu.outer(n, &of(&z, layer), &of(&z, layer)).map(drop),
+        "outer",
+    );
+    let mut out = array(n * layer * layer);
+    refused(
+        gpu.multiply_add(n, layer, layer, &z, &a, &mut out),
+        "multiply_add",
+    );
+    refused(gpu.scale(n, layer, layer, &z, &mut out), "scale");
+    refused(gpu.transpose(n, layer, layer, &a).map(drop), "transpose");
+    let mut sum = gpu.sums(layer * layer).unwrap();
+    let phi = Operand {
+        array: &z,
+        kind: Kind::Shared,
+        units: 0..layer,
+        layer: layer * layer,
+        width: layer,
+    };
+    refused(gpu.gradient(n, &a, &phi, &mut sum, 0), "gradient");
+    // And the same where it fits.
+    let (n, a) = (1 << 10, array((1 << 10) * layer * layer));
+    gpu.pairs(n, layer, 0..layer, &a).unwrap();
+    gpu.gradient(n, &a, &phi, &mut sum, 0).unwrap();
 }
