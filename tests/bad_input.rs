@@ -386,10 +386,10 @@ fn options() {
     fit("task", &["--task", "x"], 2, &["regression, classification"]);
     fit("method", &["--method", "x"], 2, &["auto, trust-region"]);
     fit(
-        "later method",
-        &["--method", "lm"],
+        "method for squares",
+        &["--method", "lm", "--loss", "logcosh"],
         2,
-        &["not available in this version"],
+        &["logcosh", "gauss-newton"],
     );
     fit(
         "curvature",

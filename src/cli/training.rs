@@ -189,6 +189,7 @@ impl Method {
                     gtol: self.gtol.unwrap_or(default.gtol),
                     time_limit,
                     fallback,
+                    ..default
                 })
             }
             blocks => {
