@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use secondo::backend::gpu::{Adapter, Gpu, Options, adapters};
 use secondo::backend::{Backend, Cpu, Kind, Operand};
 use secondo::{
-    Activation, BlockNewton, Control, Curvature, Device, Error, Fit, Progress, Result, self_test,
+    Activation, BlockNewton, Control, Curvature, Device, Error, Fit, Method as _, Progress, Result,
+    self_test, silent,
 };
 use serde_json::{Value, json};
 
@@ -241,7 +242,7 @@ impl<'b, B: Backend> Operands<'b, B> {
                 b.contract(n, 1, &self.c, &operand(&self.w), 0, d, &mut self.out)?
             }
             Kernel::Activate => arrays = b.activate(n, &[(Activation::Tanh, s)], &self.c, 2)?,
-            Kernel::Gradient => b.gradient(n, &self.c, &operand(&self.z), &mut sum)?,
+            Kernel::Gradient => b.gradient(n, &self.c, &operand(&self.z), &mut sum, 0)?,
             Kernel::Gram => b.gram(n, &self.c, &operand(&self.z), &mut sum)?,
         }
         let mut result = Vec::new();
@@ -397,7 +398,7 @@ fn steps(backend: &Named, widths: &[usize], n: usize, curvature: Curvature) -> R
         ends.push(Instant::now());
         Control::Continue
     };
-    let fit: Fit = method(STEPS).minimize(&problem, &start, &mut observe)?;
+    let fit: Fit = method(STEPS).fit(&problem, &start, &mut observe)?;
     let after = device_times();
 
     let whole: Vec<Duration> = ends.windows(2).map(|w| w[1] - w[0]).collect();

@@ -73,9 +73,12 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Every combination, with its label; `None` is L-BFGS.
-fn methods() -> Vec<(&'static str, &'static str, Option<Box<dyn Method>>)> {
-    let mut all: Vec<(_, _, Option<Box<dyn Method>>)> = Vec::new();
+/// Structure, curvature and method; `None` is L-BFGS.
+type Entry = (&'static str, &'static str, Option<Box<dyn Method>>);
+
+/// Every combination.
+fn methods() -> Vec<Entry> {
+    let mut all: Vec<Entry> = Vec::new();
     let four = [
         Curvature::Exact,
         Curvature::GaussNewton,
@@ -250,7 +253,8 @@ fn plot(title: &str, runs: &[(String, Vec<Point>)]) -> String {
          font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
          <text x=\"{left}\" y=\"25\" font-size=\"15\">{title}: (objective − lowest) / (highest − lowest), one start</text>\n"
     );
-    let panels: [(&str, fn(&Point) -> f64); 3] = [
+    type Measure = fn(&Point) -> f64;
+    let panels: [(&str, Measure); 3] = [
         ("steps", |p| p.steps as f64 + 1.0),
         ("evaluations: objectives, gradients, products", |p| {
             p.evaluations as f64

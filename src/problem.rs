@@ -427,10 +427,10 @@ impl Problem {
 
     /// What a request in θ needs in W: ties mix entries that a diagonal does not hold.
     fn request_in_network(&self, mut request: Request) -> Request {
-        if let (Some((_, structure)), Some(_)) = (&mut request.curvature, &self.constraint) {
-            if *structure == Structure::Diagonal {
-                *structure = Structure::Full;
-            }
+        if let (Some((_, structure)), Some(_)) = (&mut request.curvature, &self.constraint)
+            && *structure == Structure::Diagonal
+        {
+            *structure = Structure::Full;
         }
         request
     }

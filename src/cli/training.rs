@@ -189,7 +189,6 @@ impl Method {
                     gtol: self.gtol.unwrap_or(default.gtol),
                     time_limit,
                     fallback,
-                    ..default
                 })
             }
             blocks => {

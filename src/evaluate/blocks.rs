@@ -457,11 +457,11 @@ impl PairValues {
             }
             let from = ((j * g.units.len() + j2) * g.row + b) * h.row;
             out.copy_from_slice(&self.main[from..from + out.len()]);
-            if let (Some(adjacent), Some(column)) = (&self.adjacent, column) {
-                if b == column + h.units.start + j {
-                    let part = &adjacent[(j2 * h.units.len() + j) * h.row..][..h.row];
-                    out.iter_mut().zip(part).for_each(|(out, v)| *out += v);
-                }
+            if let (Some(adjacent), Some(column)) = (&self.adjacent, column)
+                && b == column + h.units.start + j
+            {
+                let part = &adjacent[(j2 * h.units.len() + j) * h.row..][..h.row];
+                out.iter_mut().zip(part).for_each(|(out, v)| *out += v);
             }
             if let (Some(bend), true) = (&self.bend, j == j2) {
                 let row = &bend[j * triangle(g.row) + triangle(b)..][..=b];

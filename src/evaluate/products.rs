@@ -56,6 +56,7 @@ pub(super) struct Vectors<'a, B: Backend> {
     /// V of the linear groups, \[vector\]\[j\]\[a\].
     forward: Vec<Vec<Option<B::Array>>>,
     /// V of the linear groups by hidden source of their layer, \[j\]\[vector\]\[q\], with the source.
+    #[allow(clippy::type_complexity)]
     backward: Vec<Vec<Vec<(usize, B::Array)>>>,
 }
 

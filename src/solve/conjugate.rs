@@ -190,7 +190,8 @@ pub fn conjugate_gradients(
             true => along / curvature,
             false => f64::INFINITY,
         };
-        if !(pp + free * (2.0 * pd + free * dd) < radius * radius) {
+        let inside = pp + free * (2.0 * pd + free * dd) < radius * radius;
+        if !inside {
             // The positive root of ‖p + τd‖ = Δ, without cancellation.
             let (gap, root) = (
                 radius * radius - pp,
