@@ -7,7 +7,7 @@
 //! ```
 //! use ndarray::array;
 //! use secondo::{
-//!     Activation, Curvature, Data, Loss, Network, BlockNewton, Method, Penalty, Problem, Structure, silent,
+//!     Activation, Auto, Curvature, Data, Loss, Method, Network, Penalty, Problem, Structure, silent,
 //! };
 //!
 //! let x = array![[0.0], [0.5], [1.0], [1.5], [2.0]];
@@ -17,13 +17,13 @@
 //! let w = secondo::Initialization::Glorot.draw(problem.network(), 7);
 //!
 //! // Value and gradient come with every curvature.
-//! let at = problem.curvature(&w, Curvature::Exact, Structure::RowBlocks)?;
+//! let at = problem.curvature(&w, Curvature::Exact, Structure::Full)?;
 //! assert_eq!(at.gradient.len(), problem.parameters());
-//! let blocks = at.curvature.expect("it was asked for");
-//! assert_eq!(blocks.blocks().count(), 4); // one for each unit
+//! let hessian = at.curvature.expect("it was asked for");
+//! assert_eq!(hessian.shape(), (10, 10));
 //!
-//! let fit = BlockNewton::default().fit(&problem, &w, &mut silent)?;
-//! assert!(fit.value < at.value);
+//! let fit = Auto::default().fit(&problem, &w, &mut silent)?; // the method that suits loss and size
+//! assert!(fit.converged() && fit.value < at.value);
 //! println!("{fit}");
 //! # Ok::<(), secondo::Error>(())
 //! ```
@@ -47,7 +47,8 @@
 //! [`Curvature::Lagrangian`]: right as the W–W block of the Lagrangian, block-diagonal, cheap, and **not** the Hessian of E(W),
 //! because moving W moves X and E too. By hand: x = 1, y = 0, f = w₂ tanh w₁ at w = (1, 1) has the Hessian
 //! [[−0.31081, 0.63970], [0.63970, 0.58003]]; the paper's matrix is [[−0.48719, 0], [0, 0]]. [`Curvature::Exact`] is the Hessian of
-//! E(W); [`Structure::RowBlocks`] are its blocks on the diagonal, one for each unit, which leave out how units act together.
+//! E(W), whole with [`Structure::Full`]; [`Structure::RowBlocks`] are its blocks on the diagonal, one for each unit, which leave out
+//! how units act together. [`Problem::operator`] multiplies with it and never forms it.
 //!
 //! # Where things are
 //!
@@ -57,9 +58,9 @@
 //! |---|---|
 //! | `src/cli/` | the program |
 //! | `src/io/` | CSV tables, problem files, models, checkpoints (feature `io`) |
-//! | [`train`] | block Newton; Newton and trust region for any function with two derivatives; Levenberg–Marquardt for residuals |
+//! | [`train`] | one trust-region loop for formed and for multiplied matrices, block Newton, Levenberg–Marquardt, and `auto`; the same for any function with two derivatives and any residuals |
 //! | `src/problem.rs` | [`Problem`]: network, data, loss, penalty, device; the entry to everything below |
-//! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `plan.rs` its cost |
+//! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `blocks.rs` what couples units, `products.rs` the R-operator, `plan.rs` the cost |
 //! | `src/device.rs` | [`Device`]: what computes, and the test that an adapter must pass |
 //! | [`backend`] | the kernels: one trait method, one file in `backend/cpu/` and one shader in `shaders/` each; the meter that only counts |
 //! | `src/curvature/` | curvature × structure, result types |

@@ -885,10 +885,11 @@ fn fit_problem(
     let weights = file.weights(&fit.w)?;
     let mut notes = end_notes(fit);
     // Other losses have none; without degrees of freedom, or far from a minimum, there are none to give.
-    let errors = match (&options.report, problem.standard_errors(&fit.w)) {
-        (Some(_), Ok(errors)) => Some(errors),
-        (Some(_), Err(Error::Unsupported { .. })) | (None, _) => None,
-        (Some(_), Err(why)) => {
+    let asked = options.report.is_some() && fit.reason != Reason::Interrupted;
+    let errors = match asked.then(|| problem.standard_errors(&fit.w)) {
+        Some(Ok(errors)) => Some(errors),
+        None | Some(Err(Error::Unsupported { .. })) => None,
+        Some(Err(why)) => {
             notes.push(format!("no standard errors: {why}"));
             None
         }

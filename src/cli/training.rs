@@ -52,7 +52,7 @@ pub struct Method {
     /// newton-cg: the preconditioner: none, diagonal or row-blocks [default: row-blocks]
     #[arg(long, value_name = "NAME", value_parser = preconditioner)]
     pub preconditioner: Option<Preconditioning>,
-    /// Stop after this many steps [default: by the method; the report has it]
+    /// Stop after this many steps [default: 1000; trust-region, newton-rows and newton-layers: 200]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub max_iter: Option<usize>,
     /// Stop when the largest gradient entry is below this, relative to the start where that is above 1 [default: 1e-8]
@@ -163,7 +163,10 @@ impl Method {
             "newton-cg" => {
                 let default = NewtonCg::default();
                 Box::new(NewtonCg {
-                    region,
+                    region: TrustRegion {
+                        max_iter: self.max_iter.unwrap_or(default.region.max_iter),
+                        ..region
+                    },
                     preconditioning: self.preconditioner.unwrap_or(default.preconditioning),
                     ..default
                 })
@@ -172,7 +175,7 @@ impl Method {
                 let default = LevenbergMarquardt::default();
                 Box::new(LevenbergMarquardt {
                     max_iter: self.max_iter.unwrap_or(default.max_iter),
-                    gtol: self.gtol.unwrap_or(default.gtol),
+                    goal: self.gtol.unwrap_or(1e-8),
                     ftol: self.ftol.unwrap_or(default.ftol),
                     xtol: self.xtol.unwrap_or(default.xtol),
                     time_limit,
@@ -246,12 +249,13 @@ struct Keeper<'a> {
 impl Keeper<'_> {
     /// Writes the state if it is time, or in any case; a failure is said once, and the fit goes on.
     fn keep(&mut self, state: &State, now: bool) {
-        if self.failed || !(now || self.last.elapsed() >= self.every) {
+        if !(now || self.last.elapsed() >= self.every) {
             return;
         }
         if let Err(error) = Checkpoint::of(state).save(self.path, self.fingerprint) {
-            say_warning(&format!("no checkpoint: {error}"));
-            self.failed = true;
+            if !std::mem::replace(&mut self.failed, true) {
+                say_warning(&format!("no checkpoint: {error}"));
+            }
         }
         self.last = Instant::now();
     }
@@ -364,6 +368,10 @@ pub fn train(
             "a checkpoint holds one fit; leave out --starts, or --checkpoint and --resume",
         ));
     }
+    // What another fit has left there is not overwritten.
+    if let Some(path) = method.checkpoint.as_deref().filter(|path| path.exists()) {
+        Checkpoint::load(path, &fingerprint)?;
+    }
     let mut resumed = match &method.resume {
         None => None,
         Some(path) => Some(Checkpoint::load(path, &fingerprint)?.state()?),
@@ -396,11 +404,15 @@ pub fn train(
             last: Instant::now(),
             failed: false,
         });
-        let mut last = None;
+        let this = Instant::now();
+        let mut last = resumed.clone();
         let observe = &mut |progress: &Progress| {
             bar.set_length(progress.max_iter as u64);
             bar.set_position(progress.iteration as u64);
-            bar.set_message(message(progress, time_limit));
+            bar.set_message(message(
+                progress,
+                time_limit.map(|l| l.saturating_sub(this.elapsed())),
+            ));
             if let Some(keeper) = &mut keeper {
                 keeper.keep(progress.state, false);
                 last = Some(progress.state.clone());
@@ -450,14 +462,13 @@ fn watch_interrupts(show: bool) -> Arc<AtomicBool> {
     flag
 }
 
-/// Where the fit stands, and the time that it takes at most.
-fn message(progress: &Progress, limit: Option<Duration>) -> String {
+/// Where the fit stands, and the time that it takes at most: `left` is what a limit leaves.
+fn message(progress: &Progress, left: Option<Duration>) -> String {
     let damping = match progress.radius {
         Some(radius) => format!("radius {radius:.0e}"),
         None => format!("μ {:.0e}", progress.mu),
     };
-    let allowed = limit.map(|limit| limit.saturating_sub(progress.elapsed));
-    let left = match progress.remaining().into_iter().chain(allowed).min() {
+    let left = match progress.remaining().into_iter().chain(left).min() {
         Some(left) => format!(", at most {:#} left", HumanDuration(left)),
         None => String::new(),
     };

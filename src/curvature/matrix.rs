@@ -218,6 +218,7 @@ impl Matrix {
     pub(crate) fn into_lower(mut self) -> Result<Vec<f64>> {
         match (self.structure, self.parts.pop()) {
             (Structure::Full, Some(lower)) => Ok(lower),
+            _ if self.order == 0 => Ok(Vec::new()),
             _ => Err(Error::invalid(
                 "the matrix",
                 format!("it is {}, where one block is needed", self.structure.name()),

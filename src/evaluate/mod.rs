@@ -249,6 +249,12 @@ pub(crate) fn products<B: Backend>(
         reduction,
     } = parts;
     network.check(w)?;
+    if chunk == 0 {
+        return Err(Error::invalid(
+            "chunk",
+            "at least one sample at a time is needed",
+        ));
+    }
     finite("the vectors", vectors)?;
     let (n, p) = (data.len(), network.parameters());
     let omega = weights(data, reduction);

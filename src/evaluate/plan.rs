@@ -319,7 +319,7 @@ fn measure(
             (
                 0,
                 of_gradient.saturating_add(matrix),
-                peak.max(made) - of_gradient - matrix,
+                (peak.max(made)).saturating_sub(of_gradient.saturating_add(matrix)),
             )
         }
         _ if count > 0 => (0, count.saturating_mul(8 * p), peak),

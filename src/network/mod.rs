@@ -369,6 +369,10 @@ fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<Laye
     let mut groups = Vec::with_capacity(layer.groups.len());
     for group in layer.groups {
         let row = group.propagation.parameters(inputs, layer.bias);
+        if row == 0 {
+            let why = "a unit without parameters; every unit needs at least one";
+            return Err(Error::invalid(name(), why));
+        }
         let count = (group.runs.iter())
             .try_fold(0usize, |sum, r| sum.checked_add(r.1))
             .ok_or_else(too_large)?;

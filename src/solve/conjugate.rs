@@ -40,7 +40,7 @@ impl Preconditioner {
             let diagonal = packed::rows(lower, d).map(|row| row[row.len() - 1].abs());
             let mut shift = match diagonal.fold(0.0, f64::max) {
                 0.0 => 1.0,
-                largest => 1e-3 * largest,
+                largest => (1e-3 * largest).max(f64::MIN_POSITIVE),
             };
             loop {
                 let mut shifted = lower.to_vec();

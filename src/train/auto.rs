@@ -21,7 +21,7 @@ const PATIENCE: usize = 3;
 /// The method that a problem's loss and size suggest; [`Fit::choice`] says which, and why.
 ///
 /// Sums of squares whose Jacobian is cheap to factorize, m·P² ≤ 5·10⁸, start with [`LevenbergMarquardt`], whose path does not
-/// depend on units; where Gauss and Newton's steps are slow, since residuals stay large or the Jacobian is singular, it goes
+/// depend on units; where Gauss and Newton's steps are slow, since residuals stay large or the Jacobian is singular, or 2000/P steps have been tried, it goes
 /// on with second derivatives. These are [`TrustRegion`] with the exact Hessian for up to 500 parameters, and above that
 /// [`NewtonCg`] with row blocks as preconditioner. Where Levenberg and Marquardt's method converged, the exact Hessian is
 /// asked once whether it is a minimum, and a saddle is left.
@@ -110,7 +110,7 @@ impl Method for Auto {
         let exact = self.curvature == Curvature::Exact;
         let squares = Squares::new(problem).ok().filter(|_| exact);
         let rows = squares.as_ref().map_or(0, Squares::rows);
-        let cheap = rows as f64 * (p as f64).powi(2) <= CHEAP;
+        let cheap = rows as f64 * (p as f64).powi(2) <= CHEAP && levenberg_marquardt::long(p) > 0;
         if state.stage == 0 {
             state.stage = match &squares {
                 Some(_) if cheap => SQUARES,
@@ -149,7 +149,9 @@ impl Method for Auto {
                     "; then the exact Hessian, which is asked for negative curvature"
                 }
                 Some(_) => "; then the exact Hessian, since no step reduced the sum any more",
-                None => "; then the exact Hessian, since Gauss and Newton's steps were slow",
+                None => {
+                    "; then the exact Hessian, since the sum fell slowly or many steps were tried"
+                }
             };
             spent = account.times;
             state.reached = reason.filter(|r| r.converged());

@@ -143,7 +143,7 @@ impl Method for BlockNewton {
                 break Reason::Stalled;
             };
             if state.mu == 0.0 {
-                // Only the start has none.
+                // Only the start has none: accepted steps leave it positive.
                 let largest = largest(&matrix.diagonal());
                 state.mu = self.mu * if largest > 0.0 { largest } else { 1.0 };
             }
@@ -213,7 +213,8 @@ impl Method for BlockNewton {
             } else {
                 None
             };
-            *mu *= (1.0 - (2.0 * gain - 1.0).powi(3)).max(1.0 / 3.0);
+            let factor = (1.0 - (2.0 * gain - 1.0).powi(3)).max(1.0 / 3.0);
+            *mu = (*mu * factor).max(f64::MIN_POSITIVE);
             *growth = 2.0;
             state.modified_blocks += indefinite;
             state.accepted += 1;

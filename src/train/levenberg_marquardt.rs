@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::squares::Squares;
 use super::{
     Account, Control, Evaluations, Fit, Method, Observer, Reason, State, check_radius, check_start,
-    check_tolerances, norm, silent, without_zeros,
+    check_tolerances, in_range, norm, silent, without_zeros,
 };
 use crate::error::{Error, Result};
 use crate::problem::Problem;
@@ -278,13 +278,13 @@ impl LevenbergMarquardt {
                     0.0 => 1.0,
                     size => size,
                 };
-                let largest = f64::MAX.min(self.max_radius * state.unit);
-                state.radius = (self.initial_radius * state.unit).clamp(f64::MIN_POSITIVE, largest);
+                let largest = self.max_radius * state.unit;
+                state.radius = in_range(self.initial_radius * state.unit, largest);
             }
             false => run.evaluations = state.evaluations,
         }
         let unit = state.unit;
-        let range = |r: f64| r.clamp(f64::MIN_POSITIVE, f64::MAX.min(self.max_radius * unit));
+        let range = |r: f64| in_range(r, self.max_radius * unit);
         let goal = state.goal(self.goal, true);
         let reason = 'points: loop {
             if fresh {
@@ -310,7 +310,7 @@ impl LevenbergMarquardt {
             // Whether the step is Gauss and Newton's, however long.
             let mut plain = false;
             let (next, reached, free) = loop {
-                if state.tried == self.max_iter {
+                if state.tried >= self.max_iter {
                     break 'points Some(Reason::Iterations);
                 }
                 if timeout() {
@@ -435,7 +435,7 @@ impl Method for LevenbergMarquardt {
 }
 
 /// After how many steps with p parameters `auto` goes on with second derivatives: many where they cost nothing.
-fn long(p: usize) -> usize {
+pub(super) fn long(p: usize) -> usize {
     2000 / p.max(1)
 }
 

@@ -147,7 +147,12 @@ pub struct Progress<'a> {
 impl Progress<'_> {
     /// The wall time that the rest takes at most, at the pace so far; none at the start.
     pub fn remaining(&self) -> Option<Duration> {
-        let steps = u32::try_from(self.state.tried.max(self.iteration)).ok()?;
+        // Block methods count accepted steps, the others all.
+        let steps = match self.radius {
+            Some(_) => self.state.tried,
+            None => self.iteration,
+        };
+        let steps = u32::try_from(steps).ok()?;
         let left = u32::try_from(self.max_iter.saturating_sub(steps as usize)).ok()?;
         (steps > 0).then(|| (self.elapsed / steps).saturating_mul(left))
     }
@@ -349,9 +354,13 @@ impl fmt::Display for Fit {
             "steps        {} accepted, {} rejected; {} blocks made positive definite",
             self.iterations, self.rejected, self.modified_blocks
         )?;
+        let products = match self.evaluations.products {
+            0 => String::new(),
+            products => format!(", {products} products"),
+        };
         writeln!(
             f,
-            "evaluations  {} objectives alone, {} curvatures with gradient",
+            "evaluations  {} objectives alone, {} curvatures with gradient{products}",
             self.evaluations.objective, self.evaluations.curvature
         )?;
         write!(
@@ -412,6 +421,14 @@ fn check_start(d: usize, x0: &[f64]) -> Result<()> {
         Some(i) => Err(Error::non_finite("starting point", &[i])),
         None => Ok(()),
     }
+}
+
+/// A radius within what f64 and the largest allow.
+fn in_range(radius: f64, largest: f64) -> f64 {
+    radius.clamp(
+        f64::MIN_POSITIVE,
+        largest.clamp(f64::MIN_POSITIVE, f64::MAX),
+    )
 }
 
 /// ‖v‖₂, without overflow.

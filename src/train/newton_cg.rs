@@ -85,7 +85,7 @@ impl Preconditioning {
 pub struct NewtonCg {
     /// The region, with curvature, tolerances and limits. Default that of [`TrustRegion`], with 1000 steps.
     pub region: TrustRegion,
-    /// The preconditioner. Default `RowBlocks`.
+    /// The preconditioner; none under W = fixed + Cθ. Default `RowBlocks`.
     pub preconditioning: Preconditioning,
     /// The most products for one step. Default 200.
     pub products: usize,
@@ -134,24 +134,34 @@ impl NewtonCg {
         goal: Goal,
         observe: Observer,
     ) -> Result<Fit> {
-        let request = self.preconditioning.request();
+        // Ties mix what blocks and diagonals hold: under them there is no preconditioner.
+        let untied = NewtonCg {
+            preconditioning: Preconditioning::None,
+            ..self.clone()
+        };
+        let method = if problem.ties().is_some() {
+            &untied
+        } else {
+            self
+        };
+        let request = method.preconditioning.request();
         let mut free = Free {
             evaluator: Evaluator::new(problem, request, self.region.fallback)?,
-            method: self,
+            method,
         };
         let reason = self.region.run(&mut free, &mut state, goal, observe)?;
         let goal = state.goal(self.region.gtol, true);
-        let method = format!(
+        let words = format!(
             "Newton with conjugate gradients, curvature {}, preconditioner {}",
             self.region.curvature.name(),
-            self.preconditioning.name()
+            method.preconditioning.name()
         );
         Ok(Fit::new(
             state,
             reason,
             goal,
             free.evaluator.account(),
-            method,
+            words,
         ))
     }
 }

@@ -46,6 +46,21 @@ impl<'a> Squares<'a> {
         let zero = vec![0.0; parts.network.parameters()];
         let lambda = parts.penalty.hessian(parts.network, &zero).diagonal;
         let omega = weights(parts.data, parts.reduction);
+        // The Jacobian as it is computed, as it is weighted, and as columns for its QR factorization.
+        let rows = omega.len() * outputs + lambda.len();
+        let p = problem.parameters().max(zero.len()) as u64;
+        let need = (8 * rows as u64).saturating_mul(3 * p + 1);
+        let budget = problem.budget();
+        if need > budget {
+            return Err(Error::Memory {
+                what: format!(
+                    "a Jacobian of {rows} residuals and {p} parameters, with its factorization,"
+                ),
+                need,
+                budget,
+                advice: "use trust-region with the curvature gauss-newton, or newton-cg".into(),
+            });
+        }
         Ok(Squares {
             problem,
             roots: (omega.iter())
@@ -123,10 +138,10 @@ impl Problem {
     /// The standard errors of the parameters of a squared error at its minimum w, length P; of θ under a constraint.
     ///
     /// ```text
-    /// se_a = s √[(JᵀJ + ∂²pen)⁻¹]_aa,   s² = Σ_io ω_i v_o (x_io − y_io)² / (n·outputs − P)
+    /// se_a = s √[(JᵀJ + ∂²pen)⁻¹]_aa,   s² = Σ_io ω_i v_o (x_io − y_io)² / (m − P)
     /// ```
     ///
-    /// J has the rows √(ω_i v_o) ∂x_io/∂w, so that JᵀJ is the Gauss–Newton matrix; it is not formed, but J = QR, which keeps
+    /// m counts the squares whose weight is not 0: n·outputs without weights. J has the rows √(ω_i v_o) ∂x_io/∂w, so that JᵀJ is the Gauss–Newton matrix; it is not formed, but J = QR, which keeps
     /// the digits that forming it would take. On the CPU in f64.
     ///
     /// # Errors
@@ -148,14 +163,16 @@ impl Problem {
     pub fn standard_errors(&self, w: &[f64]) -> Result<Vec<f64>> {
         let squares = Squares::new(self)?;
         super::check_start(self.parameters(), w)?;
+        // A weight of 0 takes its row out.
+        let observed = squares.roots.iter().filter(|r| **r > 0.0).count();
         let (count, p) = (squares.roots.len(), self.parameters());
-        if count <= p {
-            let why = format!("{count} squares leave no degrees of freedom to {p} parameters");
+        if observed <= p {
+            let why = format!("{observed} squares leave no degrees of freedom to {p} parameters");
             return Err(Error::invalid("standard errors", why));
         }
         let mut run = Run::new(&squares)?;
         let residuals = run.residuals(w);
-        let s2 = dot(&residuals[..count], &residuals[..count]) / (count - p) as f64;
+        let s2 = dot(&residuals[..count], &residuals[..count]) / (observed - p) as f64;
         let at = run.linearize(w.to_vec(), residuals);
         squares.verdict(at.is_some())?;
         let deviations = at.and_then(|at| at.deviations(s2.sqrt()));

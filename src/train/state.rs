@@ -122,7 +122,23 @@ impl State {
         if !self.roots.is_empty() && self.roots.len() != d {
             return Err(Error::shape("state: roots", &[d], &[self.roots.len()]));
         }
-        let numbers = [self.value, self.gradient_norm, self.initial_value];
+        if self.accepted > self.tried {
+            let why = format!("{} of {} steps were accepted", self.accepted, self.tried);
+            return Err(Error::invalid("state", why));
+        }
+        if let Some(a) = self
+            .roots
+            .iter()
+            .position(|v| !(v.is_finite() && *v >= 0.0))
+        {
+            return Err(Error::non_finite("state: roots", &[a]));
+        }
+        let numbers = [
+            self.value,
+            self.gradient_norm,
+            self.initial_value,
+            self.growth,
+        ];
         let sizes = [self.initial_gradient_norm, self.radius, self.unit, self.mu];
         let good = |v: &f64| v.is_finite() && *v >= 0.0;
         match self.is_new() || (numbers.iter().all(|v| v.is_finite()) && sizes.iter().all(good)) {

@@ -7,7 +7,7 @@ use super::newton::{NewtonReport, TwiceDifferentiable};
 use super::objective::{Ask, Dense, Local, Model, Objective, Plain};
 use super::{
     Control, Evaluations, Fit, Method, Observer, Progress, Reason, State, check_radius,
-    check_start, check_tolerances, norm, without_zeros,
+    check_start, check_tolerances, in_range, norm, without_zeros,
 };
 use crate::curvature::{Curvature, Structure};
 use crate::error::{Error, Result};
@@ -56,7 +56,7 @@ use crate::solve::{U, largest};
 pub struct TrustRegion {
     /// The most steps to try, accepted or not; 0 evaluates the start and stops. Default 200.
     pub max_iter: usize,
-    /// Stops where max_a |∂f/∂x_a| ≤ gtol. Default 10⁻⁸.
+    /// Stops where max_a |∂f/∂x_a| ≤ gtol; of a problem, times that of the start where it is above 1. Default 10⁻⁸.
     pub gtol: f64,
     /// Stops after a step with ‖p‖₂ ≤ xtol · (‖x‖₂ + xtol). Default 10⁻¹².
     pub xtol: f64,
@@ -194,7 +194,7 @@ impl TrustRegion {
                 state.unit = if size > 0.0 { size } else { 1.0 };
             }
             let unit = state.unit;
-            let range = |r: f64| r.clamp(f64::MIN_POSITIVE, f64::MAX.min(self.max_radius * unit));
+            let range = |r: f64| in_range(r, self.max_radius * unit);
             let leaving = state.reached.is_some();
             if state.radius == 0.0 || leaving {
                 state.radius = range(state.radius.max(self.initial_radius * unit));
@@ -217,7 +217,9 @@ impl TrustRegion {
                         at.model = f.replace(error, &state.x, &at.model)?;
                         at.model.indefinite(&ask(state.radius))?
                     }
-                    done => done?,
+                    Ok(indefinite) => indefinite,
+                    // What cannot be tested is no reason to lose the point.
+                    Err(_) => false,
                 };
                 f.solved(&mut at.model, solving.elapsed());
                 if !indefinite {
@@ -226,7 +228,7 @@ impl TrustRegion {
             }
             let g = norm(&gradient);
             let (x, next, reached) = loop {
-                if state.tried == self.max_iter {
+                if state.tried >= self.max_iter {
                     break 'points Reason::Iterations;
                 }
                 if timeout() {
@@ -242,6 +244,7 @@ impl TrustRegion {
                         at.model = f.replace(error, &state.x, &at.model)?;
                         continue;
                     }
+                    Err(error @ Error::Memory { .. }) => return Err(error),
                     Err(_) => break 'points Reason::Stalled,
                 };
                 let length = norm(&step.step);
