@@ -15,7 +15,8 @@
 //! ```
 //!
 //! with S, or δ, in the place of the weights and the products in brackets in the place of the inputs. T^{k,l} is diagonal, and
-//! its term cheap, where layer k is the only layer from k on that feeds layer l; elsewhere it doubles the pair's cost.
+//! its term cheap, where layer k is the only layer from k on that feeds layer l; elsewhere it doubles the pair's cost, but
+//! where layer l has few units: δ_j′ T[b,j] are the weights then, and z_a^k the inputs.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -393,6 +394,32 @@ impl<B: Backend> Chain<'_, B> {
         // The constant's column is 0, so that b runs as in the row of a linear unit.
         let t = self.gather(rows, layer, x, unit.is_none() && layer.bias)?;
         let width = layer.inputs + usize::from(unit.is_none() && layer.bias);
+        if unit.is_none() && phi_k.kind == Kind::Shared && g.units.len() < h.row {
+            // Few units: the products δ_j′ T[b, j] are fewer than T[b, j] z_a.
+            let all = Columns {
+                array: &t,
+                stride: rows * width,
+                first: h.units.start * width,
+                width: h.units.len() * width,
+            };
+            for (at2, j2) in g.units.clone().enumerate() {
+                let one = Columns {
+                    array: delta,
+                    stride: layer.units,
+                    first: j2,
+                    width: 1,
+                };
+                let weights = b.outer(n, &one, &all)?;
+                // [j of h][j′ of g][b][a]: the sums of one j′ lie together only where there is no other.
+                let runs = if g.units.len() == 1 { 1 } else { h.units.len() };
+                let run = all.width / runs;
+                for at in 0..runs {
+                    let rows = shared(phi_k.array, at * run..(at + 1) * run, all.width, h.row);
+                    b.gradient(n, &weights, &rows, sum, (at * g.units.len() + at2) * size)?;
+                }
+            }
+            return Ok(());
+        }
         for (at, j) in h.units.clone().enumerate() {
             let t_j = Columns {
                 array: &t,
