@@ -38,9 +38,23 @@ fn the_ratio_test_sees_a_disturbance() {
         // 3e-3 in f32.
         let little = 3e-3 / SINGLE * u;
         for at in [0, 3, 20, 60, 200] {
-            let r = ratio(&|v| v[at] *= 1.0 + little);
+            // Products have fewer numbers.
+            let r = ratio(&|v| {
+                v.iter_mut()
+                    .skip(at)
+                    .take(1)
+                    .for_each(|v| *v *= 1.0 + little)
+            });
             assert!(r > 1.0, "number {at}: {r}");
         }
+        // In a product alone.
+        let products = 2 * problem.parameters();
+        let r = ratio(&|v| {
+            if v.len() == products {
+                v[3] *= 1.0 + little;
+            }
+        });
+        assert!(r > 1.0, "{r}");
         assert_eq!(ratio(&|v| v[5] = f64::NAN), f64::INFINITY);
     }
     sees(&Cpu::<f32>::new(), SINGLE);
