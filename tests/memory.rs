@@ -56,7 +56,7 @@ fn problem(widths: &[usize], n: usize) -> (Problem, Vec<f64>) {
     )
 }
 
-/// One test, so that nothing else allocates meanwhile.
+/// The test below allocates next to nothing meanwhile.
 #[test]
 fn the_plan_is_within_a_tenth_of_what_is_held() {
     let blocks = |c| Request::curvature(c, Structure::RowBlocks);
@@ -203,4 +203,26 @@ fn holds<R>(what: &str, plan: &Plan, run: impl FnOnce() -> R) {
         "{what}: held {held:.4e} bytes, predicted {predicted:.4e}: {plan}"
     );
     drop(result);
+}
+
+/// A product costs a few gradients, several share the propagation, and a whole matrix about its numbers for each sample.
+#[test]
+fn flops_are_of_the_size_that_formulas_give() {
+    let (problem, _) = problem(&[20, 40, 30, 5], 1000);
+    let gradient = problem.plan(Request::gradient()).unwrap().flops;
+    let products = |count| {
+        problem
+            .plan_products(Curvature::Exact, count)
+            .unwrap()
+            .flops
+    };
+    let (one, ten) = (products(1), products(10));
+    assert!((2.0..5.0).contains(&(one / gradient)), "{}", one / gradient);
+    assert!((4.0..10.0).contains(&(ten / one)), "{}", ten / one);
+    // A multiplication and an addition for each pair of parameters below the diagonal: a quarter of them are formed where
+    // a layer meets itself, all where layers meet.
+    let p = problem.parameters() as f64;
+    let request = Request::curvature(Curvature::GaussNewton, Structure::Full);
+    let whole = problem.plan(request).unwrap().flops / (1000.0 * p * p);
+    assert!((0.5..1.5).contains(&whole), "{whole}");
 }
