@@ -252,10 +252,10 @@ impl Keeper<'_> {
         if !(now || self.last.elapsed() >= self.every) {
             return;
         }
-        if let Err(error) = Checkpoint::of(state).save(self.path, self.fingerprint) {
-            if !std::mem::replace(&mut self.failed, true) {
-                say_warning(&format!("no checkpoint: {error}"));
-            }
+        if let Err(error) = Checkpoint::of(state).save(self.path, self.fingerprint)
+            && !std::mem::replace(&mut self.failed, true)
+        {
+            say_warning(&format!("no checkpoint: {error}"));
         }
         self.last = Instant::now();
     }

@@ -135,7 +135,7 @@ pub struct ConjugateStep {
 ///
 /// // B = diag(1, 4), g = (1, 8): Newton's step is (−1, −2), found in two products.
 /// let product = |v: &[f64]| Ok(vec![v[0], 4.0 * v[1]]);
-/// let found = conjugate_gradients(product, &[1.0, 8.0], &Preconditioner::None, 10.0, 0.0, 10)?;
+/// let found = conjugate_gradients(product, &[1.0, 8.0], &Preconditioner::None, 10.0, 1e-12, 10)?;
 /// assert!((found.step[0] + 1.0).abs() + (found.step[1] + 2.0).abs() < 1e-14);
 /// assert!(!found.boundary && found.products == 2);
 /// // Preconditioned by its diagonal, in one.
