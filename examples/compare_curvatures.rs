@@ -1,6 +1,6 @@
 //! What each curvature in each structure is worth: the same problems, the same starts, every method, and L-BFGS beside them.
 //!
-//! `cargo run --release --example compare_curvatures [-- FOLDER]` prints the tables of `examples/results/curvatures.md` and
+//! `cargo run --release --example compare_curvatures [-- FOLDER]` prints two tables and
 //! writes a plot for each set of data to the folder: tanh units, ridge 1e-2, standardised data, five starts, the processor
 //! in f64.
 //!
