@@ -73,10 +73,10 @@ class Torch:
         return self.criterion(self.outputs(w, self.x), self.y)
 
     def hessians(self):
-        from torch.func import hessian, jacfwd, jacrev
+        from torch.func import hessian, jacrev
         yield "hessian", lambda: hessian(self.objective)(self.w)
         yield "jacrev(jacrev)", lambda: jacrev(jacrev(self.objective))(self.w)
-        yield "jacfwd(jacrev), chunks of 64", lambda: jacfwd(jacrev(self.objective), chunk_size=64)(self.w)
+        yield "jacrev(jacrev), chunks of 64", lambda: jacrev(jacrev(self.objective), chunk_size=64)(self.w)
         yield "autograd.functional.hessian", lambda: torch.autograd.functional.hessian(self.objective, self.w, vectorize=True)
 
     def gauss_newtons(self):
