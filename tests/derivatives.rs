@@ -318,3 +318,29 @@ fn r_nnet() {
     }
     failures.assert_none();
 }
+
+/// E(w + tv) − E(w) − t gᵀv − ½t² vᵀBv falls with t³ for the Hessian, and with t² for any other matrix.
+#[test]
+fn taylor_slopes() {
+    let slope = |f: &common::Fixture, curvature: Curvature| {
+        let problem = f.problem();
+        let v = f.numbers("v");
+        let at = problem.curvature(&f.w, curvature, Structure::Full).unwrap();
+        let along: f64 = at.gradient.iter().zip(&v).map(|(g, v)| g * v).sum();
+        let curved = at.curvature.unwrap().quadratic_form(&v).unwrap();
+        let rest = |t: f64| {
+            let w: Vec<f64> = f.w.iter().zip(&v).map(|(w, v)| w + t * v).collect();
+            problem.objective(&w).unwrap() - at.value - t * along - 0.5 * t * t * curved
+        };
+        // The larger of both signs of t: one of them may cancel.
+        let size = |t: f64| rest(t).abs().max(rest(-t).abs());
+        let t = 2e-3;
+        (size(t) / size(t / 2.0)).log2()
+    };
+    for f in fixtures("derivs") {
+        let exact = slope(&f, Curvature::Exact);
+        assert!((exact - 3.0).abs() < 0.1, "{}: {exact}", f.name);
+        let other = slope(&f, Curvature::EmpiricalFisher);
+        assert!(other < 2.5, "{}: {other}", f.name);
+    }
+}

@@ -259,3 +259,51 @@ fn sizes_that_overflow_are_errors() {
         );
     }
 }
+
+/// Σ_i δ[i, j] φ[i, a] where the result is cut into tiles: past a tile in both directions, past a block of samples, for some
+/// units of a layer, at a place in the sums that has something before and behind it.
+#[test]
+fn sums_that_are_cut_into_tiles() {
+    fn largest_error<B: Backend>(b: &B, disturb: bool) -> f64 {
+        let (n, units, width, first, layer, at) = (1025, 130, 513, 2, 133, 7);
+        let number = |k: usize| f64::from(((k * 7919) % 2003) as f32 / 1024.0 - 1.0);
+        let delta: Vec<f64> = (0..n * layer).map(number).collect();
+        let phi: Vec<f64> = (0..n * width).map(|k| number(k + 31)).collect();
+        let (d, array) = (b.upload(&delta).unwrap(), b.upload(&phi).unwrap());
+        let operand = secondo::backend::Operand {
+            array: &array,
+            kind: secondo::backend::Kind::Shared,
+            units: first..first + units,
+            layer,
+            width,
+        };
+        let mut sum = b.sums(at + units * width + 3).unwrap();
+        // Twice: it adds.
+        b.gradient(n, &d, &operand, &mut sum, at).unwrap();
+        b.gradient(n, &d, &operand, &mut sum, at).unwrap();
+        let mut found = b.read(sum).unwrap();
+        if disturb {
+            found.swap(at + 256, at + 257);
+        }
+        let inside = at..at + units * width;
+        let mut worst: f64 = 0.0;
+        for (k, found) in found.iter().enumerate() {
+            let right: f64 = match inside.contains(&k) {
+                false => 0.0,
+                true => {
+                    let (j, a) = ((k - at) / width, (k - at) % width);
+                    (0..n)
+                        .map(|i| 2.0 * delta[i * layer + first + j] * phi[i * width + a])
+                        .sum()
+                }
+            };
+            worst = worst.max((found - right).abs());
+        }
+        worst
+    }
+    // At most 512 terms below 1 in one sum: 2 · 1025 · 512 u.
+    let (single, double) = (Cpu::<f32>::new(), Cpu::<f64>::new());
+    assert!(largest_error(&double, false) < 2.0 * 1025.0 * 512.0 * DOUBLE);
+    assert!(largest_error(&single, false) < 2.0 * 1025.0 * 512.0 * SINGLE);
+    assert!(largest_error(&double, true) > 1e-3);
+}

@@ -45,7 +45,7 @@ pub enum Reason {
     Stalled,
     /// The function or a derivative is not finite at the start, or wherever the iteration would go.
     NonFinite,
-    /// The gradient is 0 to tolerance and the Hessian has a negative eigenvalue, but the function could not be reduced
+    /// The gradient is 0 to tolerance and the model's matrix (the Hessian, or the curvature that was chosen) has a negative eigenvalue, but the function could not be reduced
     /// along its eigenvector.
     Indefinite,
     /// The matrix of the step, Hessian or Jacobian, is singular to rounding.
@@ -87,7 +87,7 @@ impl fmt::Display for Reason {
             Reason::Time => "the time is used up",
             Reason::Stalled => "no step reduces the function",
             Reason::NonFinite => "the function or a derivative is not finite",
-            Reason::Indefinite => "stationary with an indefinite Hessian",
+            Reason::Indefinite => "stationary, but the matrix of the model is indefinite",
             Reason::Singular => "the matrix of the step is singular",
             Reason::Interrupted => "it was interrupted",
         })

@@ -20,7 +20,7 @@ use crate::solve::{U, largest};
 /// min gᵀp + ½pᵀBp,   ‖Dp‖ ≤ Δ,   ρ = (f(x) − f(x + p)) / (−gᵀp − ½pᵀBp)
 /// ```
 ///
-/// g and B are gradient and Hessian, signs of curvature included: [`trust_region`](crate::solve::trust_region) finds the minimum near-exactly, so
+/// g is the gradient and B the Hessian (of a [`Problem`], the `curvature` that was chosen), signs included: [`trust_region`](crate::solve::trust_region) finds the minimum near-exactly, so
 /// that negative curvature is used and not repaired. A step with gain ratio ρ > `eta` is accepted, so f never rises but
 /// by rounding. Δ becomes ¼‖Dp‖ where ρ < ¼, and at least 2Δ where ρ > ¾ and the step ends on the boundary. A trial
 /// point with a value, gradient or Hessian that is not finite counts as ρ < ¼.

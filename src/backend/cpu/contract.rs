@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{BLOCK, Real};
 use crate::backend::{Kind, Operand};
 
-/// Multiplications for one sample up to which plain loops are faster.
+/// Multiplications for one sample up to which plain loops are used; a choice, not a measurement.
 const FEW: usize = 4096;
 
 pub(super) fn contract<T: Real>(

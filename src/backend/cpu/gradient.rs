@@ -8,9 +8,9 @@ use super::reduce::in_blocks;
 use super::{BLOCK, Real};
 use crate::backend::{Kind, Operand};
 
-/// Rows and columns of a result's tile: with the samples of a block, it stays in 2 MiB of cache.
+/// Rows and columns of a result's tile: in f64, with both operands of a block of samples, 1.8 MB. By arithmetic, not measured.
 const TILE: (usize, usize) = (128, 256);
-/// Results beyond this are cut into tiles: partial results of blocks would take more memory, and time to add up.
+/// Results beyond this are cut into tiles: partial results of blocks would take more memory.
 pub(crate) const LARGE: usize = 1 << 16;
 
 pub(super) fn gradient<T: Real>(n: usize, delta: &[T], phi: &Operand<Vec<T>>, out: &mut [f64]) {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{BLOCK, PARTIALS, Real};
 
-/// Samples times results below which waking other threads would take longer than the work.
+/// Samples times results below which no other thread is woken; a choice, not a measurement.
 const SMALL: usize = 1 << 18;
 
 /// Samples of one block: as many as keep eight tasks busy, and no more than [`BLOCK`]. It follows from n alone.
