@@ -383,9 +383,11 @@ impl fmt::Display for Error {
                     [] => {}
                     at => write!(f, ", entry {at:?},")?,
                 }
+                let some = &point[..point.len().min(8)];
+                let more = if point.len() > 8 { ", and so on" } else { "" };
                 write!(
                     f,
-                    " is {given:e} at {point:?}, where differences give {expected:e} ± {error:.1e}"
+                    " is {given:e} at {some:?}{more}, where differences give {expected:e} ± {error:.1e}"
                 )
             }
             Error::Gpu {

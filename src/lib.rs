@@ -71,7 +71,8 @@
 //! The driver is written once over [`backend::Backend`]. [`backend::Meter`] runs the same driver and counts bytes and flops, and so
 //! does the GPU's backend in rehearsal, so a request that cannot fit is refused with the numbers before anything is allocated. A
 //! kernel is added as one trait method, its code in `backend/cpu/`, its shader, and its count in the meter; a unit that is not linear as one `impl` of [`Unit`]; an activation, loss or
-//! penalty as one arm that holds value, first and second derivative.
+//! penalty as one arm that holds value, first and second derivative. Users add losses and penalties of their own as
+//! [`LossFunction`] and [`PenaltyFunction`]; [`check`] compares derivatives with differences.
 //!
 //! # Features
 //!
@@ -111,7 +112,7 @@ pub use network::{
     Activation, Constraint, Group, GroupView, Initialization, Layer, LayerView, Network,
     Propagation, Unit,
 };
-pub use objective::{Data, Loss, Penalty, Reduction};
+pub use objective::{Data, Loss, LossFunction, Penalty, PenaltyFunction, Reduction};
 pub use problem::{Operator, Problem, available_memory};
 pub use solve::Indefinite;
 pub use train::{

@@ -53,7 +53,8 @@ impl Problem {
     /// The sum of the losses, without a penalty, on the CPU in f64.
     ///
     /// # Errors
-    /// The data do not have the network's inputs and outputs, or the targets are none that the loss knows.
+    /// The data do not have the network's inputs and outputs, or the targets are none that the loss knows. In debug builds,
+    /// `Derivative` for a user's loss whose derivatives are not its own.
     pub fn new(network: Network, data: Data, loss: Loss) -> Result<Self> {
         if data.x().ncols() != network.inputs() {
             let (want, have) = (network.inputs(), data.x().ncols());
@@ -64,6 +65,9 @@ impl Problem {
             return Err(Error::shape("columns of Y", &[want], &[have]));
         }
         loss.check(network.outputs(), data.y())?;
+        if cfg!(debug_assertions) {
+            loss.verify(data.y())?;
+        }
         Ok(Problem {
             network,
             data,
@@ -79,9 +83,13 @@ impl Problem {
     /// The same problem with this penalty.
     ///
     /// # Errors
-    /// A λ that is negative or not finite, or the wrong number of them.
+    /// A λ that is negative or not finite, or the wrong number of them. In debug builds, `Derivative` for a user's penalty
+    /// whose derivatives are not its own.
     pub fn penalty(mut self, penalty: Penalty) -> Result<Self> {
         penalty.check(&self.network)?;
+        if cfg!(debug_assertions) {
+            penalty.verify(&self.network)?;
+        }
         self.penalty = penalty;
         Ok(self)
     }
@@ -378,6 +386,7 @@ impl Problem {
         job: &J,
         mut chunk: usize,
     ) -> Result<J::Done> {
+        gpu.check_loss(&self.loss, self.data.y())?;
         for n in [chunk, self.data.len() % chunk] {
             let work = self.in_network(work);
             let rehearsed = evaluate::rehearse(gpu, &self.network, &self.loss, n, work)?;

@@ -21,6 +21,8 @@ pub use cpu::Cpu;
 pub(crate) use meter::product;
 pub use meter::{Cost, Meter};
 
+use ndarray::Array2;
+
 use crate::error::{Error, Result};
 use crate::network::{Activation, Unit};
 use crate::objective::Loss;
@@ -165,6 +167,14 @@ pub trait Backend {
         p: &Self::Array,
         order: usize,
     ) -> Result<Vec<Self::Array>>;
+
+    /// Refuses a user's loss whose WGSL does not compute what its Rust does at points around the first rows of `y`.
+    ///
+    /// # Errors
+    /// `Part` with the numbers, or with the compiler's words.
+    fn check_loss(&self, _loss: &Loss, _y: &Array2<f64>) -> Result<()> {
+        Ok(())
+    }
 
     /// value += Σ_i ω_i g(x_i, y_i); returns ω_i ∂g/∂x_i, n × outputs, when asked for.
     #[allow(clippy::too_many_arguments)]

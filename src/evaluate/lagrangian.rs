@@ -157,15 +157,12 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
         chain.add_curvature(Structure::RowBlocks, &c, Some(&delta), &mut sums.curvature)
     })?;
     let mut d_w = sums.gradient.concat();
-    let pen = parts.penalty.gradient(network, w);
+    let pen = parts.penalty.gradient(network, w)?;
     d_w.iter_mut().zip(pen).for_each(|(d, p)| *d += p);
     let mut d_ww = Matrix::by_group(network, Structure::RowBlocks, sums.curvature);
-    let penalty = parts.penalty.hessian(network, w);
-    for (range, packed) in d_ww.blocks_mut() {
-        penalty.add_block(range, packed);
-    }
+    parts.penalty.hessian(network, w)?.add_to(&mut d_ww);
     Ok(LagrangianPoint {
-        value: sums.value[0] + parts.penalty.value(network, w) + constraints,
+        value: sums.value[0] + parts.penalty.value(network, w)? + constraints,
         d_w,
         d_x: by_layer(parts, d_x)?,
         d_e: by_layer(parts, d_e)?,

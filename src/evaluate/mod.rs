@@ -82,6 +82,9 @@ pub struct Evaluation {
     pub outputs: Option<Array2<f64>>,
     /// The curvature matrix, when asked for.
     pub curvature: Option<Matrix>,
+    /// The largest size of an entry of the penalty's Hessian that couples what the matrix has in different blocks, and that
+    /// it therefore leaves out; 0 where it holds all.
+    pub left_out: f64,
 }
 
 /// A problem's parts, as the driver needs them.
@@ -116,6 +119,7 @@ pub(crate) fn evaluate<B: Backend>(
             "at least one sample at a time is needed",
         ));
     }
+    backend.check_loss(loss, data.y())?;
     let n = data.len();
     let omega = weights(data, reduction);
     let parameters = Parameters::upload(backend, network, w)?;
@@ -147,7 +151,7 @@ pub(crate) fn evaluate<B: Backend>(
         }
     }
 
-    let pen = penalty.value(network, w);
+    let pen = penalty.value(network, w)?;
     // A backend that only counts has no value.
     let value = backend
         .read(sums.value)?
@@ -161,10 +165,11 @@ pub(crate) fn evaluate<B: Backend>(
         gradient.extend(backend.read(group)?);
     }
     if request.gradient {
-        let pen = penalty.gradient(network, w);
+        let pen = penalty.gradient(network, w)?;
         gradient.iter_mut().zip(pen).for_each(|(g, p)| *g += p);
         finite("the gradient", &gradient)?;
     }
+    let mut left_out = 0.0;
     let curvature = match request.curvature {
         None => None,
         Some((curvature, structure)) => {
@@ -179,10 +184,7 @@ pub(crate) fn evaluate<B: Backend>(
             };
             // Both Exact and GaussNewton have it: their difference has not.
             if curvature != Curvature::Residual {
-                let penalty = penalty.hessian(network, w);
-                for (range, packed) in matrix.blocks_mut() {
-                    penalty.add_block(range, packed);
-                }
+                left_out = penalty.hessian(network, w)?.add_to(&mut matrix);
             }
             Some(matrix.finite("the curvature")?)
         }
@@ -207,6 +209,7 @@ pub(crate) fn evaluate<B: Backend>(
             true => Some(shape("outputs", network.outputs(), outputs)?),
         },
         curvature,
+        left_out,
     })
 }
 
@@ -256,6 +259,7 @@ pub(crate) fn products<B: Backend>(
         ));
     }
     finite("the vectors", vectors)?;
+    backend.check_loss(loss, data.y())?;
     let (n, p) = (data.len(), network.parameters());
     let omega = weights(data, reduction);
     let parameters = Parameters::upload(backend, network, w)?;
@@ -281,7 +285,7 @@ pub(crate) fn products<B: Backend>(
         sums.read(backend, network, count, out)?;
     }
     if curvature != Curvature::Residual {
-        let penalty = penalty.hessian(network, w);
+        let penalty = penalty.hessian(network, w)?;
         for (v, out) in vectors.chunks(p).zip(out.chunks_mut(p)) {
             penalty.add_product(v, out);
         }

@@ -246,9 +246,21 @@ impl Model {
     /// The bytes of the file.
     ///
     /// # Errors
-    /// Parts that do not fit together; units that are not linear.
+    /// Parts that do not fit together; units that are not linear; a user's loss or penalty.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.check()?;
+        let custom = match &self.loss {
+            Loss::Custom(custom) => Some(("loss", custom.name())),
+            _ => self.penalty.custom().map(|name| ("penalty", name)),
+        };
+        if let Some((kind, name)) = custom {
+            return Err(Error::Unsupported {
+                what: format!("saving the {kind} '{name}'"),
+                why: "it is user-defined, and a file cannot hold its code; for predictions any loss without a penalty \
+                      will do, such as SquaredError"
+                    .into(),
+            });
+        }
         let mut tensors = BTreeMap::new();
         for (index, layer) in self.network.layers().iter().enumerate() {
             if !layer.is_linear() {

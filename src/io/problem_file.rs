@@ -396,7 +396,7 @@ pub fn loss_from_json(value: &Value) -> Result<Loss> {
     })
 }
 
-/// The loss as [`loss_from_json`] reads it.
+/// The loss as [`loss_from_json`] reads it, but for a user's, which has no such form.
 pub fn loss_to_json(loss: &Loss) -> Value {
     let mut out = json!({"type": loss.name()});
     match loss {
@@ -404,6 +404,7 @@ pub fn loss_to_json(loss: &Loss) -> Value {
             out["output_weights"] = json!(output_weights)
         }
         Loss::LogCosh { delta } | Loss::PseudoHuber { delta } => out["delta"] = json!(delta),
+        Loss::Custom(custom) => out["custom"] = json!(format!("{custom:?}")),
         _ => {}
     }
     out
@@ -436,11 +437,16 @@ pub fn penalty_from_json(value: &Value) -> Result<Penalty> {
             lambda: lambda()?,
             include_bias,
         },
+        "sum" => {
+            let terms = (field(map, "terms", "penalty")?.as_array())
+                .ok_or_else(|| wrong("penalty.terms", "must be a list of penalties"))?;
+            Penalty::Sum(terms.iter().map(penalty_from_json).collect::<Result<_>>()?)
+        }
         name => return Err(unknown("penalty.type", "penalty", name, &Penalty::NAMES)),
     })
 }
 
-/// The penalty as [`penalty_from_json`] reads it.
+/// The penalty as [`penalty_from_json`] reads it, but for a user's, which has no such form.
 pub fn penalty_to_json(penalty: &Penalty) -> Value {
     match penalty {
         Penalty::None => Value::Null,
@@ -453,6 +459,13 @@ pub fn penalty_to_json(penalty: &Penalty) -> Value {
             include_bias,
         } => json!({"type": penalty.name(), "lambda": lambda, "include_bias": include_bias}),
         Penalty::RidgeVec { lambda } => json!({"type": penalty.name(), "lambda": lambda}),
+        Penalty::Sum(terms) => {
+            let terms: Vec<Value> = terms.iter().map(penalty_to_json).collect();
+            json!({"type": penalty.name(), "terms": terms})
+        }
+        Penalty::Custom(custom) => {
+            json!({"type": penalty.name(), "custom": format!("{custom:?}")})
+        }
     }
 }
 

@@ -134,11 +134,13 @@ impl Method for Auto {
             let (reason, at) = method.run(&mut run, &mut state, PATIENCE, observe)?;
             squares.verdict(at.is_some())?;
             let account = run.account();
-            if let Some(reason @ (Reason::Iterations | Reason::Time | Reason::Interrupted)) = reason
+            if let Some(
+                reason @ (Reason::Iterations | Reason::Time | Reason::Interrupted | Reason::Part),
+            ) = reason
             {
                 let goal = state.goal(self.gtol, true);
                 let method = "Levenberg–Marquardt, the Jacobian by QR".to_string();
-                let fit = Fit::new(state, reason, goal, account, method);
+                let fit = Fit::new(state, run.end(reason), goal, account, method);
                 return Ok(Fit {
                     choice: Some(choice),
                     ..fit

@@ -27,6 +27,8 @@ pub(super) struct Evaluator<'a> {
     failure: Option<String>,
     pub evaluations: Evaluations,
     pub times: Times,
+    /// The largest entry of the penalty's Hessian that the structure had no place for.
+    pub left_out: f64,
 }
 
 impl<'a> Evaluator<'a> {
@@ -51,6 +53,7 @@ impl<'a> Evaluator<'a> {
             failure: None,
             evaluations: Evaluations::default(),
             times: Times::default(),
+            left_out: 0.0,
         };
         // What does not fit the accelerator may fit the processor.
         if let Err(error) = problem.plan_on(&evaluator.device, largest.into()) {
@@ -97,17 +100,20 @@ impl<'a> Evaluator<'a> {
             ..whole
         };
         let single = self.evaluate(&self.device.clone(), w, curvature, |t| &mut t.curvature);
-        let curvature = match single {
-            Ok(at) => at.curvature,
+        let computed = match single {
+            Ok(at) => at,
             // Finite in f64, as value and gradient are here, but not in f32.
             Err(error @ (Error::NonFinite { .. } | Error::Invalid { .. })) if self.fallback => {
                 self.failure = Some(format!("in f32 {error}"));
                 self.evaluate(&Device::Cpu, w, whole, |t| &mut t.curvature)?
-                    .curvature
             }
             Err(error) => return Err(error),
         };
-        Ok(Evaluation { curvature, ..exact })
+        Ok(Evaluation {
+            curvature: computed.curvature,
+            left_out: computed.left_out,
+            ..exact
+        })
     }
 
     /// What computes the numbers that decisions rest on.
@@ -132,6 +138,9 @@ impl<'a> Evaluator<'a> {
             done = self.problem.evaluate_with(&Device::Cpu, w, request);
         }
         *stage(&mut self.times) += clock.elapsed();
+        if let Ok(at) = &done {
+            self.left_out = self.left_out.max(at.left_out);
+        }
         done
     }
 

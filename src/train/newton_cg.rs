@@ -8,7 +8,7 @@ use rand_pcg::Pcg64;
 use super::evaluator::{Evaluator, blocks};
 use super::objective::{Ask, Local, Model, Objective, Step};
 use super::trust_region::{Goal, TrustRegion};
-use super::{Evaluations, Fit, Method, Observer, State};
+use super::{End, Evaluations, Fit, Method, Observer, State};
 use crate::curvature::{Curvature, LinearOperator, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::problem::{Operator, Problem};
@@ -149,20 +149,15 @@ impl NewtonCg {
             evaluator: Evaluator::new(problem, request, self.region.fallback)?,
             method,
         };
-        let reason = self.region.run(&mut free, &mut state, goal, observe)?;
+        let done = self.region.run(&mut free, &mut state, goal, observe);
+        let end = End::new(done, &state)?;
         let goal = state.goal(self.region.gtol, true);
         let words = format!(
             "Newton with conjugate gradients, curvature {}, preconditioner {}",
             self.region.curvature.name(),
             method.preconditioning.name()
         );
-        Ok(Fit::new(
-            state,
-            reason,
-            goal,
-            free.evaluator.account(),
-            words,
-        ))
+        Ok(Fit::new(state, end, goal, free.evaluator.account(), words))
     }
 }
 

@@ -185,6 +185,14 @@ pub fn loss(loss: &Loss, x: &[Hyper], y: &[f64]) -> Hyper {
             let t = (c(y[o]) - x[o]) / c(*delta);
             c(delta * delta) * ((c(1.0) + t * t).sqrt() - c(1.0))
         }),
+        // ½ (ν + s) ln(1 + ‖x − y‖²/ν) with ν = 2.
+        Loss::Custom(custom) if custom.name() == "student" => {
+            let square = sum(&|o| (x[o] - c(y[o])) * (x[o] - c(y[o])));
+            c(0.5 * (2.0 + x.len() as f64)) * (c(1.0) + square / c(2.0)).ln()
+        }
+        Loss::Custom(custom) if custom.name() == "square" => {
+            sum(&|o| c(0.5) * (c(y[o]) - x[o]) * (c(y[o]) - x[o]))
+        }
         other => panic!("no reference for {other:?}"),
     }
 }

@@ -147,7 +147,7 @@ impl<T: Real> Backend for Cpu<T> {
         value: &mut Vec<f64>,
         gradient: bool,
     ) -> Result<Option<Vec<T>>> {
-        Ok(loss::loss(n, loss, x, y, omega, value, gradient))
+        loss.guarded(|| loss::loss(n, loss, x, y, omega, value, gradient))
     }
 
     fn loss_hessian(
@@ -158,7 +158,7 @@ impl<T: Real> Backend for Cpu<T> {
         y: &Vec<T>,
         omega: &Vec<T>,
     ) -> Result<Vec<T>> {
-        Ok(loss::loss_hessian(n, loss, x, y, omega))
+        loss.guarded(|| loss::loss_hessian(n, loss, x, y, omega))
     }
 
     fn contract(

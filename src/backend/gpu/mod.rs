@@ -23,16 +23,19 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ndarray::Array2;
 use rayon::prelude::*;
 
 use self::context::Context;
 use self::machine::{Bind, Buffer, Launch, Machine, Staged};
 use super::{Backend, Columns, Cpu, Direction, Kind, Operand, UnitDerivative, UnitGroup};
+use crate::check;
 use crate::error::{Error, Fault, Result};
 use crate::network::Activation;
 use crate::objective::Loss;
@@ -102,6 +105,8 @@ pub struct Gpu {
     adapter: Arc<Adapter>,
     options: Arc<Options>,
     f64: bool,
+    /// The WGSL of users' parts that has been found right here, with what else the comparison depends on.
+    checked: Arc<Mutex<BTreeSet<String>>>,
     /// Whether the variants of the kernels for hardware are launched.
     hardware_kernels: bool,
 }
@@ -176,6 +181,7 @@ impl Gpu {
             adapter,
             options,
             f64: false,
+            checked: Arc::default(),
         })
     }
 
@@ -401,7 +407,7 @@ impl Gpu {
         Ok(windows.collect())
     }
 
-    /// Units that are not linear are computed on the host: `compute` gets the arrays' numbers and leaves the result.
+    /// What has no shader is computed on the host, units and users' losses: `compute` gets the arrays' numbers and leaves the result.
     fn on_host(
         &self,
         inputs: &[&Array],
@@ -413,9 +419,9 @@ impl Gpu {
             .map(|a| self.download(a))
             .collect::<Result<_>>()?;
         if self.rehearses() {
-            return self.array(&[len], "unit");
+            return self.array(&[len], "host");
         }
-        self.store(&compute(&inputs)?, "unit")
+        self.store(&compute(&inputs)?, "host")
     }
 }
 
@@ -566,6 +572,94 @@ impl Backend for Gpu {
         Ok(out)
     }
 
+    fn check_loss(&self, loss: &Loss, y: &Array2<f64>) -> Result<()> {
+        let (Loss::Custom(custom), Some(text), false) = (loss, loss.wgsl(), self.rehearses())
+        else {
+            return Ok(());
+        };
+        let (name, outputs) = (custom.name(), y.ncols());
+        let key = format!("{name} {outputs} {} {text}", self.f64);
+        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if y.is_empty() || checked().contains(&key) {
+            return Ok(());
+        }
+        let refuse = |why: String| Error::Part {
+            kind: "loss",
+            name: name.into(),
+            why,
+        };
+        let shader = |error: Error| match error {
+            Error::Gpu {
+                fault: Fault::Shader { reason },
+                adapter,
+                ..
+            } => refuse(format!("its WGSL is refused by {adapter}: {reason}")),
+            other => other,
+        };
+        // What the device's floats hold exactly.
+        let exact = |v: f64| if self.f64 { v } else { f64::from(v as f32) };
+        let points = check::points(16, outputs, 1);
+        let n = points.len();
+        let rows = (0..n).flat_map(|i| y.row(i % y.nrows()));
+        let y: Vec<f64> = rows.map(|&v| exact(v)).collect();
+        let apart = points.iter().flatten();
+        let x: Vec<f64> = y.iter().zip(apart).map(|(y, d)| exact(y + d)).collect();
+        let ones = vec![1.0; n];
+        let mut value = vec![0.0];
+        let gradient = host().loss(n, loss, &x, &y, &ones, &mut value, true)?;
+        let hessian = host().loss_hessian(n, loss, &x, &y, &ones)?;
+        let on_device = [&x, &y, &ones].map(|v| self.store(v, "loss"));
+        let [dx, dy, ones] = on_device;
+        let (dx, dy, ones) = (dx?, dy?, ones?);
+        let mut sum = self.sums(1)?;
+        let found = self.loss(n, loss, &dx, &dy, &ones, &mut sum, true);
+        let found = found
+            .map_err(shader)?
+            .map(|g| self.download(&g))
+            .transpose()?;
+        let curved = self
+            .loss_hessian(n, loss, &dx, &dy, &ones)
+            .map_err(shader)?;
+        let compared = [
+            ("the sum of the values", self.read(sum)?, value, 1),
+            (
+                "the gradient",
+                found.unwrap_or_default(),
+                gradient.unwrap_or_default(),
+                outputs,
+            ),
+            (
+                "the Hessian",
+                self.download(&curved)?,
+                hessian,
+                outputs * outputs,
+            ),
+        ];
+        let tolerance = if self.f64 { 1e-9 } else { 1e-3 };
+        for (what, found, right, each) in compared {
+            let largest = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            for (place, (found, right)) in found.iter().zip(&right).enumerate() {
+                let same = (found - right).abs() <= tolerance * largest || !right.is_finite();
+                if !same {
+                    let (i, entry) = (place / each, place % each);
+                    let at = match what {
+                        "the sum of the values" => format!("{n} samples"),
+                        _ => {
+                            let sample = i * outputs..(i + 1) * outputs;
+                            let (x, y) = (&x[sample.clone()], &y[sample]);
+                            format!("entry {entry} at x = {x:?}, y = {y:?}")
+                        }
+                    };
+                    return Err(refuse(format!(
+                        "its WGSL gives {found:e} for {what}, {at}, where its Rust gives {right:e}"
+                    )));
+                }
+            }
+        }
+        checked().insert(key);
+        Ok(())
+    }
+
     fn loss(
         &self,
         n: usize,
@@ -576,6 +670,15 @@ impl Backend for Gpu {
         value: &mut Sum,
         gradient: bool,
     ) -> Result<Option<Array>> {
+        if loss.wgsl().is_none() {
+            let (mut sum, len) = (vec![0.0], if gradient { x.len } else { 0 });
+            let seed = self.on_host(&[x, y, omega], len, |a| {
+                let seed = host().loss(n, loss, &a[0], &a[1], &a[2], &mut sum, gradient)?;
+                Ok(seed.unwrap_or_default())
+            })?;
+            value.values.iter_mut().for_each(|v| *v += sum[0]);
+            return Ok(gradient.then_some(seed));
+        }
         self.drain(value, "loss")?;
         let each = self.loss_kernel("WHAT_VALUE", n, loss, x, y, omega, n)?;
         let total = self.reduced(n, 1, each)?;
@@ -594,6 +697,11 @@ impl Backend for Gpu {
         omega: &Array,
     ) -> Result<Array> {
         let outputs = x.len.checked_div(n).unwrap_or(0);
+        if loss.wgsl().is_none() {
+            return self.on_host(&[x, y, omega], x.len * outputs, |a| {
+                host().loss_hessian(n, loss, &a[0], &a[1], &a[2])
+            });
+        }
         self.loss_kernel("WHAT_HESSIAN", n, loss, x, y, omega, x.len * outputs)
     }
 
@@ -917,12 +1025,15 @@ impl Gpu {
         let out = self.array(&[len], "loss")?;
         // One thread for each sample where a value is a sum over its outputs, else for each sample and output.
         let threads = if what == "WHAT_VALUE" { n } else { x.len };
-        let launch = Launch::items("loss", threads as u64, 20.0 * outputs as f64)
-            .define("LOSS", loss.name())
-            .define(
-                "SOFTMAX",
-                usize::from(matches!(loss, Loss::SoftmaxCrossEntropy)),
-            )
+        let launch = Launch::items("loss", threads as u64, 20.0 * outputs as f64);
+        let launch = match loss {
+            Loss::Custom(_) => launch
+                .define("CUSTOM", loss.wgsl().unwrap_or_default())
+                .define("OUTPUTS", outputs),
+            Loss::SoftmaxCrossEntropy => launch.define("SOFTMAX", 1),
+            _ => launch.define("LOSS", loss.name()),
+        };
+        let launch = launch
             .define(what, 1)
             .params([("n", n), ("outputs", outputs)]);
         let binds = [

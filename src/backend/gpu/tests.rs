@@ -8,7 +8,7 @@ use super::machine::Key;
 use super::*;
 use crate::evaluate::{Work, rehearse};
 use crate::network::{Layer, Network};
-use crate::{Curvature, Request, Structure};
+use crate::{Curvature, LossFunction, Request, Structure};
 
 fn adapter() -> Gpu {
     let name = std::env::var("SECONDO_TEST_ADAPTER").unwrap_or("llvmpipe".into());
@@ -48,7 +48,50 @@ fn imagined(software: bool, f64: bool) -> Gpu {
         adapter,
         options: Arc::default(),
         f64,
+        checked: Arc::default(),
         hardware_kernels: !software,
+    }
+}
+
+/// ½ Σ_o (x_o − y_o)², with WGSL.
+#[derive(Debug)]
+struct Square;
+
+impl LossFunction for Square {
+    fn name(&self) -> &str {
+        "square"
+    }
+    fn value(&self, x: &[f64], y: &[f64]) -> f64 {
+        x.iter().zip(y).map(|(x, y)| 0.5 * (x - y) * (x - y)).sum()
+    }
+    fn gradient(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
+        (0..x.len()).for_each(|o| out[o] = x[o] - y[o]);
+    }
+    fn hessian(&self, x: &[f64], _: &[f64], out: &mut [f64]) {
+        (0..x.len()).for_each(|o| out[o * (x.len() + 1)] = 1.0);
+    }
+    fn wgsl(&self) -> Option<&str> {
+        Some(
+            "
+fn loss_value() -> real {
+    var sum = real(0.0);
+    for (var o = 0u; o < OUTPUTS; o++) {
+        let d = predicted(o) - observed(o);
+        sum += 0.5 * d * d;
+    }
+    return sum;
+}
+fn loss_gradient(o: u32) -> real {
+    return predicted(o) - observed(o);
+}
+fn loss_hessian(o: u32, q: u32) -> real {
+    if o == q {
+        return 1.0;
+    }
+    return 0.0;
+}
+",
+        )
     }
 }
 
@@ -71,6 +114,7 @@ fn keys() -> BTreeSet<Key> {
             Loss::Poisson,
             Loss::LogCosh { delta: 1.0 },
             Loss::PseudoHuber { delta: 1.0 },
+            Loss::Custom(Arc::new(Square)),
         ] {
             problems.push((
                 Network::dense(&[3, 5, 2], Activation::Tanh).unwrap(),
