@@ -108,7 +108,7 @@ pub use device::{Hardware, self_test};
 pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use network::{
-    Activation, Constraint, Group, GroupView, Initialization, Layer, LayerView, Network,
+    Activation, Constraint, ExactUnit, Group, GroupView, Initialization, Layer, LayerView, Network,
     Propagation, Unit,
 };
 pub use objective::{Data, Loss, Penalty, Reduction};
