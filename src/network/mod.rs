@@ -196,7 +196,8 @@ impl Network {
     ///
     /// # Errors
     /// No layer, no input, a layer or group without units, a source that is not an earlier layer or is
-    /// named twice, sizes whose product overflows.
+    /// named twice, sizes whose product overflows. `Part`: a unit of the user's own panics. In debug builds `Derivative`: a
+    /// derivative of such a unit is wrong ([`Propagation::check`]).
     pub fn new(inputs: usize, layers: Vec<Layer>) -> Result<Self> {
         if inputs == 0 {
             return Err(Error::invalid("network", "it needs at least one input"));
@@ -376,7 +377,7 @@ fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<Laye
     let mut end = offset;
     let mut groups = Vec::with_capacity(layer.groups.len());
     for group in layer.groups {
-        let row = group.propagation.parameters(inputs, layer.bias);
+        let row = unit::register(&group.propagation, inputs, layer.bias)?;
         if row == 0 {
             let why = "a unit without parameters; every unit needs at least one";
             return Err(Error::invalid(name(), why));
