@@ -44,6 +44,7 @@ files! {
     "scale"
     "transpose"
     "check/stamp"
+    "check/unit"
     "gradient/lanes"
     "gradient/sampled"
     "gradient/shared"
@@ -96,6 +97,13 @@ files! {
     "lib/square"
     "lib/sums"
     "lib/triangle"
+    "lib/unit"
+    "unit/along"
+    "unit/d_ww"
+    "unit/d_zz"
+    "unit/derivative"
+    "unit/value"
+    "unit/value_along"
 }
 
 /// The file of that name, with or without its extension.
