@@ -465,8 +465,7 @@ impl Problem {
 
     /// What a request in θ needs in W: ties mix entries that a diagonal does not hold.
     fn request_in_network(&self, mut request: Request) -> Request {
-        if let (Some((_, structure)), Some(constraint)) =
-            (&mut request.curvature, &self.constraint)
+        if let (Some((_, structure)), Some(constraint)) = (&mut request.curvature, &self.constraint)
             && *structure == Structure::Diagonal
         {
             *structure = constraint.of_diagonal(&self.network);

@@ -27,11 +27,10 @@ use super::training::curvature;
 ///   diagonal      'diagonal'
 ///   products      'products', one row for each vector of 'v' or 'V' in the problem file; no matrix is formed
 ///
-/// With --output FILE.npz the same are arrays for numpy.load; lists become 'multipliers_LAYER', 'row_blocks_LAYER_ROW' and
-/// 'layer_blocks_LAYER'. All are
-/// in the order of the flat parameter vector: layer by layer, unit by unit, the bias last; of θ where the file has a
-/// constraint. The penalty is included, but for the curvature residual. Numbers are written so that reading them back
-/// gives the same bits.
+/// With --output FILE.npz the same are arrays for numpy.load, where the parts of lists are named 'multipliers_LAYER',
+/// 'row_blocks_LAYER_ROW' and 'layer_blocks_LAYER'. Everything is in the order of the flat parameter vector: layer by
+/// layer, unit by unit, the bias last; of θ where the file has a constraint. The penalty is included, but for the curvature
+/// residual. Reading the numbers back gives the same bits.
 ///
 /// Curvatures: exact is the Hessian of the objective. gauss-newton leaves out the second derivatives of the network,
 /// and residual is what it leaves out. empirical-fisher sums the outer products of the samples' gradients. lagrangian is
@@ -48,8 +47,8 @@ Examples:
       the Hessian times each vector of 'v' or 'V'
   secondo derivatives problem.json --structure none --multipliers
       value, gradient and multipliers
-  secondo derivatives diabetes.safetensors diabetes.csv -o out.json
-      a fitted model with its data")]
+  secondo derivatives diabetes.safetensors diabetes.csv -o out.npz
+      a fitted model with its data, as arrays for numpy.load")]
 pub struct Options {
     /// A problem file (.json) or a model (.safetensors)
     source: PathBuf,
@@ -253,7 +252,11 @@ fn write_arrays(
     let gradient = result.gradient.iter().copied();
     arrays.numbers("gradient", &[result.gradient.len()], gradient)?;
     for (layer, e) in (1..).zip(&result.multipliers) {
-        arrays.numbers(&format!("multipliers_{layer}"), e.shape(), e.iter().copied())?;
+        arrays.numbers(
+            &format!("multipliers_{layer}"),
+            e.shape(),
+            e.iter().copied(),
+        )?;
     }
     if options.structure != Form::Nothing {
         arrays.text("curvature", options.curvature.name())?;

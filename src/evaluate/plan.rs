@@ -386,7 +386,11 @@ fn measure(
 /// Bytes of the results that have numbers for each sample.
 fn of_samples(network: &Network, n: usize, request: Request) -> u64 {
     let multipliers = network.layers().iter().filter(|_| request.multipliers);
-    let outputs = if request.outputs { network.outputs() } else { 0 };
+    let outputs = if request.outputs {
+        network.outputs()
+    } else {
+        0
+    };
     let units = outputs + multipliers.map(|l| l.units).sum::<usize>();
     (n as u64).saturating_mul(8 * units as u64)
 }

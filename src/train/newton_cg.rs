@@ -15,8 +15,10 @@ use crate::evaluate::Request;
 use crate::problem::{Operator, Problem};
 use crate::solve::{Preconditioner, conjugate_gradients, dot};
 
-/// How many vectors of length P live at once: points, gradients, scales, and those of conjugate gradients.
-const VECTORS: u64 = 18;
+/// How many vectors of length P live while a point is derived: the two points, gradients, scales, the step.
+const DERIVING: u64 = 10;
+/// The same while conjugate gradients take a product.
+const SOLVING: u64 = 12;
 
 /// What stands in for the matrix inside conjugate gradients, and whose norm that of the region is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -155,11 +157,11 @@ impl NewtonCg {
             Some((_, Structure::RowBlocks)) => problem.block_orders(Structure::RowBlocks)?,
             _ => Vec::new(),
         };
-        let sum = |numbers: fn(u64) -> u64| 8 * blocks.iter().map(|d| numbers(*d)).sum::<u64>();
-        let (triangles, squares) = (sum(|d| d * (d + 1) / 2), sum(|d| d * d));
-        let most = derivatives.bytes().max(product.bytes()).max(triangles);
-        let vectors = 8 * VECTORS * problem.parameters() as u64;
-        Ok(squares.saturating_add(most).saturating_add(vectors))
+        let factors: u64 = blocks.iter().map(|d| 8 * d * d).sum();
+        let vectors = |count: u64| 8 * count * problem.parameters() as u64;
+        let deriving = derivatives.bytes().saturating_add(vectors(DERIVING));
+        let solving = product.bytes().saturating_add(vectors(SOLVING));
+        Ok(factors.saturating_add(deriving.max(solving)))
     }
 
     fn check_memory(&self, problem: &Problem) -> Result<()> {
