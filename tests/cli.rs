@@ -450,7 +450,7 @@ fn whole_matrices_and_the_blocks_of_layers_are_written() {
 fn unzipped(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let number = |at: usize, len: usize| {
         let digits = bytes[at..at + len].iter().rev();
-        digits.fold(0usize, |n, b| n << 8 | usize::from(*b))
+        digits.fold(0usize, |n, b| (n << 8) | usize::from(*b))
     };
     let end = bytes.len() - 22;
     assert_eq!(number(end, 4), 0x0605_4b50);
@@ -469,7 +469,7 @@ fn unzipped(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
         let content = &bytes[local + 30 + name..][..len];
         let crc = content.iter().fold(!0u32, |crc, byte| {
             (0..8).fold(crc ^ u32::from(*byte), |c, _| {
-                c >> 1 ^ (0xedb8_8320 * (c & 1))
+                (c >> 1) ^ (0xedb8_8320 * (c & 1))
             })
         });
         assert_eq!(!crc as usize, sum, "{title}");
@@ -485,7 +485,7 @@ fn array(bytes: &[u8]) -> (String, Vec<f64>) {
     assert_eq!(bytes[..8], *b"\x93NUMPY\x01\x00");
     let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let head = text(&bytes[10..start]);
-    assert!(start % 64 == 0 && head.ends_with('\n'), "{head:?}");
+    assert!(start.is_multiple_of(64) && head.ends_with('\n'), "{head:?}");
     assert!(head.contains("'fortran_order': False"), "{head}");
     let (_, shape) = head.split_once("'shape': ").unwrap();
     let shape = shape.split_once(", }").unwrap().0.to_string();
