@@ -70,7 +70,7 @@
 //!
 //! The driver is written once over [`backend::Backend`]. [`backend::Meter`] runs the same driver and counts bytes and flops, and so
 //! does the GPU's backend in rehearsal, so a request that cannot fit is refused with the numbers before anything is allocated. A
-//! kernel is added as one trait method, its code in `backend/cpu/`, its shader, and its count in the meter; a unit that is not linear as one `impl` of [`Unit`]; an activation, loss or
+//! kernel is added as one trait method, its code in `backend/cpu/`, its shader, and its count in the meter; a unit that is not linear as one `impl` of [`Unit`], in WGSL besides if adapters are to compute it; an activation, loss or
 //! penalty as one arm that holds value, first and second derivative.
 //!
 //! # Features
@@ -87,10 +87,12 @@
 #![deny(unsafe_code, missing_docs)]
 
 pub mod backend;
+pub mod check;
 mod curvature;
 mod device;
 mod error;
 mod evaluate;
+mod guard;
 #[cfg(feature = "io")]
 pub mod io;
 mod network;
@@ -106,7 +108,7 @@ pub use device::{Hardware, self_test};
 pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use network::{
-    Activation, Constraint, Group, GroupView, Initialization, Layer, LayerView, Network,
+    Activation, Constraint, ExactUnit, Group, GroupView, Initialization, Layer, LayerView, Network,
     Propagation, Unit,
 };
 pub use objective::{Data, Loss, Penalty, Reduction};

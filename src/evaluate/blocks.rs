@@ -22,7 +22,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::sweep::{Chain, jacobians, unit_group};
+use super::sweep::{Chain, jacobians};
 use super::{row_triangles, shape_product};
 use crate::backend::{Backend, Columns, Direction, Kind, Operand, UnitDerivative};
 use crate::curvature::{Block, Curvature, Matrix, Structure, triangle};
@@ -103,7 +103,7 @@ impl<B: Backend> PairSums<B> {
         curvature: Curvature,
         structure: Structure,
     ) -> Result<Vec<Self>> {
-        let exact = matches!(curvature, Curvature::Exact | Curvature::Residual);
+        let exact = curvature.is_exact();
         Pair::all(network, structure)
             .map(|pair| {
                 let Pair { g, h, .. } = pair;
@@ -321,8 +321,7 @@ impl<B: Backend> Chain<'_, B> {
             return Ok(());
         };
         let delta = &delta[l - 1];
-        let unit = unit_group(&self.network.layers()[l - 1], g, self.parameters);
-        if let (Some(unit), Some(sum)) = (unit, &mut sums.bend) {
+        if let (Some(unit), Some(sum)) = (self.unit(l, g), &mut sums.bend) {
             let z = &self.states.z[l - 1];
             self.b.unit_d_ww(self.n, &unit, z, delta, false, sum)?;
         }
@@ -448,7 +447,7 @@ impl<B: Backend> Chain<'_, B> {
         let Pair { l, g, k, h } = pair;
         let (layer, rows): (&LayerView, _) = (&self.network.layers()[l - 1], self.network.width(k));
         let size = g.row * h.row;
-        let unit = unit_group(layer, g, self.parameters);
+        let unit = self.unit(l, g);
         for (at, j) in h.units.clone().enumerate() {
             let t_j = Columns {
                 array: t,
@@ -468,10 +467,9 @@ impl<B: Backend> Chain<'_, B> {
                 b.recycle([products]);
                 continue;
             };
-            let still = vec![0.0; g.range.len()];
             let direction = Direction {
-                weights: &still,
-                inputs: t_j,
+                weights: None,
+                inputs: Some(t_j),
             };
             let z = &self.states.z[l - 1];
             let along = b.unit_along(n, unit, z, &direction, UnitDerivative::Parameters)?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::products::{ProductSums, Vectors, sweep_products, together};
 use super::sweep::{Batch, Parameters, Sums, sweep};
-use super::{Request, Structure};
+use super::{Request, Structure, check_units};
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::{Gpu, Rehearsed};
 use crate::backend::{Backend, Cost, Meter};
@@ -120,7 +120,7 @@ pub(crate) fn shape_product(what: &str, lengths: &[usize]) -> Result<usize> {
 ///
 /// # Errors
 /// `Memory` with the numbers if not even one sample at a time fits, `Gpu` if an array exceeds what the adapter allows,
-/// `TooLarge` if a size overflows.
+/// `TooLarge` if a size overflows, `Unsupported` if units lack derivatives that the curvature needs.
 pub(crate) fn plan(
     network: &Network,
     loss: &Loss,
@@ -130,6 +130,13 @@ pub(crate) fn plan(
     budget: u64,
     theta: Option<Theta>,
 ) -> Result<Plan> {
+    check_units(
+        network,
+        match work {
+            Work::Evaluate(request) => request.curvature.map(|(curvature, _)| curvature),
+            Work::Products(curvature, _) => Some(curvature),
+        },
+    )?;
     let kept = match work {
         Work::Evaluate(request) => of_samples(network, n, request),
         Work::Products(..) => 0,

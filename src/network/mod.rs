@@ -25,7 +25,8 @@ pub use activation::Activation;
 pub(crate) use activation::FormulaUse;
 pub use constraint::Constraint;
 pub use initial::Initialization;
-pub use unit::{Propagation, Unit};
+pub(crate) use unit::exact;
+pub use unit::{ExactUnit, Propagation, Unit};
 
 use crate::error::{Error, Result};
 
@@ -195,7 +196,8 @@ impl Network {
     ///
     /// # Errors
     /// No layer, no input, a layer or group without units, a source that is not an earlier layer or is
-    /// named twice, sizes whose product overflows.
+    /// named twice, sizes whose product overflows. `Part`: a unit of the user's own panics. In debug builds `Derivative`: a
+    /// derivative of such a unit is wrong ([`Propagation::check`]).
     pub fn new(inputs: usize, layers: Vec<Layer>) -> Result<Self> {
         if inputs == 0 {
             return Err(Error::invalid("network", "it needs at least one input"));
@@ -324,6 +326,13 @@ impl Network {
         mask
     }
 
+    /// Every unit has the derivatives that the exact Hessian needs.
+    pub(crate) fn check_exact(&self) -> Result<()> {
+        (self.groups())
+            .filter_map(|(_, g)| g.propagation.unit())
+            .try_for_each(|unit| exact(unit).map(drop))
+    }
+
     /// `w` has one finite number for each parameter.
     pub(crate) fn check(&self, w: &[f64]) -> Result<()> {
         if w.len() != self.parameters() {
@@ -368,7 +377,7 @@ fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<Laye
     let mut end = offset;
     let mut groups = Vec::with_capacity(layer.groups.len());
     for group in layer.groups {
-        let row = group.propagation.parameters(inputs, layer.bias);
+        let row = unit::register(&group.propagation, inputs, layer.bias)?;
         if row == 0 {
             let why = "a unit without parameters; every unit needs at least one";
             return Err(Error::invalid(name(), why));
