@@ -317,9 +317,9 @@ fn singular_directions_stop_no_method() {
             at.value, fit.value, fit.iterations, fit.gradient_norm, fit.reason
         );
         println!("{line}");
-        // Blocks are slow by nature.
-        let blocks = ["rows", "layers"].contains(&title);
-        if !fit.converged() && !(blocks && fit.gradient_norm < 1e-2 * begin) {
+        // Blocks are slow by nature. A product along a null direction may be negative by rounding, and Newton–CG says so.
+        let goal = if title == "rows" { 1e-2 } else { 1e-8 };
+        if fit.gradient_norm > goal * begin {
             slow.push(line);
         }
     }
