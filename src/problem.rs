@@ -378,6 +378,7 @@ impl Problem {
         job: &J,
         mut chunk: usize,
     ) -> Result<J::Done> {
+        gpu.check_units(&self.network)?;
         for n in [chunk, self.data.len() % chunk] {
             let work = self.in_network(work);
             let rehearsed = evaluate::rehearse(gpu, &self.network, &self.loss, n, work)?;

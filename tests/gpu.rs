@@ -7,7 +7,8 @@ mod common;
 use common::absolute::Absolute;
 use common::adapter::{double, hardware, name, open, single};
 use common::mirror::{Asked, mirror, mirror_of, problems};
-use common::nets::random_problem;
+use common::nets::{Random, random_problem};
+use common::own;
 use common::ratio::{
     Case, DOUBLE, SINGLE, cases, chain, dense, numbers, ratio, ratio_up_to, requests, vectors,
 };
@@ -16,8 +17,8 @@ use ndarray::Array2;
 use secondo::backend::Backend;
 use secondo::backend::gpu::{Gpu, Options, adapters};
 use secondo::{
-    Activation, Curvature, Data, Device, Error, Evaluation, Fault, Layer, LinearOperator, Loss,
-    Network, Problem, Request, Structure,
+    Activation, Curvature, Data, Device, Error, Evaluation, Fault, Group, Layer, LinearOperator,
+    Loss, Network, Problem, Radial, Request, Structure,
 };
 
 /// The largest ratio over every `step`-th case of the table, which must be below 1. Whole matrices and the blocks of layers
@@ -49,6 +50,54 @@ fn f32_with_the_kernels_for_hardware() {
 #[test]
 fn f64_within_the_rounding_of_its_own_terms() {
     within(&double(), DOUBLE, 3);
+}
+
+/// All curvatures in all structures and products of networks with units that bring their text.
+#[test]
+fn units_with_a_text_within_the_rounding_of_their_own_terms() {
+    for (gpu, u) in [(single(), SINGLE), (double(), DOUBLE), (hardware(), SINGLE)] {
+        for (name, problem, w) in own::problems() {
+            let r = ratio(&problem, &w, &gpu, u, |_| {});
+            println!("{name}: {r:.3}");
+            assert!(r < 1.0, "ratio {r} at {name}");
+        }
+    }
+}
+
+/// Each form of radial units above a hidden layer, by its own text; and normalised units, which the processor computes.
+#[test]
+fn radial_units_of_every_form() {
+    let mut failures = Failures::default();
+    for form in Radial::ALL {
+        let radial = |activation| Layer::of(vec![Group::radial(2, form, activation)]);
+        let layers = vec![
+            Layer::dense(2, Activation::Tanh),
+            radial(Activation::Identity),
+            Layer::normalized(2),
+            radial(Activation::ExpNegHalf).sources([0, 1]),
+            Layer::dense(1, Activation::Identity).sources([3, 4]),
+        ];
+        let network = Network::new(2, layers).unwrap();
+        let mut random = Random::new(7);
+        let (x, y) = (random.matrix(5, 2, 1.0), random.matrix(5, 1, 1.0));
+        let w = random.vector(network.parameters(), 0.3);
+        // Neither σ nor τ near 0.
+        let w: Vec<f64> = w.iter().map(|w| w + 0.6).collect();
+        let data = Data::new(x, y).unwrap();
+        let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+        let request = Request::curvature(Curvature::Exact, Structure::Full);
+        let right = numbers(&problem.evaluate(&w, request).unwrap());
+        let right_products = products(&problem, &w, Curvature::Exact);
+        for (gpu, tolerance) in [(single(), 2e-5), (double(), 1e-12)] {
+            let on = problem.clone().on(Device::Gpu(gpu));
+            let name = format!("{} {}", Radial::name(form), on.device().precision());
+            let found = numbers(&on.evaluate(&w, request).unwrap());
+            failures.compare(&name, &found, &right, tolerance);
+            let found = products(&on, &w, Curvature::Exact);
+            failures.compare(&format!("{name} products"), &found, &right_products, tolerance);
+        }
+    }
+    failures.assert_none();
 }
 
 #[test]
@@ -119,6 +168,7 @@ fn planted_faults_are_found() {
         })
         .to_vec();
     // Many inputs to many units and to few, two blocks of samples, and a softmax.
+    let units = own::problems();
     let wide = vec![
         of(&[60, 20, 4, 2], 0, 70),
         of(&[70, 4, 2], 0, 530),
@@ -297,6 +347,113 @@ fn planted_faults_are_found() {
         ),
         (software, "reduce", "(s0 + s1)", "(s0 - s1)", "gram"),
         (
+            software,
+            "unit/value",
+            "params.first + row",
+            "row",
+            "unit_value",
+        ),
+        (
+            software,
+            "unit/value",
+            "row * PARAMETERS + a",
+            "a",
+            "unit_value",
+        ),
+        (
+            software,
+            "unit/value",
+            "sample * params.stride",
+            "sample * INPUTS",
+            "unit_value",
+        ),
+        (
+            software,
+            "unit/derivative",
+            "= unit_d_w(a)",
+            "= -unit_d_w(a)",
+            "unit_derivative",
+        ),
+        (
+            software,
+            "unit/derivative",
+            "* params.all +",
+            "+",
+            "unit_derivative",
+        ),
+        (
+            software,
+            "unit/value_along",
+            "+= sum",
+            "= sum",
+            "unit_value_along",
+        ),
+        (
+            software,
+            "unit/value_along",
+            "unit_d_w(a) * dw[row * PARAMETERS + a]",
+            "unit_d_w(a) * dw[a]",
+            "unit_value_along",
+        ),
+        (
+            software,
+            "unit/along",
+            "unit_d_ww(a, b)",
+            "0.0",
+            "unit_along",
+        ),
+        (
+            software,
+            "unit/along",
+            "unit_d_wz(b, a) * dw[row * PARAMETERS + b]",
+            "unit_d_wz(b, a) * dw[b]",
+            "unit_along",
+        ),
+        (
+            software,
+            "unit/along",
+            "unit_d_wz(a, c)",
+            "unit_d_wz(a, 0u)",
+            "unit_along",
+        ),
+        (
+            software,
+            "unit/along",
+            "params.dz_first + c",
+            "c",
+            "unit_along",
+        ),
+        (
+            software,
+            "unit/d_zz",
+            "sum += delta",
+            "sum = delta",
+            "unit_d_zz",
+        ),
+        (
+            software,
+            "unit/d_zz",
+            "out[item] += sum",
+            "out[item] = sum",
+            "unit_d_zz",
+        ),
+        (software, "unit/d_zz", "params.first + j", "j", "unit_d_zz"),
+        (software, "unit/d_ww", "params.first + j", "j", "unit_d_ww"),
+        (
+            software,
+            "unit/d_ww",
+            "let j = entry / size;",
+            "let j = 0u;",
+            "unit_d_ww",
+        ),
+        (
+            software,
+            "unit/d_ww",
+            "begin + params.run, params.n",
+            "begin + params.run - 1u, params.n",
+            "unit_d_ww",
+        ),
+        (
             hardware,
             "gram/khatri_rao",
             "v *= phi[at + a]",
@@ -375,13 +532,14 @@ fn planted_faults_are_found() {
         let problems = match stem {
             "outer" | "pairs" | "propagate" if !hardware => &groups,
             "reduce" => &many,
+            _ if stem.starts_with("unit") => &units,
             "gradient/lanes" if from.contains('+') => &long,
             "loss" if from.starts_with("total") => &wide,
             _ if hardware || sums => &wide,
             _ => &small,
         };
         // What only products and pairs of units show, and what blocks of units show already.
-        let coupled = ["outer", "pairs"].contains(&kernel)
+        let coupled = ["outer", "pairs", "unit_value_along", "unit_along"].contains(&kernel)
             || from.contains("vectors")
             || stem == "propagate" && !hardware && from != "params.width + k";
         let asked = if coupled {
@@ -605,6 +763,7 @@ fn small_limits_change_nothing_beyond_rounding() {
         ..Options::default()
     });
     let (problem, w) = dense(&[9, 12, 10, 3], Activation::Tanh, 0, 900, 0.3);
+    let gpu = narrow.clone();
     let (on, narrow) = (
         problem.clone().on(Device::Gpu(single())),
         problem.on(Device::Gpu(narrow)),
@@ -623,6 +782,32 @@ fn small_limits_change_nothing_beyond_rounding() {
         let error = largest_error(&products(&narrow, &w, curvature), &right);
         assert!(error < 3e-6, "{curvature:?} products: {error:.1e}");
     }
+    // Second derivatives of 40 units in windows: 19 KiB of sums.
+    let mut random = Random::new(5);
+    let layers = vec![
+        Layer::of(vec![own::group(40, Activation::GaussHalf)]),
+        Layer::dense(1, Activation::Identity),
+    ];
+    let network = Network::new(7, layers).unwrap();
+    let data = Data::new(random.matrix(300, 7, 1.0), random.matrix(300, 1, 1.0)).unwrap();
+    let w = random.vector(network.parameters(), 0.3);
+    let units = Problem::new(network, data, Loss::SquaredError).unwrap();
+    let on = units.clone().on(Device::Gpu(gpu));
+    for structure in [Structure::RowBlocks, Structure::Diagonal] {
+        let request = Request::curvature(Curvature::Exact, structure);
+        let (right, found) = (units.evaluate(&w, request), on.evaluate(&w, request));
+        let error = error_of_largest(&found.unwrap(), &right.unwrap());
+        assert!(error < 3e-6, "{request:?}: {error:.1e}");
+    }
+    // Their parameters in windows: 2.4 KiB. φ of a sample is as large, so the value alone.
+    (limits.buffer, limits.binding) = (1 << 18, 1 << 11);
+    let narrowest = open(Options {
+        limits: Some(limits),
+        ..Options::default()
+    });
+    let on = units.clone().on(Device::Gpu(narrowest));
+    let (right, found) = (units.objective(&w).unwrap(), on.objective(&w).unwrap());
+    assert!((found - right).abs() < 1e-6 * right, "{found} {right}");
     // Vectors in windows, as weights are: two of 201 · 300 numbers.
     let (problem, w) = dense(&[200, 300, 2], Activation::Tanh, 0, 40, 0.05);
     let right = products(&problem, &w, Curvature::Exact);

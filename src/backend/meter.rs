@@ -329,7 +329,13 @@ impl Backend for Meter {
         self.weighted_sums(n, phi)
     }
 
-    fn unit_value(&self, n: usize, group: &UnitGroup, _: &Counted, _: &mut Counted) -> Result<()> {
+    fn unit_value(
+        &self,
+        n: usize,
+        group: &UnitGroup<Counted>,
+        _: &Counted,
+        _: &mut Counted,
+    ) -> Result<()> {
         self.flops(&[2, n, group.units, group.row]);
         Ok(())
     }
@@ -337,14 +343,11 @@ impl Backend for Meter {
     fn unit_derivative(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Counted>,
         _: &Counted,
         which: UnitDerivative,
     ) -> Result<Counted> {
-        let width = match which {
-            UnitDerivative::Parameters => group.row,
-            UnitDerivative::Inputs => group.inputs,
-        };
+        let width = group.width_of(which);
         self.flops(&[2, n, group.units, width]);
         self.array(&[n, group.units, width])
     }
@@ -352,7 +355,7 @@ impl Backend for Meter {
     fn unit_value_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Counted>,
         _: &Counted,
         _: &Direction<Counted>,
         _: &mut Counted,
@@ -364,7 +367,7 @@ impl Backend for Meter {
     fn unit_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Counted>,
         z: &Counted,
         _: &Direction<Counted>,
         which: UnitDerivative,
@@ -376,7 +379,7 @@ impl Backend for Meter {
     fn unit_d_zz(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Counted>,
         _: &Counted,
         _: &Counted,
         _: &mut Counted,
@@ -388,7 +391,7 @@ impl Backend for Meter {
     fn unit_d_ww(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Counted>,
         _: &Counted,
         _: &Counted,
         _: bool,

@@ -62,13 +62,13 @@ pub enum Kind {
     Sampled,
 }
 
-/// A group of units that are not linear, with its parameters on the host.
-#[derive(Debug, Clone, Copy)]
-pub struct UnitGroup<'a> {
+/// A group of units that are not linear.
+#[derive(Debug)]
+pub struct UnitGroup<'a, A> {
     /// How its units compute; not linear.
     pub unit: &'a dyn Unit,
-    /// The parameters of all units of the group, unit by unit.
-    pub weights: &'a [f64],
+    /// The parameters of all units of the group: units × t.
+    pub weights: &'a A,
     /// Index of the group's first unit in its layer.
     pub first: usize,
     /// The number of units of the group.
@@ -92,11 +92,21 @@ pub enum UnitDerivative {
     Inputs,
 }
 
+impl<A> UnitGroup<'_, A> {
+    /// The number of columns of φ or A.
+    fn width_of(&self, which: UnitDerivative) -> usize {
+        match which {
+            UnitDerivative::Parameters => self.row,
+            UnitDerivative::Inputs => self.inputs,
+        }
+    }
+}
+
 /// A direction in the parameters and in the inputs of a group of units that are not linear.
 #[derive(Debug)]
 pub struct Direction<'a, A> {
-    /// ẇ, for all units of the group, unit by unit; `None` where it is 0.
-    pub weights: Option<&'a [f64]>,
+    /// ẇ, units × t; `None` where it is 0.
+    pub weights: Option<&'a A>,
     /// ż, `inputs` columns; `None` where it is 0.
     pub inputs: Option<Columns<'a, A>>,
 }
@@ -327,7 +337,7 @@ pub trait Backend {
     fn unit_value(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Self::Array>,
         z: &Self::Array,
         p: &mut Self::Array,
     ) -> Result<()>;
@@ -336,7 +346,7 @@ pub trait Backend {
     fn unit_derivative(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Self::Array>,
         z: &Self::Array,
         which: UnitDerivative,
     ) -> Result<Self::Array>;
@@ -345,7 +355,7 @@ pub trait Backend {
     fn unit_value_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Self::Array>,
         z: &Self::Array,
         direction: &Direction<Self::Array>,
         p: &mut Self::Array,
@@ -356,7 +366,7 @@ pub trait Backend {
     fn unit_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Self::Array>,
         z: &Self::Array,
         direction: &Direction<Self::Array>,
         which: UnitDerivative,
@@ -366,7 +376,7 @@ pub trait Backend {
     fn unit_d_zz(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Self::Array>,
         z: &Self::Array,
         delta: &Self::Array,
         out: &mut Self::Array,
@@ -376,7 +386,7 @@ pub trait Backend {
     fn unit_d_ww(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Self::Array>,
         z: &Self::Array,
         delta: &Self::Array,
         diagonal: bool,

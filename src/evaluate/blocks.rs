@@ -23,7 +23,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::sweep::{Chain, jacobians, unit_group};
+use super::sweep::{Chain, jacobians};
 use super::{row_triangles, shape_product};
 use crate::backend::{Backend, Columns, Direction, Kind, Operand, UnitDerivative};
 use crate::curvature::{Block, Curvature, Matrix, Structure, triangle};
@@ -289,8 +289,7 @@ impl<B: Backend> Chain<'_, B> {
             return Ok(());
         };
         let delta = &delta[l - 1];
-        let unit = unit_group(&self.network.layers()[l - 1], g, self.parameters);
-        if let (Some(unit), Some(sum)) = (unit, &mut sums.bend) {
+        if let (Some(unit), Some(sum)) = (self.unit(l, g), &mut sums.bend) {
             let z = &self.states.z[l - 1];
             self.b.unit_d_ww(self.n, &unit, z, delta, false, sum)?;
         }
@@ -390,7 +389,7 @@ impl<B: Backend> Chain<'_, B> {
         let Pair { l, g, k, h } = pair;
         let (layer, rows): (&LayerView, _) = (&self.network.layers()[l - 1], self.network.width(k));
         let size = g.row * h.row;
-        let unit = unit_group(layer, g, self.parameters);
+        let unit = self.unit(l, g);
         // The constant's column is 0, so that b runs as in the row of a linear unit.
         let t = self.gather(rows, layer, x, unit.is_none() && layer.bias)?;
         let width = layer.inputs + usize::from(unit.is_none() && layer.bias);

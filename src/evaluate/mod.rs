@@ -212,7 +212,7 @@ pub(crate) fn evaluate<B: Backend>(
 }
 
 /// Refuses a curvature that needs derivatives which units do not have.
-fn check_units(network: &Network, curvature: Option<Curvature>) -> Result<()> {
+pub(crate) fn check_units(network: &Network, curvature: Option<Curvature>) -> Result<()> {
     match curvature.is_some_and(Curvature::is_exact) {
         true => network.check_exact(),
         false => Ok(()),

@@ -23,7 +23,7 @@
 //! Several vectors share the states; where a layer mixes groups of units, they go one after the other.
 
 use super::blocks::{inverse, sampled, shared};
-use super::sweep::{Batch, Chain, Parameters, back_propagate, linear, propagate, unit_group};
+use super::sweep::{Batch, Chain, Parameters, back_propagate, index_of, linear, propagate};
 use crate::backend::{Backend, Columns, Direction, Kind, Operand, UnitDerivative};
 use crate::curvature::Curvature;
 use crate::error::Result;
@@ -49,21 +49,19 @@ pub(super) fn together(network: &Network, vectors: usize) -> usize {
 }
 
 /// Vectors on the backend.
-pub(super) struct Vectors<'a, B: Backend> {
+pub(super) struct Vectors<B: Backend> {
     count: usize,
-    /// The vectors one after the other; empty on a backend that only counts.
-    v: &'a [f64],
-    /// V of the linear groups, \[vector\]\[j\]\[a\].
-    forward: Vec<Vec<Option<B::Array>>>,
+    /// V by layer and group, \[vector\]\[j\]\[a\].
+    forward: Vec<Vec<B::Array>>,
     /// V of the linear groups by hidden source of their layer, \[j\]\[vector\]\[q\], with the source.
     #[allow(clippy::type_complexity)]
     backward: Vec<Vec<Vec<(usize, B::Array)>>>,
 }
 
-impl<'a, B: Backend> Vectors<'a, B> {
+impl<B: Backend> Vectors<B> {
     /// # Errors
     /// What uploading reports.
-    pub(super) fn new(b: &B, network: &Network, count: usize, v: &'a [f64]) -> Result<Self> {
+    pub(super) fn new(b: &B, network: &Network, count: usize, v: &[f64]) -> Result<Self> {
         let p = network.parameters();
         let at = |(vector, index): (usize, usize)| v[vector * p + index];
         // `len` numbers of each vector; a backend that only counts must not be given any.
@@ -75,14 +73,13 @@ impl<'a, B: Backend> Vectors<'a, B> {
         for layer in network.layers() {
             let (mut rows, mut columns) = (Vec::new(), Vec::new());
             for g in &layer.groups {
+                let numbers =
+                    (0..count).flat_map(|vector| g.range.clone().map(move |index| (vector, index)));
+                rows.push(upload(&mut numbers.map(at), g.range.len())?);
                 if !g.propagation.is_linear() {
-                    rows.push(None);
                     columns.push(Vec::new());
                     continue;
                 }
-                let numbers =
-                    (0..count).flat_map(|vector| g.range.clone().map(move |index| (vector, index)));
-                rows.push(Some(upload(&mut numbers.map(at), g.range.len())?));
                 let (mut column, mut sources) = (0, Vec::new());
                 for &t in &layer.sources {
                     let width = network.width(t);
@@ -104,18 +101,9 @@ impl<'a, B: Backend> Vectors<'a, B> {
         }
         Ok(Vectors {
             count,
-            v,
             forward,
             backward,
         })
-    }
-
-    /// The first vector's part that belongs to a group; zeros on a backend that only counts.
-    fn of(&self, g: &GroupView) -> Vec<f64> {
-        match self.v.get(g.range.clone()) {
-            Some(part) => part.to_vec(),
-            None => vec![0.0; g.range.len()],
-        }
     }
 }
 
@@ -184,7 +172,7 @@ impl<B: Backend> ProductSums<B> {
 /// A sweep along the vectors: the states that it is taken at, and what the curvature needs of them.
 struct Along<'a, 'b, B: Backend> {
     chain: &'a Chain<'b, B>,
-    vectors: &'a Vectors<'b, B>,
+    vectors: &'a Vectors<B>,
     curvature: Curvature,
     /// ∂g/∂x^k and δ^k; empty for Gauss–Newton.
     multipliers: Vec<B::Array>,
@@ -207,10 +195,10 @@ pub(super) fn sweep_products<'b, B: Backend>(
     b: &'b B,
     network: &'b Network,
     loss: &Loss,
-    parameters: &'b Parameters<'b, B>,
+    parameters: &'b Parameters<B>,
     batch: Batch<B>,
     curvature: Curvature,
-    vectors: &Vectors<'b, B>,
+    vectors: &Vectors<B>,
     sums: &mut ProductSums<B>,
 ) -> Result<()> {
     let Batch { n, x, y, omega } = batch;
@@ -270,19 +258,20 @@ impl<B: Backend> Along<'_, '_, B> {
                 .transpose()?;
             let mut p_k = b.zeros(n * count * layer.units)?;
             for (g, v) in layer.groups.iter().zip(&vectors.forward[k - 1]) {
-                if let Some(v) = v {
-                    let rows = self.stacked(layer, g, v);
-                    b.propagate(n, 1, states, layer.width(), &rows, &mut p_k)?;
-                }
-                if let Some(unit) = unit_group(layer, g, chain.parameters) {
-                    let v = vectors.of(g);
-                    let direction = direction(layer, &v, z_k.as_ref());
-                    b.unit_value_along(n, &unit, states, &direction, &mut p_k)?;
+                match chain.unit(k, g) {
+                    None => {
+                        let rows = self.stacked(layer, g, v);
+                        b.propagate(n, 1, states, layer.width(), &rows, &mut p_k)?;
+                    }
+                    Some(unit) => {
+                        let direction = direction(layer, v, z_k.as_ref());
+                        b.unit_value_along(n, &unit, states, &direction, &mut p_k)?;
+                    }
                 }
             }
             if let Some(z_k) = &z_k {
-                for (g, w) in layer.groups.iter().zip(&chain.parameters.linear[k - 1]) {
-                    if let Some(w) = w {
+                for (g, w) in layer.groups.iter().zip(&chain.parameters.groups[k - 1]) {
+                    if g.propagation.is_linear() {
                         let w = linear(layer, g, w);
                         b.propagate(n, count, z_k, layer.width(), &w, &mut p_k)?;
                     }
@@ -403,17 +392,15 @@ impl<B: Backend> Along<'_, '_, B> {
         let (chain, vectors) = (self.chain, self.vectors);
         let (b, n, units) = (chain.b, chain.n, chain.network.width(k));
         let layer = &chain.network.layers()[r - 1];
-        for (g, sources) in layer.groups.iter().zip(&vectors.backward[r - 1]) {
-            if let Some((_, v)) = sources.iter().find(|(t, _)| *t == k) {
+        let of_group = vectors.backward[r - 1].iter().zip(&vectors.forward[r - 1]);
+        for (g, (sources, v)) in layer.groups.iter().zip(of_group) {
+            if let Some((_, columns)) = sources.iter().find(|(t, _)| *t == k) {
                 let width = vectors.count * units;
-                let rows = shared(v, g.units.clone(), layer.units, width);
+                let rows = shared(columns, g.units.clone(), layer.units, width);
                 b.contract(n, 1, &self.delta[r - 1], &rows, 0, width, out)?;
             }
-            if let (Some(unit), Some(z)) =
-                (unit_group(layer, g, chain.parameters), &derived.z[r - 1])
-            {
-                let v = vectors.of(g);
-                let direction = direction(layer, &v, Some(z));
+            if let (Some(unit), Some(z)) = (chain.unit(r, g), &derived.z[r - 1]) {
+                let direction = direction(layer, v, Some(z));
                 let states = &chain.states.z[r - 1];
                 let turned = b.unit_along(n, &unit, states, &direction, UnitDerivative::Inputs)?;
                 let rows = Operand {
@@ -446,14 +433,14 @@ impl<B: Backend> Along<'_, '_, B> {
                 continue;
             };
             let (delta, z) = (&self.delta[k - 1], derived.z[k - 1].as_ref());
-            let Some(unit) = unit_group(layer, g, chain.parameters) else {
+            let Some(unit) = chain.unit(k, g) else {
                 let Some(z) = z else { continue };
                 let rows = shared(z, g.units.clone(), layer.units, vectors.count * g.row);
                 b.gradient(n, delta, &rows, turned, 0)?;
                 continue;
             };
-            let v = vectors.of(g);
-            let direction = direction(layer, &v, z);
+            let v = &vectors.forward[k - 1][index_of(layer, g)];
+            let direction = direction(layer, v, z);
             let states = &chain.states.z[k - 1];
             let phi = b.unit_along(n, &unit, states, &direction, UnitDerivative::Parameters)?;
             let rows = Operand {
@@ -470,7 +457,7 @@ impl<B: Backend> Along<'_, '_, B> {
 }
 
 /// A direction in the parameters and inputs of a group.
-fn direction<'v, A>(layer: &LayerView, weights: &'v [f64], z: Option<&'v A>) -> Direction<'v, A> {
+fn direction<'v, A>(layer: &LayerView, weights: &'v A, z: Option<&'v A>) -> Direction<'v, A> {
     Direction {
         weights: Some(weights),
         inputs: z.map(|array| Columns {

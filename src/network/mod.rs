@@ -244,6 +244,8 @@ impl Network {
     /// # Errors
     /// No layer, no input, a layer or group without units, a source that is not an earlier layer or is
     /// named twice, a normalised unit without an input of its number, no parameter at all, sizes whose product overflows.
+    /// `Part`: a unit of the user's own panics. In debug builds `Derivative`: a derivative of such a unit is wrong
+    /// ([`Propagation::check`]).
     pub fn new(inputs: usize, layers: Vec<Layer>) -> Result<Self> {
         if inputs == 0 {
             return Err(Error::invalid("network", "it needs at least one input"));
@@ -428,7 +430,7 @@ fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<Laye
     let mut end = offset;
     let mut groups = Vec::with_capacity(layer.groups.len());
     for group in layer.groups {
-        let row = group.propagation.parameters(inputs, layer.bias);
+        let row = unit::register(&group.propagation, inputs, layer.bias)?;
         if let Propagation::Normalized(Normalized(j)) = group.propagation
             && j >= inputs
         {

@@ -9,6 +9,7 @@ use super::trust_region::{Goal, TrustRegion};
 use super::{Fit, Method, Observer, Reason, State, Times};
 use crate::curvature::Curvature;
 use crate::error::Result;
+use crate::evaluate::check_units;
 use crate::problem::Problem;
 
 /// Up to this many parameters a factorization costs less than the products that it saves.
@@ -105,6 +106,8 @@ impl Method for Auto {
         let clock = Instant::now();
         let p = problem.parameters();
         self.region(Duration::ZERO).check(p)?;
+        // Not only when the second derivatives are reached.
+        check_units(problem.network(), Some(self.curvature))?;
         state.check(&self.fingerprint(), p)?;
         // No sum of squares is no failure.
         let exact = self.curvature == Curvature::Exact;

@@ -10,6 +10,8 @@ use secondo::backend::cpu::Real;
 use secondo::backend::{Backend, Columns, Cpu, Direction, Operand, UnitDerivative, UnitGroup};
 use secondo::{Activation, Loss, Result};
 
+use super::own::{Magnitude, of};
+
 /// Products below this may underflow in f32, relative to u.
 pub const FLOOR: f64 = 2e-31;
 
@@ -346,52 +348,108 @@ impl Backend for Absolute {
         out.floor();
         Ok(())
     }
-    // The ratio test is for linear units.
-    fn unit_value(&self, _: usize, _: &UnitGroup, _: &Pair, _: &mut Pair) -> Result<()> {
-        unreachable!()
+    fn unit_value(&self, n: usize, group: &UnitGroup<Pair>, z: &Pair, p: &mut Pair) -> Result<()> {
+        cpu().unit_value(n, &own(group), &z.v, &mut p.v)?;
+        bounded(group, |g| cpu().unit_value(n, g, &z.a, &mut p.a))?;
+        p.floor();
+        Ok(())
     }
     fn unit_derivative(
         &self,
-        _: usize,
-        _: &UnitGroup,
-        _: &Pair,
-        _: UnitDerivative,
+        n: usize,
+        group: &UnitGroup<Pair>,
+        z: &Pair,
+        which: UnitDerivative,
     ) -> Result<Pair> {
-        unreachable!()
+        let mut out = Pair {
+            v: cpu().unit_derivative(n, &own(group), &z.v, which)?,
+            a: bounded(group, |g| cpu().unit_derivative(n, g, &z.a, which))?,
+        };
+        out.floor();
+        Ok(out)
     }
     fn unit_value_along(
         &self,
-        _: usize,
-        _: &UnitGroup,
-        _: &Pair,
-        _: &Direction<Pair>,
-        _: &mut Pair,
+        n: usize,
+        group: &UnitGroup<Pair>,
+        z: &Pair,
+        direction: &Direction<Pair>,
+        p: &mut Pair,
     ) -> Result<()> {
-        unreachable!()
+        let (v, a) = (along(direction, |p| &p.v), along(direction, |p| &p.a));
+        cpu().unit_value_along(n, &own(group), &z.v, &v, &mut p.v)?;
+        bounded(group, |g| cpu().unit_value_along(n, g, &z.a, &a, &mut p.a))?;
+        p.floor();
+        Ok(())
     }
     fn unit_along(
         &self,
-        _: usize,
-        _: &UnitGroup,
-        _: &Pair,
-        _: &Direction<Pair>,
-        _: UnitDerivative,
+        n: usize,
+        group: &UnitGroup<Pair>,
+        z: &Pair,
+        direction: &Direction<Pair>,
+        which: UnitDerivative,
     ) -> Result<Pair> {
-        unreachable!()
+        let (v, a) = (along(direction, |p| &p.v), along(direction, |p| &p.a));
+        let mut out = Pair {
+            v: cpu().unit_along(n, &own(group), &z.v, &v, which)?,
+            a: bounded(group, |g| cpu().unit_along(n, g, &z.a, &a, which))?,
+        };
+        out.floor();
+        Ok(out)
     }
-    fn unit_d_zz(&self, _: usize, _: &UnitGroup, _: &Pair, _: &Pair, _: &mut Pair) -> Result<()> {
-        unreachable!()
+    fn unit_d_zz(
+        &self,
+        n: usize,
+        group: &UnitGroup<Pair>,
+        z: &Pair,
+        delta: &Pair,
+        out: &mut Pair,
+    ) -> Result<()> {
+        cpu().unit_d_zz(n, &own(group), &z.v, &delta.v, &mut out.v)?;
+        bounded(group, |g| cpu().unit_d_zz(n, g, &z.a, &delta.a, &mut out.a))?;
+        out.floor();
+        Ok(())
     }
     fn unit_d_ww(
         &self,
-        _: usize,
-        _: &UnitGroup,
-        _: &Pair,
-        _: &Pair,
-        _: bool,
-        _: &mut Pair,
+        n: usize,
+        group: &UnitGroup<Pair>,
+        z: &Pair,
+        delta: &Pair,
+        diagonal: bool,
+        out: &mut Pair,
     ) -> Result<()> {
-        unreachable!()
+        cpu().unit_d_ww(n, &own(group), &z.v, &delta.v, diagonal, &mut out.v)?;
+        bounded(group, |g| {
+            cpu().unit_d_ww(n, g, &z.a, &delta.a, diagonal, &mut out.a)
+        })?;
+        out.floor();
+        Ok(())
+    }
+}
+
+fn own<'a>(group: &UnitGroup<'a, Pair>) -> UnitGroup<'a, Vec<f64>> {
+    of(group, group.unit, &group.weights.v)
+}
+
+/// What `run` makes of the group's units over absolute values.
+fn bounded<R>(group: &UnitGroup<Pair>, run: impl FnOnce(&UnitGroup<Vec<f64>>) -> R) -> R {
+    let unit = Magnitude {
+        unit: group.unit,
+        apart: true,
+    };
+    run(&of(group, &unit, &group.weights.v))
+}
+
+/// A direction with these numbers of its pairs.
+pub fn along<'a>(
+    direction: &Direction<'a, Pair>,
+    part: impl Fn(&Pair) -> &Vec<f64>,
+) -> Direction<'a, Vec<f64>> {
+    Direction {
+        weights: direction.weights.map(&part),
+        inputs: (direction.inputs.as_ref()).map(|c| columns(c, part(c.array))),
     }
 }
 
@@ -837,7 +895,13 @@ impl<T: Real> Backend for Faulty<T> {
             _ => self.0.gram_diagonal(n, c, phi, out),
         }
     }
-    fn unit_value(&self, n: usize, group: &UnitGroup, z: &Vec<T>, p: &mut Vec<T>) -> Result<()> {
+    fn unit_value(
+        &self,
+        n: usize,
+        group: &UnitGroup<Vec<T>>,
+        z: &Vec<T>,
+        p: &mut Vec<T>,
+    ) -> Result<()> {
         match self.1 {
             Fault::UnitValueForgotten => Ok(()),
             _ => self.0.unit_value(n, group, z, p),
@@ -846,7 +910,7 @@ impl<T: Real> Backend for Faulty<T> {
     fn unit_derivative(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         which: UnitDerivative,
     ) -> Result<Vec<T>> {
@@ -859,7 +923,7 @@ impl<T: Real> Backend for Faulty<T> {
     fn unit_value_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         direction: &Direction<Vec<T>>,
         p: &mut Vec<T>,
@@ -872,7 +936,7 @@ impl<T: Real> Backend for Faulty<T> {
     fn unit_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         direction: &Direction<Vec<T>>,
         which: UnitDerivative,
@@ -890,7 +954,7 @@ impl<T: Real> Backend for Faulty<T> {
     fn unit_d_zz(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         delta: &Vec<T>,
         out: &mut Vec<T>,
@@ -903,7 +967,7 @@ impl<T: Real> Backend for Faulty<T> {
     fn unit_d_ww(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         delta: &Vec<T>,
         diagonal: bool,

@@ -8,6 +8,7 @@ pub mod datasets;
 pub mod hyperdual;
 pub mod mirror;
 pub mod nets;
+pub mod own;
 pub mod ratio;
 
 use std::path::{Path, PathBuf};

@@ -280,37 +280,41 @@ impl<T: Real> Backend for Cpu<T> {
         Ok(())
     }
 
-    fn unit_value(&self, n: usize, group: &UnitGroup, z: &Vec<T>, p: &mut Vec<T>) -> Result<()> {
-        unit::value(n, group, z, p);
-        Ok(())
+    fn unit_value(
+        &self,
+        n: usize,
+        group: &UnitGroup<Vec<T>>,
+        z: &Vec<T>,
+        p: &mut Vec<T>,
+    ) -> Result<()> {
+        unit::value(n, group, z, p)
     }
 
     fn unit_derivative(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         which: UnitDerivative,
     ) -> Result<Vec<T>> {
-        Ok(unit::derivative(n, group, z, which))
+        unit::derivative(n, group, z, which)
     }
 
     fn unit_value_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         direction: &Direction<Vec<T>>,
         p: &mut Vec<T>,
     ) -> Result<()> {
-        unit::value_along(n, group, z, direction, p);
-        Ok(())
+        unit::value_along(n, group, z, direction, p)
     }
 
     fn unit_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         direction: &Direction<Vec<T>>,
         which: UnitDerivative,
@@ -321,7 +325,7 @@ impl<T: Real> Backend for Cpu<T> {
     fn unit_d_zz(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         delta: &Vec<T>,
         out: &mut Vec<T>,
@@ -332,13 +336,12 @@ impl<T: Real> Backend for Cpu<T> {
     fn unit_d_ww(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         delta: &Vec<T>,
         diagonal: bool,
         out: &mut Vec<f64>,
     ) -> Result<()> {
-        unit::d_ww(n, group, z, delta, diagonal, out);
-        Ok(())
+        unit::d_ww(n, group, z, delta, diagonal, out)
     }
 }

@@ -144,7 +144,7 @@ impl Download {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -828,7 +828,14 @@ impl Context {
     fn build(&self, key: &Key) -> Result<Pipeline> {
         let operation = format!("building the kernel {}", key.stem);
         self.check(&operation)?;
-        let refuse = |reason: String| self.error(&operation, Fault::Shader { reason });
+        let refuse = |reason: String| match key.defines.get("UNIT_NAME") {
+            None => self.error(&operation, Fault::Shader { reason }),
+            Some(name) => Error::Part {
+                kind: "unit",
+                name: name.clone(),
+                why: format!("{}, {operation} with its WGSL: {reason}", self.adapter.name),
+            },
+        };
         let mut text = source::text(key).map_err(&refuse)?;
         if let Some((_, from, to)) = self.options.patch.filter(|p| p.0 == key.stem) {
             text = text.replace(from, to);

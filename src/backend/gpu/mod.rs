@@ -6,7 +6,8 @@
 //! grow with the number of samples. Arrays that exceed what a kernel can see at once are taken in windows; what exceeds
 //! the device altogether takes smaller chunks, or is refused with the numbers.
 //!
-//! Units with a propagation of their own (`unit_…`) are computed on the host, in f64, and copied to and fro.
+//! Units with a propagation of their own (`unit_…`) run as shaders where they bring WGSL; others are computed on the host, in
+//! f64, and copied to and fro.
 //!
 //! | file | holds |
 //! |---|---|
@@ -14,6 +15,7 @@
 //! | `machine.rs` | what kernels are launched on: a context, or a rehearsal that counts |
 //! | `source.rs` | WGSL text: includes, constants, unrolled loops |
 //! | `product.rs`, `gram.rs` | which variant of the matrix products and of the Gram sums is launched, in which windows |
+//! | `unit.rs` | units that are not linear: their shaders, or the host; and whether both are the same function |
 
 mod context;
 mod gram;
@@ -22,15 +24,17 @@ mod product;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unit;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rayon::prelude::*;
 
-use self::context::Context;
+use self::context::{Context, lock};
 use self::machine::{Bind, Buffer, Launch, Machine, Staged};
 use super::{Backend, Columns, Cpu, Direction, Kind, Operand, UnitDerivative, UnitGroup};
 use crate::error::{Error, Fault, Result};
@@ -104,7 +108,12 @@ pub struct Gpu {
     f64: bool,
     /// Whether the variants of the kernels for hardware are launched.
     hardware_kernels: bool,
+    /// The units whose WGSL agrees with their Rust form.
+    checked: Arc<Mutex<Checked>>,
 }
+
+/// Name, text, inputs, parameters, and whether in f64.
+type Checked = BTreeSet<(String, String, usize, usize, bool)>;
 
 /// Numbers on the device.
 #[derive(Debug)]
@@ -176,6 +185,7 @@ impl Gpu {
             adapter,
             options,
             f64: false,
+            checked: Arc::default(),
         })
     }
 
@@ -368,11 +378,24 @@ impl Gpu {
     }
 
     /// The parts of a matrix that kernels can see at once: the units of each, and where its rows stand.
-    fn windows<'a>(&self, a: &'a Operand<Array>) -> Result<Vec<(Range<usize>, Bind<'a>)>> {
+    fn windows<'a>(&self, a: &Operand<'a, Array>) -> Result<Vec<(Range<usize>, Bind<'a>)>> {
+        match a.kind {
+            Kind::Sampled => Ok(vec![(0..a.units.len(), a.array.buffer.read())]),
+            Kind::Shared => self.rows_at_once(a.array, a.units.len(), a.width),
+        }
+    }
+
+    /// The same for an array of `units` rows of `width` numbers.
+    fn rows_at_once<'a>(
+        &self,
+        array: &'a Array,
+        units: usize,
+        width: usize,
+    ) -> Result<Vec<(Range<usize>, Bind<'a>)>> {
         let limits = self.machine.limits();
-        let (units, row) = (a.units.len(), a.width as u64 * self.float());
-        let whole = a.array.buffer.read();
-        if a.kind == Kind::Sampled || whole.bytes <= limits.binding {
+        let row = width as u64 * self.float();
+        let whole = array.buffer.read();
+        if whole.bytes <= limits.binding {
             return Ok(vec![(0..units, whole)]);
         }
         // Windows begin where the device allows a binding to begin.
@@ -396,26 +419,9 @@ impl Gpu {
         let windows = (0..units).step_by(rows as usize).map(|from| {
             let to = units.min(from + rows as usize);
             let bytes = (to - from) as u64 * row;
-            (from..to, a.array.buffer.window(from as u64 * row, bytes))
+            (from..to, array.buffer.window(from as u64 * row, bytes))
         });
         Ok(windows.collect())
-    }
-
-    /// Units that are not linear are computed on the host: `compute` gets the arrays' numbers and leaves the result.
-    fn on_host(
-        &self,
-        inputs: &[&Array],
-        len: usize,
-        compute: impl FnOnce(&[Vec<f64>]) -> Result<Vec<f64>>,
-    ) -> Result<Array> {
-        let inputs: Vec<_> = inputs
-            .iter()
-            .map(|a| self.download(a))
-            .collect::<Result<_>>()?;
-        if self.rehearses() {
-            return self.array(&[len], "unit");
-        }
-        self.store(&compute(&inputs)?, "unit")
     }
 }
 
@@ -425,26 +431,6 @@ const AT_ONCE: u64 = 256 << 20;
 /// The host's twin, for what is computed there.
 fn host() -> Cpu<f64> {
     Cpu::new()
-}
-
-/// The same direction with its numbers on the host, where it has any there.
-fn elsewhere<'a>(
-    direction: &Direction<'a, Array>,
-    array: Option<&'a Vec<f64>>,
-) -> Direction<'a, Vec<f64>> {
-    Direction {
-        weights: direction.weights,
-        inputs: direction
-            .inputs
-            .as_ref()
-            .zip(array)
-            .map(|(c, array)| Columns {
-                array,
-                stride: c.stride,
-                first: c.first,
-                width: c.width,
-            }),
-    }
 }
 
 impl Backend for Gpu {
@@ -799,103 +785,69 @@ impl Backend for Gpu {
         self.weighted_sum(gram::Sum::Diagonal, n, c, phi, out, 0)
     }
 
-    fn unit_value(&self, n: usize, group: &UnitGroup, z: &Array, p: &mut Array) -> Result<()> {
-        let old = std::mem::replace(p, self.array(&[], "unit")?);
-        *p = self.on_host(&[z, &old], old.len, |inputs| {
-            let mut p = inputs[1].clone();
-            host().unit_value(n, group, &inputs[0], &mut p)?;
-            Ok(p)
-        })?;
-        Ok(())
+    fn unit_value(
+        &self,
+        n: usize,
+        group: &UnitGroup<Array>,
+        z: &Array,
+        p: &mut Array,
+    ) -> Result<()> {
+        self.value_of_units(n, group, z, p)
     }
 
     fn unit_derivative(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Array>,
         z: &Array,
         which: UnitDerivative,
     ) -> Result<Array> {
-        let width = match which {
-            UnitDerivative::Parameters => group.row,
-            UnitDerivative::Inputs => group.inputs,
-        };
-        self.on_host(&[z], n * group.units * width, |inputs| {
-            host().unit_derivative(n, group, &inputs[0], which)
-        })
+        self.derivative_of_units(n, group, z, which)
     }
 
     fn unit_value_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Array>,
         z: &Array,
         direction: &Direction<Array>,
         p: &mut Array,
     ) -> Result<()> {
-        let old = std::mem::replace(p, self.array(&[], "unit")?);
-        let mut inputs = vec![z, &old];
-        inputs.extend(direction.inputs.as_ref().map(|c| c.array));
-        *p = self.on_host(&inputs, old.len, |inputs| {
-            let mut p = inputs[1].clone();
-            let direction = elsewhere(direction, inputs.get(2));
-            host().unit_value_along(n, group, &inputs[0], &direction, &mut p)?;
-            Ok(p)
-        })?;
-        Ok(())
+        self.value_of_units_along(n, group, z, direction, p)
     }
 
     fn unit_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Array>,
         z: &Array,
         direction: &Direction<Array>,
         which: UnitDerivative,
     ) -> Result<Array> {
-        let width = match which {
-            UnitDerivative::Parameters => group.row,
-            UnitDerivative::Inputs => group.inputs,
-        };
-        let mut inputs = vec![z];
-        inputs.extend(direction.inputs.as_ref().map(|c| c.array));
-        self.on_host(&inputs, n * group.units * width, |inputs| {
-            let direction = elsewhere(direction, inputs.get(1));
-            host().unit_along(n, group, &inputs[0], &direction, which)
-        })
+        self.units_along(n, group, z, direction, which)
     }
 
     fn unit_d_zz(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Array>,
         z: &Array,
         delta: &Array,
         out: &mut Array,
     ) -> Result<()> {
-        let old = std::mem::replace(out, self.array(&[], "unit")?);
-        *out = self.on_host(&[z, delta, &old], old.len, |inputs| {
-            let mut out = inputs[2].clone();
-            host().unit_d_zz(n, group, &inputs[0], &inputs[1], &mut out)?;
-            Ok(out)
-        })?;
-        Ok(())
+        self.units_d_zz(n, group, z, delta, out)
     }
 
     fn unit_d_ww(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Array>,
         z: &Array,
         delta: &Array,
         diagonal: bool,
         out: &mut Sum,
     ) -> Result<()> {
-        let (z, delta) = (self.download(z)?, self.download(delta)?);
-        if self.rehearses() {
-            return Ok(());
-        }
-        host().unit_d_ww(n, group, &z, &delta, diagonal, &mut out.values)
+        self.units_d_ww(n, group, z, delta, diagonal, out)
     }
 }
 
@@ -959,8 +911,7 @@ impl Gpu {
     ) -> Result<()> {
         // What came before is added first, so that copies do not pile up; but the parts of one sum wait together: to wait
         // for each would cost a turn to the device and back.
-        let waiting: u64 = sum.pending.iter().map(|(copy, _)| copy.bytes()).sum();
-        if at == 0 || waiting > AT_ONCE {
+        if at == 0 {
             self.drain(sum, kind.name())?;
         }
         let shape = gram::Shape {
@@ -992,14 +943,8 @@ impl Gpu {
         at: usize,
     ) -> Result<()> {
         let operation = shape.sum.name();
-        let limits = gram::Limits {
-            float: self.float(),
-            binding: self.machine.limits().binding,
-            scratch: self.options.memory / 4,
-            target: gram::TARGET[usize::from(!self.hardware_kernels)],
-        };
+        let limits = self.sum_limits();
         let large = |reason| self.too_large(operation, reason);
-        let mut waiting = 0;
         for window in gram::windows(shape, form, limits).map_err(large)? {
             let (launch, splits, len) = gram::launch(shape, form, window).map_err(large)?;
             let partial = self.array(&[splits, len], operation)?;
@@ -1009,17 +954,40 @@ impl Gpu {
                 partial.buffer.write(),
             ];
             self.launch(&launch, &binds)?;
-            let result = self.reduced(splits, len, partial)?;
-            waiting += result.len as u64 * self.float();
             let places = (gram::places(shape, window).into_iter())
                 .map(|place| at + place.start..at + place.end)
                 .collect();
-            self.add(sum, places, &result, operation)?;
-            // Copies of large results must not pile up on the host.
-            if waiting > AT_ONCE {
-                self.drain(sum, operation)?;
-                waiting = 0;
-            }
+            self.accumulate(sum, places, splits, partial, operation)?;
+        }
+        Ok(())
+    }
+
+    /// What the partial sums of a sum over samples may take.
+    fn sum_limits(&self) -> gram::Limits {
+        gram::Limits {
+            float: self.float(),
+            binding: self.machine.limits().binding,
+            scratch: self.options.memory / 4,
+            target: gram::TARGET[usize::from(!self.hardware_kernels)],
+        }
+    }
+
+    /// Adds the sums over `splits` rows of partial sums at these places.
+    fn accumulate(
+        &self,
+        sum: &mut Sum,
+        places: Vec<Range<usize>>,
+        splits: usize,
+        partial: Array,
+        operation: &str,
+    ) -> Result<()> {
+        let len = partial.len / splits.max(1);
+        let result = self.reduced(splits, len, partial)?;
+        self.add(sum, places, &result, operation)?;
+        // Copies of large results must not pile up on the host.
+        let waiting: u64 = sum.pending.iter().map(|(copy, _)| copy.bytes()).sum();
+        if waiting > AT_ONCE {
+            self.drain(sum, operation)?;
         }
         Ok(())
     }

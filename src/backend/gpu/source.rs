@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! #include "lib/exp.wgsl"     the file's text, once per source
+//! #include NAME               the text that NAME is defined as
 //! #for i in 0..$TM            the lines up to #end, once for each i; bounds are numbers or defined names
 //! #if NAME                    the lines up to #else or #end if NAME is defined and not 0
 //! #else
@@ -43,6 +44,7 @@ files! {
     "scale"
     "transpose"
     "check/stamp"
+    "check/unit"
     "gradient/lanes"
     "gradient/sampled"
     "gradient/shared"
@@ -94,6 +96,30 @@ files! {
     "lib/square"
     "lib/sums"
     "lib/triangle"
+    "lib/unit"
+    "lib/unit/centred"
+    "lib/unit/diagonal"
+    "lib/unit/entries"
+    "lib/unit/log_sigma"
+    "lib/unit/rbf_aug"
+    "lib/unit/rbf_cholesky"
+    "lib/unit/rbf_diag_log_sigma"
+    "lib/unit/rbf_diag_sigma"
+    "lib/unit/rbf_diag_tau"
+    "lib/unit/rbf_full"
+    "lib/unit/rbf_full_sym"
+    "lib/unit/rbf_iso_log_sigma"
+    "lib/unit/rbf_iso_sigma"
+    "lib/unit/rbf_iso_tau"
+    "lib/unit/sigma"
+    "lib/unit/square"
+    "lib/unit/tau"
+    "unit/along"
+    "unit/d_ww"
+    "unit/d_zz"
+    "unit/derivative"
+    "unit/value"
+    "unit/value_along"
 }
 
 /// The file of that name, with or without its extension.
@@ -179,9 +205,16 @@ fn lines_into(
         let mut words = directive.split_whitespace();
         match words.next() {
             Some("include") => {
-                let name = words.next().unwrap_or_default().trim_matches('"');
-                let name = substitute(name, names)?;
-                let text = file(&name).ok_or_else(|| format!("no file '{name}' to include"))?;
+                let word = words.next().unwrap_or_default();
+                let (name, text) = match word.strip_prefix('"') {
+                    Some(name) => {
+                        let name = substitute(name.trim_end_matches('"'), names)?;
+                        let text = file(&name).map(str::to_string);
+                        (name, text)
+                    }
+                    None => (word.to_string(), names.get(word).cloned()),
+                };
+                let text = text.ok_or_else(|| format!("no '{name}' to include"))?;
                 if included.insert(name) {
                     let lines: Vec<&str> = text.lines().collect();
                     lines_into(&lines, file, names, included, out)?;

@@ -7,7 +7,7 @@ use super::gram::{Shape, Sum as Kind_, forms};
 use super::machine::Key;
 use super::*;
 use crate::evaluate::{Work, rehearse};
-use crate::network::{Layer, Network};
+use crate::network::{ExactUnit, Group, Layer, Network, Propagation, Radial, Unit};
 use crate::{Curvature, Request, Structure};
 
 fn adapter() -> Gpu {
@@ -49,6 +49,63 @@ fn imagined(software: bool, f64: bool) -> Gpu {
         options: Arc::default(),
         f64,
         hardware_kernels: !software,
+        checked: Arc::default(),
+    }
+}
+
+/// p = w Σ_c z_c².
+#[derive(Debug)]
+struct Own;
+
+const WGSL: &str = "
+fn unit_value() -> real {
+    var sum = real();
+    for (var c = 0u; c < INPUTS; c += 1u) {
+        sum += z(c) * z(c);
+    }
+    return w(PARAMETERS - 1u) * sum;
+}
+fn unit_d_w(a: u32) -> real { return unit_value() / w(a); }
+fn unit_d_z(c: u32) -> real { return 2.0 * w(0u) * z(c); }
+fn unit_d_ww(a: u32, b: u32) -> real { return 0.0; }
+fn unit_d_zz(b: u32, c: u32) -> real { return select(real(0.0), 2.0 * w(0u), b == c); }
+fn unit_d_wz(a: u32, c: u32) -> real { return 2.0 * z(c); }
+";
+
+impl Unit for Own {
+    fn name(&self) -> &str {
+        "own"
+    }
+    fn parameters(&self, _: usize) -> usize {
+        1
+    }
+    fn value(&self, z: &[f64], w: &[f64]) -> f64 {
+        w[0] * z.iter().map(|z| z * z).sum::<f64>()
+    }
+    fn d_w(&self, z: &[f64], _: &[f64], phi: &mut [f64]) {
+        phi[0] = z.iter().map(|z| z * z).sum();
+    }
+    fn d_z(&self, z: &[f64], w: &[f64], a: &mut [f64]) {
+        (a.iter_mut().zip(z)).for_each(|(a, z)| *a = 2.0 * w[0] * z);
+    }
+    fn d_ww(&self, _: &[f64], _: &[f64], psi: &mut [f64]) {
+        psi[0] = 0.0;
+    }
+    fn exact(&self) -> Option<&dyn ExactUnit> {
+        Some(self)
+    }
+    fn wgsl(&self) -> Option<&str> {
+        Some(WGSL)
+    }
+}
+
+impl ExactUnit for Own {
+    fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]) {
+        out.fill(0.0);
+        (0..z.len()).for_each(|c| out[c * z.len() + c] = 2.0 * w[0]);
+    }
+    fn d_wz(&self, z: &[f64], _: &[f64], out: &mut [f64]) {
+        (out.iter_mut().zip(z)).for_each(|(out, z)| *out = 2.0 * z);
     }
 }
 
@@ -90,6 +147,27 @@ fn keys() -> BTreeSet<Key> {
             Layer::dense(3, Activation::Identity).sources(vec![1, 2]),
         ];
         problems.push((Network::new(20, deep).unwrap(), Loss::SquaredError, 700));
+        let own = Group::uniform(Propagation::Unit(Arc::new(Own)), 3, Activation::Tanh);
+        let layers = vec![
+            Layer::dense(2, Activation::Tanh),
+            Layer::of(vec![own])
+                .and(Group::linear(1, Activation::Tanh))
+                .sources(vec![0, 1]),
+            Layer::dense(1, Activation::Identity),
+        ];
+        problems.push((Network::new(2, layers).unwrap(), Loss::SquaredError, 70));
+        let radial = Radial::ALL.map(|form| Group::radial(1, form, Activation::ExpNegHalf));
+        let layers = vec![
+            Layer::of(radial.to_vec()),
+            Layer::dense(1, Activation::Identity),
+        ];
+        problems.push((Network::new(2, layers).unwrap(), Loss::SquaredError, 3));
+        {
+            // Of the numbers that a rehearsal has, nothing can be said.
+            let (gpu, rehearsed) = gpu.rehearsal();
+            let _ = gpu.compare(&Own, (Own.name(), WGSL), 2, 1);
+            keys.extend(rehearsed.lock().keys.iter().cloned());
+        }
         for (network, loss, n) in problems {
             let mut works = vec![Work::Evaluate(Request::default())];
             for curvature in Curvature::ALL {
@@ -199,8 +277,8 @@ fn every_shader_has_a_twin_and_every_file_its_use() {
             .to_string_lossy()
             .into_owned();
         let shader = match stem.as_str() {
-            // No kernels; and units of the user's own, which the host computes.
-            "mod" | "real" | "unit" => continue,
+            // No kernels.
+            "mod" | "real" => continue,
             // The gradient's shaders with SQUARED.
             "gram_diagonal" => "gradient",
             other => other,
