@@ -94,7 +94,12 @@ fn radial_units_of_every_form() {
             let found = numbers(&on.evaluate(&w, request).unwrap());
             failures.compare(&name, &found, &right, tolerance);
             let found = products(&on, &w, Curvature::Exact);
-            failures.compare(&format!("{name} products"), &found, &right_products, tolerance);
+            failures.compare(
+                &format!("{name} products"),
+                &found,
+                &right_products,
+                tolerance,
+            );
         }
     }
     failures.assert_none();
