@@ -17,8 +17,8 @@ use ndarray::Array2;
 use secondo::backend::Backend;
 use secondo::backend::gpu::{Gpu, Options, adapters};
 use secondo::{
-    Activation, Curvature, Data, Device, Error, Evaluation, Fault, Layer, LinearOperator, Loss,
-    Network, Problem, Request, Structure,
+    Activation, Curvature, Data, Device, Error, Evaluation, Fault, Group, Layer, LinearOperator,
+    Loss, Network, Problem, Radial, Request, Structure,
 };
 
 /// The largest ratio over every `step`-th case of the table, which must be below 1. Whole matrices and the blocks of layers
@@ -62,6 +62,47 @@ fn units_with_a_text_within_the_rounding_of_their_own_terms() {
             assert!(r < 1.0, "ratio {r} at {name}");
         }
     }
+}
+
+/// Each form of radial units above a hidden layer, by its own text; and normalised units, which the processor computes.
+#[test]
+fn radial_units_of_every_form() {
+    let mut failures = Failures::default();
+    for form in Radial::ALL {
+        let radial = |activation| Layer::of(vec![Group::radial(2, form, activation)]);
+        let layers = vec![
+            Layer::dense(2, Activation::Tanh),
+            radial(Activation::Identity),
+            Layer::normalized(2),
+            radial(Activation::ExpNegHalf).sources([0, 1]),
+            Layer::dense(1, Activation::Identity).sources([3, 4]),
+        ];
+        let network = Network::new(2, layers).unwrap();
+        let mut random = Random::new(7);
+        let (x, y) = (random.matrix(5, 2, 1.0), random.matrix(5, 1, 1.0));
+        let w = random.vector(network.parameters(), 0.3);
+        // Neither σ nor τ near 0.
+        let w: Vec<f64> = w.iter().map(|w| w + 0.6).collect();
+        let data = Data::new(x, y).unwrap();
+        let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+        let request = Request::curvature(Curvature::Exact, Structure::Full);
+        let right = numbers(&problem.evaluate(&w, request).unwrap());
+        let right_products = products(&problem, &w, Curvature::Exact);
+        for (gpu, tolerance) in [(single(), 2e-5), (double(), 1e-12)] {
+            let on = problem.clone().on(Device::Gpu(gpu));
+            let name = format!("{} {}", Radial::name(form), on.device().precision());
+            let found = numbers(&on.evaluate(&w, request).unwrap());
+            failures.compare(&name, &found, &right, tolerance);
+            let found = products(&on, &w, Curvature::Exact);
+            failures.compare(
+                &format!("{name} products"),
+                &found,
+                &right_products,
+                tolerance,
+            );
+        }
+    }
+    failures.assert_none();
 }
 
 #[test]

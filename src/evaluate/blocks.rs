@@ -646,6 +646,7 @@ pub(crate) fn places(network: &Network, structure: Structure) -> Vec<Block<'stat
     match structure {
         Structure::Full => vec![Block::place(None, None, 0..network.parameters())],
         Structure::LayerBlocks => layers()
+            .filter(|(_, l)| !l.range.is_empty())
             .map(|(k, l)| Block::place(Some(k), None, l.range.clone()))
             .collect(),
         _ => (network.rows())

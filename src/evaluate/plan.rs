@@ -163,29 +163,49 @@ pub(crate) fn plan(
         _ => u64::MAX,
     };
     let fits = |plan: &Plan| plan.bytes() <= budget && plan.device <= device_budget;
-    // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
-    // the threads; only where memory is short do they get smaller.
-    let (_, fixed) = measure(0, 1)?;
-    let mut chunk = crate::backend::cpu::BLOCK.min(n);
-    while chunk < n {
-        let next = (2 * chunk).min(n);
-        match measure(next, 1) {
-            Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
-            Ok(_) => break,
-            // An array of that many samples exceeds what the adapter allows.
-            Err(Error::Gpu { .. }) => break,
-            Err(other) => return Err(other),
-        }
-    }
+    // With very many units that are not linear, counting takes long, too: where the matrix alone exceeds the budget, that is
+    // answer enough.
+    let matrix = match work {
+        Work::Evaluate(request) => request.curvature.map_or(0, |(_, s)| match s {
+            Structure::Full | Structure::LayerBlocks => matrix_bytes(network, s),
+            _ => 0,
+        }),
+        Work::Products(..) => 0,
+    };
     let threads = rayon::current_num_threads();
-    let measure = |chunk| measure(chunk, threads);
-    let best = loop {
-        match measure(chunk) {
-            Ok((plan, _)) if fits(&plan) => return Ok(plan),
-            Ok((plan, _)) if chunk <= 1 => break plan,
-            Err(error @ Error::Gpu { .. }) if chunk <= 1 => return Err(error),
-            Ok(_) | Err(Error::Gpu { .. }) => chunk /= 2,
-            Err(other) => return Err(other),
+    let best = 'best: {
+        if matrix > budget {
+            break 'best Plan {
+                chunk: 1,
+                data: 0,
+                results: matrix,
+                working: 0,
+                device: 0,
+                flops: 0.0,
+            };
+        }
+        // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
+        // the threads; only where memory is short do they get smaller.
+        let (_, fixed) = measure(0, 1)?;
+        let mut chunk = crate::backend::cpu::BLOCK.min(n);
+        while chunk < n {
+            let next = (2 * chunk).min(n);
+            match measure(next, 1) {
+                Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
+                Ok(_) => break,
+                // An array of that many samples exceeds what the adapter allows.
+                Err(Error::Gpu { .. }) => break,
+                Err(other) => return Err(other),
+            }
+        }
+        loop {
+            match measure(chunk, threads) {
+                Ok((plan, _)) if fits(&plan) => return Ok(plan),
+                Ok((plan, _)) if chunk <= 1 => break plan,
+                Err(error @ Error::Gpu { .. }) if chunk <= 1 => return Err(error),
+                Ok(_) | Err(Error::Gpu { .. }) => chunk /= 2,
+                Err(other) => return Err(other),
+            }
         }
     };
     let on_device = best.device > device_budget;
