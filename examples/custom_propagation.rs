@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array2, array};
+use ndarray::Array2;
 use secondo::{
     Activation, Curvature, Data, Device, Error, ExactUnit, Group, Layer, Loss, Method, Network,
     Problem, Propagation, Structure, TrustRegion, Unit, silent,
@@ -117,15 +117,14 @@ fn main() -> Result<(), Error> {
     );
 
     // The text in WGSL is compared with the Rust form before an adapter uses it.
-    let hessian = problem.curvature(&point, Curvature::Exact, Structure::Full)?;
-    println!(
-        "the Hessian at the point: {:?}",
-        hessian.curvature.map(|h| h.dense())
-    );
+    let at = problem.curvature(&point, Curvature::Exact, Structure::Full)?;
+    if let Some(hessian) = at.curvature {
+        println!("the Hessian at the point:\n{:.3}", hessian.dense()?);
+    }
 
     let fit = TrustRegion::default().fit(&problem, &[0.0, 0.0], &mut silent)?;
     println!("{fit}");
-    println!("found {:?}", array![fit.w[0], fit.w[1]]);
+    println!("found {:?}", fit.w);
     assert!((fit.w[0] - point[0]).abs() + (fit.w[1] - point[1]).abs() < 1e-6);
     Ok(())
 }

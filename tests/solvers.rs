@@ -7,9 +7,9 @@ use std::time::Duration;
 use common::datasets;
 use ndarray::{Array2, array};
 use secondo::{
-    Activation, Auto, BlockNewton, Control, Curvature, Data, Error, Fit, Layer, LevenbergMarquardt,
-    Loss, Method, Network, NewtonCg, Penalty, Preconditioning, Problem, Reason, State, Structure,
-    TrustRegion, silent,
+    Activation, Auto, BlockNewton, Control, Curvature, Data, Error, Fit, Group, Layer,
+    LevenbergMarquardt, Loss, Method, Network, NewtonCg, Penalty, Preconditioning, Problem, Radial,
+    Reason, State, Structure, TrustRegion, silent,
 };
 
 const SETS: [(&str, usize); 3] = [("breast_cancer", 5), ("diabetes", 8), ("digits", 16)];
@@ -465,4 +465,48 @@ fn levenberg_marquardt_minimises_the_objective_itself() {
     let fit = check("lm", &problem, &start, &LevenbergMarquardt::default());
     assert!((fit.initial_value - problem.objective(&start).unwrap()).abs() < 1e-14);
     assert!(fit.converged() && fit.gradient_norm < 1e-8, "{fit}");
+}
+
+/// Radial units of the augmented form have directions in which nothing changes, and every matrix is singular.
+#[test]
+fn singular_directions_stop_no_method() {
+    let gaussians = Group::radial(2, Radial::Augmented, Activation::ExpNegHalf);
+    let output = Layer::dense(1, Activation::Identity);
+    let network = Network::new(2, vec![Layer::of(vec![gaussians]), output]).unwrap();
+    // Two hills and what no hill fits.
+    let x = Array2::from_shape_fn((64, 2), |(i, j)| [i % 8, i / 8][j] as f64 / 2.0 - 1.75);
+    let hill = |centre: [f64; 2]| Radial::Augmented.weights(&centre, 0.9);
+    let truth = [hill([-0.8, -0.5]), hill([0.9, 0.6]), vec![1.0, 1.5, 0.2]].concat();
+    let hills = network.predict(&truth, &x).unwrap();
+    let y = Array2::from_shape_fn((64, 1), |(i, _)| {
+        hills[(i, 0)] + 0.05 * (3.0 * i as f64).cos()
+    });
+    let start = [hill([-0.5, -0.9]), hill([0.5, 0.9]), vec![0.5, 0.5, 0.0]].concat();
+    let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
+    let at = problem
+        .curvature(&start, Curvature::Exact, Structure::Full)
+        .unwrap();
+    let eigenvalues = at.curvature.unwrap().eigenvalues().unwrap();
+    let scale = largest(&eigenvalues);
+    let null = eigenvalues
+        .iter()
+        .filter(|v| v.abs() < 1e-13 * scale)
+        .count();
+    assert!(null >= 6, "three for each unit: {eigenvalues:?}");
+    let begin = largest(&at.gradient);
+    let mut slow = Vec::new();
+    for (title, method) in methods() {
+        let fit = check(title, &problem, &start, method.as_ref());
+        let line = format!(
+            "{title}: {} to {} in {}, gradient {begin:.1e} to {:.1e}, {:?}",
+            at.value, fit.value, fit.iterations, fit.gradient_norm, fit.reason
+        );
+        println!("{line}");
+        // Blocks are slow by nature. A product along a null direction may be negative by rounding, and Newton–CG says so.
+        let goal = if title == "rows" { 1e-2 } else { 1e-8 };
+        if fit.gradient_norm > goal * begin {
+            slow.push(line);
+        }
+    }
+    assert!(slow.is_empty(), "{slow:#?}");
 }

@@ -163,29 +163,49 @@ pub(crate) fn plan(
         _ => u64::MAX,
     };
     let fits = |plan: &Plan| plan.bytes() <= budget && plan.device <= device_budget;
-    // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
-    // the threads; only where memory is short do they get smaller.
-    let (_, fixed) = measure(0, 1)?;
-    let mut chunk = crate::backend::cpu::BLOCK.min(n);
-    while chunk < n {
-        let next = (2 * chunk).min(n);
-        match measure(next, 1) {
-            Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
-            Ok(_) => break,
-            // An array of that many samples exceeds what the adapter allows.
-            Err(Error::Gpu { .. }) => break,
-            Err(other) => return Err(other),
-        }
-    }
+    // With very many units that are not linear, counting takes long, too: where the matrix alone exceeds the budget, that is
+    // answer enough.
+    let matrix = match work {
+        Work::Evaluate(request) => request.curvature.map_or(0, |(_, s)| match s {
+            Structure::Full | Structure::LayerBlocks => matrix_bytes(network, s),
+            _ => 0,
+        }),
+        Work::Products(..) => 0,
+    };
     let threads = rayon::current_num_threads();
-    let measure = |chunk| measure(chunk, threads);
-    let best = loop {
-        match measure(chunk) {
-            Ok((plan, _)) if fits(&plan) => return Ok(plan),
-            Ok((plan, _)) if chunk <= 1 => break plan,
-            Err(error @ Error::Gpu { .. }) if chunk <= 1 => return Err(error),
-            Ok(_) | Err(Error::Gpu { .. }) => chunk /= 2,
-            Err(other) => return Err(other),
+    let best = 'best: {
+        if matrix > budget {
+            break 'best Plan {
+                chunk: 1,
+                data: 0,
+                results: matrix,
+                working: 0,
+                device: 0,
+                flops: 0.0,
+            };
+        }
+        // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
+        // the threads; only where memory is short do they get smaller.
+        let (_, fixed) = measure(0, 1)?;
+        let mut chunk = crate::backend::cpu::BLOCK.min(n);
+        while chunk < n {
+            let next = (2 * chunk).min(n);
+            match measure(next, 1) {
+                Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
+                Ok(_) => break,
+                // An array of that many samples exceeds what the adapter allows.
+                Err(Error::Gpu { .. }) => break,
+                Err(other) => return Err(other),
+            }
+        }
+        loop {
+            match measure(chunk, threads) {
+                Ok((plan, _)) if fits(&plan) => return Ok(plan),
+                Ok((plan, _)) if chunk <= 1 => break plan,
+                Err(error @ Error::Gpu { .. }) if chunk <= 1 => return Err(error),
+                Ok(_) | Err(Error::Gpu { .. }) => chunk /= 2,
+                Err(other) => return Err(other),
+            }
         }
     };
     let on_device = best.device > device_budget;
@@ -258,9 +278,16 @@ fn run<B: Backend>(
     let request = match work {
         Work::Evaluate(request) => request,
         Work::Products(curvature, count) => {
-            let count = together(network, count);
-            let vectors = Vectors::new(backend, network, count, &[])?;
-            let mut sums = ProductSums::new(backend, network, curvature, count)?;
+            let together = together(network, count).max(1);
+            let mut groups = (0..count)
+                .step_by(together)
+                .map(|from| {
+                    let count = together.min(count - from);
+                    let vectors = Vectors::new(backend, network, count, &[])?;
+                    let sums = ProductSums::new(backend, network, curvature, count)?;
+                    Ok((vectors, sums))
+                })
+                .collect::<Result<Vec<_>>>()?;
             let batch = batch(backend)?;
             sweep_products(
                 backend,
@@ -269,8 +296,7 @@ fn run<B: Backend>(
                 &parameters,
                 batch,
                 curvature,
-                &vectors,
-                &mut sums,
+                &mut groups,
             )?;
             let cost = cost();
             return Ok(Measured {
@@ -368,10 +394,6 @@ fn measure(
             (sums, 8 * p, peak - sums.min(peak))
         }
     };
-    let passes = match count {
-        0 => 1,
-        count => count.div_ceil(together(network, count as usize) as u64),
-    };
     host = host.saturating_add(of_samples(network, n, request));
     let samples = rows.saturating_mul(8 * (network.inputs() + network.outputs() + 1) as u64);
     let plan = Plan {
@@ -384,7 +406,7 @@ fn measure(
         flops: if chunk == 0 {
             0.0
         } else {
-            flops * n as f64 / chunk as f64 * passes as f64
+            flops * n as f64 / chunk as f64
         },
     };
     Ok((plan, if device > 0 { device } else { peak }))

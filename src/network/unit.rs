@@ -10,6 +10,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::radial::{Normalized, Radial};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::guard;
@@ -22,7 +23,7 @@ use crate::guard;
 /// The paper's matrix, Gauss–Newton and the empirical Fisher matrix need no more than what is required here; what only the
 /// exact Hessian and its residual part need besides is an [`ExactUnit`].
 ///
-/// A panic in a unit's code, and a NaN that it makes of finite numbers, end as errors that name the unit. In debug builds,
+/// `examples/custom_propagation.rs` trains one, with its text in WGSL. A panic in a unit's code, and a NaN that it makes of finite numbers, end as errors that name the unit. In debug builds,
 /// [`Network::new`](crate::Network::new) compares the derivatives with differences ([`Propagation::check`]).
 ///
 /// ```
@@ -155,7 +156,11 @@ fn guarded_name(unit: &dyn Unit) -> Result<String> {
 pub enum Propagation {
     /// p = w·z, z with the constant 1 if the layer has a bias.
     Linear,
-    /// Anything else; the constant is not part of its z.
+    /// p = (z − μ)ᵀ M (z − μ); the constant is not part of its z, here and below.
+    Radial(Radial),
+    /// A part of a sum, without parameters.
+    Normalized(Normalized),
+    /// Anything else.
     Unit(Arc<dyn Unit>),
 }
 
@@ -165,6 +170,8 @@ impl Propagation {
         match self {
             // Saturated, so that the check of the sizes sees it.
             Propagation::Linear => inputs.saturating_add(usize::from(bias)),
+            Propagation::Radial(radial) => Unit::parameters(radial, inputs),
+            Propagation::Normalized(_) => 0,
             Propagation::Unit(unit) => unit.parameters(inputs),
         }
     }
@@ -173,6 +180,8 @@ impl Propagation {
     pub fn unit(&self) -> Option<&dyn Unit> {
         match self {
             Propagation::Linear => None,
+            Propagation::Radial(radial) => Some(radial),
+            Propagation::Normalized(normalized) => Some(normalized),
             Propagation::Unit(unit) => Some(unit.as_ref()),
         }
     }
@@ -227,9 +236,6 @@ impl Propagation {
 
     /// The name used in files.
     pub fn name(&self) -> &str {
-        match self {
-            Propagation::Linear => "linear",
-            Propagation::Unit(unit) => unit.name(),
-        }
+        self.unit().map_or("linear", Unit::name)
     }
 }

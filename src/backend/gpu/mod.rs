@@ -402,7 +402,7 @@ impl Gpu {
         }
         // Windows begin where the device allows a binding to begin.
         let mut step = 1;
-        while step * row % u64::from(limits.alignment) != 0 {
+        while !(step * row).is_multiple_of(u64::from(limits.alignment)) {
             step *= 2;
         }
         let rows = limits.binding / (step * row) * step;

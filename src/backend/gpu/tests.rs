@@ -7,7 +7,7 @@ use super::gram::{Shape, Sum as Kind_, forms};
 use super::machine::Key;
 use super::*;
 use crate::evaluate::{Work, rehearse};
-use crate::network::{ExactUnit, Group, Layer, Network, Propagation, Unit};
+use crate::network::{ExactUnit, Group, Layer, Network, Propagation, Radial, Unit};
 use crate::{Curvature, LossFunction, Request, Structure};
 
 fn adapter() -> Gpu {
@@ -199,6 +199,12 @@ fn keys() -> BTreeSet<Key> {
             Layer::dense(1, Activation::Identity),
         ];
         problems.push((Network::new(2, layers).unwrap(), Loss::SquaredError, 70));
+        let radial = Radial::ALL.map(|form| Group::radial(1, form, Activation::ExpNegHalf));
+        let layers = vec![
+            Layer::of(radial.to_vec()),
+            Layer::dense(1, Activation::Identity),
+        ];
+        problems.push((Network::new(2, layers).unwrap(), Loss::SquaredError, 3));
         {
             // Of the numbers that a rehearsal has, nothing can be said.
             let (gpu, rehearsed) = gpu.rehearsal();
