@@ -99,14 +99,14 @@ mod problem;
 pub mod solve;
 pub mod train;
 
-pub use curvature::{Block, Curvature, LinearOperator, Matrix, Structure};
+pub use curvature::{Block, Curvature, LinearOperator, Matrix, Structure, SymmetricTensor};
 pub use device::Device;
 #[cfg(feature = "gpu")]
 pub use device::{Hardware, self_test};
 pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use network::{
-    Activation, Constraint, Group, GroupView, Initialization, Layer, LayerView, Network,
+    Activation, Constraint, Group, GroupView, HigherUnit, Initialization, Layer, LayerView, Network,
     Propagation, Unit,
 };
 pub use objective::{Data, Loss, Penalty, Reduction};

@@ -9,6 +9,7 @@ mod lagrangian;
 mod plan;
 mod products;
 mod sweep;
+mod tensor;
 
 use std::ops::Range;
 
@@ -20,6 +21,7 @@ pub(crate) use lagrangian::{configuration, lagrangian};
 pub use plan::Plan;
 #[cfg(feature = "gpu")]
 pub(crate) use plan::rehearse;
+pub(crate) use tensor::{Tensor, tensor, tensor_at};
 pub(crate) use plan::{Target, Work, plan, shape_product};
 
 use crate::backend::Backend;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::products::{ProductSums, Vectors, sweep_products, together};
 use super::sweep::{Batch, Parameters, Sums, sweep};
+use super::tensor::{Tensor, TensorSums, sweep_tensor};
 use super::{Request, Structure};
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::{Gpu, Rehearsed};
@@ -27,6 +28,8 @@ pub(crate) enum Work {
     Evaluate(Request),
     /// Products of a curvature with so many vectors.
     Products(Curvature, usize),
+    /// A derivative of the Lagrangian in one unit's parameters.
+    Tensor(Tensor),
 }
 
 impl From<Request> for Work {
@@ -151,7 +154,7 @@ pub(crate) fn plan(
     let on_device = best.device > device_budget;
     let request = match work {
         Work::Evaluate(request) => request.curvature,
-        Work::Products(..) => None,
+        Work::Products(..) | Work::Tensor(_) => None,
     };
     let smaller = |curvature, structure: Structure, next: &str| {
         let request = Request::curvature(curvature, structure).into();
@@ -171,10 +174,17 @@ pub(crate) fn plan(
             Structure::RowBlocks,
             ", and products hold no matrix at all",
         )?,
+        _ if matches!(work, Work::Tensor(_)) => {
+            "ask for a lower order, or raise the memory budget".into()
+        }
         _ => "raise the memory budget, or make the layers narrower".into(),
     };
     let what = match (request, work) {
         (Some((c, s)), _) => format!("{} ({}) of {network}", s.name(), c.name()),
+        (_, Work::Tensor(of)) => format!(
+            "the tensor of order {} of layer {}, row {}, of {network}",
+            of.order, of.layer, of.row
+        ),
         (_, Work::Products(c, count)) => format!("{count} products ({}) of {network}", c.name()),
         _ => format!("the evaluation of {network}"),
     };
@@ -193,6 +203,8 @@ pub(crate) fn plan(
 struct Measured {
     before: u64,
     held: u64,
+    /// What the host holds besides, which the backend does not count.
+    host: u64,
     cost: Cost,
 }
 
@@ -236,6 +248,20 @@ fn run<B: Backend>(
             return Ok(Measured {
                 before,
                 held: before,
+                host: 0,
+                cost,
+            });
+        }
+        Work::Tensor(of) => {
+            let mut sums = TensorSums::new(backend, network, of)?;
+            let held = cost().live;
+            sweep_tensor(backend, network, loss, &parameters, batch(backend)?, &mut sums)?;
+            let cost = cost();
+            let host = sums.host_bytes(chunk);
+            return Ok(Measured {
+                before,
+                held,
+                host,
                 cost,
             });
         }
@@ -261,7 +287,12 @@ fn run<B: Backend>(
         backend.download(&swept.output)?;
     }
     let cost = cost();
-    Ok(Measured { before, held, cost })
+    Ok(Measured {
+        before,
+        held,
+        host: 0,
+        cost,
+    })
 }
 
 /// What an adapter does for one chunk.
@@ -308,6 +339,7 @@ fn measure(
     let (request, count) = match work {
         Work::Evaluate(request) => (request, 0),
         Work::Products(_, count) => (Request::default(), count as u64),
+        Work::Tensor(_) => (Request::default(), 0),
     };
     // The sums become the results, and the parameters do not; unless a matrix is made of the sums: then there are both,
     // but no chunk any more.
@@ -345,7 +377,7 @@ fn measure(
         data: samples,
         results: sums.saturating_add(host),
         // ω is copied once, scaled by the reduction; the penalty's parts are vectors of length P.
-        working: most.saturating_add(8 * rows + 24 * p),
+        working: (most.saturating_add(measured.host)).saturating_add(8 * rows + 24 * p),
         device,
         flops: if chunk == 0 {
             0.0

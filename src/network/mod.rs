@@ -25,7 +25,7 @@ pub use activation::Activation;
 pub(crate) use activation::FormulaUse;
 pub use constraint::Constraint;
 pub use initial::Initialization;
-pub use unit::{Propagation, Unit};
+pub use unit::{HigherUnit, Propagation, Unit};
 
 use crate::error::{Error, Result};
 

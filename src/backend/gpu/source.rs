@@ -41,6 +41,7 @@ files! {
     "propagate"
     "reduce"
     "scale"
+    "tensor"
     "transpose"
     "check/stamp"
     "gradient/lanes"
