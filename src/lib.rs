@@ -87,10 +87,12 @@
 #![deny(unsafe_code, missing_docs)]
 
 pub mod backend;
+pub mod check;
 mod curvature;
 mod device;
 mod error;
 mod evaluate;
+mod guard;
 #[cfg(feature = "io")]
 pub mod io;
 mod network;
@@ -106,7 +108,8 @@ pub use device::{Hardware, self_test};
 pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use network::{
-    Activation, Constraint, Group, GroupView, HigherUnit, Initialization, Layer, LayerView, Network,
+    Activation, Constraint, ExactUnit, Group, GroupView, HigherUnit, Initialization, Layer, LayerView,
+    Network,
     Propagation, Unit,
 };
 pub use objective::{Data, Loss, Penalty, Reduction};

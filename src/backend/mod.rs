@@ -95,10 +95,10 @@ pub enum UnitDerivative {
 /// A direction in the parameters and in the inputs of a group of units that are not linear.
 #[derive(Debug)]
 pub struct Direction<'a, A> {
-    /// ẇ, for all units of the group, unit by unit.
-    pub weights: &'a [f64],
-    /// ż, `inputs` columns.
-    pub inputs: Columns<'a, A>,
+    /// ẇ, for all units of the group, unit by unit; `None` where it is 0.
+    pub weights: Option<&'a [f64]>,
+    /// ż, `inputs` columns; `None` where it is 0.
+    pub inputs: Option<Columns<'a, A>>,
 }
 
 /// Refuses what is finite in f64 and infinite in f32.

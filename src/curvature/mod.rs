@@ -52,6 +52,11 @@ impl Curvature {
         Curvature::Residual,
     ];
 
+    /// Whether it holds derivatives of δ through later layers, which units may lack.
+    pub(crate) fn is_exact(self) -> bool {
+        matches!(self, Curvature::Exact | Curvature::Residual)
+    }
+
     /// The name used by the program.
     pub fn name(self) -> &'static str {
         match self {

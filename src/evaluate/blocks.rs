@@ -102,7 +102,7 @@ impl<B: Backend> PairSums<B> {
         curvature: Curvature,
         structure: Structure,
     ) -> Result<Vec<Self>> {
-        let exact = matches!(curvature, Curvature::Exact | Curvature::Residual);
+        let exact = curvature.is_exact();
         Pair::all(network, structure)
             .map(|pair| {
                 let Pair { g, h, .. } = pair;
@@ -433,10 +433,9 @@ impl<B: Backend> Chain<'_, B> {
                 b.gradient(n, delta, &all, sum, at * g.units.len() * size)?;
                 continue;
             };
-            let still = vec![0.0; g.range.len()];
             let direction = Direction {
-                weights: &still,
-                inputs: t_j,
+                weights: None,
+                inputs: Some(t_j),
             };
             let z = &self.states.z[l - 1];
             let along = b.unit_along(n, unit, z, &direction, UnitDerivative::Parameters)?;

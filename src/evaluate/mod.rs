@@ -112,6 +112,7 @@ pub(crate) fn evaluate<B: Backend>(
         reduction,
     } = parts;
     network.check(w)?;
+    check_units(network, request.curvature.map(|(curvature, _)| curvature))?;
     if chunk == 0 {
         return Err(Error::invalid(
             "chunk",
@@ -212,6 +213,14 @@ pub(crate) fn evaluate<B: Backend>(
     })
 }
 
+/// Refuses a curvature that needs derivatives which units do not have.
+fn check_units(network: &Network, curvature: Option<Curvature>) -> Result<()> {
+    match curvature.is_some_and(Curvature::is_exact) {
+        true => network.check_exact(),
+        false => Ok(()),
+    }
+}
+
 /// Some samples on the backend.
 fn batch<B: Backend>(
     backend: &B,
@@ -251,6 +260,7 @@ pub(crate) fn products<B: Backend>(
         reduction,
     } = parts;
     network.check(w)?;
+    check_units(network, Some(curvature))?;
     if chunk == 0 {
         return Err(Error::invalid(
             "chunk",

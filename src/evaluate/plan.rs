@@ -5,7 +5,7 @@ use std::fmt;
 use super::products::{ProductSums, Vectors, sweep_products, together};
 use super::sweep::{Batch, Parameters, Sums, sweep};
 use super::tensor::{Tensor, TensorSums, sweep_tensor};
-use super::{Request, Structure};
+use super::{Request, Structure, check_units};
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::{Gpu, Rehearsed};
 use crate::backend::{Backend, Cost, Meter};
@@ -102,7 +102,7 @@ pub(crate) fn shape_product(what: &str, lengths: &[usize]) -> Result<usize> {
 ///
 /// # Errors
 /// `Memory` with the numbers if not even one sample at a time fits, `Gpu` if an array exceeds what the adapter allows,
-/// `TooLarge` if a size overflows.
+/// `TooLarge` if a size overflows, `Unsupported` if units lack derivatives that the curvature needs.
 pub(crate) fn plan(
     network: &Network,
     loss: &Loss,
@@ -111,6 +111,14 @@ pub(crate) fn plan(
     target: &Target,
     budget: u64,
 ) -> Result<Plan> {
+    check_units(
+        network,
+        match work {
+            Work::Evaluate(request) => request.curvature.map(|(curvature, _)| curvature),
+            Work::Products(curvature, _) => Some(curvature),
+            Work::Tensor(_) => None,
+        },
+    )?;
     let measure = |chunk, threads| measure(network, loss, n, chunk, work, target, threads);
     // What lives as long as a chunk is limited where it is computed.
     let comfortable = match target {

@@ -281,7 +281,7 @@ pub(super) fn sweep<B: Backend>(
         Some((curvature, structure)) => {
             let (c, bent) = match (curvature, hessian) {
                 (Curvature::GaussNewton, Some(hessian)) => (gauss_newton(&chain, &hessian)?, false),
-                (Curvature::Exact | Curvature::Residual, hessian) => {
+                (curvature, hessian) if curvature.is_exact() => {
                     let needed = needed_pairs(network, structure);
                     let s = second(&chain, hessian, &multipliers, &delta, &needed)?;
                     (diagonals(&chain, &s, &multipliers)?, true)

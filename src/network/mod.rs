@@ -25,7 +25,8 @@ pub use activation::Activation;
 pub(crate) use activation::FormulaUse;
 pub use constraint::Constraint;
 pub use initial::Initialization;
-pub use unit::{HigherUnit, Propagation, Unit};
+pub(crate) use unit::exact;
+pub use unit::{ExactUnit, HigherUnit, Propagation, Unit};
 
 use crate::error::{Error, Result};
 
@@ -322,6 +323,13 @@ impl Network {
             }
         }
         mask
+    }
+
+    /// Every unit has the derivatives that the exact Hessian needs.
+    pub(crate) fn check_exact(&self) -> Result<()> {
+        (self.groups())
+            .filter_map(|(_, g)| g.propagation.unit())
+            .try_for_each(|unit| exact(unit).map(drop))
     }
 
     /// `w` has one finite number for each parameter.

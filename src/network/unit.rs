@@ -10,13 +10,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
+
 /// A unit's propagation p(z; w) with its first and second derivatives, for one sample and one unit.
 ///
 /// z holds the outputs of the layer's sources, without a constant. Matrices are row-major and are
 /// written whole. The derivatives are evaluated in f64 whatever the backend's precision.
 ///
-/// The paper's matrix and Gauss–Newton need `value`, `d_w`, `d_z` and `d_ww`; only the exact Hessian
-/// needs `d_zz` and `d_wz`.
+/// The paper's matrix, Gauss–Newton and the empirical Fisher matrix need no more than these; what only the exact Hessian
+/// and its residual part need besides is an [`ExactUnit`].
 pub trait Unit: fmt::Debug + Send + Sync {
     /// A short name for messages.
     fn name(&self) -> &str;
@@ -30,6 +32,18 @@ pub trait Unit: fmt::Debug + Send + Sync {
     fn d_z(&self, z: &[f64], w: &[f64], a: &mut [f64]);
     /// Ψ_ab = ∂²p/∂w_a∂w_b, t × t.
     fn d_ww(&self, z: &[f64], w: &[f64], psi: &mut [f64]);
+    /// The derivatives that only the exact Hessian needs; without them, asking for it is an error.
+    fn exact(&self) -> Option<&dyn ExactUnit> {
+        None
+    }
+    /// The same functions in WGSL, for adapters; without them, the processor computes the unit for these.
+    fn wgsl(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The second derivatives of a [`Unit`] in its inputs, by the same conventions.
+pub trait ExactUnit: Send + Sync {
     /// ∂²p/∂z_a∂z_b, d × d.
     fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]);
     /// ∂²p/∂w_a∂z_c, t × d.
@@ -45,6 +59,19 @@ pub trait Unit: fmt::Debug + Send + Sync {
 pub trait HigherUnit {
     /// ∂^r p/∂w_{a₁} … ∂w_{a_r} for r = `indices.len()` ≥ 3; the indices stand in any order.
     fn derivative(&self, z: &[f64], w: &[f64], indices: &[usize]) -> f64;
+}
+
+/// The second derivatives in a unit's inputs.
+///
+/// # Errors
+/// `Unsupported`: it has none.
+pub(crate) fn exact(unit: &dyn Unit) -> Result<&dyn ExactUnit> {
+    unit.exact().ok_or_else(|| Error::Unsupported {
+        what: format!("the exact Hessian of units '{}'", unit.name()),
+        why: "they have no ∂²p/∂z² and ∂²p/∂w∂z (Unit::exact); implement ExactUnit, or use \
+              gauss-newton, empirical-fisher or lagrangian"
+            .into(),
+    })
 }
 
 /// The propagation of a group of units.

@@ -916,14 +916,10 @@ impl<T: Real> Backend for Faulty<T> {
         direction: &Direction<Vec<T>>,
         which: UnitDerivative,
     ) -> Result<Vec<T>> {
-        let still = vec![0.0; direction.weights.len()];
-        let mut direction = Direction {
-            weights: direction.weights,
-            inputs: columns(&direction.inputs, direction.inputs.array),
+        let direction = Direction {
+            weights: (direction.weights).filter(|_| self.1 != Fault::UnitAlongInputsAlone),
+            inputs: (direction.inputs.as_ref()).map(|c| columns(c, c.array)),
         };
-        if self.1 == Fault::UnitAlongInputsAlone {
-            direction.weights = &still;
-        }
         let mut out = self.0.unit_along(n, group, z, &direction, which)?;
         if self.1 == Fault::UnitAlongFlipped && which == UnitDerivative::Parameters {
             out.iter_mut().for_each(|v| *v = minus(*v));

@@ -13,7 +13,8 @@ use std::ops::Range;
 
 use secondo::backend::{Backend, Columns, Cpu, Direction, Operand, UnitDerivative, UnitGroup};
 use secondo::{
-    Activation, Curvature, GroupView, Loss, Problem, Request, Result, Structure, SymmetricTensor, Unit,
+    Activation, Curvature, ExactUnit, GroupView, Loss, Problem, Request, Result, Structure,
+    SymmetricTensor, Unit,
 };
 
 use super::absolute::{Absolute, FLOOR, Pair, columns, pair, with};
@@ -189,6 +190,12 @@ impl<B: Backend> Mirror<'_, B> {
                 self.note("lagrangian tensor", f64::INFINITY, || error.to_string());
             }
         }
+    fn along(&self, direction: &Direction<B::Array>) -> Result<Along> {
+        let inputs = direction.inputs.as_ref();
+        Ok(Along {
+            weights: direction.weights.map(|w| pair(w.to_vec())),
+            inputs: inputs.map(|c| self.input(c.array)).transpose()?,
+        })
     }
 
     fn note(&self, kernel: &'static str, ratio: f64, at: impl Fn() -> String) {
@@ -268,6 +275,34 @@ impl<B: Backend> Mirror<'_, B> {
         self.compare(kernel, k, &tested, exact);
         total.iter_mut().zip(tested).for_each(|(sum, v)| *sum += v);
         Ok(result)
+    }
+}
+
+/// A direction's numbers on the host.
+struct Along {
+    weights: Option<Pair>,
+    inputs: Option<Pair>,
+}
+
+impl Along {
+    fn values<A>(&self, of: &Direction<A>) -> Direction<'_, Vec<f64>> {
+        self.with(of, |pair| &pair.v)
+    }
+
+    fn bounds<A>(&self, of: &Direction<A>) -> Direction<'_, Vec<f64>> {
+        self.with(of, |pair| &pair.a)
+    }
+
+    fn with<A>(
+        &self,
+        of: &Direction<A>,
+        part: impl Fn(&Pair) -> &Vec<f64>,
+    ) -> Direction<'_, Vec<f64>> {
+        let inputs = of.inputs.as_ref().zip(self.inputs.as_ref());
+        Direction {
+            weights: self.weights.as_ref().map(|w| &part(w)[..]),
+            inputs: inputs.map(|(c, numbers)| columns(c, part(numbers))),
+        }
     }
 }
 
@@ -593,25 +628,11 @@ impl<B: Backend> Backend for Mirror<'_, B> {
         direction: &Direction<B::Array>,
         p: &mut B::Array,
     ) -> Result<()> {
-        let (z_in, along) = (
-            self.backend.download(z)?,
-            self.input(direction.inputs.array)?,
-        );
-        let mut exact = self.input(p)?;
-        let weights: Vec<f64> = direction.weights.iter().map(|v| v.abs()).collect();
-        let inputs = columns(&direction.inputs, &along.v);
-        let plain = Direction {
-            weights: direction.weights,
-            inputs,
-        };
-        cpu().unit_value_along(n, group, &z_in, &plain, &mut exact.v)?;
-        let inputs = columns(&direction.inputs, &along.a);
-        let bound = Direction {
-            weights: &weights,
-            inputs,
-        };
+        let z_in = self.backend.download(z)?;
+        let (mut exact, along) = (self.input(p)?, self.along(direction)?);
+        cpu().unit_value_along(n, group, &z_in, &along.values(direction), &mut exact.v)?;
         magnitudes(group, |g| {
-            cpu().unit_value_along(n, g, &z_in, &bound, &mut exact.a)
+            cpu().unit_value_along(n, g, &z_in, &along.bounds(direction), &mut exact.a)
         })?;
         self.backend.unit_value_along(n, group, z, direction, p)?;
         self.check("unit_value_along", UNIT + 1, p, &exact)
@@ -624,18 +645,11 @@ impl<B: Backend> Backend for Mirror<'_, B> {
         direction: &Direction<B::Array>,
         which: UnitDerivative,
     ) -> Result<B::Array> {
-        let (z_in, along) = (
-            self.backend.download(z)?,
-            self.input(direction.inputs.array)?,
-        );
-        let weights: Vec<f64> = direction.weights.iter().map(|v| v.abs()).collect();
-        let run = |g: &UnitGroup, weights: &[f64], along: &Vec<f64>| {
-            let inputs = columns(&direction.inputs, along);
-            cpu().unit_along(n, g, &z_in, &Direction { weights, inputs }, which)
-        };
+        let (z_in, along) = (self.backend.download(z)?, self.along(direction)?);
+        let run = |g: &UnitGroup, d: &Direction<_>| cpu().unit_along(n, g, &z_in, d, which);
         let exact = Pair {
-            v: run(group, direction.weights, &along.v)?,
-            a: magnitudes(group, |g| run(g, &weights, &along.a))?,
+            v: run(group, &along.values(direction))?,
+            a: magnitudes(group, |g| run(g, &along.bounds(direction)))?,
         };
         let tested = self.backend.unit_along(n, group, z, direction, which)?;
         self.checked("unit_along", UNIT, tested, exact)
@@ -714,12 +728,18 @@ impl Unit for Magnitude<'_> {
         self.0.d_ww(z, w, psi);
         absolute(psi);
     }
+    fn exact(&self) -> Option<&dyn ExactUnit> {
+        self.0.exact().map(|_| self as &dyn ExactUnit)
+    }
+}
+
+impl ExactUnit for Magnitude<'_> {
     fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]) {
-        self.0.d_zz(z, w, out);
+        self.0.exact().unwrap().d_zz(z, w, out);
         absolute(out);
     }
     fn d_wz(&self, z: &[f64], w: &[f64], out: &mut [f64]) {
-        self.0.d_wz(z, w, out);
+        self.0.exact().unwrap().d_wz(z, w, out);
         absolute(out);
     }
 }

@@ -1,6 +1,6 @@
 //! Radial units p = (z − μ)ᵀ M (z − μ) that the crate does not have: they show that a unit is one `impl`.
 
-use secondo::Unit;
+use secondo::{ExactUnit, Unit};
 
 /// Parameters μ, then M row by row with all entries independent.
 #[derive(Debug)]
@@ -60,6 +60,12 @@ impl Unit for Full {
             }
         }
     }
+    fn exact(&self) -> Option<&dyn ExactUnit> {
+        Some(self)
+    }
+}
+
+impl ExactUnit for Full {
     fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]) {
         let d = z.len();
         let m = &w[d..];
@@ -125,6 +131,12 @@ impl Unit for DiagonalSigma {
             psi[(d + a) * t + a] = 4.0 * u[a] / (s * s * s);
         }
     }
+    fn exact(&self) -> Option<&dyn ExactUnit> {
+        Some(self)
+    }
+}
+
+impl ExactUnit for DiagonalSigma {
     fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]) {
         let d = z.len();
         out.fill(0.0);

@@ -329,7 +329,7 @@ impl<T: Real> Backend for Cpu<T> {
         direction: &Direction<Vec<T>>,
         which: UnitDerivative,
     ) -> Result<Vec<T>> {
-        Ok(unit::along(n, group, z, direction, which))
+        unit::along(n, group, z, direction, which)
     }
 
     fn unit_d_zz(
@@ -340,8 +340,7 @@ impl<T: Real> Backend for Cpu<T> {
         delta: &Vec<T>,
         out: &mut Vec<T>,
     ) -> Result<()> {
-        unit::d_zz(n, group, z, delta, out);
-        Ok(())
+        unit::d_zz(n, group, z, delta, out)
     }
 
     fn unit_d_ww(

@@ -430,22 +430,23 @@ fn host() -> Cpu<f64> {
     Cpu::new()
 }
 
-/// The same direction with its numbers on the host.
-fn elsewhere<'a>(direction: &Direction<'a, Array>, array: &'a Vec<f64>) -> Direction<'a, Vec<f64>> {
-    let Columns {
-        stride,
-        first,
-        width,
-        ..
-    } = direction.inputs;
+/// The same direction with its numbers on the host, where it has any there.
+fn elsewhere<'a>(
+    direction: &Direction<'a, Array>,
+    array: Option<&'a Vec<f64>>,
+) -> Direction<'a, Vec<f64>> {
     Direction {
         weights: direction.weights,
-        inputs: Columns {
-            array,
-            stride,
-            first,
-            width,
-        },
+        inputs: direction
+            .inputs
+            .as_ref()
+            .zip(array)
+            .map(|(c, array)| Columns {
+                array,
+                stride: c.stride,
+                first: c.first,
+                width: c.width,
+            }),
     }
 }
 
@@ -889,9 +890,11 @@ impl Backend for Gpu {
         p: &mut Array,
     ) -> Result<()> {
         let old = std::mem::replace(p, self.array(&[], "unit")?);
-        *p = self.on_host(&[z, direction.inputs.array, &old], old.len, |inputs| {
-            let mut p = inputs[2].clone();
-            let direction = elsewhere(direction, &inputs[1]);
+        let mut inputs = vec![z, &old];
+        inputs.extend(direction.inputs.as_ref().map(|c| c.array));
+        *p = self.on_host(&inputs, old.len, |inputs| {
+            let mut p = inputs[1].clone();
+            let direction = elsewhere(direction, inputs.get(2));
             host().unit_value_along(n, group, &inputs[0], &direction, &mut p)?;
             Ok(p)
         })?;
@@ -910,9 +913,10 @@ impl Backend for Gpu {
             UnitDerivative::Parameters => group.row,
             UnitDerivative::Inputs => group.inputs,
         };
-        let inputs = [z, direction.inputs.array];
+        let mut inputs = vec![z];
+        inputs.extend(direction.inputs.as_ref().map(|c| c.array));
         self.on_host(&inputs, n * group.units * width, |inputs| {
-            let direction = elsewhere(direction, &inputs[1]);
+            let direction = elsewhere(direction, inputs.get(1));
             host().unit_along(n, group, &inputs[0], &direction, which)
         })
     }
