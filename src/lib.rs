@@ -107,7 +107,7 @@ pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use network::{
     Activation, Constraint, Group, GroupView, Initialization, Layer, LayerView, Network,
-    Propagation, Unit,
+    Propagation, Series, Unit,
 };
 pub use objective::{Data, Loss, Penalty, Reduction};
 pub use problem::{Operator, Problem, available_memory};
