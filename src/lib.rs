@@ -109,8 +109,7 @@ pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use network::{
     Activation, Constraint, ExactUnit, Group, GroupView, HigherUnit, Initialization, Layer, LayerView,
-    Network,
-    Propagation, Unit,
+    Network, Propagation, Series, Unit,
 };
 pub use objective::{Data, Loss, Penalty, Reduction};
 pub use problem::{Operator, Problem, available_memory};

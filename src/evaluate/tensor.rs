@@ -25,6 +25,7 @@ use super::{Parts, batch, weights};
 use crate::backend::{Backend, Cpu};
 use crate::curvature::{Indices, SymmetricTensor};
 use crate::error::{Error, Result};
+use crate::guard;
 use crate::network::{Activation, GroupView, LayerView, Network, Unit};
 use crate::objective::Loss;
 
@@ -171,6 +172,7 @@ impl<'a, B: Backend> TensorSums<'a, B> {
             return Ok(());
         }
         self.other.resize(place.len, 0.0);
+        let other = &mut self.other;
         let z = b.download(z)?;
         let (width, inputs) = (place.layer.width(), place.layer.inputs);
         let start = place.group.range.start + (row - place.group.units.start) * place.group.row;
@@ -186,17 +188,20 @@ impl<'a, B: Backend> TensorSums<'a, B> {
             Ok(())
         };
         let blocks: Vec<usize> = (0..n).step_by(BLOCK).collect();
-        for held in blocks.chunks(HELD) {
-            let partial = held.par_iter().map(|&from| {
-                let mut partial = vec![0.0; place.len];
-                (from..n.min(from + BLOCK)).try_for_each(|i| sample(i, &mut partial))?;
-                Ok(partial)
-            });
-            for partial in partial.collect::<Result<Vec<_>>>()? {
-                (self.other.iter_mut().zip(partial)).for_each(|(out, v)| *out += v);
+        let all = || {
+            for held in blocks.chunks(HELD) {
+                let partial = held.par_iter().map(|&from| {
+                    let mut partial = vec![0.0; place.len];
+                    (from..n.min(from + BLOCK)).try_for_each(|i| sample(i, &mut partial))?;
+                    Ok(partial)
+                });
+                for partial in partial.collect::<Result<Vec<_>>>()? {
+                    (other.iter_mut().zip(partial)).for_each(|(out, v)| *out += v);
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        guard::call("unit", unit.name(), all)?
     }
 
     fn read(self, b: &B) -> Result<SymmetricTensor> {
@@ -212,11 +217,15 @@ fn add_terms(unit: &dyn Unit, z: &[f64], w: &[f64], g: f64, h: &[f64], out: &mut
     let (mut phi, mut psi) = (vec![0.0; t], vec![0.0; t * t]);
     unit.d_w(z, w, &mut phi);
     unit.d_ww(z, w, &mut psi);
-    let derivative = |block: &[usize]| match *block {
-        [a] => phi[a],
-        [a, b] => psi[a * t + b],
-        // Without it only orders 1 and 2 come this far.
-        _ => unit.higher().map_or(0.0, |unit| unit.derivative(z, w, block)),
+    let derivative = |block: &[usize]| {
+        let v = match *block {
+            [a] => phi[a],
+            [a, b] => psi[a * t + b],
+            // Without it only orders 1 and 2 come this far.
+            _ => unit.higher().map_or(0.0, |unit| unit.derivative(z, w, block)),
+        };
+        guard::refuse_nan("unit", unit.name(), "a derivative in w", &[z, w], &[v]);
+        v
     };
     for (indices, out) in Indices::new(t, h.len()).zip(out) {
         let mut sum = 0.0;

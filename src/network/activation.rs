@@ -33,6 +33,8 @@ mod orders;
 use std::f64::consts::{FRAC_PI_2, LOG2_E, TAU};
 use std::fmt;
 
+use super::Series;
+
 /// An elementwise function `h` applied to a pre-activation `u`.
 ///
 /// The variants give the formula; [`domain`](Self::domain) says where it
@@ -193,6 +195,41 @@ impl Activation {
     /// ```
     pub fn derivatives(self, u: f64) -> [f64; 3] {
         self.evaluate(u)
+    }
+
+    /// h(a) of a power series a: with [`Series::variable`], h⁽q⁾(u) for any q.
+    ///
+    /// ```
+    /// use secondo::{Activation, Series};
+    /// // ln u at u = 2: the q-th derivative is (−1)^{q−1} (q − 1)!/u^q.
+    /// let h = Activation::Log.series(&Series::variable(2.0, 4))?;
+    /// assert_eq!(h.derivatives()[1..], [0.5, -0.25, 0.25, -0.375]);
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None for the built-in activations.
+    pub fn series(self, a: &Series) -> crate::Result<Series> {
+        Ok(match self {
+            Self::Identity => a.clone(),
+            Self::Tanh => a.tanh(),
+            Self::Logistic => a.logistic(),
+            Self::Softplus => a.softplus(),
+            Self::Exp => a.exp(),
+            Self::ExpNegHalf => (a * -0.5).exp(),
+            Self::Gauss => a.gauss(),
+            Self::GaussHalf => a.gauss_half(),
+            Self::OneMinusExpNeg => -(-a).expm1(),
+            Self::Sin => a.sin_cos().0,
+            Self::Cos => a.sin_cos().1,
+            Self::Log => a.log(),
+            Self::Sqrt => a.sqrt(),
+            Self::Reciprocal => 1.0 / a,
+            Self::Atan => a.atan(),
+            Self::Relu => a.relu(),
+            Self::Silu => a * a.logistic(),
+            Self::Gelu => a * a.normal_cdf(),
+        })
     }
 
     #[inline(always)]

@@ -16,6 +16,7 @@
 mod activation;
 mod constraint;
 mod initial;
+mod series;
 mod unit;
 
 use std::fmt;
@@ -25,6 +26,7 @@ pub use activation::Activation;
 pub(crate) use activation::FormulaUse;
 pub use constraint::Constraint;
 pub use initial::Initialization;
+pub use series::Series;
 pub(crate) use unit::exact;
 pub use unit::{ExactUnit, HigherUnit, Propagation, Unit};
 

@@ -36,6 +36,11 @@ pub trait Unit: fmt::Debug + Send + Sync {
     fn exact(&self) -> Option<&dyn ExactUnit> {
         None
     }
+    /// The derivatives of third and higher order in w, where the unit supplies them: only
+    /// [`Problem::lagrangian_tensor`](crate::Problem::lagrangian_tensor) of order 3 and more needs them.
+    fn higher(&self) -> Option<&dyn HigherUnit> {
+        None
+    }
     /// The same functions in WGSL, for adapters; without them, the processor computes the unit for these.
     fn wgsl(&self) -> Option<&str> {
         None
@@ -48,15 +53,10 @@ pub trait ExactUnit: Send + Sync {
     fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]);
     /// ∂²p/∂w_a∂z_c, t × d.
     fn d_wz(&self, z: &[f64], w: &[f64], out: &mut [f64]);
-    /// The derivatives of third and higher order in w, where the unit supplies them: only
-    /// [`Problem::lagrangian_tensor`](crate::Problem::lagrangian_tensor) of order 3 and more needs them.
-    fn higher(&self) -> Option<&dyn HigherUnit> {
-        None
-    }
 }
 
 /// The derivatives of a [`Unit`] in its parameters beyond the second.
-pub trait HigherUnit {
+pub trait HigherUnit: Send + Sync {
     /// ∂^r p/∂w_{a₁} … ∂w_{a_r} for r = `indices.len()` ≥ 3; the indices stand in any order.
     fn derivative(&self, z: &[f64], w: &[f64], indices: &[usize]) -> f64;
 }

@@ -190,6 +190,8 @@ impl<B: Backend> Mirror<'_, B> {
                 self.note("lagrangian tensor", f64::INFINITY, || error.to_string());
             }
         }
+    }
+
     fn along(&self, direction: &Direction<B::Array>) -> Result<Along> {
         let inputs = direction.inputs.as_ref();
         Ok(Along {

@@ -1,6 +1,6 @@
 //! Radial units p = (z − μ)ᵀ M (z − μ) that the crate does not have: they show that a unit is one `impl`.
 
-use secondo::{ExactUnit, Unit};
+use secondo::{ExactUnit, HigherUnit, Unit};
 
 /// Parameters μ, then M row by row with all entries independent.
 #[derive(Debug)]
@@ -61,6 +61,9 @@ impl Unit for Full {
         }
     }
     fn exact(&self) -> Option<&dyn ExactUnit> {
+        Some(self)
+    }
+    fn higher(&self) -> Option<&dyn HigherUnit> {
         Some(self)
     }
 }
@@ -134,6 +137,9 @@ impl Unit for DiagonalSigma {
     fn exact(&self) -> Option<&dyn ExactUnit> {
         Some(self)
     }
+    fn higher(&self) -> Option<&dyn HigherUnit> {
+        Some(self)
+    }
 }
 
 impl ExactUnit for DiagonalSigma {
@@ -152,5 +158,36 @@ impl ExactUnit for DiagonalSigma {
             out[a * d + a] = -2.0 / (s * s);
             out[(d + a) * d + a] = -4.0 * u[a] / (s * s * s);
         }
+    }
+}
+
+impl HigherUnit for Full {
+    /// Of third order only ∂³p/∂μ_a∂μ_b∂M_cd = [a = c][b = d] + [a = d][b = c]; nothing beyond.
+    fn derivative(&self, z: &[f64], _: &[f64], indices: &[usize]) -> f64 {
+        let d = z.len();
+        let (mut mu, m): (Vec<usize>, Vec<usize>) = indices.iter().partition(|&&a| a < d);
+        let [cd] = m[..] else { return 0.0 };
+        let (c, d) = ((cd - d) / d, (cd - d) % d);
+        let once = |mu: &[usize]| f64::from(u8::from(*mu == [c, d]));
+        let straight = once(&mu);
+        mu.reverse();
+        straight + once(&mu)
+    }
+}
+
+impl HigherUnit for DiagonalSigma {
+    /// (z_a − μ_a)² and σ_a^−2 each on their own; 0 for indices of different a.
+    fn derivative(&self, z: &[f64], w: &[f64], indices: &[usize]) -> f64 {
+        let (u, d) = split(z, w);
+        let a = indices[0] % d;
+        if indices.iter().any(|at| at % d != a) {
+            return 0.0;
+        }
+        let of_mu = indices.iter().filter(|at| **at < d).count();
+        let square = [u[a] * u[a], -2.0 * u[a], 2.0];
+        let power = (of_mu..indices.len())
+            .enumerate()
+            .fold(w[d + a].powi(-2), |v, (r, _)| -v * (r + 2) as f64 / w[d + a]);
+        square.get(of_mu).map_or(0.0, |v| v * power)
     }
 }

@@ -249,10 +249,11 @@ fn silu(u: f64, q: usize) -> f64 {
         return 0.0;
     }
     let (a, b) = (logistic(x, q), logistic(x, q - 1));
-    let b = b.m.times(q as f64).scale(libm::scalbn(1.0, b.k - a.k));
+    let k = a.k.max(b.k);
+    let m = |s: Scaled, factor: f64| s.m.times(factor).scale(libm::scalbn(1.0, s.k - k));
     let at_size = Scaled {
-        m: a.m.times(x).add(b),
-        k: a.k,
+        m: m(a, x).add(m(b, q as f64)),
+        k,
     };
     // silu − u/2 is even.
     odd(u, q + 1, at_size.round())
