@@ -70,7 +70,7 @@
 //!
 //! The driver is written once over [`backend::Backend`]. [`backend::Meter`] runs the same driver and counts bytes and flops, and so
 //! does the GPU's backend in rehearsal, so a request that cannot fit is refused with the numbers before anything is allocated. A
-//! kernel is added as one trait method, its code in `backend/cpu/`, its shader, and its count in the meter; a unit that is not linear as one `impl` of [`Unit`]; an activation, loss or
+//! kernel is added as one trait method, its code in `backend/cpu/`, its shader, and its count in the meter; a unit that is neither linear nor [`Radial`] as one `impl` of [`Unit`]; an activation, loss or
 //! penalty as one arm that holds value, first and second derivative.
 //!
 //! # Features
@@ -109,7 +109,7 @@ pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use network::{
     Activation, Constraint, ExactUnit, Group, GroupView, HigherUnit, Initialization, Layer, LayerView,
-    Network, Propagation, Series, Unit,
+    Network, Normalized, Propagation, Radial, Series, Unit,
 };
 pub use objective::{Data, Loss, Penalty, Reduction};
 pub use problem::{Operator, Problem, available_memory};

@@ -605,7 +605,12 @@ fn problem_files() {
             "propagation",
             "\"tanh\"",
             "\"tanh\", \"propagation\": \"x\"",
-            &["p.json", "unknown propagation 'x'", "linear"],
+            &[
+                "p.json",
+                "unknown propagation 'x'",
+                "linear",
+                "rbf_cholesky",
+            ],
         ),
         (
             "source",
@@ -838,23 +843,6 @@ fn problem_files() {
         4,
         &["objective", "finite"],
     );
-}
-
-#[test]
-fn radial_units_are_named_as_unknown() {
-    for file in ["d12_rbf_full_muM.json", "d16_rbf_diag_sigma.json"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/data/derivs")
-            .join(file);
-        let args = ["derivatives", path.to_str().unwrap()];
-        refused(
-            file,
-            &[],
-            &args,
-            2,
-            &[file, "unknown propagation 'rbf_", "linear"],
-        );
-    }
 }
 
 #[test]

@@ -5,9 +5,9 @@ mod common;
 use common::datasets;
 use ndarray::{Array2, array};
 use secondo::{
-    Activation, Auto, BlockNewton, Control, Curvature, Data, Error, Fit, Layer, LevenbergMarquardt,
-    Loss, Method, Network, NewtonCg, Penalty, Preconditioning, Problem, Reason, State, Structure,
-    TrustRegion, silent,
+    Activation, Auto, BlockNewton, Control, Curvature, Data, Error, Fit, Group, Initialization,
+    Layer, LevenbergMarquardt, Loss, Method, Network, NewtonCg, Penalty, Preconditioning, Problem,
+    Radial, Reason, State, Structure, TrustRegion, silent,
 };
 
 const SETS: [(&str, usize); 2] = [("breast_cancer", 5), ("diabetes", 8)];
@@ -280,4 +280,50 @@ fn levenberg_marquardt_minimises_the_objective_itself() {
     let fit = check("lm", &problem, &start, &LevenbergMarquardt::default());
     assert!((fit.initial_value - problem.objective(&start).unwrap()).abs() < 1e-14);
     assert!(fit.converged() && fit.gradient_norm < 1e-8, "{fit}");
+}
+
+/// Radial units of the augmented form have directions in which nothing changes, and every matrix is singular.
+#[test]
+fn singular_directions_stop_no_method() {
+    let (problem, _) = small();
+    let gaussians = Group::radial(2, Radial::Augmented, Activation::ExpNegHalf);
+    let output = Layer::dense(1, Activation::Identity);
+    let network = Network::new(2, vec![Layer::of(vec![gaussians]), output]).unwrap();
+    let x = problem.data().x();
+    let start = Initialization::Glorot.draw_from(&network, x, 1).unwrap();
+    // What cannot be fitted exactly: the minimum is one but for the null directions.
+    let y = Array2::from_shape_fn((40, 1), |(i, _)| {
+        problem.data().y()[(i, 0)] + ((i * i) as f64).sin()
+    });
+    let data = Data::new(x.clone(), y).unwrap();
+    let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+    let at = problem
+        .curvature(&start, Curvature::Exact, Structure::Full)
+        .unwrap();
+    let eigenvalues = at.curvature.unwrap().eigenvalues().unwrap();
+    let scale = largest(&eigenvalues);
+    let null = eigenvalues
+        .iter()
+        .filter(|v| v.abs() < 1e-13 * scale)
+        .count();
+    assert!(null >= 6, "three for each unit: {eigenvalues:?}");
+    for (title, method) in methods() {
+        let fit = check(title, &problem, &start, method.as_ref());
+        let (begin, end) = (largest(&at.gradient), fit.gradient_norm);
+        println!(
+            "{title}: {} to {}, gradient {begin:.1e} to {end:.1e}, {:?}",
+            at.value, fit.value, fit.reason
+        );
+        // Blocks are slow by nature.
+        let least = if ["rows", "layers"].contains(&title) {
+            1e-1
+        } else {
+            1e-4
+        };
+        assert!(
+            fit.converged() || end < least * begin,
+            "{title}: {end} of {begin}, {:?}",
+            fit.reason
+        );
+    }
 }

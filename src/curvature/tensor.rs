@@ -5,8 +5,11 @@ use ndarray::{ArrayD, IxDyn};
 use crate::error::{Error, Result};
 
 /// C(n, k), or `None` where it overflows.
-pub(crate) fn binomial(n: usize, k: usize) -> Option<usize> {
-    let k = k.min(n.checked_sub(k)?);
+fn binomial(n: usize, k: usize) -> Option<usize> {
+    if n < k {
+        return Some(0);
+    }
+    let k = k.min(n - k);
     (0..k).try_fold(1, |c: usize, i| {
         let next = c as u128 * (n - i) as u128 / (i + 1) as u128;
         usize::try_from(next).ok()
@@ -198,10 +201,11 @@ mod tests {
     #[test]
     fn sizes_that_overflow_are_errors() {
         assert_eq!(binomial(5, 2), Some(10));
-        assert_eq!(binomial(2, 5), None);
+        assert_eq!(binomial(2, 5), Some(0));
         assert_eq!(binomial(67, 33), Some(14_226_520_737_620_288_370));
         assert_eq!(binomial(68, 34), None);
         assert_eq!(SymmetricTensor::length(1, usize::MAX - 1), Ok(1));
+        assert_eq!(SymmetricTensor::length(0, 3), Ok(0));
         for (d, q) in [(1000, 9), (usize::MAX, 1), (2, usize::MAX), (100, 100)] {
             let error = SymmetricTensor::length(d, q).unwrap_err();
             assert!(matches!(error, Error::TooLarge { .. }), "{error}");

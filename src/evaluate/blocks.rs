@@ -575,6 +575,7 @@ pub(super) fn expand(network: &Network, structure: Structure, groups: Vec<Vec<f6
 fn places(network: &Network, structure: Structure) -> impl Iterator<Item = Block<'static>> {
     let layers = (1..)
         .zip(network.layers())
+        .filter(|(_, l)| !l.range.is_empty())
         .map(|(k, l)| (Some(k), l.range.clone()));
     let whole = (None, 0..network.parameters());
     let by_layer = structure == Structure::LayerBlocks;

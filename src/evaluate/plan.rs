@@ -134,11 +134,24 @@ pub(crate) fn plan(
         _ => u64::MAX,
     };
     let fits = |plan: &Plan| plan.bytes() <= budget && plan.device <= device_budget;
+    // With very many units that are not linear, counting takes long, too: where the matrix alone exceeds the budget, that is
+    // answer enough.
+    let matrix = match work {
+        Work::Evaluate(request) => request.curvature.map_or(0, |(_, s)| match s {
+            Structure::Full | Structure::LayerBlocks => matrix_bytes(network, s),
+            _ => 0,
+        }),
+        Work::Products(..) | Work::Tensor(_) => 0,
+    };
+    let threads = rayon::current_num_threads();
     // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
     // the threads; only where memory is short do they get smaller.
-    let (_, fixed) = measure(0, 1)?;
+    let fixed = match matrix <= budget {
+        true => measure(0, 1)?.1,
+        false => 0,
+    };
     let mut chunk = crate::backend::cpu::BLOCK.min(n);
-    while chunk < n {
+    while chunk < n && matrix <= budget {
         let next = (2 * chunk).min(n);
         match measure(next, 1) {
             Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
@@ -148,9 +161,18 @@ pub(crate) fn plan(
             Err(other) => return Err(other),
         }
     }
-    let threads = rayon::current_num_threads();
     let measure = |chunk| measure(chunk, threads);
     let best = loop {
+        if matrix > budget {
+            break Plan {
+                chunk: 1,
+                data: 0,
+                results: matrix,
+                working: 0,
+                device: 0,
+                flops: 0.0,
+            };
+        }
         match measure(chunk) {
             Ok((plan, _)) if fits(&plan) => return Ok(plan),
             Ok((plan, _)) if chunk <= 1 => break plan,

@@ -84,7 +84,7 @@ pub(super) struct Sums<B: Backend> {
 
 impl<B: Backend> Sums<B> {
     pub(super) fn new(backend: &B, network: &Network, request: Request) -> Result<Self> {
-        let groups = || network.layers().iter().flat_map(|l| &l.groups);
+        let groups = || network.groups().map(|(_, g)| g);
         let mut sums = Sums {
             value: backend.sums(1)?,
             gradient: Vec::new(),

@@ -2,6 +2,7 @@
 
 use crate::curvature::{Block, Matrix, triangle};
 use crate::error::{Error, Result};
+use crate::network::{Network, Propagation};
 
 /// The affine map W = fixed + C θ from free parameters θ to the flat vector W.
 ///
@@ -66,6 +67,101 @@ impl Constraint {
             free,
             entries,
         })
+    }
+
+    /// One M for all radial units of the same form in layer k: W = Cθ with their parameters of M tied, unit by unit, and all
+    /// other parameters free, in the order of W. For isotropic units, that is one σ shared by the layer.
+    ///
+    /// ```
+    /// use secondo::{Activation, Constraint, Group, Layer, Network, Radial};
+    /// let gaussians = Group::radial(3, Radial::IsotropicSigma, Activation::ExpNegHalf);
+    /// let net = Network::new(1, vec![
+    ///     Layer::of(vec![gaussians]),
+    ///     Layer::dense(1, Activation::Identity).without_bias(),
+    /// ])?;
+    /// let shared = Constraint::shared_width(&net, 1)?;
+    /// // θ: μ₀, σ, μ₁, μ₂, and three output weights; the σ of a start are averaged.
+    /// let theta = shared.project(&[-1.0, 0.5, 0.0, 1.5, 1.0, 1.0, 7.0, 8.0, 9.0])?;
+    /// assert_eq!(theta, [-1.0, 1.0, 0.0, 1.0, 7.0, 8.0, 9.0]);
+    /// assert_eq!(shared.weights(&theta)?, [-1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 7.0, 8.0, 9.0]);
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No such layer, or no radial unit with a centre in it.
+    pub fn shared_width(network: &Network, k: usize) -> Result<Self> {
+        let p = network.parameters();
+        let (mut column, mut free) = (vec![None; p], 0);
+        let mut leaders = Vec::new();
+        let layer = network.layer(k).ok_or_else(|| {
+            Error::invalid(
+                "layer",
+                format!("{k} is not between 1 and {}", network.depth()),
+            )
+        })?;
+        let radial = |g: &crate::network::GroupView| match g.propagation {
+            Propagation::Radial(form) if form.shape(layer.inputs) > 0 => Some(form),
+            _ => None,
+        };
+        // For each parameter the first one that it is tied to.
+        let mut leader: Vec<usize> = (0..p).collect();
+        for g in &layer.groups {
+            let Some(form) = radial(g) else { continue };
+            let first = match leaders.iter().find(|(f, _)| *f == form) {
+                Some((_, first)) => *first,
+                None => {
+                    leaders.push((form, g.range.start));
+                    g.range.start
+                }
+            };
+            for unit in g.range.clone().step_by(g.row) {
+                for l in form.shape(layer.inputs)..g.row {
+                    leader[unit + l] = first + l;
+                }
+            }
+        }
+        if leaders.is_empty() {
+            return Err(Error::invalid(
+                format!("layer {k}"),
+                "it has no radial unit whose width could be shared",
+            ));
+        }
+        let mut entries = Vec::with_capacity(p);
+        for l in 0..p {
+            let at = *column[leader[l]].get_or_insert_with(|| {
+                free += 1;
+                free - 1
+            });
+            entries.push((l, at, 1.0));
+        }
+        Self::new(vec![0.0; p], free, entries)
+    }
+
+    /// The θ whose W = fixed + Cθ is nearest to `w` in least squares: θ_l = Σ_a C_al (w_a − fixed_a) / Σ_a C_al².
+    ///
+    /// # Errors
+    /// `w` has the wrong length; `Unsupported` if two θ reach the same parameter.
+    pub fn project(&self, w: &[f64]) -> Result<Vec<f64>> {
+        let mut owner = vec![None; self.fixed.len()];
+        for &(row, column, _) in &self.entries {
+            if *owner[row].get_or_insert(column) != column {
+                return Err(Error::Unsupported {
+                    what: "θ from W".into(),
+                    why: format!("several θ reach parameter {row}; give θ itself"),
+                });
+            }
+        }
+        if w.len() != self.fixed.len() {
+            return Err(Error::shape("parameters", &[self.fixed.len()], &[w.len()]));
+        }
+        let less: Vec<f64> = w.iter().zip(&self.fixed).map(|(w, f)| w - f).collect();
+        let mut theta = self.pull_back(&less)?;
+        let mut squares = vec![0.0; self.free];
+        for &(_, column, value) in &self.entries {
+            squares[column] += value * value;
+        }
+        theta.iter_mut().zip(squares).for_each(|(t, s)| *t /= s);
+        Ok(theta)
     }
 
     /// The number of free parameters, dim θ.

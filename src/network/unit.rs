@@ -10,6 +10,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::radial::{Normalized, Radial};
 use crate::error::{Error, Result};
 
 /// A unit's propagation p(z; w) with its first and second derivatives, for one sample and one unit.
@@ -80,7 +81,11 @@ pub(crate) fn exact(unit: &dyn Unit) -> Result<&dyn ExactUnit> {
 pub enum Propagation {
     /// p = w·z, z with the constant 1 if the layer has a bias.
     Linear,
-    /// Anything else; the constant is not part of its z.
+    /// p = (z − μ)ᵀ M (z − μ); the constant is not part of its z, here and below.
+    Radial(Radial),
+    /// A part of a sum, without parameters.
+    Normalized(Normalized),
+    /// Anything else.
     Unit(Arc<dyn Unit>),
 }
 
@@ -90,6 +95,8 @@ impl Propagation {
         match self {
             // Saturated, so that the check of the sizes sees it.
             Propagation::Linear => inputs.saturating_add(usize::from(bias)),
+            Propagation::Radial(radial) => Unit::parameters(radial, inputs),
+            Propagation::Normalized(_) => 0,
             Propagation::Unit(unit) => unit.parameters(inputs),
         }
     }
@@ -98,6 +105,8 @@ impl Propagation {
     pub fn unit(&self) -> Option<&dyn Unit> {
         match self {
             Propagation::Linear => None,
+            Propagation::Radial(radial) => Some(radial),
+            Propagation::Normalized(normalized) => Some(normalized),
             Propagation::Unit(unit) => Some(unit.as_ref()),
         }
     }
@@ -109,9 +118,6 @@ impl Propagation {
 
     /// The name used in files.
     pub fn name(&self) -> &str {
-        match self {
-            Propagation::Linear => "linear",
-            Propagation::Unit(unit) => unit.name(),
-        }
+        self.unit().map_or("linear", Unit::name)
     }
 }
