@@ -7,7 +7,9 @@ use ndarray::{Array2, ArrayView2};
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::Gpu;
 use crate::backend::{Backend, Cpu};
-use crate::curvature::{Curvature, LinearOperator, Matrix, Structure, SymmetricTensor};
+use crate::curvature::{
+    Curvature, LinearOperator, Matrix, Structure, SymmetricTensor, triangle,
+};
 use crate::device::Device;
 #[cfg(feature = "gpu")]
 use crate::device::WORTHWHILE;
@@ -15,7 +17,7 @@ use crate::device::WORTHWHILE;
 use crate::error::Fault;
 use crate::error::{Error, Result};
 use crate::evaluate::{
-    self, Configuration, Evaluation, LagrangianPoint, Parts, Plan, Request, Target, Tensor, Work,
+    self, Configuration, Evaluation, LagrangianPoint, Parts, Plan, Request, Target, Tensor, Theta, Work,
 };
 use crate::network::{Constraint, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction};
@@ -281,8 +283,49 @@ impl Problem {
     }
 
     fn plan_for(&self, target: &Target, work: Work) -> Result<Plan> {
+        let theta = match &self.constraint {
+            None => None,
+            Some(constraint) => Some(self.theta(constraint, work)?),
+        };
         let (n, work) = (self.data.len(), self.in_network(work));
-        evaluate::plan(&self.network, &self.loss, n, work, target, self.budget())
+        let budget = self.budget();
+        evaluate::plan(&self.network, &self.loss, n, work, target, budget, theta)
+    }
+
+    /// What a constraint adds to a request.
+    fn theta(&self, constraint: &Constraint, work: Work) -> Result<Theta> {
+        let (free, p) = (constraint.free() as u64, self.network.parameters() as u64);
+        let (numbers, vectors) = match work {
+            Work::Products(_, count) => (free.saturating_mul(count as u64), count as u64),
+            // In W alone.
+            Work::Tensor(_) => (0, 0),
+            Work::Evaluate(request) => match request.curvature {
+                None => (free, 0),
+                Some((_, Structure::Diagonal)) => (2 * free, 0),
+                Some((_, structure)) => {
+                    let orders = self.block_orders(structure)?;
+                    let entries = orders.iter().map(|d| triangle(*d as usize) as u64);
+                    (entries.fold(free, u64::saturating_add), 0)
+                }
+            },
+        };
+        Ok(Theta {
+            results: numbers.saturating_mul(8),
+            beside: p.saturating_mul(8 * (1 + vectors)),
+        })
+    }
+
+    /// The orders of a structure's blocks, in θ under a constraint; not for a diagonal.
+    ///
+    /// # Errors
+    /// `Unsupported` where C does not keep each block to θ of its own.
+    pub(crate) fn block_orders(&self, structure: Structure) -> Result<Vec<u64>> {
+        let blocks = evaluate::places(&self.network, structure);
+        let ranges = match &self.constraint {
+            None => blocks.into_iter().map(|b| b.range).collect(),
+            Some(constraint) => constraint.ranges(structure, &blocks)?,
+        };
+        Ok(ranges.iter().map(|r| r.len() as u64).collect())
     }
 
     /// What of `device` computes a request: `Auto` chooses by its size, and takes the processor where it does not fit.
@@ -416,10 +459,9 @@ impl Problem {
             result.gradient = constraint.pull_back(&result.gradient)?;
         }
         if let (Some(matrix), Some((_, structure))) = (&result.curvature, request.curvature) {
-            let matrix = constraint.congruence(matrix)?.finite("the curvature")?;
             result.curvature = Some(match structure {
-                Structure::Diagonal => Matrix::from_diagonal(matrix.diagonal())?,
-                _ => matrix,
+                Structure::Diagonal => Matrix::from_diagonal(constraint.diagonal(matrix)?)?,
+                _ => constraint.congruence(matrix)?.finite("the curvature")?,
             });
         }
         Ok(result)
@@ -427,10 +469,11 @@ impl Problem {
 
     /// What a request in θ needs in W: ties mix entries that a diagonal does not hold.
     fn request_in_network(&self, mut request: Request) -> Request {
-        if let (Some((_, structure)), Some(_)) = (&mut request.curvature, &self.constraint)
+        if let (Some((_, structure)), Some(constraint)) =
+            (&mut request.curvature, &self.constraint)
             && *structure == Structure::Diagonal
         {
-            *structure = Structure::Full;
+            *structure = constraint.of_diagonal(&self.network);
         }
         request
     }
@@ -464,10 +507,16 @@ impl Problem {
         let Some(constraint) = &self.constraint else {
             return products(vectors);
         };
-        let moved = vectors.chunks(p).map(|v| constraint.push_forward(v));
-        let done = products(&moved.collect::<Result<Vec<_>>>()?.concat())?;
-        let back = done.chunks(weights.len()).map(|v| constraint.pull_back(v));
-        Ok(back.collect::<Result<Vec<_>>>()?.concat())
+        let mut moved = Vec::with_capacity(vectors.len() / p * weights.len());
+        for v in vectors.chunks(p) {
+            moved.extend(constraint.push_forward(v)?);
+        }
+        let done = products(&moved)?;
+        let mut back = Vec::with_capacity(vectors.len());
+        for v in done.chunks(weights.len()) {
+            back.extend(constraint.pull_back(v)?);
+        }
+        Ok(back)
     }
 
     /// The states X that w propagates, with the multipliers E: where the [Lagrangian](Problem::lagrangian) is stationary

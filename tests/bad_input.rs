@@ -779,12 +779,6 @@ fn problem_files() {
         &["unknown curvature 'x'"],
     );
     derive(
-        "npz",
-        &["--output", "o.npz"],
-        2,
-        &["not available in this version"],
-    );
-    derive(
         "over the input",
         &["--output", "p.json"],
         2,

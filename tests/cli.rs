@@ -448,6 +448,123 @@ fn whole_matrices_and_the_blocks_of_layers_are_written() {
     close(&sum, &expected);
 }
 
+/// The files of an archive without compression, by its directory, with their checksums checked bit by bit.
+fn unzipped(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let number = |at: usize, len: usize| {
+        let digits = bytes[at..at + len].iter().rev();
+        digits.fold(0usize, |n, b| n << 8 | usize::from(*b))
+    };
+    let end = bytes.len() - 22;
+    assert_eq!(number(end, 4), 0x0605_4b50);
+    let mut at = number(end + 16, 4);
+    let files = (0..number(end + 10, 2)).map(|_| {
+        assert_eq!((number(at, 4), number(at + 10, 2)), (0x0201_4b50, 0));
+        let (sum, len) = (number(at + 16, 4), number(at + 20, 4));
+        let (name, local) = (number(at + 28, 2), number(at + 42, 4));
+        let title = text(&bytes[at + 46..at + 46 + name]);
+        at += 46 + name;
+        assert_eq!(
+            (number(local, 4), number(local + 26, 2)),
+            (0x0403_4b50, name)
+        );
+        assert_eq!(bytes[local + 30..local + 30 + name], *title.as_bytes());
+        let content = &bytes[local + 30 + name..][..len];
+        let crc = content.iter().fold(!0u32, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |c, _| {
+                c >> 1 ^ (0xedb8_8320 * (c & 1))
+            })
+        });
+        assert_eq!(!crc as usize, sum, "{title}");
+        (title, content.to_vec())
+    });
+    let files = files.collect();
+    assert_eq!(at, end);
+    files
+}
+
+/// The shape and the numbers, or the characters, of a file as `numpy.save` writes it.
+fn array(bytes: &[u8]) -> (String, Vec<f64>) {
+    assert_eq!(bytes[..8], *b"\x93NUMPY\x01\x00");
+    let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let head = text(&bytes[10..start]);
+    assert!(start % 64 == 0 && head.ends_with('\n'), "{head:?}");
+    assert!(head.contains("'fortran_order': False"), "{head}");
+    let (_, shape) = head.split_once("'shape': ").unwrap();
+    let shape = shape.split_once(", }").unwrap().0.to_string();
+    let body = &bytes[start..];
+    let values = match head.contains("'descr': '<f8'") {
+        true => (body.chunks_exact(8))
+            .map(|b| f64::from_le_bytes(b.try_into().unwrap()))
+            .collect(),
+        false => (body.chunks_exact(4))
+            .map(|b| f64::from(u32::from_le_bytes(b.try_into().unwrap())))
+            .collect(),
+    };
+    (shape, values)
+}
+
+/// Arrays for NumPy have the numbers of the JSON file, bit for bit.
+#[test]
+fn arrays_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = here("tests/data/derivs/d03_logistic_skip_ridge.json");
+    for (structure, key) in [
+        ("row-blocks", "row_blocks"),
+        ("layer-blocks", "layer_blocks"),
+        ("full", "matrix"),
+        ("diagonal", "diagonal"),
+        ("products", "products"),
+        ("none", "-"),
+    ] {
+        let derive = |file: &str| {
+            let more = ["--structure", structure, "--multipliers", "-o", file];
+            let args = [&["derivatives", path.to_str().unwrap()], &more[..]].concat();
+            succeed(dir.path(), &args);
+            dir.path().join(file)
+        };
+        let right = json(&derive("o.json"));
+        let mut files = unzipped(&std::fs::read(derive("o.npz")).unwrap());
+        let mut take = |name: &str| {
+            let at = files.iter().position(|f| f.0 == format!("{name}.npy"));
+            let at = at.unwrap_or_else(|| panic!("{structure}: {name} is missing"));
+            array(&files.remove(at).1)
+        };
+        assert_eq!(take("value"), ("()".into(), numbers(&right["value"])));
+        let gradient = numbers(&right["gradient"]);
+        assert_eq!(
+            take("gradient"),
+            (format!("({},)", gradient.len()), gradient)
+        );
+        for (k, e) in right["multipliers"].as_array().unwrap().iter().enumerate() {
+            assert_eq!(take(&format!("multipliers_{}", k + 1)).1, numbers(e));
+        }
+        if structure != "none" {
+            let curvature: Vec<f64> = "exact".chars().map(|c| f64::from(u32::from(c))).collect();
+            assert_eq!(take("curvature"), ("()".into(), curvature));
+        }
+        match right.get(key) {
+            Some(Value::Array(blocks)) if key.ends_with("blocks") => {
+                for block in blocks {
+                    let row = block.get("row").map(|row| format!("_{row}"));
+                    let name = format!("{key}_{}{}", block["layer"], row.unwrap_or_default());
+                    let d = block["block"].as_array().unwrap().len();
+                    let found = take(&name);
+                    assert_eq!(found, (format!("({d},{d},)"), numbers(&block["block"])));
+                }
+            }
+            Some(matrix) => assert_eq!(take(key).1, numbers(matrix)),
+            None => assert_eq!(structure, "none"),
+        }
+        assert_eq!(
+            take("adapter").1.len(),
+            right["adapter"].as_str().unwrap().len()
+        );
+        assert_eq!(take("precision").1.len(), 3);
+        assert_eq!(take("seconds").0, "()");
+        assert!(files.is_empty(), "{structure}");
+    }
+}
+
 #[test]
 fn a_problem_file_is_fitted_from_its_own_start() {
     let dir = tempfile::tempdir().unwrap();
@@ -704,9 +821,9 @@ fn long_fit(folder: &Path, hidden: &str, more: &[&str]) -> std::process::Child {
 }
 
 #[cfg(unix)]
-fn interrupt(child: &std::process::Child) {
+fn interrupt(child: &std::process::Child, signal: &str) {
     let pid = child.id().to_string();
-    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
     assert!(sent.success());
 }
 
@@ -714,30 +831,36 @@ fn interrupt(child: &std::process::Child) {
 #[cfg(unix)]
 fn an_interrupted_fit_writes_its_best_point() {
     let dir = tempfile::tempdir().unwrap();
-    let more = ["--report", "r.json", "--starts", "3"];
-    let child = long_fit(dir.path(), "8", &more);
-    interrupt(&child);
-    let out = child.wait_with_output().unwrap();
-    let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
-    assert_eq!(out.status.code(), Some(130), "{stdout}{stderr}");
-    assert!(stderr.contains("note: interrupted"), "{stderr}");
-    assert!(!stderr.contains("error"), "{stderr}");
-    assert!(
-        stdout.contains("not converged: it was interrupted"),
-        "{stdout}"
-    );
-    assert!(
-        stdout.contains("2 more were not begun: it was interrupted"),
-        "{stdout}"
-    );
-    let report = json(&dir.path().join("r.json"));
-    assert_eq!(report["reason"], "interrupted");
-    assert_eq!(report["converged"], false);
-    let (out, _) = succeed(
-        dir.path(),
-        &["predict", "d.safetensors", "d.csv", "--output", "p.csv"],
-    );
-    assert!(out.contains("RMSE"), "{out}");
+    for signal in ["-INT", "-TERM"] {
+        let more = ["--report", "r.json", "--starts", "3"];
+        let child = long_fit(dir.path(), "8", &more);
+        interrupt(&child, signal);
+        let out = child.wait_with_output().unwrap();
+        let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
+        assert_eq!(out.status.code(), Some(130), "{stdout}{stderr}");
+        assert_eq!(
+            stderr.contains("note: interrupted"),
+            signal == "-INT",
+            "{stderr}"
+        );
+        assert!(!stderr.contains("error"), "{stderr}");
+        assert!(
+            stdout.contains("not converged: it was interrupted"),
+            "{stdout}"
+        );
+        assert!(
+            stdout.contains("2 more were not begun: it was interrupted"),
+            "{stdout}"
+        );
+        let report = json(&dir.path().join("r.json"));
+        assert_eq!(report["reason"], "interrupted");
+        assert_eq!(report["converged"], false);
+        let (out, _) = succeed(
+            dir.path(),
+            &["predict", "d.safetensors", "d.csv", "--output", "p.csv"],
+        );
+        assert!(out.contains("RMSE"), "{out}");
+    }
     // An end of its own is no interruption.
     let args = ["fit", "d.csv", "--target", "y", "--max-iter", "1", "-q"];
     succeed(dir.path(), &args);
@@ -750,12 +873,12 @@ fn a_second_interruption_ends_at_once() {
     let dir = tempfile::tempdir().unwrap();
     // A step takes far longer than the second signal.
     let mut child = long_fit(dir.path(), "160,160", &[]);
-    interrupt(&child);
+    interrupt(&child, "-INT");
     let mut note = [0; 10];
     (child.stderr.as_mut().unwrap())
         .read_exact(&mut note)
         .unwrap();
-    interrupt(&child);
+    interrupt(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(!dir.path().join("d.safetensors").exists());
 }

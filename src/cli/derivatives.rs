@@ -11,6 +11,7 @@ use secondo::{Curvature, Device, Evaluation, LinearOperator, Matrix, Problem, Re
 
 use super::Failure;
 use super::common::{self, Computing, Csv};
+use super::npz::Arrays;
 use super::output::{check_distinct, check_target, emit, has_extension, say_note};
 use super::training::curvature;
 
@@ -26,6 +27,8 @@ use super::training::curvature;
 ///   diagonal      'diagonal'
 ///   products      'products', one row for each vector of 'v' or 'V' in the problem file; no matrix is formed
 ///
+/// With --output FILE.npz the same are arrays for numpy.load; lists become 'multipliers_LAYER', 'row_blocks_LAYER_ROW' and
+/// 'layer_blocks_LAYER'. All are
 /// in the order of the flat parameter vector: layer by layer, unit by unit, the bias last; of θ where the file has a
 /// constraint. The penalty is included, but for the curvature residual. Numbers are written so that reading them back
 /// gives the same bits.
@@ -61,8 +64,8 @@ pub struct Options {
     /// Add the multipliers of every layer and sample, 'multipliers'
     #[arg(long)]
     multipliers: bool,
-    /// Write to this file (.json) instead of stdout
-    #[arg(long, short, value_name = "FILE.json")]
+    /// Write to this file (.json or .npz) instead of stdout
+    #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
     computing: Computing,
@@ -92,12 +95,6 @@ fn structure(name: &str) -> Result<Form, String> {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     if let Some(output) = &options.output {
-        if has_extension(output, "npz") {
-            return Err(Failure::usage(format!(
-                "{}: .npz is not available in this version; write .json",
-                output.display()
-            )));
-        }
         check_target(output)?;
         let inputs: Vec<&Path> = [Some(&options.source), options.data.as_ref()]
             .into_iter()
@@ -127,7 +124,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         }
     };
     let seconds = begin.elapsed().as_secs_f64();
-    emit(options.output.as_deref(), |out| {
+    let output = options.output.as_deref();
+    let arrays = output.is_some_and(|path| has_extension(path, "npz"));
+    let write = if arrays { write_arrays } else { write };
+    emit(output, |out| {
         write(out, &problem, options, &result, products.as_ref(), seconds)
     })
 }
@@ -240,18 +240,67 @@ fn write(
     )
 }
 
-/// The matrix under the name that its structure has in files.
-fn write_matrix(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
-    let key = match matrix.structure() {
-        Structure::Diagonal => {
-            write!(out, "  \"diagonal\": ")?;
-            list(out, matrix.diagonal().iter())?;
-            return writeln!(out, ",");
+fn write_arrays(
+    out: &mut dyn Write,
+    problem: &Problem,
+    options: &Options,
+    result: &Evaluation,
+    products: Option<&Array2<f64>>,
+    seconds: f64,
+) -> io::Result<()> {
+    let mut arrays = Arrays::new(out);
+    arrays.numbers("value", &[], [result.value])?;
+    let gradient = result.gradient.iter().copied();
+    arrays.numbers("gradient", &[result.gradient.len()], gradient)?;
+    for (layer, e) in (1..).zip(&result.multipliers) {
+        arrays.numbers(&format!("multipliers_{layer}"), e.shape(), e.iter().copied())?;
+    }
+    if options.structure != Form::Nothing {
+        arrays.text("curvature", options.curvature.name())?;
+    }
+    if let Some(matrix) = &result.curvature {
+        let key = key(matrix.structure());
+        if matrix.structure() == Structure::Diagonal {
+            arrays.numbers(key, &[matrix.order()], matrix.diagonal())?;
+        } else {
+            for block in matrix.blocks() {
+                let mut name = key.to_string();
+                for part in block.layer.into_iter().chain(block.unit) {
+                    name += &format!("_{part}");
+                }
+                let d = block.order();
+                let all = (0..d * d).map(|i| block.entry(i / d, i % d).unwrap_or(f64::NAN));
+                arrays.numbers(&name, &[d, d], all)?;
+            }
         }
+    }
+    if let Some(products) = products {
+        arrays.numbers("products", products.shape(), products.iter().copied())?;
+    }
+    arrays.text("adapter", &problem.device().adapter())?;
+    arrays.text("precision", problem.device().precision())?;
+    arrays.numbers("seconds", &[], [seconds])?;
+    arrays.finish()
+}
+
+/// The name of a structure's matrix in files.
+fn key(structure: Structure) -> &'static str {
+    match structure {
+        Structure::Diagonal => "diagonal",
         Structure::RowBlocks => "row_blocks",
         Structure::LayerBlocks => "layer_blocks",
         _ => "matrix",
-    };
+    }
+}
+
+/// The matrix under the name that its structure has in files.
+fn write_matrix(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
+    let key = key(matrix.structure());
+    if matrix.structure() == Structure::Diagonal {
+        write!(out, "  \"{key}\": ")?;
+        list(out, matrix.diagonal().iter())?;
+        return writeln!(out, ",");
+    }
     let whole = key == "matrix";
     write!(out, "  \"{key}\": {}", if whole { "" } else { "[" })?;
     for (index, block) in matrix.blocks().enumerate() {

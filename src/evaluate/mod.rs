@@ -15,14 +15,15 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
+pub(crate) use blocks::places;
 pub(crate) use jacobian::jacobian;
 pub use lagrangian::{Configuration, LagrangianPoint};
 pub(crate) use lagrangian::{configuration, lagrangian};
 pub use plan::Plan;
 #[cfg(feature = "gpu")]
 pub(crate) use plan::rehearse;
+pub(crate) use plan::{Target, Theta, Work, plan, shape_product};
 pub(crate) use tensor::{Tensor, tensor, tensor_at};
-pub(crate) use plan::{Target, Work, plan, shape_product};
 
 use crate::backend::Backend;
 use crate::curvature::{Curvature, Matrix, Structure};

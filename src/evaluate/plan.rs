@@ -16,10 +16,10 @@ use crate::objective::Loss;
 
 /// Bytes of a chunk's arrays together, at the most. Of 6, 16 and 64 MiB, 16 was the best compromise on 2 cores with 2 MiB of
 /// second-level cache each: 64 was 7 % faster for [32-64-1] and slower for [128-16-1] and [64-32-10].
-const COMFORTABLE: u64 = 16 << 20;
+const CHUNK: u64 = 16 << 20;
 /// The same for a hardware adapter, whose launches must be long to be worth it; a choice, not a measurement.
 #[cfg(feature = "gpu")]
-const COMFORTABLE_DEVICE: u64 = 512 << 20;
+const CHUNK_ON_DEVICE: u64 = 512 << 20;
 
 /// What is asked of the driver.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,6 +36,15 @@ impl From<Request> for Work {
     fn from(request: Request) -> Self {
         Work::Evaluate(request)
     }
+}
+
+/// What W = fixed + Cθ makes of the results of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Theta {
+    /// Bytes of what has a number for each θ, or for each pair: made beside the same in W, when the chunk is gone.
+    pub results: u64,
+    /// Bytes in W that the request holds from its start: the parameters, and the vectors of products.
+    pub beside: u64,
 }
 
 /// What a request is planned for.
@@ -72,6 +81,18 @@ impl Plan {
     /// Bytes of the host's memory that the request takes besides the data.
     pub fn bytes(&self) -> u64 {
         self.results.saturating_add(self.working)
+    }
+
+    /// The plan in θ from that in W, of whose results `kept` bytes have a number for each sample.
+    fn in_theta(self, theta: Theta, kept: u64) -> Plan {
+        let made = self.results.saturating_add(theta.results);
+        let most = self.bytes().max(made).saturating_add(theta.beside);
+        let results = kept.saturating_add(theta.results);
+        Plan {
+            results,
+            working: most.saturating_sub(results),
+            ..self
+        }
     }
 }
 
@@ -110,6 +131,7 @@ pub(crate) fn plan(
     work: Work,
     target: &Target,
     budget: u64,
+    theta: Option<Theta>,
 ) -> Result<Plan> {
     check_units(
         network,
@@ -119,14 +141,25 @@ pub(crate) fn plan(
             Work::Tensor(_) => None,
         },
     )?;
-    let measure = |chunk, threads| measure(network, loss, n, chunk, work, target, threads);
+    let kept = match work {
+        Work::Evaluate(request) => of_samples(network, n, request),
+        Work::Products(..) | Work::Tensor(_) => 0,
+    };
+    let measure = |chunk, threads| {
+        let (plan, bytes) = measure(network, loss, n, chunk, work, target, threads)?;
+        let plan = match theta {
+            None => plan,
+            Some(theta) => plan.in_theta(theta, kept),
+        };
+        Ok((plan, bytes))
+    };
     // What lives as long as a chunk is limited where it is computed.
     let comfortable = match target {
         #[cfg(feature = "gpu")]
-        Target::Gpu(gpu) if gpu.adapter().software => 2 * COMFORTABLE,
+        Target::Gpu(gpu) if gpu.adapter().software => 2 * CHUNK,
         #[cfg(feature = "gpu")]
-        Target::Gpu(_) => COMFORTABLE_DEVICE,
-        _ => COMFORTABLE,
+        Target::Gpu(_) => CHUNK_ON_DEVICE,
+        _ => CHUNK,
     };
     let device_budget = match target {
         #[cfg(feature = "gpu")]
@@ -394,13 +427,7 @@ fn measure(
         0 => 1,
         count => count.div_ceil(together(network, count as usize) as u64),
     };
-    if request.multipliers {
-        let units: u64 = network.layers().iter().map(|l| l.units as u64).sum();
-        host = host.saturating_add(rows.saturating_mul(8 * units));
-    }
-    if request.outputs {
-        host = host.saturating_add(rows.saturating_mul(8 * network.outputs() as u64));
-    }
+    host = host.saturating_add(of_samples(network, n, request));
     let samples = rows.saturating_mul(8 * (network.inputs() + network.outputs() + 1) as u64);
     let plan = Plan {
         chunk,
@@ -416,6 +443,14 @@ fn measure(
         },
     };
     Ok((plan, if device > 0 { device } else { peak }))
+}
+
+/// Bytes of the results that have numbers for each sample.
+fn of_samples(network: &Network, n: usize, request: Request) -> u64 {
+    let multipliers = network.layers().iter().filter(|_| request.multipliers);
+    let outputs = if request.outputs { network.outputs() } else { 0 };
+    let units = outputs + multipliers.map(|l| l.units).sum::<usize>();
+    (n as u64).saturating_mul(8 * units as u64)
 }
 
 /// Bytes of a matrix whose blocks span units.

@@ -1,6 +1,8 @@
 //! Fixed and tied parameters: W = fixed + C θ.
 
-use crate::curvature::{Block, Matrix, triangle};
+use std::ops::Range;
+
+use crate::curvature::{Block, Matrix, Structure, triangle};
 use crate::error::{Error, Result};
 use crate::network::{Network, Propagation};
 
@@ -21,6 +23,7 @@ use crate::network::{Network, Propagation};
 pub struct Constraint {
     fixed: Vec<f64>,
     free: usize,
+    /// The entries of C that are not 0, row by row.
     entries: Vec<(usize, usize, f64)>,
 }
 
@@ -30,7 +33,11 @@ impl Constraint {
     ///
     /// # Errors
     /// An index out of range, a number that is not finite, a θ that reaches no parameter.
-    pub fn new(fixed: Vec<f64>, free: usize, entries: Vec<(usize, usize, f64)>) -> Result<Self> {
+    pub fn new(
+        fixed: Vec<f64>,
+        free: usize,
+        mut entries: Vec<(usize, usize, f64)>,
+    ) -> Result<Self> {
         if let Some(i) = fixed.iter().position(|v| !v.is_finite()) {
             return Err(Error::non_finite("constraint: fixed", &[i]));
         }
@@ -62,6 +69,8 @@ impl Constraint {
                 format!("θ[{l}] reaches no parameter; remove it"),
             ));
         }
+        entries.retain(|e| e.2 != 0.0);
+        entries.sort_by_key(|e| e.0);
         Ok(Constraint {
             fixed,
             free,
@@ -189,11 +198,15 @@ impl Constraint {
         Ok(w)
     }
 
+    /// The entries of C in some of its rows, row by row.
+    fn within(&self, rows: Range<usize>) -> &[(usize, usize, f64)] {
+        let place = |row| self.entries.partition_point(|e| e.0 < row);
+        &self.entries[place(rows.start)..place(rows.end)]
+    }
+
     /// Row l of C: columns and values.
     pub(crate) fn row(&self, l: usize) -> impl Iterator<Item = (usize, f64)> {
-        (self.entries.iter())
-            .filter(move |e| e.0 == l)
-            .map(|e| (e.1, e.2))
+        self.within(l..l + 1).iter().map(|e| (e.1, e.2))
     }
 
     /// C v, the direction in W of a direction in θ.
@@ -211,25 +224,24 @@ impl Constraint {
         Ok(out)
     }
 
-    /// CᵀBC, the curvature in θ, in the blocks that B has; C must keep each block to neighbouring θ of its own.
+    /// For each block of a structure the θ that it becomes a block of; C must keep each block to neighbouring θ of its own.
     ///
     /// # Errors
     /// `Unsupported` where a θ reaches two blocks, or other θ stand between those of a block.
-    pub(crate) fn congruence(&self, matrix: &Matrix) -> Result<Matrix> {
-        let mut rows: Vec<Vec<(usize, f64)>> = vec![Vec::new(); self.fixed.len()];
-        for &(row, column, value) in self.entries.iter().filter(|e| e.2 != 0.0) {
-            rows[row].push((column, value));
-        }
-        let mut parts = Vec::new();
+    pub(crate) fn ranges(
+        &self,
+        structure: Structure,
+        blocks: &[Block],
+    ) -> Result<Vec<Range<usize>>> {
         let mut next = 0;
-        for block in matrix.blocks() {
-            let reached = || rows[block.range.clone()].iter().flatten().map(|e| e.0);
-            let (Some(first), Some(last)) = (reached().min(), reached().max()) else {
-                continue;
+        let range = |block: &Block| {
+            let columns = || self.within(block.range.clone()).iter().map(|e| e.1);
+            let (Some(first), Some(last)) = (columns().min(), columns().max()) else {
+                return Ok(next..next);
             };
             if first != next {
                 return Err(Error::Unsupported {
-                    what: format!("{} under W = fixed + Cθ", matrix.structure().name()),
+                    what: format!("{} under W = fixed + Cθ", structure.name()),
                     why: format!(
                         "θ[{}] reaches several blocks, or stands apart from the others of {block}; \
                          the structures full and diagonal and products are available",
@@ -238,20 +250,70 @@ impl Constraint {
                 });
             }
             next = last + 1;
-            let mut lower = vec![0.0; triangle(next - first)];
-            for (a, row) in rows[block.range.clone()].iter().enumerate() {
-                for (b, column) in rows[block.range.clone()].iter().enumerate() {
-                    let entry = block.packed()[triangle(a.max(b)) + a.min(b)];
-                    for &(p, left) in row {
-                        for &(q, right) in column.iter().filter(|e| e.0 <= p) {
-                            lower[triangle(p - first) + q - first] += left * entry * right;
-                        }
-                    }
+            Ok(first..next)
+        };
+        blocks.iter().map(range).collect()
+    }
+
+    /// CᵀBC, the curvature in θ, in the blocks that B has.
+    ///
+    /// # Errors
+    /// As [`ranges`](Constraint::ranges).
+    pub(crate) fn congruence(&self, matrix: &Matrix) -> Result<Matrix> {
+        let blocks: Vec<Block> = matrix.blocks().collect();
+        let ranges = self.ranges(matrix.structure(), &blocks)?;
+        let pairs = blocks.iter().zip(ranges).filter(|(_, r)| !r.is_empty());
+        let parts = pairs.map(|(block, range)| {
+            let entries = self.within(block.range.clone());
+            let (from, first) = (block.range.start, range.start);
+            let mut lower = vec![0.0; triangle(range.len())];
+            for &(l, p, left) in entries {
+                for &(m, q, right) in entries.iter().filter(|e| e.1 <= p) {
+                    let entry = block.packed()[triangle(l.max(m) - from) + l.min(m) - from];
+                    lower[triangle(p - first) + q - first] += left * entry * right;
                 }
             }
-            parts.push((Block::place(block.layer, block.unit, first..next), lower));
+            (Block::place(block.layer, block.unit, range), lower)
+        });
+        Ok(Matrix::by_range(matrix.structure(), parts.collect()))
+    }
+
+    /// The structure with the fewest numbers that holds all that the diagonal of CᵀBC needs: the entries of B between
+    /// parameters that one θ reaches.
+    pub(crate) fn of_diagonal(&self, network: &Network) -> Structure {
+        // The first and the last parameter that each θ reaches.
+        let mut spans = vec![(usize::MAX, 0); self.free];
+        for &(l, q, _) in &self.entries {
+            spans[q] = (spans[q].0.min(l), spans[q].1.max(l));
         }
-        Ok(Matrix::by_range(matrix.structure(), parts))
+        let within = |ends: Vec<usize>| {
+            let block = |l: usize| ends.partition_point(|end| *end <= l);
+            (spans.iter()).all(|(first, last)| block(*first) == block(*last))
+        };
+        if spans.iter().all(|(first, last)| first == last) {
+            Structure::Diagonal
+        } else if within(network.rows().map(|(_, _, range)| range.end).collect()) {
+            Structure::RowBlocks
+        } else if within(network.layers().iter().map(|l| l.range.end).collect()) {
+            Structure::LayerBlocks
+        } else {
+            Structure::Full
+        }
+    }
+
+    /// The diagonal of CᵀBC, for a B with the structure [`of_diagonal`](Constraint::of_diagonal), or a larger one.
+    pub(crate) fn diagonal(&self, matrix: &Matrix) -> Result<Vec<f64>> {
+        let mut by_column = self.entries.clone();
+        by_column.sort_by_key(|e| e.1);
+        let mut out = vec![0.0; self.free];
+        for column in by_column.chunk_by(|a, b| a.1 == b.1) {
+            for &(l, q, left) in column {
+                for &(m, _, right) in column {
+                    out[q] += left * matrix.entry(l, m)? * right;
+                }
+            }
+        }
+        Ok(out)
     }
 
     /// Cᵀ g, the derivative in θ from the derivative in W.
