@@ -7,9 +7,7 @@ use ndarray::{Array2, ArrayView2};
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::Gpu;
 use crate::backend::{Backend, Cpu};
-use crate::curvature::{
-    Curvature, LinearOperator, Matrix, Structure, SymmetricTensor, triangle,
-};
+use crate::curvature::{Curvature, LinearOperator, Matrix, Structure, SymmetricTensor, triangle};
 use crate::device::Device;
 #[cfg(feature = "gpu")]
 use crate::device::WORTHWHILE;
@@ -17,7 +15,8 @@ use crate::device::WORTHWHILE;
 use crate::error::Fault;
 use crate::error::{Error, Result};
 use crate::evaluate::{
-    self, Configuration, Evaluation, LagrangianPoint, Parts, Plan, Request, Target, Tensor, Theta, Work,
+    self, Configuration, Evaluation, LagrangianPoint, Parts, Plan, Request, Target, Tensor, Theta,
+    Work,
 };
 use crate::network::{Constraint, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction};
@@ -469,8 +468,7 @@ impl Problem {
 
     /// What a request in θ needs in W: ties mix entries that a diagonal does not hold.
     fn request_in_network(&self, mut request: Request) -> Request {
-        if let (Some((_, structure)), Some(constraint)) =
-            (&mut request.curvature, &self.constraint)
+        if let (Some((_, structure)), Some(constraint)) = (&mut request.curvature, &self.constraint)
             && *structure == Structure::Diagonal
         {
             *structure = constraint.of_diagonal(&self.network);

@@ -269,7 +269,10 @@ fn derivatives_of_third_order_are_those_of_the_fixture() {
     let (out, _) = succeed(dir.path(), &ask);
     let out: Value = serde_json::from_str(&out).unwrap();
     let tensor = &out["tensor"];
-    assert_eq!((&tensor["order"], &tensor["dimension"]), (&3.into(), &4.into()));
+    assert_eq!(
+        (&tensor["order"], &tensor["dimension"]),
+        (&3.into(), &4.into())
+    );
     let expected: Vec<f64> = (0..4)
         .flat_map(|a| (0..=a).map(move |b| (a, b)))
         .flat_map(|(a, b)| (0..=b).map(move |c| (a, b, c)))

@@ -11,8 +11,8 @@ use common::{Failures, Fixture, data_dir, fixtures, flat};
 use ndarray::{Array2, IxDyn, array};
 use secondo::backend::Cpu;
 use secondo::{
-    Activation, Configuration, Curvature, Data, Error, Group, Layer, Loss, Network, Penalty, Problem,
-    Radial, Structure, SymmetricTensor,
+    Activation, Configuration, Curvature, Data, Error, Group, Layer, Loss, Network, Penalty,
+    Problem, Radial, Structure, SymmetricTensor,
 };
 
 /// Every activation, orders 3 to 8, and some 16 and 32: 2 ULP, or 2⁻⁵² of the local scale near interior zeros.
@@ -60,7 +60,10 @@ fn edges_of_the_activations() {
         for u in [-1.5, 0.0, 0.25, 3.0] {
             let low = h.derivatives(u);
             for (q, v) in low.into_iter().enumerate() {
-                assert!(at(h, u, q).to_bits() == v.to_bits() || v.is_nan(), "{h} {q}");
+                assert!(
+                    at(h, u, q).to_bits() == v.to_bits() || v.is_nan(),
+                    "{h} {q}"
+                );
             }
         }
         for q in [3, 4, 8, 31, 170] {
@@ -101,7 +104,12 @@ fn compare_stored(f: &Fixture, tensor: impl Fn(usize, usize, usize) -> Vec<f64>)
     let number = |key: &str| stored[key].as_u64().unwrap() as usize;
     for (order, key) in [(3, "third"), (4, "fourth")] {
         let got = tensor(number("layer"), number("row"), order);
-        failures.compare(&format!("{} {key}", f.name), &got, &flat(&stored[key]), 1e-13);
+        failures.compare(
+            &format!("{} {key}", f.name),
+            &got,
+            &flat(&stored[key]),
+            1e-13,
+        );
     }
     failures
 }
@@ -139,7 +147,11 @@ fn planted_faults_are_caught() {
         let backend = Faulty(Cpu::<f64>::new(), fault);
         linear.iter().any(|f| {
             compare_stored(f, |k, j, q| {
-                dense(&f.problem().lagrangian_tensor_on(&backend, &f.w, k, j, q, 512).unwrap())
+                dense(
+                    &f.problem()
+                        .lagrangian_tensor_on(&backend, &f.w, k, j, q, 512)
+                        .unwrap(),
+                )
             })
             .any()
         })
@@ -159,7 +171,10 @@ fn planted_faults_are_caught() {
 #[test]
 fn the_first_two_orders_are_gradient_and_row_block() {
     let mut failures = Failures::default();
-    for (seed, radial) in (0..25).map(|s| (s, false)).chain((1000..1020).map(|s| (s, true))) {
+    for (seed, radial) in (0..25)
+        .map(|s| (s, false))
+        .chain((1000..1020).map(|s| (s, true)))
+    {
         let (problem, w) = random_problem(seed, radial);
         let at = problem
             .curvature(&w, Curvature::Lagrangian, Structure::RowBlocks)
@@ -179,7 +194,13 @@ fn the_first_two_orders_are_gradient_and_row_block() {
 
 /// ∂/∂s of f at 0 by differences of tenth order.
 fn slope(step: f64, f: impl Fn(f64) -> Vec<f64>) -> Vec<f64> {
-    let weights = [5.0 / 6.0, -5.0 / 21.0, 5.0 / 84.0, -5.0 / 504.0, 1.0 / 1260.0];
+    let weights = [
+        5.0 / 6.0,
+        -5.0 / 21.0,
+        5.0 / 84.0,
+        -5.0 / 504.0,
+        1.0 / 1260.0,
+    ];
     let mut sum = Vec::new();
     for (at, weight) in weights.into_iter().enumerate() {
         let s = (at + 1) as f64 * step;
@@ -228,7 +249,9 @@ fn each_order_is_the_slope_of_the_one_before() {
         w.extend(form.weights(&[-0.4, 0.1], 0.9));
         w.extend([0.8, -0.6, 0.1]);
         // No entry of M is 0.
-        w.iter_mut().enumerate().for_each(|(l, w)| *w += 0.02 * (l % 5) as f64);
+        w.iter_mut()
+            .enumerate()
+            .for_each(|(l, w)| *w += 0.02 * (l % 5) as f64);
         let data = Data::new(x.clone(), y.clone()).unwrap();
         let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
         cases.push((format!("{form:?}"), problem, w, 4, 0.005));
@@ -276,7 +299,11 @@ fn each_order_is_the_slope_of_the_one_before() {
 fn bad_requests_are_errors_that_say_why() {
     let f = &stored()[0];
     let problem = f.problem();
-    let ask = |layer, row, order| problem.lagrangian_tensor(&f.w, layer, row, order).unwrap_err();
+    let ask = |layer, row, order| {
+        problem
+            .lagrangian_tensor(&f.w, layer, row, order)
+            .unwrap_err()
+    };
     for (layer, row, order, text) in [
         (0, 0, 3, "there is no layer 0; they run from 1 to 2"),
         (3, 0, 3, "there is no layer 3"),
@@ -293,7 +320,9 @@ fn bad_requests_are_errors_that_say_why() {
     assert!(matches!(error, Error::Shape { .. }), "{error}");
     let mut at = problem.configuration(&f.w).unwrap();
     at.multipliers[0][[0, 0]] = f64::INFINITY;
-    let error = problem.lagrangian_tensor_at(&f.w, &at, 1, 0, 3).unwrap_err();
+    let error = problem
+        .lagrangian_tensor_at(&f.w, &at, 1, 0, 3)
+        .unwrap_err();
     assert!(matches!(error, Error::NonFinite { .. }), "{error}");
     // A unit that supplies no more than two derivatives.
     let (problem, w) = with_two_derivatives();
@@ -330,7 +359,11 @@ impl secondo::Unit for Plain {
 
 fn with_two_derivatives() -> (Problem, Vec<f64>) {
     use secondo::Propagation;
-    let group = Group::uniform(Propagation::Unit(std::sync::Arc::new(Plain)), 1, Activation::Tanh);
+    let group = Group::uniform(
+        Propagation::Unit(std::sync::Arc::new(Plain)),
+        1,
+        Activation::Tanh,
+    );
     let network = Network::new(2, vec![Layer::of(vec![group])]).unwrap();
     let data = Data::new(array![[0.5, -1.0]], array![[0.3]]).unwrap();
     let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
@@ -348,7 +381,10 @@ fn what_is_too_large_is_refused() {
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     // C(406, 6) numbers
     let error = problem.lagrangian_tensor(&w, 1, 1, 6).unwrap_err();
-    assert!(error.to_string().contains("order 6 of layer 1, row 1"), "{error}");
+    assert!(
+        error.to_string().contains("order 6 of layer 1, row 1"),
+        "{error}"
+    );
     assert!(
         matches!(error, Error::Memory { need, budget, .. } if need > budget && need > 8 * 5_900_000_000_000),
         "{error}"
@@ -397,7 +433,9 @@ fn ratio<B: secondo::backend::Backend>(
     let n = problem.data().len();
     let bound = problem.evaluate_on(&Absolute, w, request, n).unwrap();
     let view = network.layer(layer).unwrap();
-    let h = (view.groups.iter().flat_map(|g| g.activations())).nth(row).unwrap();
+    let h = (view.groups.iter().flat_map(|g| g.activations()))
+        .nth(row)
+        .unwrap();
     let start = view.range.start + row * view.width();
     let weights = &w[start..start + view.width()];
     let mut a = vec![0.0; SymmetricTensor::length(view.width(), order).unwrap()];
@@ -432,7 +470,10 @@ fn ratio<B: secondo::backend::Backend>(
 fn rows() -> Vec<(Problem, Vec<f64>, (usize, usize))> {
     use common::ratio::single;
     let mut all = Vec::new();
-    for f in stored().iter().filter(|f| f.network.layers().iter().all(|l| l.is_linear())) {
+    for f in stored()
+        .iter()
+        .filter(|f| f.network.layers().iter().all(|l| l.is_linear()))
+    {
         let rounded = |a: &Array2<f64>| a.map(|v| f64::from(*v as f32));
         let data = Data::new(rounded(f.data.x()), rounded(f.data.y())).unwrap();
         let data = data.weighted(single(f.data.weights())).unwrap();
@@ -456,7 +497,14 @@ fn f32_within_the_rounding_of_its_own_terms() {
     for (problem, w, (layer, row)) in rows() {
         for order in 1..=5 {
             let of = (layer, row, order);
-            let r = ratio(&problem, &w, of, &Cpu::<f32>::new(), common::ratio::SINGLE, 0.0);
+            let r = ratio(
+                &problem,
+                &w,
+                of,
+                &Cpu::<f32>::new(),
+                common::ratio::SINGLE,
+                0.0,
+            );
             worst = worst.max(r);
         }
     }
@@ -513,7 +561,10 @@ mod gpu {
 
     #[test]
     fn radial_units_and_orders_beyond_the_fourth() {
-        let f = fixtures("derivs").into_iter().find(|f| f.name.contains("rbf")).unwrap();
+        let f = fixtures("derivs")
+            .into_iter()
+            .find(|f| f.name.contains("rbf"))
+            .unwrap();
         let problem = f.problem();
         let on = problem.clone().on(Device::Gpu(double()));
         let t = |p: &Problem| dense(&p.lagrangian_tensor(&f.w, 1, 0, 3).unwrap());
@@ -533,7 +584,12 @@ mod gpu {
     fn faults_of_the_adapter() {
         use secondo::backend::gpu::Simulated;
         let (problem, w) = common::ratio::dense(&[3, 4, 2], Activation::Tanh, 0, 1500, 0.5);
-        let ask = |gpu| problem.clone().on(Device::Gpu(gpu)).lagrangian_tensor(&w, 1, 2, 3);
+        let ask = |gpu| {
+            problem
+                .clone()
+                .on(Device::Gpu(gpu))
+                .lagrangian_tensor(&w, 1, 2, 3)
+        };
         let right = ask(single()).unwrap();
         let mut struck = 0;
         for calls in (0..60).step_by(5) {
@@ -544,7 +600,10 @@ mod gpu {
                     assert_eq!(t, right);
                     break;
                 }
-                Err(Error::Gpu { fault: GpuFault::Lost { .. }, .. }) => struck += 1,
+                Err(Error::Gpu {
+                    fault: GpuFault::Lost { .. },
+                    ..
+                }) => struck += 1,
                 Err(other) => panic!("{other}"),
             }
         }
@@ -556,7 +615,10 @@ mod gpu {
     fn planted_faults_in_the_shader() {
         let (problem, w) = common::ratio::dense(&[3, 4, 2], Activation::Tanh, 0, 600, 0.5);
         for (from, to) in [
-            ("var product = c[i]", "var product = real(1.0) + real(0.0) * c[i]"),
+            (
+                "var product = c[i]",
+                "var product = real(1.0) + real(0.0) * c[i]",
+            ),
             ("(s + 1u)", "1u"),
             ("begin + 512u", "begin + 511u"),
         ] {
@@ -587,7 +649,11 @@ fn any_configuration() {
     let l = problem.lagrangian(&w, &at).unwrap();
     let mut failures = Failures::default();
     for (layer, row, range) in problem.network().rows() {
-        let t = |q| problem.lagrangian_tensor_at(&w, &at, layer, row, q).unwrap();
+        let t = |q| {
+            problem
+                .lagrangian_tensor_at(&w, &at, layer, row, q)
+                .unwrap()
+        };
         let name = format!("layer {layer} row {row}");
         failures.compare(&name, t(1).packed(), &l.d_w[range], 1e-13);
         let block = l.d_ww.block(layer, Some(row)).unwrap();

@@ -8,7 +8,8 @@ use clap::Args;
 use ndarray::Array2;
 use secondo::io::{Model, ProblemFile, Table};
 use secondo::{
-    Curvature, Device, Evaluation, LinearOperator, Matrix, Problem, Request, Structure, SymmetricTensor,
+    Curvature, Device, Evaluation, LinearOperator, Matrix, Problem, Request, Structure,
+    SymmetricTensor,
 };
 
 use super::Failure;
@@ -155,9 +156,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let output = options.output.as_deref();
     let arrays = output.is_some_and(|path| has_extension(path, "npz"));
     let write = if arrays { write_arrays } else { write };
-    emit(output, |out| {
-        write(out, &problem, options, &found)
-    })
+    emit(output, |out| write(out, &problem, options, &found))
 }
 
 /// What was computed.
@@ -306,7 +305,11 @@ fn write_arrays(
     let gradient = result.gradient.iter().copied();
     arrays.numbers("gradient", &[result.gradient.len()], gradient)?;
     for (layer, e) in (1..).zip(&result.multipliers) {
-        arrays.numbers(&format!("multipliers_{layer}"), e.shape(), e.iter().copied())?;
+        arrays.numbers(
+            &format!("multipliers_{layer}"),
+            e.shape(),
+            e.iter().copied(),
+        )?;
     }
     if options.structure != Form::Nothing {
         arrays.text("curvature", options.curvature.name())?;

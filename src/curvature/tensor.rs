@@ -163,7 +163,13 @@ impl Iterator for Indices {
     fn next(&mut self) -> Option<Vec<usize>> {
         let now = self.next.take()?;
         // The last index that may grow does, and those behind it start again.
-        let limit = |r: usize| if r == 0 { self.dimension - 1 } else { now[r - 1] };
+        let limit = |r: usize| {
+            if r == 0 {
+                self.dimension - 1
+            } else {
+                now[r - 1]
+            }
+        };
         self.next = (0..now.len()).rev().find(|&r| now[r] < limit(r)).map(|r| {
             let mut next = now.clone();
             next[r] += 1;

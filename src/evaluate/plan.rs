@@ -318,7 +318,14 @@ fn run<B: Backend>(
         Work::Tensor(of) => {
             let mut sums = TensorSums::new(backend, network, of)?;
             let held = cost().live;
-            sweep_tensor(backend, network, loss, &parameters, batch(backend)?, &mut sums)?;
+            sweep_tensor(
+                backend,
+                network,
+                loss,
+                &parameters,
+                batch(backend)?,
+                &mut sums,
+            )?;
             let cost = cost();
             let host = sums.host_bytes(chunk);
             return Ok(Measured {
@@ -448,7 +455,11 @@ fn measure(
 /// Bytes of the results that have numbers for each sample.
 fn of_samples(network: &Network, n: usize, request: Request) -> u64 {
     let multipliers = network.layers().iter().filter(|_| request.multipliers);
-    let outputs = if request.outputs { network.outputs() } else { 0 };
+    let outputs = if request.outputs {
+        network.outputs()
+    } else {
+        0
+    };
     let units = outputs + multipliers.map(|l| l.units).sum::<usize>();
     (n as u64).saturating_mul(8 * units as u64)
 }

@@ -56,13 +56,19 @@ impl Tensor {
             order,
         } = self;
         let layer = network.layer(k).ok_or_else(|| {
-            let why = format!("there is no layer {k}; they run from 1 to {}", network.depth());
+            let why = format!(
+                "there is no layer {k}; they run from 1 to {}",
+                network.depth()
+            );
             Error::invalid("layer", why)
         })?;
         let group = (layer.groups.iter())
             .find(|g| g.units.contains(&row))
             .ok_or_else(|| {
-                let why = format!("layer {k} has no row {row}; they run from 0 to {}", layer.units - 1);
+                let why = format!(
+                    "layer {k} has no row {row}; they run from 0 to {}",
+                    layer.units - 1
+                );
                 Error::invalid("row", why)
             })?;
         if !(1..=Activation::MAX_ORDER).contains(&order) {
@@ -140,7 +146,9 @@ impl<'a, B: Backend> TensorSums<'a, B> {
             false => (layer.width(), 1 + HELD),
         };
         let samples = (n as u64).saturating_mul((2 * layer.units + z) as u64);
-        samples.saturating_add((sums as u64).saturating_mul(*len as u64)).saturating_mul(8)
+        samples
+            .saturating_add((sums as u64).saturating_mul(*len as u64))
+            .saturating_mul(8)
     }
 
     /// Adds the samples of a chunk: z, n × d; p and ∂g/∂x = −e of the unit's layer, n × s_k.
@@ -160,10 +168,12 @@ impl<'a, B: Backend> TensorSums<'a, B> {
         let own = |values: &[f64], i: usize| values.get(i * place.layer.units + row).copied();
         let derivative = |u: f64, order: usize| place.activation.derivative(u, order);
         let Some(unit) = place.group.propagation.unit() else {
-            let c = (0..n).into_par_iter().map(|i| match (own(&p, i), own(&g_x, i)) {
-                (Some(p), Some(g)) => Ok(g * derivative(p, order)?),
-                _ => Ok(0.0),
-            });
+            let c = (0..n)
+                .into_par_iter()
+                .map(|i| match (own(&p, i), own(&g_x, i)) {
+                    (Some(p), Some(g)) => Ok(g * derivative(p, order)?),
+                    _ => Ok(0.0),
+                });
             let c = b.upload(&c.collect::<Result<Vec<_>>>()?);
             let c = c.map_err(|e| e.inside("the coefficients"))?;
             return b.tensor(n, order, &c, z, place.layer.width(), &mut self.sum);
@@ -222,7 +232,9 @@ fn add_terms(unit: &dyn Unit, z: &[f64], w: &[f64], g: f64, h: &[f64], out: &mut
             [a] => phi[a],
             [a, b] => psi[a * t + b],
             // Without it only orders 1 and 2 come this far.
-            _ => unit.higher().map_or(0.0, |unit| unit.derivative(z, w, block)),
+            _ => unit
+                .higher()
+                .map_or(0.0, |unit| unit.derivative(z, w, block)),
         };
         guard::refuse_nan("unit", unit.name(), "a derivative in w", &[z, w], &[v]);
         v

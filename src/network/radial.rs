@@ -335,7 +335,10 @@ impl Metric {
             Metric::Factor => {
                 let side = |indices: &[usize], set: usize| -> Vec<usize> {
                     let taken = |r: &usize| set >> r & 1 == 1;
-                    (0..indices.len()).filter(taken).map(|r| indices[r]).collect()
+                    (0..indices.len())
+                        .filter(taken)
+                        .map(|r| indices[r])
+                        .collect()
                 };
                 let half = |b, of_u, of_v| at.y_derivative(b, &side(us, of_u), &side(vs, of_v));
                 let (all_u, all_v) = ((1usize << us.len()) - 1, (1usize << vs.len()) - 1);
@@ -440,8 +443,7 @@ impl Radial {
     }
 
     fn metric(self) -> Metric {
-        let diagonal =
-            |shared, tau: fn(f64, usize) -> f64| Metric::Diagonal { shared, tau };
+        let diagonal = |shared, tau: fn(f64, usize) -> f64| Metric::Diagonal { shared, tau };
         let of_tau = |tau: f64, order: usize| match order {
             0 => tau,
             1 => 1.0,

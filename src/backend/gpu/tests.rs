@@ -102,7 +102,11 @@ fn keys() -> BTreeSet<Key> {
                 works.extend([1, 3].map(|count| Work::Products(curvature, count)));
             }
             if network.inputs() == 3 {
-                let tensor = |order| Tensor { layer: 1, row: 0, order };
+                let tensor = |order| Tensor {
+                    layer: 1,
+                    row: 0,
+                    order,
+                };
                 works.extend((1..=4).map(|order| Work::Tensor(tensor(order))));
             }
             for work in works {

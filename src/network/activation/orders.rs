@@ -39,7 +39,10 @@ impl Activation {
             return Ok(self.derivatives(u)[q]);
         }
         if q > Self::MAX_ORDER {
-            let why = format!("{q} is beyond {}, the last whose factorial f64 holds", Self::MAX_ORDER);
+            let why = format!(
+                "{q} is beyond {}, the last whose factorial f64 holds",
+                Self::MAX_ORDER
+            );
             return Err(Error::invalid("order", why));
         }
         if u.is_nan() {
@@ -64,9 +67,7 @@ impl Activation {
             Self::Gauss => Hermite::new(u, 1.0, q).round(|p| p[0]),
             Self::GaussHalf => Hermite::new(u, 0.5, q).round(|p| p[0]),
             // h⁽q⁾ = u φ⁽q⁻¹⁾ + q φ⁽q⁻²⁾ = φ⁽q⁻²⁾ − φ⁽q⁾, φ the density
-            Self::Gelu => {
-                Hermite::new(u, 0.5, q).round(|p| p[2].sub(p[0]).mul(INV_SQRT_TAU))
-            }
+            Self::Gelu => Hermite::new(u, 0.5, q).round(|p| p[2].sub(p[0]).mul(INV_SQRT_TAU)),
             Self::Sin | Self::Cos => {
                 let [h, first, second] = self.derivatives(u);
                 [h, first, second, -first][q % 4]
@@ -80,7 +81,11 @@ impl Activation {
             // (−1)^q q!/u^(q + 1)
             Self::Reciprocal => {
                 let size = power(u.abs(), (0..=q).map(|r| r.max(1) as f64));
-                if u.is_sign_negative() { -size } else { sign(q) * size }
+                if u.is_sign_negative() {
+                    -size
+                } else {
+                    sign(q) * size
+                }
             }
             Self::Atan => odd(u, q, atan(u.abs(), q)),
         })
@@ -94,7 +99,11 @@ fn sign(q: usize) -> f64 {
 
 /// The derivative of order q of an odd function (up to a constant) at u from the one at |u|.
 fn odd(u: f64, q: usize, at_size: f64) -> f64 {
-    if u < 0.0 { sign(q + 1) * at_size } else { at_size }
+    if u < 0.0 {
+        sign(q + 1) * at_size
+    } else {
+        at_size
+    }
 }
 
 /// `2ᵏ m`: numbers that may leave the range of `f64`.
@@ -141,7 +150,9 @@ fn power(u: f64, factors: impl Iterator<Item = f64>) -> f64 {
     let (m, e) = libm::frexp(u);
     let inverse = Dd::from(m).recip();
     factors
-        .fold(Scaled::ONE, |product, a| product.times(inverse.times(a)).scaled(-e))
+        .fold(Scaled::ONE, |product, a| {
+            product.times(inverse.times(a)).scaled(-e)
+        })
         .round()
 }
 
@@ -151,7 +162,11 @@ fn sqrt(u: f64, q: usize) -> f64 {
     }
     // u = 2^(2e) m, 2 ≤ m < 8
     let (m, e) = libm::frexp(u);
-    let (m, e) = if e % 2 == 0 { (4.0 * m, e - 2) } else { (8.0 * m, e - 3) };
+    let (m, e) = if e % 2 == 0 {
+        (4.0 * m, e - 2)
+    } else {
+        (8.0 * m, e - 3)
+    };
     let (root, inverse) = (Dd::from(m).sqrt(), Dd::from(m).recip());
     (0..q)
         .fold(Scaled { m: root, k: e / 2 }, |product, r| {
@@ -164,15 +179,15 @@ fn sqrt(u: f64, q: usize) -> f64 {
 fn inverse_power(u: f64, c: Dd, n: usize) -> (Dd, Dd, i32) {
     // Around 1, so that nothing overflows.
     let e = libm::frexp(u.max(c.hi)).1;
-    let (u, c) = (Dd::from(libm::scalbn(u, -e)), c.scale(libm::scalbn(1.0, -e)));
+    let (u, c) = (
+        Dd::from(libm::scalbn(u, -e)),
+        c.scale(libm::scalbn(1.0, -e)),
+    );
     let inverse = u.mul(u).add(c.mul(c)).recip();
     let (re, im) = (u.mul(inverse), c.mul(inverse));
     let (mut x, mut y) = (re, im);
     for _ in 1..n {
-        (x, y) = (
-            x.mul(re).sub(y.mul(im)),
-            x.mul(im).add(y.mul(re)),
-        );
+        (x, y) = (x.mul(re).sub(y.mul(im)), x.mul(im).add(y.mul(re)));
     }
     // |x + iy| ≤ 2^n: in range up to n = 171.
     (x, y, -e * n as i32)
@@ -185,7 +200,9 @@ fn atan(u: f64, q: usize) -> f64 {
         return 0.0;
     }
     let (_, im, k) = inverse_power(u, Dd::ONE, q);
-    let size = (1..q).fold(Scaled { m: im, k }, |product, r| product.times(Dd::from(r as f64)));
+    let size = (1..q).fold(Scaled { m: im, k }, |product, r| {
+        product.times(Dd::from(r as f64))
+    });
     sign(q - 1) * size.round()
 }
 
@@ -225,10 +242,7 @@ fn logistic(x: f64, q: usize) -> Scaled {
 
 fn logistic_by_poles(x: f64, q: usize) -> Scaled {
     const TERMS: usize = 12;
-    let pi = Dd {
-        hi: PI,
-        lo: PI_LOW,
-    };
+    let pi = Dd { hi: PI, lo: PI_LOW };
     let at = |m: usize| inverse_power(x, pi.times((2 * m + 1) as f64), q + 1);
     let (first, _, k) = at(0);
     let sum = (1..TERMS).fold(first, |sum, m| {
