@@ -81,6 +81,32 @@ pub enum Error {
         /// What failed and where.
         what: String,
     },
+    /// A user-defined part panicked, or does not do what its kind of part must.
+    Part {
+        /// What it is: activation, unit, loss, penalty, function.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What it did.
+        why: String,
+    },
+    /// A supplied derivative is not that of the function; see [`crate::check`].
+    Derivative {
+        /// The part.
+        part: String,
+        /// Which of its derivatives.
+        derivative: String,
+        /// The index of the entry; empty for a single number.
+        at: Vec<usize>,
+        /// The variables at which it was compared.
+        point: Vec<f64>,
+        /// The number that was supplied.
+        given: f64,
+        /// The number by differences.
+        expected: f64,
+        /// The estimated error of the latter.
+        error: f64,
+    },
     /// An accelerator failed, or there is none.
     Gpu {
         /// The adapter, or what was asked for.
@@ -342,6 +368,26 @@ impl fmt::Display for Error {
                 write!(f, "{what} is not positive definite (pivot {pivot})")
             }
             Error::Numerical { what } => write!(f, "{what}"),
+            Error::Part { kind, name, why } => write!(f, "the {kind} '{name}': {why}"),
+            Error::Derivative {
+                part,
+                derivative,
+                at,
+                point,
+                given,
+                expected,
+                error,
+            } => {
+                write!(f, "{part}: {derivative}")?;
+                match at.as_slice() {
+                    [] => {}
+                    at => write!(f, ", entry {at:?},")?,
+                }
+                write!(
+                    f,
+                    " is {given:e} at {point:?}, where differences give {expected:e} ± {error:.1e}"
+                )
+            }
             Error::Gpu {
                 adapter,
                 operation,

@@ -87,10 +87,12 @@
 #![deny(unsafe_code, missing_docs)]
 
 pub mod backend;
+pub mod check;
 mod curvature;
 mod device;
 mod error;
 mod evaluate;
+mod guard;
 #[cfg(feature = "io")]
 pub mod io;
 mod network;
