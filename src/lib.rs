@@ -108,8 +108,8 @@ pub use device::{Hardware, self_test};
 pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use network::{
-    Activation, Constraint, Group, GroupView, Initialization, Layer, LayerView, Network,
-    Propagation, Series, Unit,
+    Activation, ActivationFunction, Constraint, Custom, Group, GroupView, Initialization, Layer,
+    LayerView, Network, Propagation, Series, Unit,
 };
 pub use objective::{Data, Loss, Penalty, Reduction};
 pub use problem::{Operator, Problem, available_memory};

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! `propagation` and `activations` are one name or a list with one name for each unit; `bias` is true and
-//! `propagation` linear unless given.
+//! `propagation` linear unless given. An activation is built in, registered by the program that reads the file, or a formula
+//! in u such as `1-(1+u)^-2`.
 
 use serde_json::{Map, Value, json};
 
