@@ -110,8 +110,8 @@ pub use device::{Hardware, self_test};
 pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use network::{
-    Activation, Constraint, ExactUnit, Group, GroupView, HigherUnit, Initialization, Layer,
-    LayerView, Network, Normalized, Propagation, Radial, Series, Unit,
+    Activation, ActivationFunction, Constraint, Custom, ExactUnit, Group, GroupView, HigherUnit,
+    Initialization, Layer, LayerView, Network, Normalized, Propagation, Radial, Series, Unit,
 };
 pub use objective::{Data, Loss, Penalty, Reduction};
 pub use problem::{Operator, Problem, available_memory};

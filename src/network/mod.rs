@@ -15,6 +15,8 @@
 
 mod activation;
 mod constraint;
+mod custom;
+mod formula;
 mod initial;
 mod radial;
 mod series;
@@ -26,6 +28,7 @@ use std::ops::Range;
 pub use activation::Activation;
 pub(crate) use activation::FormulaUse;
 pub use constraint::Constraint;
+pub use custom::{ActivationFunction, Custom};
 pub use initial::Initialization;
 pub use radial::{Normalized, Radial};
 pub use series::Series;

@@ -54,7 +54,7 @@ def taylor(f, u):
     n, digits = 256, 160
     with mp.workdps(digits):
         # far enough from the poles, at +-i pi, +-i or 0
-        r = min(mpf(1) / 4, abs(u) / 8 if u and f in NEAR else 1, abs(1 + mpf(u)) / 8 if f == mp.log1p else 1)
+        r = min(mpf(1) / (16 if f == mp.tan else 4), abs(u) / 8 if u and f in NEAR else 1, abs(1 + mpf(u)) / 8 if f == mp.log1p else 1)
         points = [r * mp.expjpi(mpf(2 * j) / n) for j in range(n)]
         values = [f(u + t) for t in points]
         found = [

@@ -135,7 +135,7 @@ impl<T: Real> Backend for Cpu<T> {
         p: &Vec<T>,
         order: usize,
     ) -> Result<Vec<Vec<T>>> {
-        Ok(activate::activate(n, runs, p, order))
+        activate::activate(n, runs, p, order)
     }
 
     fn loss(

@@ -49,6 +49,7 @@ fn imagined(software: bool, f64: bool) -> Gpu {
         options: Arc::default(),
         f64,
         hardware_kernels: !software,
+        checked_activations: Arc::default(),
     }
 }
 
@@ -58,7 +59,11 @@ fn keys() -> BTreeSet<Key> {
     for (software, f64) in [(true, false), (true, true), (false, false), (false, true)] {
         let gpu = imagined(software, f64);
         let mut problems: Vec<(Network, Loss, usize)> = Vec::new();
-        for activation in Activation::ALL {
+        // One formula that calls everything, and needs every file for it.
+        let all = "abs(u)+cosh(u)+erf(u)+expm1(u)+log1p(u)+sinh(u)+tan(u)+u^2.5+u^3/(1+exp(-u)^2)+tanh(atan(u))
+            + 1e-200*silu(relu(u)) - -gelu(u*softplus(u))*gauss(1e300*u)*gauss_half(u)^-2*sin(cos(sqrt(u)))";
+        let formula = Activation::formula(all).unwrap();
+        for activation in Activation::ALL.into_iter().chain([formula]) {
             let network = Network::dense(&[3, 5, 2], activation).unwrap();
             problems.push((network, Loss::SquaredError, 9));
         }

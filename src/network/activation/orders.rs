@@ -9,6 +9,7 @@ use std::f64::consts::PI;
 
 use super::{Activation, Dd, EXP_MAX, INV_SQRT_TAU, PI_LOW, Sigmoid, exp, ldexp, tame};
 use crate::error::{Error, Result};
+use crate::network::Series;
 
 /// Beyond this, `exp(−c u²)` times any polynomial that an order up to [`Activation::MAX_ORDER`] has is 0.
 const SQUARE_MAX: f64 = 2000.0;
@@ -20,7 +21,7 @@ impl Activation {
 
     /// `h⁽q⁾(u)` for any order `q` up to [`MAX_ORDER`](Self::MAX_ORDER): `h` itself for 0.
     ///
-    /// Orders 0 to 2 are those of [`derivatives`](Self::derivatives), bit for bit. The others keep to 2 ULP as well, or, near an
+    /// Orders 0 to 2 are those of [`derivatives`](Self::derivatives), bit for bit. The others of the built-in activations keep to 2 ULP as well, or, near an
     /// interior zero of the derivative, to 2⁻⁵² times its largest size within 1/4 of `u`. NaN, and any `u` outside the
     /// [`domain`](Self::domain), gives NaN; ReLU's are 0 from `q = 2` on, at the kink, too; a value beyond the range of `f64` is infinite.
     ///
@@ -33,7 +34,8 @@ impl Activation {
     /// ```
     ///
     /// # Errors
-    /// `Invalid` for an order beyond [`MAX_ORDER`](Self::MAX_ORDER).
+    /// `Invalid` for an order beyond [`MAX_ORDER`](Self::MAX_ORDER); of an activation that is not built in, what its
+    /// [`series`](Self::series) reports.
     pub fn derivative(self, u: f64, order: usize) -> Result<f64> {
         let q = order;
         if q <= 2 {
@@ -89,6 +91,11 @@ impl Activation {
                 }
             }
             Self::Atan => odd(u, q, atan(u.abs(), q)),
+            // k! c_k of its own series.
+            Self::Custom(_) => {
+                let h = self.series(&Series::variable(u, q))?;
+                h.derivatives().get(q).copied().unwrap_or(f64::NAN)
+            }
         })
     }
 }
