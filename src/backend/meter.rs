@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::pool::Pool;
 use super::{Backend, Columns, Direction, Kind, Operand, UnitDerivative, UnitGroup, cpu};
 use crate::error::{Error, Result};
 use crate::network::Activation;
@@ -28,6 +29,7 @@ pub struct Meter {
     float: u64,
     threads: u64,
     cost: Rc<RefCell<Cost>>,
+    pool: Rc<Pool<Counted>>,
 }
 
 /// An array of which only the size exists.
@@ -51,6 +53,7 @@ impl Meter {
             float: float as u64,
             threads: threads as u64,
             cost: Rc::default(),
+            pool: Rc::default(),
         }
     }
 
@@ -77,7 +80,11 @@ impl Meter {
     }
 
     fn array(&self, lengths: &[usize]) -> Result<Counted> {
-        self.hold(product(lengths)?, self.float)
+        let len = product(lengths)?;
+        match self.pool.take(len) {
+            Some(array) => Ok(array),
+            None => self.hold(len, self.float),
+        }
     }
 
     fn flops(&self, factors: &[usize]) {
@@ -102,8 +109,9 @@ impl Meter {
     fn weighted_sums(&self, n: usize, phi: &Operand<Counted>) -> Result<()> {
         let len = product(&[phi.units.len(), phi.width])?;
         match phi.kind {
-            Kind::Shared if len > cpu::LARGE => {
-                self.scratch(self.threads.saturating_mul(cpu::LARGE as u64 * self.float));
+            Kind::Shared if cpu::is_tiled(n, len) => {
+                let tile = cpu::LARGEST_TILE as u64 * self.float;
+                self.scratch(self.threads.saturating_mul(tile));
             }
             _ => self.partials(n, len),
         }
@@ -130,6 +138,14 @@ impl Backend for Meter {
 
     fn zeros(&self, len: usize) -> Result<Counted> {
         self.array(&[len])
+    }
+
+    fn recycle(&self, arrays: impl IntoIterator<Item = Counted>) {
+        (arrays.into_iter()).for_each(|array| self.pool.keep(array.len, array));
+    }
+
+    fn release(&self) {
+        self.pool.clear();
     }
 
     fn download(&self, _: &Counted) -> Result<Vec<f64>> {

@@ -14,6 +14,7 @@ pub mod cpu;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 mod meter;
+mod pool;
 
 use std::ops::Range;
 
@@ -129,6 +130,10 @@ pub trait Backend {
     fn upload(&self, values: &[f64]) -> Result<Self::Array>;
     /// An array of zeros.
     fn zeros(&self, len: usize) -> Result<Self::Array>;
+    /// Takes back arrays that are no longer needed, for the next ones of their lengths.
+    fn recycle(&self, _arrays: impl IntoIterator<Item = Self::Array>) {}
+    /// Frees what was taken back.
+    fn release(&self) {}
     /// Copies numbers back.
     fn download(&self, array: &Self::Array) -> Result<Vec<f64>>;
     /// Sums that start at 0.
@@ -202,6 +207,26 @@ pub trait Backend {
         count: usize,
         out: &mut Self::Array,
     ) -> Result<()>;
+
+    /// What [`contract`](Backend::contract) adds to zeros, times d[i, q] where it is given; d: n × count.
+    #[allow(clippy::too_many_arguments)]
+    fn contracted(
+        &self,
+        n: usize,
+        vectors: usize,
+        m: &Self::Array,
+        a: &Operand<Self::Array>,
+        column: usize,
+        count: usize,
+        d: Option<&Self::Array>,
+    ) -> Result<Self::Array> {
+        let mut out = self.zeros(product(&[n, vectors, count])?)?;
+        self.contract(n, vectors, m, a, column, count, &mut out)?;
+        if let Some(d) = d {
+            self.scale(n, vectors, count, d, &mut out)?;
+        }
+        Ok(out)
+    }
 
     /// out[i, q] += Σ_j m[i, j, q] A[j, column + q] for the operand's units j: the diagonal of what
     /// [`contract`](Backend::contract) gives for mᵀ; m: n × layer × count, out: n × count.

@@ -11,12 +11,11 @@
 //!
 //! ```text
 //! a group of linear units with itself    gram       Σ_i S[j,j′] (z_a z_b), j ≥ j′, a ≥ b: a quarter of all pairs
-//! everything else                        gradient   Σ_i S[j,j′] (z_b^l z_a^k)  and  Σ_i δ_j′ (T[b,j] z_a^k)
+//! everything else                        gradient   Σ_i S[j,j′] (z_b^l z_a^k)  and  Σ_i T[b,j] (δ_j′ z_a^k)
 //! ```
 //!
-//! with S, or δ, in the place of the weights and the products in brackets in the place of the inputs. T^{k,l} is diagonal, and
-//! its term cheap, where layer k is the only layer from k on that feeds layer l; elsewhere it doubles the pair's cost, but
-//! where layer l has few units: δ_j′ T[b,j] are the weights then, and z_a^k the inputs.
+//! with S, δ or T in the place of the weights and the products in brackets in the place of the inputs. T^{k,l} is diagonal, and
+//! its term cheap, where layer k is the only layer from k on that feeds layer l; elsewhere it doubles the pair's cost.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -91,6 +90,8 @@ pub(super) struct PairSums<B: Backend> {
     main: B::Sum,
     /// The diagonal T's term, \[j′ of g\]\[j of h\]\[a\].
     adjacent: Option<B::Sum>,
+    /// Another T's term for linear groups, \[j of h\]\[b\]\[j′ of g\]\[a\].
+    turned: Option<B::Sum>,
     /// Σ_i δ_j Ψ_j of units that are not linear, packed unit by unit.
     bend: Option<B::Sum>,
 }
@@ -118,9 +119,14 @@ impl<B: Backend> PairSums<B> {
                 let bend = (exact && pair.is_same() && !g.propagation.is_linear())
                     .then(|| row_triangles(g))
                     .transpose()?;
+                let linear = g.propagation.is_linear() && h.propagation.is_linear();
+                let turned = (exact && linear && pair.is_bent(network))
+                    .then(|| shape_product("the blocks of layers", &[rows, g.row, units, h.row]))
+                    .transpose()?;
                 Ok(PairSums {
                     main,
                     adjacent: adjacent.map(|len| backend.sums(len)).transpose()?,
+                    turned: turned.map(|len| backend.sums(len)).transpose()?,
                     bend: bend.map(|len| backend.sums(len)).transpose()?,
                 })
             })
@@ -132,6 +138,7 @@ impl<B: Backend> PairSums<B> {
         Ok(PairValues {
             main: backend.read(self.main)?,
             adjacent: read(self.adjacent)?,
+            turned: read(self.turned)?,
             bend: read(self.bend)?,
         })
     }
@@ -165,15 +172,21 @@ impl<'a, B: Backend> Couplings<'a, B> {
         Self::low_rank(chain, 1, delta, &inverse(chain.b, chain.n, omega)?)
     }
 
+    /// δ, where the terms of T and Ψ are wanted.
+    fn delta(&self) -> Option<&'a [B::Array]> {
+        match self {
+            Couplings::LowRank { .. } => None,
+            Couplings::Exact { delta, .. } => Some(delta),
+        }
+    }
+
     fn low_rank(chain: &Chain<B>, outputs: usize, j: &[B::Array], g: &B::Array) -> Result<Self> {
         let (b, n) = (chain.b, chain.n);
         let (mut left, mut right) = (Vec::new(), Vec::new());
         for (j, layer) in j.iter().zip(chain.network.layers()) {
             left.push(b.transpose(n, outputs, layer.units, j)?);
-            let mut gj = b.zeros(n * outputs * layer.units)?;
             let j = sampled(j, outputs, layer.units);
-            b.contract(n, outputs, g, &j, 0, layer.units, &mut gj)?;
-            right.push(gj);
+            right.push(b.contracted(n, outputs, g, &j, 0, layer.units, None)?);
         }
         Ok(Couplings::LowRank {
             outputs,
@@ -182,8 +195,8 @@ impl<'a, B: Backend> Couplings<'a, B> {
         })
     }
 
-    /// S^{kl} for l ≥ k, n × s_k × s_l.
-    fn between(&self, chain: &Chain<B>, k: usize, l: usize) -> Result<B::Array> {
+    /// Takes S^{kl} for l ≥ k, n × s_k × s_l, which is asked for once.
+    fn take(&mut self, chain: &Chain<B>, k: usize, l: usize) -> Result<B::Array> {
         let (b, n) = (chain.b, chain.n);
         let (rows, columns) = (chain.network.width(k), chain.network.width(l));
         match self {
@@ -192,12 +205,22 @@ impl<'a, B: Backend> Couplings<'a, B> {
                 left,
                 right,
             } => {
-                let mut out = b.zeros(n * rows * columns)?;
                 let right = sampled(&right[l - 1], *outputs, columns);
-                b.contract(n, rows, &left[k - 1], &right, 0, columns, &mut out)?;
-                Ok(out)
+                b.contracted(n, rows, &left[k - 1], &right, 0, columns, None)
             }
-            Couplings::Exact { s, .. } => b.transpose(n, columns, rows, &s[&(l, k)]),
+            // S^{kk} is symmetric.
+            Couplings::Exact { s, .. } => match s.remove(&(k, l)) {
+                Some(found) => Ok(found),
+                None => b.transpose(n, columns, rows, &s[&(l, k)]),
+            },
+        }
+    }
+
+    /// Gives all arrays back.
+    pub(super) fn recycle(self, b: &B) {
+        match self {
+            Couplings::LowRank { left, right, .. } => b.recycle(left.into_iter().chain(right)),
+            Couplings::Exact { s, .. } => b.recycle(s.into_values()),
         }
     }
 }
@@ -254,38 +277,47 @@ impl<B: Backend> Chain<'_, B> {
     pub(super) fn add_pairs(
         &self,
         structure: Structure,
-        couplings: &Couplings<B>,
+        mut couplings: Couplings<B>,
         sums: &mut [PairSums<B>],
     ) -> Result<()> {
         let network = self.network;
         for k in 1..=network.depth() {
-            // ∂x^t/∂p^k for all t, once it is needed.
-            let mut x: Option<Vec<B::Array>> = None;
-            for (pair, sums) in Pair::all(network, structure).zip(&mut *sums) {
-                if pair.k == k {
-                    self.add_pair(pair, couplings, &mut x, sums)?;
+            // T^{k,r} for all r, once it is needed.
+            let mut t: Option<Vec<Option<B::Array>>> = None;
+            for l in k..=network.depth() {
+                let mut pairs = (Pair::all(network, structure).zip(&mut *sums))
+                    .filter(|(pair, _)| (pair.k, pair.l) == (k, l))
+                    .peekable();
+                if pairs.peek().is_none() {
+                    continue;
                 }
+                let s = couplings.take(self, k, l)?;
+                for (pair, sums) in pairs {
+                    self.add_pair(pair, &s, couplings.delta(), &mut t, sums)?;
+                }
+                self.b.recycle([s]);
             }
+            self.b.recycle(t.into_iter().flatten().flatten());
         }
+        couplings.recycle(self.b);
         Ok(())
     }
 
     fn add_pair(
         &self,
         pair: Pair,
-        couplings: &Couplings<B>,
-        x: &mut Option<Vec<B::Array>>,
+        s: &B::Array,
+        delta: Option<&[B::Array]>,
+        t: &mut Option<Vec<Option<B::Array>>>,
         sums: &mut PairSums<B>,
     ) -> Result<()> {
         let Pair { l, g, k, h } = pair;
-        let s = couplings.between(self, k, l)?;
         self.with_phi(l, g, |phi_l| {
             self.with_phi(k, h, |phi_k| {
-                self.add_s(pair, &s, phi_l, phi_k, &mut sums.main)
+                self.add_s(pair, s, phi_l, phi_k, &mut sums.main)
             })
         })?;
-        drop(s);
-        let Couplings::Exact { delta, .. } = couplings else {
+        let Some(delta) = delta else {
             return Ok(());
         };
         let delta = &delta[l - 1];
@@ -300,12 +332,18 @@ impl<B: Backend> Chain<'_, B> {
         if !pair.is_bent(self.network) {
             return Ok(());
         }
-        let x = match x {
-            Some(x) => x,
-            None => x.insert(self.sensitivities(k, self.network.depth())?),
+        let t = match t {
+            Some(t) => t,
+            None => t.insert(self.sensitivities(k, self.network.depth())?),
         };
+        let Some(t) = &t[l] else {
+            return Ok(());
+        };
+        if let Some(sum) = &mut sums.turned {
+            return self.add_turned(pair, t, delta, sum);
+        }
         self.with_phi(k, h, |phi_k| {
-            self.add_t(pair, x, delta, phi_k, &mut sums.main)
+            self.add_t(pair, t, delta, phi_k, &mut sums.main)
         })
     }
 
@@ -324,7 +362,9 @@ impl<B: Backend> Chain<'_, B> {
         if pair.is_packed() {
             let c = b.pairs(n, columns, g.units.clone(), s)?;
             let units = triangle(g.units.len());
-            return b.gram(n, &c, &shared(phi_l.array, 0..units, units, g.row), sum);
+            b.gram(n, &c, &shared(phi_l.array, 0..units, units, g.row), sum)?;
+            b.recycle([c]);
+            return Ok(());
         }
         let size = g.row * h.row;
         let (one_l, one_k) = (phi_l.kind == Kind::Shared, phi_k.kind == Kind::Shared);
@@ -332,14 +372,16 @@ impl<B: Backend> Chain<'_, B> {
         if one_l && one_k {
             let products = products(0, 0)?;
             if g.units.len() == columns && h.units.len() * columns == layer {
-                let all = shared(&products, 0..layer, layer, size);
-                return b.gradient(n, s, &all, sum, 0);
+                b.gradient(n, s, &shared(&products, 0..layer, layer, size), sum, 0)?;
+                b.recycle([products]);
+                return Ok(());
             }
             for (at, j) in h.units.clone().enumerate() {
                 let from = j * columns + g.units.start;
                 let row = shared(&products, from..from + g.units.len(), layer, size);
                 b.gradient(n, s, &row, sum, at * g.units.len() * size)?;
             }
+            b.recycle([products]);
             return Ok(());
         }
         for (at, j) in h.units.clone().enumerate() {
@@ -350,6 +392,7 @@ impl<B: Backend> Chain<'_, B> {
                 let c = j * columns + g.units.start + at2;
                 let one = shared(&products, c..c + 1, layer, size);
                 b.gradient(n, s, &one, sum, (at * g.units.len() + at2) * size)?;
+                b.recycle([products]);
             }
         }
         Ok(())
@@ -365,23 +408,38 @@ impl<B: Backend> Chain<'_, B> {
             first: h.units.start,
             width: h.units.len(),
         };
-        let z = Columns {
-            array: &self.states.z[k - 1],
-            stride: h.row,
-            first: 0,
-            width: h.row,
-        };
-        let products = b.outer(n, &h1, &z)?;
+        let products = b.outer(n, &h1, &inputs_of(self, k, h))?;
         let width = h.units.len() * h.row;
         let all = shared(&products, g.units.clone(), self.network.width(l), width);
-        b.gradient(n, delta, &all, sum, 0)
+        b.gradient(n, delta, &all, sum, 0)?;
+        b.recycle([products]);
+        Ok(())
     }
 
-    /// Σ_i δ_j′ Σ_c ∂²p_j′/∂w_b∂z_c T^{k,l}[c,j] φ_ja, with `x` the sensitivities ∂x^t/∂p^k.
+    /// Σ_i T[b,j] (δ_j′ z_a), for linear units; `t` is T^{k,l}.
+    fn add_turned(
+        &self,
+        pair: Pair,
+        t: &B::Array,
+        delta: &B::Array,
+        sum: &mut B::Sum,
+    ) -> Result<()> {
+        let (b, n) = (self.b, self.n);
+        let Pair { l, g, k, h } = pair;
+        let layer = self.network.width(k) * g.row;
+        let products = b.outer(n, &delta_of(self, l, g, delta), &inputs_of(self, k, h))?;
+        let rows = h.units.start * g.row..h.units.end * g.row;
+        let all = shared(&products, rows, layer, g.units.len() * h.row);
+        b.gradient(n, t, &all, sum, 0)?;
+        b.recycle([products]);
+        Ok(())
+    }
+
+    /// Σ_i δ_j′ Σ_c ∂²p_j′/∂w_b∂z_c T^{k,l}[c,j] φ_ja where one of the groups is not linear; `t` is T^{k,l}.
     fn add_t(
         &self,
         pair: Pair,
-        x: &[B::Array],
+        t: &B::Array,
         delta: &B::Array,
         phi_k: &Operand<B::Array>,
         sum: &mut B::Sum,
@@ -391,46 +449,23 @@ impl<B: Backend> Chain<'_, B> {
         let (layer, rows): (&LayerView, _) = (&self.network.layers()[l - 1], self.network.width(k));
         let size = g.row * h.row;
         let unit = unit_group(layer, g, self.parameters);
-        // The constant's column is 0, so that b runs as in the row of a linear unit.
-        let t = self.gather(rows, layer, x, unit.is_none() && layer.bias)?;
-        let width = layer.inputs + usize::from(unit.is_none() && layer.bias);
-        if unit.is_none() && phi_k.kind == Kind::Shared && g.units.len() < h.row {
-            // Few units: the products δ_j′ T[b, j] are fewer than T[b, j] z_a.
-            let all = Columns {
-                array: &t,
-                stride: rows * width,
-                first: h.units.start * width,
-                width: h.units.len() * width,
-            };
-            for (at2, j2) in g.units.clone().enumerate() {
-                let one = Columns {
-                    array: delta,
-                    stride: layer.units,
-                    first: j2,
-                    width: 1,
-                };
-                let weights = b.outer(n, &one, &all)?;
-                // [j of h][j′ of g][b][a]: the sums of one j′ lie together only where there is no other.
-                let runs = if g.units.len() == 1 { 1 } else { h.units.len() };
-                let run = all.width / runs;
-                for at in 0..runs {
-                    let rows = shared(phi_k.array, at * run..(at + 1) * run, all.width, h.row);
-                    b.gradient(n, &weights, &rows, sum, (at * g.units.len() + at2) * size)?;
-                }
-            }
-            return Ok(());
-        }
         for (at, j) in h.units.clone().enumerate() {
             let t_j = Columns {
-                array: &t,
-                stride: rows * width,
-                first: j * width,
-                width,
+                array: t,
+                stride: rows * layer.width(),
+                first: j * layer.width(),
+                // The constant's column is 0, so that b runs as in the row of a linear unit.
+                width: if unit.is_none() {
+                    layer.width()
+                } else {
+                    layer.inputs
+                },
             };
             let Some(unit) = &unit else {
                 let products = b.outer(n, &t_j, &row_of(phi_k, at))?;
                 let all = shared(&products, g.units.clone(), layer.units, size);
                 b.gradient(n, delta, &all, sum, at * g.units.len() * size)?;
+                b.recycle([products]);
                 continue;
             };
             let direction = Direction {
@@ -444,9 +479,39 @@ impl<B: Backend> Chain<'_, B> {
                 let products = b.outer(n, &row_of(&along, at2), &row_of(phi_k, at))?;
                 let one = shared(&products, j2..j2 + 1, layer.units, size);
                 b.gradient(n, delta, &one, sum, (at * g.units.len() + at2) * size)?;
+                b.recycle([products]);
             }
         }
         Ok(())
+    }
+}
+
+/// δ of a group's units.
+fn delta_of<'a, B: Backend>(
+    chain: &Chain<B>,
+    l: usize,
+    g: &GroupView,
+    delta: &'a B::Array,
+) -> Columns<'a, B::Array> {
+    Columns {
+        array: delta,
+        stride: chain.network.width(l),
+        first: g.units.start,
+        width: g.units.len(),
+    }
+}
+
+/// z of a group of linear units.
+fn inputs_of<'a, B: Backend>(
+    chain: &'a Chain<B>,
+    k: usize,
+    h: &GroupView,
+) -> Columns<'a, B::Array> {
+    Columns {
+        array: &chain.states.z[k - 1],
+        stride: h.row,
+        first: 0,
+        width: h.row,
     }
 }
 
@@ -454,14 +519,15 @@ impl<B: Backend> Chain<'_, B> {
 struct PairValues {
     main: Vec<f64>,
     adjacent: Option<Vec<f64>>,
+    turned: Option<Vec<f64>>,
     bend: Option<Vec<f64>>,
 }
 
 impl PairValues {
     fn all(&self) -> impl Iterator<Item = &[f64]> {
-        [Some(&self.main), self.adjacent.as_ref(), self.bend.as_ref()]
-            .into_iter()
-            .flatten()
+        let others = [&self.adjacent, &self.turned, &self.bend];
+        (std::iter::once(&self.main))
+            .chain(others.into_iter().flatten())
             .map(|v| &v[..])
     }
 
@@ -487,6 +553,10 @@ impl PairValues {
                 && b == column + h.units.start + j
             {
                 let part = &adjacent[(j2 * h.units.len() + j) * h.row..][..h.row];
+                out.iter_mut().zip(part).for_each(|(out, v)| *out += v);
+            }
+            if let Some(turned) = &self.turned {
+                let part = &turned[((j * g.row + b) * g.units.len() + j2) * h.row..][..h.row];
                 out.iter_mut().zip(part).for_each(|(out, v)| *out += v);
             }
             if let (Some(bend), true) = (&self.bend, j == j2) {

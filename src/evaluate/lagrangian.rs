@@ -150,7 +150,7 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
             chain.times_h1(1, k, &mut delta[k - 1])?;
         }
         for k in 1..=m {
-            let mut d = chain.pull_back(k, |r| &delta[r - 1])?;
+            let mut d = chain.pull_back(1, k, false, |r| &delta[r - 1])?;
             d.iter_mut().zip(&e[k - 1]).for_each(|(d, e)| *d += e);
             if let Some(g_x) = g_x.as_ref().filter(|_| k == m) {
                 d.iter_mut().zip(g_x).for_each(|(d, g)| *d += g);

@@ -130,6 +130,10 @@ pub(crate) fn evaluate<B: Backend>(
     let mut outputs = Vec::new();
     for from in (0..n).step_by(chunk) {
         let rows = from..n.min(from + chunk);
+        if rows.len() < chunk {
+            // The last arrays have lengths of their own.
+            backend.release();
+        }
         let batch = batch(backend, parts, &omega, rows)?;
         let states = sweep(
             backend,
@@ -149,7 +153,9 @@ pub(crate) fn evaluate<B: Backend>(
         if request.outputs {
             outputs.extend(backend.download(&states.output)?);
         }
+        backend.recycle(states.multipliers.into_iter().chain([states.output]));
     }
+    backend.release();
 
     let pen = penalty.value(network, w);
     // A backend that only counts has no value.
@@ -274,24 +280,33 @@ pub(crate) fn products<B: Backend>(
     let parameters = Parameters::upload(backend, network, w)?;
     let mut out = vec![0.0; vectors.len()];
     let count = together(network, vectors.len() / p).max(1);
-    for (v, out) in vectors.chunks(count * p).zip(out.chunks_mut(count * p)) {
-        let count = v.len() / p;
-        let v = Vectors::new(backend, network, count, v)?;
-        let mut sums = ProductSums::new(backend, network, curvature, count)?;
-        for from in (0..n).step_by(chunk.max(1)) {
-            let batch = batch(backend, parts, &omega, from..n.min(from + chunk))?;
-            sweep_products(
-                backend,
-                network,
-                loss,
-                &parameters,
-                batch,
-                curvature,
-                &v,
-                &mut sums,
-            )?;
+    let mut groups = (vectors.chunks(count * p))
+        .map(|v| {
+            let vectors = Vectors::new(backend, network, v.len() / p, v)?;
+            let sums = ProductSums::new(backend, network, curvature, v.len() / p)?;
+            Ok((vectors, sums))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    for from in (0..n).step_by(chunk) {
+        let rows = from..n.min(from + chunk);
+        if rows.len() < chunk {
+            // The last arrays have lengths of their own.
+            backend.release();
         }
-        sums.read(backend, network, count, out)?;
+        let batch = batch(backend, parts, &omega, rows)?;
+        sweep_products(
+            backend,
+            network,
+            loss,
+            &parameters,
+            batch,
+            curvature,
+            &mut groups,
+        )?;
+    }
+    backend.release();
+    for ((vectors, sums), out) in groups.into_iter().zip(out.chunks_mut(count * p)) {
+        sums.read(backend, network, vectors.count, out)?;
     }
     if curvature != Curvature::Residual {
         let penalty = penalty.hessian(network, w);

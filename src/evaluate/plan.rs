@@ -291,9 +291,16 @@ fn run<B: Backend>(
     let request = match work {
         Work::Evaluate(request) => request,
         Work::Products(curvature, count) => {
-            let count = together(network, count);
-            let vectors = Vectors::new(backend, network, count, &[])?;
-            let mut sums = ProductSums::new(backend, network, curvature, count)?;
+            let together = together(network, count).max(1);
+            let mut groups = (0..count)
+                .step_by(together)
+                .map(|from| {
+                    let count = together.min(count - from);
+                    let vectors = Vectors::new(backend, network, count, &[])?;
+                    let sums = ProductSums::new(backend, network, curvature, count)?;
+                    Ok((vectors, sums))
+                })
+                .collect::<Result<Vec<_>>>()?;
             let batch = batch(backend)?;
             sweep_products(
                 backend,
@@ -302,8 +309,7 @@ fn run<B: Backend>(
                 &parameters,
                 batch,
                 curvature,
-                &vectors,
-                &mut sums,
+                &mut groups,
             )?;
             let cost = cost();
             return Ok(Measured {
@@ -428,10 +434,6 @@ fn measure(
             (sums, 8 * p, peak - sums.min(peak))
         }
     };
-    let passes = match count {
-        0 => 1,
-        count => count.div_ceil(together(network, count as usize) as u64),
-    };
     host = host.saturating_add(of_samples(network, n, request));
     let samples = rows.saturating_mul(8 * (network.inputs() + network.outputs() + 1) as u64);
     let plan = Plan {
@@ -444,7 +446,7 @@ fn measure(
         flops: if chunk == 0 {
             0.0
         } else {
-            flops * n as f64 / chunk as f64 * passes as f64
+            flops * n as f64 / chunk as f64
         },
     };
     Ok((plan, if device > 0 { device } else { peak }))

@@ -30,9 +30,9 @@ use crate::error::Result;
 use crate::network::{GroupView, LayerView, Network};
 use crate::objective::Loss;
 
-/// Numbers that an array of a block of 512 samples may have: 8 MiB in f64. With 32 MiB, page faults were a fifth and more of the
-/// samples of a profile of 32 products with [64-256-10].
-const COMFORTABLE: usize = 1 << 20;
+/// Numbers that an array of a block of 512 samples may have: 2 MiB in f64. 32 products of [64-256-10] and of [32-64-1] took as
+/// long with 1 MiB, and 1.2 times as long with 4.
+const COMFORTABLE: usize = 1 << 18;
 
 /// How many of so many vectors share a sweep: as many as is comfortable where every layer is one group of linear units.
 pub(super) fn together(network: &Network, vectors: usize) -> usize {
@@ -50,7 +50,7 @@ pub(super) fn together(network: &Network, vectors: usize) -> usize {
 
 /// Vectors on the backend.
 pub(super) struct Vectors<'a, B: Backend> {
-    count: usize,
+    pub count: usize,
     /// The vectors one after the other; empty on a backend that only counts.
     v: &'a [f64],
     /// V of the linear groups, \[vector\]\[j\]\[a\].
@@ -187,8 +187,8 @@ struct Along<'a, 'b, B: Backend> {
     vectors: &'a Vectors<'b, B>,
     curvature: Curvature,
     /// ∂g/∂x^k and δ^k; empty for Gauss–Newton.
-    multipliers: Vec<B::Array>,
-    delta: Vec<B::Array>,
+    multipliers: &'a [B::Array],
+    delta: &'a [B::Array],
 }
 
 /// The derivatives of the states along the vectors.
@@ -201,8 +201,7 @@ struct Derived<B: Backend> {
     output: B::Array,
 }
 
-/// Adds the products of one chunk of samples.
-#[allow(clippy::too_many_arguments)]
+/// Adds the products of one chunk of samples with each group of vectors.
 pub(super) fn sweep_products<'b, B: Backend>(
     b: &'b B,
     network: &'b Network,
@@ -210,8 +209,7 @@ pub(super) fn sweep_products<'b, B: Backend>(
     parameters: &'b Parameters<'b, B>,
     batch: Batch<B>,
     curvature: Curvature,
-    vectors: &Vectors<'b, B>,
-    sums: &mut ProductSums<B>,
+    groups: &mut [(Vectors<'b, B>, ProductSums<B>)],
 ) -> Result<()> {
     let Batch { n, x, y, omega } = batch;
     let order = match curvature {
@@ -234,20 +232,29 @@ pub(super) fn sweep_products<'b, B: Backend>(
         Some(seed) => back_propagate(&chain, seed)?,
         None => Default::default(),
     };
-    let along = Along {
-        chain: &chain,
-        vectors,
-        curvature,
-        multipliers,
-        delta,
-    };
-    let derived = along.forward()?;
-    let d = match curvature {
-        Curvature::Lagrangian => along.lagrangian(&derived)?,
-        Curvature::EmpiricalFisher => along.fisher(&derived, &omega)?,
-        _ => along.backward(&derived, hessian.as_ref())?,
-    };
-    along.add(&d, &derived, sums)
+    for (vectors, sums) in groups {
+        let along = Along {
+            chain: &chain,
+            vectors,
+            curvature,
+            multipliers: &multipliers,
+            delta: &delta,
+        };
+        let derived = along.forward()?;
+        let d = match curvature {
+            Curvature::Lagrangian => along.lagrangian(&derived)?,
+            Curvature::EmpiricalFisher => along.fisher(&derived, &omega)?,
+            _ => along.backward(&derived, hessian.as_ref())?,
+        };
+        along.add(&d, &derived, sums)?;
+        let Derived { p, z, output } = derived;
+        b.recycle(p.into_iter().chain(z.into_iter().flatten()).chain(d));
+        b.recycle([output]);
+    }
+    drop(chain);
+    b.recycle(multipliers.into_iter().chain(delta));
+    states.recycle(b);
+    Ok(())
 }
 
 impl<B: Backend> Along<'_, '_, B> {
@@ -297,11 +304,9 @@ impl<B: Backend> Along<'_, '_, B> {
             p.push(p_k);
             z.push(z_k);
         }
-        Ok(Derived {
-            p,
-            z,
-            output: x.swap_remove(network.depth()),
-        })
+        let output = x.swap_remove(network.depth());
+        b.recycle(x);
+        Ok(Derived { p, z, output })
     }
 
     /// The vectors' rows of a group as so many units more.
@@ -324,7 +329,7 @@ impl<B: Backend> Along<'_, '_, B> {
     /// δ̇^k = (∂g/∂x^k ⊙ h″) ⊙ ṗ^k for one layer, added.
     fn add_bend(&self, k: usize, p: &B::Array, out: &mut B::Array) -> Result<()> {
         let (chain, count) = (self.chain, self.vectors.count);
-        let c = chain.times_h2(&self.multipliers, k)?;
+        let c = chain.times_h2(self.multipliers, k)?;
         chain
             .b
             .multiply_add(chain.n, count, chain.network.width(k), &c, p, out)
@@ -368,21 +373,22 @@ impl<B: Backend> Along<'_, '_, B> {
         // From the last layer to the first, then turned round.
         let mut d: Vec<B::Array> = Vec::with_capacity(m);
         for k in (1..=m).rev() {
-            let units = network.width(k);
-            let mut g = b.zeros(n * count * units)?;
-            if let (true, Some(hessian)) = (k == m, hessian) {
-                let hessian = sampled(hessian, outputs, outputs);
-                b.contract(n, count, &derived.output, &hessian, 0, outputs, &mut g)?;
-            }
-            for (r, column) in network.consumers(k) {
-                chain.step(count, &d[m - r], r, k, column, &mut g)?;
-                if self.curvature.is_exact() {
-                    self.add_turn(r, k, column, derived, &mut g)?;
+            let bent = self.curvature.is_exact();
+            let mut d_k = match hessian {
+                Some(hessian) if k == m => {
+                    let hessian = sampled(hessian, outputs, outputs);
+                    let h1 = Some(&chain.states.h1[m - 1]);
+                    b.contracted(n, count, &derived.output, &hessian, 0, outputs, h1)?
                 }
+                _ => chain.pull_back(count, k, !bent, |r| &d[m - r])?,
+            };
+            if bent && k < m {
+                for (r, column) in network.consumers(k) {
+                    self.add_turn(r, k, column, derived, &mut d_k)?;
+                }
+                chain.times_h1(count, k, &mut d_k)?;
             }
-            let mut d_k = b.zeros(n * count * units)?;
-            b.multiply_add(n, count, units, &chain.states.h1[k - 1], &g, &mut d_k)?;
-            if self.curvature.is_exact() {
+            if bent {
                 self.add_bend(k, &derived.p[k - 1], &mut d_k)?;
             }
             d.push(d_k);

@@ -152,6 +152,11 @@ impl<B: Backend> States<B> {
         Ok(x)
     }
 
+    /// Gives all arrays back.
+    pub(super) fn recycle(self, b: &B) {
+        b.recycle([self.x, self.z, self.h1, self.h2].into_iter().flatten());
+    }
+
     /// x^m.
     pub(super) fn output(&self) -> &B::Array {
         &self.x[self.x.len() - 1]
@@ -276,7 +281,7 @@ pub(super) fn sweep<B: Backend>(
                     Couplings::Exact { s, delta: &delta }
                 }
             };
-            chain.add_pairs(structure, &couplings, &mut sums.pairs)?;
+            chain.add_pairs(structure, couplings, &mut sums.pairs)?;
         }
         Some((curvature, structure)) => {
             let (c, bent) = match (curvature, hessian) {
@@ -284,18 +289,24 @@ pub(super) fn sweep<B: Backend>(
                 (curvature, hessian) if curvature.is_exact() => {
                     let needed = needed_pairs(network, structure);
                     let s = second(&chain, hessian, &multipliers, &delta, &needed)?;
-                    (diagonals(&chain, &s, &multipliers)?, true)
+                    let c = diagonals(&chain, &s, &multipliers)?;
+                    b.recycle(s.into_values());
+                    (c, true)
                 }
                 (Curvature::EmpiricalFisher, _) => (fisher(&chain, &delta, &omega)?, false),
                 _ => (lagrangian(&chain, &multipliers)?, true),
             };
             let delta = bent.then_some(&delta[..]);
             chain.add_curvature(structure, &c, delta, &mut sums.curvature)?;
+            b.recycle(c);
         }
     }
     drop(chain);
+    b.recycle(delta);
+    let output = states.x.swap_remove(network.depth());
+    states.recycle(b);
     Ok(Swept {
-        output: states.x.swap_remove(network.depth()),
+        output,
         multipliers,
     })
 }
@@ -361,38 +372,34 @@ impl<'a, B: Backend> Chain<'a, B> {
             })
     }
 
-    /// Σ_r M^r A^r[:, k] over the consumers r of layer k, for one row M^r for each sample: one step of eq. 8.
+    /// Σ_r M^r A^r[:, k] over the consumers r of layer k, for `vectors` rows of M^r for each sample, times h′(p^k) where
+    /// `curved`: one step of eq. 8.
     pub(super) fn pull_back<'m>(
         &self,
+        vectors: usize,
         k: usize,
+        curved: bool,
         m: impl Fn(usize) -> &'m B::Array,
     ) -> Result<B::Array>
     where
         B::Array: 'm,
     {
-        let mut out = self.b.zeros(self.n * self.network.width(k))?;
-        for (r, column) in self.network.consumers(k) {
-            self.step(1, m(r), r, k, column, &mut out)?;
+        let (b, n, count) = (self.b, self.n, self.network.width(k));
+        let operands = (self.network.consumers(k))
+            .flat_map(|(r, column)| self.operands(r).map(move |a| (r, column, a)));
+        let terms: Vec<_> = operands.collect();
+        if let [(r, column, a)] = &terms[..] {
+            let h1 = curved.then(|| &self.states.h1[k - 1]);
+            return b.contracted(n, vectors, m(*r), a, *column, count, h1);
+        }
+        let mut out = b.zeros(n * vectors * count)?;
+        for (r, column, a) in &terms {
+            b.contract(n, vectors, m(*r), a, *column, count, &mut out)?;
+        }
+        if curved {
+            self.times_h1(vectors, k, &mut out)?;
         }
         Ok(out)
-    }
-
-    /// out += M A^r[:, k], for `vectors` rows of M per sample; `column` is where layer k starts in z^r.
-    pub(super) fn step(
-        &self,
-        vectors: usize,
-        m: &B::Array,
-        r: usize,
-        k: usize,
-        column: usize,
-        out: &mut B::Array,
-    ) -> Result<()> {
-        for a in self.operands(r) {
-            let count = self.network.width(k);
-            self.b
-                .contract(self.n, vectors, m, &a, column, count, out)?;
-        }
-        Ok(())
     }
 
     /// a ⊙ h′(p^k) for `vectors` rows over the units of layer k.
@@ -486,7 +493,7 @@ pub(super) fn back_propagate<B: Backend>(
     for k in (1..=network.depth()).rev() {
         let g_x = match seed.take() {
             Some(seed) => seed,
-            None => chain.pull_back(k, |r| &delta[network.depth() - r])?,
+            None => chain.pull_back(1, k, false, |r| &delta[network.depth() - r])?,
         };
         let (n, units) = (chain.n, network.width(k));
         let mut d = b.zeros(n * units)?;
@@ -527,17 +534,13 @@ pub(super) fn jacobians<B: Backend>(chain: &Chain<B>) -> Result<Vec<B::Array>> {
     // From the last layer to the first, then turned round.
     let mut jacobians: Vec<B::Array> = Vec::with_capacity(m);
     for k in (1..=m).rev() {
-        let units = network.width(k);
-        let mut j = b.zeros(n * outputs * units)?;
-        if k == m {
-            b.add_diagonal(n, units, &chain.states.h1[m - 1], &mut j)?;
+        jacobians.push(if k == m {
+            let mut j = b.zeros(n * outputs * outputs)?;
+            b.add_diagonal(n, outputs, &chain.states.h1[m - 1], &mut j)?;
+            j
         } else {
-            for (r, column) in network.consumers(k) {
-                chain.step(outputs, &jacobians[m - r], r, k, column, &mut j)?;
-            }
-            chain.times_h1(outputs, k, &mut j)?;
-        }
-        jacobians.push(j);
+            chain.pull_back(outputs, k, true, |r| &jacobians[m - r])?
+        });
     }
     jacobians.reverse();
     Ok(jacobians)
@@ -554,7 +557,8 @@ fn gauss_newton<B: Backend>(chain: &Chain<B>, hessian: &B::Array) -> Result<Vec<
         .collect()
 }
 
-/// S^{lk}, l ≥ k, n × s_l × s_k, for the pairs that are `needed`: eq. 8 differentiated once more.
+/// S^{lk}, l ≥ k, n × s_l × s_k, for the pairs that are `needed`, and the S^{kl} that were on the way: eq. 8 differentiated
+/// once more.
 fn second<B: Backend>(
     chain: &Chain<B>,
     mut hessian: Option<B::Array>,
@@ -572,11 +576,13 @@ fn second<B: Backend>(
                 // S^{mm} starts as h′ G h′: G is symmetric, so (G h′)ᵀ = h′ G.
                 Some(mut g) => {
                     chain.times_h1(units, m, &mut g)?;
-                    b.transpose(n, units, units, &g)?
+                    let mut block = b.transpose(n, units, units, &g)?;
+                    b.recycle([g]);
+                    chain.times_h1(units, m, &mut block)?;
+                    block
                 }
-                None => chain.second_step(l, k, &s, delta)?,
+                None => chain.second_step(l, k, &mut s, delta)?,
             };
-            chain.times_h1(network.width(l), k, &mut block)?;
             if l == k {
                 b.add_diagonal(n, units, &chain.times_h2(multipliers, k)?, &mut block)?;
             }
@@ -648,39 +654,48 @@ fn needed_pairs(network: &Network, structure: Structure) -> BTreeSet<(usize, usi
 }
 
 impl<B: Backend> Chain<'_, B> {
-    /// Σ_r (S^{lr} A^r[:, k] + T^{l,r}ᵀ Π^r[:, k]) over the consumers r of layer k: S^{lk} before its factor h′(p^k).
+    /// Σ_r (S^{lr} A^r[:, k] + T^{l,r}ᵀ Π^r[:, k]) diag h′(p^k) over the consumers r of layer k.
     fn second_step(
         &self,
         l: usize,
         k: usize,
-        s: &BTreeMap<(usize, usize), B::Array>,
+        s: &mut BTreeMap<(usize, usize), B::Array>,
         delta: &[B::Array],
     ) -> Result<B::Array> {
         let (network, b, n) = (self.network, self.b, self.n);
-        let vectors = network.width(l);
-        let mut out = b.zeros(n * vectors * network.width(k))?;
-        for (r, column) in network.consumers(k) {
-            if r <= l {
-                self.step(vectors, &s[&(l, r)], r, k, column, &mut out)?;
-                continue;
-            }
-            let s_lr = b.transpose(n, network.width(r), vectors, &s[&(r, l)])?;
-            self.step(vectors, &s_lr, r, k, column, &mut out)?;
-            let layer = &network.layers()[r - 1];
-            if !layer.is_linear() {
-                let bend = self.bend(r, &delta[r - 1])?;
-                let pi = Operand {
-                    array: &bend,
-                    kind: Kind::Sampled,
-                    units: 0..layer.inputs,
-                    layer: layer.inputs,
-                    width: layer.inputs,
-                };
-                let x = self.sensitivities(l, r)?;
-                let t = self.gather(vectors, layer, &x, false)?;
-                b.contract(n, vectors, &t, &pi, column, network.width(k), &mut out)?;
+        let (vectors, units) = (network.width(l), network.width(k));
+        let above = || network.consumers(k).filter(|(r, _)| *r > l);
+        for (r, _) in above() {
+            if !s.contains_key(&(l, r)) {
+                let turned = b.transpose(n, network.width(r), vectors, &s[&(r, l)])?;
+                s.insert((l, r), turned);
             }
         }
+        let bent = above().any(|(r, _)| !network.layers()[r - 1].is_linear());
+        let mut out = self.pull_back(vectors, k, !bent, |r| &s[&(l, r)])?;
+        if !bent {
+            return Ok(out);
+        }
+        for (r, column) in above() {
+            let layer = &network.layers()[r - 1];
+            if layer.is_linear() {
+                continue;
+            }
+            let bend = self.bend(r, &delta[r - 1])?;
+            let pi = Operand {
+                array: &bend,
+                kind: Kind::Sampled,
+                units: 0..layer.inputs,
+                layer: layer.width(),
+                width: layer.inputs,
+            };
+            let t = self.sensitivities(l, r)?;
+            if let Some(t) = &t[r] {
+                b.contract(n, vectors, t, &pi, column, units, &mut out)?;
+            }
+            b.recycle(t.into_iter().flatten().chain([bend]));
+        }
+        self.times_h1(vectors, k, &mut out)?;
         Ok(out)
     }
 
@@ -699,27 +714,45 @@ impl<B: Backend> Chain<'_, B> {
         Ok(out)
     }
 
-    /// ∂x^t/∂p^l for t = 0 … `end` − 1, n × s_l × s_t (transposed): 0 for t < l, diag h′ for t = l, and h′ A^t T^{l,t} for
-    /// t > l.
-    pub(super) fn sensitivities(&self, l: usize, end: usize) -> Result<Vec<B::Array>> {
+    /// Whether layer l, or one behind it, feeds layer r.
+    fn reaches(&self, l: usize, r: usize) -> bool {
+        self.network.layers()[r - 1].sources.iter().any(|&t| t >= l)
+    }
+
+    /// T^{l,r} = ∂z^r/∂p^l by r = 0 … `end`, n × s_l × d_r (transposed, with the constant's 0); `None` where it is 0:
+    /// ∂x^t/∂p^l is diag h′ for t = l and h′ A^t T^{l,t} for t > l.
+    pub(super) fn sensitivities(&self, l: usize, end: usize) -> Result<Vec<Option<B::Array>>> {
         let (network, b, n) = (self.network, self.b, self.n);
         let vectors = network.width(l);
+        // Zeros are needed only beside what is not 0.
+        let beside = |t: usize| (network.consumers(t)).any(|(r, _)| self.reaches(l, r));
         let mut x: Vec<B::Array> = Vec::with_capacity(end);
-        for t in 0..end {
-            let mut x_t = b.zeros(n * vectors * network.width(t))?;
+        let mut z: Vec<Option<B::Array>> = Vec::with_capacity(end + 1);
+        for t in 0..=end {
+            let layer = (t > l && self.reaches(l, t)).then(|| &network.layers()[t - 1]);
+            z.push(
+                layer
+                    .map(|layer| self.gather(vectors, layer, &x, layer.bias))
+                    .transpose()?,
+            );
+            let width = if t >= l || beside(t) {
+                network.width(t)
+            } else {
+                0
+            };
+            let mut x_t = b.zeros(if t < end { n * vectors * width } else { 0 })?;
             if t == l {
                 b.add_diagonal(n, vectors, &self.states.h1[l - 1], &mut x_t)?;
-            } else if t > l {
-                let layer = &network.layers()[t - 1];
-                let z_t = self.gather(vectors, layer, &x, layer.bias)?;
+            } else if let (true, Some(z_t), Some(layer)) = (t < end, &z[t], layer) {
                 for a in self.operands(t) {
-                    b.propagate(n, vectors, &z_t, layer.width(), &a, &mut x_t)?;
+                    b.propagate(n, vectors, z_t, layer.width(), &a, &mut x_t)?;
                 }
                 self.times_h1(vectors, t, &mut x_t)?;
             }
             x.push(x_t);
         }
-        Ok(x)
+        b.recycle(x);
+        Ok(z)
     }
 
     /// The derivatives `x` of a layer's sources side by side, `vectors` rows for each sample, with a column of zeros for

@@ -4,9 +4,8 @@ use rayon::prelude::*;
 
 use super::{BLOCK, Real};
 
-pub(super) fn gather<T: Real>(n: usize, sources: &[(&Vec<T>, usize)], bias: bool) -> Vec<T> {
+pub(super) fn gather<T: Real>(sources: &[(&Vec<T>, usize)], bias: bool, z: &mut [T]) {
     let width = sources.iter().map(|s| s.1).sum::<usize>() + usize::from(bias);
-    let mut z = vec![T::ZERO; n * width];
     z.par_chunks_mut((BLOCK * width).max(1))
         .enumerate()
         .for_each(|(block, rows)| {
@@ -22,5 +21,4 @@ pub(super) fn gather<T: Real>(n: usize, sources: &[(&Vec<T>, usize)], bias: bool
                 }
             }
         });
-    z
 }

@@ -5,13 +5,29 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use super::reduce::in_blocks;
-use super::{BLOCK, Real};
+use super::{BLOCK, PARTIALS, Real};
 use crate::backend::{Kind, Operand};
 
-/// Rows and columns of a result's tile: in f64, with both operands of a block of samples, 1.8 MB. By arithmetic, not measured.
+/// Rows and columns of a result's tile, at the most: in f64, with both operands of a block of samples, 1.8 MB. By arithmetic,
+/// not measured.
 const TILE: (usize, usize) = (128, 256);
-/// Results beyond this are cut into tiles: partial results of blocks would take more memory.
-pub(crate) const LARGE: usize = 1 << 16;
+/// Numbers of a tile at the most.
+pub(crate) const LARGEST_TILE: usize = TILE.0 * TILE.1;
+
+/// Whether a result of `len` numbers is cut into tiles, not the samples into blocks: where partial results of blocks would take
+/// more memory, or much of the time since the blocks are short.
+pub(crate) fn is_tiled(n: usize, len: usize) -> bool {
+    len > 1 << 16 || len > 1 << 11 && super::block(n) < BLOCK
+}
+
+/// Rows and columns of a tile of a result: so many tiles as keep threads busy, if they do not get too narrow.
+fn tile(units: usize, width: usize) -> (usize, usize) {
+    let (rows, mut columns) = TILE;
+    while columns > 32 && units.div_ceil(rows) * width.div_ceil(columns) < PARTIALS {
+        columns /= 2;
+    }
+    (rows, columns)
+}
 
 pub(super) fn gradient<T: Real>(n: usize, delta: &[T], phi: &Operand<Vec<T>>, out: &mut [f64]) {
     match phi.kind {
@@ -71,32 +87,33 @@ pub(super) fn weighted_sum<T: Real>(
                 Par::Seq,
             );
         };
-    if out.len() <= LARGE {
+    if !is_tiled(n, out.len()) {
         return in_blocks(n, out, |from, to, out| {
             product((from, to), (0, units), (0, width), out);
         });
     }
     // The rows of each tile, from top to bottom, left to right.
-    let across = width.div_ceil(TILE.1);
+    let tile = tile(units, width);
+    let across = width.div_ceil(tile.1);
     let mut tiles: Vec<Vec<&mut [f64]>> = Vec::new();
-    tiles.resize_with(units.div_ceil(TILE.0) * across, Vec::new);
+    tiles.resize_with(units.div_ceil(tile.0) * across, Vec::new);
     for (j, row) in out.chunks_mut(width).enumerate() {
-        let tiles = &mut tiles[j / TILE.0 * across..];
-        (row.chunks_mut(TILE.1).zip(tiles)).for_each(|(part, tile)| tile.push(part));
+        let tiles = &mut tiles[j / tile.0 * across..];
+        (row.chunks_mut(tile.1).zip(tiles)).for_each(|(part, tile)| tile.push(part));
     }
     tiles
         .into_par_iter()
         .enumerate()
-        .for_each(|(at, mut tile)| {
-            let rows = (at / across * TILE.0, tile.len());
+        .for_each(|(at, mut part)| {
+            let rows = (at / across * tile.0, part.len());
             let columns = (
-                at % across * TILE.1,
-                tile.first().map_or(0, |row| row.len()),
+                at % across * tile.1,
+                part.first().map_or(0, |row| row.len()),
             );
             let mut partial = vec![T::ZERO; rows.1 * columns.1];
             for from in (0..n).step_by(BLOCK) {
                 product((from, n.min(from + BLOCK)), rows, columns, &mut partial);
-                for (out, partial) in tile.iter_mut().zip(partial.chunks(columns.1)) {
+                for (out, partial) in part.iter_mut().zip(partial.chunks(columns.1)) {
                     (out.iter_mut().zip(partial)).for_each(|(out, v)| *out += v.to_f64());
                 }
             }

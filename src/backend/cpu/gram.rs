@@ -42,6 +42,9 @@ pub const BLOCK: usize = 256;
 const SLAB: usize = 3;
 /// The work is cut into about this many tasks where its size allows.
 const TASKS: usize = 64;
+/// Units beyond which they are divided into groups with packed copies of their own coefficients, of [`GROUP`] at the most.
+const MANY: usize = 600;
+const GROUP: usize = 128;
 /// The samples are cut only into chunks of at least this many, so that adding up their partial results stays cheap.
 const CHUNK: usize = 2048;
 /// Entries that all partial results together may have: fresh pages of larger ones cost more than idle threads save.
@@ -277,15 +280,20 @@ impl Plan {
         let pairs = triangle(d);
         let (mut cuts, group): (Vec<usize>, usize) = match form {
             Form::KhatriRao => {
-                // All units in one task: each further group of units would make its columns of K again. At least four slabs
-                // share a packed copy of c; at most 32 keep the entries of 64 units within a second-level cache.
+                // Each group of units makes its columns of K again, which costs as much as one unit or two. All units in one
+                // task, but where a packed copy of their c would fill a second-level cache: 2,080 units with d = 65 took 1.4
+                // times as long in one group as in 17. At least four slabs share that copy, and no more than keep the group's
+                // entries within such a cache, too.
+                let groups = if s > MANY { s.div_ceil(GROUP) } else { 1 };
+                let group = s.div_ceil(groups);
                 let slabs = pairs.div_ceil(SLAB * lanes);
-                let parts = slabs.div_ceil((slabs / TASKS).clamp(4, 32));
+                let parts =
+                    slabs.div_ceil((slabs * groups / TASKS).clamp(4, (2048 / group).clamp(4, 32)));
                 (
                     (0..=parts)
                         .map(|t| (t * slabs / parts * SLAB * lanes).min(pairs))
                         .collect(),
-                    s,
+                    group,
                 )
             }
             Form::RankUpdate => {
@@ -481,7 +489,9 @@ fn khatri_rao<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: Block<S, T>
     } = block;
     let Data { d, c, s, .. } = task.data;
     let lanes = lanes::<S, T>();
-    pack::<S, T>(&c[start * s..], s, len, 0..s, packed);
+    let units = task.out.len();
+    let from = task.first_unit;
+    pack::<S, T>(&c[start * s..], s, len, from..from + units, packed);
     let mut parts = Vec::new();
     for begin in task.span.clone().step_by(SLAB * lanes) {
         let span = begin..task.span.end.min(begin + SLAB * lanes);
@@ -521,7 +531,7 @@ fn khatri_rao<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: Block<S, T>
                 );
             }
         }
-        for units in tiles(s, tile_rows::<S>()) {
+        for units in tiles(units, tile_rows::<S>()) {
             product(
                 simd,
                 units.len(),

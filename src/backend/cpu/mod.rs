@@ -25,15 +25,16 @@ mod tensor;
 mod transpose;
 mod unit;
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
+use faer::Accum;
 use rayon::prelude::*;
 
-pub(crate) use gradient::LARGE;
+pub(crate) use gradient::{LARGEST_TILE, is_tiled};
 pub use real::Real;
 pub(crate) use reduce::block;
 
+use super::pool::Pool;
 use super::{Backend, Columns, Direction, Kind, Operand, UnitDerivative, UnitGroup};
 use crate::error::Result;
 use crate::network::Activation;
@@ -65,8 +66,10 @@ impl<T> Operand<'_, Vec<T>> {
 }
 
 /// The processor, computing in `T` = `f64` or `f32`, on the threads of the current rayon pool.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Cpu<T>(PhantomData<T>);
+#[derive(Debug, Default)]
+pub struct Cpu<T> {
+    pool: Pool<Vec<T>>,
+}
 
 impl<T: Real> Cpu<T> {
     /// The processor.
@@ -76,7 +79,14 @@ impl<T: Real> Cpu<T> {
         // page faults than in the kernels. One block that nothing touches raises the threshold for good.
         static RAISE: std::sync::Once = std::sync::Once::new();
         RAISE.call_once(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(31 << 20))));
-        Cpu(PhantomData)
+        Cpu {
+            pool: Pool::default(),
+        }
+    }
+
+    /// An array that will be written whole: what it holds does not count.
+    fn array(&self, len: usize) -> Vec<T> {
+        self.pool.take(len).unwrap_or_else(|| vec![T::ZERO; len])
     }
 }
 
@@ -92,7 +102,19 @@ impl<T: Real> Backend for Cpu<T> {
     }
 
     fn zeros(&self, len: usize) -> Result<Vec<T>> {
-        Ok(vec![T::ZERO; len])
+        let Some(mut array) = self.pool.take(len) else {
+            return Ok(vec![T::ZERO; len]);
+        };
+        (array.par_chunks_mut(1 << 16)).for_each(|part| part.fill(T::ZERO));
+        Ok(array)
+    }
+
+    fn recycle(&self, arrays: impl IntoIterator<Item = Vec<T>>) {
+        (arrays.into_iter()).for_each(|array| self.pool.keep(array.len(), array));
+    }
+
+    fn release(&self) {
+        self.pool.clear();
     }
 
     fn download(&self, array: &Vec<T>) -> Result<Vec<f64>> {
@@ -112,7 +134,10 @@ impl<T: Real> Backend for Cpu<T> {
     }
 
     fn gather(&self, n: usize, sources: &[(&Vec<T>, usize)], bias: bool) -> Result<Vec<T>> {
-        Ok(gather::gather(n, sources, bias))
+        let width = sources.iter().map(|s| s.1).sum::<usize>() + usize::from(bias);
+        let mut z = self.array(n * width);
+        gather::gather(sources, bias, &mut z);
+        Ok(z)
     }
 
     fn propagate(
@@ -172,8 +197,24 @@ impl<T: Real> Backend for Cpu<T> {
         count: usize,
         out: &mut Vec<T>,
     ) -> Result<()> {
-        contract::contract(n, vectors, m, a, column, count, out);
+        contract::contract(n, vectors, m, a, column, count, Accum::Add, None, out);
         Ok(())
+    }
+
+    fn contracted(
+        &self,
+        n: usize,
+        vectors: usize,
+        m: &Vec<T>,
+        a: &Operand<Vec<T>>,
+        column: usize,
+        count: usize,
+        d: Option<&Vec<T>>,
+    ) -> Result<Vec<T>> {
+        let mut out = self.array(n * vectors * count);
+        let d = d.map(|d| &d[..]);
+        contract::contract(n, vectors, m, a, column, count, Accum::Replace, d, &mut out);
+        Ok(out)
     }
 
     fn contract_diagonal(
@@ -224,7 +265,9 @@ impl<T: Real> Backend for Cpu<T> {
     }
 
     fn transpose(&self, n: usize, rows: usize, columns: usize, a: &Vec<T>) -> Result<Vec<T>> {
-        Ok(transpose::transpose(n, rows, columns, a))
+        let mut out = self.array(n * rows * columns);
+        transpose::transpose(rows, columns, a, &mut out);
+        Ok(out)
     }
 
     fn gauss_newton(
@@ -258,11 +301,15 @@ impl<T: Real> Backend for Cpu<T> {
     }
 
     fn outer(&self, n: usize, y: &Columns<Vec<T>>, z: &Columns<Vec<T>>) -> Result<Vec<T>> {
-        Ok(outer::outer(n, y, z))
+        let mut out = self.array(n * y.width * z.width);
+        outer::outer(y, z, &mut out);
+        Ok(out)
     }
 
     fn pairs(&self, n: usize, layer: usize, units: Range<usize>, a: &Vec<T>) -> Result<Vec<T>> {
-        Ok(pairs::pairs(n, layer, units, a))
+        let mut out = self.array(n * (units.len() * (units.len() + 1) / 2));
+        pairs::pairs(layer, units, a, &mut out);
+        Ok(out)
     }
 
     fn gram(&self, n: usize, c: &Vec<T>, phi: &Operand<Vec<T>>, out: &mut Vec<f64>) -> Result<()> {

@@ -12,9 +12,8 @@ impl<'a, T> Columns<'a, Vec<T>> {
     }
 }
 
-pub(super) fn outer<T: Real>(n: usize, y: &Columns<Vec<T>>, z: &Columns<Vec<T>>) -> Vec<T> {
+pub(super) fn outer<T: Real>(y: &Columns<Vec<T>>, z: &Columns<Vec<T>>, out: &mut [T]) {
     let size = y.width * z.width;
-    let mut out = vec![T::ZERO; n * size];
     out.par_chunks_mut(size.max(1))
         .enumerate()
         .with_min_len(BLOCK / 8)
@@ -24,5 +23,4 @@ pub(super) fn outer<T: Real>(n: usize, y: &Columns<Vec<T>>, z: &Columns<Vec<T>>)
                 out.iter_mut().zip(z).for_each(|(out, &z)| *out = y * z);
             }
         });
-    out
 }

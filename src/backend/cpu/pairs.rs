@@ -6,9 +6,8 @@ use rayon::prelude::*;
 
 use super::{BLOCK, Real};
 
-pub(super) fn pairs<T: Real>(n: usize, layer: usize, units: Range<usize>, a: &[T]) -> Vec<T> {
+pub(super) fn pairs<T: Real>(layer: usize, units: Range<usize>, a: &[T], out: &mut [T]) {
     let size = units.len() * (units.len() + 1) / 2;
-    let mut out = vec![T::ZERO; n * size];
     out.par_chunks_mut(size.max(1))
         .zip(a.par_chunks((layer * layer).max(1)))
         .with_min_len(BLOCK / 8)
@@ -19,5 +18,4 @@ pub(super) fn pairs<T: Real>(n: usize, layer: usize, units: Range<usize>, a: &[T
                 out = rest;
             }
         });
-    out
 }
