@@ -51,6 +51,15 @@ pub enum Error {
         /// What was being sized.
         what: String,
     },
+    /// A formula is malformed, or of no use.
+    Formula {
+        /// Its text.
+        formula: String,
+        /// The character, from 1, at which it fails.
+        column: usize,
+        /// What is needed there.
+        why: String,
+    },
     /// The request needs more memory than it may take.
     Memory {
         /// The operation.
@@ -349,6 +358,16 @@ impl fmt::Display for Error {
             Error::Unknown { kind, name, known } => {
                 write!(f, "unknown {kind} '{name}'; known: {}", known.join(", "))
             }
+            Error::Formula {
+                formula,
+                column,
+                why,
+            } => write!(
+                f,
+                "the formula, column {column}: {why}\n  {formula}\n{:>width$}",
+                '^',
+                width = column + 2
+            ),
             Error::TooLarge { what } => {
                 write!(f, "{what}: too large to address; use narrower layers")
             }

@@ -598,8 +598,8 @@ fn problem_files() {
         (
             "formula",
             "\"tanh\"}]}",
-            "\"mine\"}]}, \"activation_definitions\": {\"mine\": \"u*u\"}",
-            &["'mine'", "not available"],
+            "\"mine\"}]}, \"activation_definitions\": {\"mine\": \"u*(u\"}",
+            &["activation_definitions.mine", "column 5", "')' is needed"],
         ),
         (
             "propagation",

@@ -258,6 +258,30 @@ fn derivatives_of_a_problem_file_are_those_of_the_fixture() {
 }
 
 #[test]
+fn derivatives_of_third_order_are_those_of_the_fixture() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = here("tests/data/derivs/d02_tanh_sos.json");
+    let (file, fixture) = (path.to_str().unwrap(), json(&path));
+    let stored = &fixture["higher_order"];
+    let (layer, row) = (stored["layer"].to_string(), stored["row"].to_string());
+    let unit = ["--structure", "none", "--layer", &layer, "--row", &row];
+    let ask = [&["derivatives", file], &unit[..], &["--order", "3"]].concat();
+    let (out, _) = succeed(dir.path(), &ask);
+    let out: Value = serde_json::from_str(&out).unwrap();
+    let tensor = &out["tensor"];
+    assert_eq!(
+        (&tensor["order"], &tensor["dimension"]),
+        (&3.into(), &4.into())
+    );
+    let expected: Vec<f64> = (0..4)
+        .flat_map(|a| (0..=a).map(move |b| (a, b)))
+        .flat_map(|(a, b)| (0..=b).map(move |c| (a, b, c)))
+        .map(|(a, b, c)| stored["third"][a][b][c].as_f64().unwrap())
+        .collect();
+    close(&numbers(&tensor["packed"]), &expected);
+}
+
+#[test]
 fn products_of_a_problem_file_are_those_of_the_fixture() {
     let dir = tempfile::tempdir().unwrap();
     let path = here("tests/data/derivs/d02_tanh_sos.json");

@@ -58,6 +58,7 @@ fn cases() -> Vec<Case> {
         };
         let file = json!({
             "spec": network["spec"],
+            "activation_definitions": network["activation_definitions"],
             "loss": {"type": "sos"},
             "penalty": null,
             "X": x,

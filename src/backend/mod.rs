@@ -368,6 +368,17 @@ pub trait Backend {
         out: &mut Self::Sum,
     ) -> Result<()>;
 
+    /// out[(a₁, …, a_q)] += Σ_i c[i] z[i, a₁] … z[i, a_q], a₁ ≥ … ≥ a_q, packed with a₁ growing slowest; c: n, z: n × `width`.
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Self::Array,
+        z: &Self::Array,
+        width: usize,
+        out: &mut Self::Sum,
+    ) -> Result<()>;
+
     /// p of a group that is not linear, into its columns of p: n × layer.
     fn unit_value(
         &self,

@@ -7,7 +7,10 @@ use std::time::Instant;
 use clap::Args;
 use ndarray::Array2;
 use secondo::io::{Model, ProblemFile, Table};
-use secondo::{Curvature, Device, Evaluation, LinearOperator, Matrix, Problem, Request, Structure};
+use secondo::{
+    Curvature, Device, Evaluation, LinearOperator, Matrix, Problem, Request, Structure,
+    SymmetricTensor,
+};
 
 use super::Failure;
 use super::common::{self, Computing, Csv};
@@ -36,6 +39,10 @@ use super::training::curvature;
 /// and residual is what it leaves out. empirical-fisher sums the outer products of the samples' gradients. lagrangian is
 /// the matrix of Iovleff's paper, the second derivative of the Lagrangian in the weights at fixed states and multipliers:
 /// it is not the Hessian, of which it lacks all that couples units and layers.
+///
+/// --order Q with --layer and --row adds 'tensor', the derivative of order Q of that Lagrangian in the weights of one unit, at
+/// fixed states and multipliers and without the penalty: the entries with indices a1 >= a2 >= ... >= aQ, the first
+/// growing slowest.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -47,6 +54,8 @@ Examples:
       the Hessian times each vector of 'v' or 'V'
   secondo derivatives problem.json --structure none --multipliers
       value, gradient and multipliers
+  secondo derivatives problem.json --structure none --order 3 --layer 1 --row 0
+      the third derivatives of the Lagrangian in the first unit's weights
   secondo derivatives diabetes.safetensors diabetes.csv -o out.npz
       a fitted model with its data, as arrays for numpy.load")]
 pub struct Options {
@@ -63,6 +72,15 @@ pub struct Options {
     /// Add the multipliers of every layer and sample, 'multipliers'
     #[arg(long)]
     multipliers: bool,
+    /// Add the derivative of this order of the Lagrangian in one unit's weights, 'tensor'
+    #[arg(long, value_name = "Q", requires = "layer", requires = "row")]
+    order: Option<usize>,
+    /// The layer of that unit, from 1
+    #[arg(long, value_name = "K", requires = "order")]
+    layer: Option<usize>,
+    /// The unit in its layer, from 0
+    #[arg(long, value_name = "J", requires = "order")]
+    row: Option<usize>,
     /// Write to this file (.json or .npz) instead of stdout
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -122,13 +140,30 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             Some(operator.products(vectors.view())?)
         }
     };
-    let seconds = begin.elapsed().as_secs_f64();
+    let tensor = match (options.layer, options.row, options.order) {
+        (Some(layer), Some(row), Some(order)) => {
+            Some(problem.lagrangian_tensor(&parameters, layer, row, order)?)
+        }
+        _ => None,
+    };
+    let found = Found {
+        result,
+        products,
+        tensor,
+        seconds: begin.elapsed().as_secs_f64(),
+    };
     let output = options.output.as_deref();
     let arrays = output.is_some_and(|path| has_extension(path, "npz"));
     let write = if arrays { write_arrays } else { write };
-    emit(output, |out| {
-        write(out, &problem, options, &result, products.as_ref(), seconds)
-    })
+    emit(output, |out| write(out, &problem, options, &found))
+}
+
+/// What was computed.
+struct Found {
+    result: Evaluation,
+    products: Option<Array2<f64>>,
+    tensor: Option<SymmetricTensor>,
+    seconds: f64,
 }
 
 /// The problem, its parameters and, for products, the vectors.
@@ -196,10 +231,14 @@ fn write(
     out: &mut dyn Write,
     problem: &Problem,
     options: &Options,
-    result: &Evaluation,
-    products: Option<&Array2<f64>>,
-    seconds: f64,
+    found: &Found,
 ) -> io::Result<()> {
+    let Found {
+        result,
+        products,
+        tensor,
+        seconds,
+    } = found;
     // Streamed: blocks can be far larger than what a tree of values should hold. {:?} is the shortest text that
     // reads back as the same number.
     writeln!(out, "{{\n  \"value\": {:?},", result.value)?;
@@ -231,6 +270,15 @@ fn write(
         rows(out, products.rows().into_iter().map(|r| r.to_vec()))?;
         writeln!(out, ",")?;
     }
+    if let (Some(tensor), Some(layer), Some(row)) = (tensor, options.layer, options.row) {
+        let (order, dimension) = (tensor.order(), tensor.dimension());
+        write!(
+            out,
+            "  \"tensor\": {{\"layer\": {layer}, \"row\": {row}, \"order\": {order}, \"dimension\": {dimension}, \"packed\": "
+        )?;
+        list(out, tensor.packed().iter())?;
+        writeln!(out, "}},")?;
+    }
     let (adapter, precision) = (problem.device().adapter(), problem.device().precision());
     writeln!(out, "  \"adapter\": {},", serde_json::Value::from(adapter))?;
     writeln!(
@@ -243,10 +291,14 @@ fn write_arrays(
     out: &mut dyn Write,
     problem: &Problem,
     options: &Options,
-    result: &Evaluation,
-    products: Option<&Array2<f64>>,
-    seconds: f64,
+    found: &Found,
 ) -> io::Result<()> {
+    let Found {
+        result,
+        products,
+        tensor,
+        seconds,
+    } = found;
     let mut arrays = Arrays::new(out);
     arrays.numbers("value", &[], [result.value])?;
     let gradient = result.gradient.iter().copied();
@@ -280,9 +332,13 @@ fn write_arrays(
     if let Some(products) = products {
         arrays.numbers("products", products.shape(), products.iter().copied())?;
     }
+    if let Some(tensor) = tensor {
+        let packed = tensor.packed();
+        arrays.numbers("tensor", &[packed.len()], packed.iter().copied())?;
+    }
     arrays.text("adapter", &problem.device().adapter())?;
     arrays.text("precision", problem.device().precision())?;
-    arrays.numbers("seconds", &[], [seconds])?;
+    arrays.numbers("seconds", &[], [*seconds])?;
     arrays.finish()
 }
 

@@ -5,10 +5,13 @@
 
 mod matrix;
 mod operator;
+mod tensor;
 
 pub(crate) use matrix::triangle;
 pub use matrix::{Block, Matrix};
 pub use operator::LinearOperator;
+pub(crate) use tensor::Indices;
+pub use tensor::SymmetricTensor;
 
 use crate::error::Result;
 

@@ -9,6 +9,7 @@ mod lagrangian;
 mod plan;
 mod products;
 mod sweep;
+mod tensor;
 
 use std::ops::Range;
 
@@ -22,6 +23,7 @@ pub use plan::Plan;
 #[cfg(feature = "gpu")]
 pub(crate) use plan::rehearse;
 pub(crate) use plan::{Target, Theta, Work, plan, shape_product};
+pub(crate) use tensor::{Tensor, tensor, tensor_at};
 
 use crate::backend::Backend;
 use crate::curvature::{Curvature, Matrix, Structure};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::products::{ProductSums, Vectors, sweep_products, together};
 use super::sweep::{Batch, Parameters, Sums, sweep};
+use super::tensor::{Tensor, TensorSums, sweep_tensor};
 use super::{Request, Structure, check_units};
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::{Gpu, Rehearsed};
@@ -27,6 +28,8 @@ pub(crate) enum Work {
     Evaluate(Request),
     /// Products of a curvature with so many vectors.
     Products(Curvature, usize),
+    /// A derivative of the Lagrangian in one unit's parameters.
+    Tensor(Tensor),
 }
 
 impl From<Request> for Work {
@@ -135,11 +138,12 @@ pub(crate) fn plan(
         match work {
             Work::Evaluate(request) => request.curvature.map(|(curvature, _)| curvature),
             Work::Products(curvature, _) => Some(curvature),
+            Work::Tensor(_) => None,
         },
     )?;
     let kept = match work {
         Work::Evaluate(request) => of_samples(network, n, request),
-        Work::Products(..) => 0,
+        Work::Products(..) | Work::Tensor(_) => 0,
     };
     let measure = |chunk, threads| {
         let (plan, bytes) = measure(network, loss, n, chunk, work, target, threads)?;
@@ -170,7 +174,7 @@ pub(crate) fn plan(
             Structure::Full | Structure::LayerBlocks => matrix_bytes(network, s),
             _ => 0,
         }),
-        Work::Products(..) => 0,
+        Work::Products(..) | Work::Tensor(_) => 0,
     };
     let threads = rayon::current_num_threads();
     let best = 'best: {
@@ -211,7 +215,7 @@ pub(crate) fn plan(
     let on_device = best.device > device_budget;
     let request = match work {
         Work::Evaluate(request) => request.curvature,
-        Work::Products(..) => None,
+        Work::Products(..) | Work::Tensor(_) => None,
     };
     let smaller = |curvature, structure: Structure, next: &str| {
         let request = Request::curvature(curvature, structure).into();
@@ -231,10 +235,17 @@ pub(crate) fn plan(
             Structure::RowBlocks,
             ", and products hold no matrix at all",
         )?,
+        _ if matches!(work, Work::Tensor(_)) => {
+            "ask for a lower order, or raise the memory budget".into()
+        }
         _ => "raise the memory budget, or make the layers narrower".into(),
     };
     let what = match (request, work) {
         (Some((c, s)), _) => format!("{} ({}) of {network}", s.name(), c.name()),
+        (_, Work::Tensor(of)) => format!(
+            "the tensor of order {} of layer {}, row {}, of {network}",
+            of.order, of.layer, of.row
+        ),
         (_, Work::Products(c, count)) => format!("{count} products ({}) of {network}", c.name()),
         _ => format!("the evaluation of {network}"),
     };
@@ -253,6 +264,8 @@ pub(crate) fn plan(
 struct Measured {
     before: u64,
     held: u64,
+    /// What the host holds besides, which the backend does not count.
+    host: u64,
     cost: Cost,
 }
 
@@ -302,6 +315,27 @@ fn run<B: Backend>(
             return Ok(Measured {
                 before,
                 held: before,
+                host: 0,
+                cost,
+            });
+        }
+        Work::Tensor(of) => {
+            let mut sums = TensorSums::new(backend, network, of)?;
+            let held = cost().live;
+            sweep_tensor(
+                backend,
+                network,
+                loss,
+                &parameters,
+                batch(backend)?,
+                &mut sums,
+            )?;
+            let cost = cost();
+            let host = sums.host_bytes(chunk);
+            return Ok(Measured {
+                before,
+                held,
+                host,
                 cost,
             });
         }
@@ -327,7 +361,12 @@ fn run<B: Backend>(
         backend.download(&swept.output)?;
     }
     let cost = cost();
-    Ok(Measured { before, held, cost })
+    Ok(Measured {
+        before,
+        held,
+        host: 0,
+        cost,
+    })
 }
 
 /// What an adapter does for one chunk.
@@ -374,6 +413,7 @@ fn measure(
     let (request, count) = match work {
         Work::Evaluate(request) => (request, 0),
         Work::Products(_, count) => (Request::default(), count as u64),
+        Work::Tensor(_) => (Request::default(), 0),
     };
     // The sums become the results, and the parameters do not; unless a matrix is made of the sums: then there are both,
     // but no chunk any more.
@@ -401,7 +441,7 @@ fn measure(
         data: samples,
         results: sums.saturating_add(host),
         // ω is copied once, scaled by the reduction; the penalty's parts are vectors of length P.
-        working: most.saturating_add(8 * rows + 24 * p),
+        working: (most.saturating_add(measured.host)).saturating_add(8 * rows + 24 * p),
         device,
         flops: if chunk == 0 {
             0.0

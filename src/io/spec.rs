@@ -8,7 +8,8 @@
 //!
 //! `propagation` and `activations` are one name or a list with one name for each unit; `bias` is true and
 //! `propagation` linear unless given. Propagations: `linear`, those of [`Radial`], and `normalized`
-//! ([`Layer::normalized`]), whose unit j reads the j-th number of its inputs, j being its place in the layer.
+//! ([`Layer::normalized`]), whose unit j reads the j-th number of its inputs, j being its place in the layer. An activation is built in, registered by the
+//! program that reads the file, or a formula in u such as `1-(1+u)^-2`.
 
 use std::path::Path;
 

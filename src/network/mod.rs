@@ -15,8 +15,11 @@
 
 mod activation;
 mod constraint;
+mod custom;
+mod formula;
 mod initial;
 mod radial;
+mod series;
 mod unit;
 
 use std::fmt;
@@ -25,10 +28,12 @@ use std::ops::Range;
 pub use activation::Activation;
 pub(crate) use activation::FormulaUse;
 pub use constraint::Constraint;
+pub use custom::{ActivationFunction, Custom};
 pub use initial::Initialization;
 pub use radial::{Normalized, Radial};
+pub use series::Series;
 pub(crate) use unit::exact;
-pub use unit::{ExactUnit, Propagation, Unit};
+pub use unit::{ExactUnit, HigherUnit, Propagation, Unit};
 
 use crate::error::{Error, Result};
 

@@ -9,7 +9,7 @@
 //!
 //! The augmented form has no μ: u = (z, 1) and M = W.
 
-use super::{ExactUnit, Unit};
+use super::{ExactUnit, HigherUnit, Unit};
 use crate::curvature::triangle;
 use crate::error::Result;
 
@@ -61,10 +61,10 @@ pub enum Radial {
 enum Metric {
     /// The entries themselves, or those of the upper triangle.
     Entries { packed: bool },
-    /// diag(τ), each from a parameter, or all from one; with τ, τ′, τ″ of the parameter.
+    /// diag(τ), each from a parameter, or all from one; with τ of the parameter, or a derivative of any order.
     Diagonal {
         shared: bool,
-        tau: fn(f64) -> [f64; 3],
+        tau: fn(f64, usize) -> f64,
     },
     /// L Lᵀ.
     Factor,
@@ -117,6 +117,30 @@ impl Point<'_> {
     fn y(&self, b: usize) -> f64 {
         (b..self.len()).map(|a| self.factor(a, b) * self.u(a)).sum()
     }
+
+    /// The derivative of y_b in the u of `us` and the v of `vs`.
+    fn y_derivative(&self, b: usize, us: &[usize], vs: &[usize]) -> f64 {
+        let Some((&l, rest)) = vs.split_first() else {
+            return match *us {
+                [] => self.y(b),
+                [a] if a >= b => self.factor(a, b),
+                _ => 0.0,
+            };
+        };
+        // Column b has an entry in each row a from b on.
+        let Some(a) = (b..self.len()).find(|&a| triangle(a) + b == l) else {
+            return 0.0;
+        };
+        // Entries beside the diagonal are parameters themselves.
+        if rest.iter().any(|&m| m != l || a != b) {
+            return 0.0;
+        }
+        match *us {
+            [] => self.factor_slope(a, b) * self.u(a),
+            [c] if c == a => self.factor_slope(a, b),
+            _ => 0.0,
+        }
+    }
 }
 
 impl Metric {
@@ -138,7 +162,7 @@ impl Metric {
                 .map(|(a, b)| at.u(a) * at.v[Self::place(*packed, d, a, b)] * at.u(b))
                 .sum(),
             Metric::Diagonal { shared, tau } => (0..d)
-                .map(|a| tau(at.v[if *shared { 0 } else { a }])[0] * at.u(a) * at.u(a))
+                .map(|a| tau(at.v[if *shared { 0 } else { a }], 0) * at.u(a) * at.u(a))
                 .sum(),
             Metric::Factor => (0..d).map(|b| at.y(b) * at.y(b)).sum(),
         }
@@ -157,7 +181,7 @@ impl Metric {
             }
             Metric::Diagonal { shared, tau } => {
                 for a in 0..d {
-                    let [t, ..] = tau(at.v[if *shared { 0 } else { a }]);
+                    let t = tau(at.v[if *shared { 0 } else { a }], 0);
                     add(a, 2.0 * t * at.u(a));
                 }
             }
@@ -182,7 +206,7 @@ impl Metric {
             Metric::Diagonal { shared, tau } => {
                 for a in 0..d {
                     let l = if *shared { 0 } else { a };
-                    let [_, t1, _] = tau(at.v[l]);
+                    let t1 = tau(at.v[l], 1);
                     add(l, t1 * at.u(a) * at.u(a));
                 }
             }
@@ -210,7 +234,7 @@ impl Metric {
             }
             Metric::Diagonal { shared, tau } => {
                 for a in 0..d {
-                    let [t, ..] = tau(at.v[if *shared { 0 } else { a }]);
+                    let t = tau(at.v[if *shared { 0 } else { a }], 0);
                     add(a, a, 2.0 * t);
                 }
             }
@@ -237,7 +261,7 @@ impl Metric {
             Metric::Diagonal { shared, tau } => {
                 for a in 0..d {
                     let l = if *shared { 0 } else { a };
-                    let [_, t1, _] = tau(at.v[l]);
+                    let t1 = tau(at.v[l], 1);
                     add(a, l, 2.0 * t1 * at.u(a));
                 }
             }
@@ -259,7 +283,7 @@ impl Metric {
             Metric::Diagonal { shared, tau } => {
                 for a in 0..d {
                     let l = if *shared { 0 } else { a };
-                    let [_, _, t2] = tau(at.v[l]);
+                    let t2 = tau(at.v[l], 2);
                     add(l, l, t2 * at.u(a) * at.u(a));
                 }
             }
@@ -275,6 +299,54 @@ impl Metric {
                         add(l, l, slope * at.y(b));
                     }
                 }
+            }
+        }
+    }
+
+    /// The derivative of q in the u of `us` (at most two: q is quadratic in u) and the v of `vs`, in all at least three.
+    fn higher(&self, at: &Point, us: &[usize], vs: &[usize]) -> f64 {
+        let d = at.len();
+        match self {
+            // Linear in v.
+            Metric::Entries { packed } => match (us, vs) {
+                (&[a, b], &[l]) => (at.pairs())
+                    .filter(|&(c, e)| Self::place(*packed, d, c, e) == l)
+                    .map(|(c, e)| f64::from((a, b) == (c, e)) + f64::from((b, a) == (c, e)))
+                    .sum(),
+                _ => 0.0,
+            },
+            Metric::Diagonal { shared, tau } => {
+                let Some((&l, rest)) = vs.split_first() else {
+                    return 0.0;
+                };
+                if rest.iter().any(|&m| m != l) {
+                    return 0.0;
+                }
+                let square = |a: usize| match us {
+                    [] => at.u(a) * at.u(a),
+                    &[c] if c == a => 2.0 * at.u(a),
+                    &[c, e] if c == a && e == a => 2.0,
+                    _ => 0.0,
+                };
+                let of_l = (0..d).filter(|&a| *shared || a == l);
+                tau(at.v[l], vs.len()) * of_l.map(square).sum::<f64>()
+            }
+            // Leibniz's rule for p = Σ_b y_b²: each index goes to one of the two factors.
+            Metric::Factor => {
+                let side = |indices: &[usize], set: usize| -> Vec<usize> {
+                    let taken = |r: &usize| set >> r & 1 == 1;
+                    (0..indices.len())
+                        .filter(taken)
+                        .map(|r| indices[r])
+                        .collect()
+                };
+                let half = |b, of_u, of_v| at.y_derivative(b, &side(us, of_u), &side(vs, of_v));
+                let (all_u, all_v) = ((1usize << us.len()) - 1, (1usize << vs.len()) - 1);
+                (0..d)
+                    .flat_map(|b| (0..=all_u).map(move |of_u| (b, of_u)))
+                    .flat_map(|(b, of_u)| (0..=all_v).map(move |of_v| (b, of_u, of_v)))
+                    .map(|(b, u, v)| half(b, u, v) * half(b, all_u ^ u, all_v ^ v))
+                    .sum()
             }
         }
     }
@@ -371,16 +443,19 @@ impl Radial {
     }
 
     fn metric(self) -> Metric {
-        let diagonal = |shared, tau| Metric::Diagonal { shared, tau };
-        let of_tau = |tau: f64| [tau, 1.0, 0.0];
-        let of_sigma = |sigma: f64| {
+        let diagonal = |shared, tau: fn(f64, usize) -> f64| Metric::Diagonal { shared, tau };
+        let of_tau = |tau: f64, order: usize| match order {
+            0 => tau,
+            1 => 1.0,
+            _ => 0.0,
+        };
+        // σ⁻², −2σ⁻³, 6σ⁻⁴ …
+        let of_sigma = |sigma: f64, order: usize| {
             let r = 1.0 / sigma;
-            [r * r, -2.0 * r * r * r, 6.0 * r * r * r * r]
+            (0..order).fold(r * r, |t, k| -t * (k + 2) as f64 * r)
         };
-        let of_log_sigma = |v: f64| {
-            let tau = libm::exp(-2.0 * v);
-            [tau, -2.0 * tau, 4.0 * tau]
-        };
+        let of_log_sigma =
+            |v: f64, order: usize| (0..order).fold(libm::exp(-2.0 * v), |t, _| -2.0 * t);
         match self {
             Self::Full | Self::Augmented => Metric::Entries { packed: false },
             Self::Symmetric => Metric::Entries { packed: true },
@@ -482,6 +557,24 @@ impl Unit for Radial {
             Self::Cholesky => text!("rbf_cholesky"),
             Self::Augmented => text!("rbf_aug"),
         })
+    }
+
+    fn higher(&self) -> Option<&dyn HigherUnit> {
+        Some(self)
+    }
+}
+
+impl HigherUnit for Radial {
+    fn derivative(&self, z: &[f64], w: &[f64], indices: &[usize]) -> f64 {
+        let s = self.shape(z.len());
+        let (us, vs): (Vec<usize>, Vec<usize>) = indices.iter().partition(|&&a| a < s);
+        if us.len() > 2 {
+            return 0.0;
+        }
+        let vs: Vec<usize> = vs.iter().map(|a| a - s).collect();
+        let q = self.metric().higher(&self.at(z, w), &us, &vs);
+        // ∂/∂μ = −∂/∂u
+        if us.len() == 1 { -q } else { q }
     }
 }
 

@@ -76,6 +76,11 @@ pub trait Unit: fmt::Debug + Send + Sync {
     fn exact(&self) -> Option<&dyn ExactUnit> {
         None
     }
+    /// The derivatives of third and higher order in w, where the unit supplies them: only
+    /// [`Problem::lagrangian_tensor`](crate::Problem::lagrangian_tensor) of order 3 and more needs them.
+    fn higher(&self) -> Option<&dyn HigherUnit> {
+        None
+    }
     /// The same functions in WGSL, for adapters; without them, the processor computes the unit for these.
     ///
     /// The text defines, for the sample and unit at hand,
@@ -115,6 +120,12 @@ pub trait ExactUnit: Send + Sync {
     fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]);
     /// ∂²p/∂w_a∂z_c, t × d.
     fn d_wz(&self, z: &[f64], w: &[f64], out: &mut [f64]);
+}
+
+/// The derivatives of a [`Unit`] in its parameters beyond the second.
+pub trait HigherUnit: Send + Sync {
+    /// ∂^r p/∂w_{a₁} … ∂w_{a_r} for r = `indices.len()` ≥ 3; the indices stand in any order.
+    fn derivative(&self, z: &[f64], w: &[f64], indices: &[usize]) -> f64;
 }
 
 /// The second derivatives in a unit's inputs.

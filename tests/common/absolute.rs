@@ -348,6 +348,20 @@ impl Backend for Absolute {
         out.floor();
         Ok(())
     }
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Pair,
+        z: &Pair,
+        width: usize,
+        out: &mut Pair,
+    ) -> Result<()> {
+        cpu().tensor(n, order, &c.v, &z.v, width, &mut out.v)?;
+        cpu().tensor(n, order, &c.a, &z.a, width, &mut out.a)?;
+        out.floor();
+        Ok(())
+    }
     fn unit_value(&self, n: usize, group: &UnitGroup<Pair>, z: &Pair, p: &mut Pair) -> Result<()> {
         cpu().unit_value(n, &own(group), &z.v, &mut p.v)?;
         bounded(group, |g| cpu().unit_value(n, g, &z.a, &mut p.a))?;
@@ -494,10 +508,12 @@ pub enum Fault {
     UnitAlongInputsAlone,
     UnitAlongFlipped,
     UnitValueAlongForgotten,
+    TensorDropsLastSample,
+    TensorShifted,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 37] = [
+    pub const ALL: [Fault; 39] = [
         Fault::GatherDropsBias,
         Fault::GatherDropsLastSource,
         Fault::PropagateDropsLastColumn,
@@ -535,6 +551,8 @@ impl Fault {
         Fault::UnitAlongInputsAlone,
         Fault::UnitAlongFlipped,
         Fault::UnitValueAlongForgotten,
+        Fault::TensorDropsLastSample,
+        Fault::TensorShifted,
     ];
     /// The kernel that is wrong.
     pub fn kernel(self) -> Option<&'static str> {
@@ -557,6 +575,7 @@ impl Fault {
             Fault::GradientDropsLastSample | Fault::GradientAtStart => "gradient",
             Fault::OuterFromColumnZero | Fault::OuterDropsLast => "outer",
             Fault::PairsShifted => "pairs",
+            Fault::TensorDropsLastSample | Fault::TensorShifted => "tensor",
             Fault::UnitValueAlongForgotten => "unit_value_along",
             Fault::UnitAlongInputsAlone | Fault::UnitAlongFlipped => "unit_along",
             Fault::GramDropsLastSample | Fault::GramSwapsEntries | Fault::GramShiftsUnits => "gram",
@@ -894,6 +913,26 @@ impl<T: Real> Backend for Faulty<T> {
             Fault::GramDiagonalNotSquared => self.0.gradient(n, c, phi, out, 0),
             _ => self.0.gram_diagonal(n, c, phi, out),
         }
+    }
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Vec<T>,
+        z: &Vec<T>,
+        width: usize,
+        out: &mut Sum,
+    ) -> Result<()> {
+        let n = if self.1 == Fault::TensorDropsLastSample {
+            n - 1
+        } else {
+            n
+        };
+        self.0.tensor(n, order, c, z, width, out)?;
+        if self.1 == Fault::TensorShifted {
+            out.rotate_right(1);
+        }
+        Ok(())
     }
     fn unit_value(
         &self,

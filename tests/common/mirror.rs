@@ -12,7 +12,10 @@ use std::fmt;
 use std::ops::Range;
 
 use secondo::backend::{Backend, Columns, Cpu, Direction, Operand, UnitDerivative, UnitGroup};
-use secondo::{Activation, Curvature, Loss, Request, Result, Structure, Unit};
+use secondo::{
+    Activation, Curvature, GroupView, Loss, Problem, Request, Result, Structure, SymmetricTensor,
+    Unit,
+};
 
 use super::absolute::{Absolute, FLOOR, Pair, along, columns, pair, with};
 use super::nets::random_problem;
@@ -68,7 +71,7 @@ pub enum Asked {
 /// The same for a part of what can be asked.
 pub fn mirror_of<B: Backend>(backend: &B, u: f64, problems: &[Case], asked: Asked) -> Report {
     let mut report = Report::default();
-    for (name, problem, w) in problems {
+    for (at, (name, problem, w)) in problems.iter().enumerate() {
         let mirror = Mirror {
             backend,
             u,
@@ -96,6 +99,9 @@ pub fn mirror_of<B: Backend>(backend: &B, u: f64, problems: &[Case], asked: Aske
             if let Err(error) = problem.products_on(&mirror, &single(w), curvature, &v, n) {
                 mirror.note("products", f64::INFINITY, || error.to_string());
             }
+        }
+        if asked != Asked::Coupled {
+            mirror.tensor_of(problem, w, at);
         }
         report = mirror.report.into_inner();
     }
@@ -172,6 +178,22 @@ impl<B: Backend> Mirror<'_, B> {
     /// A kernel's input, or what its output holds before.
     fn input(&self, array: &B::Array) -> Result<Pair> {
         Ok(pair(self.backend.download(array)?))
+    }
+
+    /// The tensor of one unit, if it is linear and the tensor is not large: which unit and which order differ from case to case.
+    fn tensor_of(&self, problem: &Problem, w: &[f64], case: usize) {
+        let (network, order, n) = (problem.network(), case % 4 + 1, problem.data().len());
+        let layer = case / 4 % network.depth() + 1;
+        let row = case % network.width(layer);
+        let group = (network.layers()[layer - 1].groups.iter())
+            .find(|g| g.units.contains(&row) && g.propagation.is_linear());
+        let small = |g: &GroupView| SymmetricTensor::length(g.row, order).unwrap() <= 10_000;
+        if group.is_some_and(small) {
+            let t = problem.lagrangian_tensor_on(self, &single(w), layer, row, order, n);
+            if let Err(error) = t {
+                self.note("lagrangian tensor", f64::INFINITY, || error.to_string());
+            }
+        }
     }
 
     /// A direction's numbers: ẇ and ż.
@@ -563,6 +585,20 @@ impl<B: Backend> Backend for Mirror<'_, B> {
         Absolute.gram_diagonal(n, &self.input(c)?, &with(phi, &array), &mut exact)?;
         let run = |out: &mut B::Sum| self.backend.gram_diagonal(n, c, phi, out);
         self.sum("gram_diagonal", samples(n) + 2, out, &exact, run)
+    }
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &B::Array,
+        z: &B::Array,
+        width: usize,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        let (mut exact, c_in) = (zeros(out.len()), self.input(c)?);
+        Absolute.tensor(n, order, &c_in, &self.input(z)?, width, &mut exact)?;
+        let run = |out: &mut B::Sum| self.backend.tensor(n, order, c, z, width, out);
+        self.sum("tensor", samples(n) + order, out, &exact, run)
     }
     fn unit_value(
         &self,

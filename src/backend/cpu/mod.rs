@@ -21,6 +21,7 @@ mod propagate;
 mod real;
 mod reduce;
 mod scale;
+mod tensor;
 mod transpose;
 mod unit;
 
@@ -159,7 +160,7 @@ impl<T: Real> Backend for Cpu<T> {
         p: &Vec<T>,
         order: usize,
     ) -> Result<Vec<Vec<T>>> {
-        Ok(activate::activate(n, runs, p, order))
+        activate::activate(n, runs, p, order)
     }
 
     fn loss(
@@ -324,6 +325,19 @@ impl<T: Real> Backend for Cpu<T> {
         out: &mut Vec<f64>,
     ) -> Result<()> {
         gram_diagonal::gram_diagonal(n, c, phi, out);
+        Ok(())
+    }
+
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Vec<T>,
+        z: &Vec<T>,
+        width: usize,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        tensor::tensor(n, order, c, z, width, out);
         Ok(())
     }
 

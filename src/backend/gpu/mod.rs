@@ -40,7 +40,8 @@ use self::machine::{Bind, Buffer, Launch, Machine, Staged};
 use super::{Backend, Columns, Cpu, Direction, Kind, Operand, UnitDerivative, UnitGroup};
 use crate::check;
 use crate::error::{Error, Fault, Result};
-use crate::network::Activation;
+use crate::guard;
+use crate::network::{Activation, Custom};
 use crate::objective::Loss;
 
 pub use self::context::{Simulated, Times};
@@ -112,6 +113,8 @@ pub struct Gpu {
     hardware_kernels: bool,
     /// The units and losses whose WGSL agrees with their Rust form.
     checked: Arc<Mutex<Checked>>,
+    /// The activations whose WGSL agrees with their Rust form, by name and whether in f64.
+    checked_activations: Arc<Mutex<BTreeSet<(&'static str, bool)>>>,
 }
 
 /// Name, text, inputs and parameters of a unit or outputs of a loss and 0, and whether in f64.
@@ -188,6 +191,7 @@ impl Gpu {
             options,
             f64: false,
             checked: Arc::default(),
+            checked_activations: Arc::default(),
         })
     }
 
@@ -447,6 +451,9 @@ impl Gpu {
 /// Bytes of results that may be on their way to the host at once.
 const AT_ONCE: u64 = 256 << 20;
 
+/// The highest order of a tensor that `shaders/tensor.wgsl` is launched for.
+const TENSOR_ORDER: usize = 4;
+
 /// The host's twin, for what is computed there.
 fn host() -> Cpu<f64> {
     Cpu::new()
@@ -548,28 +555,16 @@ impl Backend for Gpu {
         p: &Array,
         order: usize,
     ) -> Result<Vec<Array>> {
-        let out: Vec<Array> = (0..=order)
-            .map(|_| self.array(&[p.len], "activate"))
-            .collect::<Result<_>>()?;
-        let layer = runs.iter().map(|r| r.1).sum::<usize>();
-        let mut first = 0;
-        for &(activation, units) in runs {
-            let launch = Launch::items("activate", (n * units) as u64, 20.0)
-                .define("ACTIVATION", activation.name())
-                .define("ORDER1", usize::from(order >= 1))
-                .define("ORDER2", usize::from(order >= 2))
-                .params([
-                    ("n", n),
-                    ("layer", layer),
-                    ("first", first),
-                    ("units", units),
-                ]);
-            let mut binds = vec![p.buffer.read()];
-            binds.extend(out.iter().map(|h| h.buffer.write()));
-            self.launch(&launch, &binds)?;
-            first += units;
+        let on_host = |a: Activation| matches!(a, Activation::Custom(c) if c.wgsl().is_none());
+        if runs.iter().any(|r| on_host(r.0)) {
+            return self.activate_on_host(n, runs, p, order);
         }
-        Ok(out)
+        for &(activation, _) in runs {
+            if let Activation::Custom(custom) = activation {
+                self.check_activation(custom)?;
+            }
+        }
+        self.activate_by_shader(n, runs, p, order)
     }
 
     fn check_loss(&self, loss: &Loss, y: &Array2<f64>) -> Result<()> {
@@ -905,6 +900,59 @@ impl Backend for Gpu {
         self.weighted_sum(gram::Sum::Diagonal, n, c, phi, out, 0)
     }
 
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Array,
+        z: &Array,
+        width: usize,
+        out: &mut Sum,
+    ) -> Result<()> {
+        if order > TENSOR_ORDER {
+            return Err(Error::Unsupported {
+                what: format!("a tensor of order {order} on an adapter"),
+                why: format!("its kernel goes to order {TENSOR_ORDER}; use the CPU"),
+            });
+        }
+        let (splits, len) = (n.div_ceil(gram::BLOCK as usize), out.len);
+        if splits == 0 || len == 0 {
+            return Ok(());
+        }
+        // Windows whose partial sums, and what their reduction holds besides, stay within the limits.
+        let held = self.machine.limits().binding.min(self.options.memory / 4);
+        let column = 8 * splits as u64 * (1 + gram::FAN) / gram::FAN;
+        let window = (held / column).min(len as u64) as usize;
+        let small = |numbers: Option<usize>| numbers.is_some_and(|v| u32::try_from(v).is_ok());
+        if window == 0 || !small(len.checked_mul(order)) || !small(n.checked_mul(width)) {
+            let reason = format!(
+                "{len} entries of order {order} over {n} samples of {width} inputs are too many for one call"
+            );
+            return Err(self.too_large("tensor", reason));
+        }
+        self.drain(out, "tensor")?;
+        let mut waiting = 0;
+        for first in (0..len).step_by(window) {
+            let size = window.min(len - first);
+            let partial = self.array(&[splits, size], "tensor")?;
+            let flops = (2 * order * n.min(gram::BLOCK as usize)) as f64;
+            let launch = Launch::items("tensor", (splits * size) as u64, flops)
+                .define("ORDER", order)
+                .params([("n", n), ("width", width), ("first", first), ("size", size)]);
+            let binds = [c.buffer.read(), z.buffer.read(), partial.buffer.write()];
+            self.launch(&launch, &binds)?;
+            let result = self.reduced(splits, size, partial)?;
+            waiting += result.len as u64 * self.float();
+            let places = std::iter::once(first..first + size).collect();
+            self.add(out, places, &result, "tensor")?;
+            if waiting > AT_ONCE {
+                self.drain(out, "tensor")?;
+                waiting = 0;
+            }
+        }
+        Ok(())
+    }
+
     fn unit_value(
         &self,
         n: usize,
@@ -968,6 +1016,120 @@ impl Backend for Gpu {
         out: &mut Sum,
     ) -> Result<()> {
         self.units_d_ww(n, group, z, delta, diagonal, out)
+    }
+}
+
+impl Gpu {
+    fn activate_by_shader(
+        &self,
+        n: usize,
+        runs: &[(Activation, usize)],
+        p: &Array,
+        order: usize,
+    ) -> Result<Vec<Array>> {
+        let out: Vec<Array> = (0..=order)
+            .map(|_| self.array(&[p.len], "activate"))
+            .collect::<Result<_>>()?;
+        let layer = runs.iter().map(|r| r.1).sum::<usize>();
+        let mut first = 0;
+        for &(activation, units) in runs {
+            let stem = match activation {
+                Activation::Custom(custom) => custom.stem(),
+                builtin => builtin.name().into(),
+            };
+            let launch = Launch::items("activate", (n * units) as u64, 20.0)
+                .define("ACTIVATION", stem)
+                .define("ORDER1", usize::from(order >= 1))
+                .define("ORDER2", usize::from(order >= 2))
+                .params([
+                    ("n", n),
+                    ("layer", layer),
+                    ("first", first),
+                    ("units", units),
+                ]);
+            let mut binds = vec![p.buffer.read()];
+            binds.extend(out.iter().map(|h| h.buffer.write()));
+            self.launch(&launch, &binds)?;
+            first += units;
+        }
+        Ok(out)
+    }
+
+    /// A layer with an activation that has no WGSL.
+    fn activate_on_host(
+        &self,
+        n: usize,
+        runs: &[(Activation, usize)],
+        p: &Array,
+        order: usize,
+    ) -> Result<Vec<Array>> {
+        let numbers = self.download(p)?;
+        if self.rehearses() {
+            return (0..=order)
+                .map(|_| self.array(&[p.len], "activate"))
+                .collect();
+        }
+        (host().activate(n, runs, &numbers, order)?.iter())
+            .map(|h| self.store(h, "activate"))
+            .collect()
+    }
+
+    /// Before the first use of the user's WGSL: whether it is the same function as the Rust form.
+    ///
+    /// At 200 points between −6 and 6, h, h′ and h″ may differ by 2⁻¹² (f64: 2⁻²⁴) of their largest size within 1/8: a
+    /// wrong formula is off by more, one that cancels is not.
+    fn check_activation(&self, custom: Custom) -> Result<()> {
+        let key = (custom.name(), self.f64);
+        if self.rehearses()
+            || !custom.is_function()
+            || lock(&self.checked_activations).contains(&key)
+        {
+            return Ok(());
+        }
+        let activation = Activation::Custom(custom);
+        let points: Vec<f64> = (check::points(200, 1, 11).into_iter())
+            .map(|u| 3.0 * u[0])
+            .map(|u| if self.f64 { u } else { f64::from(u as f32) })
+            .collect();
+        let runs = [(activation, 1)];
+        let arrays =
+            self.activate_by_shader(points.len(), &runs, &self.store(&points, "activate")?, 2)?;
+        let given: Vec<Vec<f64>> = (arrays.iter())
+            .map(|h| self.download(h))
+            .collect::<Result<_>>()?;
+        // The neighbours of each point come behind it.
+        let near = [0.0, -0.125, -0.0625, 0.0625, 0.125];
+        let around: Vec<f64> = points.iter().flat_map(|u| near.map(|d| u + d)).collect();
+        let right: Vec<[f64; 3]> = guard::call("activation", custom.name(), || {
+            around.iter().map(|&u| activation.derivatives(u)).collect()
+        })?;
+        let tolerance = if self.f64 {
+            0.5f64.powi(24)
+        } else {
+            0.5f64.powi(12)
+        };
+        for (k, what) in ["h", "h′", "h″"].into_iter().enumerate() {
+            for (i, &u) in points.iter().enumerate() {
+                let near = &right[i * near.len()..][..near.len()];
+                let scale = near.iter().fold(0.0f64, |m, v| m.max(v[k].abs()));
+                let (given, right) = (given[k][i], near[0][k]);
+                // f32 holds no larger numbers, and few smaller ones; NaN is compared with nothing.
+                let comparable = right.is_finite() && scale < 1e30;
+                let error = (given - right).abs();
+                if comparable && (error.is_nan() || error > tolerance * scale + 1e-30) {
+                    return Err(Error::Part {
+                        kind: "activation",
+                        name: custom.name().into(),
+                        why: format!(
+                            "at u = {u} its WGSL gives {what} = {given:e} on {}, its Rust form {right:e}",
+                            self.adapter.name
+                        ),
+                    });
+                }
+            }
+        }
+        lock(&self.checked_activations).insert(key);
+        Ok(())
     }
 }
 

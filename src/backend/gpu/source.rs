@@ -17,6 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::machine::Key;
+use crate::network::Custom;
 
 macro_rules! files {
     ($($name:literal)*) => {
@@ -42,6 +43,7 @@ files! {
     "propagate"
     "reduce"
     "scale"
+    "tensor"
     "transpose"
     "check/stamp"
     "check/unit"
@@ -72,9 +74,18 @@ files! {
     "lib/activation/sqrt"
     "lib/activation/tanh"
     "lib/atan"
+    "lib/chain"
     "lib/custom_loss"
     "lib/exp"
+    "lib/function/abs"
+    "lib/function/cosh"
+    "lib/function/erf"
+    "lib/function/expm1"
+    "lib/function/log1p"
+    "lib/function/sinh"
+    "lib/function/tan"
     "lib/group"
+    "lib/hyperbolic"
     "lib/log"
     "lib/log_cosh"
     "lib/loss/bce_logits"
@@ -86,6 +97,7 @@ files! {
     "lib/normal"
     "lib/outer"
     "lib/packed"
+    "lib/power"
     "lib/product"
     "lib/real"
     "lib/real_f32"
@@ -123,9 +135,16 @@ files! {
     "unit/value_along"
 }
 
-/// The file of that name, with or without its extension.
+/// The file of that name, with or without its extension; that of an activation which is not built in was written when it
+/// was defined.
 fn file(name: &str) -> Option<&'static str> {
     let name = name.strip_suffix(".wgsl").unwrap_or(name);
+    if let Some(custom) = name
+        .strip_prefix("lib/activation/")
+        .and_then(Custom::of_stem)
+    {
+        return custom.wgsl();
+    }
     (FILES.iter())
         .find(|(known, _)| *known == name)
         .map(|f| f.1)

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::gram::{Shape, Sum as Kind_, forms};
 use super::machine::Key;
 use super::*;
-use crate::evaluate::{Work, rehearse};
+use crate::evaluate::{Tensor, Work, rehearse};
 use crate::network::{ExactUnit, Group, Layer, Network, Propagation, Radial, Unit};
 use crate::{Curvature, LossFunction, Request, Structure};
 
@@ -50,6 +50,7 @@ fn imagined(software: bool, f64: bool) -> Gpu {
         f64,
         hardware_kernels: !software,
         checked: Arc::default(),
+        checked_activations: Arc::default(),
     }
 }
 
@@ -157,7 +158,11 @@ fn keys() -> BTreeSet<Key> {
     for (software, f64) in [(true, false), (true, true), (false, false), (false, true)] {
         let gpu = imagined(software, f64);
         let mut problems: Vec<(Network, Loss, usize)> = Vec::new();
-        for activation in Activation::ALL {
+        // One formula that calls everything, and needs every file for it.
+        let all = "abs(u)+cosh(u)+erf(u)+expm1(u)+log1p(u)+sinh(u)+tan(u)+u^2.5+u^3/(1+exp(-u)^2)+tanh(atan(u))
+            + 1e-200*silu(relu(u)) - -gelu(u*softplus(u))*gauss(1e300*u)*gauss_half(u)^-2*sin(cos(sqrt(u)))";
+        let formula = Activation::formula(all).unwrap();
+        for activation in Activation::ALL.into_iter().chain([formula]) {
             let network = Network::dense(&[3, 5, 2], activation).unwrap();
             problems.push((network, Loss::SquaredError, 9));
         }
@@ -221,6 +226,14 @@ fn keys() -> BTreeSet<Key> {
                 });
                 works.extend(structures.map(|s| Work::Evaluate(Request::curvature(curvature, s))));
                 works.extend([1, 3].map(|count| Work::Products(curvature, count)));
+            }
+            if network.inputs() == 3 {
+                let tensor = |order| Tensor {
+                    layer: 1,
+                    row: 0,
+                    order,
+                };
+                works.extend((1..=4).map(|order| Work::Tensor(tensor(order))));
             }
             for work in works {
                 let whole = |r: Request| {
