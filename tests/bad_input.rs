@@ -605,7 +605,12 @@ fn problem_files() {
             "propagation",
             "\"tanh\"",
             "\"tanh\", \"propagation\": \"x\"",
-            &["p.json", "unknown propagation 'x'", "linear"],
+            &[
+                "p.json",
+                "unknown propagation 'x'",
+                "linear",
+                "rbf_cholesky",
+            ],
         ),
         (
             "source",
@@ -774,12 +779,6 @@ fn problem_files() {
         &["unknown curvature 'x'"],
     );
     derive(
-        "npz",
-        &["--output", "o.npz"],
-        2,
-        &["not available in this version"],
-    );
-    derive(
         "over the input",
         &["--output", "p.json"],
         2,
@@ -838,23 +837,6 @@ fn problem_files() {
         4,
         &["objective", "finite"],
     );
-}
-
-#[test]
-fn radial_units_are_named_as_unknown() {
-    for file in ["d12_rbf_full_muM.json", "d16_rbf_diag_sigma.json"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/data/derivs")
-            .join(file);
-        let args = ["derivatives", path.to_str().unwrap()];
-        refused(
-            file,
-            &[],
-            &args,
-            2,
-            &[file, "unknown propagation 'rbf_", "linear"],
-        );
-    }
 }
 
 #[test]

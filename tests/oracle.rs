@@ -157,6 +157,48 @@ fn radial_units_anywhere() {
     failures.assert_none();
 }
 
+/// Layers without parameters that couple the units of the layer before: hidden, with skips, beside linear units, after one
+/// another, and as outputs.
+#[test]
+fn normalized_units() {
+    use common::nets::Random;
+    use secondo::{Activation::*, Data, Group, Layer, Loss, Network, Radial};
+    let radial = |units, form| Layer::of(vec![Group::radial(units, form, Identity)]);
+    let networks = [
+        vec![
+            radial(3, Radial::IsotropicLogSigma),
+            Layer::normalized(3),
+            Layer::dense(2, Identity).sources([0, 2]),
+        ],
+        vec![
+            radial(2, Radial::Cholesky).and(Group::linear(1, Tanh)),
+            Layer::normalized(2)
+                .and(Group::linear(2, Logistic))
+                .sources([0, 1]),
+            radial(2, Radial::DiagonalLogSigma).sources([1, 2]),
+            Layer::normalized(2),
+            Layer::dense(2, Tanh).sources([1, 3, 4]),
+        ],
+        vec![
+            Layer::normalized(2),
+            radial(2, Radial::Full),
+            Layer::normalized(2),
+        ],
+    ];
+    let mut failures = Failures::default();
+    for (seed, layers) in (0..).zip(networks) {
+        let network = Network::new(2, layers).unwrap();
+        let mut random = Random::new(seed);
+        let (x, y) = (random.matrix(4, 2, 1.2), random.matrix(4, 2, 1.0));
+        let w = random.vector(network.parameters(), 0.7);
+        let data = Data::new(x, y).unwrap();
+        let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+        let name = format!("normalized {}", problem.network());
+        Reference::new(name, problem, w).compare(Fault::None, &mut failures);
+    }
+    failures.assert_none();
+}
+
 /// The harness must fail: each fault makes some comparison differ.
 #[test]
 fn planted_faults_are_caught() {

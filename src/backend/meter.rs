@@ -329,6 +329,20 @@ impl Backend for Meter {
         self.weighted_sums(n, phi)
     }
 
+    fn tensor(
+        &self,
+        n: usize,
+        _: usize,
+        _: &Counted,
+        _: &Counted,
+        _: usize,
+        out: &mut Counted,
+    ) -> Result<()> {
+        self.flops(&[2, n, out.len]);
+        self.partials(n, out.len);
+        Ok(())
+    }
+
     fn unit_value(&self, n: usize, group: &UnitGroup, _: &Counted, _: &mut Counted) -> Result<()> {
         self.flops(&[2, n, group.units, group.row]);
         Ok(())

@@ -95,10 +95,10 @@ pub enum UnitDerivative {
 /// A direction in the parameters and in the inputs of a group of units that are not linear.
 #[derive(Debug)]
 pub struct Direction<'a, A> {
-    /// ẇ, for all units of the group, unit by unit.
-    pub weights: &'a [f64],
-    /// ż, `inputs` columns.
-    pub inputs: Columns<'a, A>,
+    /// ẇ, for all units of the group, unit by unit; `None` where it is 0.
+    pub weights: Option<&'a [f64]>,
+    /// ż, `inputs` columns; `None` where it is 0.
+    pub inputs: Option<Columns<'a, A>>,
 }
 
 /// Refuses what is finite in f64 and infinite in f32.
@@ -320,6 +320,17 @@ pub trait Backend {
         n: usize,
         c: &Self::Array,
         phi: &Operand<Self::Array>,
+        out: &mut Self::Sum,
+    ) -> Result<()>;
+
+    /// out[(a₁, …, a_q)] += Σ_i c[i] z[i, a₁] … z[i, a_q], a₁ ≥ … ≥ a_q, packed with a₁ growing slowest; c: n, z: n × `width`.
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Self::Array,
+        z: &Self::Array,
+        width: usize,
         out: &mut Self::Sum,
     ) -> Result<()>;
 

@@ -102,7 +102,7 @@ impl<B: Backend> PairSums<B> {
         curvature: Curvature,
         structure: Structure,
     ) -> Result<Vec<Self>> {
-        let exact = matches!(curvature, Curvature::Exact | Curvature::Residual);
+        let exact = curvature.is_exact();
         Pair::all(network, structure)
             .map(|pair| {
                 let Pair { g, h, .. } = pair;
@@ -433,10 +433,9 @@ impl<B: Backend> Chain<'_, B> {
                 b.gradient(n, delta, &all, sum, at * g.units.len() * size)?;
                 continue;
             };
-            let still = vec![0.0; g.range.len()];
             let direction = Direction {
-                weights: &still,
-                inputs: t_j,
+                weights: None,
+                inputs: Some(t_j),
             };
             let z = &self.states.z[l - 1];
             let along = b.unit_along(n, unit, z, &direction, UnitDerivative::Parameters)?;
@@ -515,7 +514,7 @@ pub(super) fn assemble<B: Backend>(
     }
     let pairs: Vec<Pair> = Pair::all(network, structure).collect();
     let columns: Vec<_> = pairs.iter().map(|pair| pair.adjacent(network)).collect();
-    let parts = places(network, structure).map(|place| {
+    let parts = places(network, structure).into_iter().map(|place| {
         let start = place.range.start;
         let mut lower = vec![0.0; triangle(place.range.len())];
         // The rows of each unit, from the first row to the last.
@@ -558,7 +557,7 @@ pub(super) fn expand(network: &Network, structure: Structure, groups: Vec<Vec<f6
         _ => Matrix::by_group(network, Structure::RowBlocks, groups),
     };
     let mut blocks = rows.blocks().peekable();
-    let parts = places(network, structure).map(|place| {
+    let parts = places(network, structure).into_iter().map(|place| {
         let start = place.range.start;
         let mut lower = vec![0.0; triangle(place.range.len())];
         while let Some(block) = blocks.next_if(|b| b.range.end <= place.range.end) {
@@ -572,14 +571,17 @@ pub(super) fn expand(network: &Network, structure: Structure, groups: Vec<Vec<f6
     Matrix::by_range(structure, parts.collect())
 }
 
-/// The blocks of a structure that couples units.
-fn places(network: &Network, structure: Structure) -> impl Iterator<Item = Block<'static>> {
-    let layers = (1..)
-        .zip(network.layers())
-        .map(|(k, l)| (Some(k), l.range.clone()));
-    let whole = (None, 0..network.parameters());
-    let by_layer = structure == Structure::LayerBlocks;
-    (layers.filter(move |_| by_layer))
-        .chain((!by_layer).then_some(whole))
-        .map(|(layer, range)| Block::place(layer, None, range))
+/// The blocks of a structure but for a diagonal, in the order of the flat vector.
+pub(crate) fn places(network: &Network, structure: Structure) -> Vec<Block<'static>> {
+    let layers = || (1..).zip(network.layers());
+    match structure {
+        Structure::Full => vec![Block::place(None, None, 0..network.parameters())],
+        Structure::LayerBlocks => layers()
+            .filter(|(_, l)| !l.range.is_empty())
+            .map(|(k, l)| Block::place(Some(k), None, l.range.clone()))
+            .collect(),
+        _ => (network.rows())
+            .map(|(k, unit, range)| Block::place(Some(k), Some(unit), range))
+            .collect(),
+    }
 }

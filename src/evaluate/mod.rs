@@ -9,18 +9,21 @@ mod lagrangian;
 mod plan;
 mod products;
 mod sweep;
+mod tensor;
 
 use std::ops::Range;
 
 use ndarray::Array2;
 
+pub(crate) use blocks::places;
 pub(crate) use jacobian::jacobian;
 pub use lagrangian::{Configuration, LagrangianPoint};
 pub(crate) use lagrangian::{configuration, lagrangian};
 pub use plan::Plan;
 #[cfg(feature = "gpu")]
 pub(crate) use plan::rehearse;
-pub(crate) use plan::{Target, Work, plan, shape_product};
+pub(crate) use plan::{Target, Theta, Work, plan, shape_product};
+pub(crate) use tensor::{Tensor, tensor, tensor_at};
 
 use crate::backend::Backend;
 use crate::curvature::{Curvature, Matrix, Structure};
@@ -110,6 +113,7 @@ pub(crate) fn evaluate<B: Backend>(
         reduction,
     } = parts;
     network.check(w)?;
+    check_units(network, request.curvature.map(|(curvature, _)| curvature))?;
     if chunk == 0 {
         return Err(Error::invalid(
             "chunk",
@@ -210,6 +214,14 @@ pub(crate) fn evaluate<B: Backend>(
     })
 }
 
+/// Refuses a curvature that needs derivatives which units do not have.
+fn check_units(network: &Network, curvature: Option<Curvature>) -> Result<()> {
+    match curvature.is_some_and(Curvature::is_exact) {
+        true => network.check_exact(),
+        false => Ok(()),
+    }
+}
+
 /// Some samples on the backend.
 fn batch<B: Backend>(
     backend: &B,
@@ -249,6 +261,7 @@ pub(crate) fn products<B: Backend>(
         reduction,
     } = parts;
     network.check(w)?;
+    check_units(network, Some(curvature))?;
     if chunk == 0 {
         return Err(Error::invalid(
             "chunk",

@@ -127,11 +127,6 @@ pub(super) struct ProductSums<B: Backend> {
     turned: Vec<Option<B::Sum>>,
 }
 
-/// Whether the curvature has the terms of Ȧ and φ̇.
-fn is_bent(curvature: Curvature) -> bool {
-    matches!(curvature, Curvature::Exact | Curvature::Residual)
-}
-
 /// Whether a group's φ changes along a vector.
 fn turns(network: &Network, k: usize, g: &GroupView, curvature: Curvature) -> bool {
     let hidden = network.layers()[k - 1].sources.iter().any(|&t| t > 0);
@@ -200,7 +195,7 @@ struct Along<'a, 'b, B: Backend> {
 struct Derived<B: Backend> {
     /// ṗ^k, k = 1 … m, n × vectors × s_k.
     p: Vec<B::Array>,
-    /// ż^k with a 0 for the constant, n × vectors × d_k; `None` where it is 0 and all units are linear.
+    /// ż^k with a 0 for the constant, n × vectors × d_k; `None` where it is 0.
     z: Vec<Option<B::Array>>,
     /// ẋ^m.
     output: B::Array,
@@ -263,14 +258,14 @@ impl<B: Backend> Along<'_, '_, B> {
         let follows = self.curvature != Curvature::Lagrangian;
         let (mut p, mut z) = (Vec::new(), Vec::new());
         // The inputs do not move; their zeros are needed only beside what does.
-        let mixed = (network.layers().iter())
-            .any(|l| l.sources.contains(&0) && (l.sources.len() > 1 || !l.is_linear()));
+        let mixed =
+            (network.layers().iter()).any(|l| l.sources.contains(&0) && l.sources.len() > 1);
         let inputs = if mixed { network.inputs() } else { 0 };
         let mut x = vec![b.zeros(n * count * inputs)?];
         for (k, layer) in (1..).zip(network.layers()) {
             let states = &chain.states.z[k - 1];
             let hidden = follows && layer.sources.iter().any(|&t| t > 0);
-            let z_k = (hidden || !layer.is_linear())
+            let z_k = hidden
                 .then(|| chain.gather(count, layer, &x, layer.bias))
                 .transpose()?;
             let mut p_k = b.zeros(n * count * layer.units)?;
@@ -279,13 +274,13 @@ impl<B: Backend> Along<'_, '_, B> {
                     let rows = self.stacked(layer, g, v);
                     b.propagate(n, 1, states, layer.width(), &rows, &mut p_k)?;
                 }
-                if let (Some(unit), Some(z_k)) = (unit_group(layer, g, chain.parameters), &z_k) {
+                if let Some(unit) = unit_group(layer, g, chain.parameters) {
                     let v = vectors.of(g);
-                    let direction = direction(layer, &v, z_k);
+                    let direction = direction(layer, &v, z_k.as_ref());
                     b.unit_value_along(n, &unit, states, &direction, &mut p_k)?;
                 }
             }
-            if let (Some(z_k), true) = (&z_k, hidden) {
+            if let Some(z_k) = &z_k {
                 for (g, w) in layer.groups.iter().zip(&chain.parameters.linear[k - 1]) {
                     if let Some(w) = w {
                         let w = linear(layer, g, w);
@@ -381,13 +376,13 @@ impl<B: Backend> Along<'_, '_, B> {
             }
             for (r, column) in network.consumers(k) {
                 chain.step(count, &d[m - r], r, k, column, &mut g)?;
-                if is_bent(self.curvature) {
+                if self.curvature.is_exact() {
                     self.add_turn(r, k, column, derived, &mut g)?;
                 }
             }
             let mut d_k = b.zeros(n * count * units)?;
             b.multiply_add(n, count, units, &chain.states.h1[k - 1], &g, &mut d_k)?;
-            if is_bent(self.curvature) {
+            if self.curvature.is_exact() {
                 self.add_bend(k, &derived.p[k - 1], &mut d_k)?;
             }
             d.push(d_k);
@@ -418,7 +413,7 @@ impl<B: Backend> Along<'_, '_, B> {
                 (unit_group(layer, g, chain.parameters), &derived.z[r - 1])
             {
                 let v = vectors.of(g);
-                let direction = direction(layer, &v, z);
+                let direction = direction(layer, &v, Some(z));
                 let states = &chain.states.z[r - 1];
                 let turned = b.unit_along(n, &unit, states, &direction, UnitDerivative::Inputs)?;
                 let rows = Operand {
@@ -447,11 +442,12 @@ impl<B: Backend> Along<'_, '_, B> {
                 }
                 Kind::Sampled => b.gradient(n, &d[k - 1], phi, main, 0),
             })?;
-            let (Some(turned), Some(z)) = (turned, &derived.z[k - 1]) else {
+            let Some(turned) = turned else {
                 continue;
             };
-            let delta = &self.delta[k - 1];
+            let (delta, z) = (&self.delta[k - 1], derived.z[k - 1].as_ref());
             let Some(unit) = unit_group(layer, g, chain.parameters) else {
+                let Some(z) = z else { continue };
                 let rows = shared(z, g.units.clone(), layer.units, vectors.count * g.row);
                 b.gradient(n, delta, &rows, turned, 0)?;
                 continue;
@@ -474,14 +470,14 @@ impl<B: Backend> Along<'_, '_, B> {
 }
 
 /// A direction in the parameters and inputs of a group.
-fn direction<'v, A>(layer: &LayerView, weights: &'v [f64], z: &'v A) -> Direction<'v, A> {
+fn direction<'v, A>(layer: &LayerView, weights: &'v [f64], z: Option<&'v A>) -> Direction<'v, A> {
     Direction {
-        weights,
-        inputs: Columns {
-            array: z,
+        weights: Some(weights),
+        inputs: z.map(|array| Columns {
+            array,
             stride: layer.width(),
             first: 0,
             width: layer.inputs,
-        },
+        }),
     }
 }

@@ -84,7 +84,7 @@ pub(super) struct Sums<B: Backend> {
 
 impl<B: Backend> Sums<B> {
     pub(super) fn new(backend: &B, network: &Network, request: Request) -> Result<Self> {
-        let groups = || network.layers().iter().flat_map(|l| &l.groups);
+        let groups = || network.groups().map(|(_, g)| g);
         let mut sums = Sums {
             value: backend.sums(1)?,
             gradient: Vec::new(),
@@ -139,19 +139,8 @@ impl<B: Backend> States<B> {
         order: usize,
     ) -> Result<Option<B::Array>> {
         let (n, layer) = (self.n, &network.layers()[k - 1]);
-        let sources: Vec<_> = (layer.sources.iter())
-            .map(|&t| (&self.x[t], network.width(t)))
-            .collect();
-        let z = b.gather(n, &sources, layer.bias)?;
-        let mut p = b.zeros(n * layer.units)?;
-        for (g, w) in layer.groups.iter().zip(&parameters.linear[k - 1]) {
-            if let Some(w) = w {
-                let a = linear(layer, g, w);
-                b.propagate(n, 1, &z, layer.width(), &a, &mut p)?;
-            } else if let Some(unit) = unit_group(layer, g, parameters) {
-                b.unit_value(n, &unit, &z, &mut p)?;
-            }
-        }
+        let z = layer_inputs(b, network, self, k)?;
+        let p = pre_activations(b, network, parameters, n, k, &z)?;
         let mut h = b.activate(n, &layer.runs(), &p, order)?.into_iter();
         let x = h.next();
         self.h1.extend(h.next());
@@ -167,6 +156,42 @@ impl<B: Backend> States<B> {
     pub(super) fn output(&self) -> &B::Array {
         &self.x[self.x.len() - 1]
     }
+}
+
+/// z^k from the x of earlier layers.
+pub(super) fn layer_inputs<B: Backend>(
+    b: &B,
+    network: &Network,
+    states: &States<B>,
+    k: usize,
+) -> Result<B::Array> {
+    let layer = &network.layers()[k - 1];
+    let sources: Vec<_> = (layer.sources.iter())
+        .map(|&t| (&states.x[t], network.width(t)))
+        .collect();
+    b.gather(states.n, &sources, layer.bias)
+}
+
+/// p^k from z^k.
+pub(super) fn pre_activations<B: Backend>(
+    b: &B,
+    network: &Network,
+    parameters: &Parameters<B>,
+    n: usize,
+    k: usize,
+    z: &B::Array,
+) -> Result<B::Array> {
+    let layer = &network.layers()[k - 1];
+    let mut p = b.zeros(n * layer.units)?;
+    for (g, w) in layer.groups.iter().zip(&parameters.linear[k - 1]) {
+        if let Some(w) = w {
+            let a = linear(layer, g, w);
+            b.propagate(n, 1, z, layer.width(), &a, &mut p)?;
+        } else if let Some(unit) = unit_group(layer, g, parameters) {
+            b.unit_value(n, &unit, z, &mut p)?;
+        }
+    }
+    Ok(p)
 }
 
 /// What a sweep leaves on the backend.
@@ -256,7 +281,7 @@ pub(super) fn sweep<B: Backend>(
         Some((curvature, structure)) => {
             let (c, bent) = match (curvature, hessian) {
                 (Curvature::GaussNewton, Some(hessian)) => (gauss_newton(&chain, &hessian)?, false),
-                (Curvature::Exact | Curvature::Residual, hessian) => {
+                (curvature, hessian) if curvature.is_exact() => {
                     let needed = needed_pairs(network, structure);
                     let s = second(&chain, hessian, &multipliers, &delta, &needed)?;
                     (diagonals(&chain, &s, &multipliers)?, true)

@@ -28,6 +28,8 @@
 //! selections of one number or another: of a loop over many `u` the compiler
 //! makes lanes of the widest registers, each with the digits of a single `u`.
 
+mod orders;
+
 use std::f64::consts::{FRAC_PI_2, LOG2_E, TAU};
 use std::fmt;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::levenberg_marquardt::{self, LevenbergMarquardt};
+use super::levenberg_marquardt::{self, LevenbergMarquardt, Residuals};
 use super::newton_cg::NewtonCg;
 use super::squares::Squares;
 use super::trust_region::{Goal, TrustRegion};
@@ -109,7 +109,7 @@ impl Method for Auto {
         // No sum of squares is no failure.
         let exact = self.curvature == Curvature::Exact;
         let squares = Squares::new(problem).ok().filter(|_| exact);
-        let rows = squares.as_ref().map_or(0, Squares::rows);
+        let rows = squares.as_ref().map_or(0, Squares::count);
         let cheap = rows as f64 * (p as f64).powi(2) <= CHEAP && levenberg_marquardt::long(p) > 0;
         if state.stage == 0 {
             state.stage = match &squares {

@@ -135,16 +135,15 @@ pub struct LevenbergMarquardt {
     pub xtol: f64,
     /// Stops after a step by which ‖r‖² fell little, as its model had predicted: both by ≤ ftol · ‖r‖². Default 0.
     pub ftol: f64,
-    /// The first Δ in units of ‖Dx⁽⁰⁾‖, or of 1 where that is 0. Default 1.
+    /// The first Δ, as of [`TrustRegion`](super::TrustRegion). Default 1.
     pub initial_radius: f64,
     /// The largest Δ, in the same units. Default infinite.
     pub max_radius: f64,
-    /// The gain ratio above which a step is accepted, in [0, ¼). Default 10⁻⁴.
+    /// As of [`TrustRegion`](super::TrustRegion). Default 10⁻⁴.
     pub eta: f64,
     /// Stops where max_a |J e_a · r| ≤ goal, times that of the start where it is above 1. Default 0.
     pub goal: f64,
-    /// The wall time after which the iteration ends at its best point; an evaluation or a solution that has begun is
-    /// finished first. Default none.
+    /// As of [`TrustRegion`](super::TrustRegion). Default none.
     pub time_limit: Option<Duration>,
 }
 

@@ -20,8 +20,8 @@ pub(super) trait Objective {
     /// [`Error::NonFinite`] where f or a derivative is not finite: minimisers reject such a point and go on.
     fn derive(&mut self, x: &[f64], value: Option<f64>) -> Result<Local<Self::Model>>;
 
-    /// Another model at x in place of one that failed, or the error.
-    fn replace(&mut self, error: Error, _x: &[f64], _old: &Self::Model) -> Result<Self::Model> {
+    /// Mends the model at x after it failed, or gives the error back.
+    fn mend(&mut self, error: Error, _x: &[f64], _model: &mut Self::Model) -> Result<()> {
         Err(error)
     }
 

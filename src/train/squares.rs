@@ -74,11 +74,6 @@ impl<'a> Squares<'a> {
         })
     }
 
-    /// The rows of J.
-    pub fn rows(&self) -> usize {
-        self.roots.len() + self.penalties.len()
-    }
-
     /// What kept a run from its end; at the start, also that a number is not finite there.
     pub fn verdict(&self, begun: bool) -> Result<()> {
         match self.failure.take() {
@@ -146,7 +141,7 @@ impl Problem {
     ///
     /// # Errors
     /// `Unsupported` for other losses, or the penalty group_norm; `Invalid` without degrees of freedom; `Numerical` where J
-    /// is rank deficient; otherwise as [`objective`](Problem::objective).
+    /// is rank deficient, or the residuals are all 0 and have no scale; otherwise as [`objective`](Problem::objective).
     ///
     /// Source: Seber and Wild, *Nonlinear Regression*, §2.1.
     ///
@@ -173,6 +168,10 @@ impl Problem {
         let mut run = Run::new(&squares)?;
         let residuals = run.residuals(w);
         let s2 = dot(&residuals[..count], &residuals[..count]) / (observed - p) as f64;
+        if s2 == 0.0 {
+            let what = "the residuals are all 0: their scale, and with it standard errors, is not defined";
+            return Err(Error::Numerical { what: what.into() });
+        }
         let at = run.linearize(w.to_vec(), residuals);
         squares.verdict(at.is_some())?;
         let deviations = at.and_then(|at| at.deviations(s2.sqrt()));
@@ -198,7 +197,7 @@ impl Residuals for Squares<'_> {
     }
 
     fn count(&self) -> usize {
-        self.rows()
+        self.roots.len() + self.penalties.len()
     }
 
     fn residuals(&self, x: &[f64], out: &mut [f64]) {

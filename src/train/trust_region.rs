@@ -212,14 +212,15 @@ impl TrustRegion {
             if let Some(reason) = state.reached {
                 // Stationary, or as good as: leave it if f curves downwards.
                 let solving = Instant::now();
-                let indefinite = match at.model.indefinite(&ask(state.radius)) {
-                    Err(error @ Error::Gpu { .. }) => {
-                        at.model = f.replace(error, &state.x, &at.model)?;
-                        at.model.indefinite(&ask(state.radius))?
-                    }
-                    Ok(indefinite) => indefinite,
+                let mut indefinite = at.model.indefinite(&ask(state.radius));
+                if let Err(error) = indefinite {
+                    let mended = f.mend(error, &state.x, &mut at.model);
+                    indefinite = mended.and_then(|()| at.model.indefinite(&ask(state.radius)));
+                }
+                let indefinite = match indefinite {
+                    Err(error @ Error::Gpu { .. }) => return Err(error),
                     // What cannot be tested is no reason to lose the point.
-                    Err(_) => false,
+                    indefinite => indefinite.unwrap_or(false),
                 };
                 f.solved(&mut at.model, solving.elapsed());
                 if !indefinite {
@@ -240,12 +241,13 @@ impl TrustRegion {
                 f.solved(&mut at.model, solving.elapsed());
                 let step = match step {
                     Ok(step) => step,
-                    Err(error @ Error::Gpu { .. }) => {
-                        at.model = f.replace(error, &state.x, &at.model)?;
-                        continue;
-                    }
-                    Err(error @ Error::Memory { .. }) => return Err(error),
-                    Err(_) => break 'points Reason::Stalled,
+                    Err(error) => match f.mend(error, &state.x, &mut at.model) {
+                        Ok(()) => continue,
+                        Err(error @ (Error::Gpu { .. } | Error::Memory { .. })) => {
+                            return Err(error);
+                        }
+                        Err(_) => break 'points Reason::Stalled,
+                    },
                 };
                 let length = norm(&step.step);
                 let size = norm(&state.x);

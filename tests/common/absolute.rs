@@ -346,6 +346,20 @@ impl Backend for Absolute {
         out.floor();
         Ok(())
     }
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Pair,
+        z: &Pair,
+        width: usize,
+        out: &mut Pair,
+    ) -> Result<()> {
+        cpu().tensor(n, order, &c.v, &z.v, width, &mut out.v)?;
+        cpu().tensor(n, order, &c.a, &z.a, width, &mut out.a)?;
+        out.floor();
+        Ok(())
+    }
     // The ratio test is for linear units.
     fn unit_value(&self, _: usize, _: &UnitGroup, _: &Pair, _: &mut Pair) -> Result<()> {
         unreachable!()
@@ -436,10 +450,12 @@ pub enum Fault {
     UnitAlongInputsAlone,
     UnitAlongFlipped,
     UnitValueAlongForgotten,
+    TensorDropsLastSample,
+    TensorShifted,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 37] = [
+    pub const ALL: [Fault; 39] = [
         Fault::GatherDropsBias,
         Fault::GatherDropsLastSource,
         Fault::PropagateDropsLastColumn,
@@ -477,6 +493,8 @@ impl Fault {
         Fault::UnitAlongInputsAlone,
         Fault::UnitAlongFlipped,
         Fault::UnitValueAlongForgotten,
+        Fault::TensorDropsLastSample,
+        Fault::TensorShifted,
     ];
     /// The kernel that is wrong.
     pub fn kernel(self) -> Option<&'static str> {
@@ -499,6 +517,7 @@ impl Fault {
             Fault::GradientDropsLastSample | Fault::GradientAtStart => "gradient",
             Fault::OuterFromColumnZero | Fault::OuterDropsLast => "outer",
             Fault::PairsShifted => "pairs",
+            Fault::TensorDropsLastSample | Fault::TensorShifted => "tensor",
             Fault::UnitValueAlongForgotten => "unit_value_along",
             Fault::UnitAlongInputsAlone | Fault::UnitAlongFlipped => "unit_along",
             Fault::GramDropsLastSample | Fault::GramSwapsEntries | Fault::GramShiftsUnits => "gram",
@@ -837,6 +856,26 @@ impl<T: Real> Backend for Faulty<T> {
             _ => self.0.gram_diagonal(n, c, phi, out),
         }
     }
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Vec<T>,
+        z: &Vec<T>,
+        width: usize,
+        out: &mut Sum,
+    ) -> Result<()> {
+        let n = if self.1 == Fault::TensorDropsLastSample {
+            n - 1
+        } else {
+            n
+        };
+        self.0.tensor(n, order, c, z, width, out)?;
+        if self.1 == Fault::TensorShifted {
+            out.rotate_right(1);
+        }
+        Ok(())
+    }
     fn unit_value(&self, n: usize, group: &UnitGroup, z: &Vec<T>, p: &mut Vec<T>) -> Result<()> {
         match self.1 {
             Fault::UnitValueForgotten => Ok(()),
@@ -877,14 +916,10 @@ impl<T: Real> Backend for Faulty<T> {
         direction: &Direction<Vec<T>>,
         which: UnitDerivative,
     ) -> Result<Vec<T>> {
-        let still = vec![0.0; direction.weights.len()];
-        let mut direction = Direction {
-            weights: direction.weights,
-            inputs: columns(&direction.inputs, direction.inputs.array),
+        let direction = Direction {
+            weights: (direction.weights).filter(|_| self.1 != Fault::UnitAlongInputsAlone),
+            inputs: (direction.inputs.as_ref()).map(|c| columns(c, c.array)),
         };
-        if self.1 == Fault::UnitAlongInputsAlone {
-            direction.weights = &still;
-        }
         let mut out = self.0.unit_along(n, group, z, &direction, which)?;
         if self.1 == Fault::UnitAlongFlipped && which == UnitDerivative::Parameters {
             out.iter_mut().for_each(|v| *v = minus(*v));

@@ -12,7 +12,10 @@ use std::fmt;
 use std::ops::Range;
 
 use secondo::backend::{Backend, Columns, Cpu, Direction, Operand, UnitDerivative, UnitGroup};
-use secondo::{Activation, Curvature, Loss, Request, Result, Structure, Unit};
+use secondo::{
+    Activation, Curvature, ExactUnit, GroupView, Loss, Problem, Request, Result, Structure,
+    SymmetricTensor, Unit,
+};
 
 use super::absolute::{Absolute, FLOOR, Pair, columns, pair, with};
 use super::nets::random_problem;
@@ -69,7 +72,7 @@ pub enum Asked {
 /// The same for a part of what can be asked.
 pub fn mirror_of<B: Backend>(backend: &B, u: f64, problems: &[Case], asked: Asked) -> Report {
     let mut report = Report::default();
-    for (name, problem, w) in problems {
+    for (at, (name, problem, w)) in problems.iter().enumerate() {
         let mirror = Mirror {
             backend,
             u,
@@ -97,6 +100,9 @@ pub fn mirror_of<B: Backend>(backend: &B, u: f64, problems: &[Case], asked: Aske
             if let Err(error) = problem.products_on(&mirror, &single(w), curvature, &v, n) {
                 mirror.note("products", f64::INFINITY, || error.to_string());
             }
+        }
+        if asked != Asked::Coupled {
+            mirror.tensor_of(problem, w, at);
         }
         report = mirror.report.into_inner();
     }
@@ -168,6 +174,30 @@ impl<B: Backend> Mirror<'_, B> {
     /// A kernel's input, or what its output holds before.
     fn input(&self, array: &B::Array) -> Result<Pair> {
         Ok(pair(self.backend.download(array)?))
+    }
+
+    /// The tensor of one unit, if it is linear and the tensor is not large: which unit and which order differ from case to case.
+    fn tensor_of(&self, problem: &Problem, w: &[f64], case: usize) {
+        let (network, order, n) = (problem.network(), case % 4 + 1, problem.data().len());
+        let layer = case / 4 % network.depth() + 1;
+        let row = case % network.width(layer);
+        let group = (network.layers()[layer - 1].groups.iter())
+            .find(|g| g.units.contains(&row) && g.propagation.is_linear());
+        let small = |g: &GroupView| SymmetricTensor::length(g.row, order).unwrap() <= 10_000;
+        if group.is_some_and(small) {
+            let t = problem.lagrangian_tensor_on(self, &single(w), layer, row, order, n);
+            if let Err(error) = t {
+                self.note("lagrangian tensor", f64::INFINITY, || error.to_string());
+            }
+        }
+    }
+
+    fn along(&self, direction: &Direction<B::Array>) -> Result<Along> {
+        let inputs = direction.inputs.as_ref();
+        Ok(Along {
+            weights: direction.weights.map(|w| pair(w.to_vec())),
+            inputs: inputs.map(|c| self.input(c.array)).transpose()?,
+        })
     }
 
     fn note(&self, kernel: &'static str, ratio: f64, at: impl Fn() -> String) {
@@ -247,6 +277,34 @@ impl<B: Backend> Mirror<'_, B> {
         self.compare(kernel, k, &tested, exact);
         total.iter_mut().zip(tested).for_each(|(sum, v)| *sum += v);
         Ok(result)
+    }
+}
+
+/// A direction's numbers on the host.
+struct Along {
+    weights: Option<Pair>,
+    inputs: Option<Pair>,
+}
+
+impl Along {
+    fn values<A>(&self, of: &Direction<A>) -> Direction<'_, Vec<f64>> {
+        self.with(of, |pair| &pair.v)
+    }
+
+    fn bounds<A>(&self, of: &Direction<A>) -> Direction<'_, Vec<f64>> {
+        self.with(of, |pair| &pair.a)
+    }
+
+    fn with<A>(
+        &self,
+        of: &Direction<A>,
+        part: impl Fn(&Pair) -> &Vec<f64>,
+    ) -> Direction<'_, Vec<f64>> {
+        let inputs = of.inputs.as_ref().zip(self.inputs.as_ref());
+        Direction {
+            weights: self.weights.as_ref().map(|w| &part(w)[..]),
+            inputs: inputs.map(|(c, numbers)| columns(c, part(numbers))),
+        }
     }
 }
 
@@ -521,6 +579,20 @@ impl<B: Backend> Backend for Mirror<'_, B> {
         let run = |out: &mut B::Sum| self.backend.gram_diagonal(n, c, phi, out);
         self.sum("gram_diagonal", samples(n) + 2, out, &exact, run)
     }
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &B::Array,
+        z: &B::Array,
+        width: usize,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        let (mut exact, c_in) = (zeros(out.len()), self.input(c)?);
+        Absolute.tensor(n, order, &c_in, &self.input(z)?, width, &mut exact)?;
+        let run = |out: &mut B::Sum| self.backend.tensor(n, order, c, z, width, out);
+        self.sum("tensor", samples(n) + order, out, &exact, run)
+    }
     fn unit_value(
         &self,
         n: usize,
@@ -558,25 +630,11 @@ impl<B: Backend> Backend for Mirror<'_, B> {
         direction: &Direction<B::Array>,
         p: &mut B::Array,
     ) -> Result<()> {
-        let (z_in, along) = (
-            self.backend.download(z)?,
-            self.input(direction.inputs.array)?,
-        );
-        let mut exact = self.input(p)?;
-        let weights: Vec<f64> = direction.weights.iter().map(|v| v.abs()).collect();
-        let inputs = columns(&direction.inputs, &along.v);
-        let plain = Direction {
-            weights: direction.weights,
-            inputs,
-        };
-        cpu().unit_value_along(n, group, &z_in, &plain, &mut exact.v)?;
-        let inputs = columns(&direction.inputs, &along.a);
-        let bound = Direction {
-            weights: &weights,
-            inputs,
-        };
+        let z_in = self.backend.download(z)?;
+        let (mut exact, along) = (self.input(p)?, self.along(direction)?);
+        cpu().unit_value_along(n, group, &z_in, &along.values(direction), &mut exact.v)?;
         magnitudes(group, |g| {
-            cpu().unit_value_along(n, g, &z_in, &bound, &mut exact.a)
+            cpu().unit_value_along(n, g, &z_in, &along.bounds(direction), &mut exact.a)
         })?;
         self.backend.unit_value_along(n, group, z, direction, p)?;
         self.check("unit_value_along", UNIT + 1, p, &exact)
@@ -589,18 +647,11 @@ impl<B: Backend> Backend for Mirror<'_, B> {
         direction: &Direction<B::Array>,
         which: UnitDerivative,
     ) -> Result<B::Array> {
-        let (z_in, along) = (
-            self.backend.download(z)?,
-            self.input(direction.inputs.array)?,
-        );
-        let weights: Vec<f64> = direction.weights.iter().map(|v| v.abs()).collect();
-        let run = |g: &UnitGroup, weights: &[f64], along: &Vec<f64>| {
-            let inputs = columns(&direction.inputs, along);
-            cpu().unit_along(n, g, &z_in, &Direction { weights, inputs }, which)
-        };
+        let (z_in, along) = (self.backend.download(z)?, self.along(direction)?);
+        let run = |g: &UnitGroup, d: &Direction<_>| cpu().unit_along(n, g, &z_in, d, which);
         let exact = Pair {
-            v: run(group, direction.weights, &along.v)?,
-            a: magnitudes(group, |g| run(g, &weights, &along.a))?,
+            v: run(group, &along.values(direction))?,
+            a: magnitudes(group, |g| run(g, &along.bounds(direction)))?,
         };
         let tested = self.backend.unit_along(n, group, z, direction, which)?;
         self.checked("unit_along", UNIT, tested, exact)
@@ -679,12 +730,18 @@ impl Unit for Magnitude<'_> {
         self.0.d_ww(z, w, psi);
         absolute(psi);
     }
+    fn exact(&self) -> Option<&dyn ExactUnit> {
+        self.0.exact().map(|_| self as &dyn ExactUnit)
+    }
+}
+
+impl ExactUnit for Magnitude<'_> {
     fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]) {
-        self.0.d_zz(z, w, out);
+        self.0.exact().unwrap().d_zz(z, w, out);
         absolute(out);
     }
     fn d_wz(&self, z: &[f64], w: &[f64], out: &mut [f64]) {
-        self.0.d_wz(z, w, out);
+        self.0.exact().unwrap().d_wz(z, w, out);
         absolute(out);
     }
 }

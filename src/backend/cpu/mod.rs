@@ -21,6 +21,7 @@ mod propagate;
 mod real;
 mod reduce;
 mod scale;
+mod tensor;
 mod transpose;
 mod unit;
 
@@ -280,6 +281,19 @@ impl<T: Real> Backend for Cpu<T> {
         Ok(())
     }
 
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Vec<T>,
+        z: &Vec<T>,
+        width: usize,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        tensor::tensor(n, order, c, z, width, out);
+        Ok(())
+    }
+
     fn unit_value(&self, n: usize, group: &UnitGroup, z: &Vec<T>, p: &mut Vec<T>) -> Result<()> {
         unit::value(n, group, z, p);
         Ok(())
@@ -315,7 +329,7 @@ impl<T: Real> Backend for Cpu<T> {
         direction: &Direction<Vec<T>>,
         which: UnitDerivative,
     ) -> Result<Vec<T>> {
-        Ok(unit::along(n, group, z, direction, which))
+        unit::along(n, group, z, direction, which)
     }
 
     fn unit_d_zz(
@@ -326,8 +340,7 @@ impl<T: Real> Backend for Cpu<T> {
         delta: &Vec<T>,
         out: &mut Vec<T>,
     ) -> Result<()> {
-        unit::d_zz(n, group, z, delta, out);
-        Ok(())
+        unit::d_zz(n, group, z, delta, out)
     }
 
     fn unit_d_ww(

@@ -7,6 +7,8 @@ use rayon::prelude::*;
 use super::reduce::in_blocks;
 use super::{BLOCK, Real};
 use crate::backend::{Direction, UnitDerivative, UnitGroup};
+use crate::error::Result;
+use crate::network::exact;
 
 /// Row i of z in f64, and the parameters of unit j.
 fn z_f64<T: Real>(group: &UnitGroup, z: &[T], i: usize) -> Vec<f64> {
@@ -17,6 +19,23 @@ fn z_f64<T: Real>(group: &UnitGroup, z: &[T], i: usize) -> Vec<f64> {
 
 fn weights<'a>(group: &UnitGroup<'a>, j: usize) -> &'a [f64] {
     &group.weights[j * group.row..(j + 1) * group.row]
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+impl<T: Real> Direction<'_, Vec<T>> {
+    /// ż of sample i in f64.
+    fn inputs_of(&self, i: usize) -> Option<Vec<f64>> {
+        let row = self.inputs.as_ref()?.row(i);
+        Some(row.iter().map(|v| v.to_f64()).collect())
+    }
+
+    /// ẇ of unit j, which has t parameters.
+    fn weights_of(&self, j: usize, t: usize) -> Option<&[f64]> {
+        Some(&self.weights?[j * t..(j + 1) * t])
+    }
 }
 
 pub(super) fn value<T: Real>(n: usize, group: &UnitGroup, z: &[T], p: &mut [T]) {
@@ -77,16 +96,20 @@ pub(super) fn value_along<T: Real>(
         .with_min_len(BLOCK / 8)
         .for_each(|(i, p)| {
             let z = z_f64(group, z, i);
-            let dz = direction.inputs.row(i);
+            let dz = direction.inputs_of(i);
             let (mut phi, mut a) = (vec![0.0; t], vec![0.0; d]);
             for j in 0..group.units {
                 let w = weights(group, j);
-                group.unit.d_w(&z, w, &mut phi);
-                group.unit.d_z(&z, w, &mut a);
-                let dw = &direction.weights[j * t..(j + 1) * t];
-                let along_w: f64 = phi.iter().zip(dw).map(|(phi, w)| phi * w).sum();
-                let along_z: f64 = a.iter().zip(dz).map(|(a, z)| a * z.to_f64()).sum();
-                p[group.first + j] += T::from_f64(along_w + along_z);
+                let mut along = 0.0;
+                if let Some(dw) = direction.weights_of(j, t) {
+                    group.unit.d_w(&z, w, &mut phi);
+                    along += dot(&phi, dw);
+                }
+                if let Some(dz) = &dz {
+                    group.unit.d_z(&z, w, &mut a);
+                    along += dot(&a, dz);
+                }
+                p[group.first + j] += T::from_f64(along);
             }
         });
 }
@@ -97,8 +120,14 @@ pub(super) fn along<T: Real>(
     z: &[T],
     direction: &Direction<Vec<T>>,
     which: UnitDerivative,
-) -> Vec<T> {
+) -> Result<Vec<T>> {
     let (t, d) = (group.row, group.inputs);
+    let of_parameters = which == UnitDerivative::Parameters;
+    // Along the parameters alone, φ needs no derivative in the inputs.
+    let exact = match of_parameters && direction.inputs.is_none() {
+        true => None,
+        false => Some(exact(group.unit)?),
+    };
     let width = match which {
         UnitDerivative::Parameters => t,
         UnitDerivative::Inputs => d,
@@ -109,41 +138,50 @@ pub(super) fn along<T: Real>(
         .with_min_len(BLOCK / 8)
         .for_each(|(i, out)| {
             let z = z_f64(group, z, i);
-            let dz: Vec<f64> = direction.inputs.row(i).iter().map(|v| v.to_f64()).collect();
+            let dz = direction.inputs_of(i);
             // ∂²p/∂w² or ∂²p/∂z², and ∂²p/∂w∂z.
             let (mut same, mut mixed) = (vec![0.0; width * width], vec![0.0; t * d]);
             for j in 0..group.units {
-                let (w, dw) = (weights(group, j), &direction.weights[j * t..(j + 1) * t]);
-                group.unit.d_wz(&z, w, &mut mixed);
-                let second = |a: usize| -> f64 {
-                    match which {
-                        UnitDerivative::Parameters => {
-                            (0..d).map(|c| mixed[a * d + c] * dz[c]).sum()
-                        }
-                        UnitDerivative::Inputs => (0..t).map(|b| mixed[b * d + a] * dw[b]).sum(),
-                    }
+                let (w, dw) = (weights(group, j), direction.weights_of(j, t));
+                let (along, across) = match of_parameters {
+                    true => (dw, dz.as_deref()),
+                    false => (dz.as_deref(), dw),
                 };
-                let along = match which {
-                    UnitDerivative::Parameters => {
-                        group.unit.d_ww(&z, w, &mut same);
-                        dw
+                let mut total = vec![0.0; width];
+                if let Some(along) = along {
+                    match exact.filter(|_| !of_parameters) {
+                        None => group.unit.d_ww(&z, w, &mut same),
+                        Some(exact) => exact.d_zz(&z, w, &mut same),
                     }
-                    UnitDerivative::Inputs => {
-                        group.unit.d_zz(&z, w, &mut same);
-                        &dz
+                    for (total, row) in total.iter_mut().zip(same.chunks(width)) {
+                        *total += dot(row, along);
                     }
-                };
-                for (a, out) in out[j * width..(j + 1) * width].iter_mut().enumerate() {
-                    let row = &same[a * width..(a + 1) * width];
-                    let first: f64 = row.iter().zip(along).map(|(s, v)| s * v).sum();
-                    *out = T::from_f64(first + second(a));
+                }
+                if let (Some(across), Some(exact)) = (across, exact) {
+                    exact.d_wz(&z, w, &mut mixed);
+                    for (a, total) in total.iter_mut().enumerate() {
+                        *total += match of_parameters {
+                            true => dot(&mixed[a * d..(a + 1) * d], across),
+                            false => (0..t).map(|b| mixed[b * d + a] * across[b]).sum(),
+                        };
+                    }
+                }
+                for (out, total) in out[j * width..(j + 1) * width].iter_mut().zip(total) {
+                    *out = T::from_f64(total);
                 }
             }
         });
-    out
+    Ok(out)
 }
 
-pub(super) fn d_zz<T: Real>(n: usize, group: &UnitGroup, z: &[T], delta: &[T], out: &mut [T]) {
+pub(super) fn d_zz<T: Real>(
+    n: usize,
+    group: &UnitGroup,
+    z: &[T],
+    delta: &[T],
+    out: &mut [T],
+) -> Result<()> {
+    let exact = exact(group.unit)?;
     let size = group.inputs * group.inputs;
     debug_assert_eq!(out.len(), n * size);
     out.par_chunks_mut(size.max(1))
@@ -153,13 +191,14 @@ pub(super) fn d_zz<T: Real>(n: usize, group: &UnitGroup, z: &[T], delta: &[T], o
             let z = z_f64(group, z, i);
             let mut second = vec![0.0; size];
             for j in 0..group.units {
-                group.unit.d_zz(&z, weights(group, j), &mut second);
+                exact.d_zz(&z, weights(group, j), &mut second);
                 let delta = delta[i * group.layer + group.first + j];
                 for (out, &v) in out.iter_mut().zip(&second) {
                     *out += delta * T::from_f64(v);
                 }
             }
         });
+    Ok(())
 }
 
 pub(super) fn d_ww<T: Real>(

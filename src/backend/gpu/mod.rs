@@ -428,27 +428,31 @@ impl Gpu {
 /// Bytes of results that may be on their way to the host at once.
 const AT_ONCE: u64 = 256 << 20;
 
+/// The highest order of a tensor that `shaders/tensor.wgsl` is launched for.
+const TENSOR_ORDER: usize = 4;
+
 /// The host's twin, for what is computed there.
 fn host() -> Cpu<f64> {
     Cpu::new()
 }
 
-/// The same direction with its numbers on the host.
-fn elsewhere<'a>(direction: &Direction<'a, Array>, array: &'a Vec<f64>) -> Direction<'a, Vec<f64>> {
-    let Columns {
-        stride,
-        first,
-        width,
-        ..
-    } = direction.inputs;
+/// The same direction with its numbers on the host, where it has any there.
+fn elsewhere<'a>(
+    direction: &Direction<'a, Array>,
+    array: Option<&'a Vec<f64>>,
+) -> Direction<'a, Vec<f64>> {
     Direction {
         weights: direction.weights,
-        inputs: Columns {
-            array,
-            stride,
-            first,
-            width,
-        },
+        inputs: direction
+            .inputs
+            .as_ref()
+            .zip(array)
+            .map(|(c, array)| Columns {
+                array,
+                stride: c.stride,
+                first: c.first,
+                width: c.width,
+            }),
     }
 }
 
@@ -792,6 +796,59 @@ impl Backend for Gpu {
         self.weighted_sum(gram::Sum::Diagonal, n, c, phi, out, 0)
     }
 
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Array,
+        z: &Array,
+        width: usize,
+        out: &mut Sum,
+    ) -> Result<()> {
+        if order > TENSOR_ORDER {
+            return Err(Error::Unsupported {
+                what: format!("a tensor of order {order} on an adapter"),
+                why: format!("its kernel goes to order {TENSOR_ORDER}; use the CPU"),
+            });
+        }
+        let (splits, len) = (n.div_ceil(gram::BLOCK as usize), out.len);
+        if splits == 0 || len == 0 {
+            return Ok(());
+        }
+        // Windows whose partial sums, and what their reduction holds besides, stay within the limits.
+        let held = self.machine.limits().binding.min(self.options.memory / 4);
+        let column = 8 * splits as u64 * (1 + gram::FAN) / gram::FAN;
+        let window = (held / column).min(len as u64) as usize;
+        let small = |numbers: Option<usize>| numbers.is_some_and(|v| u32::try_from(v).is_ok());
+        if window == 0 || !small(len.checked_mul(order)) || !small(n.checked_mul(width)) {
+            let reason = format!(
+                "{len} entries of order {order} over {n} samples of {width} inputs are too many for one call"
+            );
+            return Err(self.too_large("tensor", reason));
+        }
+        self.drain(out, "tensor")?;
+        let mut waiting = 0;
+        for first in (0..len).step_by(window) {
+            let size = window.min(len - first);
+            let partial = self.array(&[splits, size], "tensor")?;
+            let flops = (2 * order * n.min(gram::BLOCK as usize)) as f64;
+            let launch = Launch::items("tensor", (splits * size) as u64, flops)
+                .define("ORDER", order)
+                .params([("n", n), ("width", width), ("first", first), ("size", size)]);
+            let binds = [c.buffer.read(), z.buffer.read(), partial.buffer.write()];
+            self.launch(&launch, &binds)?;
+            let result = self.reduced(splits, size, partial)?;
+            waiting += result.len as u64 * self.float();
+            let places = std::iter::once(first..first + size).collect();
+            self.add(out, places, &result, "tensor")?;
+            if waiting > AT_ONCE {
+                self.drain(out, "tensor")?;
+                waiting = 0;
+            }
+        }
+        Ok(())
+    }
+
     fn unit_value(&self, n: usize, group: &UnitGroup, z: &Array, p: &mut Array) -> Result<()> {
         let old = std::mem::replace(p, self.array(&[], "unit")?);
         *p = self.on_host(&[z, &old], old.len, |inputs| {
@@ -827,9 +884,11 @@ impl Backend for Gpu {
         p: &mut Array,
     ) -> Result<()> {
         let old = std::mem::replace(p, self.array(&[], "unit")?);
-        *p = self.on_host(&[z, direction.inputs.array, &old], old.len, |inputs| {
-            let mut p = inputs[2].clone();
-            let direction = elsewhere(direction, &inputs[1]);
+        let mut inputs = vec![z, &old];
+        inputs.extend(direction.inputs.as_ref().map(|c| c.array));
+        *p = self.on_host(&inputs, old.len, |inputs| {
+            let mut p = inputs[1].clone();
+            let direction = elsewhere(direction, inputs.get(2));
             host().unit_value_along(n, group, &inputs[0], &direction, &mut p)?;
             Ok(p)
         })?;
@@ -848,9 +907,10 @@ impl Backend for Gpu {
             UnitDerivative::Parameters => group.row,
             UnitDerivative::Inputs => group.inputs,
         };
-        let inputs = [z, direction.inputs.array];
+        let mut inputs = vec![z];
+        inputs.extend(direction.inputs.as_ref().map(|c| c.array));
         self.on_host(&inputs, n * group.units * width, |inputs| {
-            let direction = elsewhere(direction, &inputs[1]);
+            let direction = elsewhere(direction, inputs.get(1));
             host().unit_along(n, group, &inputs[0], &direction, which)
         })
     }

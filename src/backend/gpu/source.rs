@@ -42,6 +42,7 @@ files! {
     "propagate"
     "reduce"
     "scale"
+    "tensor"
     "transpose"
     "check/stamp"
     "gradient/lanes"

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::gram::{Shape, Sum as Kind_, forms};
 use super::machine::Key;
 use super::*;
-use crate::evaluate::{Work, rehearse};
+use crate::evaluate::{Tensor, Work, rehearse};
 use crate::network::{Layer, Network};
 use crate::{Curvature, Request, Structure};
 
@@ -105,6 +105,14 @@ fn keys() -> BTreeSet<Key> {
                 });
                 works.extend(structures.map(|s| Work::Evaluate(Request::curvature(curvature, s))));
                 works.extend([1, 3].map(|count| Work::Products(curvature, count)));
+            }
+            if network.inputs() == 3 {
+                let tensor = |order| Tensor {
+                    layer: 1,
+                    row: 0,
+                    order,
+                };
+                works.extend((1..=4).map(|order| Work::Tensor(tensor(order))));
             }
             for work in works {
                 let whole = |r: Request| {
