@@ -7,9 +7,9 @@ use std::time::Duration;
 use common::datasets;
 use ndarray::{Array2, array};
 use secondo::{
-    Activation, Auto, BlockNewton, Control, Curvature, Data, Error, Fit, Group, Initialization,
-    Layer, LevenbergMarquardt, Loss, Method, Network, NewtonCg, Penalty, Preconditioning, Problem,
-    Radial, Reason, State, Structure, TrustRegion, silent,
+    Activation, Auto, BlockNewton, Control, Curvature, Data, Error, Fit, Group, Layer,
+    LevenbergMarquardt, Loss, Method, Network, NewtonCg, Penalty, Preconditioning, Problem, Radial,
+    Reason, State, Structure, TrustRegion, silent,
 };
 
 const SETS: [(&str, usize); 3] = [("breast_cancer", 5), ("diabetes", 8), ("digits", 16)];
@@ -467,18 +467,19 @@ fn levenberg_marquardt_minimises_the_objective_itself() {
 /// Radial units of the augmented form have directions in which nothing changes, and every matrix is singular.
 #[test]
 fn singular_directions_stop_no_method() {
-    let (problem, _) = small();
     let gaussians = Group::radial(2, Radial::Augmented, Activation::ExpNegHalf);
     let output = Layer::dense(1, Activation::Identity);
     let network = Network::new(2, vec![Layer::of(vec![gaussians]), output]).unwrap();
-    let x = problem.data().x();
-    let start = Initialization::Glorot.draw_from(&network, x, 1).unwrap();
-    // What cannot be fitted exactly: the minimum is one but for the null directions.
-    let y = Array2::from_shape_fn((40, 1), |(i, _)| {
-        problem.data().y()[(i, 0)] + ((i * i) as f64).sin()
+    // Two hills and what no hill fits.
+    let x = Array2::from_shape_fn((64, 2), |(i, j)| [i % 8, i / 8][j] as f64 / 2.0 - 1.75);
+    let hill = |centre: [f64; 2]| Radial::Augmented.weights(&centre, 0.9);
+    let truth = [hill([-0.8, -0.5]), hill([0.9, 0.6]), vec![1.0, 1.5, 0.2]].concat();
+    let hills = network.predict(&truth, &x).unwrap();
+    let y = Array2::from_shape_fn((64, 1), |(i, _)| {
+        hills[(i, 0)] + 0.05 * (3.0 * i as f64).cos()
     });
-    let data = Data::new(x.clone(), y).unwrap();
-    let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+    let start = [hill([-0.5, -0.9]), hill([0.5, 0.9]), vec![0.5, 0.5, 0.0]].concat();
+    let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
     let at = problem
         .curvature(&start, Curvature::Exact, Structure::Full)
         .unwrap();
@@ -489,23 +490,20 @@ fn singular_directions_stop_no_method() {
         .filter(|v| v.abs() < 1e-13 * scale)
         .count();
     assert!(null >= 6, "three for each unit: {eigenvalues:?}");
+    let begin = largest(&at.gradient);
+    let mut slow = Vec::new();
     for (title, method) in methods() {
         let fit = check(title, &problem, &start, method.as_ref());
-        let (begin, end) = (largest(&at.gradient), fit.gradient_norm);
-        println!(
-            "{title}: {} to {}, gradient {begin:.1e} to {end:.1e}, {:?}",
-            at.value, fit.value, fit.reason
+        let line = format!(
+            "{title}: {} to {} in {}, gradient {begin:.1e} to {:.1e}, {:?}",
+            at.value, fit.value, fit.iterations, fit.gradient_norm, fit.reason
         );
-        // Blocks are slow by nature.
-        let least = if ["rows", "layers"].contains(&title) {
-            1e-1
-        } else {
-            1e-4
-        };
-        assert!(
-            fit.converged() || end < least * begin,
-            "{title}: {end} of {begin}, {:?}",
-            fit.reason
-        );
+        println!("{line}");
+        // Blocks are slow by nature. A product along a null direction may be negative by rounding, and Newton–CG says so.
+        let goal = if title == "rows" { 1e-2 } else { 1e-8 };
+        if fit.gradient_norm > goal * begin {
+            slow.push(line);
+        }
     }
+    assert!(slow.is_empty(), "{slow:#?}");
 }

@@ -177,27 +177,9 @@ pub(crate) fn plan(
         Work::Products(..) | Work::Tensor(_) => 0,
     };
     let threads = rayon::current_num_threads();
-    // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
-    // the threads; only where memory is short do they get smaller.
-    let fixed = match matrix <= budget {
-        true => measure(0, 1)?.1,
-        false => 0,
-    };
-    let mut chunk = crate::backend::cpu::BLOCK.min(n);
-    while chunk < n && matrix <= budget {
-        let next = (2 * chunk).min(n);
-        match measure(next, 1) {
-            Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
-            Ok(_) => break,
-            // An array of that many samples exceeds what the adapter allows.
-            Err(Error::Gpu { .. }) => break,
-            Err(other) => return Err(other),
-        }
-    }
-    let measure = |chunk| measure(chunk, threads);
-    let best = loop {
+    let best = 'best: {
         if matrix > budget {
-            break Plan {
+            break 'best Plan {
                 chunk: 1,
                 data: 0,
                 results: matrix,
@@ -206,12 +188,28 @@ pub(crate) fn plan(
                 flops: 0.0,
             };
         }
-        match measure(chunk) {
-            Ok((plan, _)) if fits(&plan) => return Ok(plan),
-            Ok((plan, _)) if chunk <= 1 => break plan,
-            Err(error @ Error::Gpu { .. }) if chunk <= 1 => return Err(error),
-            Ok(_) | Err(Error::Gpu { .. }) => chunk /= 2,
-            Err(other) => return Err(other),
+        // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
+        // the threads; only where memory is short do they get smaller.
+        let (_, fixed) = measure(0, 1)?;
+        let mut chunk = crate::backend::cpu::BLOCK.min(n);
+        while chunk < n {
+            let next = (2 * chunk).min(n);
+            match measure(next, 1) {
+                Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
+                Ok(_) => break,
+                // An array of that many samples exceeds what the adapter allows.
+                Err(Error::Gpu { .. }) => break,
+                Err(other) => return Err(other),
+            }
+        }
+        loop {
+            match measure(chunk, threads) {
+                Ok((plan, _)) if fits(&plan) => return Ok(plan),
+                Ok((plan, _)) if chunk <= 1 => break plan,
+                Err(error @ Error::Gpu { .. }) if chunk <= 1 => return Err(error),
+                Ok(_) | Err(Error::Gpu { .. }) => chunk /= 2,
+                Err(other) => return Err(other),
+            }
         }
     };
     let on_device = best.device > device_budget;

@@ -157,6 +157,9 @@ impl Initialization {
                 })
             };
             let count: usize = radial().map(|(_, g)| g.units.len()).sum();
+            if count == 0 {
+                continue;
+            }
             // Another stream than that of the weights.
             let mut rng = Pcg64::seed_from_u64(seed ^ 0xce47_7e55_ce47_7e55);
             let rows: Vec<Vec<f64>> = x.outer_iter().map(|row| row.to_vec()).collect();

@@ -539,6 +539,26 @@ impl Unit for Radial {
         Some(self)
     }
 
+    fn wgsl(&self) -> Option<&str> {
+        macro_rules! text {
+            ($name:literal) => {
+                concat!("#include \"lib/unit/", $name, ".wgsl\"")
+            };
+        }
+        Some(match self {
+            Self::Full => text!("rbf_full"),
+            Self::Symmetric => text!("rbf_full_sym"),
+            Self::DiagonalTau => text!("rbf_diag_tau"),
+            Self::DiagonalSigma => text!("rbf_diag_sigma"),
+            Self::DiagonalLogSigma => text!("rbf_diag_log_sigma"),
+            Self::IsotropicTau => text!("rbf_iso_tau"),
+            Self::IsotropicSigma => text!("rbf_iso_sigma"),
+            Self::IsotropicLogSigma => text!("rbf_iso_log_sigma"),
+            Self::Cholesky => text!("rbf_cholesky"),
+            Self::Augmented => text!("rbf_aug"),
+        })
+    }
+
     fn higher(&self) -> Option<&dyn HigherUnit> {
         Some(self)
     }
