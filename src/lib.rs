@@ -72,7 +72,8 @@
 //! The driver is written once over [`backend::Backend`]. [`backend::Meter`] runs the same driver and counts bytes and flops, and so
 //! does the GPU's backend in rehearsal, so a request that cannot fit is refused with the numbers before anything is allocated. A
 //! kernel is added as one trait method, its code in `backend/cpu/`, its shader, and its count in the meter; a unit that is neither linear nor [`Radial`] as one `impl` of [`Unit`]; an activation, loss or
-//! penalty as one arm that holds value, first and second derivative.
+//! penalty as one arm that holds value, first and second derivative. An activation may also be a formula (`src/network/formula/`: parser, tape,
+//! WGSL) or a user's [`ActivationFunction`].
 //!
 //! # Features
 //!

@@ -9,6 +9,7 @@ use secondo::{
     Activation, Auto, Data, Error, Layer, Loss, Method, Network, Problem, Series, silent,
 };
 
+#[derive(Clone)]
 struct Row {
     activation: Activation,
     u: f64,
@@ -318,8 +319,18 @@ mod on_an_adapter {
 
     #[test]
     fn values_and_derivatives() {
-        let rows = table();
         for (gpu, unit) in [(single(), 0.5f64.powi(24)), (double(), 0.5f64.powi(53))] {
+            // In f64 every third formula: compiling them takes its time.
+            let all = table();
+            let mut rows: Vec<Row> = Vec::new();
+            for (i, some) in all
+                .chunk_by(|a, b| a.activation == b.activation)
+                .enumerate()
+            {
+                if !gpu.is_f64() || i % 3 == 0 {
+                    rows.extend(some.iter().cloned());
+                }
+            }
             let found = on(&gpu, &rows);
             let at = |row: &Row| {
                 let same = |r: &Row| r.activation == row.activation && r.u == row.u;

@@ -433,7 +433,8 @@ fn networks_with_radial_units_are_read_back() {
         );
     }
     // Each normalised unit is a group of its own: a width that no memory holds is refused before.
-    let layer = json!({"units": 1u64 << 40, "propagation": "normalized", "activations": "identity"});
+    let layer =
+        json!({"units": 1u64 << 40, "propagation": "normalized", "activations": "identity"});
     let wide = secondo::io::network_from_json(&json!({"inputs": 1, "layers": [layer]}));
     assert!(wide.unwrap_err().to_string().contains("at most 65536"));
     let unit = Propagation::Unit(std::sync::Arc::new(Radial::Full));

@@ -423,7 +423,10 @@ fn scales_far_apart() {
             );
             // Blocks damped by a multiple of the identity need not move from there.
             let damped = scale > 1.0 && ["rows", "layers"].contains(&title);
-            assert!(damped || fit.value < fit.initial_value, "{title} {scale}: {fit}");
+            assert!(
+                damped || fit.value < fit.initial_value,
+                "{title} {scale}: {fit}"
+            );
         }
     }
 }

@@ -61,10 +61,16 @@ impl<W: Write> Arrays<W> {
         head += &" ".repeat(before.next_multiple_of(64) - before);
         head += "\n";
         let magic = b"\x93NUMPY\x01\x00".iter().copied();
-        let head = magic.chain((head.len() as u16).to_le_bytes()).chain(head.bytes());
+        let head = magic
+            .chain((head.len() as u16).to_le_bytes())
+            .chain(head.bytes());
 
         let (name, at) = (format!("{name}.npy"), self.written);
-        self.record(&[&0x0403_4b50u32.to_le_bytes(), &entry(0, 0, &name), name.as_bytes()])?;
+        self.record(&[
+            &0x0403_4b50u32.to_le_bytes(),
+            &entry(0, 0, &name),
+            name.as_bytes(),
+        ])?;
         let (mut sum, start) = (Hasher::new(), self.written);
         let head: Vec<u8> = head.collect();
         sum.update(&head);
@@ -93,7 +99,9 @@ impl<W: Write> Arrays<W> {
 
     pub fn finish(mut self) -> io::Result<()> {
         let (at, directory) = (small(self.written)?, std::mem::take(&mut self.directory));
-        let files = u16::try_from(self.files).map_err(|_| too_large())?.to_le_bytes();
+        let files = u16::try_from(self.files)
+            .map_err(|_| too_large())?
+            .to_le_bytes();
         let len = small(directory.len() as u64)?.to_le_bytes();
         let end: [&[u8]; 7] = [
             &0x0605_4b50u32.to_le_bytes(),

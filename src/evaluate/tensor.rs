@@ -167,9 +167,8 @@ impl<'a, B: Backend> TensorSums<'a, B> {
         // A backend that only counts has no numbers.
         let own = |values: &[f64], i: usize| values.get(i * place.layer.units + row).copied();
         let h = place.activation;
-        let derivative = |u: f64, order: usize| {
-            guard::call("activation", h.name(), || h.derivative(u, order))?
-        };
+        let derivative =
+            |u: f64, order: usize| guard::call("activation", h.name(), || h.derivative(u, order))?;
         let Some(unit) = place.group.propagation.unit() else {
             let c = (0..n)
                 .into_par_iter()

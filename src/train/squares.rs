@@ -169,7 +169,8 @@ impl Problem {
         let residuals = run.residuals(w);
         let s2 = dot(&residuals[..count], &residuals[..count]) / (observed - p) as f64;
         if s2 == 0.0 {
-            let what = "the residuals are all 0: their scale, and with it standard errors, is not defined";
+            let what =
+                "the residuals are all 0: their scale, and with it standard errors, is not defined";
             return Err(Error::Numerical { what: what.into() });
         }
         let at = run.linearize(w.to_vec(), residuals);
