@@ -69,6 +69,24 @@ impl Reference {
             failures.compare(&name(&format!("e^{}", k + 1)), &e, want, TOLERANCE);
         }
         for (curvature, lower) in Curvature::ALL.into_iter().zip(&self.lower) {
+            if curvature == Curvature::Lagrangian {
+                // The tensors of second order are the blocks of rows.
+                let (mut got, mut want) = (Vec::new(), Vec::new());
+                for (k, j, range) in self.problem.network().rows() {
+                    let tensor = (self.problem)
+                        .lagrangian_tensor_on(&backend, &self.w, k, j, 2, 512);
+                    let Ok(tensor) = tensor else {
+                        return failures.push(name("an error"));
+                    };
+                    got.extend(tensor.packed());
+                    want.extend(
+                        (range.clone())
+                            .flat_map(|a| (range.start..=a).map(move |b| a * (a + 1) / 2 + b))
+                            .map(|at| lower[at]),
+                    );
+                }
+                failures.compare(&name("tensors"), &got, &want, TOLERANCE);
+            }
             for structure in Structure::ALL {
                 let Ok(at) = evaluate(Request::curvature(curvature, structure)) else {
                     return failures.push(name("an error"));
