@@ -71,9 +71,10 @@
 //!
 //! The driver is written once over [`backend::Backend`]. [`backend::Meter`] runs the same driver and counts bytes and flops, and so
 //! does the GPU's backend in rehearsal, so a request that cannot fit is refused with the numbers before anything is allocated. A
-//! kernel is added as one trait method, its code in `backend/cpu/`, its shader, and its count in the meter; a unit that is neither linear nor [`Radial`] as one `impl` of [`Unit`], in WGSL besides if adapters are to compute it; an activation, loss or
-//! penalty as one arm that holds value, first and second derivative. Users add losses and penalties of their own as
-//! [`LossFunction`] and [`PenaltyFunction`]; [`check`] compares derivatives with differences.
+//! kernel is added as one trait method, its code in `backend/cpu/`, its shader, and its count in the meter; a unit that is neither
+//! linear nor [`Radial`] as one `impl` of [`Unit`], in WGSL besides if adapters are to compute it; an activation, loss or penalty as
+//! one arm that holds value, first and second derivative. Users add their own as a formula (`src/network/formula/`: parser, tape,
+//! WGSL), as [`ActivationFunction`], [`LossFunction`] and [`PenaltyFunction`]; [`check`] compares derivatives with differences.
 //!
 //! # Features
 //!

@@ -590,6 +590,45 @@ fn arrays_are_written() {
 }
 
 #[test]
+fn a_formula_is_an_activation() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = here("examples/data/diabetes.csv");
+    let data = data.to_str().unwrap();
+    let fit = |more: &[&str]| {
+        let mut args = vec!["fit", data, "--target", "progression", "--hidden", "3"];
+        args.extend(more);
+        secondo(dir.path(), &args)
+    };
+    let formula = ["--activation", "u/(1+abs(u))"];
+    let first = fit(&[
+        &formula[..],
+        &["--max-iter", "2", "--checkpoint", "c", "-q"],
+    ]
+    .concat());
+    assert_eq!(first.status.code(), Some(0), "{}", text(&first.stderr));
+    let rest = ["--max-iter", "4", "--resume", "c", "--report", "r.json"];
+    let rest = fit(&[&formula[..], &rest].concat());
+    assert_eq!(rest.status.code(), Some(0), "{}", text(&rest.stderr));
+    assert!(text(&rest.stdout).contains("u/(1+abs(u)) hidden units"));
+    let report = json(&dir.path().join("r.json"));
+    assert_eq!(
+        report["network"]["layers"][0]["activations"],
+        "u/(1+abs(u))"
+    );
+    succeed(dir.path(), &["predict", "diabetes.safetensors", data]);
+    // Another activation is another fit.
+    let other = fit(&["--activation", "u/(2+abs(u))", "--resume", "c"]);
+    assert_eq!(other.status.code(), Some(2), "{}", text(&other.stdout));
+    let wrong = fit(&["--activation", "1-(1+u)^"]);
+    let said = text(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("column 9") && said.contains("  1-(1+u)^\n          ^"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_problem_file_is_fitted_from_its_own_start() {
     let dir = tempfile::tempdir().unwrap();
     let file = here("tests/data/derivs/d03_logistic_skip_ridge.json");

@@ -228,8 +228,8 @@ fn activation(u: real) -> vec3<real> {
                 let h: Vec<Vec<f64>> = h.iter().map(|h| gpu.download(h).unwrap()).collect();
                 for (i, &u) in points.iter().enumerate() {
                     let right = [Activation::Tanh, wave][i % 2].derivatives(u);
-                    for k in 0..3 {
-                        let error = (h[k][i] - right[k]).abs();
+                    for (h, right) in h.iter().zip(right) {
+                        let error = (h[i] - right).abs();
                         assert!(error <= unit * (1.0 + u.exp()), "{name} at {u}: {error:e}");
                     }
                 }

@@ -76,7 +76,11 @@ struct Entry {
 
 enum Definition {
     Formula(Formula),
-    Function(Box<dyn ActivationFunction>),
+    Function {
+        function: Box<dyn ActivationFunction>,
+        #[cfg(feature = "gpu")]
+        wgsl: Option<String>,
+    },
 }
 
 static REGISTRY: Mutex<Vec<Custom>> = Mutex::new(Vec::new());
@@ -134,11 +138,17 @@ impl Custom {
         if cfg!(debug_assertions) {
             guard::call(KIND, &name, || agree(&name, &*function))??;
         }
+        #[cfg(feature = "gpu")]
+        let wgsl = guard::call(KIND, &name, || function.wgsl().map(str::to_string))?;
         let mut registry = registry();
         if registry.iter().any(|c| c.0.name == name) {
             return refuse("it is registered already; Activation::from_name gives it");
         }
-        let definition = Definition::Function(function);
+        let definition = Definition::Function {
+            function,
+            #[cfg(feature = "gpu")]
+            wgsl,
+        };
         Ok(enter(&mut registry, name, domain, definition))
     }
 
@@ -155,14 +165,14 @@ impl Custom {
     pub(super) fn derivatives(self, u: f64) -> [f64; 3] {
         match &self.0.definition {
             Definition::Formula(formula) => formula.derivatives(u),
-            Definition::Function(function) => function.derivatives(u),
+            Definition::Function { function, .. } => function.derivatives(u),
         }
     }
 
     pub(super) fn series(self, a: &Series) -> Result<Series> {
         match &self.0.definition {
             Definition::Formula(formula) => formula.series(a),
-            Definition::Function(function) => guard::call(KIND, self.name(), || {
+            Definition::Function { function, .. } => guard::call(KIND, self.name(), || {
                 composed(&**function, a)
             })?
             .ok_or_else(|| Error::Unsupported {
@@ -193,7 +203,7 @@ impl Custom {
                         formula.fill(&u[from..to], &mut out, &mut scratch, lanes);
                     }
                 }
-                Definition::Function(function) => {
+                Definition::Function { function, .. } => {
                     for (i, &u) in u.iter().enumerate() {
                         for (out, h) in out.iter_mut().zip(function.derivatives(u)) {
                             out[i] = h;
@@ -227,7 +237,7 @@ impl Custom {
 
     /// Whether WGSL and Rust were written by hand, each for itself.
     pub(crate) fn is_function(self) -> bool {
-        matches!(self.0.definition, Definition::Function(_))
+        matches!(self.0.definition, Definition::Function { .. })
     }
 }
 
@@ -241,7 +251,7 @@ fn enter(
     #[cfg(feature = "gpu")]
     let wgsl = match &definition {
         Definition::Formula(formula) => Some(formula.wgsl(&format!("activation_custom_{id}"))),
-        Definition::Function(function) => function.wgsl().map(|text| {
+        Definition::Function { wgsl, .. } => wgsl.as_ref().map(|text| {
             format!(
                 "{text}\n\nfn activation_custom_{id}(u: real) -> vec3<real> {{\n    return activation(u);\n}}\n"
             )

@@ -340,39 +340,39 @@ impl<'a> Operands<'a> {
                     [0, 1, 2].map(|k| self.at(a, k)),
                     [0, 1, 2].map(|k| self.at(b, k)),
                 );
-                for i in 0..n {
-                    h[i] = product(a0, b0, i);
+                for (i, h) in h.iter_mut().enumerate() {
+                    *h = product(a0, b0, i);
                 }
                 if orders > 1 {
-                    for i in 0..n {
-                        h1[i] = product(a1, b0, i) + product(a0, b1, i);
+                    for (i, h1) in h1.iter_mut().enumerate() {
+                        *h1 = product(a1, b0, i) + product(a0, b1, i);
                     }
                 }
                 if orders > 2 {
-                    for i in 0..n {
+                    for (i, h2) in h2.iter_mut().enumerate() {
                         let mixed = 2.0 * product(a1, b1, i);
-                        h2[i] = product(a2, b0, i) + mixed + product(a0, b2, i);
+                        *h2 = product(a2, b0, i) + mixed + product(a0, b2, i);
                     }
                 }
             }
             Op::Divide(a, b) => {
                 let (a0, b0) = (self.value(a), self.value(b));
-                for i in 0..n {
-                    h[i] = a0[i] / b0[i];
+                for (i, h) in h.iter_mut().enumerate() {
+                    *h = a0[i] / b0[i];
                 }
                 let term = |x: f64, b: Option<&[f64]>, i: usize| b.map_or(0.0, |b| x * b[i]);
                 let (b1, b2) = (self.at(b, 1), self.at(b, 2));
                 if orders > 1 {
                     let a1 = self.at(a, 1);
-                    for i in 0..n {
-                        h1[i] = quotient(get(a1, i) - term(h[i], b1, i), b0[i]);
+                    for (i, h1) in h1.iter_mut().enumerate() {
+                        *h1 = quotient(get(a1, i) - term(h[i], b1, i), b0[i]);
                     }
                 }
                 if orders > 2 {
                     let a2 = self.at(a, 2);
-                    for i in 0..n {
+                    for (i, h2) in h2.iter_mut().enumerate() {
                         let rest = 2.0 * term(h1[i], b1, i) + term(h[i], b2, i);
-                        h2[i] = quotient(get(a2, i) - rest, b0[i]);
+                        *h2 = quotient(get(a2, i) - rest, b0[i]);
                     }
                 }
             }
@@ -392,15 +392,15 @@ impl<'a> Operands<'a> {
                 h.copy_from_slice(f);
                 let (v1, v2) = (self.at(a, 1), self.at(a, 2));
                 if orders > 1 {
-                    for i in 0..n {
-                        h1[i] = chain(f1[i], v[i], get(v1, i));
+                    for (i, h1) in h1.iter_mut().enumerate() {
+                        *h1 = chain(f1[i], v[i], get(v1, i));
                     }
                 }
                 if orders > 2 {
-                    for i in 0..n {
+                    for (i, h2) in h2.iter_mut().enumerate() {
                         let slope = get(v1, i);
                         let bend = v2.map_or(0.0, |v2| chain(f1[i], v[i], v2[i]));
-                        h2[i] = chain(f2[i], v[i], slope * slope) + bend;
+                        *h2 = chain(f2[i], v[i], slope * slope) + bend;
                     }
                 }
             }
