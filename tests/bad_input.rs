@@ -1,7 +1,6 @@
 //! Bad input: a clear message with file, line and column, exit code 2, and nothing written.
 #![cfg(feature = "cli")]
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs the program in a fresh folder with `files`; checks the exit code, the message and that nothing was written.
