@@ -7,6 +7,7 @@ mod derivatives;
 mod fit;
 mod metrics;
 mod output;
+mod plot;
 mod predict;
 mod training;
 
