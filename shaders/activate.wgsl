@@ -35,7 +35,7 @@ fn activate(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_ind
         return;
     }
     let at = item / params.units * params.layer + params.first + item % params.units;
-    let v = activation(p[at]);
+    let v = activation_$ACTIVATION(p[at]);
     h[at] = v.x;
 #if ORDER1
     h1[at] = v.y;

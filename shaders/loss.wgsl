@@ -23,10 +23,14 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> out: array<real>;
 
 #include "lib/group.wgsl"
+#if CUSTOM
+#include "lib/custom_loss.wgsl"
+#else
 #if SOFTMAX
 #include "lib/softmax.wgsl"
 #else
 #include "lib/separable.wgsl"
+#end
 #end
 
 @compute @workgroup_size(64)

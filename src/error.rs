@@ -51,6 +51,15 @@ pub enum Error {
         /// What was being sized.
         what: String,
     },
+    /// A formula is malformed, or of no use.
+    Formula {
+        /// Its text.
+        formula: String,
+        /// The character, from 1, at which it fails.
+        column: usize,
+        /// What is needed there.
+        why: String,
+    },
     /// The request needs more memory than it may take.
     Memory {
         /// The operation.
@@ -80,6 +89,32 @@ pub enum Error {
     Numerical {
         /// What failed and where.
         what: String,
+    },
+    /// A user-defined part panicked, or does not do what its kind of part must.
+    Part {
+        /// What it is: activation, unit, loss, penalty, function.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What it did.
+        why: String,
+    },
+    /// A supplied derivative is not that of the function; see [`crate::check`].
+    Derivative {
+        /// The part.
+        part: String,
+        /// Which of its derivatives.
+        derivative: String,
+        /// The index of the entry; empty for a single number.
+        at: Vec<usize>,
+        /// The variables at which it was compared.
+        point: Vec<f64>,
+        /// The number that was supplied.
+        given: f64,
+        /// The number by differences.
+        expected: f64,
+        /// The estimated error of the latter.
+        error: f64,
     },
     /// An accelerator failed, or there is none.
     Gpu {
@@ -323,6 +358,16 @@ impl fmt::Display for Error {
             Error::Unknown { kind, name, known } => {
                 write!(f, "unknown {kind} '{name}'; known: {}", known.join(", "))
             }
+            Error::Formula {
+                formula,
+                column,
+                why,
+            } => write!(
+                f,
+                "the formula, column {column}: {why}\n  {formula}\n{:>width$}",
+                '^',
+                width = column + 2
+            ),
             Error::TooLarge { what } => {
                 write!(f, "{what}: too large to address; use narrower layers")
             }
@@ -342,6 +387,28 @@ impl fmt::Display for Error {
                 write!(f, "{what} is not positive definite (pivot {pivot})")
             }
             Error::Numerical { what } => write!(f, "{what}"),
+            Error::Part { kind, name, why } => write!(f, "the {kind} '{name}': {why}"),
+            Error::Derivative {
+                part,
+                derivative,
+                at,
+                point,
+                given,
+                expected,
+                error,
+            } => {
+                write!(f, "{part}: {derivative}")?;
+                match at.as_slice() {
+                    [] => {}
+                    at => write!(f, ", entry {at:?},")?,
+                }
+                let some = &point[..point.len().min(8)];
+                let more = if point.len() > 8 { ", and so on" } else { "" };
+                write!(
+                    f,
+                    " is {given:e} at {some:?}{more}, where differences give {expected:e} ± {error:.1e}"
+                )
+            }
             Error::Gpu {
                 adapter,
                 operation,

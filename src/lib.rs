@@ -60,18 +60,21 @@
 //! | `src/io/` | CSV tables, problem files, models, checkpoints (feature `io`) |
 //! | [`train`] | one trust-region loop for formed and for multiplied matrices, block Newton, Levenberg–Marquardt, and `auto`; the same for any function with two derivatives and any residuals |
 //! | `src/problem.rs` | [`Problem`]: network, data, loss, penalty, device; the entry to everything below |
-//! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `blocks.rs` what couples units, `products.rs` the R-operator, `plan.rs` the cost |
+//! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `blocks.rs` what couples units, `products.rs` the R-operator, `tensor.rs` derivatives of any order, `plan.rs` the cost |
 //! | `src/device.rs` | [`Device`]: what computes, and the test that an adapter must pass |
 //! | [`backend`] | the kernels: one trait method, one file in `backend/cpu/` and one shader in `shaders/` each; the meter that only counts |
 //! | `src/curvature/` | curvature × structure, result types |
+//! | [`paper`] | where each equation of the paper is computed, and what of it is corrected |
 //! | `src/objective/` | data, losses, penalties |
 //! | `src/network/` | layers, units, activations, initial values, ties |
 //! | [`solve`] | factorizations of small symmetric matrices, for `train`; knows no network |
 //!
 //! The driver is written once over [`backend::Backend`]. [`backend::Meter`] runs the same driver and counts bytes and flops, and so
 //! does the GPU's backend in rehearsal, so a request that cannot fit is refused with the numbers before anything is allocated. A
-//! kernel is added as one trait method, its code in `backend/cpu/`, its shader, and its count in the meter; a unit that is not linear as one `impl` of [`Unit`]; an activation, loss or
-//! penalty as one arm that holds value, first and second derivative.
+//! kernel is added as one trait method, its code in `backend/cpu/`, its shader, and its count in the meter; a unit that is neither
+//! linear nor [`Radial`] as one `impl` of [`Unit`], in WGSL besides if adapters are to compute it; an activation, loss or penalty as
+//! one arm that holds value, first and second derivative. Users add their own as a formula (`src/network/formula/`: parser, tape,
+//! WGSL), as [`ActivationFunction`], [`LossFunction`] and [`PenaltyFunction`]; [`check`] compares derivatives with differences.
 //!
 //! # Features
 //!
@@ -81,35 +84,38 @@
 //! # Accuracy
 //!
 //! In f64 the stored references agree to 1e-13 of the largest entry of each quantity. Activations are within 2 ULP, near interior
-//! zeros of SiLU′, SiLU″ and GELU′ within 2⁻⁵² of the local scale. Sums over samples are taken over short blocks in the
+//! zeros of SiLU′, SiLU″, GELU′ and of all derivatives of third and higher order within 2⁻⁵² of the local scale. Sums over samples are taken over short blocks in the
 //! backend's float and across blocks in f64, so that in f32 the error does not grow with n; no bit of a result depends on the
 //! number of threads.
 #![deny(unsafe_code, missing_docs)]
 
 pub mod backend;
+pub mod check;
 mod curvature;
 mod device;
 mod error;
 mod evaluate;
+mod guard;
 #[cfg(feature = "io")]
 pub mod io;
 mod network;
 mod objective;
+pub mod paper;
 mod problem;
 pub mod solve;
 pub mod train;
 
-pub use curvature::{Block, Curvature, LinearOperator, Matrix, Structure};
+pub use curvature::{Block, Curvature, LinearOperator, Matrix, Structure, SymmetricTensor};
 pub use device::Device;
 #[cfg(feature = "gpu")]
 pub use device::{Hardware, self_test};
 pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use network::{
-    Activation, Constraint, Group, GroupView, Initialization, Layer, LayerView, Network,
-    Propagation, Unit,
+    Activation, ActivationFunction, Constraint, Custom, ExactUnit, Group, GroupView, HigherUnit,
+    Initialization, Layer, LayerView, Network, Normalized, Propagation, Radial, Series, Unit,
 };
-pub use objective::{Data, Loss, Penalty, Reduction};
+pub use objective::{Data, Loss, LossFunction, Penalty, PenaltyFunction, Reduction};
 pub use problem::{Operator, Problem, available_memory};
 pub use solve::Indefinite;
 pub use train::{

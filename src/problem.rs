@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayView2};
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::Gpu;
 use crate::backend::{Backend, Cpu};
-use crate::curvature::{Curvature, LinearOperator, Matrix, Structure};
+use crate::curvature::{Curvature, LinearOperator, Matrix, Structure, SymmetricTensor, triangle};
 use crate::device::Device;
 #[cfg(feature = "gpu")]
 use crate::device::WORTHWHILE;
@@ -15,7 +15,8 @@ use crate::device::WORTHWHILE;
 use crate::error::Fault;
 use crate::error::{Error, Result};
 use crate::evaluate::{
-    self, Configuration, Evaluation, LagrangianPoint, Parts, Plan, Request, Target, Work,
+    self, Configuration, Evaluation, LagrangianPoint, Parts, Plan, Request, Target, Tensor, Theta,
+    Work,
 };
 use crate::network::{Constraint, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction};
@@ -53,7 +54,8 @@ impl Problem {
     /// The sum of the losses, without a penalty, on the CPU in f64.
     ///
     /// # Errors
-    /// The data do not have the network's inputs and outputs, or the targets are none that the loss knows.
+    /// The data do not have the network's inputs and outputs, or the targets are none that the loss knows. In debug builds,
+    /// `Derivative` for a user's loss whose derivatives are not its own.
     pub fn new(network: Network, data: Data, loss: Loss) -> Result<Self> {
         if data.x().ncols() != network.inputs() {
             let (want, have) = (network.inputs(), data.x().ncols());
@@ -64,6 +66,9 @@ impl Problem {
             return Err(Error::shape("columns of Y", &[want], &[have]));
         }
         loss.check(network.outputs(), data.y())?;
+        if cfg!(debug_assertions) {
+            loss.verify(data.y())?;
+        }
         Ok(Problem {
             network,
             data,
@@ -79,9 +84,13 @@ impl Problem {
     /// The same problem with this penalty.
     ///
     /// # Errors
-    /// A λ that is negative or not finite, or the wrong number of them.
+    /// A λ that is negative or not finite, or the wrong number of them. In debug builds, `Derivative` for a user's penalty
+    /// whose derivatives are not its own.
     pub fn penalty(mut self, penalty: Penalty) -> Result<Self> {
         penalty.check(&self.network)?;
+        if cfg!(debug_assertions) {
+            penalty.verify(&self.network)?;
+        }
         self.penalty = penalty;
         Ok(self)
     }
@@ -281,8 +290,49 @@ impl Problem {
     }
 
     fn plan_for(&self, target: &Target, work: Work) -> Result<Plan> {
+        let theta = match &self.constraint {
+            None => None,
+            Some(constraint) => Some(self.theta(constraint, work)?),
+        };
         let (n, work) = (self.data.len(), self.in_network(work));
-        evaluate::plan(&self.network, &self.loss, n, work, target, self.budget())
+        let budget = self.budget();
+        evaluate::plan(&self.network, &self.loss, n, work, target, budget, theta)
+    }
+
+    /// What a constraint adds to a request.
+    fn theta(&self, constraint: &Constraint, work: Work) -> Result<Theta> {
+        let (free, p) = (constraint.free() as u64, self.network.parameters() as u64);
+        let (numbers, vectors) = match work {
+            Work::Products(_, count) => (free.saturating_mul(count as u64), count as u64),
+            // In W alone.
+            Work::Tensor(_) => (0, 0),
+            Work::Evaluate(request) => match request.curvature {
+                None => (free, 0),
+                Some((_, Structure::Diagonal)) => (2 * free, 0),
+                Some((_, structure)) => {
+                    let orders = self.block_orders(structure)?;
+                    let entries = orders.iter().map(|d| triangle(*d as usize) as u64);
+                    (entries.fold(free, u64::saturating_add), 0)
+                }
+            },
+        };
+        Ok(Theta {
+            results: numbers.saturating_mul(8),
+            beside: p.saturating_mul(8 * (1 + vectors)),
+        })
+    }
+
+    /// The orders of a structure's blocks, in θ under a constraint; not for a diagonal.
+    ///
+    /// # Errors
+    /// `Unsupported` where C does not keep each block to θ of its own.
+    pub(crate) fn block_orders(&self, structure: Structure) -> Result<Vec<u64>> {
+        let blocks = evaluate::places(&self.network, structure);
+        let ranges = match &self.constraint {
+            None => blocks.into_iter().map(|b| b.range).collect(),
+            Some(constraint) => constraint.ranges(structure, &blocks)?,
+        };
+        Ok(ranges.iter().map(|r| r.len() as u64).collect())
     }
 
     /// What of `device` computes a request: `Auto` chooses by its size, and takes the processor where it does not fit.
@@ -378,6 +428,8 @@ impl Problem {
         job: &J,
         mut chunk: usize,
     ) -> Result<J::Done> {
+        gpu.check_loss(&self.loss, self.data.y())?;
+        gpu.check_units(&self.network)?;
         for n in [chunk, self.data.len() % chunk] {
             let work = self.in_network(work);
             let rehearsed = evaluate::rehearse(gpu, &self.network, &self.loss, n, work)?;
@@ -416,10 +468,9 @@ impl Problem {
             result.gradient = constraint.pull_back(&result.gradient)?;
         }
         if let (Some(matrix), Some((_, structure))) = (&result.curvature, request.curvature) {
-            let matrix = constraint.congruence(matrix)?.finite("the curvature")?;
             result.curvature = Some(match structure {
-                Structure::Diagonal => Matrix::from_diagonal(matrix.diagonal())?,
-                _ => matrix,
+                Structure::Diagonal => Matrix::from_diagonal(constraint.diagonal(matrix)?)?,
+                _ => constraint.congruence(matrix)?.finite("the curvature")?,
             });
         }
         Ok(result)
@@ -427,10 +478,10 @@ impl Problem {
 
     /// What a request in θ needs in W: ties mix entries that a diagonal does not hold.
     fn request_in_network(&self, mut request: Request) -> Request {
-        if let (Some((_, structure)), Some(_)) = (&mut request.curvature, &self.constraint)
+        if let (Some((_, structure)), Some(constraint)) = (&mut request.curvature, &self.constraint)
             && *structure == Structure::Diagonal
         {
-            *structure = Structure::Full;
+            *structure = constraint.of_diagonal(&self.network);
         }
         request
     }
@@ -438,7 +489,7 @@ impl Problem {
     fn in_network(&self, work: Work) -> Work {
         match work {
             Work::Evaluate(request) => Work::Evaluate(self.request_in_network(request)),
-            products => products,
+            other => other,
         }
     }
 
@@ -464,10 +515,16 @@ impl Problem {
         let Some(constraint) = &self.constraint else {
             return products(vectors);
         };
-        let moved = vectors.chunks(p).map(|v| constraint.push_forward(v));
-        let done = products(&moved.collect::<Result<Vec<_>>>()?.concat())?;
-        let back = done.chunks(weights.len()).map(|v| constraint.pull_back(v));
-        Ok(back.collect::<Result<Vec<_>>>()?.concat())
+        let mut moved = Vec::with_capacity(vectors.len() / p * weights.len());
+        for v in vectors.chunks(p) {
+            moved.extend(constraint.push_forward(v)?);
+        }
+        let done = products(&moved)?;
+        let mut back = Vec::with_capacity(vectors.len());
+        for v in done.chunks(weights.len()) {
+            back.extend(constraint.pull_back(v)?);
+        }
+        Ok(back)
     }
 
     /// The states X that w propagates, with the multipliers E: where the [Lagrangian](Problem::lagrangian) is stationary
@@ -487,14 +544,103 @@ impl Problem {
     /// # Errors
     /// Arrays that are not n × s_k or not finite; otherwise as [`curvature`](Problem::curvature).
     pub fn lagrangian(&self, w: &[f64], at: &Configuration) -> Result<LagrangianPoint> {
+        let weights = self.lagrangian_weights(w)?;
+        evaluate::lagrangian(self.parts(), weights, at)
+    }
+
+    /// W, the Lagrangian's argument.
+    fn lagrangian_weights<'a>(&self, w: &'a [f64]) -> Result<&'a [f64]> {
         if self.constraint.is_some() {
             return Err(Error::Unsupported {
                 what: "the Lagrangian under W = fixed + Cθ".into(),
                 why: "its arguments are W, X and E; use a problem without the constraint".into(),
             });
         }
-        let weights = self.network_weights(w)?;
-        evaluate::lagrangian(self.parts(), &weights, at)
+        self.network.check(w)?;
+        Ok(w)
+    }
+
+    /// ∂^q L/∂w_j^q, the derivative of order q of the Lagrangian in the parameters of one unit at fixed states X and
+    /// multipliers E: those that w propagates.
+    ///
+    /// ```text
+    /// T_{a₁…a_q} = −Σ_i e_ij h⁽q⁾(p_ij) z_ia₁ … z_ia_q        linear units
+    /// ```
+    ///
+    /// for unit j = `row` (from 0) of layer k = `layer` (from 1), z = z^k with the constant last, the sum over the samples with
+    /// their weights (the mean where that was asked for). Derivatives in weights of different rows or layers are 0 from q = 2
+    /// on. The penalty is **not** in it, whatever q: with it, q = 1 is the row's gradient and q = 2 its block of
+    /// [`Curvature::Lagrangian`]. Like these from q = 2 on it is no derivative of E(W), which moves X and E with W.
+    ///
+    /// Units that are not linear supply ∂^r p/∂w^r, r ≤ q (Faà di Bruno's formula): orders 1 and 2 are always there, higher ones
+    /// need [`HigherUnit`](crate::HigherUnit) and go to 12. Computed on the problem's device, where adapters go to order 4
+    /// ([`Device::Auto`] takes the processor beyond); −e h⁽q⁾(p), one number for each sample, is computed on the host in f64.
+    ///
+    /// Source: paper eq. 12.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use secondo::{Activation, Data, Layer, Loss, Network, Problem};
+    /// // f = e^(w₁x₁ + w₂x₂), x = (1, 2), y = 0 at w = 0: e = −f = −1, h‴ = 1, T_abc = x_a x_b x_c.
+    /// let net = Network::new(2, vec![Layer::dense(1, Activation::Exp).without_bias()])?;
+    /// let problem = Problem::new(net, Data::new(array![[1.0, 2.0]], array![[0.0]])?, Loss::SquaredError)?;
+    /// let t = problem.lagrangian_tensor(&[0.0, 0.0], 1, 0, 3)?;
+    /// assert_eq!(t.packed(), [1.0, 2.0, 4.0, 8.0]);
+    /// assert_eq!(t.entry(&[0, 1, 1])?, 4.0);
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Invalid` for a layer, row or order that there is not (orders go to [`Activation::MAX_ORDER`](crate::Activation::MAX_ORDER)),
+    /// `TooLarge` if C(d + q − 1, q) overflows, `Memory` with the numbers before anything is allocated, `NonFinite` with the
+    /// indices, `Unsupported` for a unit that does not supply the order, for more than order 4 on an adapter, and under a
+    /// constraint; otherwise as [`objective`](Problem::objective).
+    pub fn lagrangian_tensor(
+        &self,
+        w: &[f64],
+        layer: usize,
+        row: usize,
+        order: usize,
+    ) -> Result<SymmetricTensor> {
+        self.lagrangian_weights(w)?;
+        let of = Tensor { layer, row, order };
+        self.run(&self.device, Work::Tensor(of), &TensorOf { w, of })
+    }
+
+    /// The same at states and multipliers of any kind, in f64 on the processor.
+    ///
+    /// # Errors
+    /// Those of [`lagrangian_tensor`](Problem::lagrangian_tensor) and [`lagrangian`](Problem::lagrangian).
+    pub fn lagrangian_tensor_at(
+        &self,
+        w: &[f64],
+        at: &Configuration,
+        layer: usize,
+        row: usize,
+        order: usize,
+    ) -> Result<SymmetricTensor> {
+        let weights = self.lagrangian_weights(w)?;
+        let of = Tensor { layer, row, order };
+        self.plan_for(&Target::Cpu { float: 8 }, Work::Tensor(of))?;
+        in_pool(|| evaluate::tensor_at(self.parts(), weights, at, of))
+    }
+
+    /// The same at the states that w propagates on any backend, `chunk` samples at a time.
+    ///
+    /// # Errors
+    /// As [`lagrangian_tensor`](Problem::lagrangian_tensor), and what the backend reports.
+    pub fn lagrangian_tensor_on<B: Backend>(
+        &self,
+        backend: &B,
+        w: &[f64],
+        layer: usize,
+        row: usize,
+        order: usize,
+        chunk: usize,
+    ) -> Result<SymmetricTensor> {
+        let weights = self.lagrangian_weights(w)?;
+        let of = Tensor { layer, row, order };
+        evaluate::tensor(backend, self.parts(), weights, of, chunk)
     }
 
     pub(crate) fn parts(&self) -> Parts<'_> {
@@ -553,6 +699,18 @@ impl Job for Evaluate<'_> {
     type Done = Evaluation;
     fn run<B: Backend>(&self, problem: &Problem, b: &B, chunk: usize) -> Result<Evaluation> {
         problem.evaluate_on(b, self.w, self.request, chunk)
+    }
+}
+
+struct TensorOf<'a> {
+    w: &'a [f64],
+    of: Tensor,
+}
+
+impl Job for TensorOf<'_> {
+    type Done = SymmetricTensor;
+    fn run<B: Backend>(&self, problem: &Problem, b: &B, chunk: usize) -> Result<SymmetricTensor> {
+        evaluate::tensor(b, problem.parts(), self.w, self.of, chunk)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Bad input: a clear message with file, line and column, exit code 2, and nothing written.
 #![cfg(feature = "cli")]
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs the program in a fresh folder with `files`; checks the exit code, the message and that nothing was written.
@@ -598,14 +597,19 @@ fn problem_files() {
         (
             "formula",
             "\"tanh\"}]}",
-            "\"mine\"}]}, \"activation_definitions\": {\"mine\": \"u*u\"}",
-            &["'mine'", "not available"],
+            "\"mine\"}]}, \"activation_definitions\": {\"mine\": \"u*(u\"}",
+            &["activation_definitions.mine", "column 5", "')' is needed"],
         ),
         (
             "propagation",
             "\"tanh\"",
             "\"tanh\", \"propagation\": \"x\"",
-            &["p.json", "unknown propagation 'x'", "linear"],
+            &[
+                "p.json",
+                "unknown propagation 'x'",
+                "linear",
+                "rbf_cholesky",
+            ],
         ),
         (
             "source",
@@ -774,12 +778,6 @@ fn problem_files() {
         &["unknown curvature 'x'"],
     );
     derive(
-        "npz",
-        &["--output", "o.npz"],
-        2,
-        &["not available in this version"],
-    );
-    derive(
         "over the input",
         &["--output", "p.json"],
         2,
@@ -838,23 +836,6 @@ fn problem_files() {
         4,
         &["objective", "finite"],
     );
-}
-
-#[test]
-fn radial_units_are_named_as_unknown() {
-    for file in ["d12_rbf_full_muM.json", "d16_rbf_diag_sigma.json"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/data/derivs")
-            .join(file);
-        let args = ["derivatives", path.to_str().unwrap()];
-        refused(
-            file,
-            &[],
-            &args,
-            2,
-            &[file, "unknown propagation 'rbf_", "linear"],
-        );
-    }
 }
 
 #[test]

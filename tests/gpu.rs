@@ -7,7 +7,8 @@ mod common;
 use common::absolute::Absolute;
 use common::adapter::{double, hardware, name, open, single};
 use common::mirror::{Asked, mirror, mirror_of, problems};
-use common::nets::random_problem;
+use common::nets::{Random, random_problem};
+use common::own;
 use common::ratio::{
     Case, DOUBLE, SINGLE, cases, chain, dense, numbers, ratio, ratio_up_to, requests, vectors,
 };
@@ -16,8 +17,8 @@ use ndarray::Array2;
 use secondo::backend::Backend;
 use secondo::backend::gpu::{Gpu, Options, adapters};
 use secondo::{
-    Activation, Curvature, Data, Device, Error, Evaluation, Fault, Layer, LinearOperator, Loss,
-    Network, Problem, Request, Structure,
+    Activation, Curvature, Data, Device, Error, Evaluation, Fault, Group, Layer, LinearOperator,
+    Loss, Network, Problem, Radial, Request, Structure,
 };
 
 /// The largest ratio over every `step`-th case of the table, which must be below 1. Whole matrices and the blocks of layers
@@ -49,6 +50,59 @@ fn f32_with_the_kernels_for_hardware() {
 #[test]
 fn f64_within_the_rounding_of_its_own_terms() {
     within(&double(), DOUBLE, 3);
+}
+
+/// All curvatures in all structures and products of networks with units that bring their text.
+#[test]
+fn units_with_a_text_within_the_rounding_of_their_own_terms() {
+    for (gpu, u) in [(single(), SINGLE), (double(), DOUBLE), (hardware(), SINGLE)] {
+        for (name, problem, w) in own::problems() {
+            let r = ratio(&problem, &w, &gpu, u, |_| {});
+            println!("{name}: {r:.3}");
+            assert!(r < 1.0, "ratio {r} at {name}");
+        }
+    }
+}
+
+/// Each form of radial units above a hidden layer, by its own text; and normalised units, which the processor computes.
+#[test]
+fn radial_units_of_every_form() {
+    let mut failures = Failures::default();
+    for form in Radial::ALL {
+        let radial = |activation| Layer::of(vec![Group::radial(2, form, activation)]);
+        let layers = vec![
+            Layer::dense(2, Activation::Tanh),
+            radial(Activation::Identity),
+            Layer::normalized(2),
+            radial(Activation::ExpNegHalf).sources([0, 1]),
+            Layer::dense(1, Activation::Identity).sources([3, 4]),
+        ];
+        let network = Network::new(2, layers).unwrap();
+        let mut random = Random::new(7);
+        let (x, y) = (random.matrix(5, 2, 1.0), random.matrix(5, 1, 1.0));
+        let w = random.vector(network.parameters(), 0.3);
+        // Neither σ nor τ near 0.
+        let w: Vec<f64> = w.iter().map(|w| w + 0.6).collect();
+        let data = Data::new(x, y).unwrap();
+        let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+        let request = Request::curvature(Curvature::Exact, Structure::Full);
+        let right = numbers(&problem.evaluate(&w, request).unwrap());
+        let right_products = products(&problem, &w, Curvature::Exact);
+        for (gpu, tolerance) in [(single(), 2e-5), (double(), 1e-12)] {
+            let on = problem.clone().on(Device::Gpu(gpu));
+            let name = format!("{} {}", Radial::name(form), on.device().precision());
+            let found = numbers(&on.evaluate(&w, request).unwrap());
+            failures.compare(&name, &found, &right, tolerance);
+            let found = products(&on, &w, Curvature::Exact);
+            failures.compare(
+                &format!("{name} products"),
+                &found,
+                &right_products,
+                tolerance,
+            );
+        }
+    }
+    failures.assert_none();
 }
 
 #[test]
@@ -398,6 +452,94 @@ fn planted_faults_are_found() {
     assert!(missed.is_empty(), "{missed:?}");
 }
 
+/// The same in the kernels of units that bring their text.
+#[test]
+fn planted_faults_in_units_are_found() {
+    // Two groups in a layer, skips; and two splits of the samples.
+    let problems = &own::problems()[1..];
+    let faults = [
+        ("unit/value", "params.first + row", "row", "unit_value"),
+        ("unit/value", "row * PARAMETERS + a", "a", "unit_value"),
+        (
+            "unit/value",
+            "sample * params.stride",
+            "sample * INPUTS",
+            "unit_value",
+        ),
+        (
+            "unit/derivative",
+            "= unit_d_w(a)",
+            "= -unit_d_w(a)",
+            "unit_derivative",
+        ),
+        ("unit/derivative", "* params.all +", "+", "unit_derivative"),
+        (
+            "unit/value_along",
+            "sample * params.dz_stride",
+            "sample * INPUTS",
+            "unit_value_along",
+        ),
+        (
+            "unit/value_along",
+            "unit_d_w(a) * dw[row * PARAMETERS + a]",
+            "unit_d_w(a) * dw[a]",
+            "unit_value_along",
+        ),
+        ("unit/along", "unit_d_ww(a, b)", "0.0", "unit_along"),
+        (
+            "unit/along",
+            "unit_d_wz(b, a) * dw[row * PARAMETERS + b]",
+            "unit_d_wz(b, a) * dw[b]",
+            "unit_along",
+        ),
+        (
+            "unit/along",
+            "unit_d_wz(a, c)",
+            "unit_d_wz(a, 0u)",
+            "unit_along",
+        ),
+        ("unit/along", "params.dz_first + c", "c", "unit_along"),
+        ("unit/d_zz", "sum += delta", "sum = delta", "unit_d_zz"),
+        (
+            "unit/d_zz",
+            "out[item] += sum",
+            "out[item] = sum",
+            "unit_d_zz",
+        ),
+        ("unit/d_zz", "params.first + j", "j", "unit_d_zz"),
+        ("unit/d_ww", "params.first + j", "j", "unit_d_ww"),
+        (
+            "unit/d_ww",
+            "let j = entry / size;",
+            "let j = 0u;",
+            "unit_d_ww",
+        ),
+        (
+            "unit/d_ww",
+            "begin + params.run, params.n",
+            "begin + params.run - 1u, params.n",
+            "unit_d_ww",
+        ),
+    ];
+    let mut missed = Vec::new();
+    for (stem, from, to, kernel) in faults {
+        let gpu = open(Options {
+            patch: Some((stem, from, to)),
+            ..Options::default()
+        });
+        let (problems, asked) = match kernel {
+            "unit_value_along" | "unit_along" => (&problems[1..], Asked::Coupled),
+            _ => (problems, Asked::Units),
+        };
+        let failing = mirror_of(&gpu, SINGLE, problems, asked).failing();
+        println!("{stem}: {from} -> {to}: {failing:?}");
+        if !failing.contains(kernel) {
+            missed.push((stem, from, failing));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:?}");
+}
+
 /// All stored problems, units that are not linear included.
 #[test]
 fn stored_problems() {
@@ -605,6 +747,7 @@ fn small_limits_change_nothing_beyond_rounding() {
         ..Options::default()
     });
     let (problem, w) = dense(&[9, 12, 10, 3], Activation::Tanh, 0, 900, 0.3);
+    let gpu = narrow.clone();
     let (on, narrow) = (
         problem.clone().on(Device::Gpu(single())),
         problem.on(Device::Gpu(narrow)),
@@ -623,6 +766,32 @@ fn small_limits_change_nothing_beyond_rounding() {
         let error = largest_error(&products(&narrow, &w, curvature), &right);
         assert!(error < 3e-6, "{curvature:?} products: {error:.1e}");
     }
+    // Second derivatives of 40 units in windows: 19 KiB of sums.
+    let mut random = Random::new(5);
+    let layers = vec![
+        Layer::of(vec![own::group(40, Activation::GaussHalf)]),
+        Layer::dense(1, Activation::Identity),
+    ];
+    let network = Network::new(7, layers).unwrap();
+    let data = Data::new(random.matrix(300, 7, 1.0), random.matrix(300, 1, 1.0)).unwrap();
+    let w = random.vector(network.parameters(), 0.3);
+    let units = Problem::new(network, data, Loss::SquaredError).unwrap();
+    let on = units.clone().on(Device::Gpu(gpu));
+    for structure in [Structure::RowBlocks, Structure::Diagonal] {
+        let request = Request::curvature(Curvature::Exact, structure);
+        let (right, found) = (units.evaluate(&w, request), on.evaluate(&w, request));
+        let error = error_of_largest(&found.unwrap(), &right.unwrap());
+        assert!(error < 3e-6, "{request:?}: {error:.1e}");
+    }
+    // Their parameters in windows: 2.4 KiB. φ of a sample is as large, so the value alone.
+    (limits.buffer, limits.binding) = (1 << 18, 1 << 11);
+    let narrowest = open(Options {
+        limits: Some(limits),
+        ..Options::default()
+    });
+    let on = units.clone().on(Device::Gpu(narrowest));
+    let (right, found) = (units.objective(&w).unwrap(), on.objective(&w).unwrap());
+    assert!((found - right).abs() < 1e-6 * right, "{found} {right}");
     // Vectors in windows, as weights are: two of 201 · 300 numbers.
     let (problem, w) = dense(&[200, 300, 2], Activation::Tanh, 0, 40, 0.05);
     let right = products(&problem, &w, Curvature::Exact);

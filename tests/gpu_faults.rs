@@ -7,12 +7,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::adapter::{name, open, single};
+use common::datasets;
 use common::ratio::{dense, numbers};
-use ndarray::Array2;
+use ndarray::{Array2, array};
 use secondo::backend::gpu::{Gpu, Options, Simulated, adapters};
 use secondo::{
-    Activation, BlockNewton, Curvature, Data, Device, Error, Fault, Initialization, LinearOperator,
-    Loss, Method, Network, Penalty, Problem, Reason, Request, Structure, silent,
+    Activation, Auto, BlockNewton, Curvature, Data, Device, Error, Fault, Initialization, Layer,
+    LevenbergMarquardt, LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Preconditioning,
+    Problem, Reason, Request, Structure, TrustRegion, silent,
 };
 
 fn problem() -> (Problem, Vec<f64>) {
@@ -297,6 +299,66 @@ fn a_fit_in_f32_ends_where_the_fit_in_f64_ends() {
     }
 }
 
+/// The same with the other methods, whose curvature or products come from the adapter in f32.
+#[test]
+fn other_fits_in_f32_end_where_those_in_f64_end() {
+    let squares = fit_problem();
+    let classes = datasets::problem("breast_cancer", 2);
+    let start = datasets::start(&classes, 3);
+    let cg = |preconditioning| NewtonCg {
+        preconditioning,
+        ..NewtonCg::default()
+    };
+    let mut methods: Vec<Box<dyn Method>> = vec![
+        Box::new(Auto::default()),
+        Box::new(TrustRegion::default()),
+        Box::new(LevenbergMarquardt::default()),
+    ];
+    for preconditioning in Preconditioning::ALL {
+        methods.push(Box::new(cg(preconditioning)));
+    }
+    let mut on_adapter = 0;
+    for (problem, w) in [squares, (classes, start)] {
+        for method in &methods {
+            let what = format!("{} {}", method.fingerprint(), problem.loss().name());
+            let initial = problem.gradient(&w).unwrap();
+            let goal = 1e-8 * initial.iter().fold(1.0, |m: f64, g| m.max(g.abs()));
+            let right = match method.fit(&problem, &w, &mut silent) {
+                // Levenberg and Marquardt's method is for squares.
+                Err(Error::Unsupported { .. }) => continue,
+                right => right.unwrap(),
+            };
+            for device in [Device::Gpu(single()), Device::CpuF32] {
+                let adapter = device.adapter();
+                let fit = method
+                    .fit(&problem.clone().on(device), &w, &mut silent)
+                    .unwrap();
+                assert!(fit.converged() && fit.failure.is_none(), "{what}: {fit}");
+                assert_eq!(fit.gradient_goal, right.gradient_goal, "{what}");
+                // Levenberg and Marquardt's method ends where f64 sees no more, on the processor.
+                let reached = goal.max(right.gradient_norm);
+                assert!(fit.gradient_norm <= reached, "{what}: {fit}");
+                let error = (fit.value - right.value).abs() / right.value;
+                println!(
+                    "{what} on {}: {:.2e} for {:.2e} of {goal:.2e}, value {error:.1e}",
+                    fit.adapter, fit.gradient_norm, right.gradient_norm
+                );
+                // Where there are several minima a step that differs a little can lead to another.
+                let squares = problem.loss() == &Loss::SquaredError;
+                assert!(error < 1e-9 || !squares, "{what}: {error:e}");
+                let gradient = problem.gradient(&fit.w).unwrap();
+                let norm = gradient.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
+                assert!(
+                    (norm - fit.gradient_norm).abs() <= 1e-3 * goal,
+                    "{what}: {norm:e}"
+                );
+                on_adapter += usize::from(fit.precision == "f32" && fit.adapter == adapter);
+            }
+        }
+    }
+    assert!(on_adapter >= 16, "{on_adapter}");
+}
+
 fn problem_adapter() -> String {
     single().adapter().name.clone()
 }
@@ -392,6 +454,49 @@ fn a_fit_goes_on_where_f32_or_the_device_is_too_small() {
             ..short
         };
         strict.fit(&problem, &w, &mut silent).unwrap_err();
+    }
+}
+
+/// Where a product overflows f32 the processor goes on from the last accepted point.
+#[test]
+fn a_fit_goes_on_where_a_product_overflows_f32() {
+    let layer = Layer::dense(1, Activation::Identity).without_bias();
+    let network = Network::new(1, vec![layer]).unwrap();
+    // Σ x² is 5·10⁴⁰; the gradient is not.
+    let data = Data::new(array![[1e20], [2e20]], array![[1.0], [3.0]]).unwrap();
+    let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+    let method = NewtonCg {
+        preconditioning: Preconditioning::None,
+        ..NewtonCg::default()
+    };
+    let right = method.fit(&problem, &[0.0], &mut silent).unwrap();
+    assert!(right.converged() && (right.w[0] - 1.4e-20).abs() < 1e-32);
+    for device in [Device::Gpu(single()), Device::CpuF32] {
+        let on = problem.clone().on(device);
+        let fit = method.fit(&on, &[0.0], &mut silent).unwrap();
+        let failure = fit.failure.as_deref().unwrap_or_default();
+        assert!(
+            failure.contains("in f32") && failure.contains("product"),
+            "{fit}"
+        );
+        assert_eq!(
+            (fit.reason, fit.value, &fit.w),
+            (right.reason, right.value, &right.w)
+        );
+        let strict = NewtonCg {
+            region: TrustRegion {
+                fallback: false,
+                ..method.region.clone()
+            },
+            ..method.clone()
+        };
+        let stopped = strict.fit(&on, &[0.0], &mut silent).unwrap();
+        assert_eq!(
+            (stopped.reason, &stopped.w[..]),
+            (Reason::Stalled, &[0.0][..]),
+            "{stopped}"
+        );
+        assert!(stopped.failure.is_none());
     }
 }
 

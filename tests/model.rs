@@ -5,7 +5,10 @@ use std::path::Path;
 
 use ndarray::array;
 use secondo::io::{Model, Standardization};
-use secondo::{Activation, Error, Initialization, Layer, Loss, Network, Penalty, Reduction};
+use secondo::{
+    Activation, Error, Group, Initialization, Layer, Loss, Network, Penalty, Propagation, Radial,
+    Reduction,
+};
 use serde_json::{Value, json};
 
 fn model() -> Model {
@@ -402,4 +405,43 @@ fn predictions_are_in_the_units_of_the_file() {
     let odds = Model::new(network, vec![0.0, 3f64.ln()], Loss::BinaryCrossEntropy).unwrap();
     let p = odds.predict(&array![[0.0]]).unwrap();
     assert!((p[(0, 0)] - 0.25).abs() < 1e-15 && (p[(0, 1)] - 0.75).abs() < 1e-15);
+}
+
+/// Every radial form, alone and beside linear units, and layers without parameters.
+#[test]
+fn networks_with_radial_units_are_read_back() {
+    for form in Radial::ALL {
+        let radial = |units, h| Group::radial(units, form, h);
+        let network = Network::new(
+            2,
+            vec![
+                Layer::of(vec![radial(2, Activation::Identity)]),
+                Layer::normalized(2).sources([1]),
+                Layer::of(vec![radial(1, Activation::ExpNegHalf)])
+                    .and(Group::linear(2, Activation::Tanh)),
+                Layer::dense(1, Activation::Identity).sources([0, 2, 3]),
+            ],
+        )
+        .unwrap();
+        let weights = Initialization::Normal.draw(&network, 1);
+        let model = Model::new(network, weights, Loss::SquaredError).unwrap();
+        let bytes = model.to_bytes().unwrap();
+        let back = load(&bytes).unwrap();
+        assert!(
+            same(&model, &back) && back.to_bytes().unwrap() == bytes,
+            "{form:?}"
+        );
+    }
+    // Each normalised unit is a group of its own: a width that no memory holds is refused before.
+    let layer =
+        json!({"units": 1u64 << 40, "propagation": "normalized", "activations": "identity"});
+    let wide = secondo::io::network_from_json(&json!({"inputs": 1, "layers": [layer]}));
+    assert!(wide.unwrap_err().to_string().contains("at most 65536"));
+    let unit = Propagation::Unit(std::sync::Arc::new(Radial::Full));
+    let own = Layer::of(vec![Group::uniform(unit, 1, Activation::Identity)]);
+    let network = Network::new(1, vec![own]).unwrap();
+    let refused = Model::new(network, vec![0.0; 2], Loss::SquaredError)
+        .and_then(|model| model.to_bytes())
+        .unwrap_err();
+    assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
 }

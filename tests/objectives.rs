@@ -8,7 +8,7 @@ use common::nets::{Random, losses, random_problem, targets};
 use ndarray::{Array2, array};
 use secondo::{
     Activation, Constraint, Curvature, Data, Error, Initialization, Layer, LinearOperator, Loss,
-    Matrix, Network, Penalty, Problem, Reduction, Request, Structure,
+    Matrix, Method, Network, NewtonCg, Penalty, Problem, Reduction, Request, Structure, silent,
 };
 
 fn at(loss: &Loss, x: &[f64], y: &[f64]) -> (f64, Vec<f64>, Vec<f64>) {
@@ -187,6 +187,63 @@ fn the_group_norm_at_zero() {
     assert!((at.penalty / 2e-200 - 1.0).abs() < 1e-14 && at.gradient[0] == 2.0);
 }
 
+/// The norm of weights whose squares overflow.
+#[test]
+fn the_group_norm_of_large_weights() {
+    let problem = small(Loss::SquaredError, array![[0.0], [1.0]]).unwrap();
+    let lambda = 2.0;
+    let include_bias = true;
+    let penalty = Penalty::GroupNorm {
+        lambda,
+        include_bias,
+    };
+    let problem = problem.penalty(penalty).unwrap();
+    // [1-2-1]: the hidden weights are huge, the output's are 0.
+    let mut w = vec![0.0; 7];
+    (w[0], w[2]) = (3e200, -4e200);
+    let at = problem.evaluate(&w, Request::gradient()).unwrap();
+    assert!((at.penalty / 1e201 - 1.0).abs() < 1e-14);
+    assert!((at.gradient[0] - 1.2).abs() + (at.gradient[2] + 1.6).abs() < 1e-14);
+}
+
+/// −0 is 0 for every result, and a denormal number is next to it.
+#[test]
+fn signs_of_zeros_and_denormals() {
+    for h in [Activation::Tanh, Activation::Relu, Activation::Silu] {
+        let network = Network::dense(&[2, 3, 1], h).unwrap();
+        let y = array![[1.0], [-1.0], [0.5]];
+        let w = Initialization::Glorot.draw(&network, 3);
+        let at = |tiny: f64| {
+            let x = array![[tiny, 1.0], [2.0, tiny], [tiny, tiny]];
+            let data = Data::new(x, y.clone()).unwrap();
+            let problem = Problem::new(network.clone(), data, Loss::SquaredError).unwrap();
+            let mut w = w.clone();
+            (w[0], w[5]) = (tiny, tiny);
+            let at = problem
+                .curvature(&w, Curvature::Exact, Structure::Full)
+                .unwrap();
+            let h = at.curvature.unwrap().dense().unwrap();
+            let mut all = vec![at.value];
+            all.extend(at.gradient);
+            all.extend(h);
+            all
+        };
+        let right = at(0.0);
+        for (tiny, allowed) in [(-0.0, 0.0), (5e-324, 1e-300), (-2e-310, 1e-300)] {
+            // The kink of ReLU is where the sign of a denormal number counts.
+            if h == Activation::Relu && tiny != 0.0 {
+                continue;
+            }
+            for (found, right) in at(tiny).iter().zip(&right) {
+                assert!(
+                    (found - right).abs() <= allowed,
+                    "{h}, {tiny}: {found} for {right}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn tied_and_fixed_parameters() {
     let (problem, w) = random_problem(11, false);
@@ -298,6 +355,88 @@ fn second_derivatives_under_a_constraint() {
         let want = problem.jacobian(&w).unwrap().dot(&c);
         let got = tied.jacobian(&theta).unwrap();
         failures.compare(&format!("seed {seed} J"), &all(&got), &all(&want), 1e-13);
+    }
+    failures.assert_none();
+}
+
+/// A diagonal in θ, and what conjugate gradients are preconditioned by, takes no more of the matrix in W than what couples the
+/// parameters of one θ.
+#[test]
+fn a_diagonal_under_a_constraint() {
+    let network = Network::dense(&[20, 12, 9, 2], Activation::Tanh).unwrap();
+    let mut random = Random::new(9);
+    let data = Data::new(random.matrix(30, 20, 1.0), random.matrix(30, 2, 1.0)).unwrap();
+    let problem = Problem::new(network, data, Loss::SquaredError)
+        .unwrap()
+        .penalty(Penalty::ridge(1e-2))
+        .unwrap();
+    let p = problem.parameters();
+    let fixed = random.vector(p, 0.3);
+    const FIXED: usize = usize::MAX;
+    type Tie = fn(usize) -> usize;
+    // Which θ reaches a parameter. The first layer has 12 rows of 21.
+    let ties: [(&str, &str, f64, Tie); 5] = [
+        (
+            "a θ for each parameter but some, in the other order",
+            "diagonal",
+            10.0,
+            |l| if l % 7 == 6 { FIXED } else { 1000 - l },
+        ),
+        ("the same in order", "row-blocks", 10.0, |l| {
+            if l % 7 == 6 { FIXED } else { l }
+        }),
+        (
+            "pairs within rows, in the other order",
+            "diagonal",
+            8.0,
+            |l| {
+                if l < 252 {
+                    1000 - l / 21 * 21 - l % 21 / 2
+                } else {
+                    1000 - l
+                }
+            },
+        ),
+        ("columns of the first layer", "none", 2.0, |l| {
+            if l < 252 { l % 21 } else { l }
+        }),
+        ("across layers", "none", 1.0, |l| l % 300),
+    ];
+    let mut failures = Failures::default();
+    for (name, preconditioner, least, tie) in ties {
+        let mut names: Vec<usize> = (0..p).map(tie).filter(|q| *q != FIXED).collect();
+        names.sort();
+        names.dedup();
+        let place = |l: usize| names.binary_search(&tie(l)).ok();
+        let entries: Vec<_> = (0..p)
+            .filter_map(|l| Some((l, place(l)?, 1.0 + (l % 3) as f64)))
+            .collect();
+        let constraint = Constraint::new(fixed.clone(), names.len(), entries.clone()).unwrap();
+        let tied = problem.clone().constraint(constraint.clone()).unwrap();
+        let theta = random.vector(names.len(), 0.1);
+        let w = constraint.weights(&theta).unwrap();
+        for curvature in [Curvature::Exact, Curvature::GaussNewton] {
+            let matrix = problem.curvature(&w, curvature, Structure::Full).unwrap();
+            let whole = matrix.curvature.unwrap().dense().unwrap();
+            let want = congruent(&whole, names.len(), &entries).diag().to_vec();
+            let got = tied
+                .curvature(&theta, curvature, Structure::Diagonal)
+                .unwrap();
+            let got = got.curvature.unwrap().diagonal();
+            failures.compare(name, &got, &want, 1e-12);
+        }
+        let need = |s| {
+            tied.plan(Request::curvature(Curvature::Exact, s))
+                .unwrap()
+                .flops
+        };
+        let share = need(Structure::Full) / need(Structure::Diagonal);
+        println!("{name}: the whole matrix takes {share} times the flops");
+        assert!(share >= least, "{name}: {share}");
+        let fit = NewtonCg::default().fit(&tied, &theta, &mut silent).unwrap();
+        assert!(fit.converged(), "{name}: {fit}");
+        let end = format!("preconditioner {preconditioner}");
+        assert!(fit.method.ends_with(&end), "{}", fit.method);
     }
     failures.assert_none();
 }

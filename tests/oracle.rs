@@ -69,6 +69,24 @@ impl Reference {
             failures.compare(&name(&format!("e^{}", k + 1)), &e, want, TOLERANCE);
         }
         for (curvature, lower) in Curvature::ALL.into_iter().zip(&self.lower) {
+            if curvature == Curvature::Lagrangian {
+                // The tensors of second order are the blocks of rows.
+                let (mut got, mut want) = (Vec::new(), Vec::new());
+                for (k, j, range) in self.problem.network().rows() {
+                    let tensor =
+                        (self.problem).lagrangian_tensor_on(&backend, &self.w, k, j, 2, 512);
+                    let Ok(tensor) = tensor else {
+                        return failures.push(name("an error"));
+                    };
+                    got.extend(tensor.packed());
+                    want.extend(
+                        (range.clone())
+                            .flat_map(|a| (range.start..=a).map(move |b| a * (a + 1) / 2 + b))
+                            .map(|at| lower[at]),
+                    );
+                }
+                failures.compare(&name("tensors"), &got, &want, TOLERANCE);
+            }
             for structure in Structure::ALL {
                 let Ok(at) = evaluate(Request::curvature(curvature, structure)) else {
                     return failures.push(name("an error"));
@@ -153,6 +171,48 @@ fn radial_units_anywhere() {
     let mut failures = Failures::default();
     for seed in 1000..1060 {
         Reference::random(seed, true).compare(Fault::None, &mut failures);
+    }
+    failures.assert_none();
+}
+
+/// Layers without parameters that couple the units of the layer before: hidden, with skips, beside linear units, after one
+/// another, and as outputs.
+#[test]
+fn normalized_units() {
+    use common::nets::Random;
+    use secondo::{Activation::*, Data, Group, Layer, Loss, Network, Radial};
+    let radial = |units, form| Layer::of(vec![Group::radial(units, form, Identity)]);
+    let networks = [
+        vec![
+            radial(3, Radial::IsotropicLogSigma),
+            Layer::normalized(3),
+            Layer::dense(2, Identity).sources([0, 2]),
+        ],
+        vec![
+            radial(2, Radial::Cholesky).and(Group::linear(1, Tanh)),
+            Layer::normalized(2)
+                .and(Group::linear(2, Logistic))
+                .sources([0, 1]),
+            radial(2, Radial::DiagonalLogSigma).sources([1, 2]),
+            Layer::normalized(2),
+            Layer::dense(2, Tanh).sources([1, 3, 4]),
+        ],
+        vec![
+            Layer::normalized(2),
+            radial(2, Radial::Full),
+            Layer::normalized(2),
+        ],
+    ];
+    let mut failures = Failures::default();
+    for (seed, layers) in (0..).zip(networks) {
+        let network = Network::new(2, layers).unwrap();
+        let mut random = Random::new(seed);
+        let (x, y) = (random.matrix(4, 2, 1.2), random.matrix(4, 2, 1.0));
+        let w = random.vector(network.parameters(), 0.7);
+        let data = Data::new(x, y).unwrap();
+        let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+        let name = format!("normalized {}", problem.network());
+        Reference::new(name, problem, w).compare(Fault::None, &mut failures);
     }
     failures.assert_none();
 }

@@ -63,6 +63,19 @@ fn the_ratio_test_sees_a_disturbance() {
     assert!(ratio(&problem, &w, &Cpu::<f32>::new(), DOUBLE, |_| {}) > 1.0);
 }
 
+/// One weight 10⁸ times as large as the others, or as small.
+#[test]
+fn one_weight_dominates() {
+    for h in [Activation::Tanh, Activation::Softplus, Activation::Identity] {
+        for (at, factor) in [(0, 1e8), (7, 1e8), (38, 1e8), (0, 1e-8), (38, 1e-8)] {
+            let (problem, mut w) = dense(&[4, 6, 2], h, 0, 50, 0.5);
+            w[at] *= factor;
+            let r = ratio(&problem, &w, &Cpu::<f32>::new(), SINGLE, |_| {});
+            assert!(r < 1.0, "{h}, weight {at} times {factor:e}: {r}");
+        }
+    }
+}
+
 #[test]
 fn the_error_does_not_grow_with_the_samples() {
     let at = |n: usize| {

@@ -2,15 +2,17 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::datasets;
 use ndarray::{Array2, array};
 use secondo::{
-    Activation, Auto, BlockNewton, Control, Curvature, Data, Error, Fit, Layer, LevenbergMarquardt,
-    Loss, Method, Network, NewtonCg, Penalty, Preconditioning, Problem, Reason, State, Structure,
-    TrustRegion, silent,
+    Activation, Auto, BlockNewton, Control, Curvature, Data, Error, Fit, Group, Layer,
+    LevenbergMarquardt, Loss, Method, Network, NewtonCg, Penalty, Preconditioning, Problem, Radial,
+    Reason, State, Structure, TrustRegion, silent,
 };
 
-const SETS: [(&str, usize); 2] = [("breast_cancer", 5), ("diabetes", 8)];
+const SETS: [(&str, usize); 3] = [("breast_cancer", 5), ("diabetes", 8), ("digits", 16)];
 
 fn cg(preconditioning: Preconditioning) -> NewtonCg {
     NewtonCg {
@@ -232,18 +234,201 @@ fn every_end_has_its_reason() {
             "{title}: {hole:?}"
         );
     }
-    let now = TrustRegion {
-        time_limit: Some(std::time::Duration::ZERO),
+}
+
+/// Every method within limits, by a title.
+fn limited(max_iter: usize, time_limit: Option<Duration>) -> Vec<(&'static str, Box<dyn Method>)> {
+    let region = TrustRegion {
+        max_iter,
+        time_limit,
         ..TrustRegion::default()
     };
-    let fit = now.fit(&problem, &start, &mut silent).unwrap();
-    assert_eq!((fit.reason, fit.w), (Reason::Time, start.clone()));
-    let none = Auto {
-        max_iter: 0,
-        ..Auto::default()
+    vec![
+        ("trust-region", Box::new(region.clone())),
+        (
+            "newton-cg",
+            Box::new(NewtonCg {
+                region,
+                ..NewtonCg::default()
+            }),
+        ),
+        (
+            "auto",
+            Box::new(Auto {
+                max_iter,
+                time_limit,
+                ..Auto::default()
+            }),
+        ),
+        (
+            "lm",
+            Box::new(LevenbergMarquardt {
+                max_iter,
+                time_limit,
+                ..LevenbergMarquardt::default()
+            }),
+        ),
+        (
+            "rows",
+            Box::new(BlockNewton {
+                max_iter,
+                time_limit,
+                ..BlockNewton::default()
+            }),
+        ),
+    ]
+}
+
+/// No iterations and no time leave the start, evaluated once.
+#[test]
+fn limits_of_0_evaluate_the_start() {
+    let (problem, start) = small();
+    let value = problem.objective(&start).unwrap();
+    for (limits, reason) in [
+        (limited(0, None), Reason::Iterations),
+        (limited(100, Some(Duration::ZERO)), Reason::Time),
+    ] {
+        for (title, method) in limits {
+            let fit = method.fit(&problem, &start, &mut silent).unwrap();
+            assert_eq!((fit.reason, &fit.w), (reason, &start), "{title}");
+            assert!((fit.value - value).abs() <= 1e-14 * value, "{title}");
+            assert_eq!(
+                (fit.iterations, fit.evaluations.curvature),
+                (0, 1),
+                "{title}"
+            );
+        }
+    }
+}
+
+/// Tolerances, radii and counts that make no sense; those of `TrustRegion` and `LevenbergMarquardt` have tests of their own.
+#[test]
+fn options_out_of_range_are_refused() {
+    let (problem, start) = small();
+    let mut bad: Vec<Box<dyn Method>> = Vec::new();
+    for number in [-1.0, f64::NAN, f64::INFINITY] {
+        let region = |set: fn(&mut TrustRegion, f64)| {
+            let mut region = TrustRegion::default();
+            set(&mut region, number);
+            Box::new(NewtonCg {
+                region,
+                ..NewtonCg::default()
+            })
+        };
+        bad.push(region(|r, v| r.gtol = v));
+        bad.push(region(|r, v| r.xtol = v));
+        bad.push(region(|r, v| r.ftol = v));
+        bad.push(region(|r, v| r.initial_radius = v));
+        bad.push(region(|r, v| r.eta = v));
+        bad.push(Box::new(Auto {
+            gtol: number,
+            ..Auto::default()
+        }));
+        bad.push(Box::new(Auto {
+            xtol: number,
+            ..Auto::default()
+        }));
+        bad.push(Box::new(Auto {
+            ftol: number,
+            ..Auto::default()
+        }));
+    }
+    bad.push(Box::new(NewtonCg {
+        products: 0,
+        ..NewtonCg::default()
+    }));
+    let region = TrustRegion {
+        max_radius: 0.5,
+        ..TrustRegion::default()
     };
-    let fit = none.fit(&problem, &start, &mut silent).unwrap();
-    assert_eq!((fit.reason, fit.w), (Reason::Iterations, start.clone()));
+    bad.push(Box::new(NewtonCg {
+        region,
+        ..NewtonCg::default()
+    }));
+    for method in bad {
+        let refused = method.fit(&problem, &start, &mut silent);
+        assert!(
+            matches!(refused, Err(Error::Invalid { .. })),
+            "{}: {refused:?}",
+            method.fingerprint()
+        );
+    }
+}
+
+/// A linear unit with a bias.
+fn line(x: Array2<f64>, y: Array2<f64>) -> Problem {
+    let network = Network::dense(&[x.ncols(), 1], Activation::Tanh).unwrap();
+    Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap()
+}
+
+/// Residuals that vanish, at the end or already at the start, and targets that are all the same.
+#[test]
+fn exact_fits_have_converged() {
+    let x = array![[0.0], [1.0], [2.0], [5.0]];
+    let through = line(x.clone(), x.mapv(|x| 3.0 - 2.0 * x));
+    let constant = line(x.clone(), Array2::from_elem((4, 1), 7.0));
+    for (problem, right) in [(through, [-2.0, 3.0]), (constant, [0.0, 7.0])] {
+        for (title, method) in methods() {
+            let fit = method.fit(&problem, &[0.5, 0.5], &mut silent).unwrap();
+            assert!(fit.converged() && fit.value < 1e-6, "{title}: {fit}");
+            let near = fit.w.iter().zip(right).all(|(w, r)| (w - r).abs() < 1e-3);
+            assert!(near, "{title}: {:?}", fit.w);
+            let there = method.fit(&problem, &right, &mut silent).unwrap();
+            assert!(there.converged(), "{title}: {there}");
+            assert_eq!((there.value, &there.w[..]), (0.0, &right[..]), "{title}");
+        }
+        // Without residuals they have no scale.
+        let none = problem.standard_errors(&right);
+        assert!(matches!(none, Err(Error::Numerical { .. })), "{none:?}");
+    }
+    // Neither gradient nor curvature.
+    let nothing = Layer::dense(1, Activation::Identity).without_bias();
+    let network = Network::new(1, vec![nothing]).unwrap();
+    let data = Data::new(Array2::zeros((3, 1)), Array2::ones((3, 1))).unwrap();
+    let flat = Problem::new(network, data, Loss::SquaredError).unwrap();
+    for (title, method) in methods() {
+        let fit = method.fit(&flat, &[2.0], &mut silent).unwrap();
+        assert!(
+            fit.converged() && fit.w == [2.0] && fit.value == 1.5,
+            "{title}: {fit}"
+        );
+    }
+}
+
+/// Features 10¹² apart, neither scaled; and starts that are far too large or too small.
+#[test]
+fn scales_far_apart() {
+    let x = Array2::from_shape_fn((20, 2), |(i, j)| {
+        ((i * (3 + 2 * j)) as f64 * 0.37).sin() * [1e-6, 1e6][j]
+    });
+    let y = Array2::from_shape_fn((20, 1), |(i, _)| 3e6 * x[(i, 0)] - 2e-6 * x[(i, 1)] + 1.0);
+    let problem = line(x, y);
+    for (title, method) in methods() {
+        if ["auto", "trust-region", "lm"].contains(&title) {
+            let fit = method.fit(&problem, &[0.0; 3], &mut silent).unwrap();
+            println!("{title} {:?} {:?}", fit.w, fit.reason);
+            let right = [3e6, -2e-6, 1.0];
+            let near = (fit.w.iter().zip(right)).all(|(w, r)| (w / r - 1.0).abs() < 1e-6);
+            assert!(near, "{title}: {:?} {fit}", fit.w);
+        }
+    }
+    let (problem, start) = small();
+    for scale in [1e30, 1e-30, 1e-300] {
+        let start: Vec<f64> = start.iter().map(|w| w * scale).collect();
+        for (title, method) in methods() {
+            let fit = check(title, &problem, &start, &*method);
+            assert!(
+                fit.w.iter().all(|w| w.is_finite()),
+                "{title} {scale}: {fit}"
+            );
+            // A region as small as the start need not show a decrease, nor blocks damped by a multiple of the identity.
+            let held = scale < 1.0 || ["rows", "layers"].contains(&title);
+            assert!(
+                held || fit.value < fit.initial_value,
+                "{title} {scale}: {fit}"
+            );
+        }
+    }
 }
 
 /// What is no sum of squares has another way, and the refusal names it.
@@ -280,4 +465,48 @@ fn levenberg_marquardt_minimises_the_objective_itself() {
     let fit = check("lm", &problem, &start, &LevenbergMarquardt::default());
     assert!((fit.initial_value - problem.objective(&start).unwrap()).abs() < 1e-14);
     assert!(fit.converged() && fit.gradient_norm < 1e-8, "{fit}");
+}
+
+/// Radial units of the augmented form have directions in which nothing changes, and every matrix is singular.
+#[test]
+fn singular_directions_stop_no_method() {
+    let gaussians = Group::radial(2, Radial::Augmented, Activation::ExpNegHalf);
+    let output = Layer::dense(1, Activation::Identity);
+    let network = Network::new(2, vec![Layer::of(vec![gaussians]), output]).unwrap();
+    // Two hills and what no hill fits.
+    let x = Array2::from_shape_fn((64, 2), |(i, j)| [i % 8, i / 8][j] as f64 / 2.0 - 1.75);
+    let hill = |centre: [f64; 2]| Radial::Augmented.weights(&centre, 0.9);
+    let truth = [hill([-0.8, -0.5]), hill([0.9, 0.6]), vec![1.0, 1.5, 0.2]].concat();
+    let hills = network.predict(&truth, &x).unwrap();
+    let y = Array2::from_shape_fn((64, 1), |(i, _)| {
+        hills[(i, 0)] + 0.05 * (3.0 * i as f64).cos()
+    });
+    let start = [hill([-0.5, -0.9]), hill([0.5, 0.9]), vec![0.5, 0.5, 0.0]].concat();
+    let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
+    let at = problem
+        .curvature(&start, Curvature::Exact, Structure::Full)
+        .unwrap();
+    let eigenvalues = at.curvature.unwrap().eigenvalues().unwrap();
+    let scale = largest(&eigenvalues);
+    let null = eigenvalues
+        .iter()
+        .filter(|v| v.abs() < 1e-13 * scale)
+        .count();
+    assert!(null >= 6, "three for each unit: {eigenvalues:?}");
+    let begin = largest(&at.gradient);
+    let mut slow = Vec::new();
+    for (title, method) in methods() {
+        let fit = check(title, &problem, &start, method.as_ref());
+        let line = format!(
+            "{title}: {} to {} in {}, gradient {begin:.1e} to {:.1e}, {:?}",
+            at.value, fit.value, fit.iterations, fit.gradient_norm, fit.reason
+        );
+        println!("{line}");
+        // Blocks are slow by nature. A product along a null direction may be negative by rounding, and Newton–CG says so.
+        let goal = if title == "rows" { 1e-2 } else { 1e-8 };
+        if fit.gradient_norm > goal * begin {
+            slow.push(line);
+        }
+    }
+    assert!(slow.is_empty(), "{slow:#?}");
 }

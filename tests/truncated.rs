@@ -82,7 +82,7 @@ fn steps_are_what_they_promise() {
                             "{found:?} for {best:?}"
                         );
                     }
-                    negative += usize::from(found.negative);
+                    negative += usize::from(b.quadratic_form(&found.step).unwrap() < 0.0);
                 }
             }
         }
@@ -144,7 +144,7 @@ fn ends_of_the_range_and_bad_input() {
     let flat =
         conjugate_gradients(|v| Ok(vec![0.0; v.len()]), &[3.0, 4.0], none, 10.0, 0.0, 5).unwrap();
     assert!(
-        flat.boundary && !flat.negative && (flat.step[0] + 6.0).abs() < 1e-14,
+        flat.boundary && (flat.step[0] + 6.0).abs() < 1e-14,
         "{flat:?}"
     );
     assert!((flat.reduction - 50.0).abs() < 1e-12);

@@ -586,6 +586,20 @@ fn saddles_and_maxima_are_left() {
     assert_eq!((found.reason, found.x), (Reason::Indefinite, vec![0.0]));
 }
 
+/// Without curvature every step goes downhill to the boundary, whose radius doubles; it never ends by itself.
+#[test]
+fn a_linear_function_is_followed_downhill() {
+    let slope = univariate(|x| 3.0 * x, |_| 3.0, |_| 0.0);
+    let options = TrustRegion {
+        max_iter: 20,
+        ..TrustRegion::default()
+    };
+    let found = options.minimize(&slope, &[1.0]).unwrap();
+    assert_eq!((found.reason, found.iterations), (Reason::Iterations, 20));
+    assert_eq!(found.path[1..3], [[0.0], [-2.0]]);
+    assert!(found.x[0].is_finite() && found.value < -1e5);
+}
+
 #[test]
 fn the_best_point_is_kept_where_the_function_is_not_defined() {
     let f = univariate(|x| x - x.ln(), |x| 1.0 - 1.0 / x, |x| x.powi(-2));

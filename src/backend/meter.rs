@@ -345,7 +345,27 @@ impl Backend for Meter {
         self.weighted_sums(n, phi)
     }
 
-    fn unit_value(&self, n: usize, group: &UnitGroup, _: &Counted, _: &mut Counted) -> Result<()> {
+    fn tensor(
+        &self,
+        n: usize,
+        _: usize,
+        _: &Counted,
+        _: &Counted,
+        _: usize,
+        out: &mut Counted,
+    ) -> Result<()> {
+        self.flops(&[2, n, out.len]);
+        self.partials(n, out.len);
+        Ok(())
+    }
+
+    fn unit_value(
+        &self,
+        n: usize,
+        group: &UnitGroup<Counted>,
+        _: &Counted,
+        _: &mut Counted,
+    ) -> Result<()> {
         self.flops(&[2, n, group.units, group.row]);
         Ok(())
     }
@@ -353,14 +373,11 @@ impl Backend for Meter {
     fn unit_derivative(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Counted>,
         _: &Counted,
         which: UnitDerivative,
     ) -> Result<Counted> {
-        let width = match which {
-            UnitDerivative::Parameters => group.row,
-            UnitDerivative::Inputs => group.inputs,
-        };
+        let width = group.width_of(which);
         self.flops(&[2, n, group.units, width]);
         self.array(&[n, group.units, width])
     }
@@ -368,7 +385,7 @@ impl Backend for Meter {
     fn unit_value_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Counted>,
         _: &Counted,
         _: &Direction<Counted>,
         _: &mut Counted,
@@ -380,7 +397,7 @@ impl Backend for Meter {
     fn unit_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Counted>,
         z: &Counted,
         _: &Direction<Counted>,
         which: UnitDerivative,
@@ -392,7 +409,7 @@ impl Backend for Meter {
     fn unit_d_zz(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Counted>,
         _: &Counted,
         _: &Counted,
         _: &mut Counted,
@@ -404,7 +421,7 @@ impl Backend for Meter {
     fn unit_d_ww(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Counted>,
         _: &Counted,
         _: &Counted,
         _: bool,

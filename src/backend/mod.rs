@@ -22,6 +22,8 @@ pub use cpu::Cpu;
 pub(crate) use meter::product;
 pub use meter::{Cost, Meter};
 
+use ndarray::Array2;
+
 use crate::error::{Error, Result};
 use crate::network::{Activation, Unit};
 use crate::objective::Loss;
@@ -63,13 +65,13 @@ pub enum Kind {
     Sampled,
 }
 
-/// A group of units that are not linear, with its parameters on the host.
-#[derive(Debug, Clone, Copy)]
-pub struct UnitGroup<'a> {
+/// A group of units that are not linear.
+#[derive(Debug)]
+pub struct UnitGroup<'a, A> {
     /// How its units compute; not linear.
     pub unit: &'a dyn Unit,
-    /// The parameters of all units of the group, unit by unit.
-    pub weights: &'a [f64],
+    /// The parameters of all units of the group: units × t.
+    pub weights: &'a A,
     /// Index of the group's first unit in its layer.
     pub first: usize,
     /// The number of units of the group.
@@ -93,13 +95,23 @@ pub enum UnitDerivative {
     Inputs,
 }
 
+impl<A> UnitGroup<'_, A> {
+    /// The number of columns of φ or A.
+    fn width_of(&self, which: UnitDerivative) -> usize {
+        match which {
+            UnitDerivative::Parameters => self.row,
+            UnitDerivative::Inputs => self.inputs,
+        }
+    }
+}
+
 /// A direction in the parameters and in the inputs of a group of units that are not linear.
 #[derive(Debug)]
 pub struct Direction<'a, A> {
-    /// ẇ, for all units of the group, unit by unit.
-    pub weights: &'a [f64],
-    /// ż, `inputs` columns.
-    pub inputs: Columns<'a, A>,
+    /// ẇ, units × t; `None` where it is 0.
+    pub weights: Option<&'a A>,
+    /// ż, `inputs` columns; `None` where it is 0.
+    pub inputs: Option<Columns<'a, A>>,
 }
 
 /// Refuses what is finite in f64 and infinite in f32.
@@ -170,6 +182,14 @@ pub trait Backend {
         p: &Self::Array,
         order: usize,
     ) -> Result<Vec<Self::Array>>;
+
+    /// Refuses a user's loss whose WGSL does not compute what its Rust does at points around the first rows of `y`.
+    ///
+    /// # Errors
+    /// `Part` with the numbers, or with the compiler's words.
+    fn check_loss(&self, _loss: &Loss, _y: &Array2<f64>) -> Result<()> {
+        Ok(())
+    }
 
     /// value += Σ_i ω_i g(x_i, y_i); returns ω_i ∂g/∂x_i, n × outputs, when asked for.
     #[allow(clippy::too_many_arguments)]
@@ -348,11 +368,22 @@ pub trait Backend {
         out: &mut Self::Sum,
     ) -> Result<()>;
 
+    /// out[(a₁, …, a_q)] += Σ_i c[i] z[i, a₁] … z[i, a_q], a₁ ≥ … ≥ a_q, packed with a₁ growing slowest; c: n, z: n × `width`.
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Self::Array,
+        z: &Self::Array,
+        width: usize,
+        out: &mut Self::Sum,
+    ) -> Result<()>;
+
     /// p of a group that is not linear, into its columns of p: n × layer.
     fn unit_value(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Self::Array>,
         z: &Self::Array,
         p: &mut Self::Array,
     ) -> Result<()>;
@@ -361,7 +392,7 @@ pub trait Backend {
     fn unit_derivative(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Self::Array>,
         z: &Self::Array,
         which: UnitDerivative,
     ) -> Result<Self::Array>;
@@ -370,7 +401,7 @@ pub trait Backend {
     fn unit_value_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Self::Array>,
         z: &Self::Array,
         direction: &Direction<Self::Array>,
         p: &mut Self::Array,
@@ -381,7 +412,7 @@ pub trait Backend {
     fn unit_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Self::Array>,
         z: &Self::Array,
         direction: &Direction<Self::Array>,
         which: UnitDerivative,
@@ -391,7 +422,7 @@ pub trait Backend {
     fn unit_d_zz(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Self::Array>,
         z: &Self::Array,
         delta: &Self::Array,
         out: &mut Self::Array,
@@ -401,7 +432,7 @@ pub trait Backend {
     fn unit_d_ww(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Self::Array>,
         z: &Self::Array,
         delta: &Self::Array,
         diagonal: bool,

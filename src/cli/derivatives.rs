@@ -7,10 +7,14 @@ use std::time::Instant;
 use clap::Args;
 use ndarray::Array2;
 use secondo::io::{Model, ProblemFile, Table};
-use secondo::{Curvature, Device, Evaluation, LinearOperator, Matrix, Problem, Request, Structure};
+use secondo::{
+    Curvature, Device, Evaluation, LinearOperator, Matrix, Problem, Request, Structure,
+    SymmetricTensor,
+};
 
 use super::Failure;
 use super::common::{self, Computing, Csv};
+use super::npz::Arrays;
 use super::output::{check_distinct, check_target, emit, has_extension, say_note};
 use super::training::curvature;
 
@@ -26,14 +30,19 @@ use super::training::curvature;
 ///   diagonal      'diagonal'
 ///   products      'products', one row for each vector of 'v' or 'V' in the problem file; no matrix is formed
 ///
-/// in the order of the flat parameter vector: layer by layer, unit by unit, the bias last; of θ where the file has a
-/// constraint. The penalty is included, but for the curvature residual. Numbers are written so that reading them back
-/// gives the same bits.
+/// With --output FILE.npz the same are arrays for numpy.load, where the parts of lists are named 'multipliers_LAYER',
+/// 'row_blocks_LAYER_ROW' and 'layer_blocks_LAYER'. Everything is in the order of the flat parameter vector: layer by
+/// layer, unit by unit, the bias last; of θ where the file has a constraint. The penalty is included, but for the curvature
+/// residual. Reading the numbers back gives the same bits.
 ///
 /// Curvatures: exact is the Hessian of the objective. gauss-newton leaves out the second derivatives of the network,
 /// and residual is what it leaves out. empirical-fisher sums the outer products of the samples' gradients. lagrangian is
 /// the matrix of Iovleff's paper, the second derivative of the Lagrangian in the weights at fixed states and multipliers:
 /// it is not the Hessian, of which it lacks all that couples units and layers.
+///
+/// --order Q with --layer and --row adds 'tensor', the derivative of order Q of that Lagrangian in the weights of one unit, at
+/// fixed states and multipliers and without the penalty: the entries with indices a1 >= a2 >= ... >= aQ, the first
+/// growing slowest.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -45,8 +54,10 @@ Examples:
       the Hessian times each vector of 'v' or 'V'
   secondo derivatives problem.json --structure none --multipliers
       value, gradient and multipliers
-  secondo derivatives diabetes.safetensors diabetes.csv -o out.json
-      a fitted model with its data")]
+  secondo derivatives problem.json --structure none --order 3 --layer 1 --row 0
+      the third derivatives of the Lagrangian in the first unit's weights
+  secondo derivatives diabetes.safetensors diabetes.csv -o out.npz
+      a fitted model with its data, as arrays for numpy.load")]
 pub struct Options {
     /// A problem file (.json) or a model (.safetensors)
     source: PathBuf,
@@ -61,8 +72,17 @@ pub struct Options {
     /// Add the multipliers of every layer and sample, 'multipliers'
     #[arg(long)]
     multipliers: bool,
-    /// Write to this file (.json) instead of stdout
-    #[arg(long, short, value_name = "FILE.json")]
+    /// Add the derivative of this order of the Lagrangian in one unit's weights, 'tensor'
+    #[arg(long, value_name = "Q", requires = "layer", requires = "row")]
+    order: Option<usize>,
+    /// The layer of that unit, from 1
+    #[arg(long, value_name = "K", requires = "order")]
+    layer: Option<usize>,
+    /// The unit in its layer, from 0
+    #[arg(long, value_name = "J", requires = "order")]
+    row: Option<usize>,
+    /// Write to this file (.json or .npz) instead of stdout
+    #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
     computing: Computing,
@@ -92,12 +112,6 @@ fn structure(name: &str) -> Result<Form, String> {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     if let Some(output) = &options.output {
-        if has_extension(output, "npz") {
-            return Err(Failure::usage(format!(
-                "{}: .npz is not available in this version; write .json",
-                output.display()
-            )));
-        }
         check_target(output)?;
         let inputs: Vec<&Path> = [Some(&options.source), options.data.as_ref()]
             .into_iter()
@@ -126,10 +140,30 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             Some(operator.products(vectors.view())?)
         }
     };
-    let seconds = begin.elapsed().as_secs_f64();
-    emit(options.output.as_deref(), |out| {
-        write(out, &problem, options, &result, products.as_ref(), seconds)
-    })
+    let tensor = match (options.layer, options.row, options.order) {
+        (Some(layer), Some(row), Some(order)) => {
+            Some(problem.lagrangian_tensor(&parameters, layer, row, order)?)
+        }
+        _ => None,
+    };
+    let found = Found {
+        result,
+        products,
+        tensor,
+        seconds: begin.elapsed().as_secs_f64(),
+    };
+    let output = options.output.as_deref();
+    let arrays = output.is_some_and(|path| has_extension(path, "npz"));
+    let write = if arrays { write_arrays } else { write };
+    emit(output, |out| write(out, &problem, options, &found))
+}
+
+/// What was computed.
+struct Found {
+    result: Evaluation,
+    products: Option<Array2<f64>>,
+    tensor: Option<SymmetricTensor>,
+    seconds: f64,
 }
 
 /// The problem, its parameters and, for products, the vectors.
@@ -197,10 +231,14 @@ fn write(
     out: &mut dyn Write,
     problem: &Problem,
     options: &Options,
-    result: &Evaluation,
-    products: Option<&Array2<f64>>,
-    seconds: f64,
+    found: &Found,
 ) -> io::Result<()> {
+    let Found {
+        result,
+        products,
+        tensor,
+        seconds,
+    } = found;
     // Streamed: blocks can be far larger than what a tree of values should hold. {:?} is the shortest text that
     // reads back as the same number.
     writeln!(out, "{{\n  \"value\": {:?},", result.value)?;
@@ -232,6 +270,15 @@ fn write(
         rows(out, products.rows().into_iter().map(|r| r.to_vec()))?;
         writeln!(out, ",")?;
     }
+    if let (Some(tensor), Some(layer), Some(row)) = (tensor, options.layer, options.row) {
+        let (order, dimension) = (tensor.order(), tensor.dimension());
+        write!(
+            out,
+            "  \"tensor\": {{\"layer\": {layer}, \"row\": {row}, \"order\": {order}, \"dimension\": {dimension}, \"packed\": "
+        )?;
+        list(out, tensor.packed().iter())?;
+        writeln!(out, "}},")?;
+    }
     let (adapter, precision) = (problem.device().adapter(), problem.device().precision());
     writeln!(out, "  \"adapter\": {},", serde_json::Value::from(adapter))?;
     writeln!(
@@ -240,18 +287,79 @@ fn write(
     )
 }
 
-/// The matrix under the name that its structure has in files.
-fn write_matrix(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
-    let key = match matrix.structure() {
-        Structure::Diagonal => {
-            write!(out, "  \"diagonal\": ")?;
-            list(out, matrix.diagonal().iter())?;
-            return writeln!(out, ",");
+fn write_arrays(
+    out: &mut dyn Write,
+    problem: &Problem,
+    options: &Options,
+    found: &Found,
+) -> io::Result<()> {
+    let Found {
+        result,
+        products,
+        tensor,
+        seconds,
+    } = found;
+    let mut arrays = Arrays::new(out);
+    arrays.numbers("value", &[], [result.value])?;
+    let gradient = result.gradient.iter().copied();
+    arrays.numbers("gradient", &[result.gradient.len()], gradient)?;
+    for (layer, e) in (1..).zip(&result.multipliers) {
+        arrays.numbers(
+            &format!("multipliers_{layer}"),
+            e.shape(),
+            e.iter().copied(),
+        )?;
+    }
+    if options.structure != Form::Nothing {
+        arrays.text("curvature", options.curvature.name())?;
+    }
+    if let Some(matrix) = &result.curvature {
+        let key = key(matrix.structure());
+        if matrix.structure() == Structure::Diagonal {
+            arrays.numbers(key, &[matrix.order()], matrix.diagonal())?;
+        } else {
+            for block in matrix.blocks() {
+                let mut name = key.to_string();
+                for part in block.layer.into_iter().chain(block.unit) {
+                    name += &format!("_{part}");
+                }
+                let d = block.order();
+                let all = (0..d * d).map(|i| block.entry(i / d, i % d).unwrap_or(f64::NAN));
+                arrays.numbers(&name, &[d, d], all)?;
+            }
         }
+    }
+    if let Some(products) = products {
+        arrays.numbers("products", products.shape(), products.iter().copied())?;
+    }
+    if let Some(tensor) = tensor {
+        let packed = tensor.packed();
+        arrays.numbers("tensor", &[packed.len()], packed.iter().copied())?;
+    }
+    arrays.text("adapter", &problem.device().adapter())?;
+    arrays.text("precision", problem.device().precision())?;
+    arrays.numbers("seconds", &[], [*seconds])?;
+    arrays.finish()
+}
+
+/// The name of a structure's matrix in files.
+fn key(structure: Structure) -> &'static str {
+    match structure {
+        Structure::Diagonal => "diagonal",
         Structure::RowBlocks => "row_blocks",
         Structure::LayerBlocks => "layer_blocks",
         _ => "matrix",
-    };
+    }
+}
+
+/// The matrix under the name that its structure has in files.
+fn write_matrix(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
+    let key = key(matrix.structure());
+    if matrix.structure() == Structure::Diagonal {
+        write!(out, "  \"{key}\": ")?;
+        list(out, matrix.diagonal().iter())?;
+        return writeln!(out, ",");
+    }
     let whole = key == "matrix";
     write!(out, "  \"{key}\": {}", if whole { "" } else { "[" })?;
     for (index, block) in matrix.blocks().enumerate() {

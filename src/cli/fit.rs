@@ -10,10 +10,11 @@ use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use secondo::io::{
     Dataset, Model, ProblemFile, Reading, Standardization, Table, Target, Task, loss_to_json,
-    network_to_json, penalty_to_json, write_file,
+    network_from_path, network_to_json, penalty_to_json, write_file,
 };
 use secondo::{
-    Activation, Device, Error, Fit, Initialization, Loss, Network, Penalty, Reason, Reduction,
+    Activation, Device, Error, Fit, Group, Initialization, Layer, Loss, Network, Penalty, Radial,
+    Reason, Reduction,
 };
 use serde_json::{Map, Value, json};
 
@@ -46,6 +47,10 @@ Examples:
       two hidden layers; the best of five starts is kept
   secondo fit data.csv --target y --hidden none
       a linear model
+  secondo fit data.csv --target y --hidden rbf:12
+      twelve Gaussian radial basis units, spread over the rows
+  secondo fit data.csv --target y --hidden 8,8 --skip
+      every layer sees all before it, the inputs too
   secondo fit data.csv --target y --ignore id --missing drop
       leaves out a column, and the rows with gaps
   secondo fit data.csv --target y --max-iter 1000 --report fit.json
@@ -95,12 +100,28 @@ struct TableOptions {
     /// regression or classification [default: guessed from the target]
     #[arg(long, value_name = "TASK", value_parser = task)]
     task: Option<Task>,
-    /// The widths of the hidden layers, as in 16,8; none for a linear model [default: 8]
-    #[arg(long, value_name = "WIDTHS", value_parser = hidden, allow_hyphen_values = true)]
+    /// The hidden layers: their widths, as in 16,8; KIND:WIDTH for radial units; none for a linear model [default: 8]
+    ///
+    /// KIND is what the form exp(-p/2), p = (x-m)'M(x-m), is trained in: rbf or rbf_iso_log_sigma (one width a unit, by its
+    /// logarithm), rbf_iso_sigma, rbf_iso_tau (tau = 1/sigma^2), rbf_diag_log_sigma, rbf_diag_sigma, rbf_diag_tau (a width
+    /// for each input), rbf_cholesky (M = LL', always positive definite), rbf_full_sym, rbf_full, rbf_aug (a quadratic in
+    /// (x, 1)). In the first layer, centres and widths start from the rows. The penalty holds for both, too.
+    #[arg(long, value_name = "LAYERS", value_parser = hidden, allow_hyphen_values = true)]
     hidden: Option<Hidden>,
-    /// The activation of the hidden units [default: tanh]: tanh, logistic, softplus, relu, silu, gelu, atan, sin, cos, exp,
-    /// exp_neg_half, one_minus_exp_neg, gauss, gauss_half, log, sqrt, reciprocal, identity
-    #[arg(long, value_name = "NAME", value_parser = activation)]
+    /// Feed every layer by all before it, the inputs too, not by the last alone
+    #[arg(long)]
+    skip: bool,
+    /// Take the network from this file, in place of --hidden, --activation and --skip
+    ///
+    /// The file holds the JSON that a problem file has under 'spec' and a report under 'network', as in
+    /// {"inputs": 2, "layers": [{"units": 3, "propagation": "rbf_diag_sigma", "activations": "exp_neg_half"},
+    /// {"units": 1, "sources": [0, 1], "activations": "identity"}]}. Radial layers with the activation identity before a
+    /// layer of as many units with the propagation normalized make normalised radial units.
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["hidden", "activation", "skip"])]
+    architecture: Option<PathBuf>,
+    /// The activation of the hidden units that are not radial [default: tanh]: tanh, logistic, softplus, relu, silu, gelu, atan, sin, cos, exp,
+    /// exp_neg_half, one_minus_exp_neg, gauss, gauss_half, log, sqrt, reciprocal, identity, or a formula in u as in '1-(1+u)^-2'
+    #[arg(long, value_name = "NAME", value_parser = activation, allow_hyphen_values = true)]
     activation: Option<Activation>,
     /// How the start is drawn: glorot, he, lecun, uniform, normal, zero [default: he for relu, silu, gelu, else glorot]
     #[arg(long, value_name = "NAME", value_parser = initialization)]
@@ -131,8 +152,16 @@ struct TableOptions {
     starts: Option<u16>,
 }
 
+/// The hidden layers.
 #[derive(Debug, Clone)]
-struct Hidden(Vec<usize>);
+struct Hidden(Vec<HiddenLayer>);
+
+/// So many units: linear, or radial ones with the activation that makes them Gaussians.
+#[derive(Debug, Clone, Copy)]
+struct HiddenLayer {
+    units: usize,
+    form: Option<Radial>,
+}
 
 fn task(name: &str) -> Result<Task, String> {
     Task::from_name(name).map_err(|e| e.to_string())
@@ -142,16 +171,25 @@ fn hidden(text: &str) -> Result<Hidden, String> {
     if text == "none" {
         return Ok(Hidden(Vec::new()));
     }
-    let widths = text
-        .split(',')
-        .map(|width| match width.trim().parse::<usize>() {
+    let layer = |text: &str| {
+        let (form, width) = match text.split_once(':') {
+            None => (None, text),
+            Some(("rbf", width)) => (Some(Radial::IsotropicLogSigma), width),
+            Some((name, width)) => {
+                let form = Radial::from_name(name).map_err(|e| format!("{e}, rbf"))?;
+                (Some(form), width)
+            }
+        };
+        match width.parse::<usize>() {
             Ok(0) => Err("a layer of zero width; each layer needs at least one unit".to_string()),
-            Ok(width) => Ok(width),
+            Ok(units) => Ok(HiddenLayer { units, form }),
             Err(_) => Err(format!(
-                "'{width}' is not a width; give whole numbers as in 16,8, or none"
+                "'{width}' is not a width; give whole numbers as in 16,8, radial units as in rbf:8, or none"
             )),
-        });
-    Ok(Hidden(widths.collect::<Result<_, _>>()?))
+        }
+    };
+    let layers = text.split(',').map(|text| layer(text.trim()));
+    Ok(Hidden(layers.collect::<Result<_, _>>()?))
 }
 
 fn activation(name: &str) -> Result<Activation, String> {
@@ -186,6 +224,8 @@ impl TableOptions {
             ("--target", self.target.is_some()),
             ("--task", self.task.is_some()),
             ("--hidden", self.hidden.is_some()),
+            ("--skip", self.skip),
+            ("--architecture", self.architecture.is_some()),
             ("--activation", self.activation.is_some()),
             ("--init", self.init.is_some()),
             ("--loss", self.loss.is_some()),
@@ -221,7 +261,12 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     for path in &outputs {
         check_target(path)?;
     }
-    check_distinct(&[&options.data], &outputs)?;
+    let architecture = options.table.architecture.as_deref();
+    let inputs: Vec<&Path> = [Some(options.data.as_path()), architecture]
+        .into_iter()
+        .flatten()
+        .collect();
+    check_distinct(&inputs, &outputs)?;
     if problem_file {
         let given: Vec<_> = options
             .table
@@ -361,8 +406,13 @@ fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(),
         Initialization::suited_to(table_options.activation.unwrap_or(Activation::Tanh))
     });
     let starts = (seed..=seed + (starts - 1))
-        .map(|s| (Some(s), rule.draw(&model.network, s)))
-        .collect();
+        .map(|s| {
+            Ok((
+                Some(s),
+                rule.draw_from(&model.network, problem.data().x(), s)?,
+            ))
+        })
+        .collect::<Result<_, Error>>()?;
     let trained = train(&problem, starts, &options.method, !options.quiet)?;
     let (best, fit) = trained.best()?;
     model.weights = fit.w.clone();
@@ -423,7 +473,9 @@ fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(),
         map.insert("best_start".into(), json!(best + 1));
         map.insert("starts".into(), trained.json());
         let choices = json!({
-            "hidden": hidden_widths(options), "activation": table_options.activation.unwrap_or(Activation::Tanh).name(),
+            "hidden": hidden_json(options), "skip": table_options.skip,
+            "architecture": table_options.architecture.as_ref().map(|path| path.display().to_string()),
+            "activation": table_options.activation.unwrap_or(Activation::Tanh).name(),
             "init": rule.name(), "test_fraction": fraction, "seed": seed,
         });
         options_json(&mut map, options, choices);
@@ -509,13 +561,7 @@ fn prepare(
             ));
         }
     }
-    let mut widths = vec![data.features.len()];
-    widths.extend(hidden_widths(options));
-    widths.push(outputs);
-    let network = Network::dense(
-        &widths,
-        options.table.activation.unwrap_or(Activation::Tanh),
-    )?;
+    let network = network(options, data.features.len(), outputs)?;
     check_size(&network)?;
     let weights = vec![0.0; network.parameters()];
     let mut model = Model::new(network, weights, loss)?;
@@ -598,12 +644,88 @@ fn shifts(loss: &Loss) -> bool {
     )
 }
 
-fn hidden_widths(options: &Options) -> Vec<usize> {
-    options
-        .table
-        .hidden
-        .as_ref()
-        .map_or(vec![8], |h| h.0.clone())
+fn hidden_layers(options: &Options) -> Vec<HiddenLayer> {
+    let default = HiddenLayer {
+        units: 8,
+        form: None,
+    };
+    (options.table.hidden.as_ref()).map_or(vec![default], |h| h.0.clone())
+}
+
+/// The network that the options or their file describe.
+fn network(options: &Options, inputs: usize, outputs: usize) -> Result<Network, Failure> {
+    if let Some(path) = &options.table.architecture {
+        let network = network_from_path(path)?;
+        for (what, has, needs) in [
+            ("inputs", network.inputs(), inputs),
+            ("outputs", network.outputs(), outputs),
+        ] {
+            if has != needs {
+                let (path, why) = (
+                    path.clone(),
+                    format!("the network has {has} {what}; the table needs {needs}"),
+                );
+                return Err(Error::Format {
+                    path,
+                    line: None,
+                    column: None,
+                    why,
+                }
+                .into());
+            }
+        }
+        return Ok(network);
+    }
+    let activation = options.table.activation.unwrap_or(Activation::Tanh);
+    let gaussians = |units, form| Group::radial(units, form, Activation::ExpNegHalf);
+    let hidden = hidden_layers(options)
+        .into_iter()
+        .map(|layer| match layer.form {
+            None => Layer::dense(layer.units, activation),
+            Some(form) => Layer::of(vec![gaussians(layer.units, form)]).without_bias(),
+        });
+    let layers = hidden.chain([Layer::dense(outputs, Activation::Identity)]);
+    let layers = layers
+        .enumerate()
+        .map(|(before, layer)| match options.table.skip {
+            true => layer.sources((0..=before).collect::<Vec<_>>()),
+            false => layer,
+        });
+    Ok(Network::new(inputs, layers.collect())?)
+}
+
+/// What a report says of the hidden layers: null where a file says it.
+fn hidden_json(options: &Options) -> Value {
+    let layer = |layer: &HiddenLayer| match layer.form {
+        None => json!(layer.units),
+        Some(form) => json!(format!("{}:{}", form.name(), layer.units)),
+    };
+    match options.table.architecture {
+        None => hidden_layers(options).iter().map(layer).collect(),
+        Some(_) => Value::Null,
+    }
+}
+
+/// The kinds of the hidden units and what feeds them, in words.
+fn network_in_words(options: &Options) -> String {
+    if let Some(path) = &options.table.architecture {
+        return format!("as in {}", path.display());
+    }
+    let layers = hidden_layers(options);
+    let activation = options.table.activation.unwrap_or(Activation::Tanh).name();
+    let hidden = match layers.as_slice() {
+        [] => "no hidden layer".into(),
+        layers if layers.iter().all(|l| l.form.is_none()) => format!("{activation} hidden units"),
+        layers => {
+            let name = |l: &HiddenLayer| l.form.map_or(activation, Radial::name);
+            let names: Vec<&str> = layers.iter().map(name).collect();
+            format!("hidden units {}", names.join(", "))
+        }
+    };
+    match options.table.skip {
+        true => format!("{hidden}, all layers fed by all before"),
+        false => hidden,
+    }
 }
 
 fn in_data(options: &Options, line: Option<u64>, why: String) -> Failure {
@@ -730,19 +852,12 @@ fn introduction(
             _ => format!("{train} to train, {test} held out to test (seed {seed})"),
         },
     );
-    let widths = hidden_widths(options);
-    let hidden = match widths.is_empty() {
-        true => "no hidden layer".into(),
-        false => format!(
-            "{} hidden units",
-            options.table.activation.unwrap_or(Activation::Tanh).name()
-        ),
-    };
     text.line(
         "network",
         format!(
-            "{}, {hidden}, {} parameters",
+            "{}, {}, {} parameters",
             model.network,
+            network_in_words(options),
             model.network.parameters()
         ),
     );

@@ -6,6 +6,7 @@ mod common;
 mod derivatives;
 mod fit;
 mod metrics;
+mod npz;
 mod output;
 mod plot;
 mod predict;

@@ -15,6 +15,8 @@ use secondo::{
     Preconditioning, Problem, Progress, Reason, State, Structure, TrustRegion,
 };
 use serde_json::{Map, Value, json};
+use signal_hook::consts::SIGTERM;
+use signal_hook::flag;
 
 use super::Failure;
 use super::common::not_negative;
@@ -446,10 +448,10 @@ pub fn train(
     Ok(out)
 }
 
-/// The flag that the first Ctrl-C sets; the second ends the program at once.
+/// The flag that SIGTERM and the first Ctrl-C set; the second Ctrl-C ends the program at once.
 fn watch_interrupts(show: bool) -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let stop = flag.clone();
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let stop = interrupted.clone();
     let watching = ctrlc::set_handler(move || {
         if stop.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
@@ -463,7 +465,13 @@ fn watch_interrupts(show: bool) -> Arc<AtomicBool> {
     if let Err(error) = watching {
         say_warning(&format!("Ctrl-C will end the fit without a model: {error}"));
     }
-    flag
+    // Whoever ends a program so waits a while before it is killed.
+    if let Err(error) = flag::register(SIGTERM, interrupted.clone()) {
+        say_warning(&format!(
+            "SIGTERM will end the fit without a model: {error}"
+        ));
+    }
+    interrupted
 }
 
 /// Where the fit stands, and the time that it takes at most: `left` is what a limit leaves.

@@ -5,10 +5,13 @@
 
 mod matrix;
 mod operator;
+mod tensor;
 
 pub(crate) use matrix::triangle;
 pub use matrix::{Block, Matrix};
 pub use operator::LinearOperator;
+pub(crate) use tensor::Indices;
+pub use tensor::SymmetricTensor;
 
 use crate::error::Result;
 
@@ -48,6 +51,11 @@ impl Curvature {
         Curvature::Lagrangian,
         Curvature::Residual,
     ];
+
+    /// Whether it holds derivatives of δ through later layers, which units may lack.
+    pub(crate) fn is_exact(self) -> bool {
+        matches!(self, Curvature::Exact | Curvature::Residual)
+    }
 
     /// The name used by the program.
     pub fn name(self) -> &'static str {

@@ -22,7 +22,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::sweep::{Chain, jacobians, unit_group};
+use super::sweep::{Chain, jacobians};
 use super::{row_triangles, shape_product};
 use crate::backend::{Backend, Columns, Direction, Kind, Operand, UnitDerivative};
 use crate::curvature::{Block, Curvature, Matrix, Structure, triangle};
@@ -103,7 +103,7 @@ impl<B: Backend> PairSums<B> {
         curvature: Curvature,
         structure: Structure,
     ) -> Result<Vec<Self>> {
-        let exact = matches!(curvature, Curvature::Exact | Curvature::Residual);
+        let exact = curvature.is_exact();
         Pair::all(network, structure)
             .map(|pair| {
                 let Pair { g, h, .. } = pair;
@@ -321,8 +321,7 @@ impl<B: Backend> Chain<'_, B> {
             return Ok(());
         };
         let delta = &delta[l - 1];
-        let unit = unit_group(&self.network.layers()[l - 1], g, self.parameters);
-        if let (Some(unit), Some(sum)) = (unit, &mut sums.bend) {
+        if let (Some(unit), Some(sum)) = (self.unit(l, g), &mut sums.bend) {
             let z = &self.states.z[l - 1];
             self.b.unit_d_ww(self.n, &unit, z, delta, false, sum)?;
         }
@@ -448,7 +447,7 @@ impl<B: Backend> Chain<'_, B> {
         let Pair { l, g, k, h } = pair;
         let (layer, rows): (&LayerView, _) = (&self.network.layers()[l - 1], self.network.width(k));
         let size = g.row * h.row;
-        let unit = unit_group(layer, g, self.parameters);
+        let unit = self.unit(l, g);
         for (at, j) in h.units.clone().enumerate() {
             let t_j = Columns {
                 array: t,
@@ -468,10 +467,9 @@ impl<B: Backend> Chain<'_, B> {
                 b.recycle([products]);
                 continue;
             };
-            let still = vec![0.0; g.range.len()];
             let direction = Direction {
-                weights: &still,
-                inputs: t_j,
+                weights: None,
+                inputs: Some(t_j),
             };
             let z = &self.states.z[l - 1];
             let along = b.unit_along(n, unit, z, &direction, UnitDerivative::Parameters)?;
@@ -585,7 +583,7 @@ pub(super) fn assemble<B: Backend>(
     }
     let pairs: Vec<Pair> = Pair::all(network, structure).collect();
     let columns: Vec<_> = pairs.iter().map(|pair| pair.adjacent(network)).collect();
-    let parts = places(network, structure).map(|place| {
+    let parts = places(network, structure).into_iter().map(|place| {
         let start = place.range.start;
         let mut lower = vec![0.0; triangle(place.range.len())];
         // The rows of each unit, from the first row to the last.
@@ -628,7 +626,7 @@ pub(super) fn expand(network: &Network, structure: Structure, groups: Vec<Vec<f6
         _ => Matrix::by_group(network, Structure::RowBlocks, groups),
     };
     let mut blocks = rows.blocks().peekable();
-    let parts = places(network, structure).map(|place| {
+    let parts = places(network, structure).into_iter().map(|place| {
         let start = place.range.start;
         let mut lower = vec![0.0; triangle(place.range.len())];
         while let Some(block) = blocks.next_if(|b| b.range.end <= place.range.end) {
@@ -642,14 +640,17 @@ pub(super) fn expand(network: &Network, structure: Structure, groups: Vec<Vec<f6
     Matrix::by_range(structure, parts.collect())
 }
 
-/// The blocks of a structure that couples units.
-fn places(network: &Network, structure: Structure) -> impl Iterator<Item = Block<'static>> {
-    let layers = (1..)
-        .zip(network.layers())
-        .map(|(k, l)| (Some(k), l.range.clone()));
-    let whole = (None, 0..network.parameters());
-    let by_layer = structure == Structure::LayerBlocks;
-    (layers.filter(move |_| by_layer))
-        .chain((!by_layer).then_some(whole))
-        .map(|(layer, range)| Block::place(layer, None, range))
+/// The blocks of a structure but for a diagonal, in the order of the flat vector.
+pub(crate) fn places(network: &Network, structure: Structure) -> Vec<Block<'static>> {
+    let layers = || (1..).zip(network.layers());
+    match structure {
+        Structure::Full => vec![Block::place(None, None, 0..network.parameters())],
+        Structure::LayerBlocks => layers()
+            .filter(|(_, l)| !l.range.is_empty())
+            .map(|(k, l)| Block::place(Some(k), None, l.range.clone()))
+            .collect(),
+        _ => (network.rows())
+            .map(|(k, unit, range)| Block::place(Some(k), Some(unit), range))
+            .collect(),
+    }
 }

@@ -7,6 +7,8 @@
 //! Here X and E are independent variables: z is gathered from the given X, nothing is propagated. At a propagated
 //! configuration with back-propagated multipliers ∂L/∂E = 0 and ∂L/∂X = 0, L is E(W), and ∂L/∂W is its gradient.
 
+use std::ops::Range;
+
 use ndarray::Array2;
 
 use super::sweep::{Chain, Parameters, States, Sums, back_propagate, propagate};
@@ -42,7 +44,7 @@ pub struct LagrangianPoint {
 }
 
 /// Samples at a time.
-const CHUNK: usize = 4096;
+pub(super) const CHUNK: usize = 4096;
 
 /// The configuration that W propagates, with its multipliers.
 pub(crate) fn configuration(parts: Parts, w: &[f64]) -> Result<Configuration> {
@@ -68,8 +70,8 @@ pub(crate) fn configuration(parts: Parts, w: &[f64]) -> Result<Configuration> {
     })
 }
 
-/// L and its derivatives at W and a configuration.
-pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<LagrangianPoint> {
+/// The configuration's arrays are n × s_k, and finite.
+pub(super) fn check(parts: Parts, at: &Configuration) -> Result<()> {
     let (network, data, m) = (parts.network, parts.data, parts.network.depth());
     for (what, arrays) in [("states", &at.states), ("multipliers", &at.multipliers)] {
         if arrays.len() != m {
@@ -92,6 +94,19 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
             }
         }
     }
+    Ok(())
+}
+
+/// Some rows, one after the other.
+pub(super) fn rows_of(a: &Array2<f64>, rows: Range<usize>) -> Vec<f64> {
+    let rows = rows.start as isize..rows.end as isize;
+    a.slice(ndarray::s![rows, ..]).iter().copied().collect()
+}
+
+/// L and its derivatives at W and a configuration.
+pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<LagrangianPoint> {
+    let (network, m) = (parts.network, parts.network.depth());
+    check(parts, at)?;
     let b = Cpu::<f64>::new();
     let parameters = Parameters::upload(&b, network, w)?;
     let request = Request::curvature(Curvature::Lagrangian, Structure::RowBlocks);
@@ -100,15 +115,7 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
     let (mut d_x, mut d_e) = (vec![Vec::new(); m], vec![Vec::new(); m]);
     each_chunk(parts, |n, x0, y, omega, rows| {
         let part = |arrays: &[Array2<f64>]| -> Vec<Vec<f64>> {
-            let rows = rows.start as isize..rows.end as isize;
-            (arrays.iter())
-                .map(|a| {
-                    a.slice(ndarray::s![rows.clone(), ..])
-                        .iter()
-                        .copied()
-                        .collect()
-                })
-                .collect()
+            arrays.iter().map(|a| rows_of(a, rows.clone())).collect()
         };
         let e = part(&at.multipliers);
         let mut x = vec![x0];
@@ -157,15 +164,12 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
         chain.add_curvature(Structure::RowBlocks, &c, Some(&delta), &mut sums.curvature)
     })?;
     let mut d_w = sums.gradient.concat();
-    let pen = parts.penalty.gradient(network, w);
+    let pen = parts.penalty.gradient(network, w)?;
     d_w.iter_mut().zip(pen).for_each(|(d, p)| *d += p);
     let mut d_ww = Matrix::by_group(network, Structure::RowBlocks, sums.curvature);
-    let penalty = parts.penalty.hessian(network, w);
-    for (range, packed) in d_ww.blocks_mut() {
-        penalty.add_block(range, packed);
-    }
+    parts.penalty.hessian(network, w)?.add_to(&mut d_ww);
     Ok(LagrangianPoint {
-        value: sums.value[0] + parts.penalty.value(network, w) + constraints,
+        value: sums.value[0] + parts.penalty.value(network, w)? + constraints,
         d_w,
         d_x: by_layer(parts, d_x)?,
         d_e: by_layer(parts, d_e)?,
@@ -174,9 +178,9 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
 }
 
 /// Calls `f(n, x, y, ω, rows)` for each chunk of samples.
-fn each_chunk(
+pub(super) fn each_chunk(
     parts: Parts,
-    mut f: impl FnMut(usize, Vec<f64>, Vec<f64>, Vec<f64>, std::ops::Range<usize>) -> Result<()>,
+    mut f: impl FnMut(usize, Vec<f64>, Vec<f64>, Vec<f64>, Range<usize>) -> Result<()>,
 ) -> Result<()> {
     let data = parts.data;
     let omega = weights(data, parts.reduction);

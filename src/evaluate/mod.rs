@@ -9,18 +9,21 @@ mod lagrangian;
 mod plan;
 mod products;
 mod sweep;
+mod tensor;
 
 use std::ops::Range;
 
 use ndarray::Array2;
 
+pub(crate) use blocks::places;
 pub(crate) use jacobian::jacobian;
 pub use lagrangian::{Configuration, LagrangianPoint};
 pub(crate) use lagrangian::{configuration, lagrangian};
 pub use plan::Plan;
 #[cfg(feature = "gpu")]
 pub(crate) use plan::rehearse;
-pub(crate) use plan::{Target, Work, plan, shape_product};
+pub(crate) use plan::{Target, Theta, Work, plan, shape_product};
+pub(crate) use tensor::{Tensor, tensor, tensor_at};
 
 use crate::backend::Backend;
 use crate::curvature::{Curvature, Matrix, Structure};
@@ -82,6 +85,9 @@ pub struct Evaluation {
     pub outputs: Option<Array2<f64>>,
     /// The curvature matrix, when asked for.
     pub curvature: Option<Matrix>,
+    /// The largest size of an entry of the penalty's Hessian that couples what the matrix has in different blocks, and that
+    /// it therefore leaves out; 0 where it holds all.
+    pub left_out: f64,
 }
 
 /// A problem's parts, as the driver needs them.
@@ -110,12 +116,14 @@ pub(crate) fn evaluate<B: Backend>(
         reduction,
     } = parts;
     network.check(w)?;
+    check_units(network, request.curvature.map(|(curvature, _)| curvature))?;
     if chunk == 0 {
         return Err(Error::invalid(
             "chunk",
             "at least one sample at a time is needed",
         ));
     }
+    backend.check_loss(loss, data.y())?;
     let n = data.len();
     let omega = weights(data, reduction);
     let parameters = Parameters::upload(backend, network, w)?;
@@ -153,7 +161,7 @@ pub(crate) fn evaluate<B: Backend>(
     }
     backend.release();
 
-    let pen = penalty.value(network, w);
+    let pen = penalty.value(network, w)?;
     // A backend that only counts has no value.
     let value = backend
         .read(sums.value)?
@@ -167,10 +175,11 @@ pub(crate) fn evaluate<B: Backend>(
         gradient.extend(backend.read(group)?);
     }
     if request.gradient {
-        let pen = penalty.gradient(network, w);
+        let pen = penalty.gradient(network, w)?;
         gradient.iter_mut().zip(pen).for_each(|(g, p)| *g += p);
         finite("the gradient", &gradient)?;
     }
+    let mut left_out = 0.0;
     let curvature = match request.curvature {
         None => None,
         Some((curvature, structure)) => {
@@ -185,10 +194,7 @@ pub(crate) fn evaluate<B: Backend>(
             };
             // Both Exact and GaussNewton have it: their difference has not.
             if curvature != Curvature::Residual {
-                let penalty = penalty.hessian(network, w);
-                for (range, packed) in matrix.blocks_mut() {
-                    penalty.add_block(range, packed);
-                }
+                left_out = penalty.hessian(network, w)?.add_to(&mut matrix);
             }
             Some(matrix.finite("the curvature")?)
         }
@@ -213,7 +219,16 @@ pub(crate) fn evaluate<B: Backend>(
             true => Some(shape("outputs", network.outputs(), outputs)?),
         },
         curvature,
+        left_out,
     })
+}
+
+/// Refuses a curvature that needs derivatives which units do not have.
+pub(crate) fn check_units(network: &Network, curvature: Option<Curvature>) -> Result<()> {
+    match curvature.is_some_and(Curvature::is_exact) {
+        true => network.check_exact(),
+        false => Ok(()),
+    }
 }
 
 /// Some samples on the backend.
@@ -255,6 +270,7 @@ pub(crate) fn products<B: Backend>(
         reduction,
     } = parts;
     network.check(w)?;
+    check_units(network, Some(curvature))?;
     if chunk == 0 {
         return Err(Error::invalid(
             "chunk",
@@ -262,6 +278,7 @@ pub(crate) fn products<B: Backend>(
         ));
     }
     finite("the vectors", vectors)?;
+    backend.check_loss(loss, data.y())?;
     let (n, p) = (data.len(), network.parameters());
     let omega = weights(data, reduction);
     let parameters = Parameters::upload(backend, network, w)?;
@@ -296,7 +313,7 @@ pub(crate) fn products<B: Backend>(
         sums.read(backend, network, vectors.count, out)?;
     }
     if curvature != Curvature::Residual {
-        let penalty = penalty.hessian(network, w);
+        let penalty = penalty.hessian(network, w)?;
         for (v, out) in vectors.chunks(p).zip(out.chunks_mut(p)) {
             penalty.add_product(v, out);
         }

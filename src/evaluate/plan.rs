@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::products::{ProductSums, Vectors, sweep_products, together};
 use super::sweep::{Batch, Parameters, Sums, sweep};
-use super::{Request, Structure};
+use super::tensor::{Tensor, TensorSums, sweep_tensor};
+use super::{Request, Structure, check_units};
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::{Gpu, Rehearsed};
 use crate::backend::{Backend, Cost, Meter};
@@ -15,10 +16,10 @@ use crate::objective::Loss;
 
 /// Bytes of a chunk's arrays together, at the most. Of 6, 16 and 64 MiB, 16 was the best compromise on 2 cores with 2 MiB of
 /// second-level cache each: 64 was 7 % faster for [32-64-1] and slower for [128-16-1] and [64-32-10].
-const COMFORTABLE: u64 = 16 << 20;
+const CHUNK: u64 = 16 << 20;
 /// The same for a hardware adapter, whose launches must be long to be worth it; a choice, not a measurement.
 #[cfg(feature = "gpu")]
-const COMFORTABLE_DEVICE: u64 = 512 << 20;
+const CHUNK_ON_DEVICE: u64 = 512 << 20;
 
 /// What is asked of the driver.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,12 +28,23 @@ pub(crate) enum Work {
     Evaluate(Request),
     /// Products of a curvature with so many vectors.
     Products(Curvature, usize),
+    /// A derivative of the Lagrangian in one unit's parameters.
+    Tensor(Tensor),
 }
 
 impl From<Request> for Work {
     fn from(request: Request) -> Self {
         Work::Evaluate(request)
     }
+}
+
+/// What W = fixed + Cθ makes of the results of a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Theta {
+    /// Bytes of what has a number for each θ, or for each pair: made beside the same in W, when the chunk is gone.
+    pub results: u64,
+    /// Bytes in W that the request holds from its start: the parameters, and the vectors of products.
+    pub beside: u64,
 }
 
 /// What a request is planned for.
@@ -70,6 +82,18 @@ impl Plan {
     pub fn bytes(&self) -> u64 {
         self.results.saturating_add(self.working)
     }
+
+    /// The plan in θ from that in W, of whose results `kept` bytes have a number for each sample.
+    fn in_theta(self, theta: Theta, kept: u64) -> Plan {
+        let made = self.results.saturating_add(theta.results);
+        let most = self.bytes().max(made).saturating_add(theta.beside);
+        let results = kept.saturating_add(theta.results);
+        Plan {
+            results,
+            working: most.saturating_sub(results),
+            ..self
+        }
+    }
 }
 
 impl fmt::Display for Plan {
@@ -99,7 +123,7 @@ pub(crate) fn shape_product(what: &str, lengths: &[usize]) -> Result<usize> {
 ///
 /// # Errors
 /// `Memory` with the numbers if not even one sample at a time fits, `Gpu` if an array exceeds what the adapter allows,
-/// `TooLarge` if a size overflows.
+/// `TooLarge` if a size overflows, `Unsupported` if units lack derivatives that the curvature needs.
 pub(crate) fn plan(
     network: &Network,
     loss: &Loss,
@@ -107,15 +131,35 @@ pub(crate) fn plan(
     work: Work,
     target: &Target,
     budget: u64,
+    theta: Option<Theta>,
 ) -> Result<Plan> {
-    let measure = |chunk, threads| measure(network, loss, n, chunk, work, target, threads);
+    check_units(
+        network,
+        match work {
+            Work::Evaluate(request) => request.curvature.map(|(curvature, _)| curvature),
+            Work::Products(curvature, _) => Some(curvature),
+            Work::Tensor(_) => None,
+        },
+    )?;
+    let kept = match work {
+        Work::Evaluate(request) => of_samples(network, n, request),
+        Work::Products(..) | Work::Tensor(_) => 0,
+    };
+    let measure = |chunk, threads| {
+        let (plan, bytes) = measure(network, loss, n, chunk, work, target, threads)?;
+        let plan = match theta {
+            None => plan,
+            Some(theta) => plan.in_theta(theta, kept),
+        };
+        Ok((plan, bytes))
+    };
     // What lives as long as a chunk is limited where it is computed.
     let comfortable = match target {
         #[cfg(feature = "gpu")]
-        Target::Gpu(gpu) if gpu.adapter().software => 2 * COMFORTABLE,
+        Target::Gpu(gpu) if gpu.adapter().software => 2 * CHUNK,
         #[cfg(feature = "gpu")]
-        Target::Gpu(_) => COMFORTABLE_DEVICE,
-        _ => COMFORTABLE,
+        Target::Gpu(_) => CHUNK_ON_DEVICE,
+        _ => CHUNK,
     };
     let device_budget = match target {
         #[cfg(feature = "gpu")]
@@ -123,35 +167,55 @@ pub(crate) fn plan(
         _ => u64::MAX,
     };
     let fits = |plan: &Plan| plan.bytes() <= budget && plan.device <= device_budget;
-    // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
-    // the threads; only where memory is short do they get smaller.
-    let (_, fixed) = measure(0, 1)?;
-    let mut chunk = crate::backend::cpu::BLOCK.min(n);
-    while chunk < n {
-        let next = (2 * chunk).min(n);
-        match measure(next, 1) {
-            Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
-            Ok(_) => break,
-            // An array of that many samples exceeds what the adapter allows.
-            Err(Error::Gpu { .. }) => break,
-            Err(other) => return Err(other),
-        }
-    }
+    // With very many units that are not linear, counting takes long, too: where the matrix alone exceeds the budget, that is
+    // answer enough.
+    let matrix = match work {
+        Work::Evaluate(request) => request.curvature.map_or(0, |(_, s)| match s {
+            Structure::Full | Structure::LayerBlocks => matrix_bytes(network, s),
+            _ => 0,
+        }),
+        Work::Products(..) | Work::Tensor(_) => 0,
+    };
     let threads = rayon::current_num_threads();
-    let measure = |chunk| measure(chunk, threads);
-    let best = loop {
-        match measure(chunk) {
-            Ok((plan, _)) if fits(&plan) => return Ok(plan),
-            Ok((plan, _)) if chunk <= 1 => break plan,
-            Err(error @ Error::Gpu { .. }) if chunk <= 1 => return Err(error),
-            Ok(_) | Err(Error::Gpu { .. }) => chunk /= 2,
-            Err(other) => return Err(other),
+    let best = 'best: {
+        if matrix > budget {
+            break 'best Plan {
+                chunk: 1,
+                data: 0,
+                results: matrix,
+                working: 0,
+                device: 0,
+                flops: 0.0,
+            };
+        }
+        // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
+        // the threads; only where memory is short do they get smaller.
+        let (_, fixed) = measure(0, 1)?;
+        let mut chunk = crate::backend::cpu::BLOCK.min(n);
+        while chunk < n {
+            let next = (2 * chunk).min(n);
+            match measure(next, 1) {
+                Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
+                Ok(_) => break,
+                // An array of that many samples exceeds what the adapter allows.
+                Err(Error::Gpu { .. }) => break,
+                Err(other) => return Err(other),
+            }
+        }
+        loop {
+            match measure(chunk, threads) {
+                Ok((plan, _)) if fits(&plan) => return Ok(plan),
+                Ok((plan, _)) if chunk <= 1 => break plan,
+                Err(error @ Error::Gpu { .. }) if chunk <= 1 => return Err(error),
+                Ok(_) | Err(Error::Gpu { .. }) => chunk /= 2,
+                Err(other) => return Err(other),
+            }
         }
     };
     let on_device = best.device > device_budget;
     let request = match work {
         Work::Evaluate(request) => request.curvature,
-        Work::Products(..) => None,
+        Work::Products(..) | Work::Tensor(_) => None,
     };
     let smaller = |curvature, structure: Structure, next: &str| {
         let request = Request::curvature(curvature, structure).into();
@@ -171,10 +235,17 @@ pub(crate) fn plan(
             Structure::RowBlocks,
             ", and products hold no matrix at all",
         )?,
+        _ if matches!(work, Work::Tensor(_)) => {
+            "ask for a lower order, or raise the memory budget".into()
+        }
         _ => "raise the memory budget, or make the layers narrower".into(),
     };
     let what = match (request, work) {
         (Some((c, s)), _) => format!("{} ({}) of {network}", s.name(), c.name()),
+        (_, Work::Tensor(of)) => format!(
+            "the tensor of order {} of layer {}, row {}, of {network}",
+            of.order, of.layer, of.row
+        ),
         (_, Work::Products(c, count)) => format!("{count} products ({}) of {network}", c.name()),
         _ => format!("the evaluation of {network}"),
     };
@@ -193,6 +264,8 @@ pub(crate) fn plan(
 struct Measured {
     before: u64,
     held: u64,
+    /// What the host holds besides, which the backend does not count.
+    host: u64,
     cost: Cost,
 }
 
@@ -242,6 +315,27 @@ fn run<B: Backend>(
             return Ok(Measured {
                 before,
                 held: before,
+                host: 0,
+                cost,
+            });
+        }
+        Work::Tensor(of) => {
+            let mut sums = TensorSums::new(backend, network, of)?;
+            let held = cost().live;
+            sweep_tensor(
+                backend,
+                network,
+                loss,
+                &parameters,
+                batch(backend)?,
+                &mut sums,
+            )?;
+            let cost = cost();
+            let host = sums.host_bytes(chunk);
+            return Ok(Measured {
+                before,
+                held,
+                host,
                 cost,
             });
         }
@@ -267,7 +361,12 @@ fn run<B: Backend>(
         backend.download(&swept.output)?;
     }
     let cost = cost();
-    Ok(Measured { before, held, cost })
+    Ok(Measured {
+        before,
+        held,
+        host: 0,
+        cost,
+    })
 }
 
 /// What an adapter does for one chunk.
@@ -314,6 +413,7 @@ fn measure(
     let (request, count) = match work {
         Work::Evaluate(request) => (request, 0),
         Work::Products(_, count) => (Request::default(), count as u64),
+        Work::Tensor(_) => (Request::default(), 0),
     };
     // The sums become the results, and the parameters do not; unless a matrix is made of the sums: then there are both,
     // but no chunk any more.
@@ -334,20 +434,14 @@ fn measure(
             (sums, 8 * p, peak - sums.min(peak))
         }
     };
-    if request.multipliers {
-        let units: u64 = network.layers().iter().map(|l| l.units as u64).sum();
-        host = host.saturating_add(rows.saturating_mul(8 * units));
-    }
-    if request.outputs {
-        host = host.saturating_add(rows.saturating_mul(8 * network.outputs() as u64));
-    }
+    host = host.saturating_add(of_samples(network, n, request));
     let samples = rows.saturating_mul(8 * (network.inputs() + network.outputs() + 1) as u64);
     let plan = Plan {
         chunk,
         data: samples,
         results: sums.saturating_add(host),
         // ω is copied once, scaled by the reduction; the penalty's parts are vectors of length P.
-        working: most.saturating_add(8 * rows + 24 * p),
+        working: (most.saturating_add(measured.host)).saturating_add(8 * rows + 24 * p),
         device,
         flops: if chunk == 0 {
             0.0
@@ -356,6 +450,18 @@ fn measure(
         },
     };
     Ok((plan, if device > 0 { device } else { peak }))
+}
+
+/// Bytes of the results that have numbers for each sample.
+fn of_samples(network: &Network, n: usize, request: Request) -> u64 {
+    let multipliers = network.layers().iter().filter(|_| request.multipliers);
+    let outputs = if request.outputs {
+        network.outputs()
+    } else {
+        0
+    };
+    let units = outputs + multipliers.map(|l| l.units).sum::<usize>();
+    (n as u64).saturating_mul(8 * units as u64)
 }
 
 /// Bytes of a matrix whose blocks span units.

@@ -23,7 +23,7 @@
 //! Several vectors share the states; where a layer mixes groups of units, they go one after the other.
 
 use super::blocks::{inverse, sampled, shared};
-use super::sweep::{Batch, Chain, Parameters, back_propagate, linear, propagate, unit_group};
+use super::sweep::{Batch, Chain, Parameters, back_propagate, index_of, linear, propagate};
 use crate::backend::{Backend, Columns, Direction, Kind, Operand, UnitDerivative};
 use crate::curvature::Curvature;
 use crate::error::Result;
@@ -49,21 +49,19 @@ pub(super) fn together(network: &Network, vectors: usize) -> usize {
 }
 
 /// Vectors on the backend.
-pub(super) struct Vectors<'a, B: Backend> {
+pub(super) struct Vectors<B: Backend> {
     pub count: usize,
-    /// The vectors one after the other; empty on a backend that only counts.
-    v: &'a [f64],
-    /// V of the linear groups, \[vector\]\[j\]\[a\].
-    forward: Vec<Vec<Option<B::Array>>>,
+    /// V by layer and group, \[vector\]\[j\]\[a\].
+    forward: Vec<Vec<B::Array>>,
     /// V of the linear groups by hidden source of their layer, \[j\]\[vector\]\[q\], with the source.
     #[allow(clippy::type_complexity)]
     backward: Vec<Vec<Vec<(usize, B::Array)>>>,
 }
 
-impl<'a, B: Backend> Vectors<'a, B> {
+impl<B: Backend> Vectors<B> {
     /// # Errors
     /// What uploading reports.
-    pub(super) fn new(b: &B, network: &Network, count: usize, v: &'a [f64]) -> Result<Self> {
+    pub(super) fn new(b: &B, network: &Network, count: usize, v: &[f64]) -> Result<Self> {
         let p = network.parameters();
         let at = |(vector, index): (usize, usize)| v[vector * p + index];
         // `len` numbers of each vector; a backend that only counts must not be given any.
@@ -75,14 +73,13 @@ impl<'a, B: Backend> Vectors<'a, B> {
         for layer in network.layers() {
             let (mut rows, mut columns) = (Vec::new(), Vec::new());
             for g in &layer.groups {
+                let numbers =
+                    (0..count).flat_map(|vector| g.range.clone().map(move |index| (vector, index)));
+                rows.push(upload(&mut numbers.map(at), g.range.len())?);
                 if !g.propagation.is_linear() {
-                    rows.push(None);
                     columns.push(Vec::new());
                     continue;
                 }
-                let numbers =
-                    (0..count).flat_map(|vector| g.range.clone().map(move |index| (vector, index)));
-                rows.push(Some(upload(&mut numbers.map(at), g.range.len())?));
                 let (mut column, mut sources) = (0, Vec::new());
                 for &t in &layer.sources {
                     let width = network.width(t);
@@ -104,18 +101,9 @@ impl<'a, B: Backend> Vectors<'a, B> {
         }
         Ok(Vectors {
             count,
-            v,
             forward,
             backward,
         })
-    }
-
-    /// The first vector's part that belongs to a group; zeros on a backend that only counts.
-    fn of(&self, g: &GroupView) -> Vec<f64> {
-        match self.v.get(g.range.clone()) {
-            Some(part) => part.to_vec(),
-            None => vec![0.0; g.range.len()],
-        }
     }
 }
 
@@ -125,11 +113,6 @@ pub(super) struct ProductSums<B: Backend> {
     main: Vec<B::Sum>,
     /// Σ_i δ_j φ̇_j, \[j\]\[vector\]\[a\].
     turned: Vec<Option<B::Sum>>,
-}
-
-/// Whether the curvature has the terms of Ȧ and φ̇.
-fn is_bent(curvature: Curvature) -> bool {
-    matches!(curvature, Curvature::Exact | Curvature::Residual)
 }
 
 /// Whether a group's φ changes along a vector.
@@ -189,7 +172,7 @@ impl<B: Backend> ProductSums<B> {
 /// A sweep along the vectors: the states that it is taken at, and what the curvature needs of them.
 struct Along<'a, 'b, B: Backend> {
     chain: &'a Chain<'b, B>,
-    vectors: &'a Vectors<'b, B>,
+    vectors: &'a Vectors<B>,
     curvature: Curvature,
     /// ∂g/∂x^k and δ^k; empty for Gauss–Newton.
     multipliers: &'a [B::Array],
@@ -200,7 +183,7 @@ struct Along<'a, 'b, B: Backend> {
 struct Derived<B: Backend> {
     /// ṗ^k, k = 1 … m, n × vectors × s_k.
     p: Vec<B::Array>,
-    /// ż^k with a 0 for the constant, n × vectors × d_k; `None` where it is 0 and all units are linear.
+    /// ż^k with a 0 for the constant, n × vectors × d_k; `None` where it is 0.
     z: Vec<Option<B::Array>>,
     /// ẋ^m.
     output: B::Array,
@@ -211,10 +194,10 @@ pub(super) fn sweep_products<'b, B: Backend>(
     b: &'b B,
     network: &'b Network,
     loss: &Loss,
-    parameters: &'b Parameters<'b, B>,
+    parameters: &'b Parameters<B>,
     batch: Batch<B>,
     curvature: Curvature,
-    groups: &mut [(Vectors<'b, B>, ProductSums<B>)],
+    groups: &mut [(Vectors<B>, ProductSums<B>)],
 ) -> Result<()> {
     let Batch { n, x, y, omega } = batch;
     let order = match curvature {
@@ -270,31 +253,32 @@ impl<B: Backend> Along<'_, '_, B> {
         let follows = self.curvature != Curvature::Lagrangian;
         let (mut p, mut z) = (Vec::new(), Vec::new());
         // The inputs do not move; their zeros are needed only beside what does.
-        let mixed = (network.layers().iter())
-            .any(|l| l.sources.contains(&0) && (l.sources.len() > 1 || !l.is_linear()));
+        let mixed =
+            (network.layers().iter()).any(|l| l.sources.contains(&0) && l.sources.len() > 1);
         let inputs = if mixed { network.inputs() } else { 0 };
         let mut x = vec![b.zeros(n * count * inputs)?];
         for (k, layer) in (1..).zip(network.layers()) {
             let states = &chain.states.z[k - 1];
             let hidden = follows && layer.sources.iter().any(|&t| t > 0);
-            let z_k = (hidden || !layer.is_linear())
+            let z_k = hidden
                 .then(|| chain.gather(count, layer, &x, layer.bias))
                 .transpose()?;
             let mut p_k = b.zeros(n * count * layer.units)?;
             for (g, v) in layer.groups.iter().zip(&vectors.forward[k - 1]) {
-                if let Some(v) = v {
-                    let rows = self.stacked(layer, g, v);
-                    b.propagate(n, 1, states, layer.width(), &rows, &mut p_k)?;
-                }
-                if let (Some(unit), Some(z_k)) = (unit_group(layer, g, chain.parameters), &z_k) {
-                    let v = vectors.of(g);
-                    let direction = direction(layer, &v, z_k);
-                    b.unit_value_along(n, &unit, states, &direction, &mut p_k)?;
+                match chain.unit(k, g) {
+                    None => {
+                        let rows = self.stacked(layer, g, v);
+                        b.propagate(n, 1, states, layer.width(), &rows, &mut p_k)?;
+                    }
+                    Some(unit) => {
+                        let direction = direction(layer, v, z_k.as_ref());
+                        b.unit_value_along(n, &unit, states, &direction, &mut p_k)?;
+                    }
                 }
             }
-            if let (Some(z_k), true) = (&z_k, hidden) {
-                for (g, w) in layer.groups.iter().zip(&chain.parameters.linear[k - 1]) {
-                    if let Some(w) = w {
+            if let Some(z_k) = &z_k {
+                for (g, w) in layer.groups.iter().zip(&chain.parameters.groups[k - 1]) {
+                    if g.propagation.is_linear() {
                         let w = linear(layer, g, w);
                         b.propagate(n, count, z_k, layer.width(), &w, &mut p_k)?;
                     }
@@ -378,7 +362,7 @@ impl<B: Backend> Along<'_, '_, B> {
         // From the last layer to the first, then turned round.
         let mut d: Vec<B::Array> = Vec::with_capacity(m);
         for k in (1..=m).rev() {
-            let bent = is_bent(self.curvature);
+            let bent = self.curvature.is_exact();
             let mut d_k = match hessian {
                 Some(hessian) if k == m => {
                     let hessian = sampled(hessian, outputs, outputs);
@@ -414,17 +398,15 @@ impl<B: Backend> Along<'_, '_, B> {
         let (chain, vectors) = (self.chain, self.vectors);
         let (b, n, units) = (chain.b, chain.n, chain.network.width(k));
         let layer = &chain.network.layers()[r - 1];
-        for (g, sources) in layer.groups.iter().zip(&vectors.backward[r - 1]) {
-            if let Some((_, v)) = sources.iter().find(|(t, _)| *t == k) {
+        let of_group = vectors.backward[r - 1].iter().zip(&vectors.forward[r - 1]);
+        for (g, (sources, v)) in layer.groups.iter().zip(of_group) {
+            if let Some((_, columns)) = sources.iter().find(|(t, _)| *t == k) {
                 let width = vectors.count * units;
-                let rows = shared(v, g.units.clone(), layer.units, width);
+                let rows = shared(columns, g.units.clone(), layer.units, width);
                 b.contract(n, 1, &self.delta[r - 1], &rows, 0, width, out)?;
             }
-            if let (Some(unit), Some(z)) =
-                (unit_group(layer, g, chain.parameters), &derived.z[r - 1])
-            {
-                let v = vectors.of(g);
-                let direction = direction(layer, &v, z);
+            if let (Some(unit), Some(z)) = (chain.unit(r, g), &derived.z[r - 1]) {
+                let direction = direction(layer, v, Some(z));
                 let states = &chain.states.z[r - 1];
                 let turned = b.unit_along(n, &unit, states, &direction, UnitDerivative::Inputs)?;
                 let rows = Operand {
@@ -453,17 +435,18 @@ impl<B: Backend> Along<'_, '_, B> {
                 }
                 Kind::Sampled => b.gradient(n, &d[k - 1], phi, main, 0),
             })?;
-            let (Some(turned), Some(z)) = (turned, &derived.z[k - 1]) else {
+            let Some(turned) = turned else {
                 continue;
             };
-            let delta = &self.delta[k - 1];
-            let Some(unit) = unit_group(layer, g, chain.parameters) else {
+            let (delta, z) = (&self.delta[k - 1], derived.z[k - 1].as_ref());
+            let Some(unit) = chain.unit(k, g) else {
+                let Some(z) = z else { continue };
                 let rows = shared(z, g.units.clone(), layer.units, vectors.count * g.row);
                 b.gradient(n, delta, &rows, turned, 0)?;
                 continue;
             };
-            let v = vectors.of(g);
-            let direction = direction(layer, &v, z);
+            let v = &vectors.forward[k - 1][index_of(layer, g)];
+            let direction = direction(layer, v, z);
             let states = &chain.states.z[k - 1];
             let phi = b.unit_along(n, &unit, states, &direction, UnitDerivative::Parameters)?;
             let rows = Operand {
@@ -480,14 +463,14 @@ impl<B: Backend> Along<'_, '_, B> {
 }
 
 /// A direction in the parameters and inputs of a group.
-fn direction<'v, A>(layer: &LayerView, weights: &'v [f64], z: &'v A) -> Direction<'v, A> {
+fn direction<'v, A>(layer: &LayerView, weights: &'v A, z: Option<&'v A>) -> Direction<'v, A> {
     Direction {
-        weights,
-        inputs: Columns {
-            array: z,
+        weights: Some(weights),
+        inputs: z.map(|array| Columns {
+            array,
             stride: layer.width(),
             first: 0,
             width: layer.inputs,
-        },
+        }),
     }
 }

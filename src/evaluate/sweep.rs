@@ -34,34 +34,28 @@ use crate::objective::Loss;
 use super::Request;
 use super::blocks::{Couplings, PairSums, is_coupled};
 
-/// The parameters of the linear groups on the backend, of the others on the host.
-pub(super) struct Parameters<'a, B: Backend> {
-    pub w: &'a [f64],
-    /// By layer and group; `None` for groups that are not linear.
-    pub linear: Vec<Vec<Option<B::Array>>>,
+/// The parameters on the backend.
+pub(super) struct Parameters<B: Backend> {
+    /// By layer and group.
+    pub groups: Vec<Vec<B::Array>>,
 }
 
-impl<'a, B: Backend> Parameters<'a, B> {
-    pub(super) fn upload(backend: &B, network: &Network, w: &'a [f64]) -> Result<Self> {
+impl<B: Backend> Parameters<B> {
+    pub(super) fn upload(backend: &B, network: &Network, w: &[f64]) -> Result<Self> {
         let upload = |g: &GroupView| backend.upload(&w[g.range.clone()]);
-        Self::with(network, w, upload).map_err(|e| e.inside("the parameters"))
+        Self::with(network, upload).map_err(|e| e.inside("the parameters"))
     }
 
     /// Placeholders for a backend that only counts.
     pub(super) fn zeros(backend: &B, network: &Network) -> Result<Self> {
-        Self::with(network, &[], |g| backend.zeros(g.range.len()))
+        Self::with(network, |g| backend.zeros(g.range.len()))
     }
 
-    fn with(
-        network: &Network,
-        w: &'a [f64],
-        array: impl Fn(&GroupView) -> Result<B::Array>,
-    ) -> Result<Self> {
-        let group = |g: &GroupView| g.propagation.is_linear().then(|| array(g)).transpose();
-        let linear = (network.layers().iter())
-            .map(|layer| layer.groups.iter().map(group).collect())
+    fn with(network: &Network, array: impl Fn(&GroupView) -> Result<B::Array>) -> Result<Self> {
+        let groups = (network.layers().iter())
+            .map(|layer| layer.groups.iter().map(&array).collect())
             .collect::<Result<_>>()?;
-        Ok(Parameters { w, linear })
+        Ok(Parameters { groups })
     }
 }
 
@@ -84,7 +78,7 @@ pub(super) struct Sums<B: Backend> {
 
 impl<B: Backend> Sums<B> {
     pub(super) fn new(backend: &B, network: &Network, request: Request) -> Result<Self> {
-        let groups = || network.layers().iter().flat_map(|l| &l.groups);
+        let groups = || network.groups().map(|(_, g)| g);
         let mut sums = Sums {
             value: backend.sums(1)?,
             gradient: Vec::new(),
@@ -139,19 +133,8 @@ impl<B: Backend> States<B> {
         order: usize,
     ) -> Result<Option<B::Array>> {
         let (n, layer) = (self.n, &network.layers()[k - 1]);
-        let sources: Vec<_> = (layer.sources.iter())
-            .map(|&t| (&self.x[t], network.width(t)))
-            .collect();
-        let z = b.gather(n, &sources, layer.bias)?;
-        let mut p = b.zeros(n * layer.units)?;
-        for (g, w) in layer.groups.iter().zip(&parameters.linear[k - 1]) {
-            if let Some(w) = w {
-                let a = linear(layer, g, w);
-                b.propagate(n, 1, &z, layer.width(), &a, &mut p)?;
-            } else if let Some(unit) = unit_group(layer, g, parameters) {
-                b.unit_value(n, &unit, &z, &mut p)?;
-            }
-        }
+        let z = layer_inputs(b, network, self, k)?;
+        let p = pre_activations(b, network, parameters, n, k, &z)?;
         let mut h = b.activate(n, &layer.runs(), &p, order)?.into_iter();
         let x = h.next();
         self.h1.extend(h.next());
@@ -172,6 +155,40 @@ impl<B: Backend> States<B> {
     pub(super) fn output(&self) -> &B::Array {
         &self.x[self.x.len() - 1]
     }
+}
+
+/// z^k from the x of earlier layers.
+pub(super) fn layer_inputs<B: Backend>(
+    b: &B,
+    network: &Network,
+    states: &States<B>,
+    k: usize,
+) -> Result<B::Array> {
+    let layer = &network.layers()[k - 1];
+    let sources: Vec<_> = (layer.sources.iter())
+        .map(|&t| (&states.x[t], network.width(t)))
+        .collect();
+    b.gather(states.n, &sources, layer.bias)
+}
+
+/// p^k from z^k.
+pub(super) fn pre_activations<B: Backend>(
+    b: &B,
+    network: &Network,
+    parameters: &Parameters<B>,
+    n: usize,
+    k: usize,
+    z: &B::Array,
+) -> Result<B::Array> {
+    let layer = &network.layers()[k - 1];
+    let mut p = b.zeros(n * layer.units)?;
+    for (g, w) in layer.groups.iter().zip(&parameters.groups[k - 1]) {
+        match unit_group(layer, g, w) {
+            None => b.propagate(n, 1, z, layer.width(), &linear(layer, g, w), &mut p)?,
+            Some(unit) => b.unit_value(n, &unit, z, &mut p)?,
+        }
+    }
+    Ok(p)
 }
 
 /// What a sweep leaves on the backend.
@@ -261,7 +278,7 @@ pub(super) fn sweep<B: Backend>(
         Some((curvature, structure)) => {
             let (c, bent) = match (curvature, hessian) {
                 (Curvature::GaussNewton, Some(hessian)) => (gauss_newton(&chain, &hessian)?, false),
-                (Curvature::Exact | Curvature::Residual, hessian) => {
+                (curvature, hessian) if curvature.is_exact() => {
                     let needed = needed_pairs(network, structure);
                     let s = second(&chain, hessian, &multipliers, &delta, &needed)?;
                     let c = diagonals(&chain, &s, &multipliers)?;
@@ -291,7 +308,7 @@ pub(super) struct Chain<'a, B: Backend> {
     pub b: &'a B,
     pub n: usize,
     pub network: &'a Network,
-    pub parameters: &'a Parameters<'a, B>,
+    pub parameters: &'a Parameters<B>,
     pub states: &'a States<B>,
     /// A of the groups that are not linear, by layer and group.
     sampled: Vec<Vec<Option<B::Array>>>,
@@ -301,16 +318,18 @@ impl<'a, B: Backend> Chain<'a, B> {
     pub(super) fn new(
         b: &'a B,
         network: &'a Network,
-        parameters: &'a Parameters<'a, B>,
+        parameters: &'a Parameters<B>,
         states: &'a States<B>,
     ) -> Result<Self> {
-        let sampled = (network.layers().iter().zip(&states.z))
-            .map(|(layer, z)| {
+        let sampled = (network.layers().iter())
+            .zip(&parameters.groups)
+            .zip(&states.z)
+            .map(|((layer, groups), z)| {
                 // Nothing is propagated back into the input.
                 let hidden = layer.sources.iter().any(|&t| t > 0);
-                (layer.groups.iter())
-                    .map(|g| {
-                        unit_group(layer, g, parameters)
+                (layer.groups.iter().zip(groups))
+                    .map(|(g, w)| {
+                        unit_group(layer, g, w)
                             .filter(|_| hidden)
                             .map(|u| b.unit_derivative(states.n, &u, z, UnitDerivative::Inputs))
                             .transpose()
@@ -332,18 +351,17 @@ impl<'a, B: Backend> Chain<'a, B> {
     pub(super) fn operands(&self, r: usize) -> impl Iterator<Item = Operand<'_, B::Array>> {
         let layer = &self.network.layers()[r - 1];
         (layer.groups.iter())
-            .zip(&self.parameters.linear[r - 1])
+            .zip(&self.parameters.groups[r - 1])
             .zip(&self.sampled[r - 1])
-            .filter_map(move |((g, shared), sampled)| match (shared, sampled) {
-                (Some(w), _) => Some(linear(layer, g, w)),
-                (None, Some(a)) => Some(Operand {
-                    array: a,
+            .filter_map(move |((g, w), sampled)| match sampled {
+                None if g.propagation.is_linear() => Some(linear(layer, g, w)),
+                sampled => Some(Operand {
+                    array: sampled.as_ref()?,
                     kind: Kind::Sampled,
                     units: g.units.clone(),
                     layer: layer.units,
                     width: layer.inputs,
                 }),
-                (None, None) => None,
             })
     }
 
@@ -417,13 +435,22 @@ impl<'a, B: Backend> Chain<'a, B> {
                 false => b.gram(n, &c[k - 1], phi, sum),
                 true => b.gram_diagonal(n, &c[k - 1], phi, sum),
             })?;
-            let unit = unit_group(&self.network.layers()[k - 1], g, self.parameters);
-            if let (Some(unit), Some(delta)) = (unit, delta) {
+            if let (Some(unit), Some(delta)) = (self.unit(k, g), delta) {
                 let (z, delta) = (&self.states.z[k - 1], &delta[k - 1]);
                 b.unit_d_ww(n, &unit, z, delta, diagonal, sum)?;
             }
         }
         Ok(())
+    }
+
+    /// A group of layer k that is not linear; `None` for linear units.
+    pub(super) fn unit<'g>(
+        &'g self,
+        k: usize,
+        g: &'g GroupView,
+    ) -> Option<UnitGroup<'g, B::Array>> {
+        let layer = &self.network.layers()[k - 1];
+        unit_group(layer, g, &self.parameters.groups[k - 1][index_of(layer, g)])
     }
 
     /// Calls `f` with φ of a group of layer k.
@@ -435,7 +462,7 @@ impl<'a, B: Backend> Chain<'a, B> {
     ) -> Result<R> {
         let layer = &self.network.layers()[k - 1];
         let z = &self.states.z[k - 1];
-        let computed = unit_group(layer, g, self.parameters)
+        let computed = (self.unit(k, g))
             .map(|u| {
                 self.b
                     .unit_derivative(self.n, &u, z, UnitDerivative::Parameters)
@@ -678,11 +705,7 @@ impl<B: Backend> Chain<'_, B> {
     fn bend(&self, r: usize, delta: &B::Array) -> Result<B::Array> {
         let layer = &self.network.layers()[r - 1];
         let mut out = self.b.zeros(self.n * layer.inputs * layer.inputs)?;
-        for unit in layer
-            .groups
-            .iter()
-            .filter_map(|g| unit_group(layer, g, self.parameters))
-        {
+        for unit in layer.groups.iter().filter_map(|g| self.unit(r, g)) {
             self.b
                 .unit_d_zz(self.n, &unit, &self.states.z[r - 1], delta, &mut out)?;
         }
@@ -751,6 +774,12 @@ impl<B: Backend> Chain<'_, B> {
     }
 }
 
+/// Which of its layer's groups a group is.
+pub(super) fn index_of(layer: &LayerView, g: &GroupView) -> usize {
+    let units = |other: &GroupView| other.units.start == g.units.start;
+    layer.groups.iter().position(units).unwrap_or_default()
+}
+
 /// A of a linear group: its weights.
 pub(super) fn linear<'a, A>(layer: &LayerView, g: &GroupView, w: &'a A) -> Operand<'a, A> {
     Operand {
@@ -762,15 +791,15 @@ pub(super) fn linear<'a, A>(layer: &LayerView, g: &GroupView, w: &'a A) -> Opera
     }
 }
 
-/// A group that is not linear, with its parameters (none on a backend that only counts); `None` for linear units.
-pub(super) fn unit_group<'a, B: Backend>(
+/// A group that is not linear, with its parameters; `None` for linear units.
+fn unit_group<'a, A>(
     layer: &LayerView,
     g: &'a GroupView,
-    parameters: &Parameters<'a, B>,
-) -> Option<UnitGroup<'a>> {
+    weights: &'a A,
+) -> Option<UnitGroup<'a, A>> {
     Some(UnitGroup {
         unit: g.propagation.unit()?,
-        weights: parameters.w.get(g.range.clone()).unwrap_or_default(),
+        weights,
         first: g.units.start,
         units: g.units.len(),
         layer: layer.units,

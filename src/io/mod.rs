@@ -22,5 +22,5 @@ pub use model::Model;
 pub use problem_file::{
     ProblemFile, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json,
 };
-pub use spec::{network_from_json, network_to_json};
+pub use spec::{network_from_json, network_from_path, network_to_json};
 pub use table::{Dataset, Missing, Reading, Standardization, Table, Target, Task};

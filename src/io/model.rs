@@ -5,7 +5,9 @@
 //! A [safetensors](https://github.com/huggingface/safetensors) file with one tensor for each layer and a metadata map
 //! of strings. The layers k = 1 … m are the tensors `layer1.weight`, `layer2.weight`, … of type F64 and shape
 //! s_k × d_k: one row for each unit; the columns are the outputs of the layer's sources in increasing order of the
-//! sources, then the bias if the layer has one. Layer 0 is the input. The metadata:
+//! sources, then the bias if the layer has one. Layer 0 is the input. The row of a radial unit holds its parameters in the
+//! order of [`Radial`](crate::Radial); where the units of a layer differ in their number of parameters, the tensor is the
+//! rows one after the other, and a layer without parameters has none. The metadata:
 //!
 //! | key | value |
 //! |---|---|
@@ -69,7 +71,7 @@ use super::spec::{array, field, network_to_json, object};
 use super::table::{Standardization, Task};
 use super::{files, write_file};
 use crate::error::{Error, Result};
-use crate::network::{Activation, Network};
+use crate::network::{Activation, LayerView, Network, Propagation};
 use crate::objective::{Loss, Penalty, Reduction};
 
 const KIND: Kind = Kind {
@@ -246,23 +248,33 @@ impl Model {
     /// The bytes of the file.
     ///
     /// # Errors
-    /// Parts that do not fit together; units that are not linear.
+    /// Parts that do not fit together; a user's units, loss or penalty.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.check()?;
+        let custom = match &self.loss {
+            Loss::Custom(custom) => Some(("loss", custom.name())),
+            _ => self.penalty.custom().map(|name| ("penalty", name)),
+        };
+        if let Some((kind, name)) = custom {
+            return Err(Error::Unsupported {
+                what: format!("saving the {kind} '{name}'"),
+                why: "it is user-defined, and a file cannot hold its code; for predictions any loss without a penalty \
+                      will do, such as SquaredError"
+                    .into(),
+            });
+        }
         let mut tensors = BTreeMap::new();
-        for (index, layer) in self.network.layers().iter().enumerate() {
-            if !layer.is_linear() {
+        for (k, g) in self.network.groups() {
+            if let Propagation::Unit(unit) = &g.propagation {
                 return Err(Error::Unsupported {
-                    what: format!(
-                        "saving layer {}, whose units are not all linear,",
-                        index + 1
-                    ),
-                    why: "this version stores layers of linear units only".into(),
+                    what: format!("saving layer {k}, whose units are '{}',", unit.name()),
+                    why: "a file holds the names of the crate's own units alone".into(),
                 });
             }
+        }
+        for (name, layer) in stored(&self.network) {
             let rows = self.weights.get(layer.range.clone()).unwrap_or_default();
-            let shape = vec![layer.units, layer.width()];
-            tensors.insert(tensor_name(index), (shape, rows));
+            tensors.insert(name, (shape(layer), rows));
         }
         Ok(container::to_bytes(&KIND, self.metadata(), &tensors))
     }
@@ -416,7 +428,24 @@ fn read(bytes: &[u8], path: &Path) -> Result<Model> {
     Ok(model)
 }
 
-/// The flat parameters from one tensor for each layer, and nothing else.
+/// The layers that have parameters, with the names of their tensors.
+fn stored(network: &Network) -> impl Iterator<Item = (String, &LayerView)> {
+    (network.layers().iter().enumerate())
+        .filter(|(_, layer)| !layer.range.is_empty())
+        .map(|(index, layer)| (tensor_name(index), layer))
+}
+
+/// Units × parameters of each, where all units of the layer have as many; else the number of all parameters.
+fn shape(layer: &LayerView) -> Vec<usize> {
+    match layer.groups.as_slice() {
+        [first, rest @ ..] if rest.iter().all(|g| g.row == first.row) => {
+            vec![layer.units, first.row]
+        }
+        _ => vec![layer.range.len()],
+    }
+}
+
+/// The flat parameters from one tensor for each layer that has any, and nothing else.
 fn read_weights(tensors: &SafeTensors, network: &Network, path: &Path) -> Result<Vec<f64>> {
     let mut weights = Vec::with_capacity(
         tensors
@@ -425,13 +454,12 @@ fn read_weights(tensors: &SafeTensors, network: &Network, path: &Path) -> Result
             .map(|(_, v)| v.data().len() / 8)
             .sum(),
     );
-    for (index, layer) in network.layers().iter().enumerate() {
-        let name = tensor_name(index);
+    for (name, layer) in stored(network) {
         let view = tensors
             .tensor(&name)
             .map_err(|_| format_error(path, format!("the tensor '{name}' is missing")))?;
         let numbers = container::numbers(&KIND, &name, &view, path)?;
-        let shape = [layer.units, layer.width()];
+        let shape = shape(layer);
         if view.shape() != shape {
             return Err(Error::shape(
                 format!("tensor '{name}'"),
@@ -440,15 +468,15 @@ fn read_weights(tensors: &SafeTensors, network: &Network, path: &Path) -> Result
             ));
         }
         if let Some(i) = numbers.iter().position(|v| !v.is_finite()) {
-            let width = layer.width().max(1);
-            return Err(Error::non_finite(
-                format!("tensor '{name}'"),
-                &[i / width, i % width],
-            ));
+            let place = match shape[..] {
+                [_, width] => vec![i / width, i % width],
+                _ => vec![i],
+            };
+            return Err(Error::non_finite(format!("tensor '{name}'"), &place));
         }
         weights.extend(numbers);
     }
-    let known: HashSet<String> = (0..network.depth()).map(tensor_name).collect();
+    let known: HashSet<String> = stored(network).map(|(name, _)| name).collect();
     let mut extra: Vec<_> = tensors
         .names()
         .into_iter()

@@ -19,7 +19,7 @@
 //! | `sample_weights` | optional |
 //! | `W` | the parameters, layer by layer, unit by unit; or `constraint` {`fixed`, `C_entries`: \[\[row, column, value\], …\]} with `theta`, W = fixed + Cθ |
 //! | `v` or `V` | optional: one vector, or a list of vectors, as long as the parameters |
-//! | `activation_definitions` | formulas of activations that are not built in: not available yet |
+//! | `activation_definitions` | optional: names of activations that are not built in, each with its formula in u, see [`Activation::formula`] |
 //!
 //! Numbers may be strings, which can carry more digits. Other keys are ignored.
 
@@ -179,9 +179,9 @@ fn problem(value: &Value) -> Result<ProblemFile> {
     let length = constraint
         .as_ref()
         .map_or(parameters.len(), Constraint::parameters);
-    check_activations(spec, top.get("activation_definitions"))?;
     check_widths(spec, length)?;
-    let network = network_from_json(spec)?;
+    let spec = with_definitions(spec, top.get("activation_definitions"))?;
+    let network = network_from_json(&spec)?;
     if length != network.parameters() {
         let what = if constraint.is_some() {
             "constraint.fixed"
@@ -223,42 +223,39 @@ fn problem(value: &Value) -> Result<ProblemFile> {
     })
 }
 
-/// Names of activations that are not built in: defined by a formula, or unknown.
-fn check_activations(spec: &Value, definitions: Option<&Value>) -> Result<()> {
+/// The spec with each name of an activation that the file defines replaced by its formula. Built-in names keep their meaning.
+fn with_definitions(spec: &Value, definitions: Option<&Value>) -> Result<Value> {
+    let mut spec = spec.clone();
     let definitions = match definitions {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(object(value, "activation_definitions")?),
+        None | Some(Value::Null) => return Ok(spec),
+        Some(value) => object(value, "activation_definitions")?,
     };
-    let layers = spec
-        .get("layers")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    for (index, layer) in layers.enumerate() {
-        let names = match layer.get("activations") {
-            Some(Value::Array(names)) => names.as_slice(),
-            Some(name) => std::slice::from_ref(name),
-            None => &[],
+    let layers = spec.get_mut("layers").and_then(Value::as_array_mut);
+    for layer in layers.into_iter().flatten() {
+        let names = match layer.get_mut("activations") {
+            Some(Value::Array(names)) => names.as_mut_slice(),
+            Some(name) => std::slice::from_mut(name),
+            None => &mut [],
         };
-        for name in names.iter().filter_map(Value::as_str) {
-            let Err(unknown) = Activation::from_name(name) else {
+        for value in names {
+            let Some(name) = value.as_str() else {
                 continue;
             };
-            let place = format!("spec.layers[{index}].activations");
-            if definitions.is_some_and(|d| d.contains_key(name)) {
-                return Err(Error::Unsupported {
-                    what: format!("{place}: the activation '{name}', defined by a formula"),
-                    why: format!("this version has the built-in ones only: {}", activations()),
-                });
-            }
-            return Err(wrong(&place, unknown.to_string()));
+            let (Some(definition), false) = (
+                definitions.get(name),
+                Activation::ALL.iter().any(|a| a.name() == name),
+            ) else {
+                continue;
+            };
+            let place = format!("activation_definitions.{name}");
+            let formula = (definition.as_str())
+                .ok_or_else(|| wrong(&place, "must be a formula in u, as text"))?;
+            let activation =
+                Activation::formula(formula).map_err(|e| wrong(&place, e.to_string()))?;
+            *value = activation.name().into();
         }
     }
-    Ok(())
-}
-
-fn activations() -> String {
-    Activation::ALL.map(Activation::name).join(", ")
+    Ok(spec)
 }
 
 /// No layer has more units than there are parameters. Nothing as wide as a damaged file may say is allocated.
@@ -396,7 +393,7 @@ pub fn loss_from_json(value: &Value) -> Result<Loss> {
     })
 }
 
-/// The loss as [`loss_from_json`] reads it.
+/// The loss as [`loss_from_json`] reads it, but for a user's, which has no such form.
 pub fn loss_to_json(loss: &Loss) -> Value {
     let mut out = json!({"type": loss.name()});
     match loss {
@@ -404,6 +401,7 @@ pub fn loss_to_json(loss: &Loss) -> Value {
             out["output_weights"] = json!(output_weights)
         }
         Loss::LogCosh { delta } | Loss::PseudoHuber { delta } => out["delta"] = json!(delta),
+        Loss::Custom(custom) => out["custom"] = json!(format!("{custom:?}")),
         _ => {}
     }
     out
@@ -436,11 +434,16 @@ pub fn penalty_from_json(value: &Value) -> Result<Penalty> {
             lambda: lambda()?,
             include_bias,
         },
+        "sum" => {
+            let terms = (field(map, "terms", "penalty")?.as_array())
+                .ok_or_else(|| wrong("penalty.terms", "must be a list of penalties"))?;
+            Penalty::Sum(terms.iter().map(penalty_from_json).collect::<Result<_>>()?)
+        }
         name => return Err(unknown("penalty.type", "penalty", name, &Penalty::NAMES)),
     })
 }
 
-/// The penalty as [`penalty_from_json`] reads it.
+/// The penalty as [`penalty_from_json`] reads it, but for a user's, which has no such form.
 pub fn penalty_to_json(penalty: &Penalty) -> Value {
     match penalty {
         Penalty::None => Value::Null,
@@ -453,6 +456,13 @@ pub fn penalty_to_json(penalty: &Penalty) -> Value {
             include_bias,
         } => json!({"type": penalty.name(), "lambda": lambda, "include_bias": include_bias}),
         Penalty::RidgeVec { lambda } => json!({"type": penalty.name(), "lambda": lambda}),
+        Penalty::Sum(terms) => {
+            let terms: Vec<Value> = terms.iter().map(penalty_to_json).collect();
+            json!({"type": penalty.name(), "terms": terms})
+        }
+        Penalty::Custom(custom) => {
+            json!({"type": penalty.name(), "custom": format!("{custom:?}")})
+        }
     }
 }
 

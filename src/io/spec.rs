@@ -7,12 +7,21 @@
 //! ```
 //!
 //! `propagation` and `activations` are one name or a list with one name for each unit; `bias` is true and
-//! `propagation` linear unless given.
+//! `propagation` linear unless given. Propagations: `linear`, those of [`Radial`], and `normalized`
+//! ([`Layer::normalized`]), whose unit j reads the j-th number of its inputs, j being its place in the layer. An activation is built in, registered by the
+//! program that reads the file, or a formula in u such as `1-(1+u)^-2`.
+
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::files;
+use super::problem_file::{from_json, in_file};
 use crate::error::{Error, Result};
-use crate::network::{Activation, Group, Layer, Network, Propagation};
+use crate::network::{Activation, Group, Layer, Network, Normalized, Propagation, Radial};
+
+/// Normalised units of one layer, each a group of its own: with k of them a sample takes k² exponentials at the least.
+const MOST_NORMALIZED: usize = 1 << 16;
 
 fn wrong(place: &str, why: impl Into<String>) -> Error {
     Error::invalid(place, why)
@@ -32,6 +41,15 @@ pub fn network_from_json(spec: &Value) -> Result<Network> {
     Network::new(inputs, layers)
 }
 
+/// The network that the JSON file describes.
+///
+/// # Errors
+/// A file that cannot be read or is not JSON, and what [`network_from_json`] refuses.
+pub fn network_from_path(path: &Path) -> Result<Network> {
+    let spec = from_json(&files::read_text(path)?, path)?;
+    network_from_json(&spec).map_err(|error| in_file(path, error))
+}
+
 fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
     let layer = object(spec, place)?;
     let at = |key: &str| format!("{place}.{key}");
@@ -45,15 +63,20 @@ fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
     let activations = field(layer, "activations", place)?;
     let linear = Value::from("linear");
     let propagation = layer.get("propagation").unwrap_or(&linear);
-    let kind =
-        |name: &str| propagation_named(name).map_err(|e| wrong(&at("propagation"), e.to_string()));
+    let kind = |name: &str, j: usize| {
+        propagation_named(name, j).map_err(|e| wrong(&at("propagation"), e.to_string()))
+    };
+    if units > MOST_NORMALIZED && propagation.as_str() == Some(Normalized::NAME) {
+        let why = format!("{units} normalised units; at most {MOST_NORMALIZED} can be in a layer");
+        return Err(wrong(&at("units"), why));
+    }
     let function = |name: &str| {
         Activation::from_name(name).map_err(|e| wrong(&at("activations"), e.to_string()))
     };
     let groups = match (propagation.as_str(), activations.as_str()) {
         // One name for all: a width that no memory holds costs nothing before it is refused.
-        (Some(p), Some(a)) => {
-            vec![Group::uniform(kind(p)?, units, function(a)?)]
+        (Some(p), Some(a)) if p != Normalized::NAME => {
+            vec![Group::uniform(kind(p, 0)?, units, function(a)?)]
         }
         _ => {
             let names = names(activations, units, &at("activations"))?;
@@ -61,17 +84,19 @@ fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
                 Some(name) => vec![name; units],
                 None => self::names(propagation, units, &at("propagation"))?,
             };
-            // Neighbouring units with the same propagation form a group.
-            let mut groups: Vec<(&str, Vec<Activation>)> = Vec::new();
-            for (k, name) in kinds.into_iter().zip(names) {
+            // Neighbouring units with the same propagation form a group, but for normalised ones, which differ.
+            let mut groups: Vec<(&str, usize, Vec<Activation>)> = Vec::new();
+            for (j, (k, name)) in kinds.into_iter().zip(names).enumerate() {
                 let activation = function(name)?;
                 match groups.last_mut() {
-                    Some((last, group)) if *last == k => group.push(activation),
-                    _ => groups.push((k, vec![activation])),
+                    Some((last, _, group)) if *last == k && k != Normalized::NAME => {
+                        group.push(activation);
+                    }
+                    _ => groups.push((k, j, vec![activation])),
                 }
             }
             (groups.into_iter())
-                .map(|(k, units)| Ok(Group::new(kind(k)?, units)))
+                .map(|(k, j, units)| Ok(Group::new(kind(k, j)?, units)))
                 .collect::<Result<_>>()?
         }
     };
@@ -85,15 +110,21 @@ fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
     Ok(if bias { out } else { out.without_bias() })
 }
 
-fn propagation_named(name: &str) -> Result<Propagation> {
-    match name {
-        "linear" => Ok(Propagation::Linear),
-        _ => Err(Error::Unknown {
+/// The propagation of that name, of unit `j` of its layer.
+fn propagation_named(name: &str, j: usize) -> Result<Propagation> {
+    let radial = Radial::ALL.map(|r| (r.name(), Propagation::Radial(r)));
+    let all = [
+        ("linear", Propagation::Linear),
+        (Normalized::NAME, Propagation::Normalized(Normalized(j))),
+    ];
+    let all = || all.iter().chain(&radial);
+    (all().find(|(known, _)| *known == name))
+        .map(|(_, propagation)| propagation.clone())
+        .ok_or_else(|| Error::Unknown {
             kind: "propagation",
             name: name.into(),
-            known: vec!["linear".into()],
-        }),
-    }
+            known: all().map(|(known, _)| known.to_string()).collect(),
+        })
 }
 
 /// The architecture as JSON; [`network_from_json`] reads it back.

@@ -28,8 +28,15 @@
 //! selections of one number or another: of a loop over many `u` the compiler
 //! makes lanes of the widest registers, each with the digits of a single `u`.
 
+mod orders;
+
 use std::f64::consts::{FRAC_PI_2, LOG2_E, TAU};
 use std::fmt;
+
+use crate::error::{Error, Result};
+
+use super::Series;
+use super::custom::{ActivationFunction, Custom};
 
 /// An elementwise function `h` applied to a pre-activation `u`.
 ///
@@ -92,10 +99,12 @@ pub enum Activation {
     /// `u Φ(u) = (u/2) erfc(−u/√2)`, the exact form, with the normal
     /// distribution function `Φ`
     Gelu,
+    /// A [`formula`](Self::formula) or the user's [own code](Self::register)
+    Custom(Custom),
 }
 
 impl Activation {
-    /// Every activation, in the order of the variants.
+    /// Every built-in activation, in the order of the variants.
     pub const ALL: [Self; 18] = [
         Self::Identity,
         Self::Tanh,
@@ -138,15 +147,77 @@ impl Activation {
             Self::Relu => "relu",
             Self::Silu => "silu",
             Self::Gelu => "gelu",
+            Self::Custom(custom) => custom.name(),
         }
     }
 
-    /// The activation of that name.
+    /// The activation of that name: built in, [registered](Self::register), or a [formula](Self::formula).
     ///
     /// # Errors
-    /// An unknown name; the error lists the known ones.
-    pub fn from_name(name: &str) -> crate::Result<Self> {
-        crate::named("activation", name, &Self::ALL.map(|a| (a.name(), a)))
+    /// An unknown name; the error lists the known ones. What is no name must be a formula.
+    pub fn from_name(name: &str) -> Result<Self> {
+        let builtin = Self::ALL.into_iter().find(|a| a.name() == name);
+        if let Some(known) = builtin.or_else(|| Custom::named(name).map(Self::Custom)) {
+            return Ok(known);
+        }
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name == "u" || !name.chars().all(word) {
+            return Self::formula(name);
+        }
+        let mut known: Vec<String> = Self::ALL.map(|a| a.name().to_string()).into();
+        known.extend(Custom::names().into_iter().map(str::to_string));
+        known.push("or a formula in u such as 1-(1+u)^-2".into());
+        Err(Error::Unknown {
+            kind: "activation",
+            name: name.into(),
+            known,
+        })
+    }
+
+    /// The activation h(u) that a formula in u defines; its name is the text.
+    ///
+    /// Numbers, `u`, `pi`, `e`, `+ - * / ^`, parentheses, the built-in activations as functions (`tanh(u)`, `exp(u)`, `log` or
+    /// `ln`, `sqrt`, `logistic`, `softplus`, `gauss` …) and `abs`, `cosh`, `erf`, `expm1`, `log1p`, `sinh`, `tan`. `-u^2` is
+    /// −(u²) and `u^2^3` is u^(2³). A power that varies, or is no whole number, needs a positive base.
+    ///
+    /// It is differentiated exactly: h′ and h″ by the rules of the operations, on the CPU and, as WGSL, on an adapter, any
+    /// further order by [`series`](Self::series). The accuracy is that of the formula as written: each operation adds a few ULP,
+    /// and differences of nearly equal numbers lose what they lose. `1-exp(-u)` has the absolute error 2⁻⁵³
+    /// near 0; `-expm1(-u)` has all its digits. Where a denominator or the argument of a function overflows, the
+    /// derivatives are those of the limit, 0.
+    ///
+    /// Outside its domain a formula gives NaN, and an evaluation ends with [`Error::NonFinite`]. Formulas are kept
+    /// for the life of the program.
+    ///
+    /// ```
+    /// use secondo::Activation;
+    /// // 1 − (1 + u)⁻², 2(1 + u)⁻³, −6(1 + u)⁻⁴
+    /// let h = Activation::formula("1-(1+u)^-2")?;
+    /// assert_eq!(h.derivatives(1.0), [0.75, 0.25, -0.375]);
+    /// let error = Activation::formula("1-(1+u)^").unwrap_err();
+    /// assert_eq!(error.to_string(), "\
+    /// the formula, column 9: a number, u, a function or '(' is needed where it ends
+    ///   1-(1+u)^
+    ///           ^");
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Formula`], which points at the place of what is malformed; a formula that is constant, or finite nowhere.
+    pub fn formula(text: &str) -> Result<Self> {
+        Custom::formula(text).map(Self::Custom)
+    }
+
+    /// The activation that the user's own code defines, kept for the life of the program.
+    ///
+    /// In debug builds the derivatives are compared with differences of high order ([`crate::check`]). See
+    /// [`ActivationFunction`] for an example.
+    ///
+    /// # Errors
+    /// [`Error::Part`] for a name that is taken or has other characters than letters, digits and underscores, and for a panic;
+    /// in debug builds [`Error::Derivative`].
+    pub fn register(function: impl ActivationFunction) -> Result<Self> {
+        Custom::register(Box::new(function)).map(Self::Custom)
     }
 
     /// The arguments for which the function is defined, in words; others give NaN.
@@ -155,6 +226,7 @@ impl Activation {
             Self::Log => "u > 0 (−∞ at 0)",
             Self::Sqrt => "u ≥ 0 (infinite derivatives at 0)",
             Self::Reciprocal => "u ≠ 0 (±∞ at ±0)",
+            Self::Custom(custom) => custom.domain(),
             _ => "all real u",
         }
     }
@@ -193,6 +265,42 @@ impl Activation {
         self.evaluate(u)
     }
 
+    /// h(a) of a power series a: with [`Series::variable`], h⁽q⁾(u) for any q.
+    ///
+    /// ```
+    /// use secondo::{Activation, Series};
+    /// // ln u at u = 2: the q-th derivative is (−1)^{q−1} (q − 1)!/u^q.
+    /// let h = Activation::Log.series(&Series::variable(2.0, 4))?;
+    /// assert_eq!(h.derivatives()[1..], [0.5, -0.25, 0.25, -0.375]);
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// None for built-in ones and formulas; [`Error::Unsupported`] beyond order 2 for a user's without a series.
+    pub fn series(self, a: &Series) -> Result<Series> {
+        Ok(match self {
+            Self::Identity => a.clone(),
+            Self::Tanh => a.tanh(),
+            Self::Logistic => a.logistic(),
+            Self::Softplus => a.softplus(),
+            Self::Exp => a.exp(),
+            Self::ExpNegHalf => (a * -0.5).exp(),
+            Self::Gauss => a.gauss(),
+            Self::GaussHalf => a.gauss_half(),
+            Self::OneMinusExpNeg => -(-a).expm1(),
+            Self::Sin => a.sin_cos().0,
+            Self::Cos => a.sin_cos().1,
+            Self::Log => a.log(),
+            Self::Sqrt => a.sqrt(),
+            Self::Reciprocal => 1.0 / a,
+            Self::Atan => a.atan(),
+            Self::Relu => a.relu(),
+            Self::Silu => a * a.logistic(),
+            Self::Gelu => a * a.normal_cdf(),
+            Self::Custom(custom) => return custom.series(a),
+        })
+    }
+
     #[inline(always)]
     fn evaluate(self, u: f64) -> [f64; 3] {
         struct At(f64);
@@ -203,14 +311,14 @@ impl Activation {
                 h(self.0)
             }
         }
-        self.formula(At(u))
+        self.with_formula(At(u))
     }
 
     /// Calls `to` with the formula of `[h, h′, h″]`: it is compiled for each
     /// activation, and its loops choose between none. With all inlined, what
     /// `to` leaves of the three unused is not computed.
     #[inline(always)]
-    pub(crate) fn formula<F: FormulaUse>(self, to: F) -> F::Output {
+    pub(crate) fn with_formula<F: FormulaUse>(self, to: F) -> F::Output {
         // A function handed over by its name would be called, not inlined.
         macro_rules! with {
             (|$u:ident| $h:expr) => {
@@ -245,11 +353,12 @@ impl Activation {
             Self::Relu => with!(|u| or_nan(u, if u > 0.0 { [u, 1.0, 0.0] } else { [0.0; 3] })),
             Self::Silu => with!(|u| silu(u)),
             Self::Gelu => with!(|u| gelu(u)),
+            Self::Custom(custom) => with!(|u| custom.derivatives(u)),
         }
     }
 }
 
-/// What to do with a formula; see [`Activation::formula`].
+/// What to do with a formula; see [`Activation::with_formula`].
 pub(crate) trait FormulaUse {
     type Output;
     fn with(self, h: impl Fn(f64) -> [f64; 3]) -> Self::Output;

@@ -1,6 +1,9 @@
 //! Fixed and tied parameters: W = fixed + C θ.
 
-use crate::curvature::{Block, Matrix, triangle};
+use std::ops::Range;
+
+use super::{Network, Propagation};
+use crate::curvature::{Block, Matrix, Structure, triangle};
 use crate::error::{Error, Result};
 
 /// The affine map W = fixed + C θ from free parameters θ to the flat vector W.
@@ -20,6 +23,7 @@ use crate::error::{Error, Result};
 pub struct Constraint {
     fixed: Vec<f64>,
     free: usize,
+    /// The entries of C that are not 0, row by row.
     entries: Vec<(usize, usize, f64)>,
 }
 
@@ -29,7 +33,11 @@ impl Constraint {
     ///
     /// # Errors
     /// An index out of range, a number that is not finite, a θ that reaches no parameter.
-    pub fn new(fixed: Vec<f64>, free: usize, entries: Vec<(usize, usize, f64)>) -> Result<Self> {
+    pub fn new(
+        fixed: Vec<f64>,
+        free: usize,
+        mut entries: Vec<(usize, usize, f64)>,
+    ) -> Result<Self> {
         if let Some(i) = fixed.iter().position(|v| !v.is_finite()) {
             return Err(Error::non_finite("constraint: fixed", &[i]));
         }
@@ -61,11 +69,108 @@ impl Constraint {
                 format!("θ[{l}] reaches no parameter; remove it"),
             ));
         }
+        entries.retain(|e| e.2 != 0.0);
+        entries.sort_by_key(|e| e.0);
         Ok(Constraint {
             fixed,
             free,
             entries,
         })
+    }
+
+    /// One M for all radial units of the same form in layer k: W = Cθ with their parameters of M tied, unit by unit, and all
+    /// other parameters free, in the order of W. For isotropic units, that is one σ shared by the layer.
+    ///
+    /// ```
+    /// use secondo::{Activation, Constraint, Group, Layer, Network, Radial};
+    /// let gaussians = Group::radial(3, Radial::IsotropicSigma, Activation::ExpNegHalf);
+    /// let net = Network::new(1, vec![
+    ///     Layer::of(vec![gaussians]),
+    ///     Layer::dense(1, Activation::Identity).without_bias(),
+    /// ])?;
+    /// let shared = Constraint::shared_width(&net, 1)?;
+    /// // θ: μ₀, σ, μ₁, μ₂, and three output weights; the σ of a start are averaged.
+    /// let theta = shared.project(&[-1.0, 0.5, 0.0, 1.5, 1.0, 1.0, 7.0, 8.0, 9.0])?;
+    /// assert_eq!(theta, [-1.0, 1.0, 0.0, 1.0, 7.0, 8.0, 9.0]);
+    /// assert_eq!(shared.weights(&theta)?, [-1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 7.0, 8.0, 9.0]);
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No such layer, or no radial unit with a centre in it.
+    pub fn shared_width(network: &Network, k: usize) -> Result<Self> {
+        let p = network.parameters();
+        let (mut column, mut free) = (vec![None; p], 0);
+        let mut leaders = Vec::new();
+        let layer = network.layer(k).ok_or_else(|| {
+            Error::invalid(
+                "layer",
+                format!("{k} is not between 1 and {}", network.depth()),
+            )
+        })?;
+        let radial = |g: &crate::network::GroupView| match g.propagation {
+            Propagation::Radial(form) if form.shape(layer.inputs) > 0 => Some(form),
+            _ => None,
+        };
+        // For each parameter the first one that it is tied to.
+        let mut leader: Vec<usize> = (0..p).collect();
+        for g in &layer.groups {
+            let Some(form) = radial(g) else { continue };
+            let first = match leaders.iter().find(|(f, _)| *f == form) {
+                Some((_, first)) => *first,
+                None => {
+                    leaders.push((form, g.range.start));
+                    g.range.start
+                }
+            };
+            for unit in g.range.clone().step_by(g.row) {
+                for l in form.shape(layer.inputs)..g.row {
+                    leader[unit + l] = first + l;
+                }
+            }
+        }
+        if leaders.is_empty() {
+            return Err(Error::invalid(
+                format!("layer {k}"),
+                "it has no radial unit whose width could be shared",
+            ));
+        }
+        let mut entries = Vec::with_capacity(p);
+        for l in 0..p {
+            let at = *column[leader[l]].get_or_insert_with(|| {
+                free += 1;
+                free - 1
+            });
+            entries.push((l, at, 1.0));
+        }
+        Self::new(vec![0.0; p], free, entries)
+    }
+
+    /// The θ whose W = fixed + Cθ is nearest to `w` in least squares: θ_l = Σ_a C_al (w_a − fixed_a) / Σ_a C_al².
+    ///
+    /// # Errors
+    /// `w` has the wrong length; `Unsupported` if two θ reach the same parameter.
+    pub fn project(&self, w: &[f64]) -> Result<Vec<f64>> {
+        let mut owner = vec![None; self.fixed.len()];
+        for &(row, column, _) in &self.entries {
+            if *owner[row].get_or_insert(column) != column {
+                return Err(Error::Unsupported {
+                    what: "θ from W".into(),
+                    why: format!("several θ reach parameter {row}; give θ itself"),
+                });
+            }
+        }
+        if w.len() != self.fixed.len() {
+            return Err(Error::shape("parameters", &[self.fixed.len()], &[w.len()]));
+        }
+        let less: Vec<f64> = w.iter().zip(&self.fixed).map(|(w, f)| w - f).collect();
+        let mut theta = self.pull_back(&less)?;
+        let mut squares = vec![0.0; self.free];
+        for &(_, column, value) in &self.entries {
+            squares[column] += value * value;
+        }
+        theta.iter_mut().zip(squares).for_each(|(t, s)| *t /= s);
+        Ok(theta)
     }
 
     /// The number of free parameters, dim θ.
@@ -93,11 +198,15 @@ impl Constraint {
         Ok(w)
     }
 
+    /// The entries of C in some of its rows, row by row.
+    fn within(&self, rows: Range<usize>) -> &[(usize, usize, f64)] {
+        let place = |row| self.entries.partition_point(|e| e.0 < row);
+        &self.entries[place(rows.start)..place(rows.end)]
+    }
+
     /// Row l of C: columns and values.
     pub(crate) fn row(&self, l: usize) -> impl Iterator<Item = (usize, f64)> {
-        (self.entries.iter())
-            .filter(move |e| e.0 == l)
-            .map(|e| (e.1, e.2))
+        self.within(l..l + 1).iter().map(|e| (e.1, e.2))
     }
 
     /// C v, the direction in W of a direction in θ.
@@ -115,25 +224,24 @@ impl Constraint {
         Ok(out)
     }
 
-    /// CᵀBC, the curvature in θ, in the blocks that B has; C must keep each block to neighbouring θ of its own.
+    /// For each block of a structure the θ that it becomes a block of; C must keep each block to neighbouring θ of its own.
     ///
     /// # Errors
     /// `Unsupported` where a θ reaches two blocks, or other θ stand between those of a block.
-    pub(crate) fn congruence(&self, matrix: &Matrix) -> Result<Matrix> {
-        let mut rows: Vec<Vec<(usize, f64)>> = vec![Vec::new(); self.fixed.len()];
-        for &(row, column, value) in self.entries.iter().filter(|e| e.2 != 0.0) {
-            rows[row].push((column, value));
-        }
-        let mut parts = Vec::new();
+    pub(crate) fn ranges(
+        &self,
+        structure: Structure,
+        blocks: &[Block],
+    ) -> Result<Vec<Range<usize>>> {
         let mut next = 0;
-        for block in matrix.blocks() {
-            let reached = || rows[block.range.clone()].iter().flatten().map(|e| e.0);
-            let (Some(first), Some(last)) = (reached().min(), reached().max()) else {
-                continue;
+        let range = |block: &Block| {
+            let columns = || self.within(block.range.clone()).iter().map(|e| e.1);
+            let (Some(first), Some(last)) = (columns().min(), columns().max()) else {
+                return Ok(next..next);
             };
             if first != next {
                 return Err(Error::Unsupported {
-                    what: format!("{} under W = fixed + Cθ", matrix.structure().name()),
+                    what: format!("{} under W = fixed + Cθ", structure.name()),
                     why: format!(
                         "θ[{}] reaches several blocks, or stands apart from the others of {block}; \
                          the structures full and diagonal and products are available",
@@ -142,20 +250,70 @@ impl Constraint {
                 });
             }
             next = last + 1;
-            let mut lower = vec![0.0; triangle(next - first)];
-            for (a, row) in rows[block.range.clone()].iter().enumerate() {
-                for (b, column) in rows[block.range.clone()].iter().enumerate() {
-                    let entry = block.packed()[triangle(a.max(b)) + a.min(b)];
-                    for &(p, left) in row {
-                        for &(q, right) in column.iter().filter(|e| e.0 <= p) {
-                            lower[triangle(p - first) + q - first] += left * entry * right;
-                        }
-                    }
+            Ok(first..next)
+        };
+        blocks.iter().map(range).collect()
+    }
+
+    /// CᵀBC, the curvature in θ, in the blocks that B has.
+    ///
+    /// # Errors
+    /// As [`ranges`](Constraint::ranges).
+    pub(crate) fn congruence(&self, matrix: &Matrix) -> Result<Matrix> {
+        let blocks: Vec<Block> = matrix.blocks().collect();
+        let ranges = self.ranges(matrix.structure(), &blocks)?;
+        let pairs = blocks.iter().zip(ranges).filter(|(_, r)| !r.is_empty());
+        let parts = pairs.map(|(block, range)| {
+            let entries = self.within(block.range.clone());
+            let (from, first) = (block.range.start, range.start);
+            let mut lower = vec![0.0; triangle(range.len())];
+            for &(l, p, left) in entries {
+                for &(m, q, right) in entries.iter().filter(|e| e.1 <= p) {
+                    let entry = block.packed()[triangle(l.max(m) - from) + l.min(m) - from];
+                    lower[triangle(p - first) + q - first] += left * entry * right;
                 }
             }
-            parts.push((Block::place(block.layer, block.unit, first..next), lower));
+            (Block::place(block.layer, block.unit, range), lower)
+        });
+        Ok(Matrix::by_range(matrix.structure(), parts.collect()))
+    }
+
+    /// The structure with the fewest numbers that holds all that the diagonal of CᵀBC needs: the entries of B between
+    /// parameters that one θ reaches.
+    pub(crate) fn of_diagonal(&self, network: &Network) -> Structure {
+        // The first and the last parameter that each θ reaches.
+        let mut spans = vec![(usize::MAX, 0); self.free];
+        for &(l, q, _) in &self.entries {
+            spans[q] = (spans[q].0.min(l), spans[q].1.max(l));
         }
-        Ok(Matrix::by_range(matrix.structure(), parts))
+        let within = |ends: Vec<usize>| {
+            let block = |l: usize| ends.partition_point(|end| *end <= l);
+            (spans.iter()).all(|(first, last)| block(*first) == block(*last))
+        };
+        if spans.iter().all(|(first, last)| first == last) {
+            Structure::Diagonal
+        } else if within(network.rows().map(|(_, _, range)| range.end).collect()) {
+            Structure::RowBlocks
+        } else if within(network.layers().iter().map(|l| l.range.end).collect()) {
+            Structure::LayerBlocks
+        } else {
+            Structure::Full
+        }
+    }
+
+    /// The diagonal of CᵀBC, for a B with the structure [`of_diagonal`](Constraint::of_diagonal), or a larger one.
+    pub(crate) fn diagonal(&self, matrix: &Matrix) -> Result<Vec<f64>> {
+        let mut by_column = self.entries.clone();
+        by_column.sort_by_key(|e| e.1);
+        let mut out = vec![0.0; self.free];
+        for column in by_column.chunk_by(|a, b| a.1 == b.1) {
+            for &(l, q, left) in column {
+                for &(m, _, right) in column {
+                    out[q] += left * matrix.entry(l, m)? * right;
+                }
+            }
+        }
+        Ok(out)
     }
 
     /// Cᵀ g, the derivative in θ from the derivative in W.

@@ -10,13 +10,55 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::radial::{Normalized, Radial};
+use crate::check;
+use crate::error::{Error, Result};
+use crate::guard;
+
 /// A unit's propagation p(z; w) with its first and second derivatives, for one sample and one unit.
 ///
 /// z holds the outputs of the layer's sources, without a constant. Matrices are row-major and are
-/// written whole. The derivatives are evaluated in f64 whatever the backend's precision.
+/// written whole. The processor evaluates them in f64 whatever the backend's precision.
 ///
-/// The paper's matrix and Gauss–Newton need `value`, `d_w`, `d_z` and `d_ww`; only the exact Hessian
-/// needs `d_zz` and `d_wz`.
+/// The paper's matrix, Gauss–Newton and the empirical Fisher matrix need no more than what is required here; what only the
+/// exact Hessian and its residual part need besides is an [`ExactUnit`].
+///
+/// `examples/custom_propagation.rs` trains one, with its text in WGSL. A panic in a unit's code, and a NaN that it makes of finite numbers, end as errors that name the unit. In debug builds,
+/// [`Network::new`](crate::Network::new) compares the derivatives with differences ([`Propagation::check`]).
+///
+/// ```
+/// use std::sync::Arc;
+/// use ndarray::array;
+/// use secondo::{Activation, Data, ExactUnit, Group, Layer, Loss, Network, Problem, Propagation, Unit};
+///
+/// /// p = w z₀ z₁.
+/// #[derive(Debug)]
+/// struct Product;
+///
+/// impl Unit for Product {
+///     fn name(&self) -> &str { "product" }
+///     fn parameters(&self, _: usize) -> usize { 1 }
+///     fn value(&self, z: &[f64], w: &[f64]) -> f64 { w[0] * z[0] * z[1] }
+///     fn d_w(&self, z: &[f64], _: &[f64], phi: &mut [f64]) { phi[0] = z[0] * z[1] }
+///     fn d_z(&self, z: &[f64], w: &[f64], a: &mut [f64]) { a.copy_from_slice(&[w[0] * z[1], w[0] * z[0]]) }
+///     fn d_ww(&self, _: &[f64], _: &[f64], psi: &mut [f64]) { psi[0] = 0.0 }
+///     fn exact(&self) -> Option<&dyn ExactUnit> { Some(self) }
+/// }
+///
+/// impl ExactUnit for Product {
+///     fn d_zz(&self, _: &[f64], w: &[f64], out: &mut [f64]) { out.copy_from_slice(&[0.0, w[0], w[0], 0.0]) }
+///     fn d_wz(&self, z: &[f64], _: &[f64], out: &mut [f64]) { out.copy_from_slice(&[z[1], z[0]]) }
+/// }
+///
+/// let unit = Propagation::Unit(Arc::new(Product));
+/// let layer = Layer::of(vec![Group::uniform(unit, 1, Activation::Identity)]);
+/// let net = Network::new(2, vec![layer])?;
+/// let problem = Problem::new(net, Data::new(array![[2.0, 3.0]], array![[0.0]])?, Loss::SquaredError)?;
+/// // f = 6w, E = ½ (6w)²: E = 72 and E′ = 72 at w = 2.
+/// assert_eq!(problem.objective(&[2.0])?, 72.0);
+/// assert_eq!(problem.gradient(&[2.0])?, [72.0]);
+/// # Ok::<(), secondo::Error>(())
+/// ```
 pub trait Unit: fmt::Debug + Send + Sync {
     /// A short name for messages.
     fn name(&self) -> &str;
@@ -30,10 +72,93 @@ pub trait Unit: fmt::Debug + Send + Sync {
     fn d_z(&self, z: &[f64], w: &[f64], a: &mut [f64]);
     /// Ψ_ab = ∂²p/∂w_a∂w_b, t × t.
     fn d_ww(&self, z: &[f64], w: &[f64], psi: &mut [f64]);
+    /// The derivatives that only the exact Hessian needs; without them, asking for it is an error.
+    fn exact(&self) -> Option<&dyn ExactUnit> {
+        None
+    }
+    /// The derivatives of third and higher order in w, where the unit supplies them: only
+    /// [`Problem::lagrangian_tensor`](crate::Problem::lagrangian_tensor) of order 3 and more needs them.
+    fn higher(&self) -> Option<&dyn HigherUnit> {
+        None
+    }
+    /// The same functions in WGSL, for adapters; without them, the processor computes the unit for these.
+    ///
+    /// The text defines, for the sample and unit at hand,
+    ///
+    /// ```text
+    /// fn unit_value() -> real                 p
+    /// fn unit_d_w(a: u32) -> real             ∂p/∂w_a
+    /// fn unit_d_z(c: u32) -> real             ∂p/∂z_c
+    /// fn unit_d_ww(a: u32, b: u32) -> real    ∂²p/∂w_a∂w_b
+    /// fn unit_d_zz(b: u32, c: u32) -> real    ∂²p/∂z_b∂z_c     these two with an exact part only
+    /// fn unit_d_wz(a: u32, c: u32) -> real    ∂²p/∂w_a∂z_c
+    /// ```
+    ///
+    /// of `z(c: u32) -> real`, `w(a: u32) -> real` and the constants `INPUTS` and `PARAMETERS`; `real` is f32 or f64. No
+    /// builtin exp, log, tanh …: they are too weak in f32 and missing in f64; `#include "lib/exp.wgsl"` and its neighbours in
+    /// `shaders/lib` have `exp_` and others. Names of its own start with `unit_`, so that no kernel has them.
+    ///
+    /// Before an adapter uses a text, its numbers are compared with those of the Rust form at random points, with tolerances
+    /// of 10⁻⁴ in f32 and 10⁻¹⁰ in f64; second derivatives as long as there are no more than a million. A text that differs or does not compile is an [`Error::Part`] that names the unit.
+    ///
+    /// ```text
+    /// fn unit_value() -> real { return w(0u) * z(0u) * z(1u); }          // of the example above
+    /// fn unit_d_w(a: u32) -> real { return z(0u) * z(1u); }
+    /// fn unit_d_z(c: u32) -> real { return w(0u) * z(1u - c); }
+    /// fn unit_d_ww(a: u32, b: u32) -> real { return 0.0; }
+    /// fn unit_d_zz(b: u32, c: u32) -> real { return select(real(0.0), w(0u), b != c); }
+    /// fn unit_d_wz(a: u32, c: u32) -> real { return z(1u - c); }
+    /// ```
+    fn wgsl(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// The second derivatives of a [`Unit`] in its inputs, by the same conventions.
+pub trait ExactUnit: Send + Sync {
     /// ∂²p/∂z_a∂z_b, d × d.
     fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]);
     /// ∂²p/∂w_a∂z_c, t × d.
     fn d_wz(&self, z: &[f64], w: &[f64], out: &mut [f64]);
+}
+
+/// The derivatives of a [`Unit`] in its parameters beyond the second.
+pub trait HigherUnit: Send + Sync {
+    /// ∂^r p/∂w_{a₁} … ∂w_{a_r} for r = `indices.len()` ≥ 3; the indices stand in any order.
+    fn derivative(&self, z: &[f64], w: &[f64], indices: &[usize]) -> f64;
+}
+
+/// The second derivatives in a unit's inputs.
+///
+/// # Errors
+/// `Unsupported`: it has none.
+pub(crate) fn exact(unit: &dyn Unit) -> Result<&dyn ExactUnit> {
+    unit.exact().ok_or_else(|| Error::Unsupported {
+        what: format!("the exact Hessian of units '{}'", unit.name()),
+        why: "they have no ∂²p/∂z² and ∂²p/∂w∂z (Unit::exact); implement ExactUnit, or use \
+              gauss-newton, empirical-fisher or lagrangian"
+            .into(),
+    })
+}
+
+/// Inputs and parameters up to which a unit is checked when a network is made.
+const CHECKED: usize = 64;
+
+/// The number of parameters of a unit, whose code runs here first; in debug builds its derivatives are checked.
+pub(super) fn register(propagation: &Propagation, inputs: usize, bias: bool) -> Result<usize> {
+    let Propagation::Unit(unit) = propagation else {
+        return Ok(propagation.parameters(inputs, bias));
+    };
+    let name = guarded_name(unit.as_ref())?;
+    let row = guard::call("unit", &name, || unit.parameters(inputs))?;
+    if cfg!(debug_assertions) && inputs.saturating_add(row) <= CHECKED {
+        propagation.check(inputs)?;
+    }
+    Ok(row)
+}
+
+fn guarded_name(unit: &dyn Unit) -> Result<String> {
+    guard::call("unit", "without a name", || unit.name().to_string())
 }
 
 /// The propagation of a group of units.
@@ -42,7 +167,11 @@ pub trait Unit: fmt::Debug + Send + Sync {
 pub enum Propagation {
     /// p = w·z, z with the constant 1 if the layer has a bias.
     Linear,
-    /// Anything else; the constant is not part of its z.
+    /// p = (z − μ)ᵀ M (z − μ); the constant is not part of its z, here and below.
+    Radial(Radial),
+    /// A part of a sum, without parameters.
+    Normalized(Normalized),
+    /// Anything else.
     Unit(Arc<dyn Unit>),
 }
 
@@ -52,6 +181,8 @@ impl Propagation {
         match self {
             // Saturated, so that the check of the sizes sees it.
             Propagation::Linear => inputs.saturating_add(usize::from(bias)),
+            Propagation::Radial(radial) => Unit::parameters(radial, inputs),
+            Propagation::Normalized(_) => 0,
             Propagation::Unit(unit) => unit.parameters(inputs),
         }
     }
@@ -60,8 +191,53 @@ impl Propagation {
     pub fn unit(&self) -> Option<&dyn Unit> {
         match self {
             Propagation::Linear => None,
+            Propagation::Radial(radial) => Some(radial),
+            Propagation::Normalized(normalized) => Some(normalized),
             Propagation::Unit(unit) => Some(unit.as_ref()),
         }
+    }
+
+    /// Compares a unit's derivatives, for that many inputs, with differences ([`crate::check`]) at two random points, the
+    /// numbers of one of them positive. Units that are linear have nothing to compare.
+    ///
+    /// In debug builds, [`Network::new`](crate::Network::new) does so for units of the user's own with up to 64 inputs and parameters together.
+    ///
+    /// # Errors
+    /// [`Error::Derivative`]: which derivative is wrong, where, and what is right. [`Error::Part`]: the unit panics.
+    pub fn check(&self, inputs: usize) -> Result<()> {
+        let Some(unit) = self.unit() else {
+            return Ok(());
+        };
+        let name = guarded_name(unit)?;
+        let part = format!("the unit '{name}'");
+        guard::call("unit", &name, || {
+            let t = unit.parameters(inputs);
+            let mut points = check::points(2, inputs + t, 1);
+            points[1].iter_mut().for_each(|v| *v = 0.25 + v.abs());
+            for point in points {
+                let (z, w) = point.split_at(inputs);
+                let value_w = |w: &[f64], p: &mut [f64]| p[0] = unit.value(z, w);
+                let value_z = |z: &[f64], p: &mut [f64]| p[0] = unit.value(z, w);
+                let phi_w = |w: &[f64], phi: &mut [f64]| unit.d_w(z, w, phi);
+                let phi_z = |z: &[f64], phi: &mut [f64]| unit.d_w(z, w, phi);
+                let a_z = |z: &[f64], a: &mut [f64]| unit.d_z(z, w, a);
+                check::jacobian(&part, "d_w", 1, value_w, phi_w, w)?;
+                check::jacobian(&part, "d_z", 1, value_z, a_z, z)?;
+                check::jacobian(&part, "d_ww", t, phi_w, |w, psi| unit.d_ww(z, w, psi), w)?;
+                if let Some(exact) = unit.exact() {
+                    check::jacobian(&part, "d_wz", t, phi_z, |z, out| exact.d_wz(z, w, out), z)?;
+                    check::jacobian(
+                        &part,
+                        "d_zz",
+                        inputs,
+                        a_z,
+                        |z, out| exact.d_zz(z, w, out),
+                        z,
+                    )?;
+                }
+            }
+            Ok(())
+        })?
     }
 
     /// Whether p is linear in z and in w.
@@ -71,9 +247,6 @@ impl Propagation {
 
     /// The name used in files.
     pub fn name(&self) -> &str {
-        match self {
-            Propagation::Linear => "linear",
-            Propagation::Unit(unit) => unit.name(),
-        }
+        self.unit().map_or("linear", Unit::name)
     }
 }

@@ -4,8 +4,115 @@
 //! linear and the link stands inside the loss. The forms neither overflow nor cancel where the result
 //! does not. No weight is included: the sample's ω multiplies all three.
 
+use std::fmt;
+use std::sync::Arc;
+
+use crate::check;
 use crate::error::{Error, Result};
+use crate::guard;
 use crate::network::Activation;
+
+/// A user-defined loss g(x, y) of one sample, with its derivatives in the output x; in a problem as [`Loss::Custom`].
+///
+/// x and y have one number for each output; matrices are row-major, outputs × outputs. No weight and no mean: the engine
+/// multiplies by ω_i and sums over the samples. It is evaluated in f64 whatever the backend's precision.
+///
+/// What it does wrong becomes an error that names it. In debug builds [`Problem::new`](crate::Problem::new) compares the
+/// derivatives with differences ([`check`]). A panic is [`Error::Part`], a NaN of finite numbers [`Error::NonFinite`]; a fit
+/// rejects a step to where there is a NaN, and ends at its best point with a panic.
+///
+/// ```
+/// use secondo::{Loss, LossFunction};
+///
+/// /// ½ (ν + s) ln(1 + ‖x − y‖²/ν) for s outputs: multivariate Student errors, which couple the outputs.
+/// #[derive(Debug)]
+/// struct Student {
+///     nu: f64,
+/// }
+///
+/// impl Student {
+///     /// x − y, ν + s and ν + ‖x − y‖².
+///     fn parts(&self, x: &[f64], y: &[f64]) -> (Vec<f64>, f64, f64) {
+///         let r: Vec<f64> = x.iter().zip(y).map(|(x, y)| x - y).collect();
+///         let square: f64 = r.iter().map(|r| r * r).sum();
+///         (r, self.nu + x.len() as f64, self.nu + square)
+///     }
+/// }
+///
+/// impl LossFunction for Student {
+///     fn name(&self) -> &str {
+///         "student"
+///     }
+///     fn value(&self, x: &[f64], y: &[f64]) -> f64 {
+///         let (_, factor, size) = self.parts(x, y);
+///         0.5 * factor * (size / self.nu).ln()
+///     }
+///     fn gradient(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
+///         let (r, factor, size) = self.parts(x, y);
+///         out.iter_mut().zip(&r).for_each(|(out, r)| *out = factor * r / size);
+///     }
+///     fn hessian(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
+///         let (r, factor, size) = self.parts(x, y);
+///         for (o, a) in r.iter().enumerate() {
+///             for (q, b) in r.iter().enumerate() {
+///                 let same = f64::from(u8::from(o == q));
+///                 out[o * r.len() + q] = factor * (same - 2.0 * a * b / size) / size;
+///             }
+///         }
+///     }
+/// }
+///
+/// let loss = Loss::Custom(std::sync::Arc::new(Student { nu: 1.0 }));
+/// let (value, gradient, hessian) = loss.derivatives(&[1.0, 0.0], &[0.0, 0.0])?;
+/// assert_eq!(value, 1.5 * 2.0_f64.ln());
+/// assert_eq!(gradient, [1.5, 0.0]);
+/// assert_eq!(hessian, [0.0, 0.0, 0.0, 1.5]);
+/// # Ok::<(), secondo::Error>(())
+/// ```
+pub trait LossFunction: fmt::Debug + Send + Sync {
+    /// A short name for messages.
+    fn name(&self) -> &str;
+    /// g(x, y).
+    fn value(&self, x: &[f64], y: &[f64]) -> f64;
+    /// ∂g/∂x_o.
+    fn gradient(&self, x: &[f64], y: &[f64], out: &mut [f64]);
+    /// ∂²g/∂x_o∂x_q, the whole symmetric matrix; `out` holds zeros before.
+    fn hessian(&self, x: &[f64], y: &[f64], out: &mut [f64]);
+    /// Whether ∂²g/∂x² is diagonal: the outputs do not couple. Default no.
+    fn hessian_is_diagonal(&self) -> bool {
+        false
+    }
+    /// Refuses targets of one sample for which it is not defined, with the reason. Default none.
+    #[allow(unused_variables)]
+    fn check(&self, y: &[f64]) -> std::result::Result<(), String> {
+        Ok(())
+    }
+    /// The same in WGSL, for accelerators; without it they have it computed by the processor. Default none.
+    ///
+    /// The text defines, entry by entry, for the thread's sample,
+    ///
+    /// ```text
+    /// fn loss_value() -> real                       g(x, y)
+    /// fn loss_gradient(o: u32) -> real              ∂g/∂x_o
+    /// fn loss_hessian(o: u32, q: u32) -> real       ∂²g/∂x_o∂x_q
+    /// ```
+    ///
+    /// and may call `predicted(o: u32) -> real` (x_o), `observed(o: u32) -> real` (y_o), the constant `OUTPUTS` (u32) and,
+    /// after `#include "lib/exp.wgsl"` and the like, what stands in `shaders/lib`; `real` is f32 or f64. The builtin exp,
+    /// log, tanh … are inaccurate, and f64 does not have them. At its first use on an adapter it is compared with the Rust
+    /// form at points around the first targets: a difference of more than 10⁻³ (f64: 10⁻⁹) of the largest entry is refused
+    /// with the numbers, and so is a text that does not compile. A NaN that only WGSL makes is one of the objective.
+    fn wgsl(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// Two are the same if they are one.
+impl PartialEq for dyn LossFunction {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::addr_eq(self, other)
+    }
+}
 
 /// The loss g(x, y) of one sample; sums over the outputs o.
 ///
@@ -44,6 +151,8 @@ pub enum Loss {
         /// δ > 0: squared error well inside it, absolute error well outside.
         delta: f64,
     },
+    /// A user's.
+    Custom(Arc<dyn LossFunction>),
 }
 
 impl Loss {
@@ -58,8 +167,8 @@ impl Loss {
         "pseudo_huber",
     ];
 
-    /// The name used in files.
-    pub fn name(&self) -> &'static str {
+    /// The name used in files; files do not hold a user's loss.
+    pub fn name(&self) -> &str {
         match self {
             Loss::SquaredError => "sos",
             Loss::WeightedSquaredError { .. } => "wsos",
@@ -68,12 +177,65 @@ impl Loss {
             Loss::Poisson => "poisson",
             Loss::LogCosh { .. } => "logcosh",
             Loss::PseudoHuber { .. } => "pseudo_huber",
+            Loss::Custom(custom) => custom.name(),
         }
+    }
+
+    /// Whether and as what an accelerator computes it: the text of a user's loss, empty for the others.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn wgsl(&self) -> Option<&str> {
+        match self {
+            Loss::Custom(custom) => custom.wgsl(),
+            _ => Some(""),
+        }
+    }
+
+    /// Calls of a user's loss inside `f`, with its panics as errors.
+    pub(crate) fn guarded<T>(&self, f: impl FnOnce() -> T) -> Result<T> {
+        match self {
+            Loss::Custom(custom) => guard::call("loss", custom.name(), f),
+            _ => Ok(f()),
+        }
+    }
+
+    /// Compares the derivatives of a user's loss with differences at points around the first targets.
+    pub(crate) fn verify(&self, y: &ndarray::Array2<f64>) -> Result<()> {
+        let Loss::Custom(custom) = self else {
+            return Ok(());
+        };
+        let outputs = y.ncols();
+        let points = y.outer_iter().zip(check::points(4, outputs, 1));
+        let one = |y: Vec<f64>, apart: Vec<f64>| {
+            let x: Vec<f64> = y.iter().zip(apart).map(|(y, d)| y + d).collect();
+            let part = format!("the loss '{}'", custom.name());
+            let value = |x: &[f64], out: &mut [f64]| out[0] = custom.value(x, &y);
+            let gradient = |x: &[f64], out: &mut [f64]| custom.gradient(x, &y, out);
+            let hessian = |x: &[f64], out: &mut [f64]| {
+                out.fill(0.0);
+                custom.hessian(x, &y, out);
+                if custom.hessian_is_diagonal() {
+                    (0..outputs * outputs)
+                        .filter(|i| i % (outputs + 1) > 0)
+                        .for_each(|i| out[i] = 0.0);
+                }
+            };
+            check::jacobian(&part, "the gradient", 1, value, gradient, &x)?;
+            check::jacobian(&part, "the Hessian", outputs, gradient, hessian, &x)
+        };
+        self.guarded(|| {
+            points
+                .into_iter()
+                .try_for_each(|(y, apart)| one(y.to_vec(), apart))
+        })?
     }
 
     /// Whether ∂²g/∂x² is diagonal: the outputs do not couple.
     pub fn hessian_is_diagonal(&self) -> bool {
-        !matches!(self, Loss::SoftmaxCrossEntropy)
+        match self {
+            Loss::SoftmaxCrossEntropy => false,
+            Loss::Custom(custom) => custom.hessian_is_diagonal(),
+            _ => true,
+        }
     }
 
     /// The parameters and the targets are what the loss is defined for.
@@ -121,6 +283,13 @@ impl Loss {
                 _ => {}
             }
         }
+        if let Loss::Custom(custom) = self {
+            for (i, row) in y.outer_iter().enumerate() {
+                if let Err(why) = self.guarded(|| custom.check(&row.to_vec()))? {
+                    return Err(Error::invalid(format!("targets of sample {i}"), why));
+                }
+            }
+        }
         if matches!(self, Loss::SoftmaxCrossEntropy) {
             for (i, row) in y.outer_iter().enumerate() {
                 if (row.sum() - 1.0).abs() > 1e-9 {
@@ -140,7 +309,7 @@ impl Loss {
     /// g(x, y) with ∂g/∂x_o (length outputs) and ∂²g/∂x_o∂x_q (outputs × outputs, row-major), without a weight.
     ///
     /// # Errors
-    /// x and y are empty or differ in length, or have not the length of the output weights.
+    /// x and y are empty or differ in length, or have not the length of the output weights; a user's loss panics or gives NaN.
     pub fn derivatives(&self, x: &[f64], y: &[f64]) -> Result<(f64, Vec<f64>, Vec<f64>)> {
         let outputs = x.len();
         if outputs == 0 {
@@ -151,9 +320,12 @@ impl Loss {
         }
         self.check(outputs, &ndarray::Array2::zeros((0, outputs)))?;
         let (mut g, mut h) = (vec![0.0; outputs], vec![0.0; outputs * outputs]);
-        self.gradient(x, y, &mut g);
-        self.hessian(x, y, &mut h);
-        Ok((self.value(x, y), g, h))
+        let value = self.guarded(|| {
+            self.gradient(x, y, &mut g);
+            self.hessian(x, y, &mut h);
+            self.value(x, y)
+        })?;
+        Ok((value, g, h))
     }
 
     /// g(x, y).
@@ -192,6 +364,11 @@ impl Loss {
                     delta * delta * t * (t / (1.0 + libm::hypot(1.0, t)))
                 })
                 .sum(),
+            Loss::Custom(custom) => {
+                let value = custom.value(x, y);
+                guard::refuse_nan("loss", custom.name(), "the value", &[x, y], &[value]);
+                value
+            }
         }
     }
 
@@ -226,6 +403,10 @@ impl Loss {
                         t / libm::hypot(1.0, t)
                     }
             }),
+            Loss::Custom(custom) => {
+                custom.gradient(x, y, out);
+                guard::refuse_nan("loss", custom.name(), "the gradient", &[x, y], out);
+            }
         }
     }
 
@@ -247,6 +428,11 @@ impl Loss {
             return;
         }
         out.fill(0.0);
+        if let Loss::Custom(custom) = self {
+            custom.hessian(x, y, out);
+            guard::refuse_nan("loss", custom.name(), "the Hessian", &[x, y], out);
+            return;
+        }
         for o in 0..width {
             let (x, y) = (x[o], y[o]);
             out[o * width + o] = match self {
@@ -259,7 +445,7 @@ impl Loss {
                     let r = libm::hypot(1.0, (x - y) / delta);
                     1.0 / r / r / r
                 }
-                Loss::SoftmaxCrossEntropy => unreachable!("handled above"),
+                Loss::SoftmaxCrossEntropy | Loss::Custom(_) => unreachable!("handled above"),
             };
         }
     }

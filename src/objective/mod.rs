@@ -5,8 +5,8 @@ mod loss;
 mod penalty;
 
 pub use data::Data;
-pub use loss::Loss;
-pub use penalty::Penalty;
+pub use loss::{Loss, LossFunction};
+pub use penalty::{Penalty, PenaltyFunction};
 
 /// Whether the losses of the samples are summed or averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,9 +1,85 @@
 //! Penalties pen(W) with gradient and the parts of their Hessian that each structure can hold.
 
+use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::check;
+use crate::curvature::Matrix;
 use crate::error::{Error, Result};
+use crate::guard;
 use crate::network::Network;
+
+/// A user-defined penalty pen(W) over the whole flat vector, with its derivatives; in a problem as [`Penalty::Custom`].
+///
+/// It may couple any parameters, of different layers too. Products add its whole Hessian, and so does the structure `Full`;
+/// blocks add the entries that they hold, and [`Evaluation::left_out`](crate::Evaluation::left_out) and the fit's method say
+/// what they leave out. It is computed on the host in f64.
+///
+/// What it does wrong becomes an error that names it, as with [`LossFunction`](crate::LossFunction); in debug builds
+/// [`Problem::penalty`](crate::Problem::penalty) compares the derivatives with differences.
+///
+/// ```
+/// use ndarray::array;
+/// use std::sync::Arc;
+/// use secondo::{Activation, Curvature, Data, Loss, Network, Penalty, PenaltyFunction, Problem, Structure};
+///
+/// /// ½ λ (w_a w_b − 1)², whatever layers a and b are in.
+/// #[derive(Debug)]
+/// struct Product {
+///     lambda: f64,
+///     a: usize,
+///     b: usize,
+/// }
+///
+/// impl PenaltyFunction for Product {
+///     fn name(&self) -> &str {
+///         "product"
+///     }
+///     fn value(&self, w: &[f64]) -> f64 {
+///         0.5 * self.lambda * (w[self.a] * w[self.b] - 1.0).powi(2)
+///     }
+///     fn gradient(&self, w: &[f64], out: &mut [f64]) {
+///         let apart = self.lambda * (w[self.a] * w[self.b] - 1.0);
+///         out[self.a] = apart * w[self.b];
+///         out[self.b] = apart * w[self.a];
+///     }
+///     fn hessian(&self, w: &[f64], add: &mut dyn FnMut(usize, usize, f64)) {
+///         add(self.a, self.a, self.lambda * w[self.b] * w[self.b]);
+///         add(self.b, self.b, self.lambda * w[self.a] * w[self.a]);
+///         add(self.a, self.b, self.lambda * (2.0 * w[self.a] * w[self.b] - 1.0));
+///     }
+/// }
+///
+/// let data = Data::new(array![[1.0]], array![[0.0]])?;
+/// let problem = Problem::new(Network::dense(&[1, 1, 1], Activation::Tanh)?, data, Loss::SquaredError)?;
+/// let w = [2.0, 0.0, 0.0, 0.0]; // the output is 0, and so is the loss
+/// let coupled = problem.penalty(Penalty::Custom(Arc::new(Product { lambda: 1.0, a: 0, b: 2 })))?;
+/// let whole = coupled.curvature(&w, Curvature::GaussNewton, Structure::Full)?;
+/// assert_eq!((whole.value, whole.left_out), (0.5, 0.0));
+/// assert_eq!(whole.curvature.map(|m| m.entry(0, 2)), Some(Ok(-1.0)));
+/// let rows = coupled.curvature(&w, Curvature::GaussNewton, Structure::RowBlocks)?;
+/// assert_eq!(rows.left_out, 1.0);
+/// # Ok::<(), secondo::Error>(())
+/// ```
+pub trait PenaltyFunction: fmt::Debug + Send + Sync {
+    /// A short name for messages.
+    fn name(&self) -> &str;
+    /// pen(W).
+    fn value(&self, w: &[f64]) -> f64;
+    /// ∂pen/∂W, length P; `out` holds zeros before.
+    fn gradient(&self, w: &[f64], out: &mut [f64]);
+    /// ∂²pen/∂W_a∂W_b: calls `add(a, b, entry)` for the entries that are not 0, once for (a, b) and (b, a) together. Entries
+    /// at the same place add up.
+    fn hessian(&self, w: &[f64], add: &mut dyn FnMut(usize, usize, f64));
+}
+
+/// Two are the same if they are one.
+impl PartialEq for dyn PenaltyFunction {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::addr_eq(self, other)
+    }
+}
 
 /// The penalty pen(W), added once, never divided by the number of samples.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -35,11 +111,15 @@ pub enum Penalty {
         /// Whether the biases of linear units take part.
         include_bias: bool,
     },
+    /// The sum of these.
+    Sum(Vec<Penalty>),
+    /// A user's.
+    Custom(Arc<dyn PenaltyFunction>),
 }
 
 impl Penalty {
     /// The names used in files.
-    pub const NAMES: [&'static str; 3] = ["ridge", "ridge_vec", "group_norm"];
+    pub const NAMES: [&'static str; 4] = ["ridge", "ridge_vec", "group_norm", "sum"];
 
     /// ½ λ |w|² over all parameters, biases included.
     pub fn ridge(lambda: f64) -> Self {
@@ -49,13 +129,25 @@ impl Penalty {
         }
     }
 
-    /// The name used in files.
-    pub fn name(&self) -> &'static str {
+    /// The name used in files; files do not hold a user's penalty.
+    pub fn name(&self) -> &str {
         match self {
             Penalty::None => "none",
             Penalty::Ridge { .. } => "ridge",
             Penalty::RidgeVec { .. } => "ridge_vec",
             Penalty::GroupNorm { .. } => "group_norm",
+            Penalty::Sum(_) => "sum",
+            Penalty::Custom(custom) => custom.name(),
+        }
+    }
+
+    /// The name of a user's penalty that it is or has.
+    #[cfg(feature = "io")]
+    pub(crate) fn custom(&self) -> Option<&str> {
+        match self {
+            Penalty::Custom(custom) => Some(custom.name()),
+            Penalty::Sum(terms) => terms.iter().find_map(Penalty::custom),
+            _ => None,
         }
     }
 
@@ -68,7 +160,8 @@ impl Penalty {
             )),
         };
         match self {
-            Penalty::None => Ok(()),
+            Penalty::None | Penalty::Custom(_) => Ok(()),
+            Penalty::Sum(terms) => terms.iter().try_for_each(|term| term.check(network)),
             Penalty::Ridge { lambda, .. } | Penalty::GroupNorm { lambda, .. } => one(*lambda),
             Penalty::RidgeVec { lambda } if lambda.len() != network.parameters() => Err(
                 Error::shape("penalty: lambda", &[network.parameters()], &[lambda.len()]),
@@ -77,9 +170,88 @@ impl Penalty {
         }
     }
 
+    /// Compares the derivatives of a user's penalty with differences: in every parameter, or of many along random directions.
+    pub(crate) fn verify(&self, network: &Network) -> Result<()> {
+        let custom = match self {
+            Penalty::Custom(custom) => custom,
+            Penalty::Sum(terms) => return terms.iter().try_for_each(|term| term.verify(network)),
+            _ => return Ok(()),
+        };
+        let p = network.parameters();
+        let unit = |a: usize| (0..p).map(|b| f64::from(u8::from(a == b))).collect();
+        let (directions, along): (Vec<Vec<f64>>, _) = match p {
+            0..=100 => ((0..p).map(unit).collect(), ""),
+            _ => (check::points(4, p, 2), " along a random direction"),
+        };
+        let width = directions.len();
+        for w in check::points(2, p, 1) {
+            let moved = |t: &[f64]| {
+                let mut w = w.clone();
+                for (v, t) in directions.iter().zip(t) {
+                    w.iter_mut().zip(v).for_each(|(w, v)| *w += t * v);
+                }
+                w
+            };
+            // Where it is not finite there is nothing to compare; anything else goes up to the guard.
+            let finite = |done: Result<()>, out: &mut [f64]| match done {
+                Ok(()) => {}
+                Err(Error::NonFinite { .. }) => out.fill(f64::NAN),
+                Err(error) => guard::throw(error),
+            };
+            let value = |t: &[f64], out: &mut [f64]| {
+                let done = self.value(network, &moved(t));
+                finite(done.map(|v| out[0] = v), out);
+            };
+            let gradient = |t: &[f64], out: &mut [f64]| {
+                let done = self.gradient(network, &moved(t));
+                finite(done.map(|g| out.copy_from_slice(&g)), out);
+            };
+            let slopes = |t: &[f64], out: &mut [f64]| {
+                let mut g = vec![0.0; p];
+                gradient(t, &mut g);
+                for (v, out) in directions.iter().zip(out) {
+                    *out = g.iter().zip(v).map(|(g, v)| g * v).sum();
+                }
+            };
+            let images = |t: &[f64], out: &mut [f64]| {
+                let done = self.hessian(network, &moved(t)).map(|hessian| {
+                    for (column, v) in directions.iter().enumerate() {
+                        let mut image = vec![0.0; p];
+                        hessian.add_product(v, &mut image);
+                        (0..p).for_each(|a| out[a * width + column] = image[a]);
+                    }
+                });
+                finite(done, out);
+            };
+            let part = format!("the penalty '{}'", custom.name());
+            let (first, second) = (
+                format!("the gradient{along}"),
+                format!("the Hessian{along}"),
+            );
+            let origin = vec![0.0; width];
+            let mut checked = guard::call("penalty", custom.name(), || {
+                check::jacobian(&part, &first, 1, value, slopes, &origin)?;
+                check::jacobian(&part, &second, p, gradient, images, &origin)
+            })?;
+            if let Err(Error::Derivative { point, .. }) = &mut checked {
+                *point = w;
+            }
+            checked?;
+        }
+        Ok(())
+    }
+
     /// pen(W).
-    pub(crate) fn value(&self, network: &Network, w: &[f64]) -> f64 {
-        match self {
+    pub(crate) fn value(&self, network: &Network, w: &[f64]) -> Result<f64> {
+        Ok(match self {
+            Penalty::Sum(terms) => (terms.iter())
+                .map(|term| term.value(network, w))
+                .sum::<Result<f64>>()?,
+            Penalty::Custom(custom) => guard::call("penalty", custom.name(), || {
+                let value = custom.value(w);
+                guard::refuse_nan("penalty", custom.name(), "the value", &[w], &[value]);
+                value
+            })?,
             Penalty::GroupNorm { lambda, .. } => {
                 let scale = self.scale(network);
                 let norm = |r: Range<usize>| masked_norm(&w[r.clone()], &scale[r]);
@@ -97,20 +269,64 @@ impl Penalty {
                     .map(|(w, l)| l * w * w)
                     .sum::<f64>()
             }
-        }
+        })
     }
 
     /// ∂pen/∂W, length P.
-    pub(crate) fn gradient(&self, network: &Network, w: &[f64]) -> Vec<f64> {
-        let mut out = self.hessian(network, w).diagonal;
-        out.iter_mut().zip(w).for_each(|(d, w)| *d *= w);
-        out
+    pub(crate) fn gradient(&self, network: &Network, w: &[f64]) -> Result<Vec<f64>> {
+        match self {
+            Penalty::Sum(terms) => {
+                let mut out = vec![0.0; w.len()];
+                for term in terms {
+                    let gradient = term.gradient(network, w)?;
+                    out.iter_mut().zip(gradient).for_each(|(out, g)| *out += g);
+                }
+                Ok(out)
+            }
+            Penalty::Custom(custom) => guard::call("penalty", custom.name(), || {
+                let mut out = vec![0.0; w.len()];
+                custom.gradient(w, &mut out);
+                guard::refuse_nan("penalty", custom.name(), "the gradient", &[w], &out);
+                out
+            }),
+            _ => {
+                let mut out = self.hessian(network, w)?.diagonal;
+                out.iter_mut().zip(w).for_each(|(d, w)| *d *= w);
+                Ok(out)
+            }
+        }
     }
 
-    /// ∂²pen/∂W² as a diagonal less one rank-one term for each layer.
-    pub(crate) fn hessian(&self, network: &Network, w: &[f64]) -> PenaltyHessian {
+    /// ∂²pen/∂W² as a diagonal, less one rank-one term for each layer, and single entries.
+    pub(crate) fn hessian(&self, network: &Network, w: &[f64]) -> Result<PenaltyHessian> {
         let mut diagonal = self.scale(network);
-        let mut rank_one = Vec::new();
+        let (mut rank_one, mut entries) = (Vec::new(), Vec::new());
+        if let Penalty::Sum(terms) = self {
+            for term in terms {
+                let hessian = term.hessian(network, w)?;
+                (diagonal.iter_mut().zip(hessian.diagonal)).for_each(|(sum, d)| *sum += d);
+                rank_one.extend(hessian.rank_one);
+                entries.extend(hessian.entries);
+            }
+        }
+        if let Penalty::Custom(custom) = self {
+            let (name, p) = (custom.name(), w.len());
+            guard::call("penalty", name, || {
+                custom.hessian(w, &mut |a, b, entry| {
+                    guard::refuse_nan("penalty", name, "the Hessian", &[w], &[entry]);
+                    match a.max(b) {
+                        outside if outside >= p => guard::throw(Error::Part {
+                            kind: "penalty",
+                            name: name.into(),
+                            why: format!("its Hessian has no entry ({a}, {b}) with {p} parameters"),
+                        }),
+                        high if a == b => diagonal[high] += entry,
+                        high => entries.push((high, a.min(b), entry)),
+                    }
+                });
+            })?;
+        }
+        entries.sort_by_key(|e| (e.0, e.1));
         if let Penalty::GroupNorm { lambda, .. } = *self {
             for layer in network.layers() {
                 let (part, w) = (&mut diagonal[layer.range.clone()], &w[layer.range.clone()]);
@@ -128,13 +344,17 @@ impl Penalty {
                 });
             }
         }
-        PenaltyHessian { diagonal, rank_one }
+        Ok(PenaltyHessian {
+            diagonal,
+            rank_one,
+            entries,
+        })
     }
 
     /// λ for each parameter; 0 where the penalty does not reach.
     fn scale(&self, network: &Network) -> Vec<f64> {
         match self {
-            Penalty::None => vec![0.0; network.parameters()],
+            Penalty::None | Penalty::Sum(_) | Penalty::Custom(_) => vec![0.0; network.parameters()],
             Penalty::RidgeVec { lambda } => lambda.clone(),
             Penalty::Ridge {
                 lambda,
@@ -150,13 +370,15 @@ impl Penalty {
     }
 }
 
-/// ∂²pen/∂W² = diag(D) − Σ_k c_k u_k u_kᵀ; u_k has entries in layer k only.
+/// ∂²pen/∂W² = diag(D) − Σ_k c_k u_k u_kᵀ + single entries; u_k has entries in layer k only.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PenaltyHessian {
     /// D, length P.
     pub diagonal: Vec<f64>,
     /// The layers' terms c_k u_k u_kᵀ; none for penalties that couple no parameters.
     pub rank_one: Vec<RankOne>,
+    /// (a, b, entry) with a > b, by a and then b.
+    pub entries: Vec<(usize, usize, f64)>,
 }
 
 /// c u uᵀ, with u on a range of the flat vector.
@@ -183,10 +405,41 @@ impl PenaltyHessian {
                 *out -= term.coefficient * along * u;
             }
         }
+        for &(a, b, entry) in &self.entries {
+            out[a] += entry * v[b];
+            out[b] += entry * v[a];
+        }
+    }
+
+    /// Adds what its blocks hold to a matrix; the largest size of an entry that they do not hold.
+    pub fn add_to(&self, matrix: &mut Matrix) -> f64 {
+        let mut ends = Vec::new();
+        for (range, packed) in matrix.blocks_mut() {
+            ends.push(range.end);
+            self.add_block(range, packed);
+        }
+        let block = |a: usize| ends.partition_point(|&end| end <= a);
+        let apart = |e: &&(usize, usize, f64)| block(e.0) != block(e.1);
+        let mut largest = (self.entries.iter().filter(apart)).fold(0.0f64, |m, e| m.max(e.2.abs()));
+        for term in &self.rank_one {
+            // The two blocks with the largest |u|.
+            let (mut first, mut second, mut last) = (0.0f64, 0.0f64, None);
+            let mut within = 0.0f64;
+            for (a, u) in term.range.clone().zip(&term.direction) {
+                if last != Some(block(a)) {
+                    (first, second) = (first.max(within), second.max(first.min(within)));
+                    (within, last) = (0.0, Some(block(a)));
+                }
+                within = within.max(u.abs());
+            }
+            (first, second) = (first.max(within), second.max(first.min(within)));
+            largest = largest.max(term.coefficient * first * second);
+        }
+        largest
     }
 
     /// Adds the entries inside `range` to a packed lower triangle, row by row.
-    pub fn add_block(&self, range: Range<usize>, packed: &mut [f64]) {
+    fn add_block(&self, range: Range<usize>, packed: &mut [f64]) {
         for (a, d) in self.diagonal[range.clone()].iter().enumerate() {
             packed[a * (a + 1) / 2 + a] += d;
         }
@@ -201,6 +454,12 @@ impl PenaltyHessian {
                     packed[row + b + term.range.start - range.start] -= term.coefficient * u * v;
                 }
             }
+        }
+        let from = self.entries.partition_point(|e| e.0 < range.start);
+        let inside = self.entries[from..].iter().take_while(|e| e.0 < range.end);
+        for &(a, b, entry) in inside.filter(|e| e.1 >= range.start) {
+            let (a, b) = (a - range.start, b - range.start);
+            packed[a * (a + 1) / 2 + b] += entry;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Cholesky, U, dot, packed};
+use super::{Cholesky, dot, packed};
 use crate::error::{Error, Result};
 
 /// What stands in for B where B is only known by its products: a positive definite M, easily solved with.
@@ -106,8 +106,6 @@ pub struct ConjugateStep {
     pub length: f64,
     /// Whether the region ended the step: ‖p‖_M = Δ.
     pub boundary: bool,
-    /// Whether a direction with dᵀBd < 0 beyond rounding was met.
-    pub negative: bool,
     /// How many products with B were taken.
     pub products: usize,
 }
@@ -174,7 +172,6 @@ pub fn conjugate_gradients(
         reduction: 0.0,
         length: 0.0,
         boundary: false,
-        negative: false,
         products: 0,
     };
     let mut direction: Vec<f64> = z.iter().map(|z| -z).collect();
@@ -184,8 +181,6 @@ pub fn conjugate_gradients(
         let image = product(&direction)?;
         found.products += 1;
         let curvature = dot(&direction, &image);
-        let rounding = U * packed::largest(&image) * packed::largest(&direction) * d as f64;
-        found.negative |= curvature < -rounding;
         let free = match curvature > 0.0 {
             true => along / curvature,
             false => f64::INFINITY,

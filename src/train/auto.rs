@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::levenberg_marquardt::{self, LevenbergMarquardt};
+use super::levenberg_marquardt::{self, LevenbergMarquardt, Residuals};
 use super::newton_cg::NewtonCg;
 use super::squares::Squares;
 use super::trust_region::{Goal, TrustRegion};
 use super::{Fit, Method, Observer, Reason, State, Times};
 use crate::curvature::Curvature;
 use crate::error::Result;
+use crate::evaluate::check_units;
 use crate::problem::Problem;
 
 /// Up to this many parameters a factorization costs less than the products that it saves.
@@ -105,11 +106,13 @@ impl Method for Auto {
         let clock = Instant::now();
         let p = problem.parameters();
         self.region(Duration::ZERO).check(p)?;
+        // Not only when the second derivatives are reached.
+        check_units(problem.network(), Some(self.curvature))?;
         state.check(&self.fingerprint(), p)?;
         // No sum of squares is no failure.
         let exact = self.curvature == Curvature::Exact;
         let squares = Squares::new(problem).ok().filter(|_| exact);
-        let rows = squares.as_ref().map_or(0, Squares::rows);
+        let rows = squares.as_ref().map_or(0, Squares::count);
         let cheap = rows as f64 * (p as f64).powi(2) <= CHEAP && levenberg_marquardt::long(p) > 0;
         if state.stage == 0 {
             state.stage = match &squares {
@@ -134,11 +137,13 @@ impl Method for Auto {
             let (reason, at) = method.run(&mut run, &mut state, PATIENCE, observe)?;
             squares.verdict(at.is_some())?;
             let account = run.account();
-            if let Some(reason @ (Reason::Iterations | Reason::Time | Reason::Interrupted)) = reason
+            if let Some(
+                reason @ (Reason::Iterations | Reason::Time | Reason::Interrupted | Reason::Part),
+            ) = reason
             {
                 let goal = state.goal(self.gtol, true);
                 let method = "Levenberg–Marquardt, the Jacobian by QR".to_string();
-                let fit = Fit::new(state, reason, goal, account, method);
+                let fit = Fit::new(state, run.end(reason), goal, account, method);
                 return Ok(Fit {
                     choice: Some(choice),
                     ..fit

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::evaluator::{Evaluator, blocks};
-use super::{Control, Fit, Method, Observer, Reason, State, check_tolerances};
+use super::{Control, End, Fit, Method, Observer, Reason, State, check_tolerances};
 use crate::curvature::{Curvature, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -104,15 +104,47 @@ impl Method for BlockNewton {
     fn resume(&self, problem: &Problem, mut state: State, observe: Observer) -> Result<Fit> {
         self.check()?;
         state.check(&self.fingerprint(), problem.parameters())?;
-        let clock = Instant::now();
+        let request = Some((self.curvature, self.structure));
+        let mut evaluator = Evaluator::new(problem, request, self.fallback)?;
+        self.check_memory(problem, &evaluator.computes())?;
+        let (clock, before) = (Instant::now(), state.elapsed);
+        let done = self.points(&mut evaluator, &mut state, observe, clock);
+        state.elapsed = before + clock.elapsed();
+        let end = End::new(done, &state)?;
+        let goal = state.goal(self.gtol, true);
+        let what = match self.structure {
+            Structure::RowBlocks => "row-block",
+            _ => "layer-block",
+        };
+        let left_out = match evaluator.left_out {
+            0.0 => String::new(),
+            largest => format!(
+                "; the blocks leave out entries of the penalty's Hessian of up to {largest:.1e}"
+            ),
+        };
+        let method = format!(
+            "{what} Newton, curvature {}, indefinite blocks {}{left_out}",
+            self.curvature.name(),
+            self.indefinite.name()
+        );
+        Ok(Fit::new(state, end, goal, evaluator.account(), method))
+    }
+}
+
+impl BlockNewton {
+    /// The loop: from a start, or from where `state` was left. `state` has the best point, after an error too.
+    fn points(
+        &self,
+        evaluator: &mut Evaluator,
+        state: &mut State,
+        observe: Observer,
+        clock: Instant,
+    ) -> Result<Reason> {
         let before = state.elapsed;
         let timeout = || {
             self.time_limit
                 .is_some_and(|limit| clock.elapsed() >= limit)
         };
-        let request = Some((self.curvature, self.structure));
-        let mut evaluator = Evaluator::new(problem, request, self.fallback)?;
-        self.check_memory(problem, &evaluator.computes())?;
         let mut at = evaluator.derivatives(&state.x)?;
         let mut fresh = state.is_new();
         match fresh {
@@ -221,21 +253,9 @@ impl Method for BlockNewton {
             (state.value, state.gradient_norm) = (next.value, gradient_norm);
             (state.x, at, fresh) = (trial, next, true);
         };
-        state.elapsed = before + clock.elapsed();
-        let what = match self.structure {
-            Structure::RowBlocks => "row-block",
-            _ => "layer-block",
-        };
-        let method = format!(
-            "{what} Newton, curvature {}, indefinite blocks {}",
-            self.curvature.name(),
-            self.indefinite.name()
-        );
-        Ok(Fit::new(state, reason, goal, evaluator.account(), method))
+        Ok(reason)
     }
-}
 
-impl BlockNewton {
     /// Blocks and their factors must fit together: eigenvectors of blocks that are not positive definite take 8d² bytes
     /// each, twice the block.
     fn check_memory(&self, problem: &Problem, device: &Device) -> Result<()> {

@@ -27,6 +27,8 @@ pub(super) struct Evaluator<'a> {
     failure: Option<String>,
     pub evaluations: Evaluations,
     pub times: Times,
+    /// The largest entry of the penalty's Hessian that the structure had no place for.
+    pub left_out: f64,
 }
 
 impl<'a> Evaluator<'a> {
@@ -51,6 +53,7 @@ impl<'a> Evaluator<'a> {
             failure: None,
             evaluations: Evaluations::default(),
             times: Times::default(),
+            left_out: 0.0,
         };
         // What does not fit the accelerator may fit the processor.
         if let Err(error) = problem.plan_on(&evaluator.device, largest.into()) {
@@ -97,17 +100,18 @@ impl<'a> Evaluator<'a> {
             ..whole
         };
         let single = self.evaluate(&self.device.clone(), w, curvature, |t| &mut t.curvature);
-        let curvature = match single {
-            Ok(at) => at.curvature,
-            // Finite in f64, as value and gradient are here, but not in f32.
-            Err(error @ (Error::NonFinite { .. } | Error::Invalid { .. })) if self.fallback => {
-                self.failure = Some(format!("in f32 {error}"));
+        let computed = match single {
+            Ok(at) => at,
+            Err(error) => {
+                self.take_over(error)?;
                 self.evaluate(&Device::Cpu, w, whole, |t| &mut t.curvature)?
-                    .curvature
             }
-            Err(error) => return Err(error),
         };
-        Ok(Evaluation { curvature, ..exact })
+        Ok(Evaluation {
+            curvature: computed.curvature,
+            left_out: computed.left_out,
+            ..exact
+        })
     }
 
     /// What computes the numbers that decisions rest on.
@@ -127,11 +131,16 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Evaluation> {
         let clock = Instant::now();
         let mut done = self.problem.evaluate_with(device, w, request);
-        if let (true, Err(error @ Error::Gpu { .. })) = (self.fallback, &done) {
-            self.failure = Some(error.to_string());
-            done = self.problem.evaluate_with(&Device::Cpu, w, request);
+        if let Err(error @ Error::Gpu { .. }) = done {
+            done = match self.take_over(error) {
+                Ok(()) => self.problem.evaluate_with(&Device::Cpu, w, request),
+                Err(error) => Err(error),
+            };
         }
         *stage(&mut self.times) += clock.elapsed();
+        if let Ok(at) = &done {
+            self.left_out = self.left_out.max(at.left_out);
+        }
         done
     }
 
@@ -169,10 +178,7 @@ impl<'a> Evaluator<'a> {
     /// As [`derivatives`](Evaluator::derivatives).
     pub fn operator(&mut self, w: &[f64], curvature: Curvature) -> Result<Operator<'a>> {
         let made = self.problem.operator_on(&self.computes(), w, curvature);
-        match made {
-            Err(error @ Error::Gpu { .. }) => self.recover(error, w, curvature),
-            made => made,
-        }
+        made.or_else(|error| self.recover(error, w, curvature))
     }
 
     /// The products from the processor after the accelerator failed, or the failure.
@@ -185,11 +191,28 @@ impl<'a> Evaluator<'a> {
         w: &[f64],
         curvature: Curvature,
     ) -> Result<Operator<'a>> {
+        self.take_over(error)?;
+        self.problem.operator_on(&Device::Cpu, w, curvature)
+    }
+
+    /// Lets the processor compute from here on, after an accelerator failed or f32 did not hold what is finite in f64.
+    ///
+    /// # Errors
+    /// `error`, where it is another, or where the processor does not take over.
+    fn take_over(&mut self, error: Error) -> Result<()> {
+        let reason = match &error {
+            Error::Gpu { .. } => error.to_string(),
+            // Value and gradient at the point are finite: the processor has computed them.
+            Error::NonFinite { .. } | Error::Invalid { .. } if self.precision() == "f32" => {
+                format!("in f32 {error}")
+            }
+            _ => return Err(error),
+        };
         if !self.fallback || self.failure.is_some() {
             return Err(error);
         }
-        self.failure = Some(error.to_string());
-        self.problem.operator_on(&Device::Cpu, w, curvature)
+        self.failure = Some(reason);
+        Ok(())
     }
 }
 

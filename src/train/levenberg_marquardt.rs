@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::squares::Squares;
 use super::{
-    Account, Control, Evaluations, Fit, Method, Observer, Reason, State, check_radius, check_start,
-    check_tolerances, in_range, norm, silent, without_zeros,
+    Account, Control, End, Evaluations, Fit, Method, Observer, Reason, State, check_radius,
+    check_start, check_tolerances, in_range, norm, silent, without_zeros,
 };
 use crate::error::{Error, Result};
+use crate::guard;
 use crate::problem::Problem;
 use crate::solve::{U, back_substitute, dot, largest, triangle};
 
@@ -18,7 +19,8 @@ use crate::solve::{U, back_substitute, dot, largest, triangle};
 /// r: ℝᵖ → ℝᵐ,   J_ia = ∂r_i/∂x_a,   E(x) = ½ Σ_i r_i(x)²
 /// ```
 ///
-/// The Jacobian is row-major, J_ia at i·p + a, m·p numbers. Where r is not defined, return NaN: the step is rejected.
+/// The Jacobian is row-major, J_ia at i·p + a, m·p numbers. Where r is not defined, return NaN: the step is rejected. A
+/// panic ends the iteration at its best point.
 /// For closures there is [`residual_function`].
 ///
 /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., ch. 10.
@@ -135,16 +137,15 @@ pub struct LevenbergMarquardt {
     pub xtol: f64,
     /// Stops after a step by which ‖r‖² fell little, as its model had predicted: both by ≤ ftol · ‖r‖². Default 0.
     pub ftol: f64,
-    /// The first Δ in units of ‖Dx⁽⁰⁾‖, or of 1 where that is 0. Default 1.
+    /// The first Δ, as of [`TrustRegion`](super::TrustRegion). Default 1.
     pub initial_radius: f64,
     /// The largest Δ, in the same units. Default infinite.
     pub max_radius: f64,
-    /// The gain ratio above which a step is accepted, in [0, ¼). Default 10⁻⁴.
+    /// As of [`TrustRegion`](super::TrustRegion). Default 10⁻⁴.
     pub eta: f64,
     /// Stops where max_a |J e_a · r| ≤ goal, times that of the start where it is above 1. Default 0.
     pub goal: f64,
-    /// The wall time after which the iteration ends at its best point; an evaluation or a solution that has begun is
-    /// finished first. Default none.
+    /// As of [`TrustRegion`](super::TrustRegion). Default none.
     pub time_limit: Option<Duration>,
 }
 
@@ -172,6 +173,8 @@ impl Default for LevenbergMarquardt {
 pub struct LeastSquares {
     /// Why it ended.
     pub reason: Reason,
+    /// The message of a panic of r or J, if one ended it.
+    pub fault: Option<String>,
     /// The best accepted point.
     pub x: Vec<f64>,
     /// ½‖r(x)‖².
@@ -234,8 +237,8 @@ impl LevenbergMarquardt {
     /// Minimises ½‖r‖² from `x0`.
     ///
     /// # Errors
-    /// [`Error::Shape`] and [`Error::NonFinite`] for `x0`, [`Error::Invalid`] for an option, [`Error::TooLarge`].
-    /// Everything else is a [`Reason`] in the report.
+    /// [`Error::Shape`] and [`Error::NonFinite`] for `x0`, [`Error::Invalid`] for an option, [`Error::TooLarge`],
+    /// [`Error::Part`] for a panic at `x0`. Everything else is a [`Reason`] in the report.
     pub fn minimize(
         &self,
         problem: &(impl Residuals + ?Sized),
@@ -267,7 +270,9 @@ impl LevenbergMarquardt {
         let mut fresh = state.is_new();
         let residuals = run.residuals(&state.x);
         let value = 0.5 * dot(&residuals, &residuals);
-        let Some(mut at) = run.linearize(state.x.clone(), residuals) else {
+        let linear = run.linearize(state.x.clone(), residuals);
+        run.ended()?;
+        let Some(mut at) = linear else {
             state.value = value;
             return Ok((Some(Reason::NonFinite), None));
         };
@@ -336,6 +341,9 @@ impl LevenbergMarquardt {
                 let candidate = (gain > self.eta || level)
                     .then(|| run.linearize(x, residuals))
                     .flatten();
+                if run.failed()? {
+                    break 'points Some(Reason::Part);
+                }
                 // Clearly smaller: the gradient has rounding errors as well.
                 let next = candidate.filter(|n| !level || n.slope() < 0.9 * at.slope());
                 if let Some(next) = next {
@@ -427,10 +435,10 @@ impl Method for LevenbergMarquardt {
         let mut run = Run::new(&squares)?;
         let (reason, at) = self.run(&mut run, &mut state, usize::MAX, observe)?;
         squares.verdict(at.is_some())?;
+        let end = run.end(reason.unwrap_or(Reason::Stalled));
         let goal = state.goal(self.goal, true);
         let method = "Levenberg–Marquardt, the Jacobian by QR".to_string();
-        let reason = reason.unwrap_or(Reason::Stalled);
-        Ok(Fit::new(state, reason, goal, run.account(), method))
+        Ok(Fit::new(state, end, goal, run.account(), method))
     }
 }
 
@@ -445,6 +453,8 @@ pub(super) struct Run<'a, P: ?Sized> {
     /// The largest column norms of J so far.
     norms: Vec<f64>,
     pub evaluations: Evaluations,
+    /// The panic of r or J, or what else kept them from being computed.
+    fault: Option<Error>,
     jacobian: Vec<f64>,
     /// Wall time of the residuals, the Jacobians and the steps.
     valuing: Duration,
@@ -467,6 +477,7 @@ impl<'a, P: Residuals + ?Sized> Run<'a, P> {
             problem,
             norms: vec![0.0; p],
             evaluations: Evaluations::default(),
+            fault: None,
             jacobian: vec![0.0; m * p],
             valuing: Duration::ZERO,
             deriving: Duration::ZERO,
@@ -480,10 +491,42 @@ impl<'a, P: Residuals + ?Sized> Run<'a, P> {
         if x.iter().all(|v| v.is_finite()) {
             self.evaluations.objective += 1;
             let clock = Instant::now();
-            self.problem.residuals(x, &mut out);
+            let done = guard::call("function", "r", || self.problem.residuals(x, &mut out));
             self.valuing += clock.elapsed();
+            if let Err(fault) = done {
+                out.fill(f64::NAN);
+                self.fault = Some(fault);
+            }
         }
         out
+    }
+
+    /// Refuses what could not be computed at all.
+    pub fn ended(&mut self) -> Result<()> {
+        self.fault.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether a user-defined part has panicked.
+    ///
+    /// # Errors
+    /// Anything else that failed.
+    fn failed(&mut self) -> Result<bool> {
+        match self.fault.take() {
+            None => Ok(false),
+            Some(fault @ Error::Part { .. }) => {
+                self.fault = Some(fault);
+                Ok(true)
+            }
+            Some(other) => Err(other),
+        }
+    }
+
+    /// The end for this reason, with the fault.
+    pub fn end(&self, reason: Reason) -> End {
+        End {
+            reason,
+            fault: self.fault.as_ref().map(Error::to_string),
+        }
     }
 
     /// The linear model at x, if r, J and ‖r‖² are finite.
@@ -495,8 +538,14 @@ impl<'a, P: Residuals + ?Sized> Run<'a, P> {
         let (m, p) = (residuals.len(), x.len());
         self.evaluations.curvature += 1;
         let clock = Instant::now();
-        self.problem.jacobian(&x, &mut self.jacobian);
+        let done = guard::call("function", "J", || {
+            self.problem.jacobian(&x, &mut self.jacobian);
+        });
         self.deriving += clock.elapsed();
+        if let Err(fault) = done {
+            self.fault = Some(fault);
+            return None;
+        }
         if !self.jacobian.iter().all(|v| v.is_finite()) {
             return None;
         }
@@ -552,12 +601,14 @@ impl<'a, P: Residuals + ?Sized> Run<'a, P> {
     }
 
     fn report(self, reason: Reason, state: State, at: Option<&Point>) -> LeastSquares {
+        let End { reason, fault } = self.end(reason);
         let value = state.value;
         let freedom = self.problem.count().saturating_sub(state.x.len());
         let s = (freedom > 0).then(|| (2.0 * value / freedom as f64).sqrt());
         let s = s.filter(|s| s.is_finite());
         LeastSquares {
             reason,
+            fault,
             x: state.x,
             value,
             gradient_norm: at.map_or(f64::NAN, Point::orthogonality),

@@ -52,6 +52,8 @@ pub enum Reason {
     Singular,
     /// The observer asked to stop.
     Interrupted,
+    /// A user-defined part or function panicked; the report has its name and its message as `fault`.
+    Part,
 }
 
 impl Reason {
@@ -68,6 +70,7 @@ impl Reason {
             Reason::Indefinite => "indefinite",
             Reason::Singular => "singular",
             Reason::Interrupted => "interrupted",
+            Reason::Part => "part",
         }
     }
 
@@ -90,6 +93,7 @@ impl fmt::Display for Reason {
             Reason::Indefinite => "stationary, but the matrix of the model is indefinite",
             Reason::Singular => "the matrix of the step is singular",
             Reason::Interrupted => "it was interrupted",
+            Reason::Part => "a user-defined part failed",
         })
     }
 }
@@ -196,6 +200,8 @@ pub struct Fit {
     pub modified_blocks: usize,
     /// Why it ended.
     pub reason: Reason,
+    /// The user-defined part that panicked and ended it, with its message, if one did.
+    pub fault: Option<String>,
     /// The method, with curvature and policy.
     pub method: String,
     /// What `auto` chose, and why.
@@ -244,7 +250,8 @@ pub trait Method {
 
     /// Minimises the problem's objective from `start`. `observe` is called at the start and after every accepted step.
     ///
-    /// Returns the best accepted point with the reason of the end.
+    /// Returns the best accepted point with the reason of the end. A step to where a user-defined part gives NaN is rejected;
+    /// a panic of one ends the fit.
     ///
     /// # Errors
     /// An option out of range; a start with the wrong length or where objective or gradient are not finite; a curvature
@@ -256,6 +263,25 @@ pub trait Method {
     /// Name and options: what [`State::method`] holds.
     fn fingerprint(&self) -> String {
         format!("{} {}", self.name(), self.options())
+    }
+}
+
+/// Why an iteration ended, with the user-defined part that panicked, if one did.
+struct End {
+    reason: Reason,
+    fault: Option<String>,
+}
+
+impl End {
+    /// The end of a loop whose best point is in `state`: where a part panics after the start, that point is its result.
+    fn new(done: Result<Reason>, state: &State) -> Result<Self> {
+        let (reason, fault) = match done {
+            Err(error @ Error::Part { .. }) if !state.is_new() => {
+                (Reason::Part, Some(error.to_string()))
+            }
+            done => (done?, None),
+        };
+        Ok(End { reason, fault })
     }
 }
 
@@ -289,7 +315,7 @@ pub fn silent(_: &Progress) -> Control {
 impl Fit {
     fn new(
         state: State,
-        reason: Reason,
+        End { reason, fault }: End,
         gradient_goal: f64,
         account: Account,
         method: String,
@@ -309,6 +335,7 @@ impl Fit {
             },
             modified_blocks: state.modified_blocks,
             reason,
+            fault,
             method,
             choice: None,
             adapter: account.adapter,
@@ -341,7 +368,10 @@ impl fmt::Display for Fit {
                 "failure      {failure}; the cpu went on from the last accepted point"
             )?;
         }
-        writeln!(f, "ended        {}", self.reason)?;
+        match &self.fault {
+            None => writeln!(f, "ended        {}", self.reason)?,
+            Some(fault) => writeln!(f, "ended        {}: {fault}", self.reason)?,
+        }
         let (value, start) = (readable(self.value), readable(self.initial_value));
         writeln!(f, "objective    {value} (start {start})")?;
         let (gradient, goal) = (self.gradient_norm, self.gradient_goal);

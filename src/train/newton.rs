@@ -14,6 +14,7 @@ use super::objective::{Objective, Plain, negative_curvature};
 pub use super::{Evaluations, Reason};
 use super::{check_start, check_tolerances, norm};
 use crate::error::{Error, Result};
+use crate::guard;
 use crate::solve::{Factor, Indefinite, U, dot, eigenvalues, largest, lu_solve, quadratic_form};
 
 /// A function with two derivatives.
@@ -24,7 +25,7 @@ use crate::solve::{Factor, Indefinite, U, dot, eigenvalues, largest, lu_solve, q
 ///
 /// `x` and the gradient have d numbers; the Hessian is the packed lower triangle, entry (a, b),
 /// a ≥ b, at a(a+1)/2 + b, d(d+1)/2 numbers. Where f is not defined, return NaN: the minimiser
-/// rejects such a step. For closures there are [`function`] and, for one variable, [`univariate`].
+/// rejects such a step; a panic ends it at its best point. For closures there are [`function`] and, for one variable, [`univariate`].
 ///
 /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., ch. 2.
 ///
@@ -207,6 +208,8 @@ impl Default for Newton {
 pub struct NewtonReport {
     /// Why it ended.
     pub reason: Reason,
+    /// The message of the function's panic, if one ended it.
+    pub fault: Option<String>,
     /// The last accepted point; of `minimize`, the best.
     pub x: Vec<f64>,
     /// f(x); of a root, ‖f(x)‖∞.
@@ -272,8 +275,8 @@ impl Newton {
     /// gradient or Hessian that is not finite is rejected like one that does not reduce f.
     ///
     /// # Errors
-    /// [`Error::Shape`] and [`Error::NonFinite`] for `x0`, [`Error::Invalid`] for an option.
-    /// Everything else is a [`Reason`] in the report.
+    /// [`Error::Shape`] and [`Error::NonFinite`] for `x0`, [`Error::Invalid`] for an option, [`Error::Part`] for a panic at
+    /// `x0`. Everything else is a [`Reason`] in the report.
     ///
     /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §3.4 and ch. 4; the rule for μ
     /// follows Nielsen, report IMM-REP-1999-05.
@@ -304,7 +307,10 @@ impl Newton {
         let start = run.value(x0.to_vec());
         let value = start.value;
         let Some(mut at) = run.derive(start) else {
-            return Ok(run.report(Reason::NonFinite, x0.to_vec(), value, f64::NAN));
+            return match run.fault.take() {
+                Some(fault) => Err(fault),
+                None => Ok(run.report(Reason::NonFinite, x0.to_vec(), value, f64::NAN)),
+            };
         };
         let (mut mu, mut growth) = (0.0, 4.0);
         let mut done = (at.gradient_norm() <= self.gtol).then_some(Reason::Gradient);
@@ -320,7 +326,10 @@ impl Newton {
                 }
                 run.iterations += 1;
                 let Some(lower) = self.descend(&mut run, &at, curvature, &direction) else {
-                    break Reason::Indefinite;
+                    break match run.fault {
+                        Some(_) => Reason::Part,
+                        None => Reason::Indefinite,
+                    };
                 };
                 at = lower;
                 run.path.push(at.x.clone());
@@ -363,6 +372,9 @@ impl Newton {
                 let level = predicted <= rounding && actual.abs() <= rounding;
                 settled |= predicted <= rounding && !damped;
                 let candidate = (gain > 1e-4 || level).then(|| run.derive(trial)).flatten();
+                if run.fault.is_some() {
+                    break 'points Reason::Part;
+                }
                 let next = candidate.filter(|n| gain > 1e-4 || norm(&n.gradient) < g);
                 if next.is_some() && gain > 0.75 {
                     // Below this μ no longer slows the last steps.
@@ -432,6 +444,9 @@ impl Newton {
                 if let Some(point) = lower.then(|| run.derive(trial)).flatten() {
                     return Some(point);
                 }
+                if run.fault.is_some() {
+                    return None;
+                }
             }
             alpha *= 0.5;
         }
@@ -481,7 +496,7 @@ impl Newton {
             }
         };
         let mut report = newton_root(|x, g| f.gradient(x, g), hessian, x0, self)?;
-        report.value = f.value(&report.x);
+        report.value = guard::call("function", "f", || f.value(&report.x))?;
         report.evaluations.objective = 1;
         Ok(report)
     }
@@ -504,7 +519,7 @@ impl Newton {
 /// [`Reason::NonFinite`]; the report then has the last good point.
 ///
 /// # Errors
-/// [`Error::NonFinite`] for `x0`, [`Error::Invalid`] for an option.
+/// [`Error::NonFinite`] for `x0`, [`Error::Invalid`] for an option, [`Error::Part`] for a panic at `x0`.
 ///
 /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §11.1; Dennis and Schnabel,
 /// *Numerical Methods for Unconstrained Optimization and Nonlinear Equations*, §5.1.
@@ -538,8 +553,9 @@ pub fn newton_root(
     let mut path = vec![x.clone()];
     let mut iterations = 0;
     let mut short = false;
-    f(&x, &mut residual);
+    guard::call("function", "f", || f(&x, &mut residual))?;
     evaluations.gradient += 1;
+    let mut fault = None;
     let reason = loop {
         if residual.iter().any(|v| !v.is_finite()) {
             break Reason::NonFinite;
@@ -553,7 +569,10 @@ pub fn newton_root(
         if iterations == options.max_iter {
             break Reason::Iterations;
         }
-        jacobian(&x, &mut matrix);
+        fault = guard::call("function", "J", || jacobian(&x, &mut matrix)).err();
+        if fault.is_some() {
+            break Reason::Part;
+        }
         evaluations.curvature += 1;
         if matrix.iter().any(|v| !v.is_finite()) {
             break Reason::NonFinite;
@@ -568,7 +587,10 @@ pub fn newton_root(
             break Reason::NonFinite;
         }
         let mut new = vec![0.0; d];
-        f(&next, &mut new);
+        fault = guard::call("function", "f", || f(&next, &mut new)).err();
+        if fault.is_some() {
+            break Reason::Part;
+        }
         evaluations.gradient += 1;
         if new.iter().any(|v| !v.is_finite()) {
             break Reason::NonFinite;
@@ -583,6 +605,7 @@ pub fn newton_root(
     };
     Ok(NewtonReport {
         reason,
+        fault: fault.map(|e| e.to_string()),
         x,
         value: size,
         gradient_norm: size,
@@ -691,6 +714,8 @@ struct Trial {
 /// The function, and what has been counted so far.
 struct Run<'a, F: ?Sized> {
     f: Plain<'a, F>,
+    /// The panic of f.
+    fault: Option<Error>,
     iterations: usize,
     path: Vec<Vec<f64>>,
 }
@@ -699,6 +724,7 @@ impl<'a, F: TwiceDifferentiable + ?Sized> Run<'a, F> {
     fn new(f: &'a F, x0: &[f64]) -> Self {
         Run {
             f: Plain::new(f),
+            fault: None,
             iterations: 0,
             path: vec![x0.to_vec()],
         }
@@ -706,20 +732,32 @@ impl<'a, F: TwiceDifferentiable + ?Sized> Run<'a, F> {
 
     /// f(x); NaN for an x that has overflowed.
     fn value(&mut self, x: Vec<f64>) -> Trial {
-        let value = self.f.value(&x).unwrap_or(f64::NAN);
+        let value = self.f.value(&x);
+        let value = self.noted(value).unwrap_or(f64::NAN);
         Trial { x, value }
     }
 
     /// The derivatives, if they and f are finite.
     fn derive(&mut self, trial: Trial) -> Option<Point> {
         let Trial { x, value } = trial;
-        let local = self.f.derive(&x, Some(value)).ok()?;
+        let local = self.f.derive(&x, Some(value));
+        let local = self.noted(local)?;
         Some(Point {
             x,
             value,
             gradient: local.gradient,
             hessian: local.model.lower,
         })
+    }
+
+    /// What was computed; a panic is kept.
+    fn noted<T>(&mut self, done: Result<T>) -> Option<T> {
+        match done {
+            Ok(done) => return Some(done),
+            Err(fault @ Error::Part { .. }) => self.fault = Some(fault),
+            Err(_) => {}
+        }
+        None
     }
 
     fn report(
@@ -731,6 +769,7 @@ impl<'a, F: TwiceDifferentiable + ?Sized> Run<'a, F> {
     ) -> NewtonReport {
         NewtonReport {
             reason,
+            fault: self.fault.as_ref().map(Error::to_string),
             x,
             value,
             gradient_norm,

@@ -8,11 +8,17 @@ use rand_pcg::Pcg64;
 use super::evaluator::{Evaluator, blocks};
 use super::objective::{Ask, Local, Model, Objective, Step};
 use super::trust_region::{Goal, TrustRegion};
-use super::{Evaluations, Fit, Method, Observer, State};
+use super::{End, Evaluations, Fit, Method, Observer, State};
 use crate::curvature::{Curvature, LinearOperator, Matrix, Structure};
 use crate::error::{Error, Result};
+use crate::evaluate::Request;
 use crate::problem::{Operator, Problem};
 use crate::solve::{Preconditioner, conjugate_gradients, dot};
+
+/// How many vectors of length P live while a point is derived: the two points, gradients, scales, the step.
+const DERIVING: u64 = 10;
+/// The same while conjugate gradients take a product.
+const SOLVING: u64 = 12;
 
 /// What stands in for the matrix inside conjugate gradients, and whose norm that of the region is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -47,6 +53,21 @@ impl Preconditioning {
     /// The preconditioner with this name; [`Error::Unknown`] lists the names.
     pub fn from_name(name: &str) -> Result<Self> {
         crate::named("preconditioner", name, &Self::ALL.map(|p| (p.name(), p)))
+    }
+
+    /// What of it there is in θ under W = fixed + Cθ without more than row blocks in W.
+    fn available(self, problem: &Problem) -> Self {
+        let Some(constraint) = problem.ties() else {
+            return self;
+        };
+        let network = problem.network();
+        let own_rows = || problem.block_orders(Structure::RowBlocks).is_ok();
+        match (self, constraint.of_diagonal(network)) {
+            (Preconditioning::RowBlocks, _) if own_rows() => Preconditioning::RowBlocks,
+            (Preconditioning::None, _) => Preconditioning::None,
+            (_, Structure::Diagonal | Structure::RowBlocks) => Preconditioning::Diagonal,
+            _ => Preconditioning::None,
+        }
     }
 
     fn request(self) -> Option<(Curvature, Structure)> {
@@ -85,7 +106,9 @@ impl Preconditioning {
 pub struct NewtonCg {
     /// The region, with curvature, tolerances and limits. Default that of [`TrustRegion`], with 1000 steps.
     pub region: TrustRegion,
-    /// The preconditioner; none under W = fixed + Cθ. Default `RowBlocks`.
+    /// The preconditioner. Under W = fixed + Cθ, `RowBlocks` becomes `Diagonal` where C does not keep each unit to
+    /// neighbouring θ of its own, and both become `None` where a θ reaches several units; the report says which it was.
+    /// Default `RowBlocks`.
     pub preconditioning: Preconditioning,
     /// The most products for one step. Default 200.
     pub products: usize,
@@ -101,6 +124,64 @@ impl Default for NewtonCg {
             preconditioning: Preconditioning::RowBlocks,
             products: 200,
         }
+    }
+}
+
+impl NewtonCg {
+    /// The bytes that a fit takes at most besides the data: the factors of a preconditioner of row blocks, with the blocks
+    /// of the next point or a product, and some vectors.
+    ///
+    /// # Errors
+    /// As [`Problem::plan`].
+    ///
+    /// ```
+    /// use ndarray::Array2;
+    /// use secondo::{Activation, Data, Loss, Network, NewtonCg, Preconditioning, Problem};
+    /// let data = Data::new(Array2::ones((50, 200)), Array2::zeros((50, 1)))?;
+    /// let problem = Problem::new(Network::dense(&[200, 100, 1], Activation::Tanh)?, data, Loss::SquaredError)?;
+    /// let rows = NewtonCg::default();
+    /// let diagonal = NewtonCg { preconditioning: Preconditioning::Diagonal, ..rows.clone() };
+    /// // A hundred blocks of order 201, once as triangles and once as squares.
+    /// let blocks = 8 * 100 * (201 * 202 / 2 + 201 * 201);
+    /// assert!(rows.memory(&problem)? > blocks && diagonal.memory(&problem)? < blocks / 4);
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    pub fn memory(&self, problem: &Problem) -> Result<u64> {
+        let request = self.preconditioning.available(problem).request();
+        let derivatives = problem.plan(Request {
+            curvature: request,
+            ..Request::gradient()
+        })?;
+        let product = problem.plan_products(self.region.curvature, 1)?;
+        let blocks = match request {
+            Some((_, Structure::RowBlocks)) => problem.block_orders(Structure::RowBlocks)?,
+            _ => Vec::new(),
+        };
+        let factors: u64 = blocks.iter().map(|d| 8 * d * d).sum();
+        let vectors = |count: u64| 8 * count * problem.parameters() as u64;
+        let deriving = derivatives.bytes().saturating_add(vectors(DERIVING));
+        let solving = product.bytes().saturating_add(vectors(SOLVING));
+        Ok(factors.saturating_add(deriving.max(solving)))
+    }
+
+    fn check_memory(&self, problem: &Problem) -> Result<()> {
+        let (need, budget) = (self.memory(problem)?, problem.budget());
+        if need <= budget {
+            return Ok(());
+        }
+        Err(Error::Memory {
+            what: format!(
+                "Newton–CG with {} parameters and the preconditioner {}",
+                problem.parameters(),
+                self.preconditioning.name()
+            ),
+            need,
+            budget,
+            advice: match self.preconditioning {
+                Preconditioning::RowBlocks => "the preconditioner diagonal needs no blocks".into(),
+                _ => "raise the memory budget, or make the layers narrower".into(),
+            },
+        })
     }
 }
 
@@ -134,35 +215,25 @@ impl NewtonCg {
         goal: Goal,
         observe: Observer,
     ) -> Result<Fit> {
-        // Ties mix what blocks and diagonals hold: under them there is no preconditioner.
-        let untied = NewtonCg {
-            preconditioning: Preconditioning::None,
+        let method = &NewtonCg {
+            preconditioning: self.preconditioning.available(problem),
             ..self.clone()
-        };
-        let method = if problem.ties().is_some() {
-            &untied
-        } else {
-            self
         };
         let request = method.preconditioning.request();
         let mut free = Free {
             evaluator: Evaluator::new(problem, request, self.region.fallback)?,
             method,
         };
-        let reason = self.region.run(&mut free, &mut state, goal, observe)?;
+        method.check_memory(problem)?;
+        let done = self.region.run(&mut free, &mut state, goal, observe);
+        let end = End::new(done, &state)?;
         let goal = state.goal(self.region.gtol, true);
         let words = format!(
             "Newton with conjugate gradients, curvature {}, preconditioner {}",
             self.region.curvature.name(),
             method.preconditioning.name()
         );
-        Ok(Fit::new(
-            state,
-            reason,
-            goal,
-            free.evaluator.account(),
-            words,
-        ))
+        Ok(Fit::new(state, end, goal, free.evaluator.account(), words))
     }
 }
 
@@ -176,8 +247,8 @@ impl<'a> Free<'a> {
     fn model(&self, operator: Operator<'a>, matrix: Option<Matrix>) -> Products<'a> {
         Products {
             operator,
+            diagonal: matrix.as_ref().map(Matrix::diagonal),
             matrix,
-            preconditioning: self.method.preconditioning,
             preconditioner: None,
             most: self.method.products,
             roundoff: self.evaluator.roundoff(),
@@ -205,10 +276,11 @@ impl<'a> Objective for Free<'a> {
         })
     }
 
-    fn replace(&mut self, error: Error, x: &[f64], old: &Products<'a>) -> Result<Products<'a>> {
+    fn mend(&mut self, error: Error, x: &[f64], model: &mut Products<'a>) -> Result<()> {
         let curvature = self.method.region.curvature;
-        let operator = self.evaluator.recover(error, x, curvature)?;
-        Ok(self.model(operator, old.matrix.clone()))
+        model.operator = self.evaluator.recover(error, x, curvature)?;
+        model.roundoff = self.evaluator.roundoff();
+        Ok(())
     }
 
     fn solved(&mut self, model: &mut Products<'a>, time: Duration) {
@@ -224,9 +296,10 @@ impl<'a> Objective for Free<'a> {
 /// A model by its products.
 struct Products<'a> {
     operator: Operator<'a>,
-    /// What the preconditioner is made of.
+    /// What the preconditioner is made of, until it is.
     matrix: Option<Matrix>,
-    preconditioning: Preconditioning,
+    /// Its diagonal.
+    diagonal: Option<Vec<f64>>,
     preconditioner: Option<Preconditioner>,
     most: usize,
     roundoff: f64,
@@ -238,20 +311,17 @@ struct Products<'a> {
 
 impl Products<'_> {
     fn solve(&mut self, gradient: &[f64], ask: &Ask, forcing: f64) -> Result<Step> {
-        if self.preconditioner.is_none() {
-            self.preconditioner = Some(match (&self.matrix, self.preconditioning) {
-                (Some(matrix), Preconditioning::RowBlocks) => {
-                    Preconditioner::blocks(blocks(matrix))?
-                }
-                (Some(_), _) => {
+        let made = match (self.preconditioner.take(), self.matrix.take()) {
+            (Some(made), _) => made,
+            (None, None) => Preconditioner::None,
+            (None, Some(matrix)) => match matrix.structure() {
+                Structure::Diagonal => {
                     Preconditioner::Diagonal(ask.scaling.iter().map(|d| d * d).collect())
                 }
-                (None, _) => Preconditioner::None,
-            });
-        }
-        let Some(preconditioner) = &self.preconditioner else {
-            return Err(Error::invalid("preconditioner", "there is none"));
+                _ => Preconditioner::blocks(blocks(&matrix))?,
+            },
         };
+        let preconditioner = &*self.preconditioner.insert(made);
         let product = |v: &[f64]| self.operator.product(v);
         let most = self.most;
         let found =
@@ -268,7 +338,7 @@ impl Products<'_> {
 
 impl Model for Products<'_> {
     fn diagonal(&self) -> Option<Vec<f64>> {
-        self.matrix.as_ref().map(Matrix::diagonal)
+        self.diagonal.clone()
     }
 
     fn step(&mut self, ask: &Ask) -> Result<Step> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Evaluations;
 use super::newton::TwiceDifferentiable;
 use crate::error::{Error, Result};
+use crate::guard;
 use crate::solve::{Cholesky, U, dot, eigen, largest, trust_region};
 
 /// A function to minimise. Every method may fail, since devices do.
@@ -20,8 +21,8 @@ pub(super) trait Objective {
     /// [`Error::NonFinite`] where f or a derivative is not finite: minimisers reject such a point and go on.
     fn derive(&mut self, x: &[f64], value: Option<f64>) -> Result<Local<Self::Model>>;
 
-    /// Another model at x in place of one that failed, or the error.
-    fn replace(&mut self, error: Error, _x: &[f64], _old: &Self::Model) -> Result<Self::Model> {
+    /// Mends the model at x after it failed, or gives the error back.
+    fn mend(&mut self, error: Error, _x: &[f64], _model: &mut Self::Model) -> Result<()> {
         Err(error)
     }
 
@@ -172,7 +173,7 @@ impl<F: TwiceDifferentiable + ?Sized> Objective for Plain<'_, F> {
             return Ok(f64::NAN);
         }
         self.evaluations.objective += 1;
-        Ok(self.f.value(x))
+        guard::call("function", "f", || self.f.value(x))
     }
 
     fn derive(&mut self, x: &[f64], value: Option<f64>) -> Result<Local<Dense>> {
@@ -186,9 +187,9 @@ impl<F: TwiceDifferentiable + ?Sized> Objective for Plain<'_, F> {
         let d = x.len();
         let (mut gradient, mut hessian) = (vec![0.0; d], vec![0.0; d * (d + 1) / 2]);
         self.evaluations.gradient += 1;
-        self.f.gradient(x, &mut gradient);
+        guard::call("function", "f", || self.f.gradient(x, &mut gradient))?;
         self.evaluations.curvature += 1;
-        self.f.hessian(x, &mut hessian);
+        guard::call("function", "f", || self.f.hessian(x, &mut hessian))?;
         for (what, values) in [("the gradient", &gradient), ("the Hessian", &hessian)] {
             if let Some(a) = values.iter().position(|v| !v.is_finite()) {
                 return Err(Error::non_finite(what, &[a]));

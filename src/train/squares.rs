@@ -7,6 +7,7 @@ use super::levenberg_marquardt::Run;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::{Request, weights};
+use crate::guard;
 use crate::objective::{Loss, Penalty};
 use crate::problem::Problem;
 use crate::solve::dot;
@@ -24,7 +25,7 @@ pub(super) struct Squares<'a> {
     roots: Vec<f64>,
     /// The parameters that the penalty reaches, with √λ_l.
     penalties: Vec<(usize, f64)>,
-    /// Why there are no numbers at a point that was asked for.
+    /// Which number was not finite first.
     failure: RefCell<Option<Error>>,
 }
 
@@ -39,12 +40,18 @@ impl<'a> Squares<'a> {
             other => return Err(unsupported(&format!("the loss {}", other.name()))),
         };
         let parts = problem.parts();
-        if let Penalty::GroupNorm { .. } = parts.penalty {
-            return Err(unsupported("the penalty group_norm"));
+        if !matches!(
+            parts.penalty,
+            Penalty::None | Penalty::Ridge { .. } | Penalty::RidgeVec { .. }
+        ) {
+            return Err(unsupported(&format!(
+                "the penalty {}",
+                parts.penalty.name()
+            )));
         }
         // Of penalties that are squares the Hessian is λ, wherever it is taken.
         let zero = vec![0.0; parts.network.parameters()];
-        let lambda = parts.penalty.hessian(parts.network, &zero).diagonal;
+        let lambda = parts.penalty.hessian(parts.network, &zero)?.diagonal;
         let omega = weights(parts.data, parts.reduction);
         // The Jacobian as it is computed, as it is weighted, and as columns for its QR factorization.
         let rows = omega.len() * outputs + lambda.len();
@@ -74,15 +81,10 @@ impl<'a> Squares<'a> {
         })
     }
 
-    /// The rows of J.
-    pub fn rows(&self) -> usize {
-        self.roots.len() + self.penalties.len()
-    }
-
-    /// What kept a run from its end; at the start, also that a number is not finite there.
+    /// That a number is not finite where a run would have begun.
     pub fn verdict(&self, begun: bool) -> Result<()> {
         match self.failure.take() {
-            None | Some(Error::NonFinite { .. }) if begun => Ok(()),
+            _ if begun => Ok(()),
             Some(error) => Err(error),
             None => Err(Error::non_finite("the Jacobian", &[])),
         }
@@ -123,13 +125,15 @@ impl<'a> Squares<'a> {
         Ok(())
     }
 
-    /// Keeps the first failure that is more than numbers that are not finite.
+    /// NaN for numbers that are not finite; any other failure goes to the run, which ends with it.
     fn note(&self, out: &mut [f64], done: Result<()>) {
-        let Err(error) = done else { return };
-        out.fill(f64::NAN);
-        let mut failure = self.failure.borrow_mut();
-        if matches!(*failure, None | Some(Error::NonFinite { .. })) {
-            *failure = Some(error);
+        match done {
+            Ok(()) => {}
+            Err(error @ Error::NonFinite { .. }) => {
+                out.fill(f64::NAN);
+                self.failure.borrow_mut().get_or_insert(error);
+            }
+            Err(error) => guard::throw(error),
         }
     }
 }
@@ -145,8 +149,8 @@ impl Problem {
     /// the digits that forming it would take. On the CPU in f64.
     ///
     /// # Errors
-    /// `Unsupported` for other losses, or the penalty group_norm; `Invalid` without degrees of freedom; `Numerical` where J
-    /// is rank deficient; otherwise as [`objective`](Problem::objective).
+    /// `Unsupported` for other losses, or penalties that are no ridges; `Invalid` without degrees of freedom; `Numerical` where J
+    /// is rank deficient, or the residuals are all 0 and have no scale; otherwise as [`objective`](Problem::objective).
     ///
     /// Source: Seber and Wild, *Nonlinear Regression*, §2.1.
     ///
@@ -173,7 +177,13 @@ impl Problem {
         let mut run = Run::new(&squares)?;
         let residuals = run.residuals(w);
         let s2 = dot(&residuals[..count], &residuals[..count]) / (observed - p) as f64;
+        if s2 == 0.0 {
+            let what =
+                "the residuals are all 0: their scale, and with it standard errors, is not defined";
+            return Err(Error::Numerical { what: what.into() });
+        }
         let at = run.linearize(w.to_vec(), residuals);
+        run.ended()?;
         squares.verdict(at.is_some())?;
         let deviations = at.and_then(|at| at.deviations(s2.sqrt()));
         deviations.ok_or_else(|| Error::Numerical {
@@ -198,7 +208,7 @@ impl Residuals for Squares<'_> {
     }
 
     fn count(&self) -> usize {
-        self.rows()
+        self.roots.len() + self.penalties.len()
     }
 
     fn residuals(&self, x: &[f64], out: &mut [f64]) {

@@ -6,7 +6,7 @@ use super::evaluator::Evaluator;
 use super::newton::{NewtonReport, TwiceDifferentiable};
 use super::objective::{Ask, Dense, Local, Model, Objective, Plain};
 use super::{
-    Control, Evaluations, Fit, Method, Observer, Progress, Reason, State, check_radius,
+    Control, End, Evaluations, Fit, Method, Observer, Progress, Reason, State, check_radius,
     check_start, check_tolerances, in_range, norm, without_zeros,
 };
 use crate::curvature::{Curvature, Structure};
@@ -131,13 +131,15 @@ impl TrustRegion {
             Control::Continue
         };
         let mut state = State::new(x0, "");
-        let reason = match self.run(&mut objective, &mut state, Goal::Absolute, watch) {
+        let done = match self.run(&mut objective, &mut state, Goal::Absolute, watch) {
             // A start without derivatives; anywhere else such a point is rejected.
-            Err(Error::NonFinite { .. }) => Reason::NonFinite,
-            done => done?,
+            Err(Error::NonFinite { .. }) => Ok(Reason::NonFinite),
+            done => done,
         };
+        let End { reason, fault } = End::new(done, &state)?;
         Ok(NewtonReport {
             reason,
+            fault,
             x: state.x,
             value: state.value,
             gradient_norm: state.gradient_norm,
@@ -148,7 +150,7 @@ impl TrustRegion {
     }
 
     /// The loop: from a start, or from where `state` was left, until `goal` or another reason ends it. `state` has the best
-    /// point.
+    /// point, after an error too.
     ///
     /// # Errors
     /// Those of the objective; [`Error::NonFinite`] for a start.
@@ -160,6 +162,20 @@ impl TrustRegion {
         observe: Observer,
     ) -> Result<Reason> {
         let (clock, before) = (Instant::now(), state.elapsed);
+        let done = self.points(f, state, test, observe, clock);
+        state.elapsed = before + clock.elapsed();
+        done
+    }
+
+    fn points<O: Objective>(
+        &self,
+        f: &mut O,
+        state: &mut State,
+        test: Goal,
+        observe: Observer,
+        clock: Instant,
+    ) -> Result<Reason> {
+        let before = state.elapsed;
         let timeout = || (self.time_limit).is_some_and(|limit| clock.elapsed() >= limit);
         let derived = f.derive(&state.x, None);
         if let (Err(Error::NonFinite { .. }), true) = (&derived, state.is_new()) {
@@ -212,14 +228,15 @@ impl TrustRegion {
             if let Some(reason) = state.reached {
                 // Stationary, or as good as: leave it if f curves downwards.
                 let solving = Instant::now();
-                let indefinite = match at.model.indefinite(&ask(state.radius)) {
-                    Err(error @ Error::Gpu { .. }) => {
-                        at.model = f.replace(error, &state.x, &at.model)?;
-                        at.model.indefinite(&ask(state.radius))?
-                    }
-                    Ok(indefinite) => indefinite,
+                let mut indefinite = at.model.indefinite(&ask(state.radius));
+                if let Err(error) = indefinite {
+                    let mended = f.mend(error, &state.x, &mut at.model);
+                    indefinite = mended.and_then(|()| at.model.indefinite(&ask(state.radius)));
+                }
+                let indefinite = match indefinite {
+                    Err(error @ (Error::Gpu { .. } | Error::Part { .. })) => return Err(error),
                     // What cannot be tested is no reason to lose the point.
-                    Err(_) => false,
+                    indefinite => indefinite.unwrap_or(false),
                 };
                 f.solved(&mut at.model, solving.elapsed());
                 if !indefinite {
@@ -240,12 +257,13 @@ impl TrustRegion {
                 f.solved(&mut at.model, solving.elapsed());
                 let step = match step {
                     Ok(step) => step,
-                    Err(error @ Error::Gpu { .. }) => {
-                        at.model = f.replace(error, &state.x, &at.model)?;
-                        continue;
-                    }
-                    Err(error @ Error::Memory { .. }) => return Err(error),
-                    Err(_) => break 'points Reason::Stalled,
+                    Err(error) => match f.mend(error, &state.x, &mut at.model) {
+                        Ok(()) => continue,
+                        Err(
+                            error @ (Error::Gpu { .. } | Error::Memory { .. } | Error::Part { .. }),
+                        ) => return Err(error),
+                        Err(_) => break 'points Reason::Stalled,
+                    },
                 };
                 let length = norm(&step.step);
                 let size = norm(&state.x);
@@ -309,7 +327,7 @@ impl TrustRegion {
             state.accepted += 1;
             at = next;
         };
-        (state.evaluations, state.elapsed) = (*f.evaluations(), before + clock.elapsed());
+        state.evaluations = *f.evaluations();
         Ok(reason)
     }
 
@@ -371,12 +389,13 @@ impl TrustRegion {
             evaluator: Evaluator::new(problem, request, self.fallback)?,
         };
         self.check_memory(problem)?;
-        let reason = self.run(&mut whole, &mut state, goal, observe)?;
+        let done = self.run(&mut whole, &mut state, goal, observe);
+        let end = End::new(done, &state)?;
         let goal = state.goal(self.gtol, true);
         let method = format!("trust-region Newton, curvature {}", self.curvature.name());
         Ok(Fit::new(
             state,
-            reason,
+            end,
             goal,
             whole.evaluator.account(),
             method,

@@ -10,6 +10,8 @@ use secondo::backend::cpu::Real;
 use secondo::backend::{Backend, Columns, Cpu, Direction, Operand, UnitDerivative, UnitGroup};
 use secondo::{Activation, Loss, Result};
 
+use super::own::{Magnitude, of};
+
 /// Products below this may underflow in f32, relative to u.
 pub const FLOOR: f64 = 2e-31;
 
@@ -346,52 +348,122 @@ impl Backend for Absolute {
         out.floor();
         Ok(())
     }
-    // The ratio test is for linear units.
-    fn unit_value(&self, _: usize, _: &UnitGroup, _: &Pair, _: &mut Pair) -> Result<()> {
-        unreachable!()
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Pair,
+        z: &Pair,
+        width: usize,
+        out: &mut Pair,
+    ) -> Result<()> {
+        cpu().tensor(n, order, &c.v, &z.v, width, &mut out.v)?;
+        cpu().tensor(n, order, &c.a, &z.a, width, &mut out.a)?;
+        out.floor();
+        Ok(())
+    }
+    fn unit_value(&self, n: usize, group: &UnitGroup<Pair>, z: &Pair, p: &mut Pair) -> Result<()> {
+        cpu().unit_value(n, &own(group), &z.v, &mut p.v)?;
+        bounded(group, |g| cpu().unit_value(n, g, &z.a, &mut p.a))?;
+        p.floor();
+        Ok(())
     }
     fn unit_derivative(
         &self,
-        _: usize,
-        _: &UnitGroup,
-        _: &Pair,
-        _: UnitDerivative,
+        n: usize,
+        group: &UnitGroup<Pair>,
+        z: &Pair,
+        which: UnitDerivative,
     ) -> Result<Pair> {
-        unreachable!()
+        let mut out = Pair {
+            v: cpu().unit_derivative(n, &own(group), &z.v, which)?,
+            a: bounded(group, |g| cpu().unit_derivative(n, g, &z.a, which))?,
+        };
+        out.floor();
+        Ok(out)
     }
     fn unit_value_along(
         &self,
-        _: usize,
-        _: &UnitGroup,
-        _: &Pair,
-        _: &Direction<Pair>,
-        _: &mut Pair,
+        n: usize,
+        group: &UnitGroup<Pair>,
+        z: &Pair,
+        direction: &Direction<Pair>,
+        p: &mut Pair,
     ) -> Result<()> {
-        unreachable!()
+        let (v, a) = (along(direction, |p| &p.v), along(direction, |p| &p.a));
+        cpu().unit_value_along(n, &own(group), &z.v, &v, &mut p.v)?;
+        bounded(group, |g| cpu().unit_value_along(n, g, &z.a, &a, &mut p.a))?;
+        p.floor();
+        Ok(())
     }
     fn unit_along(
         &self,
-        _: usize,
-        _: &UnitGroup,
-        _: &Pair,
-        _: &Direction<Pair>,
-        _: UnitDerivative,
+        n: usize,
+        group: &UnitGroup<Pair>,
+        z: &Pair,
+        direction: &Direction<Pair>,
+        which: UnitDerivative,
     ) -> Result<Pair> {
-        unreachable!()
+        let (v, a) = (along(direction, |p| &p.v), along(direction, |p| &p.a));
+        let mut out = Pair {
+            v: cpu().unit_along(n, &own(group), &z.v, &v, which)?,
+            a: bounded(group, |g| cpu().unit_along(n, g, &z.a, &a, which))?,
+        };
+        out.floor();
+        Ok(out)
     }
-    fn unit_d_zz(&self, _: usize, _: &UnitGroup, _: &Pair, _: &Pair, _: &mut Pair) -> Result<()> {
-        unreachable!()
+    fn unit_d_zz(
+        &self,
+        n: usize,
+        group: &UnitGroup<Pair>,
+        z: &Pair,
+        delta: &Pair,
+        out: &mut Pair,
+    ) -> Result<()> {
+        cpu().unit_d_zz(n, &own(group), &z.v, &delta.v, &mut out.v)?;
+        bounded(group, |g| cpu().unit_d_zz(n, g, &z.a, &delta.a, &mut out.a))?;
+        out.floor();
+        Ok(())
     }
     fn unit_d_ww(
         &self,
-        _: usize,
-        _: &UnitGroup,
-        _: &Pair,
-        _: &Pair,
-        _: bool,
-        _: &mut Pair,
+        n: usize,
+        group: &UnitGroup<Pair>,
+        z: &Pair,
+        delta: &Pair,
+        diagonal: bool,
+        out: &mut Pair,
     ) -> Result<()> {
-        unreachable!()
+        cpu().unit_d_ww(n, &own(group), &z.v, &delta.v, diagonal, &mut out.v)?;
+        bounded(group, |g| {
+            cpu().unit_d_ww(n, g, &z.a, &delta.a, diagonal, &mut out.a)
+        })?;
+        out.floor();
+        Ok(())
+    }
+}
+
+fn own<'a>(group: &UnitGroup<'a, Pair>) -> UnitGroup<'a, Vec<f64>> {
+    of(group, group.unit, &group.weights.v)
+}
+
+/// What `run` makes of the group's units over absolute values.
+fn bounded<R>(group: &UnitGroup<Pair>, run: impl FnOnce(&UnitGroup<Vec<f64>>) -> R) -> R {
+    let unit = Magnitude {
+        unit: group.unit,
+        apart: true,
+    };
+    run(&of(group, &unit, &group.weights.v))
+}
+
+/// A direction with these numbers of its pairs.
+pub fn along<'a>(
+    direction: &Direction<'a, Pair>,
+    part: impl Fn(&Pair) -> &Vec<f64>,
+) -> Direction<'a, Vec<f64>> {
+    Direction {
+        weights: direction.weights.map(&part),
+        inputs: (direction.inputs.as_ref()).map(|c| columns(c, part(c.array))),
     }
 }
 
@@ -436,10 +508,12 @@ pub enum Fault {
     UnitAlongInputsAlone,
     UnitAlongFlipped,
     UnitValueAlongForgotten,
+    TensorDropsLastSample,
+    TensorShifted,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 37] = [
+    pub const ALL: [Fault; 39] = [
         Fault::GatherDropsBias,
         Fault::GatherDropsLastSource,
         Fault::PropagateDropsLastColumn,
@@ -477,6 +551,8 @@ impl Fault {
         Fault::UnitAlongInputsAlone,
         Fault::UnitAlongFlipped,
         Fault::UnitValueAlongForgotten,
+        Fault::TensorDropsLastSample,
+        Fault::TensorShifted,
     ];
     /// The kernel that is wrong.
     pub fn kernel(self) -> Option<&'static str> {
@@ -499,6 +575,7 @@ impl Fault {
             Fault::GradientDropsLastSample | Fault::GradientAtStart => "gradient",
             Fault::OuterFromColumnZero | Fault::OuterDropsLast => "outer",
             Fault::PairsShifted => "pairs",
+            Fault::TensorDropsLastSample | Fault::TensorShifted => "tensor",
             Fault::UnitValueAlongForgotten => "unit_value_along",
             Fault::UnitAlongInputsAlone | Fault::UnitAlongFlipped => "unit_along",
             Fault::GramDropsLastSample | Fault::GramSwapsEntries | Fault::GramShiftsUnits => "gram",
@@ -837,7 +914,33 @@ impl<T: Real> Backend for Faulty<T> {
             _ => self.0.gram_diagonal(n, c, phi, out),
         }
     }
-    fn unit_value(&self, n: usize, group: &UnitGroup, z: &Vec<T>, p: &mut Vec<T>) -> Result<()> {
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Vec<T>,
+        z: &Vec<T>,
+        width: usize,
+        out: &mut Sum,
+    ) -> Result<()> {
+        let n = if self.1 == Fault::TensorDropsLastSample {
+            n - 1
+        } else {
+            n
+        };
+        self.0.tensor(n, order, c, z, width, out)?;
+        if self.1 == Fault::TensorShifted {
+            out.rotate_right(1);
+        }
+        Ok(())
+    }
+    fn unit_value(
+        &self,
+        n: usize,
+        group: &UnitGroup<Vec<T>>,
+        z: &Vec<T>,
+        p: &mut Vec<T>,
+    ) -> Result<()> {
         match self.1 {
             Fault::UnitValueForgotten => Ok(()),
             _ => self.0.unit_value(n, group, z, p),
@@ -846,7 +949,7 @@ impl<T: Real> Backend for Faulty<T> {
     fn unit_derivative(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         which: UnitDerivative,
     ) -> Result<Vec<T>> {
@@ -859,7 +962,7 @@ impl<T: Real> Backend for Faulty<T> {
     fn unit_value_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         direction: &Direction<Vec<T>>,
         p: &mut Vec<T>,
@@ -872,19 +975,15 @@ impl<T: Real> Backend for Faulty<T> {
     fn unit_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         direction: &Direction<Vec<T>>,
         which: UnitDerivative,
     ) -> Result<Vec<T>> {
-        let still = vec![0.0; direction.weights.len()];
-        let mut direction = Direction {
-            weights: direction.weights,
-            inputs: columns(&direction.inputs, direction.inputs.array),
+        let direction = Direction {
+            weights: (direction.weights).filter(|_| self.1 != Fault::UnitAlongInputsAlone),
+            inputs: (direction.inputs.as_ref()).map(|c| columns(c, c.array)),
         };
-        if self.1 == Fault::UnitAlongInputsAlone {
-            direction.weights = &still;
-        }
         let mut out = self.0.unit_along(n, group, z, &direction, which)?;
         if self.1 == Fault::UnitAlongFlipped && which == UnitDerivative::Parameters {
             out.iter_mut().for_each(|v| *v = minus(*v));
@@ -894,7 +993,7 @@ impl<T: Real> Backend for Faulty<T> {
     fn unit_d_zz(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         delta: &Vec<T>,
         out: &mut Vec<T>,
@@ -907,7 +1006,7 @@ impl<T: Real> Backend for Faulty<T> {
     fn unit_d_ww(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         delta: &Vec<T>,
         diagonal: bool,

@@ -185,26 +185,72 @@ pub fn loss(loss: &Loss, x: &[Hyper], y: &[f64]) -> Hyper {
             let t = (c(y[o]) - x[o]) / c(*delta);
             c(delta * delta) * ((c(1.0) + t * t).sqrt() - c(1.0))
         }),
+        // ½ (ν + s) ln(1 + ‖x − y‖²/ν) with ν = 2.
+        Loss::Custom(custom) if custom.name() == "student" => {
+            let square = sum(&|o| (x[o] - c(y[o])) * (x[o] - c(y[o])));
+            c(0.5 * (2.0 + x.len() as f64)) * (c(1.0) + square / c(2.0)).ln()
+        }
+        Loss::Custom(custom) if custom.name() == "square" => {
+            sum(&|o| c(0.5) * (c(y[o]) - x[o]) * (c(y[o]) - x[o]))
+        }
         other => panic!("no reference for {other:?}"),
     }
 }
 
-/// p = P(z; w) of one unit: linear, or one of the radial units of the tests.
-fn pre_activation(propagation: &str, z: &[Hyper], bias: bool, w: &[Hyper]) -> Hyper {
+/// p = P(z; w) of unit j of its layer, from its definition.
+fn pre_activation(propagation: &str, j: usize, z: &[Hyper], bias: bool, w: &[Hyper]) -> Hyper {
     let d = z.len();
+    // (z − μ)ᵀ M (z − μ), M given by its entries.
+    let quadratic = |m: &dyn Fn(usize, usize) -> Hyper| {
+        (0..d * d).fold(Hyper::ZERO, |sum, ab| {
+            let (a, b) = (ab / d, ab % d);
+            sum + (z[a] - w[a]) * m(a, b) * (z[b] - w[b])
+        })
+    };
+    let diagonal =
+        |tau: &dyn Fn(usize) -> Hyper| quadratic(&|a, b| if a == b { tau(a) } else { Hyper::ZERO });
+    let (one, two) = (Hyper::from(1.0), Hyper::from(2.0));
     match propagation {
         "linear" => {
             let dot = (0..d).fold(Hyper::ZERO, |sum, a| sum + w[a] * z[a]);
             if bias { dot + w[d] } else { dot }
         }
-        "rbf_full" => (0..d * d).fold(Hyper::ZERO, |sum, ab| {
-            let (a, b) = (ab / d, ab % d);
-            sum + (z[a] - w[a]) * w[d + ab] * (z[b] - w[b])
-        }),
-        "rbf_diag_sigma" => (0..d).fold(Hyper::ZERO, |sum, a| {
-            let t = (z[a] - w[a]) / w[d + a];
-            sum + t * t
-        }),
+        "rbf_full" => quadratic(&|a, b| w[d + a * d + b]),
+        "rbf_full_sym" => {
+            let upper: Vec<(usize, usize)> =
+                (0..d).flat_map(|a| (a..d).map(move |b| (a, b))).collect();
+            quadratic(&|a, b| {
+                let at = upper.iter().position(|&ab| ab == (a.min(b), a.max(b)));
+                w[d + at.unwrap()]
+            })
+        }
+        "rbf_diag_tau" => diagonal(&|a| w[d + a]),
+        "rbf_diag_sigma" => diagonal(&|a| one / (w[d + a] * w[d + a])),
+        "rbf_diag_log_sigma" => diagonal(&|a| (-two * w[d + a]).exp()),
+        "rbf_iso_tau" => diagonal(&|_| w[d]),
+        "rbf_iso_sigma" => diagonal(&|_| one / (w[d] * w[d])),
+        "rbf_iso_log_sigma" => diagonal(&|_| (-two * w[d]).exp()),
+        "rbf_cholesky" => {
+            let lower: Vec<(usize, usize)> =
+                (0..d).flat_map(|a| (0..=a).map(move |b| (a, b))).collect();
+            let l = |a: usize, b: usize| match lower.iter().position(|&ab| ab == (a, b)) {
+                Some(at) if a == b => w[d + at].exp(),
+                Some(at) => w[d + at],
+                None => Hyper::ZERO,
+            };
+            quadratic(&|a, b| (0..d).fold(Hyper::ZERO, |sum, c| sum + l(a, c) * l(b, c)))
+        }
+        "rbf_aug" => {
+            let mut x = z.to_vec();
+            x.push(one);
+            (0..(d + 1) * (d + 1)).fold(Hyper::ZERO, |sum, ab| {
+                sum + x[ab / (d + 1)] * w[ab] * x[ab % (d + 1)]
+            })
+        }
+        "normalized" => {
+            let half = |z: Hyper| (-z / two).exp();
+            half(z[j]) / z.iter().fold(Hyper::ZERO, |sum, &z| sum + half(z))
+        }
         other => panic!("no reference for {other}"),
     }
 }
@@ -227,7 +273,8 @@ pub fn states(
         for g in &layer.groups {
             for (local, h) in g.activations().enumerate() {
                 let row = &w[g.range.start + local * g.row..][..g.row];
-                let p = pre_activation(g.propagation.name(), &z, layer.bias, row);
+                let j = g.units.start + local;
+                let p = pre_activation(g.propagation.name(), j, &z, layer.bias, row);
                 out.push(activation(h, p));
             }
         }
@@ -348,12 +395,12 @@ fn entry(
                 let g = layer.groups.iter().find(|g| g.range.contains(&a)).unwrap();
                 let local = (a - g.range.start) / g.row;
                 let row = &seeded[g.range.start + local * g.row..][..g.row];
-                let p = pre_activation(g.propagation.name(), &z, layer.bias, row);
+                let j = g.units.start + local;
+                let p = pre_activation(g.propagation.name(), j, &z, layer.bias, row);
                 let unit = Hyper {
                     d1: 1.0,
                     ..Hyper::ZERO
                 };
-                let j = g.units.start + local;
                 let e = -sample(problem, &plain, i, Some((k, j, unit))).d1;
                 -e * activation(g.activations().nth(local).unwrap(), p).d12
             })

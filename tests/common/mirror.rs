@@ -12,10 +12,14 @@ use std::fmt;
 use std::ops::Range;
 
 use secondo::backend::{Backend, Columns, Cpu, Direction, Operand, UnitDerivative, UnitGroup};
-use secondo::{Activation, Curvature, Loss, Request, Result, Structure, Unit};
+use secondo::{
+    Activation, Curvature, GroupView, Loss, Problem, Request, Result, Structure, SymmetricTensor,
+    Unit,
+};
 
-use super::absolute::{Absolute, FLOOR, Pair, columns, pair, with};
+use super::absolute::{Absolute, FLOOR, Pair, along, columns, pair, with};
 use super::nets::random_problem;
+use super::own::{self, Magnitude, of};
 use super::ratio::{
     Case, DOUBLE, edges, half_line, requests, requests_up_to, sides, single, vectors,
 };
@@ -28,9 +32,6 @@ const ACTIVATION: usize = 8;
 const LOSS: usize = 32;
 /// δ²/ω, the quotient as above.
 const FISHER: usize = 8;
-/// Units that are not linear are computed in f64 and rounded once.
-const UNIT: usize = 1;
-
 /// Sums over samples run over a block of 512 in the backend's floats, then over the blocks.
 fn samples(n: usize) -> usize {
     n.min(512) + n / 512
@@ -47,6 +48,7 @@ pub fn problems() -> Vec<Case> {
     all.extend(half_line());
     all.extend((0..12).map(|seed| random(seed, false)));
     all.extend((1000..1012).map(|seed| random(seed, true)));
+    all.extend(own::problems());
     all
 }
 
@@ -69,7 +71,7 @@ pub enum Asked {
 /// The same for a part of what can be asked.
 pub fn mirror_of<B: Backend>(backend: &B, u: f64, problems: &[Case], asked: Asked) -> Report {
     let mut report = Report::default();
-    for (name, problem, w) in problems {
+    for (at, (name, problem, w)) in problems.iter().enumerate() {
         let mirror = Mirror {
             backend,
             u,
@@ -97,6 +99,9 @@ pub fn mirror_of<B: Backend>(backend: &B, u: f64, problems: &[Case], asked: Aske
             if let Err(error) = problem.products_on(&mirror, &single(w), curvature, &v, n) {
                 mirror.note("products", f64::INFINITY, || error.to_string());
             }
+        }
+        if asked != Asked::Coupled {
+            mirror.tensor_of(problem, w, at);
         }
         report = mirror.report.into_inner();
     }
@@ -173,6 +178,29 @@ impl<B: Backend> Mirror<'_, B> {
     /// A kernel's input, or what its output holds before.
     fn input(&self, array: &B::Array) -> Result<Pair> {
         Ok(pair(self.backend.download(array)?))
+    }
+
+    /// The tensor of one unit, if it is linear and the tensor is not large: which unit and which order differ from case to case.
+    fn tensor_of(&self, problem: &Problem, w: &[f64], case: usize) {
+        let (network, order, n) = (problem.network(), case % 4 + 1, problem.data().len());
+        let layer = case / 4 % network.depth() + 1;
+        let row = case % network.width(layer);
+        let group = (network.layers()[layer - 1].groups.iter())
+            .find(|g| g.units.contains(&row) && g.propagation.is_linear());
+        let small = |g: &GroupView| SymmetricTensor::length(g.row, order).unwrap() <= 10_000;
+        if group.is_some_and(small) {
+            let t = problem.lagrangian_tensor_on(self, &single(w), layer, row, order, n);
+            if let Err(error) = t {
+                self.note("lagrangian tensor", f64::INFINITY, || error.to_string());
+            }
+        }
+    }
+
+    /// A direction's numbers: ẇ and ż.
+    fn along(&self, direction: &Direction<B::Array>) -> Result<[Option<Pair>; 2]> {
+        let inputs = direction.inputs.as_ref().map(|c| c.array);
+        let [dw, dz] = [direction.weights, inputs].map(|a| a.map(|a| self.input(a)).transpose());
+        Ok([dw?, dz?])
     }
 
     fn note(&self, kernel: &'static str, ratio: f64, at: impl Fn() -> String) {
@@ -558,170 +586,163 @@ impl<B: Backend> Backend for Mirror<'_, B> {
         let run = |out: &mut B::Sum| self.backend.gram_diagonal(n, c, phi, out);
         self.sum("gram_diagonal", samples(n) + 2, out, &exact, run)
     }
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &B::Array,
+        z: &B::Array,
+        width: usize,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        let (mut exact, c_in) = (zeros(out.len()), self.input(c)?);
+        Absolute.tensor(n, order, &c_in, &self.input(z)?, width, &mut exact)?;
+        let run = |out: &mut B::Sum| self.backend.tensor(n, order, c, z, width, out);
+        self.sum("tensor", samples(n) + order, out, &exact, run)
+    }
     fn unit_value(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<B::Array>,
         z: &B::Array,
         p: &mut B::Array,
     ) -> Result<()> {
-        let (z_in, mut exact) = (self.backend.download(z)?, self.input(p)?);
-        cpu().unit_value(n, group, &z_in, &mut exact.v)?;
-        magnitudes(group, |g| cpu().unit_value(n, g, &z_in, &mut exact.a))?;
+        let (w, z_in) = (self.input(group.weights)?.v, self.backend.download(z)?);
+        let mut exact = self.input(p)?;
+        cpu().unit_value(n, &of(group, group.unit, &w), &z_in, &mut exact.v)?;
+        let unit = magnitude(group);
+        cpu().unit_value(n, &of(group, &unit, &w), &z_in, &mut exact.a)?;
         self.backend.unit_value(n, group, z, p)?;
-        self.check("unit_value", UNIT, p, &exact)
+        self.check("unit_value", roundings(group), p, &exact)
     }
     fn unit_derivative(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<B::Array>,
         z: &B::Array,
         which: UnitDerivative,
     ) -> Result<B::Array> {
-        let z_in = self.backend.download(z)?;
-        let run = |g: &UnitGroup| cpu().unit_derivative(n, g, &z_in, which);
+        let (w, z_in) = (self.input(group.weights)?.v, self.backend.download(z)?);
+        let run = |unit: &dyn Unit| cpu().unit_derivative(n, &of(group, unit, &w), &z_in, which);
         let exact = Pair {
-            v: run(group)?,
-            a: magnitudes(group, run)?,
+            v: run(group.unit)?,
+            a: run(&magnitude(group))?,
         };
         let tested = self.backend.unit_derivative(n, group, z, which)?;
-        self.checked("unit_derivative", UNIT, tested, exact)
+        self.checked("unit_derivative", roundings(group), tested, exact)
     }
     fn unit_value_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<B::Array>,
         z: &B::Array,
         direction: &Direction<B::Array>,
         p: &mut B::Array,
     ) -> Result<()> {
-        let (z_in, along) = (
-            self.backend.download(z)?,
-            self.input(direction.inputs.array)?,
-        );
-        let mut exact = self.input(p)?;
-        let weights: Vec<f64> = direction.weights.iter().map(|v| v.abs()).collect();
-        let inputs = columns(&direction.inputs, &along.v);
-        let plain = Direction {
-            weights: direction.weights,
-            inputs,
-        };
-        cpu().unit_value_along(n, group, &z_in, &plain, &mut exact.v)?;
-        let inputs = columns(&direction.inputs, &along.a);
-        let bound = Direction {
-            weights: &weights,
-            inputs,
-        };
-        magnitudes(group, |g| {
-            cpu().unit_value_along(n, g, &z_in, &bound, &mut exact.a)
-        })?;
+        let (w, z_in) = (self.input(group.weights)?.v, self.backend.download(z)?);
+        let (mut exact, pairs) = (self.input(p)?, self.along(direction)?);
+        let moved = with_pairs(direction, &pairs);
+        let d = along(&moved, |p| &p.v);
+        cpu().unit_value_along(n, &of(group, group.unit, &w), &z_in, &d, &mut exact.v)?;
+        let (d, unit) = (along(&moved, |p| &p.a), magnitude(group));
+        cpu().unit_value_along(n, &of(group, &unit, &w), &z_in, &d, &mut exact.a)?;
         self.backend.unit_value_along(n, group, z, direction, p)?;
-        self.check("unit_value_along", UNIT + 1, p, &exact)
+        let k = roundings(group) + terms(group);
+        self.check("unit_value_along", k, p, &exact)
     }
     fn unit_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<B::Array>,
         z: &B::Array,
         direction: &Direction<B::Array>,
         which: UnitDerivative,
     ) -> Result<B::Array> {
-        let (z_in, along) = (
-            self.backend.download(z)?,
-            self.input(direction.inputs.array)?,
-        );
-        let weights: Vec<f64> = direction.weights.iter().map(|v| v.abs()).collect();
-        let run = |g: &UnitGroup, weights: &[f64], along: &Vec<f64>| {
-            let inputs = columns(&direction.inputs, along);
-            cpu().unit_along(n, g, &z_in, &Direction { weights, inputs }, which)
+        let (w, z_in) = (self.input(group.weights)?.v, self.backend.download(z)?);
+        let pairs = self.along(direction)?;
+        let moved = with_pairs(direction, &pairs);
+        let run = |unit: &dyn Unit, d: &Direction<Vec<f64>>| {
+            cpu().unit_along(n, &of(group, unit, &w), &z_in, d, which)
         };
         let exact = Pair {
-            v: run(group, direction.weights, &along.v)?,
-            a: magnitudes(group, |g| run(g, &weights, &along.a))?,
+            v: run(group.unit, &along(&moved, |p| &p.v))?,
+            a: run(&magnitude(group), &along(&moved, |p| &p.a))?,
         };
         let tested = self.backend.unit_along(n, group, z, direction, which)?;
-        self.checked("unit_along", UNIT, tested, exact)
+        let k = roundings(group) + terms(group);
+        self.checked("unit_along", k, tested, exact)
     }
     fn unit_d_zz(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<B::Array>,
         z: &B::Array,
         delta: &B::Array,
         out: &mut B::Array,
     ) -> Result<()> {
-        let (z_in, d) = (self.backend.download(z)?, self.input(delta)?);
-        let mut exact = self.input(out)?;
-        cpu().unit_d_zz(n, group, &z_in, &d.v, &mut exact.v)?;
-        magnitudes(group, |g| cpu().unit_d_zz(n, g, &z_in, &d.a, &mut exact.a))?;
+        let (w, z_in) = (self.input(group.weights)?.v, self.backend.download(z)?);
+        let (d, mut exact) = (self.input(delta)?, self.input(out)?);
+        cpu().unit_d_zz(n, &of(group, group.unit, &w), &z_in, &d.v, &mut exact.v)?;
+        let unit = magnitude(group);
+        cpu().unit_d_zz(n, &of(group, &unit, &w), &z_in, &d.a, &mut exact.a)?;
         self.backend.unit_d_zz(n, group, z, delta, out)?;
-        self.check("unit_d_zz", UNIT + group.units + 1, out, &exact)
+        let k = roundings(group) + group.units + 1;
+        self.check("unit_d_zz", k, out, &exact)
     }
     fn unit_d_ww(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<B::Array>,
         z: &B::Array,
         delta: &B::Array,
         diagonal: bool,
         out: &mut Vec<f64>,
     ) -> Result<()> {
-        let (z_in, d) = (self.backend.download(z)?, self.input(delta)?);
-        let mut exact = zeros(out.len());
-        cpu().unit_d_ww(n, group, &z_in, &d.v, diagonal, &mut exact.v)?;
-        magnitudes(group, |g| {
-            cpu().unit_d_ww(n, g, &z_in, &d.a, diagonal, &mut exact.a)
-        })?;
+        let (w, z_in) = (self.input(group.weights)?.v, self.backend.download(z)?);
+        let (d, mut exact) = (self.input(delta)?, zeros(out.len()));
+        let own = of(group, group.unit, &w);
+        cpu().unit_d_ww(n, &own, &z_in, &d.v, diagonal, &mut exact.v)?;
+        let unit = magnitude(group);
+        let bound = of(group, &unit, &w);
+        cpu().unit_d_ww(n, &bound, &z_in, &d.a, diagonal, &mut exact.a)?;
         let run = |out: &mut B::Sum| self.backend.unit_d_ww(n, group, z, delta, diagonal, out);
-        self.sum("unit_d_ww", UNIT + samples(n) + 1, out, &exact, run)
+        let k = roundings(group) + samples(n) + 1;
+        self.sum("unit_d_ww", k, out, &exact, run)
     }
 }
 
-/// A unit's derivatives without their signs. A unit computes on the host in f64: its own terms count as exact.
-#[derive(Debug)]
-struct Magnitude<'a>(&'a dyn Unit);
-
-/// What `run` makes of the group without the signs.
-fn magnitudes<R>(group: &UnitGroup, run: impl FnOnce(&UnitGroup) -> R) -> R {
-    let unit = Magnitude(group.unit);
-    run(&UnitGroup {
-        unit: &unit,
-        ..*group
-    })
+/// The same direction with its numbers on the host.
+fn with_pairs<'a, A>(
+    direction: &Direction<A>,
+    [dw, dz]: &'a [Option<Pair>; 2],
+) -> Direction<'a, Pair> {
+    let inputs = direction.inputs.as_ref().zip(dz.as_ref());
+    Direction {
+        weights: dw.as_ref(),
+        inputs: inputs.map(|(c, dz)| columns(c, dz)),
+    }
 }
 
-fn absolute(values: &mut [f64]) {
-    values.iter_mut().for_each(|v| *v = v.abs());
+/// Units with a text may be computed by it: then their own sums count, too. Others are computed in f64 and rounded once.
+fn magnitude<'a, A>(group: &UnitGroup<'a, A>) -> Magnitude<'a> {
+    Magnitude {
+        unit: group.unit,
+        apart: group.unit.wgsl().is_some(),
+    }
 }
 
-impl Unit for Magnitude<'_> {
-    fn name(&self) -> &str {
-        self.0.name()
+/// Of a number of a unit.
+fn roundings<A>(group: &UnitGroup<A>) -> usize {
+    match group.unit.wgsl() {
+        None => 1,
+        Some(_) => 16 + 2 * group.inputs * group.inputs,
     }
-    fn parameters(&self, inputs: usize) -> usize {
-        self.0.parameters(inputs)
-    }
-    fn value(&self, z: &[f64], w: &[f64]) -> f64 {
-        self.0.value(z, w).abs()
-    }
-    fn d_w(&self, z: &[f64], w: &[f64], phi: &mut [f64]) {
-        self.0.d_w(z, w, phi);
-        absolute(phi);
-    }
-    fn d_z(&self, z: &[f64], w: &[f64], a: &mut [f64]) {
-        self.0.d_z(z, w, a);
-        absolute(a);
-    }
-    fn d_ww(&self, z: &[f64], w: &[f64], psi: &mut [f64]) {
-        self.0.d_ww(z, w, psi);
-        absolute(psi);
-    }
-    fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]) {
-        self.0.d_zz(z, w, out);
-        absolute(out);
-    }
-    fn d_wz(&self, z: &[f64], w: &[f64], out: &mut [f64]) {
-        self.0.d_wz(z, w, out);
-        absolute(out);
+}
+
+/// Of a sum over a unit's parameters and inputs.
+fn terms<A>(group: &UnitGroup<A>) -> usize {
+    match group.unit.wgsl() {
+        None => 1,
+        Some(_) => group.row + group.inputs,
     }
 }

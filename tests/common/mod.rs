@@ -1,4 +1,4 @@
-//! What the tests share: stored reference results, comparisons that can fail, and units that the crate does not have.
+//! What the tests share: stored reference results and comparisons that can fail.
 #![allow(dead_code)]
 
 pub mod absolute;
@@ -8,14 +8,15 @@ pub mod datasets;
 pub mod hyperdual;
 pub mod mirror;
 pub mod nets;
-pub mod radial;
+pub mod own;
 pub mod ratio;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use ndarray::Array2;
-use secondo::{Activation, Data, Group, Layer, Loss, Network, Penalty, Problem, Propagation};
+use secondo::{
+    Activation, Data, Group, Layer, Loss, Network, Penalty, Problem, Propagation, Radial,
+};
 use serde_json::Value;
 
 /// A stored problem with its reference results.
@@ -110,9 +111,7 @@ fn layer(spec: &Value) -> Layer {
         .collect();
     let propagation = match spec["propagation"].as_str().unwrap() {
         "linear" => Propagation::Linear,
-        "rbf_full" => Propagation::Unit(Arc::new(radial::Full)),
-        "rbf_diag_sigma" => Propagation::Unit(Arc::new(radial::DiagonalSigma)),
-        other => panic!("propagation {other}"),
+        name => Propagation::Radial(Radial::from_name(name).unwrap()),
     };
     let sources: Vec<usize> = list(&spec["sources"])
         .iter()

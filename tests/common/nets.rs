@@ -5,9 +5,7 @@ use std::sync::Arc;
 use ndarray::Array2;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
-use secondo::{Activation, Data, Group, Layer, Loss, Network, Problem, Propagation};
-
-use super::radial;
+use secondo::{Activation, Data, Group, Layer, Loss, Network, Problem, Propagation, Radial};
 
 pub struct Random(Pcg64);
 
@@ -92,10 +90,11 @@ pub fn random_problem(seed: u64, radial: bool) -> (Problem, Vec<f64>) {
         for _ in 0..1 + random.below(2) {
             let kind = if radial { random.below(3) } else { 0 };
             let units = 1 + random.below(if kind == 0 { 3 } else { 2 });
+            let mut form = || Radial::ALL[random.below(Radial::ALL.len())];
             let propagation = match kind {
                 0 => Propagation::Linear,
-                1 => Propagation::Unit(Arc::new(radial::Full)),
-                _ => Propagation::Unit(Arc::new(radial::DiagonalSigma)),
+                1 => Propagation::Radial(form()),
+                _ => Propagation::Unit(Arc::new(form())),
             };
             let bounded = [
                 Activation::Tanh,
@@ -137,21 +136,16 @@ pub fn random_problem(seed: u64, radial: bool) -> (Problem, Vec<f64>) {
         })
         .collect();
     // Radial rows near 0 and wide: a saturated reference would have no digits.
-    let w = (network.groups())
-        .flat_map(|(_, g)| {
-            let inputs = match g.propagation.name() {
-                "rbf_diag_sigma" => g.row / 2,
-                _ => g.row,
-            };
-            let kind = g.propagation.name().to_string();
-            (0..g.range.len()).map(move |l| (kind.clone(), l % g.row >= inputs))
-        })
-        .map(|(kind, sigma)| match (kind.as_str(), sigma) {
-            ("linear", _) => random.signed(),
-            (_, true) => 2.0 + random.signed(),
-            (_, false) => 0.3 * random.signed(),
-        })
-        .collect();
+    let mut w = Vec::new();
+    for (k, g) in network.groups() {
+        let (name, inputs) = (g.propagation.name(), network.layers()[k - 1].inputs);
+        w.extend((0..g.range.len()).map(|l| match name {
+            "linear" => random.signed(),
+            _ if name.ends_with("log_sigma") => 0.3 * random.signed(),
+            _ if name.ends_with("sigma") && l % g.row >= inputs => 2.0 + random.signed(),
+            _ => 0.3 * random.signed(),
+        }));
+    }
     let data = Data::new(x, y).unwrap().weighted(weights).unwrap();
     (Problem::new(network, data, loss).unwrap(), w)
 }

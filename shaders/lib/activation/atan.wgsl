@@ -8,13 +8,13 @@
 
 #if F64
 const ATAN_LARGE: real = 0x1p30lf;
-const STEPS: real = 0x1p24lf;
+const ATAN_STEPS: real = 0x1p24lf;
 #else
 const ATAN_LARGE: real = 0x1p14f;
-const STEPS: real = 0x1p10f;
+const ATAN_STEPS: real = 0x1p10f;
 #end
 
-fn activation(u: real) -> vec3<real> {
+fn activation_atan(u: real) -> vec3<real> {
     if is_nan(u) {
         return vec3<real>(u);
     }
@@ -28,8 +28,8 @@ fn activation(u: real) -> vec3<real> {
     // 1 + u² = whole + rest with few enough digits of t for whole to be exact; its square from a, which has half the
     // digits, and b: both are rounded once.
     let x = abs(u);
-    let t = select(top(x), floor(x * STEPS) * (1.0 / STEPS), x < 1.0);
-    let far = x > STEPS;
+    let t = select(top(x), floor(x * ATAN_STEPS) * (1.0 / ATAN_STEPS), x < 1.0);
+    let far = x > ATAN_STEPS;
     let whole = select(1.0 + t * t, t * t, far);
     let rest = select(real(0.0), real(1.0), far) + (x - t) * (x + t);
     let d = whole + rest;

@@ -4,6 +4,6 @@
 
 #include "lib/exp.wgsl"
 
-fn activation(u: real) -> vec3<real> {
+fn activation_exp(u: real) -> vec3<real> {
     return vec3<real>(exp_(u));
 }

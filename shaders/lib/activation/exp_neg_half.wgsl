@@ -4,7 +4,7 @@
 
 #include "lib/exp.wgsl"
 
-fn activation(u: real) -> vec3<real> {
+fn activation_exp_neg_half(u: real) -> vec3<real> {
     if is_nan(u) {
         return vec3<real>(u);
     }

@@ -6,7 +6,7 @@
 
 #include "lib/square.wgsl"
 
-fn activation(u: real) -> vec3<real> {
+fn activation_gauss(u: real) -> vec3<real> {
     if is_nan(u) {
         return vec3<real>(u);
     }

@@ -8,7 +8,7 @@
 
 #include "lib/normal.wgsl"
 
-fn activation(u: real) -> vec3<real> {
+fn activation_gelu(u: real) -> vec3<real> {
     if is_nan(u) {
         return vec3<real>(u);
     }

@@ -4,7 +4,7 @@
 
 #include "lib/log.wgsl"
 
-fn activation(u: real) -> vec3<real> {
+fn activation_log(u: real) -> vec3<real> {
     if is_nan(u) {
         return vec3<real>(u);
     }

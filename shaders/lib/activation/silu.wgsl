@@ -8,7 +8,7 @@
 
 #include "lib/sigmoid.wgsl"
 
-fn activation(u: real) -> vec3<real> {
+fn activation_silu(u: real) -> vec3<real> {
     if is_nan(u) {
         return vec3<real>(u);
     }

@@ -4,7 +4,7 @@
 
 #include "lib/sin_cos.wgsl"
 
-fn activation(u: real) -> vec3<real> {
+fn activation_sin(u: real) -> vec3<real> {
     let v = sin_cos(u);
     return vec3<real>(v.x, v.y, -v.x);
 }

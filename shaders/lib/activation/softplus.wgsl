@@ -5,7 +5,7 @@
 #include "lib/log.wgsl"
 #include "lib/sigmoid.wgsl"
 
-fn activation(u: real) -> vec3<real> {
+fn activation_softplus(u: real) -> vec3<real> {
     if is_nan(u) {
         return vec3<real>(u);
     }

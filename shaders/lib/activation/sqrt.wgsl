@@ -4,7 +4,7 @@
 
 #include "lib/real.wgsl"
 
-fn activation(u: real) -> vec3<real> {
+fn activation_sqrt(u: real) -> vec3<real> {
     if is_nan(u) {
         return vec3<real>(u);
     }

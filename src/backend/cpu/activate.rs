@@ -7,7 +7,9 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Real;
-use crate::network::{Activation, FormulaUse};
+use crate::error::Result;
+use crate::guard;
+use crate::network::{Activation, Custom, FormulaUse};
 
 /// About as many numbers make a task; fewer are not worth waking another thread for.
 const TASK: usize = 4096;
@@ -17,11 +19,17 @@ pub(super) fn activate<T: Real>(
     runs: &[(Activation, usize)],
     p: &[T],
     order: usize,
-) -> Vec<Vec<T>> {
-    match order {
+) -> Result<Vec<Vec<T>>> {
+    let arrays = || match order {
         0 => arrays::<T, 1>(n, runs, p).into(),
         1 => arrays::<T, 2>(n, runs, p).into(),
         _ => arrays::<T, 3>(n, runs, p).into(),
+    };
+    let custom = runs.iter().find(|r| matches!(r.0, Activation::Custom(_)));
+    match custom {
+        // What such a one throws is its own error.
+        Some((activation, _)) => guard::call("activation", activation.name(), arrays),
+        None => Ok(arrays()),
     }
 }
 
@@ -68,12 +76,36 @@ impl<T: Real, const N: usize> WithSimd for Task<'_, T, N> {
         while begin < p.len() {
             for &(activation, count) in runs {
                 let end = p.len().min(begin + count);
-                activation.formula(Run {
-                    p: &p[begin..end],
-                    out: out.each_mut().map(|x| &mut x[begin..end]),
-                });
+                let p = &p[begin..end];
+                let out = out.each_mut().map(|x| &mut x[begin..end]);
+                match activation {
+                    Activation::Custom(custom) => fill(custom, p, out),
+                    _ => activation.with_formula(Run { p, out }),
+                }
                 begin = end;
             }
+        }
+    }
+}
+
+/// A formula or the user's code, in f64.
+#[inline(never)]
+fn fill<T: Real, const N: usize>(custom: Custom, p: &[T], out: [&mut [T]; N]) {
+    let u: Vec<f64> = p.iter().map(|u| u.to_f64()).collect();
+    let mut h = [(); N].map(|()| vec![0.0; p.len()]);
+    let filled = custom.fill(&u, &mut h.each_mut().map(|h| &mut h[..]), &|a, p, out| {
+        Arch::new().dispatch(Task {
+            runs: &[(a, p.len())],
+            p,
+            out,
+        });
+    });
+    if let Err(error) = filled {
+        guard::throw(error);
+    }
+    for (out, h) in out.into_iter().zip(&h) {
+        for (out, h) in out.iter_mut().zip(h) {
+            *out = T::from_f64(*h);
         }
     }
 }

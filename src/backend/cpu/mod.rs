@@ -21,6 +21,7 @@ mod propagate;
 mod real;
 mod reduce;
 mod scale;
+mod tensor;
 mod transpose;
 mod unit;
 
@@ -159,7 +160,7 @@ impl<T: Real> Backend for Cpu<T> {
         p: &Vec<T>,
         order: usize,
     ) -> Result<Vec<Vec<T>>> {
-        Ok(activate::activate(n, runs, p, order))
+        activate::activate(n, runs, p, order)
     }
 
     fn loss(
@@ -172,7 +173,7 @@ impl<T: Real> Backend for Cpu<T> {
         value: &mut Vec<f64>,
         gradient: bool,
     ) -> Result<Option<Vec<T>>> {
-        Ok(loss::loss(n, loss, x, y, omega, value, gradient))
+        loss.guarded(|| loss::loss(n, loss, x, y, omega, value, gradient))
     }
 
     fn loss_hessian(
@@ -183,7 +184,7 @@ impl<T: Real> Backend for Cpu<T> {
         y: &Vec<T>,
         omega: &Vec<T>,
     ) -> Result<Vec<T>> {
-        Ok(loss::loss_hessian(n, loss, x, y, omega))
+        loss.guarded(|| loss::loss_hessian(n, loss, x, y, omega))
     }
 
     fn contract(
@@ -327,66 +328,81 @@ impl<T: Real> Backend for Cpu<T> {
         Ok(())
     }
 
-    fn unit_value(&self, n: usize, group: &UnitGroup, z: &Vec<T>, p: &mut Vec<T>) -> Result<()> {
-        unit::value(n, group, z, p);
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Vec<T>,
+        z: &Vec<T>,
+        width: usize,
+        out: &mut Vec<f64>,
+    ) -> Result<()> {
+        tensor::tensor(n, order, c, z, width, out);
         Ok(())
+    }
+
+    fn unit_value(
+        &self,
+        n: usize,
+        group: &UnitGroup<Vec<T>>,
+        z: &Vec<T>,
+        p: &mut Vec<T>,
+    ) -> Result<()> {
+        unit::value(n, group, z, p)
     }
 
     fn unit_derivative(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         which: UnitDerivative,
     ) -> Result<Vec<T>> {
-        Ok(unit::derivative(n, group, z, which))
+        unit::derivative(n, group, z, which)
     }
 
     fn unit_value_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         direction: &Direction<Vec<T>>,
         p: &mut Vec<T>,
     ) -> Result<()> {
-        unit::value_along(n, group, z, direction, p);
-        Ok(())
+        unit::value_along(n, group, z, direction, p)
     }
 
     fn unit_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         direction: &Direction<Vec<T>>,
         which: UnitDerivative,
     ) -> Result<Vec<T>> {
-        Ok(unit::along(n, group, z, direction, which))
+        unit::along(n, group, z, direction, which)
     }
 
     fn unit_d_zz(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         delta: &Vec<T>,
         out: &mut Vec<T>,
     ) -> Result<()> {
-        unit::d_zz(n, group, z, delta, out);
-        Ok(())
+        unit::d_zz(n, group, z, delta, out)
     }
 
     fn unit_d_ww(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Vec<T>>,
         z: &Vec<T>,
         delta: &Vec<T>,
         diagonal: bool,
         out: &mut Vec<f64>,
     ) -> Result<()> {
-        unit::d_ww(n, group, z, delta, diagonal, out);
-        Ok(())
+        unit::d_ww(n, group, z, delta, diagonal, out)
     }
 }

@@ -19,6 +19,7 @@ use super::machine::{Bind, Buffer, Key, Launch, Limits, class};
 use super::source;
 use super::{Adapter, Options};
 use crate::error::{Error, Fault, Result};
+use crate::network::Custom;
 
 /// Seconds for which one submission may keep the adapter busy: drivers kill what runs for seconds.
 const SLICE: f64 = 0.1;
@@ -144,7 +145,7 @@ impl Download {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -828,7 +829,20 @@ impl Context {
     fn build(&self, key: &Key) -> Result<Pipeline> {
         let operation = format!("building the kernel {}", key.stem);
         self.check(&operation)?;
-        let refuse = |reason: String| self.error(&operation, Fault::Shader { reason });
+        let unit = key
+            .defines
+            .get("UNIT_NAME")
+            .map(|name| ("unit", name.clone()));
+        let custom = (key.defines.get("ACTIVATION")).and_then(|stem| Custom::of_stem(stem));
+        let part = unit.or(custom.map(|custom| ("activation", custom.name().to_string())));
+        let refuse = |reason: String| match &part {
+            None => self.error(&operation, Fault::Shader { reason }),
+            Some((kind, name)) => Error::Part {
+                kind,
+                name: name.clone(),
+                why: format!("{}, {operation} with its WGSL: {reason}", self.adapter.name),
+            },
+        };
         let mut text = source::text(key).map_err(&refuse)?;
         if let Some((_, from, to)) = self.options.patch.filter(|p| p.0 == key.stem) {
             text = text.replace(from, to);

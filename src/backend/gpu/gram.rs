@@ -272,7 +272,7 @@ fn triangle(a: u64) -> Option<u64> {
 }
 
 /// Whether partial sums of `splits` rows of `len` numbers stay within the limits.
-fn within(limits: Limits, splits: u64, len: u64) -> bool {
+pub fn within(limits: Limits, splits: u64, len: u64) -> bool {
     let reduced = if splits > 1 { splits.div_ceil(FAN) } else { 0 };
     let bytes = |rows: u64| rows.checked_mul(len)?.checked_mul(limits.float);
     // The reduction's threads count on past the last row and number.
@@ -287,7 +287,7 @@ fn within(limits: Limits, splits: u64, len: u64) -> bool {
 }
 
 /// The largest v in 0..=most for which `holds`, which holds up to some v and no further.
-fn largest(most: u64, holds: impl Fn(u64) -> bool) -> u64 {
+pub fn largest(most: u64, holds: impl Fn(u64) -> bool) -> u64 {
     let (mut low, mut high) = (0, most);
     while low < high {
         let middle = low + (high - low).div_ceil(2);

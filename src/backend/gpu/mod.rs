@@ -6,7 +6,8 @@
 //! grow with the number of samples. Arrays that exceed what a kernel can see at once are taken in windows; what exceeds
 //! the device altogether takes smaller chunks, or is refused with the numbers.
 //!
-//! Units with a propagation of their own (`unit_…`) are computed on the host, in f64, and copied to and fro.
+//! Units with a propagation of their own (`unit_…`) run as shaders where they bring WGSL; others are computed on the host, in
+//! f64, and copied to and fro.
 //!
 //! | file | holds |
 //! |---|---|
@@ -14,6 +15,7 @@
 //! | `machine.rs` | what kernels are launched on: a context, or a rehearsal that counts |
 //! | `source.rs` | WGSL text: includes, constants, unrolled loops |
 //! | `product.rs`, `gram.rs` | which variant of the matrix products and of the Gram sums is launched, in which windows |
+//! | `unit.rs` | units that are not linear: their shaders, or the host; and whether both are the same function |
 
 mod context;
 mod gram;
@@ -22,19 +24,24 @@ mod product;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unit;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ndarray::Array2;
 use rayon::prelude::*;
 
-use self::context::Context;
+use self::context::{Context, lock};
 use self::machine::{Bind, Buffer, Launch, Machine, Staged};
 use super::{Backend, Columns, Cpu, Direction, Kind, Operand, UnitDerivative, UnitGroup};
+use crate::check;
 use crate::error::{Error, Fault, Result};
-use crate::network::Activation;
+use crate::guard;
+use crate::network::{Activation, Custom};
 use crate::objective::Loss;
 
 pub use self::context::{Simulated, Times};
@@ -104,7 +111,14 @@ pub struct Gpu {
     f64: bool,
     /// Whether the variants of the kernels for hardware are launched.
     hardware_kernels: bool,
+    /// The units and losses whose WGSL agrees with their Rust form.
+    checked: Arc<Mutex<Checked>>,
+    /// The activations whose WGSL agrees with their Rust form, by name and whether in f64.
+    checked_activations: Arc<Mutex<BTreeSet<(&'static str, bool)>>>,
 }
+
+/// Name, text, inputs and parameters of a unit or outputs of a loss and 0, and whether in f64.
+type Checked = BTreeSet<(String, String, usize, usize, bool)>;
 
 /// Numbers on the device.
 #[derive(Debug)]
@@ -176,6 +190,8 @@ impl Gpu {
             adapter,
             options,
             f64: false,
+            checked: Arc::default(),
+            checked_activations: Arc::default(),
         })
     }
 
@@ -368,16 +384,29 @@ impl Gpu {
     }
 
     /// The parts of a matrix that kernels can see at once: the units of each, and where its rows stand.
-    fn windows<'a>(&self, a: &'a Operand<Array>) -> Result<Vec<(Range<usize>, Bind<'a>)>> {
+    fn windows<'a>(&self, a: &Operand<'a, Array>) -> Result<Vec<(Range<usize>, Bind<'a>)>> {
+        match a.kind {
+            Kind::Sampled => Ok(vec![(0..a.units.len(), a.array.buffer.read())]),
+            Kind::Shared => self.rows_at_once(a.array, a.units.len(), a.width),
+        }
+    }
+
+    /// The same for an array of `units` rows of `width` numbers.
+    fn rows_at_once<'a>(
+        &self,
+        array: &'a Array,
+        units: usize,
+        width: usize,
+    ) -> Result<Vec<(Range<usize>, Bind<'a>)>> {
         let limits = self.machine.limits();
-        let (units, row) = (a.units.len(), a.width as u64 * self.float());
-        let whole = a.array.buffer.read();
-        if a.kind == Kind::Sampled || whole.bytes <= limits.binding {
+        let row = width as u64 * self.float();
+        let whole = array.buffer.read();
+        if whole.bytes <= limits.binding {
             return Ok(vec![(0..units, whole)]);
         }
         // Windows begin where the device allows a binding to begin.
         let mut step = 1;
-        while step * row % u64::from(limits.alignment) != 0 {
+        while !(step * row).is_multiple_of(u64::from(limits.alignment)) {
             step *= 2;
         }
         let rows = limits.binding / (step * row) * step;
@@ -396,13 +425,13 @@ impl Gpu {
         let windows = (0..units).step_by(rows as usize).map(|from| {
             let to = units.min(from + rows as usize);
             let bytes = (to - from) as u64 * row;
-            (from..to, a.array.buffer.window(from as u64 * row, bytes))
+            (from..to, array.buffer.window(from as u64 * row, bytes))
         });
         Ok(windows.collect())
     }
 
-    /// Units that are not linear are computed on the host: `compute` gets the arrays' numbers and leaves the result.
-    fn on_host(
+    /// Losses without a text are computed on the host: `compute` gets the arrays' numbers and leaves the result.
+    fn loss_on_host(
         &self,
         inputs: &[&Array],
         len: usize,
@@ -413,37 +442,21 @@ impl Gpu {
             .map(|a| self.download(a))
             .collect::<Result<_>>()?;
         if self.rehearses() {
-            return self.array(&[len], "unit");
+            return self.array(&[len], "loss");
         }
-        self.store(&compute(&inputs)?, "unit")
+        self.store(&compute(&inputs)?, "loss")
     }
 }
 
 /// Bytes of results that may be on their way to the host at once.
 const AT_ONCE: u64 = 256 << 20;
 
+/// The highest order of a tensor that `shaders/tensor.wgsl` is launched for.
+const TENSOR_ORDER: usize = 4;
+
 /// The host's twin, for what is computed there.
 fn host() -> Cpu<f64> {
     Cpu::new()
-}
-
-/// The same direction with its numbers on the host.
-fn elsewhere<'a>(direction: &Direction<'a, Array>, array: &'a Vec<f64>) -> Direction<'a, Vec<f64>> {
-    let Columns {
-        stride,
-        first,
-        width,
-        ..
-    } = direction.inputs;
-    Direction {
-        weights: direction.weights,
-        inputs: Columns {
-            array,
-            stride,
-            first,
-            width,
-        },
-    }
 }
 
 impl Backend for Gpu {
@@ -542,28 +555,103 @@ impl Backend for Gpu {
         p: &Array,
         order: usize,
     ) -> Result<Vec<Array>> {
-        let out: Vec<Array> = (0..=order)
-            .map(|_| self.array(&[p.len], "activate"))
-            .collect::<Result<_>>()?;
-        let layer = runs.iter().map(|r| r.1).sum::<usize>();
-        let mut first = 0;
-        for &(activation, units) in runs {
-            let launch = Launch::items("activate", (n * units) as u64, 20.0)
-                .define("ACTIVATION", activation.name())
-                .define("ORDER1", usize::from(order >= 1))
-                .define("ORDER2", usize::from(order >= 2))
-                .params([
-                    ("n", n),
-                    ("layer", layer),
-                    ("first", first),
-                    ("units", units),
-                ]);
-            let mut binds = vec![p.buffer.read()];
-            binds.extend(out.iter().map(|h| h.buffer.write()));
-            self.launch(&launch, &binds)?;
-            first += units;
+        let on_host = |a: Activation| matches!(a, Activation::Custom(c) if c.wgsl().is_none());
+        if runs.iter().any(|r| on_host(r.0)) {
+            return self.activate_on_host(n, runs, p, order);
         }
-        Ok(out)
+        for &(activation, _) in runs {
+            if let Activation::Custom(custom) = activation {
+                self.check_activation(custom)?;
+            }
+        }
+        self.activate_by_shader(n, runs, p, order)
+    }
+
+    fn check_loss(&self, loss: &Loss, y: &Array2<f64>) -> Result<()> {
+        let (Loss::Custom(custom), Some(text), false) = (loss, loss.wgsl(), self.rehearses())
+        else {
+            return Ok(());
+        };
+        let (name, outputs) = (custom.name(), y.ncols());
+        let key = (name.to_string(), text.to_string(), outputs, 0, self.f64);
+        if y.is_empty() || lock(&self.checked).contains(&key) {
+            return Ok(());
+        }
+        let refuse = |why: String| Error::Part {
+            kind: "loss",
+            name: name.into(),
+            why,
+        };
+        let shader = |error: Error| match error {
+            Error::Gpu {
+                fault: Fault::Shader { reason },
+                adapter,
+                ..
+            } => refuse(format!("its WGSL is refused by {adapter}: {reason}")),
+            other => other,
+        };
+        // What the device's floats hold exactly.
+        let exact = |v: f64| if self.f64 { v } else { f64::from(v as f32) };
+        let points = check::points(16, outputs, 1);
+        let n = points.len();
+        let rows = (0..n).flat_map(|i| y.row(i % y.nrows()));
+        let y: Vec<f64> = rows.map(|&v| exact(v)).collect();
+        let apart = points.iter().flatten();
+        let x: Vec<f64> = y.iter().zip(apart).map(|(y, d)| exact(y + d)).collect();
+        let ones = vec![1.0; n];
+        let mut value = vec![0.0];
+        let gradient = host().loss(n, loss, &x, &y, &ones, &mut value, true)?;
+        let hessian = host().loss_hessian(n, loss, &x, &y, &ones)?;
+        let on_device = [&x, &y, &ones].map(|v| self.store(v, "loss"));
+        let [dx, dy, ones] = on_device;
+        let (dx, dy, ones) = (dx?, dy?, ones?);
+        let mut sum = self.sums(1)?;
+        let found = self.loss(n, loss, &dx, &dy, &ones, &mut sum, true);
+        let found = found
+            .map_err(shader)?
+            .map(|g| self.download(&g))
+            .transpose()?;
+        let curved = self
+            .loss_hessian(n, loss, &dx, &dy, &ones)
+            .map_err(shader)?;
+        let compared = [
+            ("the sum of the values", self.read(sum)?, value, 1),
+            (
+                "the gradient",
+                found.unwrap_or_default(),
+                gradient.unwrap_or_default(),
+                outputs,
+            ),
+            (
+                "the Hessian",
+                self.download(&curved)?,
+                hessian,
+                outputs * outputs,
+            ),
+        ];
+        let tolerance = if self.f64 { 1e-9 } else { 1e-3 };
+        for (what, found, right, each) in compared {
+            let largest = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            for (place, (found, right)) in found.iter().zip(&right).enumerate() {
+                let same = (found - right).abs() <= tolerance * largest || !right.is_finite();
+                if !same {
+                    let (i, entry) = (place / each, place % each);
+                    let at = match what {
+                        "the sum of the values" => format!("{n} samples"),
+                        _ => {
+                            let sample = i * outputs..(i + 1) * outputs;
+                            let (x, y) = (&x[sample.clone()], &y[sample]);
+                            format!("entry {entry} at x = {x:?}, y = {y:?}")
+                        }
+                    };
+                    return Err(refuse(format!(
+                        "its WGSL gives {found:e} for {what}, {at}, where its Rust gives {right:e}"
+                    )));
+                }
+            }
+        }
+        lock(&self.checked).insert(key);
+        Ok(())
     }
 
     fn loss(
@@ -576,6 +664,15 @@ impl Backend for Gpu {
         value: &mut Sum,
         gradient: bool,
     ) -> Result<Option<Array>> {
+        if loss.wgsl().is_none() {
+            let (mut sum, len) = (vec![0.0], if gradient { x.len } else { 0 });
+            let seed = self.loss_on_host(&[x, y, omega], len, |a| {
+                let seed = host().loss(n, loss, &a[0], &a[1], &a[2], &mut sum, gradient)?;
+                Ok(seed.unwrap_or_default())
+            })?;
+            value.values.iter_mut().for_each(|v| *v += sum[0]);
+            return Ok(gradient.then_some(seed));
+        }
         self.drain(value, "loss")?;
         let each = self.loss_kernel("WHAT_VALUE", n, loss, x, y, omega, n)?;
         let total = self.reduced(n, 1, each)?;
@@ -594,6 +691,11 @@ impl Backend for Gpu {
         omega: &Array,
     ) -> Result<Array> {
         let outputs = x.len.checked_div(n).unwrap_or(0);
+        if loss.wgsl().is_none() {
+            return self.loss_on_host(&[x, y, omega], x.len * outputs, |a| {
+                host().loss_hessian(n, loss, &a[0], &a[1], &a[2])
+            });
+        }
         self.loss_kernel("WHAT_HESSIAN", n, loss, x, y, omega, x.len * outputs)
     }
 
@@ -798,100 +900,236 @@ impl Backend for Gpu {
         self.weighted_sum(gram::Sum::Diagonal, n, c, phi, out, 0)
     }
 
-    fn unit_value(&self, n: usize, group: &UnitGroup, z: &Array, p: &mut Array) -> Result<()> {
-        let old = std::mem::replace(p, self.array(&[], "unit")?);
-        *p = self.on_host(&[z, &old], old.len, |inputs| {
-            let mut p = inputs[1].clone();
-            host().unit_value(n, group, &inputs[0], &mut p)?;
-            Ok(p)
-        })?;
+    fn tensor(
+        &self,
+        n: usize,
+        order: usize,
+        c: &Array,
+        z: &Array,
+        width: usize,
+        out: &mut Sum,
+    ) -> Result<()> {
+        if order > TENSOR_ORDER {
+            return Err(Error::Unsupported {
+                what: format!("a tensor of order {order} on an adapter"),
+                why: format!("its kernel goes to order {TENSOR_ORDER}; use the CPU"),
+            });
+        }
+        let (splits, len) = (n.div_ceil(gram::BLOCK as usize), out.len);
+        if splits == 0 || len == 0 {
+            return Ok(());
+        }
+        // Windows whose partial sums, and what their reduction holds besides, stay within the limits.
+        let held = self.machine.limits().binding.min(self.options.memory / 4);
+        let column = 8 * splits as u64 * (1 + gram::FAN) / gram::FAN;
+        let window = (held / column).min(len as u64) as usize;
+        let small = |numbers: Option<usize>| numbers.is_some_and(|v| u32::try_from(v).is_ok());
+        if window == 0 || !small(len.checked_mul(order)) || !small(n.checked_mul(width)) {
+            let reason = format!(
+                "{len} entries of order {order} over {n} samples of {width} inputs are too many for one call"
+            );
+            return Err(self.too_large("tensor", reason));
+        }
+        self.drain(out, "tensor")?;
+        let mut waiting = 0;
+        for first in (0..len).step_by(window) {
+            let size = window.min(len - first);
+            let partial = self.array(&[splits, size], "tensor")?;
+            let flops = (2 * order * n.min(gram::BLOCK as usize)) as f64;
+            let launch = Launch::items("tensor", (splits * size) as u64, flops)
+                .define("ORDER", order)
+                .params([("n", n), ("width", width), ("first", first), ("size", size)]);
+            let binds = [c.buffer.read(), z.buffer.read(), partial.buffer.write()];
+            self.launch(&launch, &binds)?;
+            let result = self.reduced(splits, size, partial)?;
+            waiting += result.len as u64 * self.float();
+            let places = std::iter::once(first..first + size).collect();
+            self.add(out, places, &result, "tensor")?;
+            if waiting > AT_ONCE {
+                self.drain(out, "tensor")?;
+                waiting = 0;
+            }
+        }
         Ok(())
+    }
+
+    fn unit_value(
+        &self,
+        n: usize,
+        group: &UnitGroup<Array>,
+        z: &Array,
+        p: &mut Array,
+    ) -> Result<()> {
+        self.value_of_units(n, group, z, p)
     }
 
     fn unit_derivative(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Array>,
         z: &Array,
         which: UnitDerivative,
     ) -> Result<Array> {
-        let width = match which {
-            UnitDerivative::Parameters => group.row,
-            UnitDerivative::Inputs => group.inputs,
-        };
-        self.on_host(&[z], n * group.units * width, |inputs| {
-            host().unit_derivative(n, group, &inputs[0], which)
-        })
+        self.derivative_of_units(n, group, z, which)
     }
 
     fn unit_value_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Array>,
         z: &Array,
         direction: &Direction<Array>,
         p: &mut Array,
     ) -> Result<()> {
-        let old = std::mem::replace(p, self.array(&[], "unit")?);
-        *p = self.on_host(&[z, direction.inputs.array, &old], old.len, |inputs| {
-            let mut p = inputs[2].clone();
-            let direction = elsewhere(direction, &inputs[1]);
-            host().unit_value_along(n, group, &inputs[0], &direction, &mut p)?;
-            Ok(p)
-        })?;
-        Ok(())
+        self.value_of_units_along(n, group, z, direction, p)
     }
 
     fn unit_along(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Array>,
         z: &Array,
         direction: &Direction<Array>,
         which: UnitDerivative,
     ) -> Result<Array> {
-        let width = match which {
-            UnitDerivative::Parameters => group.row,
-            UnitDerivative::Inputs => group.inputs,
-        };
-        let inputs = [z, direction.inputs.array];
-        self.on_host(&inputs, n * group.units * width, |inputs| {
-            let direction = elsewhere(direction, &inputs[1]);
-            host().unit_along(n, group, &inputs[0], &direction, which)
-        })
+        self.units_along(n, group, z, direction, which)
     }
 
     fn unit_d_zz(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Array>,
         z: &Array,
         delta: &Array,
         out: &mut Array,
     ) -> Result<()> {
-        let old = std::mem::replace(out, self.array(&[], "unit")?);
-        *out = self.on_host(&[z, delta, &old], old.len, |inputs| {
-            let mut out = inputs[2].clone();
-            host().unit_d_zz(n, group, &inputs[0], &inputs[1], &mut out)?;
-            Ok(out)
-        })?;
-        Ok(())
+        self.units_d_zz(n, group, z, delta, out)
     }
 
     fn unit_d_ww(
         &self,
         n: usize,
-        group: &UnitGroup,
+        group: &UnitGroup<Array>,
         z: &Array,
         delta: &Array,
         diagonal: bool,
         out: &mut Sum,
     ) -> Result<()> {
-        let (z, delta) = (self.download(z)?, self.download(delta)?);
+        self.units_d_ww(n, group, z, delta, diagonal, out)
+    }
+}
+
+impl Gpu {
+    fn activate_by_shader(
+        &self,
+        n: usize,
+        runs: &[(Activation, usize)],
+        p: &Array,
+        order: usize,
+    ) -> Result<Vec<Array>> {
+        let out: Vec<Array> = (0..=order)
+            .map(|_| self.array(&[p.len], "activate"))
+            .collect::<Result<_>>()?;
+        let layer = runs.iter().map(|r| r.1).sum::<usize>();
+        let mut first = 0;
+        for &(activation, units) in runs {
+            let stem = match activation {
+                Activation::Custom(custom) => custom.stem(),
+                builtin => builtin.name().into(),
+            };
+            let launch = Launch::items("activate", (n * units) as u64, 20.0)
+                .define("ACTIVATION", stem)
+                .define("ORDER1", usize::from(order >= 1))
+                .define("ORDER2", usize::from(order >= 2))
+                .params([
+                    ("n", n),
+                    ("layer", layer),
+                    ("first", first),
+                    ("units", units),
+                ]);
+            let mut binds = vec![p.buffer.read()];
+            binds.extend(out.iter().map(|h| h.buffer.write()));
+            self.launch(&launch, &binds)?;
+            first += units;
+        }
+        Ok(out)
+    }
+
+    /// A layer with an activation that has no WGSL.
+    fn activate_on_host(
+        &self,
+        n: usize,
+        runs: &[(Activation, usize)],
+        p: &Array,
+        order: usize,
+    ) -> Result<Vec<Array>> {
+        let numbers = self.download(p)?;
         if self.rehearses() {
+            return (0..=order)
+                .map(|_| self.array(&[p.len], "activate"))
+                .collect();
+        }
+        (host().activate(n, runs, &numbers, order)?.iter())
+            .map(|h| self.store(h, "activate"))
+            .collect()
+    }
+
+    /// Before the first use of the user's WGSL: whether it is the same function as the Rust form.
+    ///
+    /// At 200 points between −6 and 6, h, h′ and h″ may differ by 2⁻¹² (f64: 2⁻²⁴) of their largest size within 1/8: a
+    /// wrong formula is off by more, one that cancels is not.
+    fn check_activation(&self, custom: Custom) -> Result<()> {
+        let key = (custom.name(), self.f64);
+        if self.rehearses()
+            || !custom.is_function()
+            || lock(&self.checked_activations).contains(&key)
+        {
             return Ok(());
         }
-        host().unit_d_ww(n, group, &z, &delta, diagonal, &mut out.values)
+        let activation = Activation::Custom(custom);
+        let points: Vec<f64> = (check::points(200, 1, 11).into_iter())
+            .map(|u| 3.0 * u[0])
+            .map(|u| if self.f64 { u } else { f64::from(u as f32) })
+            .collect();
+        let runs = [(activation, 1)];
+        let arrays =
+            self.activate_by_shader(points.len(), &runs, &self.store(&points, "activate")?, 2)?;
+        let given: Vec<Vec<f64>> = (arrays.iter())
+            .map(|h| self.download(h))
+            .collect::<Result<_>>()?;
+        // The neighbours of each point come behind it.
+        let near = [0.0, -0.125, -0.0625, 0.0625, 0.125];
+        let around: Vec<f64> = points.iter().flat_map(|u| near.map(|d| u + d)).collect();
+        let right: Vec<[f64; 3]> = guard::call("activation", custom.name(), || {
+            around.iter().map(|&u| activation.derivatives(u)).collect()
+        })?;
+        let tolerance = if self.f64 {
+            0.5f64.powi(24)
+        } else {
+            0.5f64.powi(12)
+        };
+        for (k, what) in ["h", "h′", "h″"].into_iter().enumerate() {
+            for (i, &u) in points.iter().enumerate() {
+                let near = &right[i * near.len()..][..near.len()];
+                let scale = near.iter().fold(0.0f64, |m, v| m.max(v[k].abs()));
+                let (given, right) = (given[k][i], near[0][k]);
+                // f32 holds no larger numbers, and few smaller ones; NaN is compared with nothing.
+                let comparable = right.is_finite() && scale < 1e30;
+                let error = (given - right).abs();
+                if comparable && (error.is_nan() || error > tolerance * scale + 1e-30) {
+                    return Err(Error::Part {
+                        kind: "activation",
+                        name: custom.name().into(),
+                        why: format!(
+                            "at u = {u} its WGSL gives {what} = {given:e} on {}, its Rust form {right:e}",
+                            self.adapter.name
+                        ),
+                    });
+                }
+            }
+        }
+        lock(&self.checked_activations).insert(key);
+        Ok(())
     }
 }
 
@@ -917,12 +1155,15 @@ impl Gpu {
         let out = self.array(&[len], "loss")?;
         // One thread for each sample where a value is a sum over its outputs, else for each sample and output.
         let threads = if what == "WHAT_VALUE" { n } else { x.len };
-        let launch = Launch::items("loss", threads as u64, 20.0 * outputs as f64)
-            .define("LOSS", loss.name())
-            .define(
-                "SOFTMAX",
-                usize::from(matches!(loss, Loss::SoftmaxCrossEntropy)),
-            )
+        let launch = Launch::items("loss", threads as u64, 20.0 * outputs as f64);
+        let launch = match loss {
+            Loss::Custom(_) => launch
+                .define("CUSTOM", loss.wgsl().unwrap_or_default())
+                .define("OUTPUTS", outputs),
+            Loss::SoftmaxCrossEntropy => launch.define("SOFTMAX", 1),
+            _ => launch.define("LOSS", loss.name()),
+        };
+        let launch = launch
             .define(what, 1)
             .params([("n", n), ("outputs", outputs)]);
         let binds = [
@@ -955,8 +1196,7 @@ impl Gpu {
     ) -> Result<()> {
         // What came before is added first, so that copies do not pile up; but the parts of one sum wait together: to wait
         // for each would cost a turn to the device and back.
-        let waiting: u64 = sum.pending.iter().map(|(copy, _)| copy.bytes()).sum();
-        if at == 0 || waiting > AT_ONCE {
+        if at == 0 {
             self.drain(sum, kind.name())?;
         }
         let shape = gram::Shape {
@@ -988,14 +1228,8 @@ impl Gpu {
         at: usize,
     ) -> Result<()> {
         let operation = shape.sum.name();
-        let limits = gram::Limits {
-            float: self.float(),
-            binding: self.machine.limits().binding,
-            scratch: self.options.memory / 4,
-            target: gram::TARGET[usize::from(!self.hardware_kernels)],
-        };
+        let limits = self.sum_limits();
         let large = |reason| self.too_large(operation, reason);
-        let mut waiting = 0;
         for window in gram::windows(shape, form, limits).map_err(large)? {
             let (launch, splits, len) = gram::launch(shape, form, window).map_err(large)?;
             let partial = self.array(&[splits, len], operation)?;
@@ -1005,17 +1239,40 @@ impl Gpu {
                 partial.buffer.write(),
             ];
             self.launch(&launch, &binds)?;
-            let result = self.reduced(splits, len, partial)?;
-            waiting += result.len as u64 * self.float();
             let places = (gram::places(shape, window).into_iter())
                 .map(|place| at + place.start..at + place.end)
                 .collect();
-            self.add(sum, places, &result, operation)?;
-            // Copies of large results must not pile up on the host.
-            if waiting > AT_ONCE {
-                self.drain(sum, operation)?;
-                waiting = 0;
-            }
+            self.accumulate(sum, places, splits, partial, operation)?;
+        }
+        Ok(())
+    }
+
+    /// What the partial sums of a sum over samples may take.
+    fn sum_limits(&self) -> gram::Limits {
+        gram::Limits {
+            float: self.float(),
+            binding: self.machine.limits().binding,
+            scratch: self.options.memory / 4,
+            target: gram::TARGET[usize::from(!self.hardware_kernels)],
+        }
+    }
+
+    /// Adds the sums over `splits` rows of partial sums at these places.
+    fn accumulate(
+        &self,
+        sum: &mut Sum,
+        places: Vec<Range<usize>>,
+        splits: usize,
+        partial: Array,
+        operation: &str,
+    ) -> Result<()> {
+        let len = partial.len / splits.max(1);
+        let result = self.reduced(splits, len, partial)?;
+        self.add(sum, places, &result, operation)?;
+        // Copies of large results must not pile up on the host.
+        let waiting: u64 = sum.pending.iter().map(|(copy, _)| copy.bytes()).sum();
+        if waiting > AT_ONCE {
+            self.drain(sum, operation)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! #include "lib/exp.wgsl"     the file's text, once per source
+//! #include NAME               the text that NAME is defined as
 //! #for i in 0..$TM            the lines up to #end, once for each i; bounds are numbers or defined names
 //! #if NAME                    the lines up to #else or #end if NAME is defined and not 0
 //! #else
@@ -16,6 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::machine::Key;
+use crate::network::Custom;
 
 macro_rules! files {
     ($($name:literal)*) => {
@@ -41,8 +43,10 @@ files! {
     "propagate"
     "reduce"
     "scale"
+    "tensor"
     "transpose"
     "check/stamp"
+    "check/unit"
     "gradient/lanes"
     "gradient/sampled"
     "gradient/shared"
@@ -70,8 +74,18 @@ files! {
     "lib/activation/sqrt"
     "lib/activation/tanh"
     "lib/atan"
+    "lib/chain"
+    "lib/custom_loss"
     "lib/exp"
+    "lib/function/abs"
+    "lib/function/cosh"
+    "lib/function/erf"
+    "lib/function/expm1"
+    "lib/function/log1p"
+    "lib/function/sinh"
+    "lib/function/tan"
     "lib/group"
+    "lib/hyperbolic"
     "lib/log"
     "lib/log_cosh"
     "lib/loss/bce_logits"
@@ -83,6 +97,7 @@ files! {
     "lib/normal"
     "lib/outer"
     "lib/packed"
+    "lib/power"
     "lib/product"
     "lib/real"
     "lib/real_f32"
@@ -94,11 +109,42 @@ files! {
     "lib/square"
     "lib/sums"
     "lib/triangle"
+    "lib/unit"
+    "lib/unit/centred"
+    "lib/unit/diagonal"
+    "lib/unit/entries"
+    "lib/unit/log_sigma"
+    "lib/unit/rbf_aug"
+    "lib/unit/rbf_cholesky"
+    "lib/unit/rbf_diag_log_sigma"
+    "lib/unit/rbf_diag_sigma"
+    "lib/unit/rbf_diag_tau"
+    "lib/unit/rbf_full"
+    "lib/unit/rbf_full_sym"
+    "lib/unit/rbf_iso_log_sigma"
+    "lib/unit/rbf_iso_sigma"
+    "lib/unit/rbf_iso_tau"
+    "lib/unit/sigma"
+    "lib/unit/square"
+    "lib/unit/tau"
+    "unit/along"
+    "unit/d_ww"
+    "unit/d_zz"
+    "unit/derivative"
+    "unit/value"
+    "unit/value_along"
 }
 
-/// The file of that name, with or without its extension.
+/// The file of that name, with or without its extension; that of an activation which is not built in was written when it
+/// was defined.
 fn file(name: &str) -> Option<&'static str> {
     let name = name.strip_suffix(".wgsl").unwrap_or(name);
+    if let Some(custom) = name
+        .strip_prefix("lib/activation/")
+        .and_then(Custom::of_stem)
+    {
+        return custom.wgsl();
+    }
     (FILES.iter())
         .find(|(known, _)| *known == name)
         .map(|f| f.1)
@@ -179,9 +225,16 @@ fn lines_into(
         let mut words = directive.split_whitespace();
         match words.next() {
             Some("include") => {
-                let name = words.next().unwrap_or_default().trim_matches('"');
-                let name = substitute(name, names)?;
-                let text = file(&name).ok_or_else(|| format!("no file '{name}' to include"))?;
+                let word = words.next().unwrap_or_default();
+                let (name, text) = match word.strip_prefix('"') {
+                    Some(name) => {
+                        let name = substitute(name.trim_end_matches('"'), names)?;
+                        let text = file(&name).map(str::to_string);
+                        (name, text)
+                    }
+                    None => (word.to_string(), names.get(word).cloned()),
+                };
+                let text = text.ok_or_else(|| format!("no '{name}' to include"))?;
                 if included.insert(name) {
                     let lines: Vec<&str> = text.lines().collect();
                     lines_into(&lines, file, names, included, out)?;

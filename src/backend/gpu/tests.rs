@@ -6,9 +6,9 @@ use std::path::Path;
 use super::gram::{Shape, Sum as Kind_, forms};
 use super::machine::Key;
 use super::*;
-use crate::evaluate::{Work, rehearse};
-use crate::network::{Layer, Network};
-use crate::{Curvature, Request, Structure};
+use crate::evaluate::{Tensor, Work, rehearse};
+use crate::network::{ExactUnit, Group, Layer, Network, Propagation, Radial, Unit};
+use crate::{Curvature, LossFunction, Request, Structure};
 
 fn adapter() -> Gpu {
     let name = std::env::var("SECONDO_TEST_ADAPTER").unwrap_or("llvmpipe".into());
@@ -49,6 +49,106 @@ fn imagined(software: bool, f64: bool) -> Gpu {
         options: Arc::default(),
         f64,
         hardware_kernels: !software,
+        checked: Arc::default(),
+        checked_activations: Arc::default(),
+    }
+}
+
+/// p = w Σ_c z_c².
+#[derive(Debug)]
+struct Own;
+
+const WGSL: &str = "
+fn unit_value() -> real {
+    var sum = real();
+    for (var c = 0u; c < INPUTS; c += 1u) {
+        sum += z(c) * z(c);
+    }
+    return w(PARAMETERS - 1u) * sum;
+}
+fn unit_d_w(a: u32) -> real { return unit_value() / w(a); }
+fn unit_d_z(c: u32) -> real { return 2.0 * w(0u) * z(c); }
+fn unit_d_ww(a: u32, b: u32) -> real { return 0.0; }
+fn unit_d_zz(b: u32, c: u32) -> real { return select(real(0.0), 2.0 * w(0u), b == c); }
+fn unit_d_wz(a: u32, c: u32) -> real { return 2.0 * z(c); }
+";
+
+impl Unit for Own {
+    fn name(&self) -> &str {
+        "own"
+    }
+    fn parameters(&self, _: usize) -> usize {
+        1
+    }
+    fn value(&self, z: &[f64], w: &[f64]) -> f64 {
+        w[0] * z.iter().map(|z| z * z).sum::<f64>()
+    }
+    fn d_w(&self, z: &[f64], _: &[f64], phi: &mut [f64]) {
+        phi[0] = z.iter().map(|z| z * z).sum();
+    }
+    fn d_z(&self, z: &[f64], w: &[f64], a: &mut [f64]) {
+        (a.iter_mut().zip(z)).for_each(|(a, z)| *a = 2.0 * w[0] * z);
+    }
+    fn d_ww(&self, _: &[f64], _: &[f64], psi: &mut [f64]) {
+        psi[0] = 0.0;
+    }
+    fn exact(&self) -> Option<&dyn ExactUnit> {
+        Some(self)
+    }
+    fn wgsl(&self) -> Option<&str> {
+        Some(WGSL)
+    }
+}
+
+impl ExactUnit for Own {
+    fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]) {
+        out.fill(0.0);
+        (0..z.len()).for_each(|c| out[c * z.len() + c] = 2.0 * w[0]);
+    }
+    fn d_wz(&self, z: &[f64], _: &[f64], out: &mut [f64]) {
+        (out.iter_mut().zip(z)).for_each(|(out, z)| *out = 2.0 * z);
+    }
+}
+
+/// ½ Σ_o (x_o − y_o)², with WGSL.
+#[derive(Debug)]
+struct Square;
+
+impl LossFunction for Square {
+    fn name(&self) -> &str {
+        "square"
+    }
+    fn value(&self, x: &[f64], y: &[f64]) -> f64 {
+        x.iter().zip(y).map(|(x, y)| 0.5 * (x - y) * (x - y)).sum()
+    }
+    fn gradient(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
+        (0..x.len()).for_each(|o| out[o] = x[o] - y[o]);
+    }
+    fn hessian(&self, x: &[f64], _: &[f64], out: &mut [f64]) {
+        (0..x.len()).for_each(|o| out[o * (x.len() + 1)] = 1.0);
+    }
+    fn wgsl(&self) -> Option<&str> {
+        Some(
+            "
+fn loss_value() -> real {
+    var sum = real(0.0);
+    for (var o = 0u; o < OUTPUTS; o++) {
+        let d = predicted(o) - observed(o);
+        sum += 0.5 * d * d;
+    }
+    return sum;
+}
+fn loss_gradient(o: u32) -> real {
+    return predicted(o) - observed(o);
+}
+fn loss_hessian(o: u32, q: u32) -> real {
+    if o == q {
+        return 1.0;
+    }
+    return 0.0;
+}
+",
+        )
     }
 }
 
@@ -58,7 +158,11 @@ fn keys() -> BTreeSet<Key> {
     for (software, f64) in [(true, false), (true, true), (false, false), (false, true)] {
         let gpu = imagined(software, f64);
         let mut problems: Vec<(Network, Loss, usize)> = Vec::new();
-        for activation in Activation::ALL {
+        // One formula that calls everything, and needs every file for it.
+        let all = "abs(u)+cosh(u)+erf(u)+expm1(u)+log1p(u)+sinh(u)+tan(u)+u^2.5+u^3/(1+exp(-u)^2)+tanh(atan(u))
+            + 1e-200*silu(relu(u)) - -gelu(u*softplus(u))*gauss(1e300*u)*gauss_half(u)^-2*sin(cos(sqrt(u)))";
+        let formula = Activation::formula(all).unwrap();
+        for activation in Activation::ALL.into_iter().chain([formula]) {
             let network = Network::dense(&[3, 5, 2], activation).unwrap();
             problems.push((network, Loss::SquaredError, 9));
         }
@@ -71,6 +175,7 @@ fn keys() -> BTreeSet<Key> {
             Loss::Poisson,
             Loss::LogCosh { delta: 1.0 },
             Loss::PseudoHuber { delta: 1.0 },
+            Loss::Custom(Arc::new(Square)),
         ] {
             problems.push((
                 Network::dense(&[3, 5, 2], Activation::Tanh).unwrap(),
@@ -90,6 +195,27 @@ fn keys() -> BTreeSet<Key> {
             Layer::dense(3, Activation::Identity).sources(vec![1, 2]),
         ];
         problems.push((Network::new(20, deep).unwrap(), Loss::SquaredError, 700));
+        let own = Group::uniform(Propagation::Unit(Arc::new(Own)), 3, Activation::Tanh);
+        let layers = vec![
+            Layer::dense(2, Activation::Tanh),
+            Layer::of(vec![own])
+                .and(Group::linear(1, Activation::Tanh))
+                .sources(vec![0, 1]),
+            Layer::dense(1, Activation::Identity),
+        ];
+        problems.push((Network::new(2, layers).unwrap(), Loss::SquaredError, 70));
+        let radial = Radial::ALL.map(|form| Group::radial(1, form, Activation::ExpNegHalf));
+        let layers = vec![
+            Layer::of(radial.to_vec()),
+            Layer::dense(1, Activation::Identity),
+        ];
+        problems.push((Network::new(2, layers).unwrap(), Loss::SquaredError, 3));
+        {
+            // Of the numbers that a rehearsal has, nothing can be said.
+            let (gpu, rehearsed) = gpu.rehearsal();
+            let _ = gpu.compare(&Own, (Own.name(), WGSL), 2, 1);
+            keys.extend(rehearsed.lock().keys.iter().cloned());
+        }
         for (network, loss, n) in problems {
             let mut works = vec![Work::Evaluate(Request::default())];
             for curvature in Curvature::ALL {
@@ -100,6 +226,14 @@ fn keys() -> BTreeSet<Key> {
                 });
                 works.extend(structures.map(|s| Work::Evaluate(Request::curvature(curvature, s))));
                 works.extend([1, 3].map(|count| Work::Products(curvature, count)));
+            }
+            if network.inputs() == 3 {
+                let tensor = |order| Tensor {
+                    layer: 1,
+                    row: 0,
+                    order,
+                };
+                works.extend((1..=4).map(|order| Work::Tensor(tensor(order))));
             }
             for work in works {
                 let whole = |r: Request| {
@@ -199,8 +333,8 @@ fn every_shader_has_a_twin_and_every_file_its_use() {
             .to_string_lossy()
             .into_owned();
         let shader = match stem.as_str() {
-            // No kernels; and units of the user's own, which the host computes.
-            "mod" | "real" | "unit" => continue,
+            // No kernels.
+            "mod" | "real" => continue,
             // The gradient's shaders with SQUARED.
             "gram_diagonal" => "gradient",
             other => other,

@@ -1,0 +1,9 @@
+// Σ_a τ_a (z_a − μ_a)²: parameters μ, then the σ_a.
+
+#include "lib/unit/centred.wgsl"
+#include "lib/unit/diagonal.wgsl"
+#include "lib/unit/sigma.wgsl"
+
+fn unit_place(a: u32) -> u32 {
+    return a;
+}

@@ -1,0 +1,346 @@
+//! Derivatives of any order of the Lagrangian in one unit's parameters, at fixed states X and multipliers E (paper eq. 12).
+//!
+//! For linear units
+//!
+//! ```text
+//! T_{a₁…a_q} = −Σ_i e_ij h⁽q⁾(p_ij) z_ia₁ … z_ia_q
+//! ```
+//!
+//! and for other units, over the partitions π of the q indices into blocks B (Faà di Bruno's formula),
+//!
+//! ```text
+//! T_{a₁…a_q} = −Σ_i e_ij Σ_π h⁽|π|⁾(p_ij) Π_{B ∈ π} ∂^|B| p_ij / Π_{r ∈ B} ∂w_{a_r}
+//! ```
+//!
+//! The backend propagates forth and back and sums over the samples. The coefficients −e h⁽q⁾(p) are computed on the host, in
+//! f64, one number for each sample; so is all that belongs to units that are not linear.
+
+use rayon::prelude::*;
+
+use super::lagrangian::{Configuration, check, each_chunk, rows_of};
+use super::sweep::{
+    Batch, Chain, Parameters, States, back_propagate, layer_inputs, pre_activations, propagate,
+};
+use super::{Parts, batch, weights};
+use crate::backend::{Backend, Cpu};
+use crate::curvature::{Indices, SymmetricTensor};
+use crate::error::{Error, Result};
+use crate::guard;
+use crate::network::{Activation, GroupView, LayerView, Network, Unit};
+use crate::objective::Loss;
+
+/// The highest order for units that are not linear: 4,213,597 partitions of twelve indices.
+const PARTITIONS: usize = 12;
+/// Samples in one partial sum on the host.
+const BLOCK: usize = 512;
+/// Partial sums on the host that are held at once.
+const HELD: usize = 8;
+
+/// Which tensor is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tensor {
+    /// k, from 1.
+    pub layer: usize,
+    /// j, from 0.
+    pub row: usize,
+    /// q, from 1.
+    pub order: usize,
+}
+
+impl Tensor {
+    /// The unit's place, after a check of everything that can be wrong.
+    fn place<'a>(&self, network: &'a Network) -> Result<Place<'a>> {
+        let &Tensor {
+            layer: k,
+            row,
+            order,
+        } = self;
+        let layer = network.layer(k).ok_or_else(|| {
+            let why = format!(
+                "there is no layer {k}; they run from 1 to {}",
+                network.depth()
+            );
+            Error::invalid("layer", why)
+        })?;
+        let group = (layer.groups.iter())
+            .find(|g| g.units.contains(&row))
+            .ok_or_else(|| {
+                let why = format!(
+                    "layer {k} has no row {row}; they run from 0 to {}",
+                    layer.units - 1
+                );
+                Error::invalid("row", why)
+            })?;
+        if !(1..=Activation::MAX_ORDER).contains(&order) {
+            let why = format!("{order}, where 1 to {} are possible", Activation::MAX_ORDER);
+            return Err(Error::invalid("order", why));
+        }
+        if let Some(unit) = group.propagation.unit() {
+            let what = || format!("the tensor of order {order} of a unit '{}'", unit.name());
+            if order > 2 && unit.higher().is_none() {
+                return Err(Error::Unsupported {
+                    what: what(),
+                    why: "it supplies ∂p/∂w and ∂²p/∂w², no derivative of higher order (Unit::higher); \
+                          ask for order 1 or 2"
+                        .into(),
+                });
+            }
+            if order > PARTITIONS {
+                return Err(Error::Unsupported {
+                    what: what(),
+                    why: format!(
+                        "its terms, the partitions of the indices, are too many beyond order {PARTITIONS}"
+                    ),
+                });
+            }
+        }
+        let activation = (group.activations().nth(row - group.units.start))
+            .ok_or_else(|| Error::invalid("row", "a unit without an activation"))?;
+        let len = SymmetricTensor::length(group.row, order)?;
+        Ok(Place {
+            of: *self,
+            layer,
+            group,
+            activation,
+            len,
+        })
+    }
+}
+
+/// The unit that a tensor belongs to.
+struct Place<'a> {
+    of: Tensor,
+    layer: &'a LayerView,
+    group: &'a GroupView,
+    activation: Activation,
+    /// Numbers in the tensor.
+    len: usize,
+}
+
+/// A tensor's sums.
+pub(super) struct TensorSums<'a, B: Backend> {
+    place: Place<'a>,
+    /// What the backend sums: all, for linear units.
+    sum: B::Sum,
+    /// What the host sums: all, for other units. Empty before the first sample.
+    other: Vec<f64>,
+}
+
+impl<'a, B: Backend> TensorSums<'a, B> {
+    pub(super) fn new(b: &B, network: &'a Network, of: Tensor) -> Result<Self> {
+        let place = of.place(network)?;
+        Ok(TensorSums {
+            sum: b.sums(place.len)?,
+            other: Vec::new(),
+            place,
+        })
+    }
+
+    /// Bytes that the host holds for a chunk of n samples, besides the sums.
+    pub(super) fn host_bytes(&self, n: usize) -> u64 {
+        let Place {
+            layer, group, len, ..
+        } = &self.place;
+        let (z, sums) = match group.propagation.is_linear() {
+            true => (1, 0),
+            false => (layer.width(), 1 + HELD),
+        };
+        let samples = (n as u64).saturating_mul((2 * layer.units + z) as u64);
+        samples
+            .saturating_add((sums as u64).saturating_mul(*len as u64))
+            .saturating_mul(8)
+    }
+
+    /// Adds the samples of a chunk: z, n × d; p and ∂g/∂x = −e of the unit's layer, n × s_k.
+    fn add(
+        &mut self,
+        b: &B,
+        parameters: &Parameters<B>,
+        n: usize,
+        z: &B::Array,
+        p: &B::Array,
+        g_x: &B::Array,
+    ) -> Result<()> {
+        let place = &self.place;
+        let Tensor { row, order, .. } = place.of;
+        let (p, g_x) = (b.download(p)?, b.download(g_x)?);
+        // A backend that only counts has no numbers.
+        let own = |values: &[f64], i: usize| values.get(i * place.layer.units + row).copied();
+        let h = place.activation;
+        let derivative =
+            |u: f64, order: usize| guard::call("activation", h.name(), || h.derivative(u, order))?;
+        let Some(unit) = place.group.propagation.unit() else {
+            let c = (0..n)
+                .into_par_iter()
+                .map(|i| match (own(&p, i), own(&g_x, i)) {
+                    (Some(p), Some(g)) => Ok(g * derivative(p, order)?),
+                    _ => Ok(0.0),
+                });
+            let c = b.upload(&c.collect::<Result<Vec<_>>>()?);
+            let c = c.map_err(|e| e.inside("the coefficients"))?;
+            return b.tensor(n, order, &c, z, place.layer.width(), &mut self.sum);
+        };
+        if p.is_empty() {
+            return Ok(());
+        }
+        self.other.resize(place.len, 0.0);
+        let other = &mut self.other;
+        let z = b.download(z)?;
+        let (width, inputs) = (place.layer.width(), place.layer.inputs);
+        let groups = (place.layer.groups.iter()).zip(&parameters.groups[place.of.layer - 1]);
+        let mut weights = Vec::new();
+        for (_, w) in groups.filter(|(g, _)| g.units.contains(&row)) {
+            weights = b.download(w)?;
+        }
+        let start = (row - place.group.units.start) * place.group.row;
+        let w = &weights[start..start + place.group.row];
+        let sample = |i: usize, out: &mut [f64]| -> Result<()> {
+            if let (Some(p), Some(g)) = (own(&p, i), own(&g_x, i)) {
+                let h = (1..=order).map(|r| derivative(p, r));
+                let h: Vec<f64> = h.collect::<Result<_>>()?;
+                let z = &z[i * width..i * width + inputs];
+                add_terms(unit, z, w, g, &h, out);
+            }
+            Ok(())
+        };
+        let blocks: Vec<usize> = (0..n).step_by(BLOCK).collect();
+        let all = || {
+            for held in blocks.chunks(HELD) {
+                let partial = held.par_iter().map(|&from| {
+                    let mut partial = vec![0.0; place.len];
+                    (from..n.min(from + BLOCK)).try_for_each(|i| sample(i, &mut partial))?;
+                    Ok(partial)
+                });
+                for partial in partial.collect::<Result<Vec<_>>>()? {
+                    (other.iter_mut().zip(partial)).for_each(|(out, v)| *out += v);
+                }
+            }
+            Ok(())
+        };
+        guard::call("unit", unit.name(), all)?
+    }
+
+    fn read(self, b: &B) -> Result<SymmetricTensor> {
+        let mut packed = b.read(self.sum)?;
+        (packed.iter_mut().zip(self.other)).for_each(|(sum, v)| *sum += v);
+        SymmetricTensor::new(self.place.group.row, self.place.of.order, packed)
+    }
+}
+
+/// out += g Σ_π h⁽|π|⁾ Π_B ∂p: what one sample adds to the tensor of a unit that is not linear; h starts with h′.
+fn add_terms(unit: &dyn Unit, z: &[f64], w: &[f64], g: f64, h: &[f64], out: &mut [f64]) {
+    let t = w.len();
+    let (mut phi, mut psi) = (vec![0.0; t], vec![0.0; t * t]);
+    unit.d_w(z, w, &mut phi);
+    unit.d_ww(z, w, &mut psi);
+    let derivative = |block: &[usize]| {
+        let v = match *block {
+            [a] => phi[a],
+            [a, b] => psi[a * t + b],
+            // Without it only orders 1 and 2 come this far.
+            _ => unit
+                .higher()
+                .map_or(0.0, |unit| unit.derivative(z, w, block)),
+        };
+        guard::refuse_nan("unit", unit.name(), "a derivative in w", &[z, w], &[v]);
+        v
+    };
+    for (indices, out) in Indices::new(t, h.len()).zip(out) {
+        let mut sum = 0.0;
+        partitions(&indices, &mut Vec::new(), &mut |blocks| {
+            let product: f64 = blocks.iter().map(|block| derivative(block)).product();
+            sum += h[blocks.len() - 1] * product;
+        });
+        *out += g * sum;
+    }
+}
+
+/// Calls `f` with every partition of the indices into blocks that starts with `blocks`.
+fn partitions(rest: &[usize], blocks: &mut Vec<Vec<usize>>, f: &mut impl FnMut(&[Vec<usize>])) {
+    let Some((&first, rest)) = rest.split_first() else {
+        return f(blocks);
+    };
+    for at in 0..blocks.len() {
+        blocks[at].push(first);
+        partitions(rest, blocks, f);
+        blocks[at].pop();
+    }
+    blocks.push(vec![first]);
+    partitions(rest, blocks, f);
+    blocks.pop();
+}
+
+/// One chunk: forth, back, and the samples' share.
+pub(super) fn sweep_tensor<B: Backend>(
+    b: &B,
+    network: &Network,
+    loss: &Loss,
+    parameters: &Parameters<B>,
+    batch: Batch<B>,
+    sums: &mut TensorSums<B>,
+) -> Result<()> {
+    let Batch { n, x, y, omega } = batch;
+    let k = sums.place.of.layer;
+    let states = propagate(b, network, parameters, n, x, 1)?;
+    let mut value = b.sums(1)?;
+    let seed = b.loss(n, loss, states.output(), &y, &omega, &mut value, true)?;
+    let Some(seed) = seed else {
+        return Ok(());
+    };
+    let chain = Chain::new(b, network, parameters, &states)?;
+    let (g_x, _) = back_propagate(&chain, seed)?;
+    let z = &states.z[k - 1];
+    let p = pre_activations(b, network, parameters, n, k, z)?;
+    sums.add(b, parameters, n, z, &p, &g_x[k - 1])
+}
+
+/// The tensor at the states that W propagates and their multipliers, in chunks of `chunk` samples.
+pub(crate) fn tensor<B: Backend>(
+    b: &B,
+    parts: Parts,
+    w: &[f64],
+    of: Tensor,
+    chunk: usize,
+) -> Result<SymmetricTensor> {
+    let (network, n) = (parts.network, parts.data.len());
+    network.check(w)?;
+    if chunk == 0 {
+        return Err(Error::invalid(
+            "chunk",
+            "at least one sample at a time is needed",
+        ));
+    }
+    let omega = weights(parts.data, parts.reduction);
+    let parameters = Parameters::upload(b, network, w)?;
+    let mut sums = TensorSums::new(b, network, of)?;
+    for from in (0..n).step_by(chunk) {
+        let batch = batch(b, parts, &omega, from..n.min(from + chunk))?;
+        sweep_tensor(b, network, parts.loss, &parameters, batch, &mut sums)?;
+    }
+    sums.read(b)
+}
+
+/// The tensor at any states and multipliers.
+pub(crate) fn tensor_at(
+    parts: Parts,
+    w: &[f64],
+    at: &Configuration,
+    of: Tensor,
+) -> Result<SymmetricTensor> {
+    let network = parts.network;
+    check(parts, at)?;
+    let b = Cpu::<f64>::new();
+    let parameters = Parameters::upload(&b, network, w)?;
+    let mut sums = TensorSums::new(&b, network, of)?;
+    each_chunk(parts, |n, x0, _, _, rows| {
+        let mut x = vec![x0];
+        x.extend((at.states.iter()).map(|x| rows_of(x, rows.clone())));
+        let states = States::<Cpu<f64>>::new(n, x);
+        let z = layer_inputs(&b, network, &states, of.layer)?;
+        let p = pre_activations(&b, network, &parameters, n, of.layer, &z)?;
+        let mut minus_e = rows_of(&at.multipliers[of.layer - 1], rows);
+        minus_e.iter_mut().for_each(|e| *e = -*e);
+        sums.add(&b, &parameters, n, &z, &p, &minus_e)
+    })?;
+    sums.read(&b)
+}
