@@ -86,7 +86,11 @@ impl Trace {
             value: progress.value,
             gradient: progress.gradient_norm,
         };
-        self.last = Some(stand);
+        // A method that takes over from another shows where that one ended.
+        let before = self.last.replace(stand);
+        if before.is_some_and(|before| before.tried == stand.tried) {
+            return;
+        }
         if self.seen.is_multiple_of(self.one_of()) {
             self.stands.push(stand);
         }
@@ -580,9 +584,13 @@ fn step((low, high): (f64, f64)) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-/// A text of the data, short and without control characters.
+/// A text of the data, short and without characters that XML has no place for.
 fn short(text: &str, most: usize) -> String {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let clean = |c: char| match c {
+        '\u{FFFE}' | '\u{FFFF}' => ' ',
+        c if c.is_control() => ' ',
+        c => c,
+    };
     match text.chars().count() > most {
         true => text
             .chars()
@@ -688,7 +696,9 @@ fn draw_line<B: DrawingBackend>(
     points: impl Iterator<Item = (f64, f64)>,
 ) -> Drawn<B, ()> {
     let points: Vec<_> = points.collect();
-    let parts = points.split(|(x, y)| !(can_be_drawn(*x) && can_be_drawn(*y)));
+    let parts = points
+        .split(|(x, y)| !(can_be_drawn(*x) && can_be_drawn(*y)))
+        .filter(|part| !part.is_empty());
     let style = colour.stroke_width((width * SCALE) as u32);
     chart.draw_series(parts.map(|part| PathElement::new(part.to_vec(), style)))?;
     Ok(())
