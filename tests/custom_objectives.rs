@@ -123,6 +123,7 @@ impl LossFunction for Student {
     }
 }
 
+#[cfg(feature = "gpu")]
 const STUDENT: &str = "
 #include \"lib/log.wgsl\"
 fn apart(o: u32) -> real {
