@@ -895,7 +895,7 @@ fn interrupt(child: &std::process::Child, signal: &str) {
 fn an_interrupted_fit_writes_its_best_point() {
     let dir = tempfile::tempdir().unwrap();
     for signal in ["-INT", "-TERM"] {
-        let more = ["--report", "r.json", "--starts", "3"];
+        let more = ["--report", "r.json", "--starts", "3", "--plot", "i.svg"];
         let child = long_fit(dir.path(), "8", &more);
         interrupt(&child, signal);
         let out = child.wait_with_output().unwrap();
@@ -1282,16 +1282,18 @@ fn a_fit_of_one_input_is_drawn_in_the_units_of_its_data() {
         let share = (v - train[a].1[k]) / (train[b].1[k] - train[a].1[k]);
         places[a][k] + share * (places[b][k] - places[a][k])
     };
-    let near = |place: [f64; 2], [x, y]: [f64; 2]| {
-        let far = (place[0] - map(0, x)).hypot(place[1] - map(1, y));
-        assert!(far < 3.0, "{place:?} is not that of {x}, {y}");
-    };
+    let far =
+        |place: [f64; 2], [x, y]: [f64; 2]| (place[0] - map(0, x)).hypot(place[1] - map(1, y));
     for ((_, row), place) in train.iter().zip(places) {
-        near(*place, *row);
+        assert!(far(*place, *row) < 3.0, "{place:?} is not that of {row:?}");
     }
     for ((_, row), place) in test.iter().zip(&svg.rings[1..]) {
-        near(*place, *row);
+        assert!(far(*place, *row) < 3.0, "{place:?} is not that of {row:?}");
     }
+    assert!(
+        far(places[0], train[1].1) > 3.0,
+        "another row's place is far"
+    );
     assert!(map(1, 100.0) < map(1, 0.0), "upwards is more");
     let curve = svg.lines.iter().find(|line| line.len() == 601).unwrap();
     let (out, _) = succeed(dir.path(), &["predict", "d.safetensors", "d.csv", "-q"]);
@@ -1409,7 +1411,9 @@ fn any_numbers_can_be_drawn() {
     );
     let svg = drawing(&plot);
     assert_eq!(svg.lines.iter().filter(|l| l.len() == 601).count(), 2);
-    ["x1", "y1, y2", "rows"].map(|text| svg.says(text));
+    for text in ["x1", "y1, y2", "rows"] {
+        svg.says(text);
+    }
     // Two outputs for each of three rows, and the legend's.
     let second = svg.dots.iter().filter(|dot| dot.1 == "#D55E00");
     assert_eq!(second.count(), 3);
@@ -1461,8 +1465,10 @@ fn any_numbers_can_be_drawn() {
         "0",
         "--xtol",
         "0",
+        "--ridge",
+        "0",
         "--max-iter",
-        "3000",
+        "2500",
         "--hidden",
         "3",
         "--plot",

@@ -695,11 +695,23 @@ fn draw_line<B: DrawingBackend>(
     width: i32,
     points: impl Iterator<Item = (f64, f64)>,
 ) -> Drawn<B, ()> {
-    let points: Vec<_> = points.collect();
-    let parts = points
-        .split(|(x, y)| !(can_be_drawn(*x) && can_be_drawn(*y)))
-        .filter(|part| !part.is_empty());
+    // The joint of a line that turns back would be drawn as a long spike: it ends there, and another begins.
+    let back = |a, b, c| {
+        let [a, b, c] = [a, b, c].map(|at| chart.backend_coord(&at));
+        let (first, second) = ((b.0 - a.0, b.1 - a.1), (c.0 - b.0, c.1 - b.1));
+        first.0 * second.0 + first.1 * second.1 < 0
+    };
+    let mut parts = vec![Vec::new()];
+    for at in points {
+        let drawn = can_be_drawn(at.0) && can_be_drawn(at.1);
+        match parts.last().map_or(&[][..], Vec::as_slice) {
+            _ if !drawn => parts.push(Vec::new()),
+            &[.., a, b] if back(a, b, at) => parts.push(vec![b, at]),
+            _ => parts.last_mut().into_iter().for_each(|part| part.push(at)),
+        }
+    }
     let style = colour.stroke_width((width * SCALE) as u32);
-    chart.draw_series(parts.map(|part| PathElement::new(part.to_vec(), style)))?;
+    let parts = parts.into_iter().filter(|part| part.len() > 1);
+    chart.draw_series(parts.map(|part| PathElement::new(part, style)))?;
     Ok(())
 }
