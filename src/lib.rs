@@ -52,7 +52,7 @@
 //!
 //! # Where things are
 //!
-//! Each folder uses only what stands below it.
+//! Each uses only what stands below it, but for links in its documentation and in tests.
 //!
 //! | folder | holds |
 //! |---|---|
@@ -63,11 +63,15 @@
 //! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `blocks.rs` what couples units, `products.rs` the R-operator, `tensor.rs` derivatives of any order, `plan.rs` the cost |
 //! | `src/device.rs` | [`Device`]: what computes, and the test that an adapter must pass |
 //! | [`backend`] | the kernels: one trait method, one file in `backend/cpu/` and one shader in `shaders/` each; the meter that only counts |
-//! | `src/curvature/` | curvature × structure, result types |
-//! | [`paper`] | where each equation of the paper is computed, and what of it is corrected |
 //! | `src/objective/` | data, losses, penalties |
 //! | `src/network/` | layers, units, activations, initial values, ties |
-//! | [`solve`] | factorizations of small symmetric matrices, for `train`; knows no network |
+//! | `src/curvature/` | curvature × structure, result types: [`Matrix`], and [`SymmetricTensor`] for derivatives of any order |
+//! | [`solve`] | factorizations of small symmetric matrices; knows no network |
+//! | [`check`] | supplied derivatives against differences |
+//! | `src/guard.rs` | calls into user-defined parts: a panic or NaN there ends as an error that names the part |
+//! | `src/error.rs` | [`Error`] |
+//!
+//! [`paper`] holds no code: it says where each equation of the paper is computed, and what of it is corrected.
 //!
 //! The driver is written once over [`backend::Backend`]. [`backend::Meter`] runs the same driver and counts bytes and flops, and so
 //! does the GPU's backend in rehearsal, so a request that cannot fit is refused with the numbers before anything is allocated. A
@@ -116,12 +120,22 @@ pub use network::{
     Initialization, Layer, LayerView, Network, Normalized, Propagation, Radial, Series, Unit,
 };
 pub use objective::{Data, Loss, LossFunction, Penalty, PenaltyFunction, Reduction};
-pub use problem::{Operator, Problem, available_memory};
+pub use problem::{Operator, Problem};
 pub use solve::Indefinite;
 pub use train::{
     Auto, BlockNewton, Control, Evaluations, Fit, LevenbergMarquardt, Method, NewtonCg, Observer,
     Preconditioning, Progress, Reason, State, Times, TrustRegion, silent,
 };
+
+/// The bytes that one request may take unless [`Problem::memory_budget`] says otherwise: four fifths of the memory that the
+/// system reports as available; 4 GiB where it reports nothing.
+pub fn available_memory() -> u64 {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    (meminfo.lines())
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .map_or(4 << 30, |kib| kib / 5 * 4 * 1024)
+}
 
 /// The value of that name in a list, or the error that lists the names.
 fn named<T: Copy>(kind: &'static str, name: &str, known: &[(&'static str, T)]) -> Result<T> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use ndarray::{Array2, ArrayView2};
 
+use crate::available_memory;
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::Gpu;
 use crate::backend::{Backend, Cpu};
@@ -467,11 +468,17 @@ impl Problem {
         if request.gradient {
             result.gradient = constraint.pull_back(&result.gradient)?;
         }
-        if let (Some(matrix), Some((_, structure))) = (&result.curvature, request.curvature) {
-            result.curvature = Some(match structure {
+        if let (Some(matrix), Some((curvature, structure))) = (&result.curvature, request.curvature)
+        {
+            let matrix = match structure {
                 Structure::Diagonal => Matrix::from_diagonal(constraint.diagonal(matrix)?)?,
                 _ => constraint.congruence(matrix)?.finite("the curvature")?,
-            });
+            };
+            if curvature != Curvature::Residual {
+                let hessian = self.penalty.hessian(&self.network, &weights)?;
+                result.left_out = hessian.congruence(constraint)?.left_out(&matrix);
+            }
+            result.curvature = Some(matrix);
         }
         Ok(result)
     }
@@ -593,7 +600,7 @@ impl Problem {
     /// # Errors
     /// `Invalid` for a layer, row or order that there is not (orders go to [`Activation::MAX_ORDER`](crate::Activation::MAX_ORDER)),
     /// `TooLarge` if C(d + q − 1, q) overflows, `Memory` with the numbers before anything is allocated, `NonFinite` with the
-    /// indices, `Unsupported` for a unit that does not supply the order, for more than order 4 on an adapter, and under a
+    /// indices, `Unsupported` for a unit that does not supply the order or would take more than 10¹² multiplications, for more than order 4 on an adapter, and under a
     /// constraint; otherwise as [`objective`](Problem::objective).
     pub fn lagrangian_tensor(
         &self,
@@ -797,14 +804,4 @@ impl Network {
         }
         evaluate::predict(&Cpu::<f64>::new(), self, x, w, 4096)
     }
-}
-
-/// The bytes that one request may take unless [`Problem::memory_budget`] says otherwise: four fifths of the memory that the
-/// system reports as available; 4 GiB where it reports nothing.
-pub fn available_memory() -> u64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    (meminfo.lines())
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
-        .map_or(4 << 30, |kib| kib / 5 * 4 * 1024)
 }

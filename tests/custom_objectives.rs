@@ -1152,3 +1152,83 @@ fn files_hold_no_code() {
     ]);
     assert_eq!(penalty_from_json(&penalty_to_json(&sum)), Ok(sum));
 }
+
+/// c w_a w_b, its Hessian's entry in two parts.
+#[derive(Debug)]
+struct Bilinear {
+    c: f64,
+    a: usize,
+    b: usize,
+}
+
+impl PenaltyFunction for Bilinear {
+    fn name(&self) -> &str {
+        "bilinear"
+    }
+    fn value(&self, w: &[f64]) -> f64 {
+        self.c * w[self.a] * w[self.b]
+    }
+    fn gradient(&self, w: &[f64], out: &mut [f64]) {
+        out[self.a] = self.c * w[self.b];
+        out[self.b] = self.c * w[self.a];
+    }
+    fn hessian(&self, _: &[f64], add: &mut dyn FnMut(usize, usize, f64)) {
+        add(self.a, self.b, 0.25 * self.c);
+        add(self.b, self.a, 0.75 * self.c);
+    }
+}
+
+#[test]
+fn what_is_left_out_adds_up() {
+    let (problem, w) = problem(Loss::SquaredError);
+    let bilinear = |c| Penalty::Custom(Arc::new(Bilinear { c, a: A, b: B }));
+    let left_out = |penalty: Penalty, structure| {
+        let problem = problem.clone().penalty(penalty).unwrap();
+        problem
+            .curvature(&w, Curvature::Exact, structure)
+            .unwrap()
+            .left_out
+    };
+    let rows = Structure::RowBlocks;
+    assert_eq!(left_out(bilinear(2.0), rows), 2.0);
+    assert_eq!(
+        left_out(Penalty::Sum(vec![bilinear(2.0), bilinear(3.0)]), rows),
+        5.0
+    );
+    assert_eq!(
+        left_out(Penalty::Sum(vec![bilinear(2.0), bilinear(-2.0)]), rows),
+        0.0
+    );
+    let norm = |lambda| Penalty::GroupNorm {
+        lambda,
+        include_bias: true,
+    };
+    let once = left_out(norm(3.0), rows);
+    let twice = left_out(Penalty::Sum(vec![norm(1.0), norm(2.0)]), rows);
+    assert!(
+        once > 0.0 && (once - twice).abs() < 1e-15 * once.max(1.0),
+        "{once} {twice}"
+    );
+}
+
+/// Under a constraint it is what the matrix in θ leaves out, whatever was formed in W on the way.
+#[test]
+fn what_is_left_out_under_a_constraint() {
+    let (problem, w) = problem(Loss::SquaredError);
+    let penalty = Penalty::Custom(Arc::new(Bilinear { c: 2.0, a: A, b: B }));
+    let penalised = problem.penalty(penalty).unwrap();
+    let left_out = |entries: Vec<(usize, usize, f64)>, structure| {
+        let constraint = Constraint::new(w.clone(), 2, entries).unwrap();
+        let tied = penalised.clone().constraint(constraint).unwrap();
+        tied.curvature(&[0.0, 0.0], Curvature::Exact, structure)
+            .unwrap()
+            .left_out
+    };
+    // θ₀ moves 5 and A together, which needs more than the diagonal in W; θ₁ moves B.
+    let apart = vec![(A, 0, 1.0), (5, 0, 1.0), (B, 1, 3.0)];
+    assert_eq!(left_out(apart.clone(), Structure::Diagonal), 6.0);
+    assert_eq!(left_out(apart, Structure::Full), 0.0);
+    // One θ for both: the diagonal holds their coupling.
+    let tied = vec![(A, 0, 1.0), (B, 0, 1.0), (5, 1, 1.0)];
+    assert_eq!(left_out(tied, Structure::Diagonal), 0.0);
+}

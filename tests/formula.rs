@@ -142,6 +142,22 @@ fn limits_and_domains() {
     assert_eq!(of("(1+exp(-u))^-1", -800.0), [0.0; 3]);
     assert_eq!(of("tanh(exp(u))", 800.0).map(f64::abs), [1.0, 0.0, 0.0]);
     assert_eq!(of("exp(-exp(u))", 800.0).map(f64::abs), [0.0; 3]);
+    let series = |formula: &str, u: f64| {
+        let h = Activation::formula(formula).unwrap();
+        h.series(&Series::variable(u, 6)).unwrap().derivatives()
+    };
+    for (formula, u, limit) in [
+        ("u/(1+exp(-u))", -800.0, 0.0),
+        ("(1+exp(-u))^-1", -800.0, 0.0),
+        ("(1+exp(-u))^-1.5", -800.0, 0.0),
+        ("tanh(exp(u))", 800.0, 1.0),
+        ("exp(-exp(u))", 800.0, 0.0),
+    ] {
+        let found = series(formula, u);
+        assert_eq!(found[0], limit, "{formula}");
+        assert_eq!(found[1..], [0.0; 6], "{formula}");
+    }
+    assert!(of("exp(u)/(1+exp(u))", 800.0)[0].is_nan());
     assert!(of("log(u)", -1.0)[0].is_nan());
     assert!(of("u^2.5", -1.0)[0].is_nan());
     assert_eq!(of("u^2.5", 0.0), [0.0; 3]);

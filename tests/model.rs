@@ -437,6 +437,20 @@ fn networks_with_radial_units_are_read_back() {
         json!({"units": 1u64 << 40, "propagation": "normalized", "activations": "identity"});
     let wide = secondo::io::network_from_json(&json!({"inputs": 1, "layers": [layer]}));
     assert!(wide.unwrap_err().to_string().contains("at most 65536"));
+    // A list has one name for each unit: no list is as long as this.
+    for (propagation, activations) in [
+        (json!(["linear"]), json!("tanh")),
+        (json!("linear"), json!(["tanh"])),
+        (json!(5), json!("tanh")),
+    ] {
+        let layer =
+            json!({"units": 10u64.pow(18), "propagation": propagation, "activations": activations});
+        let long = secondo::io::network_from_json(&json!({"inputs": 1, "layers": [layer]}));
+        assert!(
+            matches!(long, Err(Error::Shape { .. } | Error::Invalid { .. })),
+            "{long:?}"
+        );
+    }
     let unit = Propagation::Unit(std::sync::Arc::new(Radial::Full));
     let own = Layer::of(vec![Group::uniform(unit, 1, Activation::Identity)]);
     let network = Network::new(1, vec![own]).unwrap();

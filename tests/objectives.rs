@@ -685,3 +685,28 @@ fn two_hundred_layers() {
         );
     }
 }
+
+#[test]
+fn entries_of_a_constraint_add_up() {
+    // W = 2θ
+    let twice = Constraint::new(vec![0.0], 1, vec![(0, 0, 1.0), (0, 0, 1.0)]).unwrap();
+    assert_eq!(twice.weights(&[1.0]), Ok(vec![2.0]));
+    assert_eq!(twice.project(&[2.0]), Ok(vec![1.0]));
+    let none = Constraint::new(vec![0.0], 1, vec![(0, 0, 1.0), (0, 0, -1.0)]).unwrap_err();
+    assert!(
+        none.to_string().contains("θ[0] reaches no parameter"),
+        "{none}"
+    );
+    let large = Constraint::new(vec![0.0], 1, vec![(0, 0, f64::MAX), (0, 0, f64::MAX)]);
+    assert!(matches!(large, Err(Error::NonFinite { .. })));
+    // θ₀ reaches no parameter that θ₁ reaches.
+    let apart = vec![
+        (0, 1, 1.0),
+        (0, 1, 1.0),
+        (1, 0, 3.0),
+        (0, 0, 2.0),
+        (0, 0, -2.0),
+    ];
+    let apart = Constraint::new(vec![0.0; 2], 2, apart).unwrap();
+    assert_eq!(apart.project(&[4.0, 3.0]), Ok(vec![1.0, 2.0]));
+}

@@ -398,6 +398,30 @@ fn what_is_too_large_is_refused() {
     assert!(problem.lagrangian_tensor(&w, 1, 0, 2).is_ok());
 }
 
+/// What would take hours is refused, too.
+#[test]
+fn what_takes_too_long_is_refused() {
+    let problem = |n: usize| {
+        let group = Group::radial(1, Radial::DiagonalSigma, Activation::ExpNegHalf);
+        let network = Network::new(4, vec![Layer::of(vec![group])]).unwrap();
+        let data = Data::new(Array2::ones((n, 4)), Array2::zeros((n, 1))).unwrap();
+        Problem::new(network, data, Loss::SquaredError).unwrap()
+    };
+    let w = [0.5, 0.4, 0.3, 0.2, 1.0, 1.1, 1.2, 1.3];
+    // C(19, 12) numbers, 27644437 − 4213597 blocks: 1.18·10¹² for one sample.
+    let error = problem(1).lagrangian_tensor(&w, 1, 0, 12).unwrap_err();
+    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    assert!(error.to_string().contains("1.2e12"), "{error}");
+    let at = problem(1).configuration(&w).unwrap();
+    assert_eq!(
+        problem(1).lagrangian_tensor_at(&w, &at, 1, 0, 12),
+        Err(error.clone())
+    );
+    let direct = problem(1).lagrangian_tensor_on(&Cpu::<f64>::new(), &w, 1, 0, 12, 1);
+    assert_eq!(direct, Err(error));
+    assert!(problem(3).lagrangian_tensor(&w, 1, 0, 5).is_ok());
+}
+
 /// The order of samples, chunks and threads: chunks change no more than rounding.
 #[test]
 fn chunks_change_no_more_than_rounding() {

@@ -3,8 +3,8 @@
 use ndarray::{Array2, array};
 use secondo::{
     Activation, Auto, Constraint, Curvature, Data, Error, Group, Initialization, Layer,
-    LinearOperator, Loss, Method, Network, Problem, Radial, Request, Structure, TrustRegion, Unit,
-    silent,
+    LinearOperator, Loss, Method, Network, Normalized, Problem, Propagation, Radial, Request,
+    Structure, TrustRegion, Unit, silent,
 };
 
 fn gaussians(units: usize, form: Radial) -> Layer {
@@ -241,12 +241,38 @@ fn ten_thousand_centres() {
 }
 
 #[test]
+fn starts_that_would_take_hours_are_refused() {
+    for (units, rows, inputs) in [(1_000_000, 5, 1), (10_000, 100_000, 10)] {
+        let net = network(inputs, units, Radial::IsotropicSigma);
+        let start = Initialization::Glorot.draw_from(&net, &Array2::zeros((rows, inputs)), 0);
+        let error = start.unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        assert!(error.to_string().contains(&units.to_string()), "{error}");
+    }
+}
+
+#[test]
 fn networks_that_cannot_be_are_refused() {
     let more = Network::new(
         2,
         vec![Layer::normalized(3), Layer::dense(1, Activation::Identity)],
     );
     assert!(more.unwrap_err().to_string().contains("normalised unit 2"));
+    // Files give units by their places alone.
+    let unit = |j, units| {
+        Group::uniform(
+            Propagation::Normalized(Normalized(j)),
+            units,
+            Activation::Identity,
+        )
+    };
+    let output = || Layer::dense(1, Activation::Identity);
+    for groups in [vec![unit(1, 1), unit(0, 1)], vec![unit(0, 2)]] {
+        let moved = Network::new(2, vec![Layer::of(groups), output()]).unwrap_err();
+        assert!(moved.to_string().contains("stands at place 0"), "{moved}");
+    }
+    let behind = Layer::of(vec![Group::linear(1, Activation::Tanh), unit(1, 1)]);
+    assert!(Network::new(2, vec![behind, output()]).is_ok());
     let none = Network::new(2, vec![Layer::normalized(2)]);
     assert!(none.unwrap_err().to_string().contains("parameters"));
     let huge = Network::new(usize::MAX / 2, vec![gaussians(1, Radial::Full)]);

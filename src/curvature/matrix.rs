@@ -8,7 +8,6 @@ use rayon::prelude::*;
 
 use super::{LinearOperator, Structure};
 use crate::error::{Error, Result};
-use crate::network::Network;
 use crate::solve::{self, Cholesky, U, check_packed, dot, eigen, finite};
 
 /// A curvature matrix: symmetric, with blocks along its diagonal and 0 elsewhere.
@@ -127,25 +126,31 @@ impl Matrix {
         }
     }
 
-    /// Blocks of units or entries of the diagonal, from the packed numbers of each group in the network's order.
-    pub(crate) fn by_group(network: &Network, structure: Structure, parts: Vec<Vec<f64>>) -> Self {
-        let runs = network.groups().map(|(layer, g)| match structure {
-            Structure::Diagonal => Run {
+    /// Blocks of units or entries of the diagonal: for each group of units its layer, units, parameters and packed numbers, in
+    /// the order of the flat vector.
+    pub(crate) fn by_group(
+        structure: Structure,
+        groups: impl Iterator<Item = (usize, Range<usize>, Range<usize>, Vec<f64>)>,
+    ) -> Self {
+        let runs = groups.map(|(layer, units, range, packed)| {
+            let (unit, count, order) = match structure {
+                Structure::Diagonal => (None, range.len(), 1),
+                _ => (
+                    Some(units.start),
+                    units.len(),
+                    range.len() / units.len().max(1),
+                ),
+            };
+            let run = Run {
                 layer: Some(layer),
-                unit: None,
-                start: g.range.start,
-                count: g.range.len(),
-                order: 1,
-            },
-            _ => Run {
-                layer: Some(layer),
-                unit: Some(g.units.start),
-                start: g.range.start,
-                count: g.units.len(),
-                order: g.row,
-            },
+                unit,
+                start: range.start,
+                count,
+                order,
+            };
+            (run, packed)
         });
-        Self::of(structure, runs.zip(parts).collect())
+        Self::of(structure, runs.collect())
     }
 
     /// Blocks over these ranges, one after the other.

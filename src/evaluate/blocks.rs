@@ -23,7 +23,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::sweep::{Chain, jacobians};
-use super::{row_triangles, shape_product};
+use super::{by_group, row_triangles, shape_product};
 use crate::backend::{Backend, Columns, Direction, Kind, Operand, UnitDerivative};
 use crate::curvature::{Block, Curvature, Matrix, Structure, triangle};
 use crate::error::Result;
@@ -633,9 +633,9 @@ pub(super) fn assemble<B: Backend>(
 pub(super) fn expand(network: &Network, structure: Structure, groups: Vec<Vec<f64>>) -> Matrix {
     let rows = match structure {
         Structure::RowBlocks | Structure::Diagonal => {
-            return Matrix::by_group(network, structure, groups);
+            return by_group(network, structure, groups);
         }
-        _ => Matrix::by_group(network, Structure::RowBlocks, groups),
+        _ => by_group(network, Structure::RowBlocks, groups),
     };
     let mut blocks = rows.blocks().peekable();
     let parts = places(network, structure).into_iter().map(|place| {

@@ -12,7 +12,7 @@ use std::ops::Range;
 use ndarray::Array2;
 
 use super::sweep::{Chain, Parameters, States, Sums, back_propagate, propagate};
-use super::{Parts, Request, weights};
+use super::{Parts, Request, by_group, weights};
 use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
@@ -166,7 +166,7 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
     let mut d_w = sums.gradient.concat();
     let pen = parts.penalty.gradient(network, w)?;
     d_w.iter_mut().zip(pen).for_each(|(d, p)| *d += p);
-    let mut d_ww = Matrix::by_group(network, Structure::RowBlocks, sums.curvature);
+    let mut d_ww = by_group(network, Structure::RowBlocks, sums.curvature);
     parts.penalty.hessian(network, w)?.add_to(&mut d_ww);
     Ok(LagrangianPoint {
         value: sums.value[0] + parts.penalty.value(network, w)? + constraints,

@@ -86,7 +86,8 @@ pub struct Evaluation {
     /// The curvature matrix, when asked for.
     pub curvature: Option<Matrix>,
     /// The largest size of an entry of the penalty's Hessian that couples what the matrix has in different blocks, and that
-    /// it therefore leaves out; 0 where it holds all.
+    /// it therefore leaves out; 0 where it holds all. In θ under a constraint. Where group norms and other penalties of a
+    /// sum reach the same parameters it is a bound, which may be larger.
     pub left_out: f64,
 }
 
@@ -194,7 +195,9 @@ pub(crate) fn evaluate<B: Backend>(
             };
             // Both Exact and GaussNewton have it: their difference has not.
             if curvature != Curvature::Residual {
-                left_out = penalty.hessian(network, w)?.add_to(&mut matrix);
+                let hessian = penalty.hessian(network, w)?;
+                hessian.add_to(&mut matrix);
+                left_out = hessian.left_out(&matrix);
             }
             Some(matrix.finite("the curvature")?)
         }
@@ -362,6 +365,13 @@ pub(crate) fn weights(data: &Data, reduction: Reduction) -> Vec<f64> {
             data.weights().iter().map(|w| w / total).collect()
         }
     }
+}
+
+/// The matrix of the packed numbers of each group, blocks of units or entries of the diagonal.
+fn by_group(network: &Network, structure: Structure, parts: Vec<Vec<f64>>) -> Matrix {
+    let groups = network.groups().zip(parts);
+    let groups = groups.map(|((k, g), part)| (k, g.units.clone(), g.range.clone(), part));
+    Matrix::by_group(structure, groups)
 }
 
 /// The numbers in the lower triangles of a group's units.

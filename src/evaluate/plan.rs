@@ -410,10 +410,10 @@ fn measure(
     let Cost { peak, flops, .. } = measured.cost;
     let p = network.parameters() as u64;
     let rows = n as u64;
-    let (request, count) = match work {
-        Work::Evaluate(request) => (request, 0),
-        Work::Products(_, count) => (Request::default(), count as u64),
-        Work::Tensor(_) => (Request::default(), 0),
+    let (request, count, on_host) = match work {
+        Work::Evaluate(request) => (request, 0, 0.0),
+        Work::Products(_, count) => (Request::default(), count as u64, 0.0),
+        Work::Tensor(of) => (Request::default(), 0, of.multiplications(network, n)?),
     };
     // The sums become the results, and the parameters do not; unless a matrix is made of the sums: then there are both,
     // but no chunk any more.
@@ -446,7 +446,7 @@ fn measure(
         flops: if chunk == 0 {
             0.0
         } else {
-            flops * n as f64 / chunk as f64
+            flops * n as f64 / chunk as f64 + on_host
         },
     };
     Ok((plan, if device > 0 { device } else { peak }))

@@ -31,6 +31,8 @@ use crate::objective::Loss;
 
 /// The highest order for units that are not linear: 4,213,597 partitions of twelve indices.
 const PARTITIONS: usize = 12;
+/// The most multiplications for a unit that is not linear; each takes some nanoseconds.
+const MULTIPLICATIONS: f64 = 1e12;
 /// Samples in one partial sum on the host.
 const BLOCK: usize = 512;
 /// Partial sums on the host that are held at once.
@@ -48,6 +50,34 @@ pub(crate) struct Tensor {
 }
 
 impl Tensor {
+    /// Multiplications on the host for n samples: for units that are not linear C(t + q − 1, q) (B_{q+1} − B_q) n, the blocks of
+    /// all partitions of q indices, with Bell's numbers B; 0 for linear ones.
+    ///
+    /// # Errors
+    /// `Unsupported` if they would take too long, and what [`place`](Self::place) refuses.
+    pub(super) fn multiplications(&self, network: &Network, n: usize) -> Result<f64> {
+        let place = self.place(network)?;
+        let Some(unit) = place.group.propagation.unit() else {
+            return Ok(0.0);
+        };
+        let count = place.len as f64 * (bell(self.order + 1) - bell(self.order)) * n as f64;
+        if count > MULTIPLICATIONS {
+            return Err(Error::Unsupported {
+                what: format!(
+                    "the tensor of order {} of a unit '{}'",
+                    self.order,
+                    unit.name()
+                ),
+                why: format!(
+                    "its {} numbers, the partitions of the indices and {n} samples make {count:.1e} multiplications, \
+                     more than {MULTIPLICATIONS:e}; ask for a lower order, or take fewer samples",
+                    place.len
+                ),
+            });
+        }
+        Ok(count)
+    }
+
     /// The unit's place, after a check of everything that can be wrong.
     fn place<'a>(&self, network: &'a Network) -> Result<Place<'a>> {
         let &Tensor {
@@ -105,6 +135,19 @@ impl Tensor {
             len,
         })
     }
+}
+
+/// B_q, the number of partitions of q things, by Bell's triangle.
+fn bell(q: usize) -> f64 {
+    let mut row = vec![1.0];
+    for _ in 0..q {
+        let mut next = vec![row[row.len() - 1]];
+        for above in row {
+            next.push(next[next.len() - 1] + above);
+        }
+        row = next;
+    }
+    row[0]
 }
 
 /// The unit that a tensor belongs to.
@@ -310,6 +353,7 @@ pub(crate) fn tensor<B: Backend>(
             "at least one sample at a time is needed",
         ));
     }
+    of.multiplications(network, n)?;
     let omega = weights(parts.data, parts.reduction);
     let parameters = Parameters::upload(b, network, w)?;
     let mut sums = TensorSums::new(b, network, of)?;

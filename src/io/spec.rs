@@ -80,13 +80,11 @@ fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
         }
         _ => {
             let names = names(activations, units, &at("activations"))?;
-            let kinds = match propagation.as_str() {
-                Some(name) => vec![name; units],
-                None => self::names(propagation, units, &at("propagation"))?,
-            };
+            let kinds = self::names(propagation, units, &at("propagation"))?;
             // Neighbouring units with the same propagation form a group, but for normalised ones, which differ.
             let mut groups: Vec<(&str, usize, Vec<Activation>)> = Vec::new();
-            for (j, (k, name)) in kinds.into_iter().zip(names).enumerate() {
+            let each = kinds.into_iter().cycle().zip(names.into_iter().cycle());
+            for (j, (k, name)) in each.take(units).enumerate() {
                 let activation = function(name)?;
                 match groups.last_mut() {
                     Some((last, _, group)) if *last == k && k != Normalized::NAME => {
@@ -182,10 +180,10 @@ pub(super) fn size(value: &Value, place: &str) -> Result<usize> {
         .ok_or_else(|| wrong(place, "must be a whole number, 0 or more"))
 }
 
-/// One name for all units, or one for each.
+/// The one name for all units, or one for each: no more than the file has, however many units it claims.
 fn names<'a>(value: &'a Value, units: usize, place: &str) -> Result<Vec<&'a str>> {
     if let Some(name) = value.as_str() {
-        return Ok(vec![name; units]);
+        return Ok(vec![name]);
     }
     let names = array(value, place)?;
     if names.len() != units {

@@ -276,7 +276,7 @@ impl Activation {
     /// ```
     ///
     /// # Errors
-    /// None for built-in ones and formulas; [`Error::Unsupported`] beyond order 2 for a user's without a series.
+    /// For a user's alone: [`Error::Unsupported`] beyond order 2 without a series, [`Error::Part`] where its code panics.
     pub fn series(self, a: &Series) -> Result<Series> {
         Ok(match self {
             Self::Identity => a.clone(),

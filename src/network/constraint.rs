@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 pub struct Constraint {
     fixed: Vec<f64>,
     free: usize,
-    /// The entries of C that are not 0, row by row.
+    /// The entries of C that are not 0, by row and then column, each place once.
     entries: Vec<(usize, usize, f64)>,
 }
 
@@ -47,7 +47,6 @@ impl Constraint {
                 format!("{} entries cannot reach {free} parameters θ", entries.len()),
             ));
         }
-        let mut reached = vec![false; free];
         for &(row, column, value) in &entries {
             if row >= fixed.len() || column >= free {
                 return Err(Error::invalid(
@@ -61,7 +60,22 @@ impl Constraint {
             if !value.is_finite() {
                 return Err(Error::non_finite("constraint: C", &[row, column]));
             }
-            reached[column] |= value != 0.0;
+        }
+        entries.sort_by_key(|e| (e.0, e.1));
+        entries.dedup_by(|next, sum| {
+            let same = (next.0, next.1) == (sum.0, sum.1);
+            if same {
+                sum.2 += next.2;
+            }
+            same
+        });
+        entries.retain(|e| e.2 != 0.0);
+        let mut reached = vec![false; free];
+        for &(row, column, value) in &entries {
+            if !value.is_finite() {
+                return Err(Error::non_finite("constraint: C", &[row, column]));
+            }
+            reached[column] = true;
         }
         if let Some(l) = reached.iter().position(|r| !r) {
             return Err(Error::invalid(
@@ -69,8 +83,6 @@ impl Constraint {
                 format!("θ[{l}] reaches no parameter; remove it"),
             ));
         }
-        entries.retain(|e| e.2 != 0.0);
-        entries.sort_by_key(|e| e.0);
         Ok(Constraint {
             fixed,
             free,

@@ -44,7 +44,7 @@ pub trait ActivationFunction: Send + Sync + 'static {
     /// `[h(u), h′(u), h″(u)]`.
     fn derivatives(&self, u: f64) -> [f64; 3];
 
-    /// h(a) of a power series, which gives h⁽q⁾ for any q; without it there are the orders 0, 1 and 2.
+    /// h(a) of a power series, which gives h⁽q⁾ for any q; `None`, the default, leaves the orders 0, 1 and 2.
     fn series(&self, _a: &Series) -> Option<Series> {
         None
     }

@@ -248,7 +248,7 @@ impl Network {
     ///
     /// # Errors
     /// No layer, no input, a layer or group without units, a source that is not an earlier layer or is
-    /// named twice, a normalised unit without an input of its number, no parameter at all, sizes whose product overflows.
+    /// named twice, a normalised unit without an input of its number or at another place, no parameter at all, sizes whose product overflows.
     /// `Part`: a unit of the user's own panics. In debug builds `Derivative`: a derivative of such a unit is wrong
     /// ([`Propagation::check`]).
     pub fn new(inputs: usize, layers: Vec<Layer>) -> Result<Self> {
@@ -436,15 +436,23 @@ fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<Laye
     let mut groups = Vec::with_capacity(layer.groups.len());
     for group in layer.groups {
         let row = unit::register(&group.propagation, inputs, layer.bias)?;
-        if let Propagation::Normalized(Normalized(j)) = group.propagation
-            && j >= inputs
-        {
-            let why = format!("normalised unit {j} needs an input {j}, and there are {inputs}");
-            return Err(Error::invalid(name(), why));
-        }
         let count = (group.runs.iter())
             .try_fold(0usize, |sum, r| sum.checked_add(r.1))
             .ok_or_else(too_large)?;
+        if let Propagation::Normalized(Normalized(j)) = group.propagation {
+            if j >= inputs {
+                let why = format!("normalised unit {j} needs an input {j}, and there are {inputs}");
+                return Err(Error::invalid(name(), why));
+            }
+            // Files give the units' places alone.
+            if (j, count) != (units, 1) {
+                let why = format!(
+                    "normalised unit {j} must be a group of its own at place {j} of its layer, \
+                     and stands at place {units} in a group of {count}"
+                );
+                return Err(Error::invalid(name(), why));
+            }
+        }
         let start = end;
         // Lengths are also used in bytes and as signed offsets: stay below isize::MAX bytes.
         end = count

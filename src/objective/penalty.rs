@@ -8,7 +8,7 @@ use crate::check;
 use crate::curvature::Matrix;
 use crate::error::{Error, Result};
 use crate::guard;
-use crate::network::Network;
+use crate::network::{Constraint, Network};
 
 /// A user-defined penalty pen(W) over the whole flat vector, with its derivatives; in a problem as [`Penalty::Custom`].
 ///
@@ -326,7 +326,7 @@ impl Penalty {
                 });
             })?;
         }
-        entries.sort_by_key(|e| (e.0, e.1));
+        merge(&mut entries);
         if let Penalty::GroupNorm { lambda, .. } = *self {
             for layer in network.layers() {
                 let (part, w) = (&mut diagonal[layer.range.clone()], &w[layer.range.clone()]);
@@ -370,6 +370,18 @@ impl Penalty {
     }
 }
 
+/// Sorts entries by place and adds up those at the same.
+fn merge(entries: &mut Vec<(usize, usize, f64)>) {
+    entries.sort_by_key(|e| (e.0, e.1));
+    entries.dedup_by(|next, sum| {
+        let same = (next.0, next.1) == (sum.0, sum.1);
+        if same {
+            sum.2 += next.2;
+        }
+        same
+    });
+}
+
 /// ∂²pen/∂W² = diag(D) − Σ_k c_k u_k u_kᵀ + single entries; u_k has entries in layer k only.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PenaltyHessian {
@@ -377,7 +389,7 @@ pub(crate) struct PenaltyHessian {
     pub diagonal: Vec<f64>,
     /// The layers' terms c_k u_k u_kᵀ; none for penalties that couple no parameters.
     pub rank_one: Vec<RankOne>,
-    /// (a, b, entry) with a > b, by a and then b.
+    /// (a, b, entry) with a > b, by a and then b, each place once.
     pub entries: Vec<(usize, usize, f64)>,
 }
 
@@ -411,17 +423,78 @@ impl PenaltyHessian {
         }
     }
 
-    /// Adds what its blocks hold to a matrix; the largest size of an entry that they do not hold.
-    pub fn add_to(&self, matrix: &mut Matrix) -> f64 {
-        let mut ends = Vec::new();
+    /// CᵀHC, the same in θ; a term then has the range from the first θ to the last that its layer reaches.
+    pub fn congruence(&self, constraint: &Constraint) -> Result<Self> {
+        let mut diagonal = vec![0.0; constraint.free()];
+        let mut entries = Vec::new();
+        let own = (self.diagonal.iter().enumerate()).map(|(a, &d)| (a, a, d));
+        for (a, b, entry) in own.chain(self.entries.iter().copied()) {
+            for (q, left) in constraint.row(a) {
+                for (r, right) in constraint.row(b) {
+                    let entry = left * entry * right;
+                    match q == r {
+                        // (a, b) stands for (b, a), too.
+                        true if a != b => diagonal[q] += 2.0 * entry,
+                        true => diagonal[q] += entry,
+                        false if a == b && q < r => {}
+                        false => entries.push((q.max(r), q.min(r), entry)),
+                    }
+                }
+            }
+        }
+        merge(&mut entries);
+        let rank_one = (self.rank_one.iter()).map(|term| {
+            let mut direction = vec![0.0; constraint.parameters()];
+            direction[term.range.clone()].copy_from_slice(&term.direction);
+            let direction = constraint.pull_back(&direction)?;
+            let reached = |u: &f64| *u != 0.0;
+            let first = direction.iter().position(reached).unwrap_or(0);
+            let range = first
+                ..direction
+                    .iter()
+                    .rposition(reached)
+                    .map_or(0, |last| last + 1);
+            Ok(RankOne {
+                direction: direction[range.clone()].to_vec(),
+                coefficient: term.coefficient,
+                range,
+            })
+        });
+        Ok(PenaltyHessian {
+            rank_one: rank_one.collect::<Result<_>>()?,
+            diagonal,
+            entries,
+        })
+    }
+
+    /// Adds what its blocks hold to a matrix.
+    pub fn add_to(&self, matrix: &mut Matrix) {
         for (range, packed) in matrix.blocks_mut() {
-            ends.push(range.end);
             self.add_block(range, packed);
         }
+    }
+
+    /// The largest size of an entry that a matrix with these blocks does not hold; where several terms reach the same
+    /// parameters a bound, the sum of their largest.
+    pub fn left_out(&self, matrix: &Matrix) -> f64 {
+        let ends: Vec<usize> = matrix.blocks().map(|b| b.range.end).collect();
         let block = |a: usize| ends.partition_point(|&end| end <= a);
+        // Entry (a, b) of the terms.
+        let of_terms = |a: usize, b: usize| -> f64 {
+            let at = |term: &RankOne, a: usize| match term.range.contains(&a) {
+                true => term.direction[a - term.range.start],
+                false => 0.0,
+            };
+            let terms = self.rank_one.iter();
+            terms.map(|t| t.coefficient * at(t, a) * at(t, b)).sum()
+        };
         let apart = |e: &&(usize, usize, f64)| block(e.0) != block(e.1);
-        let mut largest = (self.entries.iter().filter(apart)).fold(0.0f64, |m, e| m.max(e.2.abs()));
-        for term in &self.rank_one {
+        let mut largest = (self.entries.iter().filter(apart))
+            .fold(0.0f64, |m, e| m.max((e.2 - of_terms(e.0, e.1)).abs()));
+        let mut terms: Vec<&RankOne> = self.rank_one.iter().collect();
+        terms.sort_by_key(|term| term.range.start);
+        let (mut end, mut sum) = (0, 0.0);
+        for term in terms {
             // The two blocks with the largest |u|.
             let (mut first, mut second, mut last) = (0.0f64, 0.0f64, None);
             let mut within = 0.0f64;
@@ -433,7 +506,12 @@ impl PenaltyHessian {
                 within = within.max(u.abs());
             }
             (first, second) = (first.max(within), second.max(first.min(within)));
-            largest = largest.max(term.coefficient * first * second);
+            if term.range.start >= end {
+                sum = 0.0;
+            }
+            end = end.max(term.range.end);
+            sum += term.coefficient * first * second;
+            largest = largest.max(sum);
         }
         largest
     }

@@ -28,7 +28,7 @@
 //! Every operation adds its rounding, a few ULP; a whole power is a product, another power on an adapter adds |r ln v| ULP. No
 //! digit is saved that the formula as written loses: `1-exp(-u)` near 0 has the absolute error 2⁻⁵³ of its 1, where `-expm1(-u)` has
 //! all its digits. What overflows on the way to a finite result counts as a limit, with the derivatives 0: so
-//! `u/(1+exp(-u))` is 0 far to the left. Outside its domain a formula is NaN; at the end of its domain, and where a part of it has a pole,
+//! `u/(1+exp(-u))` is 0 far to the left, to any order; `exp(u)/(1+exp(u))` is ∞/∞ = NaN far to the right. Outside its domain a formula is NaN; at the end of its domain, and where a part of it has a pole,
 //! its derivatives may be NaN or those of that limit.
 
 mod parse;
@@ -216,7 +216,7 @@ impl Formula {
     /// h(a) of a power series.
     ///
     /// # Errors
-    /// None: every function that a formula can call has its series.
+    /// Those of [`Activation::series`] for the functions it calls, which are built in and have none.
     pub fn series(&self, a: &Series) -> Result<Series> {
         let mut tape: Vec<Series> = Vec::with_capacity(self.tape.len());
         for op in &self.tape {
@@ -274,17 +274,35 @@ fn each(v: &[f64], [f, first, second]: [&mut [f64]; 3], h: impl Fn(f64) -> [f64;
 
 /// One operation over series.
 fn series(op: Op, tape: &[Series], u: &Series) -> Result<Series> {
+    let first = |slot: usize| tape[slot].coefficients()[0];
+    let constant = |c: f64| Series::constant(c, u.order());
     Ok(match op {
         Op::Argument => u.clone(),
-        Op::Constant(c) => Series::constant(c, u.order()),
+        Op::Constant(c) => constant(c),
         Op::Add(a, b) => &tape[a] + &tape[b],
         Op::Subtract(a, b) => &tape[a] - &tape[b],
         Op::Multiply(a, b) => &tape[a] * &tape[b],
+        Op::Divide(a, b) if first(b).is_infinite() => constant(first(a) / first(b)),
         Op::Divide(a, b) => &tape[a] / &tape[b],
         Op::Negate(a) => -&tape[a],
-        Op::Integer(a, n) => tape[a].powf(f64::from(n)),
-        Op::Power(a, r) => tape[a].powf(r),
-        Op::Call(f, a) => f.series(&tape[a])?,
+        Op::Integer(a, _) | Op::Power(a, _) | Op::Call(_, a) => {
+            let v = first(a);
+            let [f, slope, _] = match op {
+                // The rule of `chain`.
+                _ if v.is_finite() => [f64::NAN; 3],
+                Op::Integer(_, n) => integer_power(v, n),
+                Op::Power(_, r) => real_power(v, r),
+                Op::Call(f, _) => f.derivatives(v),
+                _ => [f64::NAN; 3],
+            };
+            match op {
+                _ if slope == 0.0 => constant(f),
+                Op::Integer(_, n) => tape[a].powf(f64::from(n)),
+                Op::Power(_, r) => tape[a].powf(r),
+                Op::Call(f, _) => return f.series(&tape[a]),
+                _ => tape[a].clone(),
+            }
+        }
     })
 }
 

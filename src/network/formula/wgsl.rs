@@ -44,9 +44,12 @@ impl Formula {
         let value = |slot: usize| self.at(slot, 0).unwrap_or_default();
         if let Op::Integer(a, _) | Op::Power(a, _) | Op::Call(_, a) = op {
             let v = value(a);
+            if let Op::Power(_, r) = op {
+                constant(&format!("r{i}"), r, body);
+            }
             let call = match op {
                 Op::Integer(_, n) => format!("integer_power({v}, {n})"),
-                Op::Power(_, r) => format!("real_power({v}, {})", literal(r)),
+                Op::Power(..) => format!("real_power({v}, r{i})"),
                 Op::Call(Function::Builtin(f), _) => format!("activation_{}({v})", f.name()),
                 Op::Call(f, _) => format!("function_{}({v})", name(f)),
                 _ => String::new(),
@@ -71,7 +74,7 @@ impl Formula {
         };
         match op {
             Op::Argument => {}
-            Op::Constant(c) => self.constant(i, c, body),
+            Op::Constant(c) => constant(&format!("v{i}"), c, body),
             Op::Add(a, b) | Op::Subtract(a, b) => {
                 let sign = if matches!(op, Op::Add(..)) { "+" } else { "-" };
                 for k in 0..3 {
@@ -134,33 +137,27 @@ impl Formula {
             }
         }
     }
-
-    /// A constant that f32 may not hold: infinite there, or 0.
-    fn constant(&self, i: usize, c: f64, body: &mut String) {
-        let single = c as f32;
-        let text = match (
-            single.is_infinite(),
-            c != 0.0 && single.abs() < f32::MIN_POSITIVE,
-        ) {
-            (false, false) => format!("    let v{i} = {};\n", literal(c)),
-            (infinite, _) => {
-                let value = match (infinite, c < 0.0) {
-                    (true, false) => "inf()",
-                    (true, true) => "-inf()",
-                    _ => "real(0.0)",
-                };
-                format!(
-                    "#if F64\n    let v{i} = {};\n#else\n    let v{i} = {value};\n#end\n",
-                    literal(c)
-                )
-            }
-        };
-        body.push_str(&text);
-    }
 }
 
-fn literal(c: f64) -> String {
-    format!("real({c:?})")
+/// The line that defines a constant, which f32 may not hold: infinite there, or 0.
+fn constant(name: &str, c: f64, body: &mut String) {
+    let single = c as f32;
+    let exact = format!("    let {name} = real({c:?});\n");
+    let text = match (
+        single.is_infinite(),
+        c != 0.0 && single.abs() < f32::MIN_POSITIVE,
+    ) {
+        (false, false) => exact,
+        (infinite, _) => {
+            let value = match (infinite, c < 0.0) {
+                (true, false) => "inf()",
+                (true, true) => "-inf()",
+                _ => "real(0.0)",
+            };
+            format!("#if F64\n{exact}#else\n    let {name} = {value};\n#end\n")
+        }
+    };
+    body.push_str(&text);
 }
 
 /// The name of a function that is no activation.
