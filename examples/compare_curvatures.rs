@@ -1,8 +1,7 @@
 //! What each curvature in each structure is worth: the same problems, the same starts, every method, and L-BFGS beside them.
 //!
-//! `cargo run --release --example compare_curvatures [-- FOLDER]` prints two tables and
-//! writes a plot for each set of data to the folder: tanh units, ridge 1e-2, standardised data, five starts, the processor
-//! in f64.
+//! `cargo run --release --example compare_curvatures [-- FOLDER [STARTS]]` prints two tables and writes a plot for each set of
+//! data to the folder: tanh units, ridge 1e-2, standardised data, five starts unless said otherwise, the processor in f64.
 //!
 //! Blocks of rows and layers take block Newton's damped steps, whole matrices a trust region, products Newton–CG; L-BFGS is
 //! argmin's. (The paper's matrix couples no units: its layers and its whole matrix are its rows.)
@@ -18,7 +17,6 @@ use secondo::{
     Result, Structure, TrustRegion,
 };
 
-const SEEDS: u64 = 5;
 const STEPS: usize = 200;
 const MARKS: [usize; 3] = [10, 50, STEPS];
 
@@ -34,6 +32,9 @@ struct Run {
 
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).map(PathBuf::from);
+    let starts = (std::env::args().nth(2))
+        .and_then(|a| a.parse().ok())
+        .unwrap_or(5);
     println!(
         "| data, network | method | curvature | after 10 steps | after 50 | after 200 | gradient | steps | evaluations | s | ended |"
     );
@@ -45,7 +46,7 @@ fn main() -> Result<()> {
         let mut plotted = Vec::new();
         for (label, curvature, method) in methods() {
             let mut runs = Vec::new();
-            for seed in 0..SEEDS {
+            for seed in 0..starts {
                 let start = Initialization::Glorot.draw(problem.network(), seed);
                 runs.push(match &method {
                     Some(method) => ours(method.as_ref(), &problem, &start)?,

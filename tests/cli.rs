@@ -895,7 +895,7 @@ fn interrupt(child: &std::process::Child, signal: &str) {
 fn an_interrupted_fit_writes_its_best_point() {
     let dir = tempfile::tempdir().unwrap();
     for signal in ["-INT", "-TERM"] {
-        let more = ["--report", "r.json", "--starts", "3"];
+        let more = ["--report", "r.json", "--starts", "3", "--plot", "i.svg"];
         let child = long_fit(dir.path(), "8", &more);
         interrupt(&child, signal);
         let out = child.wait_with_output().unwrap();
@@ -917,6 +917,7 @@ fn an_interrupted_fit_writes_its_best_point() {
         );
         let report = json(&dir.path().join("r.json"));
         assert_eq!(report["reason"], "interrupted");
+        drawing(&dir.path().join("i.svg")).says("steps tried");
         assert_eq!(report["converged"], false);
         let (out, _) = succeed(
             dir.path(),
@@ -1113,5 +1114,432 @@ fn a_fit_and_derivatives_on_an_adapter() {
                 .all(|(a, b)| (a - b).abs() <= tolerance * scale),
             "{precision}"
         );
+    }
+}
+
+/// A figure: what is written in it, and its dots, rings and lines. Every place is within it.
+#[derive(Default)]
+struct Drawing {
+    height: f64,
+    texts: Vec<String>,
+    /// Centre and colour.
+    dots: Vec<([f64; 2], String)>,
+    rings: Vec<[f64; 2]>,
+    lines: Vec<Vec<[f64; 2]>>,
+}
+
+fn drawing(path: &Path) -> Drawing {
+    let text = std::fs::read_to_string(path).unwrap();
+    let document = roxmltree::Document::parse(&text).unwrap();
+    let root = document.root_element();
+    let shown: Vec<f64> = (root.attribute("viewBox").unwrap().split(' '))
+        .map(|v| v.parse().unwrap())
+        .collect();
+    let mut out = Drawing {
+        height: root.attribute("height").unwrap().parse().unwrap(),
+        ..Default::default()
+    };
+    assert_eq!((shown[2], shown[3]), (1920.0, 2.0 * out.height));
+    let inside = |x: &str, y: &str| {
+        let at: [f64; 2] = [x, y].map(|v| v.parse::<i32>().unwrap().into());
+        let all = (0.0..=shown[2]).contains(&at[0]) && (0.0..=shown[3]).contains(&at[1]);
+        assert!(all, "{at:?}");
+        at
+    };
+    for node in root.descendants().filter(|node| node.is_element()) {
+        let read = |name: &str| node.attribute(name).unwrap();
+        match node.tag_name().name() {
+            "text" => {
+                inside(read("x"), read("y"));
+                out.texts.push(node.text().unwrap().trim().into());
+            }
+            "circle" => {
+                let at = inside(read("cx"), read("cy"));
+                match read("fill") {
+                    "none" => out.rings.push(at),
+                    colour => out.dots.push((at, colour.into())),
+                }
+            }
+            "polyline" => {
+                let points = read("points").split_whitespace();
+                let points = points.map(|at| at.split_once(',').unwrap());
+                out.lines.push(points.map(|(x, y)| inside(x, y)).collect());
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+impl Drawing {
+    #[track_caller]
+    fn says(&self, text: &str) {
+        assert!(self.texts.iter().any(|t| t == text), "{:?}", self.texts);
+    }
+}
+
+/// Width, height, and of how many pixels each colour has.
+fn picture(path: &Path) -> (u32, u32, std::collections::HashMap<[u8; 3], usize>) {
+    let bytes = std::fs::read(path).unwrap();
+    assert_eq!(bytes[..8], *b"\x89PNG\r\n\x1a\n");
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    let mut reader = png::Decoder::new(std::io::Cursor::new(&bytes))
+        .read_info()
+        .unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    reader.next_frame(&mut pixels).unwrap();
+    let mut colours = std::collections::HashMap::new();
+    for pixel in pixels.chunks_exact(3) {
+        *colours.entry(pixel.try_into().unwrap()).or_default() += 1;
+    }
+    (number(16), number(20), colours)
+}
+
+const BLUE: &str = "#0072B2";
+
+/// A table of one input, with names that are markup, and a curve with some scatter.
+fn one_input(folder: &Path) -> Vec<[f64; 2]> {
+    let rows: Vec<[f64; 2]> = (0..60)
+        .map(|i| {
+            let x = 7.0 + 0.5 * f64::from(i * 37 % 60);
+            [x, 250.0 * (x / 6.0).sin() + f64::from(i * i % 17)]
+        })
+        .collect();
+    let lines: String = rows.iter().map(|[x, y]| format!("{x},{y}\n")).collect();
+    let table = format!("time <h>,\"mass (µg) & \"\"more\"\"\"\n{lines}");
+    std::fs::write(folder.join("d.csv"), table).unwrap();
+    rows
+}
+
+#[test]
+fn a_fit_of_one_input_is_drawn_in_the_units_of_its_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = one_input(dir.path());
+    let target = "mass (µg) & \"more\"";
+    let (said, _) = succeed(
+        dir.path(),
+        &[
+            "fit",
+            "d.csv",
+            "--target",
+            target,
+            "--max-iter",
+            "12",
+            "--method",
+            "trust-region",
+            "--report",
+            "r.json",
+            "--plot",
+            "f.svg",
+            "--plot",
+            "f.PNG",
+        ],
+    );
+    assert!(said.contains("written to f.svg") && said.contains("written to f.PNG"));
+    assert!(!said.contains("convergence alone"), "{said}");
+    let report = json(&dir.path().join("r.json"));
+    let svg = drawing(&dir.path().join("f.svg"));
+    for text in [
+        target,
+        "time <h>",
+        "steps tried",
+        "model",
+        "training rows",
+        "test rows",
+    ] {
+        svg.says(text);
+    }
+    // Each row once, the accepted steps with the start twice (the lowest objective is no distance), and the legends' three.
+    let accepted = report["iterations"].as_u64().unwrap() as usize;
+    assert!(accepted >= 4);
+    assert_eq!(svg.rings.len(), 12 + 1);
+    let dots: Vec<[f64; 2]> = (svg.dots.iter())
+        .filter(|(_, colour)| colour == BLUE)
+        .map(|(at, _)| *at)
+        .collect();
+    assert_eq!(dots.len(), 48 + 1 + (accepted + 1) + accepted + 1);
+
+    // One affine map of each axis takes all rows to their places, and the model's predictions to its curve.
+    let held: Vec<f64> = numbers(&report["data"]["test_lines"]);
+    let (mut test, mut train) = (Vec::new(), Vec::new());
+    for (i, row) in rows.iter().enumerate() {
+        let part = match held.contains(&(i as f64 + 2.0)) {
+            true => &mut test,
+            false => &mut train,
+        };
+        part.push((i, *row));
+    }
+    let order = |k: usize| {
+        let mut order: Vec<usize> = (0..train.len()).collect();
+        order.sort_by(|a, b| train[*a].1[k].total_cmp(&train[*b].1[k]));
+        (order[0], order[order.len() - 1])
+    };
+    // The legend's dot comes before those of the rows.
+    let (legend, places) = (dots[0], &dots[1..49]);
+    assert!(legend[1] < places.iter().map(|p| p[1]).fold(f64::INFINITY, f64::min));
+    let map = |k: usize, v: f64| {
+        let (a, b) = order(k);
+        let share = (v - train[a].1[k]) / (train[b].1[k] - train[a].1[k]);
+        places[a][k] + share * (places[b][k] - places[a][k])
+    };
+    let far =
+        |place: [f64; 2], [x, y]: [f64; 2]| (place[0] - map(0, x)).hypot(place[1] - map(1, y));
+    for ((_, row), place) in train.iter().zip(places) {
+        assert!(far(*place, *row) < 3.0, "{place:?} is not that of {row:?}");
+    }
+    for ((_, row), place) in test.iter().zip(&svg.rings[1..]) {
+        assert!(far(*place, *row) < 3.0, "{place:?} is not that of {row:?}");
+    }
+    assert!(
+        far(places[0], train[1].1) > 3.0,
+        "another row's place is far"
+    );
+    assert!(map(1, 100.0) < map(1, 0.0), "upwards is more");
+    let curve = svg.lines.iter().find(|line| line.len() == 601).unwrap();
+    let (out, _) = succeed(dir.path(), &["predict", "d.safetensors", "d.csv", "-q"]);
+    for (predicted, [x, _]) in out.lines().skip(1).zip(&rows) {
+        let y = map(1, predicted.parse().unwrap());
+        let far = |p: &&[f64; 2]| (p[0] - map(0, *x)).abs();
+        let at = curve
+            .iter()
+            .min_by(|a, b| far(a).total_cmp(&far(b)))
+            .unwrap();
+        assert!((at[1] - y).abs() < 8.0, "{at:?} and {y} at {x}");
+    }
+
+    let (width, height, colours) = picture(&dir.path().join("f.PNG"));
+    assert_eq!((width, height), (1920, 1800));
+    assert_eq!(svg.height, 900.0);
+    let all = (width * height) as usize;
+    let white = colours[&[255; 3]];
+    assert!(
+        (all / 2..all * 49 / 50).contains(&white),
+        "{white} of {all}"
+    );
+    // Texts and axes, the curve and its goal, the steps.
+    for colour in [[0, 0, 0], [213, 94, 0], [0, 114, 178]] {
+        assert!(colours[&colour] > 1000, "{colour:?}");
+    }
+}
+
+#[test]
+fn classes_are_drawn_with_their_probabilities() {
+    let dir = tempfile::tempdir().unwrap();
+    let iris = std::fs::read_to_string(here("examples/data/iris.csv")).unwrap();
+    let two = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        format!("{},{}\n", fields[2], fields.last().unwrap())
+    };
+    let three: String = iris.lines().map(two).collect();
+    std::fs::write(dir.path().join("three.csv"), &three).unwrap();
+    let rest = three.lines().filter(|line| !line.ends_with("setosa"));
+    let rest: String = rest.map(|line| format!("{line}\n")).collect();
+    std::fs::write(dir.path().join("two.csv"), rest).unwrap();
+    for (table, plot, curves, rows) in
+        [("three.csv", "3.svg", 3, 150), ("two.csv", "2.svg", 1, 100)]
+    {
+        let args = [
+            "fit",
+            table,
+            "--target",
+            "species",
+            "--max-iter",
+            "3",
+            "--starts",
+            "2",
+            "--test-fraction",
+            "0",
+            "--plot",
+            plot,
+        ];
+        succeed(dir.path(), &args);
+        let svg = drawing(&dir.path().join(plot));
+        let found = svg.lines.iter().filter(|line| line.len() == 601).count();
+        assert_eq!((found, svg.rings.len()), (curves, 0));
+        // The legends have two; the chosen start has at most four places on two scales.
+        let steps = svg.dots.len() - rows - 2;
+        assert!((1..=8).contains(&steps), "{steps}");
+        svg.says("other starts");
+        let texts: &[&str] = match curves {
+            1 => &["probability of species = virginica"],
+            _ => &["setosa", "versicolor", "virginica"],
+        };
+        texts.iter().for_each(|text| svg.says(text));
+    }
+}
+
+#[test]
+fn several_inputs_have_the_plot_of_the_convergence_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = here("examples/data/diabetes.csv");
+    let args = [
+        "fit",
+        data.to_str().unwrap(),
+        "--target",
+        "progression",
+        "--max-iter",
+        "5",
+        "--plot",
+        "c.png",
+        "--plot",
+        "c.svg",
+    ];
+    let (said, _) = succeed(dir.path(), &args);
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let why = "the convergence alone: a curve of the fit needs one input, and there are 10";
+    assert!(said.contains(why), "{said}");
+    let svg = drawing(&dir.path().join("c.svg"));
+    svg.says("objective above its lowest");
+    assert_eq!(svg.height, 400.0);
+    let (width, height, colours) = picture(&dir.path().join("c.png"));
+    assert_eq!((width, height), (1920, 800));
+    assert!(colours[&[0, 0, 0]] > 1000);
+    assert!(colours[&[255; 3]] > 1_000_000);
+}
+
+/// A problem file has the units of its numbers; many steps are thinned, and numbers of any size have a place.
+#[test]
+fn any_numbers_can_be_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let plot = dir.path().join("p.svg");
+    let problem = r#"{"spec": {"inputs": 1, "layers": [{"units": 2, "activations": "tanh"}, {"units": 2, "activations": "identity"}]},
+        "loss": {"type": "sos"}, "X": [[-1], [0], [2]], "Y": [[1, 2], [0, 3], [2, -1]], "W": [1, 0, -1, 0.5, 1, 2, 3, 1, 1, 0]}"#;
+    std::fs::write(dir.path().join("p.json"), problem).unwrap();
+    succeed(
+        dir.path(),
+        &["fit", "p.json", "--plot", "p.svg", "--max-iter", "4"],
+    );
+    let svg = drawing(&plot);
+    assert_eq!(svg.lines.iter().filter(|l| l.len() == 601).count(), 2);
+    for text in ["x1", "y1, y2", "rows"] {
+        svg.says(text);
+    }
+    // Two outputs for each of three rows, and the legend's.
+    let second = svg.dots.iter().filter(|dot| dot.1 == "#D55E00");
+    assert_eq!(second.count(), 3);
+
+    for rows in [
+        "1,5\n2,5\n3,5\n",
+        "0,1e150\n1,-1e150\n2,3e149\n",
+        "1e12,1\n1000000000001,2\n1000000000002,4\n",
+        "1e-200,1e-3\n2e-200,2e-3\n4e-200,7e-3\n",
+        "-5,0\n-4,0\n-3,0\n",
+    ] {
+        std::fs::write(dir.path().join("d.csv"), format!("x,y\n{rows}")).unwrap();
+        let out = secondo(
+            dir.path(),
+            &[
+                "fit",
+                "d.csv",
+                "--target",
+                "y",
+                "--task",
+                "regression",
+                "--test-fraction",
+                "0",
+                "--plot",
+                "p.svg",
+            ],
+        );
+        assert!(
+            matches!(out.status.code(), Some(0 | 2)),
+            "{}",
+            text(&out.stderr)
+        );
+        if out.status.success() {
+            drawing(&plot);
+        }
+    }
+
+    one_input(dir.path());
+    let args = [
+        "fit",
+        "d.csv",
+        "--target",
+        "mass (µg) & \"more\"",
+        "--method",
+        "newton-rows",
+        "--gtol",
+        "0",
+        "--ftol",
+        "0",
+        "--xtol",
+        "0",
+        "--ridge",
+        "0",
+        "--max-iter",
+        "2500",
+        "--hidden",
+        "3",
+        "--plot",
+        "p.svg",
+        "--report",
+        "r.json",
+    ];
+    succeed(dir.path(), &args);
+    let steps = json(&dir.path().join("r.json"))["iterations"]
+        .as_u64()
+        .unwrap();
+    assert!(steps > 2000, "{steps}");
+    let svg = drawing(&plot);
+    svg.says("accepted steps, one of 2");
+    assert!(svg.dots.len() < 2 * 2002 + 60);
+}
+
+#[test]
+fn plots_that_cannot_be_written_are_refused_before_the_fit() {
+    let dir = tempfile::tempdir().unwrap();
+    one_input(dir.path());
+    let fit = [
+        "fit",
+        "d.csv",
+        "--target",
+        "mass (µg) & \"more\"",
+        "--max-iter",
+        "2",
+        "--model",
+        "m.svg",
+    ];
+    for (plots, why) in [
+        (
+            &["f.pdf"][..],
+            "--plot f.pdf: the extension must be .svg or .png",
+        ),
+        (&["svg"], "must be .svg or .png"),
+        (
+            &["nowhere/f.svg"],
+            "cannot write nowhere/f.svg: its folder does not exist",
+        ),
+        (&["m.svg"], "m.svg is given for two outputs"),
+        (&["f.svg", "./f.svg"], "./f.svg is given for two outputs"),
+    ] {
+        let plots = plots.iter().flat_map(|path| ["--plot", path]);
+        let args: Vec<&str> = fit.into_iter().chain(plots).collect();
+        let out = secondo(dir.path(), &args);
+        let said = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert!(said.contains(why), "{said}");
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "{args:?}"
+        );
+    }
+
+    // What fails after the fit takes nothing else with it.
+    #[cfg(unix)]
+    if Path::new("/dev/full").exists() {
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("full.png")).unwrap();
+        let more = ["--plot", "full.png", "--report", "r.json"];
+        let out = secondo(dir.path(), &[&fit[..], &more].concat());
+        assert_eq!(out.status.code(), Some(2));
+        let said = (text(&out.stdout), text(&out.stderr));
+        assert!(said.1.contains("cannot write full.png: "), "{said:?}");
+        assert!(
+            said.0.contains("RMSE") && !said.0.contains("plot"),
+            "{said:?}"
+        );
+        assert_eq!(json(&dir.path().join("r.json"))["model"], "m.svg");
+        succeed(dir.path(), &["predict", "m.svg", "d.csv"]);
     }
 }

@@ -966,7 +966,7 @@ fn the_test_at_the_start_passes_and_can_fail() {
     // What is for products and whole matrices alone.
     for (stem, from, to) in [
         ("multiply_add", "/ params.vectors;", ";"),
-        ("outer", "params.y_first + b", "b"),
+        ("outer", "params.y_first + b", "params.y_first"),
         ("pairs", "params.first + pair.y", "params.first"),
     ] {
         let faulty = open(Options {

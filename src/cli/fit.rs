@@ -24,6 +24,7 @@ use super::metrics::Metrics;
 use super::output::{
     check_distinct, check_target, emit, has_extension, json_text, say, say_warning,
 };
+use super::plot::{self, Points};
 use super::training::{Method, Trained, fit_json, train};
 
 /// Fits a network to a table, or minimises the objective of a problem file
@@ -54,6 +55,8 @@ Examples:
       leaves out a column, and the rows with gaps
   secondo fit data.csv --target y --max-iter 1000 --report fit.json
       more steps, and a report for programs
+  secondo fit growth.csv --target height --plot growth.svg --plot growth.png
+      a figure of convergence and, with one input, of the fit, in two formats
   secondo fit problem.json --method newton-rows --report fit.json
       a problem file, from its own start
 
@@ -76,6 +79,12 @@ pub struct Options {
     /// Write the report here as JSON, with all parameters
     #[arg(long, help_heading = "Output", value_name = "FILE.json")]
     report: Option<PathBuf>,
+    /// Draw the convergence here, and above it the fit if there is one input; may be given several times
+    ///
+    /// One figure in one file, as SVG or PNG by its extension: objective and gradient norm against steps, and data and model
+    /// against the input, in the units of the data. It is written last: what hinders it takes nothing from model and report.
+    #[arg(long, help_heading = "Output", value_name = "FILE.svg|FILE.png")]
+    plot: Vec<PathBuf>,
     /// Print nothing but errors
     #[arg(long, help_heading = "Output", short)]
     quiet: bool,
@@ -246,7 +255,9 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let outputs: Vec<&Path> = [model_path.as_deref(), options.report.as_deref(), checkpoint]
         .into_iter()
         .flatten()
+        .chain(options.plot.iter().map(PathBuf::as_path))
         .collect();
+    plot::check(&options.plot)?;
     for path in &outputs {
         check_target(path)?;
     }
@@ -431,6 +442,7 @@ fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(),
                 .into(),
         );
     }
+    let curve = plot::curve(&options.plot, Ok(model.clone()), &mut notes);
     let model_bytes = model.to_bytes()?;
     if let Some(report) = &options.report {
         let mut map = fit_json(fit);
@@ -477,8 +489,14 @@ fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(),
     } else {
         write_file(model_path, |out| out.write_all(&model_bytes))?;
     }
+    let plotted = plot::write(&options.plot, &trained, curve.as_ref(), |model| {
+        Ok(vec![
+            Points::of_table("training rows", model, &x, &target)?,
+            Points::of_table("test rows", model, &test_x, &test_target)?,
+        ])
+    });
     if options.quiet {
-        return trained.done();
+        return plotted.and_then(|()| trained.done());
     }
 
     let mut text = Text::default();
@@ -500,8 +518,9 @@ fn fit_table(options: &Options, device: Device, model_path: &Path) -> Result<(),
     if let Some(report) = &options.report {
         text.line("report", format!("written to {}", report.display()));
     }
+    plots_text(&mut text, options, &plotted);
     say(&text.0)?;
-    trained.done()
+    plotted.and_then(|()| trained.done())
 }
 
 /// The model before training, with what the user should know about the data.
@@ -932,6 +951,12 @@ fn end_notes(fit: &Fit) -> Vec<String> {
     )]
 }
 
+fn plots_text(text: &mut Text, options: &Options, plotted: &Result<(), Failure>) {
+    for path in options.plot.iter().filter(|_| plotted.is_ok()) {
+        text.line("plot", format!("written to {}", path.display()));
+    }
+}
+
 /// What was minimised.
 fn describe(map: &mut Map<String, Value>, model: &Model, options: &Options) {
     map.insert("network".into(), network_to_json(&model.network));
@@ -1020,6 +1045,8 @@ fn fit_problem(
             Some((path, model.to_bytes()?))
         }
     };
+    let fitted = Model::new(network.clone(), weights.clone(), problem.loss().clone());
+    let curve = plot::curve(&options.plot, fitted, &mut notes);
     let report = options.report.as_ref().map(|path| {
         let mut map = fit_json(fit);
         map.insert("W".into(), json!(weights));
@@ -1045,8 +1072,12 @@ fn fit_problem(
     if let Some((path, text)) = &report {
         write_file(path, |out| out.write_all(text.as_bytes()))?;
     }
+    let plotted = plot::write(&options.plot, &trained, curve.as_ref(), |_| {
+        let data = problem.data();
+        Ok(vec![Points::new("rows", data.x(), data.y().clone())])
+    });
     if options.quiet {
-        return trained.done();
+        return plotted.and_then(|()| trained.done());
     }
     let mut text = Text::default();
     text.blank();
@@ -1061,6 +1092,7 @@ fn fit_problem(
     if let Some((path, _)) = &report {
         text.line("report", format!("written to {}", path.display()));
     }
+    plots_text(&mut text, options, &plotted);
     say(&text.0)?;
-    trained.done()
+    plotted.and_then(|()| trained.done())
 }

@@ -8,6 +8,7 @@ mod fit;
 mod metrics;
 mod npz;
 mod output;
+mod plot;
 mod predict;
 mod training;
 

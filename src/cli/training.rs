@@ -21,6 +21,7 @@ use signal_hook::flag;
 use super::Failure;
 use super::common::not_negative;
 use super::output::{say_note, say_warning};
+use super::plot::Trace;
 
 /// The methods by name.
 const METHODS: [&str; 6] = [
@@ -268,6 +269,7 @@ pub struct Start {
     /// The seed of its parameters; `None` where they were given.
     pub seed: Option<u64>,
     pub end: Result<Fit, Error>,
+    pub trace: Trace,
 }
 
 /// The ends of all starts.
@@ -408,7 +410,9 @@ pub fn train(
         });
         let this = Instant::now();
         let mut last = resumed.clone();
+        let mut trace = Trace::default();
         let observe = &mut |progress: &Progress| {
+            trace.note(progress);
             bar.set_length(progress.max_iter as u64);
             bar.set_position(progress.iteration as u64);
             bar.set_message(message(
@@ -433,7 +437,7 @@ pub fn train(
         }
         bar.finish_and_clear();
         out.interrupted = matches!(&end, Ok(fit) if fit.reason == Reason::Interrupted);
-        out.starts.push(Start { seed, end });
+        out.starts.push(Start { seed, end, trace });
         if stop.load(Ordering::Relaxed) {
             out.skipped = count - index - 1;
             out.interrupted |= out.skipped > 0;

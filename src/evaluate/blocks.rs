@@ -205,6 +205,13 @@ impl<'a, B: Backend> Couplings<'a, B> {
                 left,
                 right,
             } => {
+                if *outputs == 1 {
+                    return b.outer(
+                        n,
+                        &all_of(&left[k - 1], rows),
+                        &all_of(&right[l - 1], columns),
+                    );
+                }
                 let right = sampled(&right[l - 1], *outputs, columns);
                 b.contracted(n, rows, &left[k - 1], &right, 0, columns, None)
             }
@@ -485,6 +492,16 @@ impl<B: Backend> Chain<'_, B> {
     }
 }
 
+/// All columns of an array of that width.
+fn all_of<A>(array: &A, width: usize) -> Columns<'_, A> {
+    Columns {
+        array,
+        stride: width,
+        first: 0,
+        width,
+    }
+}
+
 /// δ of a group's units.
 fn delta_of<'a, B: Backend>(
     chain: &Chain<B>,
@@ -506,12 +523,7 @@ fn inputs_of<'a, B: Backend>(
     k: usize,
     h: &GroupView,
 ) -> Columns<'a, B::Array> {
-    Columns {
-        array: &chain.states.z[k - 1],
-        stride: h.row,
-        first: 0,
-        width: h.row,
-    }
+    all_of(&chain.states.z[k - 1], h.row)
 }
 
 /// The sums of a pair of groups, on the host.

@@ -4,7 +4,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use super::{BLOCK, Real};
+use super::{BLOCK, Real, worth};
 use crate::backend::{Kind, Operand};
 
 /// Multiplications for one sample up to which plain loops are used; a choice, not a measurement.
@@ -44,7 +44,7 @@ pub(super) fn contract<T: Real>(
         out.par_chunks_mut(vectors * count)
             .zip(m.par_chunks(vectors * a.layer))
             .enumerate()
-            .with_min_len(BLOCK / 8)
+            .with_min_len(worth(vectors * count))
             .for_each(|(i, (out, m))| {
                 if accum == Accum::Replace {
                     out.fill(T::ZERO);

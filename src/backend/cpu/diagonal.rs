@@ -2,13 +2,13 @@
 
 use rayon::prelude::*;
 
-use super::{BLOCK, Real};
+use super::{Real, worth};
 
 pub(super) fn add_diagonal<T: Real>(n: usize, units: usize, d: &[T], a: &mut [T]) {
     debug_assert_eq!(a.len(), n * units * units);
     a.par_chunks_mut((units * units).max(1))
         .zip(d.par_chunks(units.max(1)))
-        .with_min_len(BLOCK)
+        .with_min_len(worth(units))
         .for_each(|(a, d)| {
             for (j, &d) in d.iter().enumerate() {
                 a[j * units + j] += d;

@@ -43,6 +43,14 @@ use crate::objective::Loss;
 /// Samples in one block: partial sums in the backend's floats run over no more than this many terms.
 pub(crate) const BLOCK: usize = 512;
 
+/// Numbers that are worth waking another thread for; a choice, not a measurement.
+const TASK: usize = 1 << 14;
+
+/// Samples of `size` numbers each that are worth waking another thread for.
+fn worth(size: usize) -> usize {
+    (TASK / size.max(1)).max(1)
+}
+
 /// Partial sums of a reduction that are held at once.
 pub(crate) const PARTIALS: usize = 8;
 

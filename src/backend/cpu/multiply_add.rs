@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{BLOCK, Real};
+use super::{Real, worth};
 
 pub(super) fn multiply_add<T: Real>(
     n: usize,
@@ -17,7 +17,7 @@ pub(super) fn multiply_add<T: Real>(
     out.par_chunks_mut(size)
         .zip(b.par_chunks(size))
         .zip(a.par_chunks(units.max(1)))
-        .with_min_len(BLOCK)
+        .with_min_len(worth(vectors * units))
         .for_each(|((out, b), a)| {
             for (out, b) in out.chunks_exact_mut(units).zip(b.chunks_exact(units)) {
                 for ((out, &b), &a) in out.iter_mut().zip(b).zip(a) {

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{BLOCK, Real};
+use super::{Real, worth};
 use crate::backend::Columns;
 
 impl<'a, T> Columns<'a, Vec<T>> {
@@ -16,7 +16,7 @@ pub(super) fn outer<T: Real>(y: &Columns<Vec<T>>, z: &Columns<Vec<T>>, out: &mut
     let size = y.width * z.width;
     out.par_chunks_mut(size.max(1))
         .enumerate()
-        .with_min_len(BLOCK / 8)
+        .with_min_len(worth(size))
         .for_each(|(i, out)| {
             let z = z.row(i);
             for (out, &y) in out.chunks_exact_mut(z.len().max(1)).zip(y.row(i)) {

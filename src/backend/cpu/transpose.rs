@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{BLOCK, Real};
+use super::{Real, worth};
 
 /// Rows and columns that are turned together: a cache line of f64, so that each line is read and written once.
 const TILE: usize = 8;
@@ -11,7 +11,7 @@ pub(super) fn transpose<T: Real>(rows: usize, columns: usize, a: &[T], out: &mut
     let size = (rows * columns).max(1);
     out.par_chunks_mut(size)
         .zip(a.par_chunks(size))
-        .with_min_len(BLOCK / 8)
+        .with_min_len(worth(size))
         .for_each(|(out, a)| {
             for top in (0..rows).step_by(TILE) {
                 for left in (0..columns).step_by(TILE) {
