@@ -28,6 +28,16 @@ pub(crate) fn call<T>(kind: &'static str, name: &str, f: impl FnOnce() -> T) -> 
     })
 }
 
+/// [`call`] with the part's name, which is the user's code like the rest.
+pub(crate) fn named<'a, T>(
+    kind: &'static str,
+    name: impl FnOnce() -> &'a str,
+    f: impl FnOnce(&'a str) -> T,
+) -> Result<T> {
+    let name = call(kind, "without a name", name)?;
+    call(kind, name, || f(name))
+}
+
 /// Ends the [`call`] around it with this error; no panic is reported.
 pub(crate) fn throw(error: Error) -> ! {
     resume_unwind(Box::new(error))

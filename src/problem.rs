@@ -429,8 +429,8 @@ impl Problem {
         job: &J,
         mut chunk: usize,
     ) -> Result<J::Done> {
-        gpu.check_loss(&self.loss, self.data.y())?;
-        gpu.check_units(&self.network)?;
+        // Before the texts are compiled, so that a part whose text is wrong is named.
+        gpu.check_parts(&self.network, &self.loss, self.data.y())?;
         for n in [chunk, self.data.len() % chunk] {
             let work = self.in_network(work);
             let rehearsed = evaluate::rehearse(gpu, &self.network, &self.loss, n, work)?;

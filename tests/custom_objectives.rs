@@ -293,9 +293,12 @@ mod on_an_adapter {
     fn refused(wgsl: String, gpu: secondo::backend::gpu::Gpu) -> String {
         let wgsl = Some(&*wgsl.leak());
         let (problem, w) = problem(custom(Student { wgsl, ..student() }));
-        let problem = problem.on(Device::Gpu(gpu));
+        let problem = problem.on(Device::Gpu(gpu.clone()));
         let errors = [
             problem.objective(&w).unwrap_err(),
+            (problem.evaluate_on(&gpu, &w, Request::default(), 3)).unwrap_err(),
+            (problem.products_on(&gpu, &w, Curvature::Exact, &w, 3)).unwrap_err(),
+            (problem.lagrangian_tensor_on(&gpu, &w, 1, 0, 2, 3)).unwrap_err(),
             problem
                 .operator(&w, Curvature::Exact)
                 .unwrap()
@@ -320,7 +323,7 @@ mod on_an_adapter {
     #[test]
     fn wrong_wgsl_is_refused() {
         for (from, to, said) in [
-            ("0.5 * (2.0", "0.501 * (2.0", "the sum of the values"),
+            ("0.5 * (2.0", "0.501 * (2.0", "the value, entry 0"),
             (
                 "square()) * apart(o)",
                 "square()) * apart(OUTPUTS - 1u - o)",
@@ -343,7 +346,97 @@ mod on_an_adapter {
             STUDENT.replace("0.5 * (2.0", "0.500000005 * (2.0"),
             double(),
         );
-        assert!(why.contains("the sum of the values"), "{why}");
+        assert!(why.contains("the value, entry 0"), "{why}");
+    }
+
+    /// s Σ_o x_o − y_o ln x_o, which is none of negative x, and infinite beyond a limit.
+    #[derive(Debug)]
+    struct Positive {
+        s: f64,
+        limit: f64,
+        wgsl: String,
+    }
+
+    const POSITIVE: &str = "
+#include \"lib/log.wgsl\"
+fn loss_value() -> real {
+    var sum = real();
+    for (var o = 0u; o < OUTPUTS; o++) {
+        sum += predicted(o) - observed(o) * log_(predicted(o));
+    }
+    return sum;
+}
+fn loss_gradient(o: u32) -> real {
+    return 1.0 - observed(o) / predicted(o);
+}
+fn loss_hessian(o: u32, q: u32) -> real {
+    return select(real(), observed(o) / (predicted(o) * predicted(o)), o == q);
+}
+";
+
+    impl LossFunction for Positive {
+        fn name(&self) -> &str {
+            "positive"
+        }
+        fn value(&self, x: &[f64], y: &[f64]) -> f64 {
+            if x[0] > self.limit {
+                return f64::INFINITY;
+            }
+            self.s * x.iter().zip(y).map(|(x, y)| x - y * x.ln()).sum::<f64>()
+        }
+        fn gradient(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
+            for o in 0..x.len() {
+                out[o] = self.s * (1.0 - y[o] / x[o]);
+            }
+        }
+        fn hessian(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
+            for o in 0..x.len() {
+                out[o * (x.len() + 1)] = self.s * y[o] / (x[o] * x[o]);
+            }
+        }
+        fn wgsl(&self) -> Option<&str> {
+            assert!(self.wgsl != "panic", "no text");
+            Some(&self.wgsl)
+        }
+    }
+
+    /// At a net whose outputs are all 2, with targets of 1.
+    fn positive(
+        s: f64,
+        limit: f64,
+        wgsl: &str,
+        gpu: &secondo::backend::gpu::Gpu,
+    ) -> Result<f64, Error> {
+        let wgsl = wgsl.to_string();
+        let network = Network::dense(&[1, 1], Activation::Identity)?;
+        let data = Data::new(array![[1.0], [2.0], [3.0]], array![[1.0], [1.0], [1.0]])?;
+        let problem = Problem::new(network, data, custom(Positive { s, limit, wgsl }))?;
+        problem.on(Device::Gpu(gpu.clone())).objective(&[0.0, 2.0])
+    }
+
+    #[test]
+    fn a_loss_is_compared_where_it_is_defined() {
+        let right = 3.0 * (2.0 - 2f64.ln());
+        // Errors of the values that cancel in their sum.
+        let (from, to) = ("return sum;", "return sum + 0.1 - 0.2 * real(sample % 2u);");
+        assert!(POSITIVE.contains(from));
+        let wrong = POSITIVE.replace(from, to);
+        for gpu in [single(), double()] {
+            for limit in [f64::INFINITY, 2.5] {
+                let found = positive(1.0, limit, POSITIVE, &gpu).unwrap();
+                assert!((found - right).abs() < 1e-5, "{found}");
+                for (s, text) in [(1.0, &*wrong), (2.0, POSITIVE)] {
+                    let error = positive(s, limit, text, &gpu).unwrap_err();
+                    assert!(matches!(error, Error::Part { .. }), "{error}");
+                    assert!(error.to_string().contains("for the value"), "{error}");
+                }
+            }
+            let error = positive(1.0, 2.5, "panic", &gpu).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "the loss 'positive': it panicked: no text"
+            );
+        }
     }
 
     #[test]
@@ -926,6 +1019,49 @@ fn a_panic_ends_a_fit_at_its_best_point() {
                 "{what}"
             );
         }
+    }
+}
+
+/// Does nothing but panic when asked for its name.
+#[derive(Debug)]
+struct Nameless;
+
+impl LossFunction for Nameless {
+    fn name(&self) -> &str {
+        panic!("no name")
+    }
+    fn value(&self, _: &[f64], _: &[f64]) -> f64 {
+        0.0
+    }
+    fn gradient(&self, _: &[f64], _: &[f64], _: &mut [f64]) {}
+    fn hessian(&self, _: &[f64], _: &[f64], _: &mut [f64]) {}
+}
+
+impl PenaltyFunction for Nameless {
+    fn name(&self) -> &str {
+        panic!("no name")
+    }
+    fn value(&self, _: &[f64]) -> f64 {
+        0.0
+    }
+    fn gradient(&self, _: &[f64], _: &mut [f64]) {}
+    fn hessian(&self, _: &[f64], _: &mut dyn FnMut(usize, usize, f64)) {}
+}
+
+#[test]
+fn a_panic_in_a_name_is_an_error() {
+    let (problem, _) = problem(Loss::SquaredError);
+    let (network, data) = (problem.network().clone(), problem.data().clone());
+    let penalty = Penalty::Custom(Arc::new(Nameless));
+    for found in [
+        Problem::new(network, data, custom(Nameless)).map(drop),
+        custom(Nameless).derivatives(&[1.0], &[1.0]).map(drop),
+        problem.penalty(Penalty::Sum(vec![penalty])).map(drop),
+    ] {
+        let Err(Error::Part { name, why, .. }) = found else {
+            panic!("{found:?}");
+        };
+        assert_eq!((&*name, &*why), ("without a name", "it panicked: no name"));
     }
 }
 

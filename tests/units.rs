@@ -3,12 +3,14 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use ndarray::array;
 use secondo::backend::Cpu;
 use secondo::{
-    Activation, Curvature, Data, Error, ExactUnit, Group, Layer, LinearOperator, Loss, Network,
-    Problem, Propagation, Request, Structure, Unit,
+    Activation, BlockNewton, Curvature, Data, Device, Error, ExactUnit, Group, Layer,
+    LinearOperator, Loss, Method, Network, NewtonCg, Problem, Propagation, Reason, Request,
+    Structure, TrustRegion, Unit, silent,
 };
 
 /// p = Σ_c w_c z_c², without what only the exact Hessian needs.
@@ -287,12 +289,227 @@ fn a_panic_and_a_nan_name_the_unit() {
     }
 }
 
+/// p = s Σ_c z_c², without parameters.
+#[derive(Debug)]
+struct Bare {
+    s: f64,
+    exact: bool,
+    wgsl: Option<&'static str>,
+    calls: Calls,
+}
+
+/// How many calls of a value go well, and how many of anything.
+#[derive(Debug)]
+struct Calls {
+    of_value: AtomicI64,
+    of_names: AtomicI64,
+}
+
+fn bare() -> Bare {
+    Bare {
+        s: 1.0,
+        exact: true,
+        wgsl: None,
+        calls: Calls {
+            of_value: i64::MAX.into(),
+            of_names: i64::MAX.into(),
+        },
+    }
+}
+
+fn use_up(calls: &AtomicI64) {
+    assert!(calls.fetch_sub(1, Ordering::Relaxed) > 0, "out of calls");
+}
+
+impl Unit for Bare {
+    fn name(&self) -> &str {
+        use_up(&self.calls.of_names);
+        "bare"
+    }
+    fn parameters(&self, _: usize) -> usize {
+        0
+    }
+    fn value(&self, z: &[f64], _: &[f64]) -> f64 {
+        use_up(&self.calls.of_value);
+        self.s * z.iter().map(|z| z * z).sum::<f64>()
+    }
+    fn d_w(&self, _: &[f64], _: &[f64], _: &mut [f64]) {}
+    fn d_z(&self, z: &[f64], _: &[f64], a: &mut [f64]) {
+        (a.iter_mut().zip(z)).for_each(|(a, z)| *a = 2.0 * self.s * z);
+    }
+    fn d_ww(&self, _: &[f64], _: &[f64], _: &mut [f64]) {}
+    fn exact(&self) -> Option<&dyn ExactUnit> {
+        use_up(&self.calls.of_names);
+        self.exact.then_some(self)
+    }
+    fn wgsl(&self) -> Option<&str> {
+        self.wgsl
+    }
+}
+
+impl ExactUnit for Bare {
+    fn d_zz(&self, z: &[f64], _: &[f64], out: &mut [f64]) {
+        out.fill(0.0);
+        (0..z.len()).for_each(|c| out[c * z.len() + c] = 2.0 * self.s);
+    }
+    fn d_wz(&self, _: &[f64], _: &[f64], _: &mut [f64]) {}
+}
+
+/// They are asked like the others, wherever they stand.
+#[test]
+fn units_without_parameters_are_seen() {
+    let (problem, w) = problem(Arc::new(Bare {
+        exact: false,
+        ..bare()
+    }));
+    for curvature in [Curvature::Exact, Curvature::Residual] {
+        let request = Request::curvature(curvature, Structure::Full);
+        let found = problem.plan(request).map(drop);
+        assert!(matches!(found, Err(Error::Unsupported { .. })), "{found:?}");
+    }
+    problem
+        .curvature(&w, Curvature::GaussNewton, Structure::Full)
+        .unwrap();
+    #[cfg(feature = "io")]
+    {
+        let network = problem.network().clone();
+        let model = secondo::io::Model::new(network, w, Loss::SquaredError).unwrap();
+        let error = model.to_bytes().unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        assert!(error.to_string().contains("'bare'"), "{error}");
+    }
+}
+
+#[test]
+fn a_panic_in_a_name_is_an_error() {
+    let unit = Arc::new(bare());
+    let (problem, w) = problem(unit.clone());
+    unit.calls.of_names.store(0, Ordering::Relaxed);
+    let exact = Request::curvature(Curvature::Exact, Structure::Full);
+    for found in [
+        problem.plan(exact).map(drop),
+        problem.objective(&w).map(drop),
+    ] {
+        let Err(Error::Part { name, why, .. }) = found else {
+            panic!("{found:?}");
+        };
+        assert_eq!(
+            (&*name, &*why),
+            ("without a name", "it panicked: out of calls")
+        );
+    }
+}
+
+/// On every device that computes the unit.
+fn a_panic_ends_a_fit_at_its_best_point_on(device: &Device) {
+    let methods: [&dyn Method; 3] = [
+        &TrustRegion::default(),
+        &NewtonCg::default(),
+        &BlockNewton::default(),
+    ];
+    for method in methods {
+        let mut progressed = false;
+        // Methods need one to many values for a step.
+        for values in [5, 10, 15, 20] {
+            let unit = Arc::new(bare());
+            let (problem, w) = problem(unit.clone());
+            let problem = problem.on(device.clone());
+            // Of two units and three samples.
+            unit.calls.of_value.store(6 * values, Ordering::Relaxed);
+            let fit = method.fit(&problem, &w, &mut silent).unwrap();
+            if fit.reason != Reason::Part {
+                continue;
+            }
+            let fault = fit.fault.as_ref().unwrap();
+            let said = "the unit 'bare': it panicked: out of calls";
+            assert!(fault.contains(said), "{fault}");
+            progressed |= fit.iterations > 0 && fit.value < fit.initial_value;
+            unit.calls.of_value.store(i64::MAX, Ordering::Relaxed);
+            let value = problem.objective(&fit.w).unwrap();
+            assert!((value - fit.value).abs() <= 1e-6 * fit.value, "{fit}");
+        }
+        assert!(progressed, "{}", method.name());
+    }
+}
+
+#[test]
+fn a_panic_ends_a_fit_at_its_best_point() {
+    a_panic_ends_a_fit_at_its_best_point_on(&Device::Cpu);
+}
+
 #[cfg(feature = "gpu")]
 mod on_an_adapter {
     use super::*;
     use common::adapter::{double, single};
     use common::own::{Quadratic, WGSL};
-    use secondo::Device;
+    use secondo::backend::gpu::Gpu;
+
+    const BARE: &str = "
+fn unit_value() -> real {
+    var sum = real();
+    for (var c = 0u; c < INPUTS; c += 1u) {
+        sum += z(c) * z(c);
+    }
+    return sum;
+}
+fn unit_d_w(a: u32) -> real { return real(); }
+fn unit_d_z(c: u32) -> real { return 2.0 * z(c); }
+fn unit_d_ww(a: u32, b: u32) -> real { return real(); }
+fn unit_d_zz(b: u32, c: u32) -> real { return select(real(), real(2.0), b == c); }
+fn unit_d_wz(a: u32, c: u32) -> real { return real(); }
+";
+
+    fn refused(found: Result<(), Error>, what: &str) {
+        let Err(Error::Part {
+            kind: "unit",
+            name,
+            why,
+        }) = found
+        else {
+            panic!("{what}: {found:?}");
+        };
+        assert!(name == "bare" && why.contains("gives"), "{what}: {why}");
+    }
+
+    /// Whoever computes with it, the one text is compared with each form in Rust.
+    #[test]
+    fn a_text_is_compared_with_each_unit() {
+        let devices: [fn() -> Gpu; 2] = [single, double];
+        for gpu in devices.map(|open| open()) {
+            let on = |s: f64| {
+                problem(Arc::new(Bare {
+                    s,
+                    wgsl: Some(BARE),
+                    ..bare()
+                }))
+            };
+            let exact = Request::curvature(Curvature::Exact, Structure::Full);
+            let (right, w) = on(1.0);
+            let expected = right.evaluate(&w, exact).unwrap();
+            let found = right.evaluate_on(&gpu, &w, exact, 2).unwrap();
+            assert!((found.value - expected.value).abs() <= 1e-5 * expected.value);
+            let (found, expected) = (found.curvature.unwrap(), expected.curvature.unwrap());
+            for (found, expected) in found.diagonal().iter().zip(expected.diagonal()) {
+                assert!((found - expected).abs() <= 1e-4 * (1.0 + expected.abs()));
+            }
+            // The same name and text, and another function.
+            let (wrong, w) = on(2.0);
+            let v = vec![1.0; w.len()];
+            let none = Request::default();
+            let products = wrong.products_on(&gpu, &w, Curvature::Exact, &v, 2);
+            let tensor = wrong.lagrangian_tensor_on(&gpu, &w, 1, 0, 2, 2);
+            refused(wrong.evaluate_on(&gpu, &w, none, 2).map(drop), "evaluate");
+            refused(products.map(drop), "products");
+            refused(tensor.map(drop), "tensor");
+            let wrong = wrong.on(Device::Gpu(gpu));
+            refused(wrong.objective(&w).map(drop), "objective");
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_a_fit_at_its_best_point() {
+        a_panic_ends_a_fit_at_its_best_point_on(&Device::Gpu(double()));
+    }
 
     fn at(wgsl: &'static str, device: &Device) -> Result<f64, Error> {
         let network = network(Quadratic { wgsl: Some(wgsl) }, 2)?;

@@ -43,7 +43,9 @@ fn number(e: u32) -> real {
         return unit_d_wz(k / INPUTS, k % INPUTS);
     }
 #end
-    return unit_d_ww(k / PARAMETERS, k % PARAMETERS);
+    // Without parameters nothing comes this far.
+    let width = max(PARAMETERS, 1u);
+    return unit_d_ww(k / width, k % width);
 }
 
 @compute @workgroup_size(64)

@@ -108,12 +108,13 @@ impl Meter {
     /// What the CPU's sums of weighted inputs hold: partial results, or a tile for each thread.
     fn weighted_sums(&self, n: usize, phi: &Operand<Counted>) -> Result<()> {
         let len = product(&[phi.units.len(), phi.width])?;
-        match phi.kind {
-            Kind::Shared if cpu::is_tiled(n, len) => {
-                let tile = cpu::LARGEST_TILE as u64 * self.float;
-                self.scratch(self.threads.saturating_mul(tile));
-            }
-            _ => self.partials(n, len),
+        let tile = match phi.kind {
+            Kind::Shared => cpu::tile_of(n, phi.units.len(), phi.width),
+            Kind::Sampled => None,
+        };
+        match tile {
+            Some(tile) => self.scratch((self.threads * self.float).saturating_mul(tile as u64)),
+            None => self.partials(n, len),
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub use meter::{Cost, Meter};
 use ndarray::Array2;
 
 use crate::error::{Error, Result};
-use crate::network::{Activation, Unit};
+use crate::network::{Activation, Network, Unit};
 use crate::objective::Loss;
 
 /// The units of one group inside their layer, and the operand that stands for ∂p/∂z.
@@ -183,11 +183,12 @@ pub trait Backend {
         order: usize,
     ) -> Result<Vec<Self::Array>>;
 
-    /// Refuses a user's loss whose WGSL does not compute what its Rust does at points around the first rows of `y`.
+    /// Refuses units and losses whose WGSL does not compute what their Rust does; a loss at points around the first rows of
+    /// `y`.
     ///
     /// # Errors
     /// `Part` with the numbers, or with the compiler's words.
-    fn check_loss(&self, _loss: &Loss, _y: &Array2<f64>) -> Result<()> {
+    fn check_parts(&self, _network: &Network, _loss: &Loss, _y: &Array2<f64>) -> Result<()> {
         Ok(())
     }
 

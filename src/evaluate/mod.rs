@@ -124,7 +124,7 @@ pub(crate) fn evaluate<B: Backend>(
             "at least one sample at a time is needed",
         ));
     }
-    backend.check_loss(loss, data.y())?;
+    backend.check_parts(network, loss, data.y())?;
     let n = data.len();
     let omega = weights(data, reduction);
     let parameters = Parameters::upload(backend, network, w)?;
@@ -281,7 +281,7 @@ pub(crate) fn products<B: Backend>(
         ));
     }
     finite("the vectors", vectors)?;
-    backend.check_loss(loss, data.y())?;
+    backend.check_parts(network, loss, data.y())?;
     let (n, p) = (data.len(), network.parameters());
     let omega = weights(data, reduction);
     let parameters = Parameters::upload(backend, network, w)?;

@@ -106,10 +106,14 @@ impl Tensor {
             return Err(Error::invalid("order", why));
         }
         if let Some(unit) = group.propagation.unit() {
-            let what = || format!("the tensor of order {order} of a unit '{}'", unit.name());
-            if order > 2 && unit.higher().is_none() {
+            let ask = |name: &str| {
+                let what = format!("the tensor of order {order} of a unit '{name}'");
+                (what, unit.higher().is_some())
+            };
+            let (what, higher) = guard::named("unit", || unit.name(), ask)?;
+            if order > 2 && !higher {
                 return Err(Error::Unsupported {
-                    what: what(),
+                    what,
                     why: "it supplies ∂p/∂w and ∂²p/∂w², no derivative of higher order (Unit::higher); \
                           ask for order 1 or 2"
                         .into(),
@@ -117,7 +121,7 @@ impl Tensor {
             }
             if order > PARTITIONS {
                 return Err(Error::Unsupported {
-                    what: what(),
+                    what,
                     why: format!(
                         "its terms, the partitions of the indices, are too many beyond order {PARTITIONS}"
                     ),
@@ -247,7 +251,7 @@ impl<'a, B: Backend> TensorSums<'a, B> {
             Ok(())
         };
         let blocks: Vec<usize> = (0..n).step_by(BLOCK).collect();
-        let all = || {
+        let all = |_: &str| {
             for held in blocks.chunks(HELD) {
                 let partial = held.par_iter().map(|&from| {
                     let mut partial = vec![0.0; place.len];
@@ -260,7 +264,7 @@ impl<'a, B: Backend> TensorSums<'a, B> {
             }
             Ok(())
         };
-        guard::call("unit", unit.name(), all)?
+        guard::named("unit", || unit.name(), all)?
     }
 
     fn read(self, b: &B) -> Result<SymmetricTensor> {
@@ -354,6 +358,7 @@ pub(crate) fn tensor<B: Backend>(
         ));
     }
     of.multiplications(network, n)?;
+    b.check_parts(network, parts.loss, parts.data.y())?;
     let omega = weights(parts.data, parts.reduction);
     let parameters = Parameters::upload(b, network, w)?;
     let mut sums = TensorSums::new(b, network, of)?;

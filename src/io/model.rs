@@ -71,6 +71,7 @@ use super::spec::{array, field, network_to_json, object};
 use super::table::{Standardization, Task};
 use super::{files, write_file};
 use crate::error::{Error, Result};
+use crate::guard;
 use crate::network::{Activation, LayerView, Network, Propagation};
 use crate::objective::{Loss, Penalty, Reduction};
 
@@ -172,9 +173,10 @@ impl Model {
             }
             (Loss::SoftmaxCrossEntropy, classes) => length("classes", outputs, classes)?,
             (loss, classes) if classes > 0 => {
+                let name = loss.guarded(|| loss.name())?;
                 return Err(Error::invalid(
                     "classes",
-                    format!("the loss '{}' is none of a classification", loss.name()),
+                    format!("the loss '{name}' is none of a classification"),
                 ));
             }
             _ => {}
@@ -252,8 +254,8 @@ impl Model {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.check()?;
         let custom = match &self.loss {
-            Loss::Custom(custom) => Some(("loss", custom.name())),
-            _ => self.penalty.custom().map(|name| ("penalty", name)),
+            Loss::Custom(custom) => Some(("loss", self.loss.guarded(|| custom.name())?)),
+            _ => self.penalty.custom()?.map(|name| ("penalty", name)),
         };
         if let Some((kind, name)) = custom {
             return Err(Error::Unsupported {
@@ -264,10 +266,11 @@ impl Model {
             });
         }
         let mut tensors = BTreeMap::new();
-        for (k, g) in self.network.groups() {
+        for (k, g) in self.network.all_groups() {
             if let Propagation::Unit(unit) = &g.propagation {
+                let name = guard::named("unit", || unit.name(), |name| name)?;
                 return Err(Error::Unsupported {
-                    what: format!("saving layer {k}, whose units are '{}',", unit.name()),
+                    what: format!("saving layer {k}, whose units are '{name}',"),
                     why: "a file holds the names of the crate's own units alone".into(),
                 });
             }

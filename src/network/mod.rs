@@ -351,10 +351,14 @@ impl Network {
 
     /// Every group of units that have parameters with its layer (from 1), in the order of the flat vector.
     pub fn groups(&self) -> impl Iterator<Item = (usize, &GroupView)> {
+        self.all_groups().filter(|(_, g)| g.row > 0)
+    }
+
+    /// Every group of units, also of those without parameters, with its layer (from 1).
+    pub(crate) fn all_groups(&self) -> impl Iterator<Item = (usize, &GroupView)> {
         (1..)
             .zip(&self.layers)
             .flat_map(|(k, layer)| layer.groups.iter().map(move |g| (k, g)))
-            .filter(|(_, g)| g.row > 0)
     }
 
     /// Every unit that has parameters in the order of the flat vector: layer (from 1), row in the layer (from 0), and where
@@ -386,7 +390,7 @@ impl Network {
 
     /// Every unit has the derivatives that the exact Hessian needs.
     pub(crate) fn check_exact(&self) -> Result<()> {
-        (self.groups())
+        (self.all_groups())
             .filter_map(|(_, g)| g.propagation.unit())
             .try_for_each(|unit| exact(unit).map(drop))
     }

@@ -133,8 +133,9 @@ pub trait HigherUnit: Send + Sync {
 /// # Errors
 /// `Unsupported`: it has none.
 pub(crate) fn exact(unit: &dyn Unit) -> Result<&dyn ExactUnit> {
-    unit.exact().ok_or_else(|| Error::Unsupported {
-        what: format!("the exact Hessian of units '{}'", unit.name()),
+    let (name, exact) = guard::named("unit", || unit.name(), |name| (name, unit.exact()))?;
+    exact.ok_or_else(|| Error::Unsupported {
+        what: format!("the exact Hessian of units '{name}'"),
         why: "they have no ∂²p/∂z² and ∂²p/∂w∂z (Unit::exact); implement ExactUnit, or use \
               gauss-newton, empirical-fisher or lagrangian"
             .into(),
@@ -149,16 +150,11 @@ pub(super) fn register(propagation: &Propagation, inputs: usize, bias: bool) -> 
     let Propagation::Unit(unit) = propagation else {
         return Ok(propagation.parameters(inputs, bias));
     };
-    let name = guarded_name(unit.as_ref())?;
-    let row = guard::call("unit", &name, || unit.parameters(inputs))?;
+    let row = guard::named("unit", || unit.name(), |_| unit.parameters(inputs))?;
     if cfg!(debug_assertions) && inputs.saturating_add(row) <= CHECKED {
         propagation.check(inputs)?;
     }
     Ok(row)
-}
-
-fn guarded_name(unit: &dyn Unit) -> Result<String> {
-    guard::call("unit", "without a name", || unit.name().to_string())
 }
 
 /// The propagation of a group of units.
@@ -208,9 +204,8 @@ impl Propagation {
         let Some(unit) = self.unit() else {
             return Ok(());
         };
-        let name = guarded_name(unit)?;
-        let part = format!("the unit '{name}'");
-        guard::call("unit", &name, || {
+        let compare = |name: &str| {
+            let part = format!("the unit '{name}'");
             let t = unit.parameters(inputs);
             let mut points = check::points(2, inputs + t, 1);
             points[1].iter_mut().for_each(|v| *v = 0.25 + v.abs());
@@ -237,7 +232,8 @@ impl Propagation {
                 }
             }
             Ok(())
-        })?
+        };
+        guard::named("unit", || unit.name(), compare)?
     }
 
     /// Whether p is linear in z and in w.

@@ -100,7 +100,7 @@ pub trait LossFunction: fmt::Debug + Send + Sync {
     /// and may call `predicted(o: u32) -> real` (x_o), `observed(o: u32) -> real` (y_o), the constant `OUTPUTS` (u32) and,
     /// after `#include "lib/exp.wgsl"` and the like, what stands in `shaders/lib`; `real` is f32 or f64. The builtin exp,
     /// log, tanh … are inaccurate, and f64 does not have them. At its first use on an adapter it is compared with the Rust
-    /// form at points around the first targets: a difference of more than 10⁻³ (f64: 10⁻⁹) of the largest entry is refused
+    /// form at points around the first targets where that is finite: a difference of more than 10⁻³ (f64: 10⁻⁹) of the largest entry is refused
     /// with the numbers, and so is a text that does not compile. A NaN that only WGSL makes is one of the objective.
     fn wgsl(&self) -> Option<&str> {
         None
@@ -183,17 +183,17 @@ impl Loss {
 
     /// Whether and as what an accelerator computes it: the text of a user's loss, empty for the others.
     #[cfg(feature = "gpu")]
-    pub(crate) fn wgsl(&self) -> Option<&str> {
+    pub(crate) fn wgsl(&self) -> Result<Option<&str>> {
         match self {
-            Loss::Custom(custom) => custom.wgsl(),
-            _ => Some(""),
+            Loss::Custom(custom) => self.guarded(|| custom.wgsl()),
+            _ => Ok(Some("")),
         }
     }
 
     /// Calls of a user's loss inside `f`, with its panics as errors.
     pub(crate) fn guarded<T>(&self, f: impl FnOnce() -> T) -> Result<T> {
         match self {
-            Loss::Custom(custom) => guard::call("loss", custom.name(), f),
+            Loss::Custom(custom) => guard::named("loss", || custom.name(), |_| f()),
             _ => Ok(f()),
         }
     }

@@ -141,13 +141,20 @@ impl Penalty {
         }
     }
 
+    /// Calls of a user's penalty inside `f`, which gets its name, with its panics as errors.
+    pub(crate) fn guarded<'a, T>(&'a self, f: impl FnOnce(&'a str) -> T) -> Result<T> {
+        guard::named("penalty", || self.name(), f)
+    }
+
     /// The name of a user's penalty that it is or has.
     #[cfg(feature = "io")]
-    pub(crate) fn custom(&self) -> Option<&str> {
+    pub(crate) fn custom(&self) -> Result<Option<&str>> {
         match self {
-            Penalty::Custom(custom) => Some(custom.name()),
-            Penalty::Sum(terms) => terms.iter().find_map(Penalty::custom),
-            _ => None,
+            Penalty::Custom(_) => self.guarded(Some),
+            Penalty::Sum(terms) => (terms.iter())
+                .find_map(|term| term.custom().transpose())
+                .transpose(),
+            _ => Ok(None),
         }
     }
 
@@ -172,11 +179,11 @@ impl Penalty {
 
     /// Compares the derivatives of a user's penalty with differences: in every parameter, or of many along random directions.
     pub(crate) fn verify(&self, network: &Network) -> Result<()> {
-        let custom = match self {
-            Penalty::Custom(custom) => custom,
+        match self {
+            Penalty::Custom(_) => {}
             Penalty::Sum(terms) => return terms.iter().try_for_each(|term| term.verify(network)),
             _ => return Ok(()),
-        };
+        }
         let p = network.parameters();
         let unit = |a: usize| (0..p).map(|b| f64::from(u8::from(a == b))).collect();
         let (directions, along): (Vec<Vec<f64>>, _) = match p {
@@ -223,16 +230,17 @@ impl Penalty {
                 });
                 finite(done, out);
             };
-            let part = format!("the penalty '{}'", custom.name());
             let (first, second) = (
                 format!("the gradient{along}"),
                 format!("the Hessian{along}"),
             );
             let origin = vec![0.0; width];
-            let mut checked = guard::call("penalty", custom.name(), || {
+            let compare = |name: &str| {
+                let part = format!("the penalty '{name}'");
                 check::jacobian(&part, &first, 1, value, slopes, &origin)?;
                 check::jacobian(&part, &second, p, gradient, images, &origin)
-            })?;
+            };
+            let mut checked = self.guarded(compare)?;
             if let Err(Error::Derivative { point, .. }) = &mut checked {
                 *point = w;
             }
@@ -247,9 +255,9 @@ impl Penalty {
             Penalty::Sum(terms) => (terms.iter())
                 .map(|term| term.value(network, w))
                 .sum::<Result<f64>>()?,
-            Penalty::Custom(custom) => guard::call("penalty", custom.name(), || {
+            Penalty::Custom(custom) => self.guarded(|name| {
                 let value = custom.value(w);
-                guard::refuse_nan("penalty", custom.name(), "the value", &[w], &[value]);
+                guard::refuse_nan("penalty", name, "the value", &[w], &[value]);
                 value
             })?,
             Penalty::GroupNorm { lambda, .. } => {
@@ -283,10 +291,10 @@ impl Penalty {
                 }
                 Ok(out)
             }
-            Penalty::Custom(custom) => guard::call("penalty", custom.name(), || {
+            Penalty::Custom(custom) => self.guarded(|name| {
                 let mut out = vec![0.0; w.len()];
                 custom.gradient(w, &mut out);
-                guard::refuse_nan("penalty", custom.name(), "the gradient", &[w], &out);
+                guard::refuse_nan("penalty", name, "the gradient", &[w], &out);
                 out
             }),
             _ => {
@@ -310,8 +318,8 @@ impl Penalty {
             }
         }
         if let Penalty::Custom(custom) = self {
-            let (name, p) = (custom.name(), w.len());
-            guard::call("penalty", name, || {
+            let p = w.len();
+            self.guarded(|name| {
                 custom.hessian(w, &mut |a, b, entry| {
                     guard::refuse_nan("penalty", name, "the Hessian", &[w], &[entry]);
                     match a.max(b) {

@@ -37,17 +37,18 @@ impl<'a> Squares<'a> {
         let factors = match problem.loss() {
             Loss::SquaredError => vec![1.0; outputs],
             Loss::WeightedSquaredError { output_weights } => output_weights.clone(),
-            other => return Err(unsupported(&format!("the loss {}", other.name()))),
+            other => {
+                let name = other.guarded(|| other.name())?;
+                return Err(unsupported(&format!("the loss {name}")));
+            }
         };
         let parts = problem.parts();
         if !matches!(
             parts.penalty,
             Penalty::None | Penalty::Ridge { .. } | Penalty::RidgeVec { .. }
         ) {
-            return Err(unsupported(&format!(
-                "the penalty {}",
-                parts.penalty.name()
-            )));
+            let name = parts.penalty.guarded(|name| name)?;
+            return Err(unsupported(&format!("the penalty {name}")));
         }
         // Of penalties that are squares the Hessian is λ, wherever it is taken.
         let zero = vec![0.0; parts.network.parameters()];

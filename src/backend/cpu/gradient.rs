@@ -11,13 +11,16 @@ use crate::backend::{Kind, Operand};
 /// Rows and columns of a result's tile, at the most: in f64, with both operands of a block of samples, 1.8 MB. By arithmetic,
 /// not measured.
 const TILE: (usize, usize) = (128, 256);
-/// Numbers of a tile at the most.
-pub(crate) const LARGEST_TILE: usize = TILE.0 * TILE.1;
-
 /// Whether a result of `len` numbers is cut into tiles, not the samples into blocks: where partial results of blocks would take
 /// more memory, or much of the time since the blocks are short.
-pub(crate) fn is_tiled(n: usize, len: usize) -> bool {
+fn is_tiled(n: usize, len: usize) -> bool {
     len > 1 << 16 || len > 1 << 11 && super::block(n) < BLOCK
+}
+
+/// Numbers of a tile of a result, if it is cut into tiles.
+pub(crate) fn tile_of(n: usize, units: usize, width: usize) -> Option<usize> {
+    let (rows, columns) = tile(units, width);
+    is_tiled(n, units * width).then(|| rows.min(units) * columns.min(width))
 }
 
 /// Rows and columns of a tile of a result: so many tiles as keep threads busy, if they do not get too narrow.

@@ -30,7 +30,7 @@ use std::ops::Range;
 use faer::Accum;
 use rayon::prelude::*;
 
-pub(crate) use gradient::{LARGEST_TILE, is_tiled};
+pub(crate) use gradient::tile_of;
 pub use real::Real;
 pub(crate) use reduce::block;
 

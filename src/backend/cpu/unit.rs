@@ -35,14 +35,15 @@ struct Calls<'a> {
 
 /// What `run` gives, or the error of a unit that panics or makes a NaN.
 fn guarded<T: Real, R>(group: &UnitGroup<Vec<T>>, run: impl FnOnce(&Calls) -> R) -> Result<R> {
-    // Even the name is the user's code.
-    let name = guard::call("unit", "without a name", || group.unit.name().to_string())?;
-    let calls = Calls {
-        name: &name,
-        weights: to_f64(group.weights),
-        t: group.row,
+    let run = |name| {
+        let weights = to_f64(group.weights);
+        run(&Calls {
+            name,
+            weights,
+            t: group.row,
+        })
     };
-    guard::call("unit", &name, || run(&calls))
+    guard::named("unit", || group.unit.name(), run)
 }
 
 impl Calls<'_> {

@@ -29,7 +29,7 @@ mod unit;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use ndarray::Array2;
@@ -41,8 +41,8 @@ use super::{Backend, Columns, Cpu, Direction, Kind, Operand, UnitDerivative, Uni
 use crate::check;
 use crate::error::{Error, Fault, Result};
 use crate::guard;
-use crate::network::{Activation, Custom};
-use crate::objective::Loss;
+use crate::network::{Activation, Custom, Network, Unit};
+use crate::objective::{Loss, LossFunction};
 
 pub use self::context::{Simulated, Times};
 pub use self::machine::Limits;
@@ -117,8 +117,26 @@ pub struct Gpu {
     checked_activations: Arc<Mutex<BTreeSet<(&'static str, bool)>>>,
 }
 
-/// Name, text, inputs and parameters of a unit or outputs of a loss and 0, and whether in f64.
-type Checked = BTreeSet<(String, String, usize, usize, bool)>;
+/// The units and losses whose texts were compared.
+#[derive(Debug, Default)]
+struct Checked {
+    forms: BTreeSet<Form>,
+    /// The user's own, whose memory is kept for them but not what they own: nothing else can stand there.
+    units: Vec<Weak<dyn Unit>>,
+    losses: Vec<Weak<dyn LossFunction>>,
+}
+
+/// What is compared once.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Form {
+    /// Where the user's own stands: its fields may say another function under the same name and text. The crate's have none.
+    own: Option<usize>,
+    name: String,
+    text: String,
+    /// Inputs and parameters of a unit, outputs of a loss and 0.
+    sizes: (usize, usize),
+    f64: bool,
+}
 
 /// Numbers on the device.
 #[derive(Debug)]
@@ -430,9 +448,10 @@ impl Gpu {
         Ok(windows.collect())
     }
 
-    /// Losses without a text are computed on the host: `compute` gets the arrays' numbers and leaves the result.
-    fn loss_on_host(
+    /// What has no text is computed on the host: `compute` gets the arrays' numbers and leaves the result.
+    fn on_host(
         &self,
+        operation: &str,
         inputs: &[&Array],
         len: usize,
         compute: impl FnOnce(&[Vec<f64>]) -> Result<Vec<f64>>,
@@ -442,9 +461,9 @@ impl Gpu {
             .map(|a| self.download(a))
             .collect::<Result<_>>()?;
         if self.rehearses() {
-            return self.array(&[len], "loss");
+            return self.array(&[len], operation);
         }
-        self.store(&compute(&inputs)?, "loss")
+        self.store(&compute(&inputs)?, operation)
     }
 }
 
@@ -567,91 +586,12 @@ impl Backend for Gpu {
         self.activate_by_shader(n, runs, p, order)
     }
 
-    fn check_loss(&self, loss: &Loss, y: &Array2<f64>) -> Result<()> {
-        let (Loss::Custom(custom), Some(text), false) = (loss, loss.wgsl(), self.rehearses())
-        else {
-            return Ok(());
-        };
-        let (name, outputs) = (custom.name(), y.ncols());
-        let key = (name.to_string(), text.to_string(), outputs, 0, self.f64);
-        if y.is_empty() || lock(&self.checked).contains(&key) {
+    fn check_parts(&self, network: &Network, loss: &Loss, y: &Array2<f64>) -> Result<()> {
+        if self.rehearses() {
             return Ok(());
         }
-        let refuse = |why: String| Error::Part {
-            kind: "loss",
-            name: name.into(),
-            why,
-        };
-        let shader = |error: Error| match error {
-            Error::Gpu {
-                fault: Fault::Shader { reason },
-                adapter,
-                ..
-            } => refuse(format!("its WGSL is refused by {adapter}: {reason}")),
-            other => other,
-        };
-        // What the device's floats hold exactly.
-        let exact = |v: f64| if self.f64 { v } else { f64::from(v as f32) };
-        let points = check::points(16, outputs, 1);
-        let n = points.len();
-        let rows = (0..n).flat_map(|i| y.row(i % y.nrows()));
-        let y: Vec<f64> = rows.map(|&v| exact(v)).collect();
-        let apart = points.iter().flatten();
-        let x: Vec<f64> = y.iter().zip(apart).map(|(y, d)| exact(y + d)).collect();
-        let ones = vec![1.0; n];
-        let mut value = vec![0.0];
-        let gradient = host().loss(n, loss, &x, &y, &ones, &mut value, true)?;
-        let hessian = host().loss_hessian(n, loss, &x, &y, &ones)?;
-        let on_device = [&x, &y, &ones].map(|v| self.store(v, "loss"));
-        let [dx, dy, ones] = on_device;
-        let (dx, dy, ones) = (dx?, dy?, ones?);
-        let mut sum = self.sums(1)?;
-        let found = self.loss(n, loss, &dx, &dy, &ones, &mut sum, true);
-        let found = found
-            .map_err(shader)?
-            .map(|g| self.download(&g))
-            .transpose()?;
-        let curved = self
-            .loss_hessian(n, loss, &dx, &dy, &ones)
-            .map_err(shader)?;
-        let compared = [
-            ("the sum of the values", self.read(sum)?, value, 1),
-            (
-                "the gradient",
-                found.unwrap_or_default(),
-                gradient.unwrap_or_default(),
-                outputs,
-            ),
-            (
-                "the Hessian",
-                self.download(&curved)?,
-                hessian,
-                outputs * outputs,
-            ),
-        ];
-        let tolerance = if self.f64 { 1e-9 } else { 1e-3 };
-        for (what, found, right, each) in compared {
-            let largest = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-            for (place, (found, right)) in found.iter().zip(&right).enumerate() {
-                let same = (found - right).abs() <= tolerance * largest || !right.is_finite();
-                if !same {
-                    let (i, entry) = (place / each, place % each);
-                    let at = match what {
-                        "the sum of the values" => format!("{n} samples"),
-                        _ => {
-                            let sample = i * outputs..(i + 1) * outputs;
-                            let (x, y) = (&x[sample.clone()], &y[sample]);
-                            format!("entry {entry} at x = {x:?}, y = {y:?}")
-                        }
-                    };
-                    return Err(refuse(format!(
-                        "its WGSL gives {found:e} for {what}, {at}, where its Rust gives {right:e}"
-                    )));
-                }
-            }
-        }
-        lock(&self.checked).insert(key);
-        Ok(())
+        self.check_loss(loss, y)?;
+        self.check_units(network)
     }
 
     fn loss(
@@ -664,9 +604,9 @@ impl Backend for Gpu {
         value: &mut Sum,
         gradient: bool,
     ) -> Result<Option<Array>> {
-        if loss.wgsl().is_none() {
+        if loss.wgsl()?.is_none() {
             let (mut sum, len) = (vec![0.0], if gradient { x.len } else { 0 });
-            let seed = self.loss_on_host(&[x, y, omega], len, |a| {
+            let seed = self.on_host("loss", &[x, y, omega], len, |a| {
                 let seed = host().loss(n, loss, &a[0], &a[1], &a[2], &mut sum, gradient)?;
                 Ok(seed.unwrap_or_default())
             })?;
@@ -691,8 +631,8 @@ impl Backend for Gpu {
         omega: &Array,
     ) -> Result<Array> {
         let outputs = x.len.checked_div(n).unwrap_or(0);
-        if loss.wgsl().is_none() {
-            return self.loss_on_host(&[x, y, omega], x.len * outputs, |a| {
+        if loss.wgsl()?.is_none() {
+            return self.on_host("loss", &[x, y, omega], x.len * outputs, |a| {
                 host().loss_hessian(n, loss, &a[0], &a[1], &a[2])
             });
         }
@@ -919,10 +859,9 @@ impl Backend for Gpu {
         if splits == 0 || len == 0 {
             return Ok(());
         }
-        // Windows whose partial sums, and what their reduction holds besides, stay within the limits.
-        let held = self.machine.limits().binding.min(self.options.memory / 4);
-        let column = 8 * splits as u64 * (1 + gram::FAN) / gram::FAN;
-        let window = (held / column).min(len as u64) as usize;
+        let limits = self.sum_limits();
+        let fits = |len| gram::within(limits, splits as u64, len);
+        let window = gram::largest(len as u64, fits) as usize;
         let small = |numbers: Option<usize>| numbers.is_some_and(|v| u32::try_from(v).is_ok());
         if window == 0 || !small(len.checked_mul(order)) || !small(n.checked_mul(width)) {
             let reason = format!(
@@ -931,7 +870,6 @@ impl Backend for Gpu {
             return Err(self.too_large("tensor", reason));
         }
         self.drain(out, "tensor")?;
-        let mut waiting = 0;
         for first in (0..len).step_by(window) {
             let size = window.min(len - first);
             let partial = self.array(&[splits, size], "tensor")?;
@@ -941,14 +879,8 @@ impl Backend for Gpu {
                 .params([("n", n), ("width", width), ("first", first), ("size", size)]);
             let binds = [c.buffer.read(), z.buffer.read(), partial.buffer.write()];
             self.launch(&launch, &binds)?;
-            let result = self.reduced(splits, size, partial)?;
-            waiting += result.len as u64 * self.float();
             let places = std::iter::once(first..first + size).collect();
-            self.add(out, places, &result, "tensor")?;
-            if waiting > AT_ONCE {
-                self.drain(out, "tensor")?;
-                waiting = 0;
-            }
+            self.accumulate(out, places, splits, partial, "tensor")?;
         }
         Ok(())
     }
@@ -1134,6 +1066,91 @@ impl Gpu {
 }
 
 impl Gpu {
+    /// Compares a loss's text with its Rust form at points around the first targets, once for each loss.
+    fn check_loss(&self, loss: &Loss, y: &Array2<f64>) -> Result<()> {
+        let (Loss::Custom(custom), Some(text), false) = (loss, loss.wgsl()?, y.is_empty()) else {
+            return Ok(());
+        };
+        let (name, outputs) = (loss.guarded(|| custom.name())?, y.ncols());
+        let form = Form {
+            own: Some(Arc::as_ptr(custom).addr()),
+            name: name.into(),
+            text: text.into(),
+            sizes: (outputs, 0),
+            f64: self.f64,
+        };
+        if lock(&self.checked).forms.contains(&form) {
+            return Ok(());
+        }
+        let refuse = |why: String| Error::Part {
+            kind: "loss",
+            name: name.into(),
+            why,
+        };
+        // What the device's floats hold exactly.
+        let exact = |v: f64| if self.f64 { v } else { f64::from(v as f32) };
+        let points = check::points(16, outputs, 1);
+        let n = points.len();
+        let rows = (0..n).flat_map(|i| y.row(i % y.nrows()));
+        let y: Vec<f64> = rows.map(|&v| exact(v)).collect();
+        let apart = points.iter().flatten();
+        let x: Vec<f64> = y.iter().zip(apart).map(|(y, d)| exact(y + d)).collect();
+        let sample = |i: usize| (&x[i * outputs..][..outputs], &y[i * outputs..][..outputs]);
+        let whats = [
+            ("WHAT_VALUE", "the value", 1),
+            ("WHAT_GRADIENT", "the gradient", outputs),
+            ("WHAT_HESSIAN", "the Hessian", outputs * outputs),
+        ];
+        // Sample by sample: where the loss is not defined there is nothing to compare.
+        let right: Vec<Option<[Vec<f64>; 3]>> = loss.guarded(|| {
+            let numbers = |i| {
+                let (x, y) = sample(i);
+                let mut all = whats.map(|(.., each)| vec![0.0; each]);
+                all[0][0] = custom.value(x, y);
+                custom.gradient(x, y, &mut all[1]);
+                custom.hessian(x, y, &mut all[2]);
+                let finite = all.iter().flatten().all(|&v| exact(v).is_finite());
+                finite.then_some(all)
+            };
+            (0..n).map(numbers).collect()
+        })?;
+        let store = |v: &[f64]| self.store(v, "loss");
+        let (dx, dy, ones) = (store(&x)?, store(&y)?, store(&vec![1.0; n])?);
+        let tolerance = if self.f64 { 1e-9 } else { 1e-3 };
+        for (k, (what, words, each)) in whats.into_iter().enumerate() {
+            let found = self.loss_kernel(what, n, loss, &dx, &dy, &ones, n * each);
+            let found = found.map_err(|error| match error {
+                Error::Gpu {
+                    fault: Fault::Shader { reason },
+                    adapter,
+                    ..
+                } => refuse(format!("its WGSL is refused by {adapter}: {reason}")),
+                other => other,
+            })?;
+            let found = self.download(&found)?;
+            let numbers = right.iter().flatten().flat_map(|all| &all[k]);
+            let largest = numbers.fold(0.0f64, |m, v| m.max(v.abs()));
+            for (i, found) in found.chunks(each).enumerate() {
+                let Some(right) = &right[i] else {
+                    continue;
+                };
+                for (entry, (found, right)) in found.iter().zip(&right[k]).enumerate() {
+                    let error = (found - right).abs();
+                    if error.is_nan() || error > tolerance * largest {
+                        let (x, y) = sample(i);
+                        return Err(refuse(format!(
+                            "its WGSL gives {found:e} for {words}, entry {entry} at x = {x:?}, y = {y:?}, where its Rust gives {right:e}"
+                        )));
+                    }
+                }
+            }
+        }
+        let mut checked = lock(&self.checked);
+        checked.losses.push(Arc::downgrade(custom));
+        checked.forms.insert(form);
+        Ok(())
+    }
+
     #[allow(clippy::too_many_arguments)]
     fn loss_kernel(
         &self,
@@ -1158,7 +1175,7 @@ impl Gpu {
         let launch = Launch::items("loss", threads as u64, 20.0 * outputs as f64);
         let launch = match loss {
             Loss::Custom(_) => launch
-                .define("CUSTOM", loss.wgsl().unwrap_or_default())
+                .define("CUSTOM", loss.wgsl()?.unwrap_or_default())
                 .define("OUTPUTS", outputs),
             Loss::SoftmaxCrossEntropy => launch.define("SOFTMAX", 1),
             _ => launch.define("LOSS", loss.name()),

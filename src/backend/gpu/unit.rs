@@ -1,13 +1,15 @@
 //! Units that are not linear: as shaders where they bring their text in WGSL, else on the host, in f64, with copies to and fro.
 
+use std::sync::Arc;
+
 use super::gram;
-use super::machine::{Bind, Launch, Machine};
-use super::{Array, Checked, Gpu, Sum, host, lock};
+use super::machine::{Bind, Launch};
+use super::{Array, Form, Gpu, Sum, host, lock};
 use crate::backend::{Backend, Columns, Direction, UnitDerivative, UnitGroup};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::guard;
-use crate::network::{Network, Unit};
+use crate::network::{Network, Propagation, Unit};
 
 /// Samples that a partial sum has at least, so that it is worth its thread.
 const SHORTEST: usize = 32;
@@ -18,9 +20,7 @@ const POINTS: usize = 8;
 
 /// The unit's text, which is user code like the rest.
 fn wgsl(unit: &dyn Unit) -> Result<Option<(&str, &str)>> {
-    guard::call("unit", "without a name", || {
-        Some((unit.name(), unit.wgsl()?))
-    })
+    guard::named("unit", || unit.name(), |name| Some((name, unit.wgsl()?)))
 }
 
 /// A unit's kernel for some threads.
@@ -77,21 +77,20 @@ fn along<'a>(direction: &Direction<Array>, arrays: &'a [Vec<f64>]) -> Direction<
 impl Gpu {
     /// Units without a text are computed on the host: `compute` gets the group with its parameters there and the arrays'
     /// numbers, and leaves the result.
-    fn on_host(
+    fn unit_on_host(
         &self,
         group: &UnitGroup<Array>,
         inputs: &[&Array],
         len: usize,
         compute: impl FnOnce(&UnitGroup<Vec<f64>>, &[Vec<f64>]) -> Result<Vec<f64>>,
     ) -> Result<Array> {
-        let weights = self.download(group.weights)?;
-        let inputs: Vec<_> = (inputs.iter())
-            .map(|a| self.download(a))
-            .collect::<Result<_>>()?;
-        if self.rehearses() {
-            return self.array(&[len], "unit");
-        }
-        self.store(&compute(&hosted(group, &weights), &inputs)?, "unit")
+        let all: Vec<_> = [group.weights]
+            .into_iter()
+            .chain(inputs.iter().copied())
+            .collect();
+        self.on_host("unit", &all, len, |all| {
+            compute(&hosted(group, &all[0]), &all[1..])
+        })
     }
 
     /// The parts of a group whose parameters kernels can see at once.
@@ -111,7 +110,7 @@ impl Gpu {
     ) -> Result<()> {
         let Some(text) = wgsl(group.unit)? else {
             let old = std::mem::replace(p, self.array(&[], "unit")?);
-            *p = self.on_host(group, &[z, &old], old.len, |group, inputs| {
+            *p = self.unit_on_host(group, &[z, &old], old.len, |group, inputs| {
                 let mut p = inputs[1].clone();
                 host().unit_value(n, group, &inputs[0], &mut p)?;
                 Ok(p)
@@ -142,7 +141,7 @@ impl Gpu {
     ) -> Result<Array> {
         let width = group.width_of(which);
         let Some(text) = wgsl(group.unit)? else {
-            return self.on_host(group, &[z], n * group.units * width, |group, inputs| {
+            return self.unit_on_host(group, &[z], n * group.units * width, |group, inputs| {
                 host().unit_derivative(n, group, &inputs[0], which)
             });
         };
@@ -206,7 +205,7 @@ impl Gpu {
         let Some(text) = wgsl(group.unit)? else {
             let old = std::mem::replace(p, self.array(&[], "unit")?);
             let inputs: Vec<_> = [z, &old].into_iter().chain(arrays(direction)).collect();
-            *p = self.on_host(group, &inputs, old.len, |group, inputs| {
+            *p = self.unit_on_host(group, &inputs, old.len, |group, inputs| {
                 let mut p = inputs[1].clone();
                 let direction = along(direction, &inputs[2..]);
                 host().unit_value_along(n, group, &inputs[0], &direction, &mut p)?;
@@ -240,7 +239,7 @@ impl Gpu {
         let width = group.width_of(which);
         let Some(text) = wgsl(group.unit)? else {
             let inputs: Vec<_> = [z].into_iter().chain(arrays(direction)).collect();
-            return self.on_host(group, &inputs, n * group.units * width, |group, inputs| {
+            return self.unit_on_host(group, &inputs, n * group.units * width, |group, inputs| {
                 let direction = along(direction, &inputs[1..]);
                 host().unit_along(n, group, &inputs[0], &direction, which)
             });
@@ -273,7 +272,7 @@ impl Gpu {
     ) -> Result<()> {
         let Some(text) = wgsl(group.unit)? else {
             let old = std::mem::replace(out, self.array(&[], "unit")?);
-            *out = self.on_host(group, &[z, delta, &old], old.len, |group, inputs| {
+            *out = self.unit_on_host(group, &[z, delta, &old], old.len, |group, inputs| {
                 let mut out = inputs[2].clone();
                 host().unit_d_zz(n, group, &inputs[0], &inputs[1], &mut out)?;
                 Ok(out)
@@ -361,11 +360,8 @@ impl Gpu {
     ///
     /// # Errors
     /// `Part`: a text does not compile, or a number differs.
-    pub(crate) fn check_units(&self, network: &Network) -> Result<()> {
-        if let Machine::Rehearsal { .. } = &self.machine {
-            return Ok(());
-        }
-        for (k, g) in network.groups() {
+    pub(super) fn check_units(&self, network: &Network) -> Result<()> {
+        for (k, g) in network.all_groups() {
             let Some(unit) = g.propagation.unit() else {
                 continue;
             };
@@ -373,13 +369,24 @@ impl Gpu {
                 continue;
             };
             let inputs = network.layers()[k - 1].inputs;
-            let form = (name.to_string(), text.to_string(), inputs, g.row, self.f64);
-            let known = |checked: &Checked| checked.contains(&form);
-            if known(&lock(&self.checked)) {
+            let own = match &g.propagation {
+                Propagation::Unit(own) => Some(own),
+                _ => None,
+            };
+            let form = Form {
+                own: own.map(|own| Arc::as_ptr(own).addr()),
+                name: name.into(),
+                text: text.into(),
+                sizes: (inputs, g.row),
+                f64: self.f64,
+            };
+            if lock(&self.checked).forms.contains(&form) {
                 continue;
             }
             self.compare(unit, (name, text), inputs, g.row)?;
-            lock(&self.checked).insert(form);
+            let mut checked = lock(&self.checked);
+            checked.units.extend(own.map(Arc::downgrade));
+            checked.forms.insert(form);
         }
         Ok(())
     }
