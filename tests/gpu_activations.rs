@@ -228,11 +228,7 @@ fn f64_keeps_the_promises() {
 #[test]
 fn exponents_beyond_f32() {
     let gpu = single();
-    for (formula, value) in [
-        ("u^1e39", 0.0),
-        ("u^-1e39", f64::INFINITY),
-        ("u^1e-50", 1.0),
-    ] {
+    for (formula, value) in [("u^1e39", 0.0), ("u^1e-50", 1.0)] {
         let h = on(&gpu, Activation::formula(formula).unwrap(), &[0.5]);
         assert_eq!(h[0], [value], "{formula}");
     }
