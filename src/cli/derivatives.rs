@@ -45,6 +45,18 @@ use super::training::curvature;
 /// growing slowest.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+A problem file:
+  {\"spec\": {\"inputs\": 1, \"layers\": [
+     {\"units\": 2, \"activations\": \"tanh\"},
+     {\"units\": 1, \"activations\": \"identity\"}]},
+   \"loss\": {\"type\": \"sos\"},
+   \"penalty\": {\"type\": \"ridge\", \"lambda\": 0.01},
+   \"X\": [[0.5], [-1.0]], \"Y\": [[1.0], [0.0]],
+   \"W\": [1, 0, -1, 0, 1, 1, 0]}
+  A layer may have 'sources' (earlier layers, 0 the inputs), 'bias' and 'propagation' (linear or a radial form). Losses: sos,
+  wsos ('output_weights'), bce_logits, softmax_ce, poisson, logcosh, pseudo_huber ('delta'). Penalties: ridge, ridge_vec,
+  group_norm. Besides: 'sample_weights', 'constraint' with 'theta', 'v' or 'V', 'activation_definitions'. Other keys are ignored.
+
 Examples:
   secondo derivatives problem.json
       the Hessian's block of each unit, on stdout

@@ -939,9 +939,7 @@ fn end_notes(fit: &Fit) -> Vec<String> {
         return Vec::new();
     }
     let advice = match fit.reason {
-        Reason::Iterations => {
-            "; row-block steps are slow by nature, and a larger --max-iter may lower the objective"
-        }
+        Reason::Iterations => "; a larger --max-iter may lower the objective",
         Reason::Time => "; a larger --time-limit may lower the objective",
         _ => "",
     };

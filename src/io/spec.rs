@@ -46,8 +46,13 @@ pub fn network_from_json(spec: &Value) -> Result<Network> {
 /// # Errors
 /// A file that cannot be read or is not JSON, and what [`network_from_json`] refuses.
 pub fn network_from_path(path: &Path) -> Result<Network> {
-    let spec = from_json(&files::read_text(path)?, path)?;
-    network_from_json(&spec).map_err(|error| in_file(path, error))
+    let value = from_json(&files::read_text(path)?, path)?;
+    // A report and a problem file have it under a key.
+    let below = ["network", "spec"]
+        .into_iter()
+        .find_map(|key| value.get(key));
+    let spec = below.unwrap_or(&value);
+    network_from_json(spec).map_err(|error| in_file(path, error))
 }
 
 fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {

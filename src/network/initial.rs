@@ -10,7 +10,7 @@ use super::{Activation, GroupView, LayerView, Network, Propagation, Radial};
 use crate::error::{Error, Result};
 
 /// The most multiplications that a start from the data may take: minutes.
-const MULTIPLICATIONS: f64 = 1e11;
+const MULTIPLICATIONS: f64 = 1e10;
 /// Steps of Lloyd's iteration after k-means++: the centres need not be the best, only spread well.
 const LLOYD: usize = 10;
 
@@ -136,7 +136,7 @@ impl Initialization {
     /// ```
     ///
     /// # Errors
-    /// `x` has no row, not the network's inputs, or a number that is not finite; `Unsupported` beyond 10¹¹ multiplications.
+    /// `x` has no row, not the network's inputs, or a number that is not finite; `Unsupported` beyond 10¹⁰ multiplications.
     pub fn draw_from(self, network: &Network, x: &Array2<f64>, seed: u64) -> Result<Vec<f64>> {
         if x.ncols() != network.inputs() {
             return Err(Error::shape(

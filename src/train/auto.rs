@@ -192,7 +192,8 @@ impl Method for Auto {
         fit.times.objective += spent.objective;
         fit.times.curvature += spent.curvature;
         fit.times.solve += spent.solve;
-        if fit.converged() && fit.gradient_norm <= fit.gradient_goal {
+        let ended = fit.converged() || fit.reason == Reason::Stalled;
+        if ended && fit.gradient_norm <= fit.gradient_goal {
             fit.reason = Reason::Gradient;
         }
         fit.choice = Some(match choice.is_empty() {

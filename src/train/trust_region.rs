@@ -207,7 +207,11 @@ impl TrustRegion {
             if state.unit == 0.0 {
                 let scaled: Vec<f64> = state.x.iter().zip(&scaling).map(|(x, d)| x * d).collect();
                 let size = norm(&scaled);
-                state.unit = if size > 0.0 { size } else { 1.0 };
+                // A step changes f by about ‖Dp‖²/2: a start so close to 0 that none of its size could be seen is one at 0.
+                state.unit = match size * size > U * at.value.abs() {
+                    true => size,
+                    false => 1.0,
+                };
             }
             let unit = state.unit;
             let range = |r: f64| in_range(r, self.max_radius * unit);
@@ -244,6 +248,7 @@ impl TrustRegion {
                 }
             }
             let g = norm(&gradient);
+            let mut first = true;
             let (x, next, reached) = loop {
                 if state.tried >= self.max_iter {
                     break 'points Reason::Iterations;
@@ -265,6 +270,12 @@ impl TrustRegion {
                         Err(_) => break 'points Reason::Stalled,
                     },
                 };
+                let unseen = step.reduction <= 16.0 * U * state.initial_value.abs();
+                if let (Some(reason), true) = (state.reached, first && unseen) {
+                    // Negative curvature that promises nothing, of what f was at the start, that f64 would resolve.
+                    break 'points reason;
+                }
+                first = false;
                 let length = norm(&step.step);
                 let size = norm(&state.x);
                 let short = length <= self.xtol * (size + self.xtol);
