@@ -369,7 +369,7 @@ pub trait Backend {
         out: &mut Self::Sum,
     ) -> Result<()>;
 
-    /// out[(a₁, …, a_q)] += Σ_i c[i] z[i, a₁] … z[i, a_q], a₁ ≥ … ≥ a_q, packed with a₁ growing slowest; c: n, z: n × `width`.
+    /// out[(a₁, …, a_q)] += Σ_i c_i z[i, a₁] … z[i, a_q], a₁ ≥ … ≥ a_q, packed with a₁ growing slowest; c: n, z: n × `width`.
     fn tensor(
         &self,
         n: usize,
