@@ -788,6 +788,23 @@ fn rows_with_gaps_are_dropped_only_when_asked_for() {
     assert!(stdout.starts_with("line,prediction\n3,"), "{stdout}");
 }
 
+/// Targets in small and in large units: the errors keep their digits.
+#[test]
+fn errors_have_digits_in_any_units() {
+    let dir = tempfile::tempdir().unwrap();
+    for (scale, exponent) in [(1e-9, "e-"), (1e12, "e1")] {
+        let rows: String = (0..30)
+            .map(|i| format!("{i},{:e}\n", scale * (f64::from(i) * 0.3).sin()))
+            .collect();
+        let path = dir.path().join("t.csv");
+        std::fs::write(&path, format!("x,y\n{rows}")).unwrap();
+        let (done, _) = succeed(dir.path(), &["fit", "t.csv", "--target", "y"]);
+        let line = done.lines().find(|l| l.starts_with("RMSE")).unwrap();
+        assert_eq!(line.matches(exponent).count(), 2, "{line}");
+        assert_eq!(line.split_whitespace().count(), 3, "{line}");
+    }
+}
+
 #[test]
 fn quiet_prints_nothing_and_constant_columns_are_a_warning() {
     let dir = tempfile::tempdir().unwrap();

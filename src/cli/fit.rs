@@ -120,7 +120,8 @@ struct TableOptions {
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["hidden", "activation", "skip"])]
     architecture: Option<PathBuf>,
     /// The activation of the hidden units that are not radial [default: tanh]: tanh, logistic, softplus, relu, silu, gelu, atan, sin, cos, exp,
-    /// exp_neg_half, one_minus_exp_neg, gauss, gauss_half, log, sqrt, reciprocal, identity, or a formula in u as in '1-(1+u)^-2'
+    /// exp_neg_half, one_minus_exp_neg, gauss, gauss_half, log, sqrt, reciprocal, identity, or a formula in u as in 'u/(1+exp(-u))': numbers, u, pi, e, + - * / ^, parentheses, these
+    /// activations as functions, and abs, cosh, erf, expm1, ln, log1p, sinh, tan
     #[arg(long, value_name = "NAME", value_parser = activation, allow_hyphen_values = true)]
     activation: Option<Activation>,
     /// How the start is drawn: glorot, he, lecun, uniform, normal, zero [default: he for relu, silu, gelu, else glorot]

@@ -27,6 +27,16 @@ pub enum Metrics {
     },
 }
 
+/// Six decimals, or an exponent where these would say nothing or fill the line.
+fn digits(value: f64) -> String {
+    match value.abs() {
+        size if size != 0.0 && !(1e-3..1e6).contains(&size) && size.is_finite() => {
+            format!("{value:.5e}")
+        }
+        _ => format!("{value:.6}"),
+    }
+}
+
 impl Metrics {
     /// Of `model` on these rows; `None` without rows or without weight.
     pub fn of(
@@ -98,8 +108,8 @@ impl Metrics {
         match self {
             Metrics::Regression { rows, rmse, r2 } => vec![
                 ("rows", rows.to_string()),
-                ("RMSE", format!("{rmse:.6}")),
-                ("R²", r2.map_or("undefined".into(), |r2| format!("{r2:.6}"))),
+                ("RMSE", digits(*rmse)),
+                ("R²", r2.map_or("undefined".into(), |r2| digits(r2))),
             ],
             Metrics::Classification {
                 rows,
@@ -108,7 +118,7 @@ impl Metrics {
             } => vec![
                 ("rows", rows.to_string()),
                 ("accuracy", format!("{accuracy:.6}")),
-                ("log loss", format!("{log_loss:.6}")),
+                ("log loss", digits(*log_loss)),
             ],
         }
     }
