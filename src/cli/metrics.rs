@@ -109,7 +109,7 @@ impl Metrics {
             Metrics::Regression { rows, rmse, r2 } => vec![
                 ("rows", rows.to_string()),
                 ("RMSE", digits(*rmse)),
-                ("R²", r2.map_or("undefined".into(), |r2| digits(r2))),
+                ("R²", r2.map_or("undefined".into(), digits)),
             ],
             Metrics::Classification {
                 rows,
