@@ -1,7 +1,7 @@
 //! Large arrays that wait for their next use.
 //!
 //! A chunk of samples takes dozens of arrays of some megabytes, and the next chunk the same lengths again. Fresh memory costs a
-//! page fault for every 4 KiB and a pass that clears it: together a third of the time of the exact Hessian of [8-64-64-1].
+//! page fault for every 4 KiB and a pass that clears it: faults alone were a sixth of a profile of the exact Hessian of [8-64-64-1].
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
