@@ -236,23 +236,23 @@ fn a_start_that_cannot_be_evaluated_and_options_out_of_range_are_errors() {
     }
 }
 
-/// More than one chunk of samples, and other chunks for the objective than for the curvature: it still never rises, because
-/// both add the same blocks in the same order.
+/// More than one chunk of samples, with sums of their own for the objective and with the same sums for the curvature: it still
+/// never rises, because both add the same samples in the same order.
 #[test]
 fn the_objective_never_rises_over_many_chunks() {
-    let n = 30_000;
-    let x = ndarray::Array2::from_shape_fn((n, 4), |(i, j)| {
+    let n = 5_000;
+    let x = ndarray::Array2::from_shape_fn((n, 100), |(i, j)| {
         ((i * 7 + j * 13) % 101) as f64 / 50.0 - 1.0
     });
     let y = ndarray::Array2::from_shape_fn((n, 2), |(i, o)| ((i * 3 + o) % 17) as f64 / 8.0 - 1.0);
-    let network = Network::dense(&[4, 60, 2], Activation::Tanh).unwrap();
+    let network = Network::dense(&[100, 60, 2], Activation::Tanh).unwrap();
     let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
     let plans = [
         secondo::Request::default(),
         secondo::Request::curvature(Curvature::Exact, secondo::Structure::RowBlocks),
     ]
     .map(|r| problem.plan(r).unwrap().chunk);
-    assert!(plans[0] > plans[1] && plans[1] < n, "{plans:?}");
+    assert!(plans[0] < plans[1] && plans[1] < n, "{plans:?}");
     let start = Initialization::Glorot.draw(problem.network(), 1);
     fit(
         &problem,

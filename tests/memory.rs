@@ -5,10 +5,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use ndarray::Array2;
+use secondo::backend::Cpu;
 use secondo::{
     Activation, Constraint, Control, Curvature, Data, Device, Error, Initialization,
-    LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Preconditioning, Problem, Progress,
-    Request, Structure, TrustRegion, silent,
+    LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Plan, Preconditioning, Problem,
+    Progress, Request, Structure, TrustRegion, silent,
 };
 
 static LIVE: AtomicI64 = AtomicI64::new(0);
@@ -65,12 +66,18 @@ fn the_plan_is_within_a_tenth_of_what_is_held() {
     // hardly any of it touched): every thread has done one before the measurement, in both floats, this one included.
     let warm = || {
         let (small, w) = self::problem(&[40, 40, 40], 500);
-        for device in [Device::Cpu, Device::CpuF32] {
-            small.clone().on(device).gradient(&w).unwrap();
-        }
+        let request = Request::gradient();
+        // All samples at once: on this thread.
+        (small.evaluate_on(&Cpu::<f64>::new(), &w, request, 500)).unwrap();
+        (small.evaluate_on(&Cpu::<f32>::new(), &w, request, 500)).unwrap();
     };
     rayon::broadcast(|_| warm());
     warm();
+    // And the threads that compute chunks of their own.
+    for device in [Device::Cpu, Device::CpuF32] {
+        let (long, w) = self::problem(&[40, 40, 40], 20_000);
+        long.on(device).gradient(&w).unwrap();
+    }
     for (widths, n, request, device) in [
         (
             vec![32, 64, 1],
@@ -154,9 +161,7 @@ fn the_plan_is_within_a_tenth_of_what_is_held() {
         let problem = problem.on(device);
         let plan = problem.plan(request).unwrap();
         let what = format!("{widths:?}, n = {n}, {request:?}, {plan}");
-        holds(&what, plan.bytes(), || {
-            problem.evaluate(&w, request).unwrap()
-        });
+        holds(&what, n, &plan, || problem.evaluate(&w, request).unwrap());
     }
     for (widths, n, curvature, count, device) in [
         (vec![50, 200, 3], 30_000, Curvature::Exact, 1, Device::Cpu),
@@ -189,7 +194,7 @@ fn the_plan_is_within_a_tenth_of_what_is_held() {
         let v = Array2::from_shape_fn((count, w.len()), |(r, l)| ((5 * l + r) % 9) as f64 - 4.0);
         let operator = problem.operator(&w, curvature).unwrap();
         let what = format!("{widths:?}, n = {n}, {count} products, {curvature:?}, {plan}");
-        holds(&what, plan.bytes(), || operator.products(v.view()).unwrap());
+        holds(&what, n, &plan, || operator.products(v.view()).unwrap());
     }
     under_a_constraint();
     fits();
@@ -197,9 +202,10 @@ fn the_plan_is_within_a_tenth_of_what_is_held() {
 
 /// Newton–CG in the memory that it says: 200,000 parameters, with a diagonal, and with row blocks whose factors are most of it.
 fn fits() {
-    for (widths, n, preconditioning) in [
-        (vec![784, 256, 10], 2_000, Preconditioning::Diagonal),
-        (vec![784, 256, 10], 2_000, Preconditioning::RowBlocks),
+    // With a diagonal, chunks are computed at once, which need not be at their peaks at once.
+    for (widths, n, preconditioning, least) in [
+        (vec![784, 256, 10], 2_000, Preconditioning::Diagonal, 0.65),
+        (vec![784, 256, 10], 2_000, Preconditioning::RowBlocks, 0.85),
     ] {
         let (problem, w) = problem(&widths, n);
         let problem = problem.penalty(Penalty::ridge(1e-2)).unwrap();
@@ -223,7 +229,7 @@ fn fits() {
             method.fit(&problem, &w, until).unwrap()
         });
         // It is what is held at most.
-        assert!((0.85..1.0).contains(&ratio), "{what}: {ratio}");
+        assert!((least..1.0).contains(&ratio), "{what}: {ratio}");
         assert!(fit.iterations > 0 && fit.value < fit.initial_value, "{fit}");
         println!("{:?}", clock.elapsed());
         let tight = problem.memory_budget(need - 1);
@@ -266,21 +272,24 @@ fn under_a_constraint() {
         let theta = vec![0.01; free.len()];
         let plan = problem.plan(request).unwrap();
         let what = format!("{widths:?}, n = {n}, in θ, {request:?}, {plan}");
-        holds(&what, plan.bytes(), || {
+        holds(&what, n, &plan, || {
             problem.evaluate(&theta, request).unwrap()
         });
         let v = Array2::from_elem((30, free.len()), 1.0);
         let plan = problem.plan_products(Curvature::Exact, 30).unwrap();
         let operator = problem.operator(&theta, Curvature::Exact).unwrap();
         let what = format!("{widths:?}, n = {n}, products in θ, {plan}");
-        holds(&what, plan.bytes(), || operator.products(v.view()).unwrap());
+        holds(&what, n, &plan, || operator.products(v.view()).unwrap());
     }
 }
 
-/// What `run` holds at its peak is within a tenth of what was planned.
-fn holds<R>(what: &str, predicted: u64, run: impl FnOnce() -> R) {
-    let (_, ratio) = held(what, predicted, run);
-    assert!((ratio - 1.0).abs() < 0.1, "{what}: {ratio}");
+/// What `run` holds at its peak is within a tenth of what was planned; where chunks are computed at once, they need not be at
+/// their peaks at once.
+fn holds<R>(what: &str, n: usize, plan: &Plan, run: impl FnOnce() -> R) {
+    let (_, ratio) = held(what, plan.bytes(), run);
+    let at_once = plan.chunk < n && plan.chunk <= 512;
+    let least = if at_once { 0.65 } else { 0.9 };
+    assert!((least..1.1).contains(&ratio), "{what}: {ratio}");
 }
 
 /// A result, and what was held at the peak in units of what was planned.

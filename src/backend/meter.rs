@@ -2,12 +2,11 @@
 //!
 //! The driver runs on it as on any other backend, so the plan cannot drift from what is done.
 
-use std::cell::RefCell;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::pool::Pool;
-use super::{Backend, Columns, Direction, Kind, Operand, UnitDerivative, UnitGroup, cpu};
+use super::{Backend, Columns, Coupled, Direction, Kind, Operand, UnitDerivative, UnitGroup, cpu};
 use crate::error::{Error, Result};
 use crate::network::Activation;
 use crate::objective::Loss;
@@ -28,8 +27,19 @@ pub struct Cost {
 pub struct Meter {
     float: u64,
     threads: u64,
-    cost: Rc<RefCell<Cost>>,
-    pool: Rc<Pool<Counted>>,
+    /// As of a [`Backend::part`].
+    part: bool,
+    cost: Shared,
+    pool: Arc<Pool<Counted>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Shared(Arc<Mutex<Cost>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Cost> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// An array of which only the size exists.
@@ -37,12 +47,12 @@ pub struct Meter {
 pub struct Counted {
     len: usize,
     bytes: u64,
-    cost: Rc<RefCell<Cost>>,
+    cost: Shared,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.cost.borrow_mut().live -= self.bytes;
+        self.cost.lock().live -= self.bytes;
     }
 }
 
@@ -52,14 +62,23 @@ impl Meter {
         Meter {
             float: float as u64,
             threads: threads as u64,
-            cost: Rc::default(),
-            pool: Rc::default(),
+            part: false,
+            cost: Shared::default(),
+            pool: Arc::default(),
+        }
+    }
+
+    /// A meter for one of several chunks that are computed at once, each by one thread.
+    pub(crate) fn of_part(float: usize) -> Self {
+        Meter {
+            part: true,
+            ..Meter::new(float, 1)
         }
     }
 
     /// What has been counted so far.
     pub fn cost(&self) -> Cost {
-        *self.cost.borrow()
+        *self.cost.lock()
     }
 
     fn hold(&self, len: usize, size: u64) -> Result<Counted> {
@@ -69,7 +88,7 @@ impl Meter {
             .ok_or_else(|| Error::TooLarge {
                 what: "an intermediate array".into(),
             })?;
-        let mut cost = self.cost.borrow_mut();
+        let mut cost = self.cost.lock();
         cost.live = cost.live.saturating_add(bytes);
         cost.peak = cost.peak.max(cost.live);
         Ok(Counted {
@@ -88,18 +107,20 @@ impl Meter {
     }
 
     fn flops(&self, factors: &[usize]) {
-        self.cost.borrow_mut().flops += factors.iter().map(|&f| f as f64).product::<f64>();
+        self.cost.lock().flops += factors.iter().map(|&f| f as f64).product::<f64>();
     }
 
     /// Scratch space that a kernel holds while it runs.
     fn scratch(&self, bytes: u64) {
-        let mut cost = self.cost.borrow_mut();
+        let mut cost = self.cost.lock();
         cost.peak = cost.peak.max(cost.live.saturating_add(bytes));
     }
 
     /// The partial sums of a reduction with `len` results.
     fn partials(&self, n: usize, len: usize) {
-        let held = n.div_ceil(cpu::block(n).max(1)).min(cpu::PARTIALS) as u64;
+        let held = n
+            .div_ceil(cpu::block(n, self.part).max(1))
+            .min(cpu::PARTIALS) as u64;
         self.scratch(held.saturating_mul(len as u64).saturating_mul(self.float));
     }
 }
@@ -109,7 +130,7 @@ impl Meter {
     fn weighted_sums(&self, n: usize, phi: &Operand<Counted>) -> Result<()> {
         let len = product(&[phi.units.len(), phi.width])?;
         let tile = match phi.kind {
-            Kind::Shared => cpu::tile_of(n, phi.units.len(), phi.width),
+            Kind::Shared => cpu::tile_of(cpu::block(n, self.part), phi.units.len(), phi.width),
             Kind::Sampled => None,
         };
         match tile {
@@ -231,6 +252,19 @@ impl Backend for Meter {
         Ok(())
     }
 
+    fn linked(
+        &self,
+        n: usize,
+        _: &Counted,
+        a: &Operand<Counted>,
+        _: usize,
+        count: usize,
+        _: &Counted,
+    ) -> Result<Counted> {
+        self.flops(&[2, n, count, a.layer]);
+        self.array(&[n, count, a.layer])
+    }
+
     fn contract_diagonal(
         &self,
         n: usize,
@@ -266,6 +300,19 @@ impl Backend for Meter {
         _: &mut Counted,
     ) -> Result<()> {
         self.flops(&[2, n, vectors, units]);
+        Ok(())
+    }
+
+    fn bend(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        _: [&Counted; 3],
+        _: &Counted,
+        _: &mut Counted,
+    ) -> Result<()> {
+        self.flops(&[5, n, vectors, units]);
         Ok(())
     }
 
@@ -309,6 +356,15 @@ impl Backend for Meter {
     ) -> Result<()> {
         self.flops(&[2, n, phi.units.len(), phi.width]);
         self.weighted_sums(n, phi)
+    }
+
+    fn coupled(&self, n: usize, pair: &Coupled<Counted>, out: &mut Counted) -> Result<()> {
+        self.flops(&[2, n, out.len]);
+        self.flops(&[3, n, pair.h.len(), pair.g.len(), pair.z_l.width]);
+        let widths = (pair.z_l.width, pair.z_k.width);
+        let numbers = cpu::scratch_of_coupled(n, pair.g.len(), widths) as u64;
+        self.scratch((self.threads * self.float).saturating_mul(numbers));
+        Ok(())
     }
 
     fn outer(&self, n: usize, y: &Columns<Counted>, z: &Columns<Counted>) -> Result<Counted> {

@@ -56,6 +56,30 @@ pub struct Columns<'a, A> {
     pub width: usize,
 }
 
+/// Two groups of linear units, h of layer k and g of layer l > k, whose inputs move with the units of layer k: what their block of
+/// a Hessian sums up.
+#[derive(Debug)]
+pub struct Coupled<'a, A> {
+    /// S^{kl}: n × `rows` × `columns`.
+    pub s: &'a A,
+    /// T^{k,l}: n × `rows` × width of `z_l`.
+    pub t: &'a A,
+    /// δ^l: n × `columns`.
+    pub delta: &'a A,
+    /// The number of units of layer k.
+    pub rows: usize,
+    /// The number of units of layer l.
+    pub columns: usize,
+    /// The units of h.
+    pub h: Range<usize>,
+    /// The units of g.
+    pub g: Range<usize>,
+    /// z^l.
+    pub z_l: Columns<'a, A>,
+    /// z^k.
+    pub z_k: Columns<'a, A>,
+}
+
 /// Where the matrices of an [`Operand`] stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -129,11 +153,22 @@ fn check_f32(values: &[f64]) -> Result<()> {
 ///
 /// Every method can fail, because on an accelerator every call can. The kernels trust the lengths that the driver gives
 /// them: a backend is for the driver, not for direct use.
-pub trait Backend {
+pub trait Backend: Sized + Sync {
     /// A dense array of the backend's floats.
-    type Array;
+    type Array: Send + Sync;
     /// Sums over samples, in f64.
     type Sum;
+
+    /// A backend of the same arrays for one of several chunks of samples that are computed at once, each by one thread; `None`
+    /// where one chunk keeps the whole backend busy.
+    fn part(&self) -> Option<Self> {
+        None
+    }
+    /// Numbers that add up to the value over n samples: 1, or for a [`part`](Backend::part) one for each 64 samples, so that the
+    /// bits of E do not depend on the chunks.
+    fn values(&self, _n: usize) -> usize {
+        1
+    }
 
     /// Copies numbers to the backend, rounded to its floats.
     ///
@@ -173,6 +208,20 @@ pub trait Backend {
         out: &mut Self::Array,
     ) -> Result<()>;
 
+    /// What [`propagate`](Backend::propagate) adds to zeros.
+    fn propagated(
+        &self,
+        n: usize,
+        vectors: usize,
+        z: &Self::Array,
+        stride: usize,
+        a: &Operand<Self::Array>,
+    ) -> Result<Self::Array> {
+        let mut out = self.zeros(product(&[n, vectors, a.layer])?)?;
+        self.propagate(n, vectors, z, stride, a, &mut out)?;
+        Ok(out)
+    }
+
     /// h, h′ … up to the `order` ≤ 2 at p (n × units), an array each; `runs` gives the activations with the number of
     /// units that share each.
     fn activate(
@@ -192,7 +241,8 @@ pub trait Backend {
         Ok(())
     }
 
-    /// value += Σ_i ω_i g(x_i, y_i); returns ω_i ∂g/∂x_i, n × outputs, when asked for.
+    /// value += Σ_i ω_i g(x_i, y_i); returns ω_i ∂g/∂x_i, n × outputs, when asked for. `value` has
+    /// as many numbers as [`values`](Backend::values) says.
     #[allow(clippy::too_many_arguments)]
     fn loss(
         &self,
@@ -249,6 +299,25 @@ pub trait Backend {
         Ok(out)
     }
 
+    /// out[i, q, j] = p[i, q] A[j, column + q] d[i, j] for q < `count` and all units j of a layer, whose operand is `Shared`; p: n ×
+    /// count, d: n × layer.
+    fn linked(
+        &self,
+        n: usize,
+        p: &Self::Array,
+        a: &Operand<Self::Array>,
+        column: usize,
+        count: usize,
+        d: &Self::Array,
+    ) -> Result<Self::Array> {
+        let mut diagonal = self.zeros(product(&[n, a.layer, a.layer])?)?;
+        self.add_diagonal(n, a.layer, d, &mut diagonal)?;
+        let turned = self.contracted(n, a.layer, &diagonal, a, column, count, Some(p))?;
+        let out = self.transpose(n, a.layer, count, &turned)?;
+        self.recycle([diagonal, turned]);
+        Ok(out)
+    }
+
     /// out[i, q] += Σ_j m[i, j, q] A[j, column + q] for the operand's units j: the diagonal of what
     /// [`contract`](Backend::contract) gives for mᵀ; m: n × layer × count, out: n × count.
     fn contract_diagonal(
@@ -281,6 +350,39 @@ pub trait Backend {
         b: &Self::Array,
         out: &mut Self::Array,
     ) -> Result<()>;
+
+    /// What [`multiply_add`](Backend::multiply_add) adds to zeros.
+    fn multiplied(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        a: &Self::Array,
+        b: &Self::Array,
+    ) -> Result<Self::Array> {
+        let mut out = self.zeros(product(&[n, vectors, units])?)?;
+        self.multiply_add(n, vectors, units, a, b, &mut out)?;
+        Ok(out)
+    }
+
+    /// a[i, v, j] = h1[i, j] a[i, v, j] + g[i, j] h2[i, j] b[i, v, j], how a product with h′ changes; a, b: n × vectors × units,
+    /// the others: n × units.
+    #[allow(clippy::too_many_arguments)]
+    fn bend(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        [h1, h2, g]: [&Self::Array; 3],
+        b: &Self::Array,
+        a: &mut Self::Array,
+    ) -> Result<()> {
+        self.scale(n, vectors, units, h1, a)?;
+        let c = self.multiplied(n, 1, units, g, h2)?;
+        self.multiply_add(n, vectors, units, &c, b, a)?;
+        self.recycle([c]);
+        Ok(())
+    }
 
     /// a[i, j, j] += d[i, j]; a: n × units × units, d: n × units.
     fn add_diagonal(
@@ -332,6 +434,50 @@ pub trait Backend {
         out: &mut Self::Sum,
         at: usize,
     ) -> Result<()>;
+
+    /// out[(j, j′, b), a] += Σ_i (S[i, j, j′] z^l[i, b] + δ[i, j′] T[i, j, b]) z^k[i, a] for the units j of h and j′ of g.
+    fn coupled(&self, n: usize, pair: &Coupled<Self::Array>, out: &mut Self::Sum) -> Result<()> {
+        let Coupled {
+            s,
+            t,
+            delta,
+            rows,
+            columns,
+            ref h,
+            ref g,
+            ref z_l,
+            ref z_k,
+        } = *pair;
+        let size = product(&[z_l.width, z_k.width])?;
+        let sum =
+            |weights: &Self::Array, layer, units, array: &Self::Array, at, out: &mut Self::Sum| {
+                let products = Operand {
+                    array,
+                    kind: Kind::Shared,
+                    units,
+                    layer,
+                    width: size,
+                };
+                self.gradient(n, weights, &products, out, at)
+            };
+        let z = self.outer(n, z_l, z_k)?;
+        for (at, j) in h.clone().enumerate() {
+            let at = at * g.len() * size;
+            let of_j = j * columns + g.start..j * columns + g.end;
+            sum(s, rows * columns, of_j, &z, at, out)?;
+            let t_j = Columns {
+                array: t,
+                stride: rows * z_l.width,
+                first: j * z_l.width,
+                width: z_l.width,
+            };
+            let t_z = self.outer(n, &t_j, z_k)?;
+            sum(delta, columns, g.clone(), &t_z, at, out)?;
+            self.recycle([t_z]);
+        }
+        self.recycle([z]);
+        Ok(())
+    }
 
     /// The products y[i, b] z[i, a]: n × (columns of y) × (columns of z).
     fn outer(

@@ -7,24 +7,26 @@
 //! ```
 //!
 //! For linear units that is z_a^k (S^{kl}[j,j′] z_b^l + δ_j′^l T^{k,l}[b,j]). Per sample, it is a product of few numbers, so
-//! that every sum over samples is one of two kernels:
+//! that every sum over samples is one of three kernels:
 //!
 //! ```text
 //! a group of linear units with itself    gram       Σ_i S[j,j′] (z_a z_b), j ≥ j′, a ≥ b: a quarter of all pairs
-//! everything else                        gradient   Σ_i S[j,j′] (z_b^l z_a^k)  and  Σ_i T[b,j] (δ_j′ z_a^k)
+//! linear groups with a dense T           coupled    Σ_i (S[j,j′] z_b^l + δ_j′ T[b,j]) z_a^k
+//! everything else                        gradient   Σ_i S[j,j′] (z_b^l z_a^k)  and  Σ_i δ_j′ (…)
 //! ```
 //!
-//! with S, δ or T in the place of the weights and the products in brackets in the place of the inputs. T^{k,l} is diagonal, and
-//! its term cheap, where layer k is the only layer from k on that feeds layer l; elsewhere it doubles the pair's cost.
+//! with S or δ in the place of the weights and the products in brackets in the place of the inputs. T^{k,l} is diagonal, and its
+//! term cheap, where layer k is the only layer from k on that feeds layer l.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::chunks::add_each;
 use super::sweep::{Chain, jacobians};
 use super::{by_group, row_triangles, shape_product};
-use crate::backend::{Backend, Columns, Direction, Kind, Operand, UnitDerivative};
+use crate::backend::{Backend, Columns, Coupled, Direction, Kind, Operand, UnitDerivative};
 use crate::curvature::{Block, Curvature, Matrix, Structure, triangle};
 use crate::error::Result;
 use crate::network::{GroupView, LayerView, Network};
@@ -90,8 +92,6 @@ pub(super) struct PairSums<B: Backend> {
     main: B::Sum,
     /// The diagonal T's term, \[j′ of g\]\[j of h\]\[a\].
     adjacent: Option<B::Sum>,
-    /// Another T's term for linear groups, \[j of h\]\[b\]\[j′ of g\]\[a\].
-    turned: Option<B::Sum>,
     /// Σ_i δ_j Ψ_j of units that are not linear, packed unit by unit.
     bend: Option<B::Sum>,
 }
@@ -119,26 +119,20 @@ impl<B: Backend> PairSums<B> {
                 let bend = (exact && pair.is_same() && !g.propagation.is_linear())
                     .then(|| row_triangles(g))
                     .transpose()?;
-                let linear = g.propagation.is_linear() && h.propagation.is_linear();
-                let turned = (exact && linear && pair.is_bent(network))
-                    .then(|| shape_product("the blocks of layers", &[rows, g.row, units, h.row]))
-                    .transpose()?;
                 Ok(PairSums {
                     main,
                     adjacent: adjacent.map(|len| backend.sums(len)).transpose()?,
-                    turned: turned.map(|len| backend.sums(len)).transpose()?,
                     bend: bend.map(|len| backend.sums(len)).transpose()?,
                 })
             })
             .collect()
     }
 
-    fn read(self, backend: &B) -> Result<PairValues> {
+    pub(super) fn read(self, backend: &B) -> Result<PairTotals> {
         let read = |sum: Option<B::Sum>| sum.map(|sum| backend.read(sum)).transpose();
-        Ok(PairValues {
+        Ok(PairTotals {
             main: backend.read(self.main)?,
             adjacent: read(self.adjacent)?,
-            turned: read(self.turned)?,
             bend: read(self.bend)?,
         })
     }
@@ -319,6 +313,13 @@ impl<B: Backend> Chain<'_, B> {
         sums: &mut PairSums<B>,
     ) -> Result<()> {
         let Pair { l, g, k, h } = pair;
+        let linear = g.propagation.is_linear() && h.propagation.is_linear();
+        if let (Some(delta), true) = (delta, linear && pair.is_bent(self.network)) {
+            let t = self.sensitivities_once(t, k)?;
+            if let Some(t) = &t[l] {
+                return self.add_coupled(pair, s, t, &delta[l - 1], &mut sums.main);
+            }
+        }
         self.with_phi(l, g, |phi_l| {
             self.with_phi(k, h, |phi_k| {
                 self.add_s(pair, s, phi_l, phi_k, &mut sums.main)
@@ -338,19 +339,48 @@ impl<B: Backend> Chain<'_, B> {
         if !pair.is_bent(self.network) {
             return Ok(());
         }
-        let t = match t {
-            Some(t) => t,
-            None => t.insert(self.sensitivities(k, self.network.depth())?),
-        };
-        let Some(t) = &t[l] else {
+        let Some(t) = &self.sensitivities_once(t, k)?[l] else {
             return Ok(());
         };
-        if let Some(sum) = &mut sums.turned {
-            return self.add_turned(pair, t, delta, sum);
-        }
         self.with_phi(k, h, |phi_k| {
             self.add_t(pair, t, delta, phi_k, &mut sums.main)
         })
+    }
+
+    /// T^{k,r} for all r, computed when it is asked for first.
+    fn sensitivities_once<'t>(
+        &self,
+        t: &'t mut Option<Vec<Option<B::Array>>>,
+        k: usize,
+    ) -> Result<&'t [Option<B::Array>]> {
+        Ok(match t {
+            Some(t) => t,
+            None => t.insert(self.sensitivities(k, self.network.depth())?),
+        })
+    }
+
+    /// Σ_i (S[j,j′] z_b + δ_j′ T[b,j]) z_a, for linear units; `t` is T^{k,l}.
+    fn add_coupled(
+        &self,
+        pair: Pair,
+        s: &B::Array,
+        t: &B::Array,
+        delta: &B::Array,
+        sum: &mut B::Sum,
+    ) -> Result<()> {
+        let Pair { l, g, k, h } = pair;
+        let coupled = Coupled {
+            s,
+            t,
+            delta,
+            rows: self.network.width(k),
+            columns: self.network.width(l),
+            h: h.units.clone(),
+            g: g.units.clone(),
+            z_l: inputs_of(self, l, g),
+            z_k: inputs_of(self, k, h),
+        };
+        self.b.coupled(self.n, &coupled, sum)
     }
 
     /// Σ_i S[j,j′] φ_j′b φ_ja.
@@ -422,25 +452,6 @@ impl<B: Backend> Chain<'_, B> {
         Ok(())
     }
 
-    /// Σ_i T[b,j] (δ_j′ z_a), for linear units; `t` is T^{k,l}.
-    fn add_turned(
-        &self,
-        pair: Pair,
-        t: &B::Array,
-        delta: &B::Array,
-        sum: &mut B::Sum,
-    ) -> Result<()> {
-        let (b, n) = (self.b, self.n);
-        let Pair { l, g, k, h } = pair;
-        let layer = self.network.width(k) * g.row;
-        let products = b.outer(n, &delta_of(self, l, g, delta), &inputs_of(self, k, h))?;
-        let rows = h.units.start * g.row..h.units.end * g.row;
-        let all = shared(&products, rows, layer, g.units.len() * h.row);
-        b.gradient(n, t, &all, sum, 0)?;
-        b.recycle([products]);
-        Ok(())
-    }
-
     /// Σ_i δ_j′ Σ_c ∂²p_j′/∂w_b∂z_c T^{k,l}[c,j] φ_ja where one of the groups is not linear; `t` is T^{k,l}.
     fn add_t(
         &self,
@@ -502,21 +513,6 @@ fn all_of<A>(array: &A, width: usize) -> Columns<'_, A> {
     }
 }
 
-/// δ of a group's units.
-fn delta_of<'a, B: Backend>(
-    chain: &Chain<B>,
-    l: usize,
-    g: &GroupView,
-    delta: &'a B::Array,
-) -> Columns<'a, B::Array> {
-    Columns {
-        array: delta,
-        stride: chain.network.width(l),
-        first: g.units.start,
-        width: g.units.len(),
-    }
-}
-
 /// z of a group of linear units.
 fn inputs_of<'a, B: Backend>(
     chain: &'a Chain<B>,
@@ -527,19 +523,26 @@ fn inputs_of<'a, B: Backend>(
 }
 
 /// The sums of a pair of groups, on the host.
-struct PairValues {
+pub(super) struct PairTotals {
     main: Vec<f64>,
     adjacent: Option<Vec<f64>>,
-    turned: Option<Vec<f64>>,
     bend: Option<Vec<f64>>,
 }
 
-impl PairValues {
+impl PairTotals {
     fn all(&self) -> impl Iterator<Item = &[f64]> {
-        let others = [&self.adjacent, &self.turned, &self.bend];
+        let others = [&self.adjacent, &self.bend];
         (std::iter::once(&self.main))
             .chain(others.into_iter().flatten())
             .map(|v| &v[..])
+    }
+
+    /// Adds the sums over other samples.
+    pub(super) fn add(&mut self, other: PairTotals) {
+        let total = [&mut self.adjacent, &mut self.bend];
+        let total = std::iter::once(&mut self.main).chain(total.into_iter().flatten());
+        let other = [Some(other.main), other.adjacent, other.bend];
+        add_each(total, other.into_iter().flatten());
     }
 
     /// Row b of unit j′ of g over the parameters of h, as far as they are on or below the diagonal.
@@ -566,10 +569,6 @@ impl PairValues {
                 let part = &adjacent[(j2 * h.units.len() + j) * h.row..][..h.row];
                 out.iter_mut().zip(part).for_each(|(out, v)| *out += v);
             }
-            if let Some(turned) = &self.turned {
-                let part = &turned[((j * g.row + b) * g.units.len() + j2) * h.row..][..h.row];
-                out.iter_mut().zip(part).for_each(|(out, v)| *out += v);
-            }
             if let (Some(bend), true) = (&self.bend, j == j2) {
                 let row = &bend[j * triangle(g.row) + triangle(b)..][..=b];
                 out.iter_mut().zip(row).for_each(|(out, v)| *out += v);
@@ -579,15 +578,11 @@ impl PairValues {
 }
 
 /// The matrix from the sums of all pairs.
-pub(super) fn assemble<B: Backend>(
-    backend: &B,
+pub(super) fn assemble(
     network: &Network,
     structure: Structure,
-    sums: Vec<PairSums<B>>,
+    values: Vec<PairTotals>,
 ) -> Result<Matrix> {
-    let values: Vec<PairValues> = (sums.into_iter())
-        .map(|sums| sums.read(backend))
-        .collect::<Result<_>>()?;
     for value in &values {
         value
             .all()

@@ -57,7 +57,7 @@ pub(crate) fn configuration(parts: Parts, w: &[f64]) -> Result<Configuration> {
         let s = propagate(&b, network, &parameters, n, x, 1)?;
         let seed = b.loss(n, parts.loss, s.output(), &y, &omega, &mut vec![0.0], true)?;
         let chain = Chain::new(&b, network, &parameters, &s)?;
-        let (g_x, _) = back_propagate(&chain, seed.unwrap_or_default())?;
+        let (g_x, _) = back_propagate(&chain, seed.unwrap_or_default(), true)?;
         for k in 1..=network.depth() {
             states[k - 1].extend_from_slice(&s.x[k]);
             multipliers[k - 1].extend(g_x[k - 1].iter().map(|g| 0.0 - g));
@@ -110,7 +110,7 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
     let b = Cpu::<f64>::new();
     let parameters = Parameters::upload(&b, network, w)?;
     let request = Request::curvature(Curvature::Lagrangian, Structure::RowBlocks);
-    let mut sums = Sums::new(&b, network, request)?;
+    let mut sums = Sums::new(&b, network, request, 1)?;
     let mut constraints = 0.0;
     let (mut d_x, mut d_e) = (vec![Vec::new(); m], vec![Vec::new(); m]);
     each_chunk(parts, |n, x0, y, omega, rows| {

@@ -4,6 +4,7 @@
 //! depend on the chunk beyond rounding, and not at all on the number of threads.
 
 mod blocks;
+mod chunks;
 mod jacobian;
 mod lagrangian;
 mod plan;
@@ -25,13 +26,14 @@ pub(crate) use plan::rehearse;
 pub(crate) use plan::{Target, Theta, Work, plan, shape_product};
 pub(crate) use tensor::{Tensor, tensor, tensor_at};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Meter};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::network::{GroupView, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction};
-use products::{ProductSums, Vectors, sweep_products, together};
-use sweep::{Batch, Parameters, Sums, sweep};
+use chunks::over_samples;
+use products::{ProductSums, ProductTotals, Vectors, sweep_products, together};
+use sweep::{Batch, Parameters, Sums, Totals, sweep};
 
 /// What to compute besides the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -128,53 +130,60 @@ pub(crate) fn evaluate<B: Backend>(
     let n = data.len();
     let omega = weights(data, reduction);
     let parameters = Parameters::upload(backend, network, w)?;
-    let mut sums = Sums::new(backend, network, request)?;
-    let mut multipliers: Vec<Vec<f64>> = (network.layers().iter())
-        .map(|l| Vec::with_capacity(if request.multipliers { n * l.units } else { 0 }))
-        .collect();
-    let mut outputs = Vec::new();
-    for from in (0..n).step_by(chunk) {
-        let rows = from..n.min(from + chunk);
-        if rows.len() < chunk {
-            // The last arrays have lengths of their own.
-            backend.release();
-        }
-        let batch = batch(backend, parts, &omega, rows)?;
-        let states = sweep(
-            backend,
-            network,
-            loss,
-            &parameters,
-            batch,
-            request,
-            &mut sums,
-        )?;
-        if request.multipliers {
-            for (all, g) in multipliers.iter_mut().zip(&states.multipliers) {
-                // e = −∂g/∂x (paper eq. 7, 8); 0 − g keeps the zeros positive.
-                all.extend(backend.download(g)?.into_iter().map(|g| 0.0 - g));
+    let add_up = |b: &B, samples: Range<usize>| -> Result<Found> {
+        let mut sums = Sums::new(b, network, request, b.values(samples.len()))?;
+        let held = match (request.multipliers, samples.start) {
+            (false, _) => 0,
+            // What those of the others are added to.
+            (true, 0) => n,
+            (true, _) => samples.len(),
+        };
+        let multipliers = network.layers().iter();
+        let mut multipliers: Vec<Vec<f64>> = multipliers
+            .map(|l| Vec::with_capacity(held * l.units))
+            .collect();
+        let mut outputs = Vec::new();
+        for from in samples.clone().step_by(chunk) {
+            let rows = from..samples.end.min(from + chunk);
+            if rows.len() < chunk {
+                // The last arrays have lengths of their own.
+                b.release();
             }
+            let batch = batch(b, parts, &omega, rows)?;
+            let states = sweep(b, network, loss, &parameters, batch, request, &mut sums)?;
+            if request.multipliers {
+                for (all, g) in multipliers.iter_mut().zip(&states.multipliers) {
+                    // e = −∂g/∂x (paper eq. 7, 8); 0 − g keeps the zeros positive.
+                    all.extend(b.download(g)?.into_iter().map(|g| 0.0 - g));
+                }
+            }
+            if request.outputs {
+                outputs.extend(b.download(&states.output)?);
+            }
+            b.recycle(states.multipliers.into_iter().chain([states.output]));
         }
-        if request.outputs {
-            outputs.extend(backend.download(&states.output)?);
-        }
-        backend.recycle(states.multipliers.into_iter().chain([states.output]));
-    }
+        Ok(Found {
+            totals: sums.read(b)?,
+            multipliers,
+            outputs,
+        })
+    };
+    let numbers = (sums_of(network, request.into())?, kept(network, request));
+    let found = over_samples(backend, n, chunk, numbers, add_up, Found::add)?;
     backend.release();
+    let Found {
+        totals,
+        multipliers,
+        outputs,
+    } = found;
 
     let pen = penalty.value(network, w)?;
     // A backend that only counts has no value.
-    let value = backend
-        .read(sums.value)?
-        .first()
-        .map_or(f64::NAN, |v| v + pen);
+    let value = (totals.value.into_iter().reduce(|sum, v| sum + v)).map_or(f64::NAN, |v| v + pen);
     if !value.is_finite() {
         return Err(Error::non_finite("the objective", &[]));
     }
-    let mut gradient = Vec::new();
-    for group in sums.gradient {
-        gradient.extend(backend.read(group)?);
-    }
+    let mut gradient = totals.gradient.concat();
     if request.gradient {
         let pen = penalty.gradient(network, w)?;
         gradient.iter_mut().zip(pen).for_each(|(g, p)| *g += p);
@@ -185,13 +194,8 @@ pub(crate) fn evaluate<B: Backend>(
         None => None,
         Some((curvature, structure)) => {
             let mut matrix = match blocks::is_coupled(curvature, structure) {
-                true => blocks::assemble(backend, network, structure, sums.pairs)?,
-                false => {
-                    let groups: Vec<Vec<f64>> = (sums.curvature.into_iter())
-                        .map(|group| backend.read(group))
-                        .collect::<Result<_>>()?;
-                    blocks::expand(network, structure, groups)
-                }
+                true => blocks::assemble(network, structure, totals.pairs)?,
+                false => blocks::expand(network, structure, totals.curvature),
             };
             // Both Exact and GaussNewton have it: their difference has not.
             if curvature != Curvature::Residual {
@@ -224,6 +228,50 @@ pub(crate) fn evaluate<B: Backend>(
         curvature,
         left_out,
     })
+}
+
+/// What some samples contribute.
+struct Found {
+    totals: Totals,
+    multipliers: Vec<Vec<f64>>,
+    outputs: Vec<f64>,
+}
+
+impl Found {
+    /// Adds what the next samples contribute.
+    fn add(&mut self, next: Found) {
+        self.totals.add(next.totals);
+        for (all, e) in self.multipliers.iter_mut().zip(next.multipliers) {
+            all.extend(e);
+        }
+        self.outputs.extend(next.outputs);
+    }
+}
+
+/// Numbers of the results for each sample.
+pub(crate) fn kept(network: &Network, request: Request) -> usize {
+    let units = network.layers().iter().map(|l| l.units).sum();
+    let multipliers = if request.multipliers { units } else { 0 };
+    let outputs = if request.outputs {
+        network.outputs()
+    } else {
+        0
+    };
+    multipliers + outputs
+}
+
+/// Numbers in the sums of a request.
+pub(crate) fn sums_of(network: &Network, work: Work) -> Result<usize> {
+    let meter = Meter::new(8, 1);
+    match work {
+        Work::Evaluate(request) => drop(Sums::new(&meter, network, request, 1)?),
+        Work::Products(curvature, count) => {
+            drop(ProductSums::new(&meter, network, curvature, count)?);
+        }
+        // Not divided.
+        Work::Tensor(_) => return Ok(usize::MAX),
+    }
+    Ok((meter.cost().peak / 8) as usize)
 }
 
 /// Refuses a curvature that needs derivatives which units do not have.
@@ -287,33 +335,45 @@ pub(crate) fn products<B: Backend>(
     let parameters = Parameters::upload(backend, network, w)?;
     let mut out = vec![0.0; vectors.len()];
     let count = together(network, vectors.len() / p).max(1);
-    let mut groups = (vectors.chunks(count * p))
-        .map(|v| {
-            let vectors = Vectors::new(backend, network, v.len() / p, v)?;
-            let sums = ProductSums::new(backend, network, curvature, v.len() / p)?;
-            Ok((vectors, sums))
-        })
+    let along = (vectors.chunks(count * p))
+        .map(|v| Vectors::new(backend, network, v.len() / p, v))
         .collect::<Result<Vec<_>>>()?;
-    for from in (0..n).step_by(chunk) {
-        let rows = from..n.min(from + chunk);
-        if rows.len() < chunk {
-            // The last arrays have lengths of their own.
-            backend.release();
+    let add_up = |b: &B, samples: Range<usize>| -> Result<Vec<ProductTotals>> {
+        let mut sums = (along.iter())
+            .map(|v| ProductSums::new(b, network, curvature, v.count))
+            .collect::<Result<Vec<_>>>()?;
+        for from in samples.clone().step_by(chunk) {
+            let rows = from..samples.end.min(from + chunk);
+            if rows.len() < chunk {
+                // The last arrays have lengths of their own.
+                b.release();
+            }
+            let batch = batch(b, parts, &omega, rows)?;
+            sweep_products(
+                b,
+                network,
+                loss,
+                &parameters,
+                batch,
+                curvature,
+                &along,
+                &mut sums,
+            )?;
         }
-        let batch = batch(backend, parts, &omega, rows)?;
-        sweep_products(
-            backend,
-            network,
-            loss,
-            &parameters,
-            batch,
-            curvature,
-            &mut groups,
-        )?;
-    }
+        sums.into_iter().map(|sums| sums.read(b)).collect()
+    };
+    let add = |totals: &mut Vec<ProductTotals>, next: Vec<ProductTotals>| {
+        (totals.iter_mut().zip(next)).for_each(|(total, next)| total.add(next));
+    };
+    let numbers = (
+        sums_of(network, Work::Products(curvature, vectors.len() / p))?,
+        0,
+    );
+    let totals = over_samples(backend, n, chunk, numbers, add_up, add)?;
     backend.release();
-    for ((vectors, sums), out) in groups.into_iter().zip(out.chunks_mut(count * p)) {
-        sums.read(backend, network, vectors.count, out)?;
+    let places = along.iter().zip(out.chunks_mut(count * p));
+    for (totals, (vectors, out)) in totals.iter().zip(places) {
+        totals.spread(network, vectors.count, out);
     }
     if curvature != Curvature::Residual {
         let penalty = penalty.hessian(network, w)?;

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use super::chunks::{is_apart, waiting};
 use super::products::{ProductSums, Vectors, sweep_products, together};
 use super::sweep::{Batch, Parameters, Sums, sweep};
 use super::tensor::{Tensor, TensorSums, sweep_tensor};
-use super::{Request, Structure, check_units};
+use super::{Request, Structure, check_units, kept, sums_of};
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::{Gpu, Rehearsed};
-use crate::backend::{Backend, Cost, Meter};
+use crate::backend::{Backend, Cost, Meter, cpu};
 use crate::curvature::{Curvature, triangle};
 use crate::error::{Error, Result, bytes};
 use crate::network::Network;
@@ -20,6 +21,9 @@ const CHUNK: u64 = 16 << 20;
 /// The same for a hardware adapter, whose launches must be long to be worth it; a choice, not a measurement.
 #[cfg(feature = "gpu")]
 const CHUNK_ON_DEVICE: u64 = 512 << 20;
+
+/// Operations of a chunk that are worth waking a thread for; a choice, not a measurement.
+const WORTH: f64 = 1e6;
 
 /// What is asked of the driver.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -191,8 +195,20 @@ pub(crate) fn plan(
         // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
         // the threads; only where memory is short do they get smaller.
         let (_, fixed) = measure(0, 1)?;
-        let mut chunk = crate::backend::cpu::BLOCK.min(n);
-        while chunk < n {
+        let mut chunk = cpu::BLOCK.min(n);
+        let apart = matches!(target, Target::Cpu { .. })
+            && is_apart(sums_of(network, work)?, cpu::QUANTUM, n);
+        if apart {
+            // Short enough to keep some threads busy, if that is worth it.
+            let (plan, _) = measure(chunk, 1)?;
+            let short = plan.flops / n as f64 * cpu::block(n, false) as f64;
+            chunk = match plan.flops > 2.0 * WORTH {
+                true if short > WORTH => cpu::block(n, false).min(n),
+                true => chunk,
+                false => n,
+            };
+        }
+        while chunk < n && !apart {
             let next = (2 * chunk).min(n);
             match measure(next, 1) {
                 Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
@@ -292,14 +308,17 @@ fn run<B: Backend>(
         Work::Evaluate(request) => request,
         Work::Products(curvature, count) => {
             let together = together(network, count).max(1);
-            let mut groups = (0..count)
-                .step_by(together)
-                .map(|from| {
-                    let count = together.min(count - from);
-                    let vectors = Vectors::new(backend, network, count, &[])?;
-                    let sums = ProductSums::new(backend, network, curvature, count)?;
-                    Ok((vectors, sums))
-                })
+            let counts = || {
+                (0..count)
+                    .step_by(together)
+                    .map(|from| together.min(count - from))
+            };
+            let vectors = counts()
+                .map(|count| Vectors::new(backend, network, count, &[]))
+                .collect::<Result<Vec<_>>>()?;
+            let before = cost().live;
+            let mut sums = counts()
+                .map(|count| ProductSums::new(backend, network, curvature, count))
                 .collect::<Result<Vec<_>>>()?;
             let batch = batch(backend)?;
             sweep_products(
@@ -309,7 +328,8 @@ fn run<B: Backend>(
                 &parameters,
                 batch,
                 curvature,
-                &mut groups,
+                &vectors,
+                &mut sums,
             )?;
             let cost = cost();
             return Ok(Measured {
@@ -340,7 +360,7 @@ fn run<B: Backend>(
             });
         }
     };
-    let mut sums = Sums::new(backend, network, request)?;
+    let mut sums = Sums::new(backend, network, request, backend.values(chunk))?;
     let held = cost().live;
     let batch = batch(backend)?;
     let swept = sweep(
@@ -395,9 +415,30 @@ fn measure(
 ) -> Result<(Plan, u64)> {
     let (measured, device) = match target {
         &Target::Cpu { float } => {
-            let meter = Meter::new(float, threads);
-            let measured = run(&meter, || meter.cost(), network, loss, chunk, work)?;
-            (measured, 0)
+            let sums = sums_of(network, work)?;
+            if !is_apart(sums, chunk, n) {
+                let meter = Meter::new(float, threads);
+                let measured = run(&meter, || meter.cost(), network, loss, chunk, work)?;
+                (measured, 0)
+            } else {
+                let meter = Meter::of_part(float);
+                let mut measured = run(&meter, || meter.cost(), network, loss, chunk, work)?;
+                let (chunks, peak) = (n.div_ceil(chunk), measured.cost.peak);
+                // The sums of the chunks that are computed are those that wait later.
+                let own = (peak - measured.before).saturating_sub(8 * sums as u64);
+                let each = match work {
+                    Work::Evaluate(request) => sums + chunk * kept(network, request),
+                    _ => sums,
+                };
+                let waiting = chunks.min(waiting(each, threads)) as u64 * 8 * each as u64;
+                // With the arrays of the last chunk, which is shorter, beside those of the one before it.
+                measured.cost.peak = own
+                    .saturating_mul(threads.min(chunks) as u64)
+                    .saturating_add((own as f64 * (n % chunk) as f64 / chunk as f64) as u64)
+                    .saturating_add(measured.before)
+                    .saturating_add(waiting);
+                (measured, 0)
+            }
         }
         #[cfg(feature = "gpu")]
         Target::Gpu(gpu) => {
@@ -454,14 +495,7 @@ fn measure(
 
 /// Bytes of the results that have numbers for each sample.
 fn of_samples(network: &Network, n: usize, request: Request) -> u64 {
-    let multipliers = network.layers().iter().filter(|_| request.multipliers);
-    let outputs = if request.outputs {
-        network.outputs()
-    } else {
-        0
-    };
-    let units = outputs + multipliers.map(|l| l.units).sum::<usize>();
-    (n as u64).saturating_mul(8 * units as u64)
+    (n as u64).saturating_mul(8 * kept(network, request) as u64)
 }
 
 /// Bytes of a matrix whose blocks span units.

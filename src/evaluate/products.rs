@@ -23,6 +23,7 @@
 //! Several vectors share the states; where a layer mixes groups of units, they go one after the other.
 
 use super::blocks::{inverse, sampled, shared};
+use super::chunks::add_each;
 use super::sweep::{Batch, Chain, Parameters, back_propagate, index_of, linear, propagate};
 use crate::backend::{Backend, Columns, Direction, Kind, Operand, UnitDerivative};
 use crate::curvature::Curvature;
@@ -142,30 +143,47 @@ impl<B: Backend> ProductSums<B> {
         Ok(ProductSums { main, turned })
     }
 
+    pub(super) fn read(self, b: &B) -> Result<ProductTotals> {
+        let main = self.main.into_iter().map(|sum| b.read(sum));
+        let turned = (self.turned.into_iter()).map(|sum| sum.map(|sum| b.read(sum)).transpose());
+        Ok(ProductTotals {
+            main: main.collect::<Result<_>>()?,
+            turned: turned.collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// [`ProductSums`] on the host.
+pub(super) struct ProductTotals {
+    main: Vec<Vec<f64>>,
+    turned: Vec<Option<Vec<f64>>>,
+}
+
+impl ProductTotals {
+    /// Adds the totals of other samples.
+    pub(super) fn add(&mut self, other: ProductTotals) {
+        add_each(&mut self.main, other.main);
+        add_each(
+            self.turned.iter_mut().flatten(),
+            other.turned.into_iter().flatten(),
+        );
+    }
+
     /// Adds the sums to the products, `count` rows of length P.
-    pub(super) fn read(
-        self,
-        b: &B,
-        network: &Network,
-        count: usize,
-        out: &mut [f64],
-    ) -> Result<()> {
+    pub(super) fn spread(&self, network: &Network, count: usize, out: &mut [f64]) {
         let p = network.parameters();
-        for (((_, g), main), turned) in network.groups().zip(self.main).zip(self.turned) {
-            let main = b.read(main)?;
-            let turned = turned.map(|sum| b.read(sum)).transpose()?;
+        for (((_, g), main), turned) in network.groups().zip(&self.main).zip(&self.turned) {
             for vector in 0..count {
                 for (local, index) in g.range.clone().enumerate() {
                     let (j, a) = (local / g.row, local % g.row);
                     let sum = &mut out[vector * p + index];
                     *sum += main[vector * g.range.len() + local];
-                    if let Some(turned) = &turned {
+                    if let Some(turned) = turned {
                         *sum += turned[(j * count + vector) * g.row + a];
                     }
                 }
             }
         }
-        Ok(())
     }
 }
 
@@ -197,7 +215,8 @@ pub(super) fn sweep_products<'b, B: Backend>(
     parameters: &'b Parameters<B>,
     batch: Batch<B>,
     curvature: Curvature,
-    groups: &mut [(Vectors<B>, ProductSums<B>)],
+    vectors: &[Vectors<B>],
+    sums: &mut [ProductSums<B>],
 ) -> Result<()> {
     let Batch { n, x, y, omega } = batch;
     let order = match curvature {
@@ -217,10 +236,10 @@ pub(super) fn sweep_products<'b, B: Backend>(
     };
     let chain = Chain::new(b, network, parameters, &states)?;
     let (multipliers, delta) = match seed {
-        Some(seed) => back_propagate(&chain, seed)?,
+        Some(seed) => back_propagate(&chain, seed, true)?,
         None => Default::default(),
     };
-    for (vectors, sums) in groups {
+    for (vectors, sums) in vectors.iter().zip(sums) {
         let along = Along {
             chain: &chain,
             vectors,
@@ -263,8 +282,15 @@ impl<B: Backend> Along<'_, '_, B> {
             let z_k = hidden
                 .then(|| chain.gather(count, layer, &x, layer.bias))
                 .transpose()?;
-            let mut p_k = b.zeros(n * count * layer.units)?;
-            for (g, v) in layer.groups.iter().zip(&vectors.forward[k - 1]) {
+            let mut groups = &layer.groups[..];
+            let mut p_k = match (groups, &vectors.forward[k - 1][..]) {
+                ([g], [v]) if g.propagation.is_linear() => {
+                    groups = &[];
+                    b.propagated(n, 1, states, layer.width(), &self.stacked(layer, g, v))?
+                }
+                _ => b.zeros(n * count * layer.units)?,
+            };
+            for (g, v) in groups.iter().zip(&vectors.forward[k - 1]) {
                 match chain.unit(k, g) {
                     None => {
                         let rows = self.stacked(layer, g, v);
@@ -284,12 +310,11 @@ impl<B: Backend> Along<'_, '_, B> {
                     }
                 }
             }
-            let mut x_k = b.zeros(n * count * layer.units)?;
-            if follows {
-                let h1 = &chain.states.h1[k - 1];
-                b.multiply_add(n, count, layer.units, h1, &p_k, &mut x_k)?;
-            }
-            x.push(x_k);
+            let h1 = &chain.states.h1[k - 1];
+            x.push(match follows {
+                true => b.multiplied(n, count, layer.units, h1, &p_k)?,
+                false => b.zeros(n * count * layer.units)?,
+            });
             p.push(p_k);
             z.push(z_k);
         }
@@ -315,23 +340,13 @@ impl<B: Backend> Along<'_, '_, B> {
         }
     }
 
-    /// δ̇^k = (∂g/∂x^k ⊙ h″) ⊙ ṗ^k for one layer, added.
-    fn add_bend(&self, k: usize, p: &B::Array, out: &mut B::Array) -> Result<()> {
-        let (chain, count) = (self.chain, self.vectors.count);
-        let c = chain.times_h2(self.multipliers, k)?;
-        chain
-            .b
-            .multiply_add(chain.n, count, chain.network.width(k), &c, p, out)
-    }
-
     fn lagrangian(&self, derived: &Derived<B>) -> Result<Vec<B::Array>> {
         let (chain, count) = (self.chain, self.vectors.count);
         (1..)
             .zip(&derived.p)
             .map(|(k, p)| {
-                let mut d = chain.b.zeros(chain.n * count * chain.network.width(k))?;
-                self.add_bend(k, p, &mut d)?;
-                Ok(d)
+                let c = chain.times_h2(self.multipliers, k)?;
+                (chain.b).multiplied(chain.n, count, chain.network.width(k), &c, p)
             })
             .collect()
     }
@@ -363,22 +378,28 @@ impl<B: Backend> Along<'_, '_, B> {
         let mut d: Vec<B::Array> = Vec::with_capacity(m);
         for k in (1..=m).rev() {
             let bent = self.curvature.is_exact();
+            let h1 = &chain.states.h1[k - 1];
             let mut d_k = match hessian {
                 Some(hessian) if k == m => {
                     let hessian = sampled(hessian, outputs, outputs);
-                    let h1 = Some(&chain.states.h1[m - 1]);
+                    let h1 = (!bent).then_some(h1);
                     b.contracted(n, count, &derived.output, &hessian, 0, outputs, h1)?
                 }
                 _ => chain.pull_back(count, k, !bent, |r| &d[m - r])?,
             };
-            if bent && k < m {
+            if bent {
                 for (r, column) in network.consumers(k) {
                     self.add_turn(r, k, column, derived, &mut d_k)?;
                 }
-                chain.times_h1(count, k, &mut d_k)?;
-            }
-            if bent {
-                self.add_bend(k, &derived.p[k - 1], &mut d_k)?;
+                let (h2, g) = (&chain.states.h2[k - 1], &self.multipliers[k - 1]);
+                b.bend(
+                    n,
+                    count,
+                    network.width(k),
+                    [h1, h2, g],
+                    &derived.p[k - 1],
+                    &mut d_k,
+                )?;
             }
             d.push(d_k);
         }

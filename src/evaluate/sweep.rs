@@ -32,7 +32,8 @@ use crate::network::{GroupView, LayerView, Network};
 use crate::objective::Loss;
 
 use super::Request;
-use super::blocks::{Couplings, PairSums, is_coupled};
+use super::blocks::{Couplings, PairSums, PairTotals, is_coupled};
+use super::chunks::add_each;
 
 /// The parameters on the backend.
 pub(super) struct Parameters<B: Backend> {
@@ -77,10 +78,16 @@ pub(super) struct Sums<B: Backend> {
 }
 
 impl<B: Backend> Sums<B> {
-    pub(super) fn new(backend: &B, network: &Network, request: Request) -> Result<Self> {
+    /// With `values` numbers for the value.
+    pub(super) fn new(
+        backend: &B,
+        network: &Network,
+        request: Request,
+        values: usize,
+    ) -> Result<Self> {
         let groups = || network.groups().map(|(_, g)| g);
         let mut sums = Sums {
-            value: backend.sums(1)?,
+            value: backend.sums(values)?,
             gradient: Vec::new(),
             curvature: Vec::new(),
             pairs: Vec::new(),
@@ -104,6 +111,40 @@ impl<B: Backend> Sums<B> {
             }
         }
         Ok(sums)
+    }
+
+    pub(super) fn read(self, b: &B) -> Result<Totals> {
+        let read = |sums: Vec<B::Sum>| -> Result<Vec<Vec<f64>>> {
+            sums.into_iter().map(|sum| b.read(sum)).collect()
+        };
+        Ok(Totals {
+            value: b.read(self.value)?,
+            gradient: read(self.gradient)?,
+            curvature: read(self.curvature)?,
+            pairs: (self.pairs.into_iter())
+                .map(|sums| sums.read(b))
+                .collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// [`Sums`] on the host.
+pub(super) struct Totals {
+    pub value: Vec<f64>,
+    pub gradient: Vec<Vec<f64>>,
+    pub curvature: Vec<Vec<f64>>,
+    pub pairs: Vec<PairTotals>,
+}
+
+impl Totals {
+    /// Adds the totals of other samples.
+    pub(super) fn add(&mut self, other: Totals) {
+        self.value.extend(other.value);
+        add_each(&mut self.gradient, other.gradient);
+        add_each(&mut self.curvature, other.curvature);
+        for (pair, other) in self.pairs.iter_mut().zip(other.pairs) {
+            pair.add(other);
+        }
     }
 }
 
@@ -181,6 +222,11 @@ pub(super) fn pre_activations<B: Backend>(
     z: &B::Array,
 ) -> Result<B::Array> {
     let layer = &network.layers()[k - 1];
+    if let ([g], [w]) = (&layer.groups[..], &parameters.groups[k - 1][..])
+        && g.propagation.is_linear()
+    {
+        return b.propagated(n, 1, z, layer.width(), &linear(layer, g, w));
+    }
     let mut p = b.zeros(n * layer.units)?;
     for (g, w) in layer.groups.iter().zip(&parameters.groups[k - 1]) {
         match unit_group(layer, g, w) {
@@ -254,7 +300,10 @@ pub(super) fn sweep<B: Backend>(
         _ => None,
     };
     let chain = Chain::new(b, network, parameters, &states)?;
-    let (multipliers, delta) = back_propagate(&chain, seed)?;
+    let bent =
+        |(curvature, _): (Curvature, _)| curvature.is_exact() || curvature == Curvature::Lagrangian;
+    let keep = request.multipliers || request.curvature.is_some_and(bent);
+    let (multipliers, delta) = back_propagate(&chain, seed, keep)?;
 
     if request.gradient {
         chain.add_gradient(&delta, &mut sums.gradient)?;
@@ -404,10 +453,8 @@ impl<'a, B: Backend> Chain<'a, B> {
     /// ∂g/∂x^k ⊙ h″(p^k) = −e^k ⊙ h″(p^k).
     pub(super) fn times_h2(&self, multipliers: &[B::Array], k: usize) -> Result<B::Array> {
         let units = self.network.width(k);
-        let mut out = self.b.zeros(self.n * units)?;
         let h2 = &self.states.h2[k - 1];
-        (self.b).multiply_add(self.n, 1, units, &multipliers[k - 1], h2, &mut out)?;
-        Ok(out)
+        (self.b).multiplied(self.n, 1, units, &multipliers[k - 1], h2)
     }
 
     /// sums += Σ_i δ_ij φ_ij (eq. 9), group by group.
@@ -481,27 +528,37 @@ impl<'a, B: Backend> Chain<'a, B> {
     }
 }
 
-/// Eq. 7 and 8: ∂g/∂x^k = −e^k and δ^k for k = 1 … m.
+/// Eq. 7 and 8: ∂g/∂x^k = −e^k, where they are to be kept, and δ^k for k = 1 … m.
 #[allow(clippy::type_complexity)]
 pub(super) fn back_propagate<B: Backend>(
     chain: &Chain<B>,
     seed: B::Array,
+    keep: bool,
 ) -> Result<(Vec<B::Array>, Vec<B::Array>)> {
-    let (network, b) = (chain.network, chain.b);
+    let (network, m) = (chain.network, chain.network.depth());
     // From the last layer to the first, then turned round.
-    let mut multipliers = Vec::with_capacity(network.depth());
-    let mut delta: Vec<B::Array> = Vec::with_capacity(network.depth());
+    let mut multipliers = Vec::with_capacity(m);
+    let mut delta: Vec<B::Array> = Vec::with_capacity(m);
     let mut seed = Some(seed);
-    for k in (1..=network.depth()).rev() {
-        let g_x = match seed.take() {
-            Some(seed) => seed,
-            None => chain.pull_back(1, k, false, |r| &delta[network.depth() - r])?,
-        };
-        let (n, units) = (chain.n, network.width(k));
-        let mut d = b.zeros(n * units)?;
-        b.multiply_add(n, 1, units, &chain.states.h1[k - 1], &g_x, &mut d)?;
-        multipliers.push(g_x);
-        delta.push(d);
+    for k in (1..=m).rev() {
+        let seeded = seed.take();
+        if keep {
+            let g_x = match seeded {
+                Some(seed) => seed,
+                None => chain.pull_back(1, k, false, |r| &delta[m - r])?,
+            };
+            let h1 = &chain.states.h1[k - 1];
+            delta.push((chain.b).multiplied(chain.n, 1, network.width(k), h1, &g_x)?);
+            multipliers.push(g_x);
+        } else {
+            delta.push(match seeded {
+                Some(mut seed) => {
+                    chain.times_h1(1, m, &mut seed)?;
+                    seed
+                }
+                None => chain.pull_back(1, k, true, |r| &delta[m - r])?,
+            });
+        }
     }
     multipliers.reverse();
     delta.reverse();
@@ -717,31 +774,45 @@ impl<B: Backend> Chain<'_, B> {
         self.network.layers()[r - 1].sources.iter().any(|&t| t >= l)
     }
 
-    /// T^{l,r} = ∂z^r/∂p^l by r = 0 … `end`, n × s_l × d_r (transposed, with the constant's 0); `None` where it is 0:
-    /// ∂x^t/∂p^l is diag h′ for t = l and h′ A^t T^{l,t} for t > l.
+    /// T^{l,r} = ∂z^r/∂p^l by r = 0 … `end`, n × s_l × d_r (transposed, with the constant's 0); `None` where it is 0, or diagonal
+    /// between linear groups: ∂x^t/∂p^l is diag h′ for t = l and h′ A^t T^{l,t} for t > l.
     pub(super) fn sensitivities(&self, l: usize, end: usize) -> Result<Vec<Option<B::Array>>> {
         let (network, b, n) = (self.network, self.b, self.n);
         let vectors = network.width(l);
-        // Zeros are needed only beside what is not 0.
-        let beside = |t: usize| (network.consumers(t)).any(|(r, _)| self.reaches(l, r));
+        // Layers where T is diag h′, from linear units to linear units: there A^t is scaled, not multiplied by a diagonal matrix.
+        let linked = |t: usize| {
+            let layer = &network.layers()[t - 1];
+            let alone = layer.sources.iter().filter(|&&s| s >= l).eq([&l]);
+            let linear = layer.is_linear() && network.layers()[l - 1].is_linear();
+            alone && linear && layer.groups.len() == 1
+        };
+        let gathered = |t: usize| t > l && self.reaches(l, t) && !linked(t);
+        // Whether ∂x^t/∂p^l is a part of some T.
+        let needed = |t: usize| (network.consumers(t)).any(|(r, _)| r <= end && gathered(r));
+        let h1 = |t: usize| &self.states.h1[t - 1];
         let mut x: Vec<B::Array> = Vec::with_capacity(end);
         let mut z: Vec<Option<B::Array>> = Vec::with_capacity(end + 1);
         for t in 0..=end {
-            let layer = (t > l && self.reaches(l, t)).then(|| &network.layers()[t - 1]);
-            z.push(
-                layer
-                    .map(|layer| self.gather(vectors, layer, &x, layer.bias))
-                    .transpose()?,
-            );
-            let width = if t >= l || beside(t) {
-                network.width(t)
-            } else {
-                0
-            };
-            let mut x_t = b.zeros(if t < end { n * vectors * width } else { 0 })?;
+            let layer = gathered(t).then(|| &network.layers()[t - 1]);
+            z.push(match layer {
+                Some(layer) => Some(self.gather(vectors, layer, &x, layer.bias)?),
+                None => None,
+            });
+            if !needed(t) {
+                x.push(b.zeros(0)?);
+                continue;
+            }
+            if t > l && linked(t) {
+                let column = (network.consumers(l)).find_map(|(r, c)| (r == t).then_some(c));
+                if let (Some(a), Some(column)) = (self.operands(t).next(), column) {
+                    x.push(b.linked(n, h1(l), &a, column, vectors, h1(t))?);
+                    continue;
+                }
+            }
+            let mut x_t = b.zeros(n * vectors * network.width(t))?;
             if t == l {
-                b.add_diagonal(n, vectors, &self.states.h1[l - 1], &mut x_t)?;
-            } else if let (true, Some(z_t), Some(layer)) = (t < end, &z[t], layer) {
+                b.add_diagonal(n, vectors, h1(l), &mut x_t)?;
+            } else if let (Some(z_t), Some(layer)) = (&z[t], layer) {
                 for a in self.operands(t) {
                     b.propagate(n, vectors, z_t, layer.width(), &a, &mut x_t)?;
                 }

@@ -18,11 +18,11 @@
 //!
 //! The forms with exponentials are evaluated on pairs of doubles (`Dd` below),
 //! which add next to nothing to the error of the exponential, 2⁻⁵⁴·⁵, and are
-//! rounded once. Only sums, products, quotients and masks are used, no fused
-//! multiply-add: targets without the instruction would call a slow routine for
-//! it. The rest is the `libm` crate's, whose logarithms, trigonometric functions
-//! and arctangent are good to one ULP. Both give the same digits on every IEEE
-//! platform.
+//! rounded once. Only sums, products, quotients, masks and fused multiply-adds
+//! are used: an instruction of every ARM of 64 bits and every x86 with AVX2,
+//! elsewhere a call that is slow, but gives the same digits. The rest is the
+//! `libm` crate's, whose logarithms, trigonometric functions and arctangent are
+//! good to one ULP, with the same digits on every IEEE platform.
 //!
 //! Those forms, but for GELU's, know neither tables nor calls nor branches, only
 //! selections of one number or another: of a loop over many `u` the compiler
@@ -30,8 +30,9 @@
 
 mod orders;
 
-use std::f64::consts::{FRAC_PI_2, LOG2_E, TAU};
+use std::f64::consts::LOG2_E;
 use std::fmt;
+use std::sync::LazyLock;
 
 use crate::error::{Error, Result};
 
@@ -384,11 +385,13 @@ fn or_nan(u: f64, h: [f64; 3]) -> [f64; 3] {
 /// With `s` the logistic function, `tanh u = 2 s(2u) − 1 = (1 − z)/(1 + z)`.
 #[inline(always)]
 fn tanh(u: f64) -> [f64; 3] {
-    let s = Sigmoid::new(2.0 * u.abs());
+    let s = Sigmoid::new(u.abs() + u.abs());
+    let twice = s.large.twice();
+    let slope = s.z.mul(twice);
     [
-        s.tanh.round().copysign(u),
-        ldexp(s.first.scale(4.0), s.k),
-        -ldexp(s.tanh.scale(8.0).mul(s.first), s.k).copysign(u),
+        s.less.product(s.large).copysign(u),
+        ldexp(slope.product(twice), s.k),
+        -ldexp(s.tanh().mul(slope).product(twice.twice()), s.k).copysign(u),
     ]
 }
 
@@ -397,8 +400,8 @@ fn logistic(u: f64) -> [f64; 3] {
     let s = Sigmoid::new(u.abs());
     [
         s.logistic(u),
-        ldexp(s.first, s.k),
-        -ldexp(s.tanh.mul(s.first), s.k).copysign(u),
+        ldexp(s.small.product(s.large), s.k),
+        -ldexp(s.tanh().product(s.first()), s.k).copysign(u),
     ]
 }
 
@@ -408,11 +411,15 @@ fn softplus(u: f64) -> [f64; 3] {
     let s = Sigmoid::new(u.abs());
     // Below 2⁻⁶⁰, ln(1 + z) is z, and this form has its smallest ones, too.
     let tail = if s.k < -60.0 {
-        ldexp(s.z, s.k)
+        ldexp(s.z.round(), s.k)
     } else {
         s.ln_one_plus()
     };
-    [u.max(0.0) + tail, s.logistic(u), ldexp(s.first, s.k)]
+    [
+        u.max(0.0) + tail,
+        s.logistic(u),
+        ldexp(s.small.product(s.large), s.k),
+    ]
 }
 
 /// `u s(u)`, `h′ = s + u s′` and `h″ = s′(2 − u tanh(u/2))`. Here and below, what
@@ -421,8 +428,9 @@ fn softplus(u: f64) -> [f64; 3] {
 fn silu(u: f64) -> [f64; 3] {
     let x = u.abs();
     let s = Sigmoid::new(x);
-    let second = s.first.mul(Dd::from(2.0).sub(s.tanh.times(x)));
-    let slope = s.first.times(u); // u s′
+    let first = s.first();
+    let second = first.product(Dd::from(2.0).sub(s.tanh().times(x)));
+    let slope = first.times(u); // u s′
     let (value, slope, k) = if u < 0.0 {
         (s.small, slope, s.k)
     } else {
@@ -432,8 +440,8 @@ fn silu(u: f64) -> [f64; 3] {
         return if u > 0.0 { [u, 1.0, 0.0] } else { [-0.0; 3] };
     }
     [
-        ldexp(value.times(u), k).copysign(u), // the product loses the sign of −0
-        ldexp(value.add(slope), k),
+        ldexp(value.by(u), k).copysign(u), // the product loses the sign of −0
+        ldexp(value.add(slope).round(), k),
         ldexp(second, s.k),
     ]
 }
@@ -442,7 +450,8 @@ fn silu(u: f64) -> [f64; 3] {
 #[inline(always)]
 fn exp_rate(u: f64, c: f64) -> [f64; 3] {
     let (m, k) = exp(Dd::from(c * u));
-    [ldexp(m, k), ldexp(m.scale(c), k), ldexp(m.scale(c * c), k)]
+    let m = m.round();
+    [ldexp(m, k), ldexp(m * c, k), ldexp(m * (c * c), k)]
 }
 
 /// `exp(−c u²)` for a power of two `c`: the rounding error of `u²`, up to
@@ -456,16 +465,16 @@ fn gauss(u: f64, c: f64) -> [f64; 3] {
         return [0.0, -0.0_f64.copysign(u), 0.0];
     }
     [
-        ldexp(m, k),
-        -ldexp(m.times(d * u), k),
-        ldexp(square.scale(d).sub(Dd::ONE).mul(m).scale(d), k),
+        ldexp(m.round(), k),
+        -ldexp(m.by(d * u), k),
+        ldexp(square.scale(d).sub(Dd::ONE).product(m) * d, k),
     ]
 }
 
 #[inline(always)]
 fn one_minus_exp_neg(u: f64) -> [f64; 3] {
     let e = Exp::new(Dd::from(-u));
-    let z = ldexp(e.value(), e.k);
+    let z = ldexp(e.value().round(), e.k);
     // Beyond 2⁵³ the 1 is half an ULP at most.
     let h = if e.k > 53.0 {
         -z
@@ -552,9 +561,9 @@ fn gelu(u: f64) -> [f64; 3] {
         (from_one(tail), from_one(slope), 0.0)
     };
     [
-        ldexp(normal.times(u), e).copysign(u), // as in `silu`
-        ldexp(first, e),
-        ldexp(second, k),
+        ldexp(normal.by(u), e).copysign(u), // as in `silu`
+        ldexp(first.round(), e),
+        ldexp(second.round(), k),
     ]
 }
 
@@ -574,10 +583,6 @@ struct Sigmoid {
     large: Dd,
     /// `s(−x) = z/(1 + z)`, `2ᵏ`: never `1 − s(x)`, which cancels
     small: Dd,
-    /// `tanh(x/2) = (1 − z)/(1 + z)`
-    tanh: Dd,
-    /// `s′(x) = z/(1 + z)²`, `2ᵏ`
-    first: Dd,
 }
 
 impl Sigmoid {
@@ -586,23 +591,32 @@ impl Sigmoid {
         let e = Exp::new(Dd::from(-x));
         let (z, less) = (e.value(), e.one_minus());
         let large = Dd::from(2.0).sub_less(less).recip();
-        let small = z.mul(large);
         Self {
             k: e.k,
             z,
             less,
             large,
-            small,
-            tanh: less.mul(large),
-            first: small.mul(large),
+            small: z.mul(large),
         }
+    }
+
+    /// `tanh(x/2) = (1 − z)/(1 + z)`
+    #[inline(always)]
+    fn tanh(&self) -> Dd {
+        self.less.mul(self.large)
+    }
+
+    /// `s′(x) = z/(1 + z)²`, `2ᵏ`
+    #[inline(always)]
+    fn first(&self) -> Dd {
+        self.small.mul(self.large)
     }
 
     /// `s(u)` for `x = |u|`.
     #[inline(always)]
     fn logistic(&self, u: f64) -> f64 {
         if u < 0.0 {
-            ldexp(self.small, self.k)
+            ldexp(self.small.round(), self.k)
         } else {
             self.large.round()
         }
@@ -656,10 +670,11 @@ const LN_2: Dd = Dd {
 /// two's complement in the low bits.
 const INTEGER: f64 = 1.5 * (1_u64 << 52) as f64;
 
-/// `eˣ = 2ᵏ (1 + step)`, `|step| < 0.42`
+/// `eˣ = 2ᵏ (1 + r + rest)`, `|r| < 0.347`, `|rest| < 0.07`
 struct Exp {
     k: f64,
-    step: Dd,
+    r: f64,
+    rest: f64,
 }
 
 impl Exp {
@@ -669,38 +684,45 @@ impl Exp {
         // ln 2 in two parts: 41 bits, whose products with k < 2¹² are exact, and 53 more.
         const HIGH: f64 = f64::from_bits(LN_2.hi.to_bits() & (u64::MAX << 12));
         const LOW: f64 = (LN_2.hi - HIGH) + LN_2.lo;
-        // (eʳ − 1 − r)/r² to r¹², |r| < 0.347: the next term is below 2⁻⁶³ of eʳ.
-        const SERIES: [f64; 13] = {
-            let (mut terms, mut n, mut factorial) = ([0.0; 13], 0, 1.0);
-            while n < terms.len() {
-                factorial *= (n + 2) as f64;
-                terms[n] = 1.0 / factorial;
-                n += 1;
-            }
-            terms
-        };
+        // (eʳ − 1 − r)/r², interpolated at the 11 nodes of Chebyshev of |r| < 0.347: off by less than 2⁻⁶¹ of eʳ.
+        const SERIES: [f64; 11] = [
+            0.5,
+            0.166_666_666_666_666_7,
+            0.041_666_666_666_666_67,
+            0.008_333_333_333_326_136,
+            0.001_388_888_888_888_374_8,
+            0.000_198_412_698_748_206_27,
+            2.480_158_732_554_774_3e-5,
+            2.755_725_540_020_642_2e-6,
+            2.755_727_364_311_03e-7,
+            2.510_521_700_472_074_5e-8,
+            2.091_468_696_808_687_6e-9,
+        ];
         let hi = x.hi.clamp(-EXP_MAX, EXP_MAX);
-        let k = (hi * LOG2_E + INTEGER) - INTEGER;
-        // In order, or else all is so small that nothing is lost beside the 1.
-        let r = Dd::ordered(hi - k * HIGH, x.lo - k * LOW);
-        let rest = (r.lo + r.hi * r.lo) + r.hi * r.hi * polynomial(r.hi, SERIES);
+        let k = hi.mul_add(LOG2_E, INTEGER) - INTEGER;
+        let (r, low) = (k.mul_add(-HIGH, hi), k.mul_add(-LOW, x.lo));
+        let t = r + low;
         Self {
             k,
-            step: Dd::ordered(r.hi, rest),
+            r,
+            rest: (t * t).mul_add(polynomial(t, SERIES), low),
         }
     }
 
     /// `2⁻ᵏ eˣ`
     #[inline(always)]
     fn value(&self) -> Dd {
-        Dd::ONE.add_less(self.step)
+        let one = Dd::ordered(1.0, self.r);
+        Dd::ordered(one.hi, one.lo + self.rest)
     }
 
-    /// `1 − eˣ = (1 − 2ᵏ) − 2ᵏ step` for `k ≤ 53`: around 0, where `k = 0`, nothing cancels.
+    /// `1 − eˣ = (1 − 2ᵏ) − 2ᵏ r − 2ᵏ rest` for `k ≤ 53`: around 0, where `k = 0`, nothing cancels.
     #[inline(always)]
     fn one_minus(&self) -> Dd {
         let power = tame(self.k);
-        Dd::ordered(1.0, -power).sub_less(self.step.scale(power))
+        let one = Dd::ordered(1.0, -power);
+        let less = Dd::ordered(one.hi, -power * self.r);
+        Dd::ordered(less.hi, power.mul_add(-self.rest, less.lo + one.lo))
     }
 }
 
@@ -718,11 +740,15 @@ fn polynomial<const N: usize>(t: f64, c: [f64; N]) -> f64 {
     let t2 = t * t;
     let t4 = t2 * t2;
     let two = |n: usize| {
-        if n + 1 < N { c[n] + t * c[n + 1] } else { c[n] }
+        if n + 1 < N {
+            t.mul_add(c[n + 1], c[n])
+        } else {
+            c[n]
+        }
     };
     let four = |n: usize| {
         if n + 2 < N {
-            two(n) + t2 * two(n + 2)
+            t2.mul_add(two(n + 2), two(n))
         } else {
             two(n)
         }
@@ -730,7 +756,7 @@ fn polynomial<const N: usize>(t: f64, c: [f64; N]) -> f64 {
     let last = (N - 1) / 4;
     (0..last)
         .rev()
-        .fold(four(4 * last), |sum, n| sum * t4 + four(4 * n))
+        .fold(four(4 * last), |sum, n| sum.mul_add(t4, four(4 * n)))
 }
 
 /// `2ᵏ` for `|k| ≤ 1022`.
@@ -751,11 +777,11 @@ fn tame(k: f64) -> f64 {
     pow2(within(k))
 }
 
-/// `2ᵏ x` as a double for `|k| ≤ 1500`, subnormal or infinite if need be:
-/// only the last of the products can round.
+/// `2ᵏ x` for `|k| ≤ 1500`, subnormal or infinite if need be: only the last
+/// of the products can round.
 #[inline(always)]
-fn ldexp(x: Dd, k: f64) -> f64 {
-    x.round() * tame(k) * pow2(k - within(k))
+fn ldexp(x: f64, k: f64) -> f64 {
+    x * tame(k) * pow2(k - within(k))
 }
 
 // ---------------------------------------------------------------------------
@@ -765,16 +791,13 @@ fn ldexp(x: Dd, k: f64) -> f64 {
 /// π to 107 bits less the 53 of the double.
 const PI_LOW: f64 = 1.224_646_799_147_353_2e-16;
 const SQRT_HALF_PI: Dd = Dd {
-    hi: FRAC_PI_2,
-    lo: PI_LOW / 2.0,
-}
-.sqrt();
+    hi: 1.253_314_137_315_500_3,
+    lo: -9.164_289_990_229_583e-17,
+};
 const INV_SQRT_TAU: Dd = Dd {
-    hi: TAU,
-    lo: PI_LOW * 2.0,
-}
-.sqrt()
-.recip();
+    hi: 0.398_942_280_401_432_7,
+    lo: -2.492_327_202_277_73e-17,
+};
 
 /// `R(x) = e^{x²/2} ∫ₓ^∞ e^{−t²/2} dt` for `0 ≤ x ≤ 40`, relative error below
 /// 2⁻⁵⁵: a Taylor series to degree 14 about the nearest of 55 nodes, the
@@ -810,18 +833,8 @@ const fn node_at(bits: u64) -> f64 {
     f64::from_bits(bits << NODE_SHIFT) - 4.0
 }
 
-static NODES: [Node; 55] = {
-    let mut table = [Node {
-        value: Dd::ONE,
-        terms: [0.0; TERMS],
-    }; 55];
-    let mut i = 0;
-    while i < table.len() {
-        table[i] = Node::new(node_at(FIRST_NODE + i as u64));
-        i += 1;
-    }
-    table
-};
+static NODES: LazyLock<[Node; 55]> =
+    LazyLock::new(|| std::array::from_fn(|i| Node::new(node_at(FIRST_NODE + i as u64))));
 
 impl Node {
     /// By `R′ = xR − 1` the Taylor coefficients `(−1)ⁿ bₙ` of `R` have
@@ -830,7 +843,7 @@ impl Node {
     /// `ρₙ = 1/(x + (n + 1) ρₙ₊₁)`: the start is forgotten like
     /// `exp(−2x√n)`, which 600/x² steps bring to 2⁻⁷⁰. At 0, where it never
     /// is, `b₀ = √(π/2)` starts them upwards.
-    const fn new(x: f64) -> Self {
+    fn new(x: f64) -> Self {
         let mut ratios = [Dd::ONE; TERMS + 1];
         if x == 0.0 {
             ratios[0] = SQRT_HALF_PI;
@@ -871,19 +884,13 @@ impl Node {
 
 /// The unevaluated sum `hi + lo`, with `|lo| < 2⁻²⁰ |hi|` unless `hi` has
 /// cancelled: [`Dd::round`] is the double nearest. Sums, products and
-/// reciprocals are good to 2⁻⁷⁰ (sums: of the larger term), less than such pairs
-/// could give, but cheap without a fused multiply-add, and ample for what is to
+/// reciprocals are good to 2⁻⁷⁰ (sums: of the larger term), ample for what is to
 /// be rounded to 53 bits. All want finite numbers below 2¹⁰⁰⁰ and lose digits
 /// only to underflow.
 #[derive(Clone, Copy)]
 struct Dd {
     hi: f64,
     lo: f64,
-}
-
-/// The upper 26 bits of the significand: products of two such are exact.
-const fn top(x: f64) -> f64 {
-    f64::from_bits(x.to_bits() & (u64::MAX << 27))
 }
 
 impl Dd {
@@ -901,7 +908,7 @@ impl Dd {
 
     /// `a + b`, exact (Knuth).
     #[inline(always)]
-    const fn sum(a: f64, b: f64) -> Self {
+    fn sum(a: f64, b: f64) -> Self {
         let hi = a + b;
         let of_b = hi - a;
         Self {
@@ -920,25 +927,25 @@ impl Dd {
         }
     }
 
-    /// `u²`, relative error below 2⁻¹⁰⁴: the square of the upper half and the
-    /// mixed product are exact.
+    /// `u²`, exact.
     #[inline(always)]
-    const fn square(u: f64) -> Self {
-        let h = top(u);
-        let l = u - h;
-        let s = Self::ordered(h * h, 2.0 * h * l);
-        Self::ordered(s.hi, s.lo + l * l)
+    fn square(u: f64) -> Self {
+        let hi = u * u;
+        Self {
+            hi,
+            lo: u.mul_add(u, -hi),
+        }
     }
 
     #[inline(always)]
-    const fn add(self, other: Self) -> Self {
+    fn add(self, other: Self) -> Self {
         let s = Self::sum(self.hi, other.hi);
         Self::ordered(s.hi, s.lo + (self.lo + other.lo))
     }
 
     /// The sum with what is not larger in size, at half the cost.
     #[inline(always)]
-    const fn add_less(self, other: Self) -> Self {
+    fn add_less(self, other: Self) -> Self {
         let s = Self::ordered(self.hi, other.hi);
         Self {
             hi: s.hi,
@@ -947,30 +954,49 @@ impl Dd {
     }
 
     #[inline(always)]
-    const fn sub_less(self, other: Self) -> Self {
+    fn sub_less(self, other: Self) -> Self {
         self.add_less(other.scale(-1.0))
     }
 
     #[inline(always)]
-    const fn sub(self, other: Self) -> Self {
+    fn sub(self, other: Self) -> Self {
         self.add(other.scale(-1.0))
     }
 
-    /// The product of the upper halves is exact; the rest is 2⁻²⁴ of it at
-    /// most, and so is its rounding error.
+    /// All of the product but that of the two `lo`.
     #[inline(always)]
-    const fn mul(self, other: Self) -> Self {
-        let (a, b) = (top(self.hi), top(other.hi));
-        let rest_a = (self.hi - a) + self.lo;
-        let rest_b = (other.hi - b) + other.lo;
+    fn mul(self, other: Self) -> Self {
+        let hi = self.hi * other.hi;
+        let mixed = self.hi.mul_add(other.lo, self.lo * other.hi);
         Self {
-            hi: a * b,
-            lo: a * rest_b + rest_a * (b + rest_b),
+            hi,
+            lo: self.hi.mul_add(other.hi, -hi) + mixed,
+        }
+    }
+
+    /// The product, rounded once.
+    #[inline(always)]
+    fn product(self, other: Self) -> f64 {
+        let mixed = self.hi.mul_add(other.lo, self.lo * other.hi);
+        self.hi.mul_add(other.hi, mixed)
+    }
+
+    /// The product, rounded once.
+    #[inline(always)]
+    fn by(self, f: f64) -> f64 {
+        self.product(Self::from(f))
+    }
+
+    #[inline(always)]
+    fn twice(self) -> Self {
+        Self {
+            hi: self.hi + self.hi,
+            lo: self.lo + self.lo,
         }
     }
 
     #[inline(always)]
-    const fn times(self, f: f64) -> Self {
+    fn times(self, f: f64) -> Self {
         self.mul(Self::from(f))
     }
 
@@ -985,20 +1011,17 @@ impl Dd {
 
     /// One step of Newton from the double nearest.
     #[inline(always)]
-    const fn recip(self) -> Self {
+    fn recip(self) -> Self {
         let w = 1.0 / self.round();
-        let (a, b) = (top(self.hi), top(w));
-        let rest = (self.hi - a) + self.lo;
-        // 1 − a b is exact, and all the rest has 2⁻²⁴ of its weight.
         Self {
             hi: w,
-            lo: w * ((1.0 - a * b) - (a * (w - b) + rest * w)),
+            lo: w * (-self.lo).mul_add(w, (-self.hi).mul_add(w, 1.0)),
         }
     }
 
-    /// For the constants, between 1 and 8: Newton's steps until they double
+    /// Between 1 and 8: Newton's steps until they double
     /// no more digits.
-    const fn sqrt(self) -> Self {
+    fn sqrt(self) -> Self {
         let (mut root, mut step) = (self, 0);
         while step < 9 {
             root = root.add(self.mul(root.recip())).scale(0.5);

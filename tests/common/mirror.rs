@@ -5,9 +5,9 @@
 //! tested backend's, so that an error is met once, by the kernel that makes it, and the next is judged on what it was
 //! given. Sums over samples are compared call by call; the running sum is kept here.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Mutex;
 
 use std::ops::Range;
 
@@ -76,7 +76,7 @@ pub fn mirror_of<B: Backend>(backend: &B, u: f64, problems: &[Case], asked: Aske
             backend,
             u,
             case: name,
-            report: RefCell::new(report),
+            report: Mutex::new(report),
         };
         let (requests, products): (_, &[Curvature]) = match asked {
             Asked::All => (requests(problem), &Curvature::ALL),
@@ -103,7 +103,7 @@ pub fn mirror_of<B: Backend>(backend: &B, u: f64, problems: &[Case], asked: Aske
         if asked != Asked::Coupled {
             mirror.tensor_of(problem, w, at);
         }
-        report = mirror.report.into_inner();
+        report = mirror.report.into_inner().unwrap();
     }
     report
 }
@@ -166,7 +166,7 @@ struct Mirror<'a, B> {
     backend: &'a B,
     u: f64,
     case: &'a str,
-    report: RefCell<Report>,
+    report: Mutex<Report>,
 }
 
 fn cpu() -> Cpu<f64> {
@@ -207,7 +207,7 @@ impl<B: Backend> Mirror<'_, B> {
     }
 
     fn note(&self, kernel: &'static str, ratio: f64, at: impl Fn() -> String) {
-        let worst = &mut self.report.borrow_mut().0;
+        let worst = &mut self.report.lock().unwrap().0;
         let worst = worst.entry(kernel).or_default();
         if ratio > worst.ratio {
             let at = format!("{}: {}", self.case, at());

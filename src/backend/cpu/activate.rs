@@ -14,16 +14,17 @@ use crate::network::{Activation, Custom, FormulaUse};
 /// About as many numbers make a task; fewer are not worth waking another thread for.
 const TASK: usize = 4096;
 
+/// Into arrays that `new` supplies, as long as p.
 pub(super) fn activate<T: Real>(
-    n: usize,
     runs: &[(Activation, usize)],
     p: &[T],
     order: usize,
+    new: impl Fn() -> Vec<T>,
 ) -> Result<Vec<Vec<T>>> {
     let arrays = || match order {
-        0 => arrays::<T, 1>(n, runs, p).into(),
-        1 => arrays::<T, 2>(n, runs, p).into(),
-        _ => arrays::<T, 3>(n, runs, p).into(),
+        0 => arrays(runs, p, [(); 1].map(|()| new())).into(),
+        1 => arrays(runs, p, [(); 2].map(|()| new())).into(),
+        _ => arrays(runs, p, [(); 3].map(|()| new())).into(),
     };
     let custom = runs.iter().find(|r| matches!(r.0, Activation::Custom(_)));
     match custom {
@@ -33,9 +34,12 @@ pub(super) fn activate<T: Real>(
     }
 }
 
-fn arrays<T: Real, const N: usize>(n: usize, runs: &[(Activation, usize)], p: &[T]) -> [Vec<T>; N] {
+fn arrays<T: Real, const N: usize>(
+    runs: &[(Activation, usize)],
+    p: &[T],
+    mut out: [Vec<T>; N],
+) -> [Vec<T>; N] {
     let units: usize = runs.iter().map(|r| r.1).sum();
-    let mut out = [(); N].map(|()| vec![T::ZERO; n * units]);
     // Tasks of whole samples. Where all units share an activation, each is one run.
     let size = TASK.next_multiple_of(units.max(1));
     let whole = runs.first().map(|run| [(run.0, size)]);

@@ -29,6 +29,12 @@ pub(super) fn contract<T: Real>(
     if n * vectors * count == 0 {
         return;
     }
+    if units == 0 {
+        return match accum {
+            Accum::Replace => out.fill(T::ZERO),
+            Accum::Add => {}
+        };
+    }
     // The rows of out from sample `first` on.
     let scale = |first: usize, out: &mut [T]| {
         let Some(d) = d else { return };
@@ -39,21 +45,21 @@ pub(super) fn contract<T: Real>(
             }
         }
     };
-    if a.kind == Kind::Sampled && units * count * vectors <= FEW {
-        // The products of single samples are too small to be worth a library's call.
+    if units == 1 || a.kind == Kind::Sampled && units * count * vectors <= FEW {
+        // Products of two vectors, or of single samples, are too small to be worth a library's call.
         out.par_chunks_mut(vectors * count)
             .zip(m.par_chunks(vectors * a.layer))
             .enumerate()
             .with_min_len(worth(vectors * count))
             .for_each(|(i, (out, m))| {
-                if accum == Accum::Replace {
-                    out.fill(T::ZERO);
-                }
                 let matrix = a.matrix(i);
                 for (out, m) in out.chunks_exact_mut(count).zip(m.chunks_exact(a.layer)) {
                     for (j, &m) in m[a.units.clone()].iter().enumerate() {
-                        let row = &matrix[j * a.width + column..][..count];
-                        out.iter_mut().zip(row).for_each(|(out, &v)| *out += m * v);
+                        let pairs = out.iter_mut().zip(&matrix[j * a.width + column..]);
+                        match (accum, j) {
+                            (Accum::Replace, 0) => pairs.for_each(|(out, &v)| *out = m * v),
+                            _ => pairs.for_each(|(out, &v)| *out += m * v),
+                        }
                     }
                 }
                 scale(i, out);

@@ -13,14 +13,14 @@ use crate::backend::{Kind, Operand};
 const TILE: (usize, usize) = (128, 256);
 /// Whether a result of `len` numbers is cut into tiles, not the samples into blocks: where partial results of blocks would take
 /// more memory, or much of the time since the blocks are short.
-fn is_tiled(n: usize, len: usize) -> bool {
-    len > 1 << 16 || len > 1 << 11 && super::block(n) < BLOCK
+fn is_tiled(block: usize, len: usize) -> bool {
+    len > 1 << 16 || len > 1 << 11 && block < BLOCK
 }
 
 /// Numbers of a tile of a result, if it is cut into tiles.
-pub(crate) fn tile_of(n: usize, units: usize, width: usize) -> Option<usize> {
+pub(crate) fn tile_of(block: usize, units: usize, width: usize) -> Option<usize> {
     let (rows, columns) = tile(units, width);
-    is_tiled(n, units * width).then(|| rows.min(units) * columns.min(width))
+    is_tiled(block, units * width).then(|| rows.min(units) * columns.min(width))
 }
 
 /// Rows and columns of a tile of a result: so many tiles as keep threads busy, if they do not get too narrow.
@@ -32,10 +32,18 @@ fn tile(units: usize, width: usize) -> (usize, usize) {
     (rows, columns)
 }
 
-pub(super) fn gradient<T: Real>(n: usize, delta: &[T], phi: &Operand<Vec<T>>, out: &mut [f64]) {
+/// In blocks of so many samples.
+pub(super) fn gradient<T: Real>(
+    n: usize,
+    block: usize,
+    delta: &[T],
+    phi: &Operand<Vec<T>>,
+    out: &mut [f64],
+) {
     match phi.kind {
         Kind::Shared => weighted_sum(
             n,
+            block,
             delta,
             phi.layer,
             phi.units.start,
@@ -46,7 +54,7 @@ pub(super) fn gradient<T: Real>(n: usize, delta: &[T], phi: &Operand<Vec<T>>, ou
         Kind::Sampled => {
             let (units, width) = (phi.units.len(), phi.width);
             let size = units * width;
-            in_blocks(n, out, |from, to, out: &mut [T]| {
+            in_blocks(n, block, out, |from, to, out: &mut [T]| {
                 for i in from..to {
                     for j in 0..units {
                         let d = delta[i * phi.layer + phi.units.start + j];
@@ -62,8 +70,10 @@ pub(super) fn gradient<T: Real>(n: usize, delta: &[T], phi: &Operand<Vec<T>>, ou
 }
 
 /// out[j, a] += Σ_i m[i, first + j] z[i, a]; m: n × stride, z: n × width, out: units × width.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn weighted_sum<T: Real>(
     n: usize,
+    block: usize,
     m: &[T],
     stride: usize,
     first: usize,
@@ -90,8 +100,8 @@ pub(super) fn weighted_sum<T: Real>(
                 Par::Seq,
             );
         };
-    if !is_tiled(n, out.len()) {
-        return in_blocks(n, out, |from, to, out| {
+    if !is_tiled(block, out.len()) {
+        return in_blocks(n, block, out, |from, to, out| {
             product((from, to), (0, units), (0, width), out);
         });
     }

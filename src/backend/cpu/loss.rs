@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{BLOCK, Real};
+use super::{BLOCK, QUANTUM, Real};
 use crate::objective::Loss;
 
 fn to_f64<T: Real>(from: &[T], to: &mut [f64]) {
@@ -20,18 +20,19 @@ pub(super) fn loss<T: Real>(
 ) -> Option<Vec<T>> {
     let outputs = x.len().checked_div(n)?;
     let mut g = vec![T::ZERO; if gradient { x.len() } else { 0 }];
-    let size = BLOCK * outputs;
+    let size = QUANTUM * outputs;
     let mut parts: Vec<&mut [T]> = g.chunks_mut(size).collect();
-    parts.resize_with(n.div_ceil(BLOCK), Default::default);
+    parts.resize_with(n.div_ceil(QUANTUM), Default::default);
     let partial: Vec<f64> = parts
         .into_par_iter()
         .enumerate()
+        .with_min_len(BLOCK / QUANTUM)
         .map(|(block, g)| {
             let mut buffers = vec![0.0; 3 * outputs];
             let (xi, rest) = buffers.split_at_mut(outputs);
             let (yi, gi) = rest.split_at_mut(outputs);
             let mut sum = 0.0;
-            for i in block * BLOCK..n.min((block + 1) * BLOCK) {
+            for i in block * QUANTUM..n.min((block + 1) * QUANTUM) {
                 to_f64(&x[i * outputs..(i + 1) * outputs], xi);
                 to_f64(&y[i * outputs..(i + 1) * outputs], yi);
                 let omega = omega[i].to_f64();
@@ -42,7 +43,7 @@ pub(super) fn loss<T: Real>(
                 sum += omega * loss.value(xi, yi);
                 if gradient {
                     loss.gradient(xi, yi, gi);
-                    let g = &mut g[(i - block * BLOCK) * outputs..][..outputs];
+                    let g = &mut g[(i - block * QUANTUM) * outputs..][..outputs];
                     for (g, &v) in g.iter_mut().zip(gi.iter()) {
                         *g = T::from_f64(omega * v);
                     }
@@ -51,8 +52,11 @@ pub(super) fn loss<T: Real>(
             sum
         })
         .collect();
-    // One block after the other: the same sum for every chunk of whole blocks.
-    partial.iter().for_each(|sum| value[0] += sum);
+    // One after the other: the same sum for every chunk of so many samples.
+    let own = value.len() == partial.len();
+    for (at, sum) in partial.iter().enumerate() {
+        value[if own { at } else { 0 }] += sum;
+    }
     gradient.then_some(g)
 }
 

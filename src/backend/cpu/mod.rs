@@ -4,8 +4,10 @@
 //! the order of the blocks: the bits of a result do not depend on the number of threads.
 
 mod activate;
+mod bend;
 mod contract;
 mod contract_diagonal;
+mod coupled;
 mod diagonal;
 mod fisher;
 mod gather;
@@ -13,6 +15,7 @@ mod gauss_newton;
 mod gradient;
 pub mod gram;
 mod gram_diagonal;
+mod linked;
 mod loss;
 mod multiply_add;
 mod outer;
@@ -30,18 +33,22 @@ use std::ops::Range;
 use faer::Accum;
 use rayon::prelude::*;
 
+pub(crate) use coupled::scratch as scratch_of_coupled;
 pub(crate) use gradient::tile_of;
 pub use real::Real;
 pub(crate) use reduce::block;
 
 use super::pool::Pool;
-use super::{Backend, Columns, Direction, Kind, Operand, UnitDerivative, UnitGroup};
+use super::{Backend, Columns, Coupled, Direction, Kind, Operand, UnitDerivative, UnitGroup};
 use crate::error::Result;
 use crate::network::Activation;
 use crate::objective::Loss;
 
 /// Samples in one block: partial sums in the backend's floats run over no more than this many terms.
 pub(crate) const BLOCK: usize = 512;
+
+/// Chunks and blocks are of so many samples, or of a multiple; and E is summed up over so many at first.
+pub(crate) const QUANTUM: usize = 64;
 
 /// Numbers that are worth waking another thread for; a choice, not a measurement.
 const TASK: usize = 1 << 14;
@@ -77,6 +84,8 @@ impl<T> Operand<'_, Vec<T>> {
 #[derive(Debug, Default)]
 pub struct Cpu<T> {
     pool: Pool<Vec<T>>,
+    /// Whether it computes one of several chunks at once.
+    part: bool,
 }
 
 impl<T: Real> Cpu<T> {
@@ -89,7 +98,13 @@ impl<T: Real> Cpu<T> {
         RAISE.call_once(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(31 << 20))));
         Cpu {
             pool: Pool::default(),
+            part: false,
         }
+    }
+
+    /// Samples of a block of partial sums.
+    fn block(&self, n: usize) -> usize {
+        block(n, self.part)
     }
 
     /// An array that will be written whole: what it holds does not count.
@@ -101,6 +116,20 @@ impl<T: Real> Cpu<T> {
 impl<T: Real> Backend for Cpu<T> {
     type Array = Vec<T>;
     type Sum = Vec<f64>;
+
+    fn part(&self) -> Option<Self> {
+        Some(Cpu {
+            pool: Pool::default(),
+            part: true,
+        })
+    }
+
+    fn values(&self, n: usize) -> usize {
+        match self.part {
+            true => n.div_ceil(QUANTUM),
+            false => 1,
+        }
+    }
 
     fn upload(&self, values: &[f64]) -> Result<Vec<T>> {
         if T::NAME == "f32" {
@@ -157,18 +186,36 @@ impl<T: Real> Backend for Cpu<T> {
         a: &Operand<Vec<T>>,
         out: &mut Vec<T>,
     ) -> Result<()> {
-        propagate::propagate(n, vectors, z, stride, a, out);
+        propagate::propagate(n, vectors, z, stride, a, Accum::Add, out);
         Ok(())
+    }
+
+    fn propagated(
+        &self,
+        n: usize,
+        vectors: usize,
+        z: &Vec<T>,
+        stride: usize,
+        a: &Operand<Vec<T>>,
+    ) -> Result<Vec<T>> {
+        if a.units.len() < a.layer {
+            let mut out = self.zeros(n * vectors * a.layer)?;
+            self.propagate(n, vectors, z, stride, a, &mut out)?;
+            return Ok(out);
+        }
+        let mut out = self.array(n * vectors * a.layer);
+        propagate::propagate(n, vectors, z, stride, a, Accum::Replace, &mut out);
+        Ok(out)
     }
 
     fn activate(
         &self,
-        n: usize,
+        _: usize,
         runs: &[(Activation, usize)],
         p: &Vec<T>,
         order: usize,
     ) -> Result<Vec<Vec<T>>> {
-        activate::activate(n, runs, p, order)
+        activate::activate(runs, p, order, || self.array(p.len()))
     }
 
     fn loss(
@@ -225,6 +272,20 @@ impl<T: Real> Backend for Cpu<T> {
         Ok(out)
     }
 
+    fn linked(
+        &self,
+        n: usize,
+        p: &Vec<T>,
+        a: &Operand<Vec<T>>,
+        column: usize,
+        count: usize,
+        d: &Vec<T>,
+    ) -> Result<Vec<T>> {
+        let mut out = self.array(n * count * a.layer);
+        linked::linked(p, a, column, count, d, &mut out);
+        Ok(out)
+    }
+
     fn contract_diagonal(
         &self,
         n: usize,
@@ -252,14 +313,40 @@ impl<T: Real> Backend for Cpu<T> {
 
     fn multiply_add(
         &self,
-        n: usize,
+        _: usize,
         vectors: usize,
         units: usize,
         a: &Vec<T>,
         b: &Vec<T>,
         out: &mut Vec<T>,
     ) -> Result<()> {
-        multiply_add::multiply_add(n, vectors, units, a, b, out);
+        multiply_add::multiply_add(vectors, units, a, b, out);
+        Ok(())
+    }
+
+    fn multiplied(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        a: &Vec<T>,
+        b: &Vec<T>,
+    ) -> Result<Vec<T>> {
+        let mut out = self.array(n * vectors * units);
+        multiply_add::multiply(vectors, units, a, b, &mut out);
+        Ok(out)
+    }
+
+    fn bend(
+        &self,
+        _: usize,
+        vectors: usize,
+        units: usize,
+        with: [&Vec<T>; 3],
+        b: &Vec<T>,
+        a: &mut Vec<T>,
+    ) -> Result<()> {
+        bend::bend(vectors, units, with.map(|x| &x[..]), b, a);
         Ok(())
     }
 
@@ -304,7 +391,12 @@ impl<T: Real> Backend for Cpu<T> {
         at: usize,
     ) -> Result<()> {
         let len = phi.units.len() * phi.width;
-        gradient::gradient(n, delta, phi, &mut out[at..at + len]);
+        gradient::gradient(n, self.block(n), delta, phi, &mut out[at..at + len]);
+        Ok(())
+    }
+
+    fn coupled(&self, n: usize, pair: &Coupled<Vec<T>>, out: &mut Vec<f64>) -> Result<()> {
+        coupled::coupled(n, pair, out);
         Ok(())
     }
 
@@ -332,7 +424,7 @@ impl<T: Real> Backend for Cpu<T> {
         phi: &Operand<Vec<T>>,
         out: &mut Vec<f64>,
     ) -> Result<()> {
-        gram_diagonal::gram_diagonal(n, c, phi, out);
+        gram_diagonal::gram_diagonal(n, self.block(n), c, phi, out);
         Ok(())
     }
 
@@ -345,7 +437,7 @@ impl<T: Real> Backend for Cpu<T> {
         width: usize,
         out: &mut Vec<f64>,
     ) -> Result<()> {
-        tensor::tensor(n, order, c, z, width, out);
+        tensor::tensor(n, self.block(n), order, c, z, width, out);
         Ok(())
     }
 
@@ -411,6 +503,68 @@ impl<T: Real> Backend for Cpu<T> {
         diagonal: bool,
         out: &mut Vec<f64>,
     ) -> Result<()> {
-        unit::d_ww(n, group, z, delta, diagonal, out)
+        unit::d_ww(n, self.block(n), group, z, delta, diagonal, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::backend::{Backend, Cpu, Kind, Operand};
+
+    fn numbers(len: usize, salt: usize) -> Vec<f64> {
+        (0..len)
+            .map(|i| ((i * 37 + salt) % 101) as f64 / 7.0 - 7.0)
+            .collect()
+    }
+
+    /// What is written in the place of what an array held is what was added to zeros, to the last bit; on a part, too.
+    #[test]
+    fn written_is_added_to_zeros() {
+        for b in [Cpu::<f64>::new(), Cpu::new().part().unwrap()] {
+            for (n, vectors, units) in [(1, 1, 1), (700, 3, 5), (600, 2, 70)] {
+                let len = n * vectors * units;
+                // What an array held before does not count.
+                let dirty = || {
+                    drop(b.array(len));
+                    b.recycle([vec![f64::NAN; len]]);
+                };
+                let [h1, h2, g] = [1, 2, 3].map(|salt| numbers(n * units, salt));
+                let (p, start) = (numbers(len, 4), numbers(len, 5));
+
+                let mut slow = b.zeros(len).unwrap();
+                b.multiply_add(n, vectors, units, &h1, &p, &mut slow)
+                    .unwrap();
+                dirty();
+                assert!(b.multiplied(n, vectors, units, &h1, &p).unwrap() == slow);
+
+                let (mut slow, mut fast) = (start.clone(), start);
+                b.scale(n, vectors, units, &h1, &mut slow).unwrap();
+                let mut c = b.zeros(n * units).unwrap();
+                b.multiply_add(n, 1, units, &g, &h2, &mut c).unwrap();
+                b.multiply_add(n, vectors, units, &c, &p, &mut slow)
+                    .unwrap();
+                b.bend(n, vectors, units, [&h1, &h2, &g], &p, &mut fast)
+                    .unwrap();
+                assert!(fast == slow);
+
+                // All units of a layer, and some.
+                for layer in [units, units + 2] {
+                    let (width, stride) = (4, 5);
+                    let array = numbers(units * width, 6);
+                    let a = Operand {
+                        array: &array,
+                        kind: Kind::Shared,
+                        units: layer - units..layer,
+                        layer,
+                        width,
+                    };
+                    let z = numbers(n * vectors * stride, 7);
+                    let mut slow = b.zeros(n * vectors * layer).unwrap();
+                    b.propagate(n, vectors, &z, stride, &a, &mut slow).unwrap();
+                    dirty();
+                    assert!(b.propagated(n, vectors, &z, stride, &a).unwrap() == slow);
+                }
+            }
+        }
     }
 }

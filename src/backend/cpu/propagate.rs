@@ -1,4 +1,4 @@
-//! out[i, v, j] += Σ_c A[j, c] z[i, v, c]: forward propagation, p = z Wᵀ for linear units.
+//! out[i, v, j] += Σ_c A[j, c] z[i, v, c], or = where it replaces: forward propagation, p = z Wᵀ for linear units.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -13,6 +13,7 @@ pub(super) fn propagate<T: Real>(
     z: &[T],
     stride: usize,
     a: &Operand<Vec<T>>,
+    accum: Accum,
     out: &mut [T],
 ) {
     let units = a.units.len();
@@ -28,7 +29,7 @@ pub(super) fn propagate<T: Real>(
             matmul(
                 MatMut::from_row_major_slice_mut(out, rows, a.layer)
                     .subcols_mut(a.units.start, units),
-                Accum::Add,
+                accum,
                 MatRef::from_row_major_slice(z, rows, stride).subcols(0, a.width),
                 MatRef::from_row_major_slice(a.matrix(task), units, a.width).transpose(),
                 T::ONE,

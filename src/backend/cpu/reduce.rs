@@ -2,23 +2,27 @@
 
 use rayon::prelude::*;
 
-use super::{BLOCK, PARTIALS, Real};
+use super::{BLOCK, PARTIALS, QUANTUM, Real};
 
 /// Samples times results below which no other thread is woken; a choice, not a measurement.
 const SMALL: usize = 1 << 18;
 
-/// Samples of one block: as many as keep eight tasks busy, and no more than [`BLOCK`]. It follows from n alone.
-pub(crate) fn block(n: usize) -> usize {
-    n.div_ceil(PARTIALS).next_multiple_of(64).min(BLOCK)
+/// Samples of one block: as many as keep eight tasks busy, and no more than [`BLOCK`], which a backend's `part` always takes.
+pub(crate) fn block(n: usize, part: bool) -> usize {
+    match part {
+        true => BLOCK,
+        false => n.div_ceil(PARTIALS).next_multiple_of(QUANTUM).min(BLOCK),
+    }
 }
 
-/// Adds the partial sums that `f(from, to, partial)` writes for each block of samples, in their order.
+/// Adds the partial sums that `f(from, to, partial)` writes for each block of `size` samples, in their order.
 pub(super) fn in_blocks<T: Real>(
     n: usize,
+    size: usize,
     out: &mut [f64],
     f: impl Fn(usize, usize, &mut [T]) + Sync,
 ) {
-    let (size, len) = (block(n), out.len());
+    let len = out.len();
     let mut add = |partial: &[T]| {
         out.iter_mut()
             .zip(partial)

@@ -5,13 +5,14 @@ use super::reduce::in_blocks;
 
 pub(super) fn tensor<T: Real>(
     n: usize,
+    block: usize,
     order: usize,
     c: &[T],
     z: &[T],
     width: usize,
     out: &mut [f64],
 ) {
-    in_blocks(n, out, |from, to, out: &mut [T]| {
+    in_blocks(n, block, out, |from, to, out: &mut [T]| {
         for i in from..to {
             add(order, &z[i * width..(i + 1) * width], c[i], out);
         }

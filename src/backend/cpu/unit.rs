@@ -269,6 +269,7 @@ pub(super) fn d_zz<T: Real>(
 
 pub(super) fn d_ww<T: Real>(
     n: usize,
+    block: usize,
     group: &UnitGroup<Vec<T>>,
     z: &[T],
     delta: &[T],
@@ -278,7 +279,7 @@ pub(super) fn d_ww<T: Real>(
     let (t, unit) = (group.row, group.unit);
     let size = if diagonal { t } else { t * (t + 1) / 2 };
     guarded(group, |calls| {
-        in_blocks(n, out, |from, to, out: &mut [T]| {
+        in_blocks(n, block, out, |from, to, out: &mut [T]| {
             let mut psi = vec![0.0; t * t];
             for i in from..to {
                 let z = z_f64(group, z, i);

@@ -64,7 +64,7 @@ impl Activation {
             Self::Exp => self.derivatives(u)[0],
             Self::ExpNegHalf => {
                 let (m, k) = exp(Dd::from(-0.5 * u));
-                sign(q) * ldexp(m.scale(0.5_f64.powi(q as i32)), k)
+                sign(q) * ldexp(m.round() * 0.5_f64.powi(q as i32), k)
             }
             Self::OneMinusExpNeg => sign(q + 1) * self.derivatives(u)[1],
             Self::Gauss => Hermite::new(u, 1.0, q).round(|p| p[0]),
