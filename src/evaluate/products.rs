@@ -208,6 +208,7 @@ struct Derived<B: Backend> {
 }
 
 /// Adds the products of one chunk of samples with each group of vectors.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn sweep_products<'b, B: Backend>(
     b: &'b B,
     network: &'b Network,
