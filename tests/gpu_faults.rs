@@ -334,7 +334,12 @@ fn other_fits_in_f32_end_where_those_in_f64_end() {
                     .fit(&problem.clone().on(device), &w, &mut silent)
                     .unwrap();
                 assert!(fit.converged() && fit.failure.is_none(), "{what}: {fit}");
-                assert_eq!(fit.gradient_goal, right.gradient_goal, "{what}");
+                // The first gradients may come from chunks of other lengths.
+                let goals = (fit.gradient_goal, right.gradient_goal);
+                assert!(
+                    (goals.0 - goals.1).abs() <= 1e-13 * goals.1,
+                    "{what}: {goals:?}"
+                );
                 // Levenberg and Marquardt's method ends where f64 sees no more, on the processor.
                 let reached = goal.max(right.gradient_norm);
                 assert!(fit.gradient_norm <= reached, "{what}: {fit}");
