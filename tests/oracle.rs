@@ -179,8 +179,7 @@ fn radial_units_anywhere() {
 /// another, and as outputs.
 #[test]
 fn normalized_units() {
-    use common::nets::Random;
-    use secondo::{Activation::*, Data, Group, Layer, Loss, Network, Radial};
+    use secondo::{Activation::*, Group, Layer, Radial};
     let radial = |units, form| Layer::of(vec![Group::radial(units, form, Identity)]);
     let networks = [
         vec![
@@ -203,6 +202,49 @@ fn normalized_units() {
             Layer::normalized(2),
         ],
     ];
+    compare("normalized", networks);
+}
+
+/// Inputs of some layers are the outputs of one other alone, next to it or not, with the constant or without; of others, not.
+#[test]
+fn skips_and_layers_of_one_source() {
+    use secondo::{Activation::*, Group, Layer};
+    let (linear, tanh) = (|n| Layer::dense(n, Identity), |n| Layer::dense(n, Tanh));
+    let mixed = tanh(2).and(Group::linear(1, Logistic));
+    let networks = [
+        vec![tanh(3), tanh(2), linear(2).sources([0, 2])],
+        vec![tanh(3), mixed.clone().sources([0, 1]), linear(2)],
+        vec![
+            tanh(3),
+            tanh(2).sources([0]),
+            tanh(2),
+            linear(2).sources([1, 3]),
+        ],
+        vec![
+            tanh(3),
+            tanh(2).sources([0]),
+            mixed.sources([1]),
+            linear(2).sources([2, 3]),
+        ],
+        vec![
+            tanh(2).without_bias(),
+            tanh(3),
+            tanh(2).without_bias(),
+            linear(2),
+        ],
+        vec![
+            tanh(2),
+            tanh(3).without_bias().sources([0, 1]),
+            linear(2).without_bias(),
+        ],
+    ];
+    compare("skips", networks);
+}
+
+/// Everything that the harness compares, of networks with two inputs and two outputs.
+fn compare<const N: usize>(kind: &str, networks: [Vec<secondo::Layer>; N]) {
+    use common::nets::Random;
+    use secondo::{Data, Loss, Network};
     let mut failures = Failures::default();
     for (seed, layers) in (0..).zip(networks) {
         let network = Network::new(2, layers).unwrap();
@@ -211,7 +253,7 @@ fn normalized_units() {
         let w = random.vector(network.parameters(), 0.7);
         let data = Data::new(x, y).unwrap();
         let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
-        let name = format!("normalized {}", problem.network());
+        let name = format!("{kind} {}", problem.network());
         Reference::new(name, problem, w).compare(Fault::None, &mut failures);
     }
     failures.assert_none();

@@ -6,7 +6,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::pool::Pool;
-use super::{Backend, Columns, Coupled, Direction, Kind, Operand, UnitDerivative, UnitGroup, cpu};
+use super::{
+    Backend, Columns, Coupled, Direction, Kind, Operand, Term, Then, UnitDerivative, UnitGroup, cpu,
+};
 use crate::error::{Error, Result};
 use crate::network::Activation;
 use crate::objective::Loss;
@@ -106,6 +108,11 @@ impl Meter {
         }
     }
 
+    /// An array that the processor does not take from its pool.
+    fn fresh(&self, lengths: &[usize]) -> Result<Counted> {
+        self.hold(product(lengths)?, self.float)
+    }
+
     fn flops(&self, factors: &[usize]) {
         self.cost.lock().flops += factors.iter().map(|&f| f as f64).product::<f64>();
     }
@@ -155,7 +162,12 @@ impl Backend for Meter {
     type Sum = Counted;
 
     fn upload(&self, values: &[f64]) -> Result<Counted> {
-        self.array(&[values.len()])
+        self.fresh(&[values.len()])
+    }
+
+    fn upload_rows(&self, values: &[f64], width: usize, constant: bool) -> Result<Counted> {
+        let n = values.len().checked_div(width).unwrap_or(0);
+        self.array(&[n, width.saturating_add(usize::from(constant))])
     }
 
     fn zeros(&self, len: usize) -> Result<Counted> {
@@ -202,18 +214,43 @@ impl Backend for Meter {
 
     fn activate(
         &self,
-        _: usize,
-        _: &[(Activation, usize)],
+        n: usize,
+        runs: &[(Activation, usize)],
         p: &Counted,
         order: usize,
     ) -> Result<Vec<Counted>> {
+        self.activated(n, runs, p, order, false)
+    }
+
+    fn activated(
+        &self,
+        n: usize,
+        _: &[(Activation, usize)],
+        p: &Counted,
+        order: usize,
+        constant: bool,
+    ) -> Result<Vec<Counted>> {
+        let ones = if constant { n } else { 0 };
         self.flops(&[20, p.len]);
-        (0..=order).map(|_| self.array(&[p.len])).collect()
+        (0..=order)
+            .map(|q| self.array(&[p.len.saturating_add(if q == 0 { ones } else { 0 })]))
+            .collect()
+    }
+
+    /// The rows are written at once.
+    fn with_one(&self, n: usize, width: usize, a: Counted, constant: bool) -> Result<Counted> {
+        match constant {
+            false => Ok(a),
+            true => {
+                drop(a);
+                self.array(&[n, width.saturating_add(1)])
+            }
+        }
     }
 
     fn loss(
         &self,
-        _: usize,
+        n: usize,
         _: &Loss,
         x: &Counted,
         _: &Counted,
@@ -222,7 +259,9 @@ impl Backend for Meter {
         gradient: bool,
     ) -> Result<Option<Counted>> {
         self.flops(&[20, x.len]);
-        gradient.then(|| self.array(&[x.len])).transpose()
+        let outputs = x.len.checked_div(n).unwrap_or(0) as u64;
+        self.scratch((24 * cpu::QUANTUM as u64 * self.threads).saturating_mul(outputs));
+        gradient.then(|| self.fresh(&[x.len])).transpose()
     }
 
     fn loss_hessian(
@@ -235,7 +274,7 @@ impl Backend for Meter {
     ) -> Result<Counted> {
         let outputs = x.len.checked_div(n).unwrap_or(0);
         self.flops(&[20, x.len]);
-        self.array(&[x.len, outputs])
+        self.fresh(&[x.len, outputs])
     }
 
     fn contract(
@@ -252,6 +291,26 @@ impl Backend for Meter {
         Ok(())
     }
 
+    fn contracted(
+        &self,
+        n: usize,
+        vectors: usize,
+        units: usize,
+        terms: &[Term<Counted>],
+        then: &Then<Counted>,
+    ) -> Result<Counted> {
+        for term in terms {
+            self.flops(&[2, n, term.vectors, term.a.units.len(), term.count]);
+        }
+        let each = match then {
+            Then::Nothing => 0,
+            Then::Times(_) => 1,
+            Then::Bend { .. } => 5,
+        };
+        self.flops(&[each, n, vectors, units]);
+        self.array(&[n, vectors, units])
+    }
+
     fn linked(
         &self,
         n: usize,
@@ -260,9 +319,10 @@ impl Backend for Meter {
         _: usize,
         count: usize,
         _: &Counted,
+        constant: bool,
     ) -> Result<Counted> {
         self.flops(&[2, n, count, a.layer]);
-        self.array(&[n, count, a.layer])
+        self.array(&[n, count, a.layer.saturating_add(usize::from(constant))])
     }
 
     fn contract_diagonal(
@@ -303,17 +363,17 @@ impl Backend for Meter {
         Ok(())
     }
 
-    fn bend(
+    fn multiplied(
         &self,
         n: usize,
         vectors: usize,
         units: usize,
-        _: [&Counted; 3],
         _: &Counted,
-        _: &mut Counted,
-    ) -> Result<()> {
-        self.flops(&[5, n, vectors, units]);
-        Ok(())
+        _: &Counted,
+        constant: bool,
+    ) -> Result<Counted> {
+        self.flops(&[n, vectors, units]);
+        self.array(&[n, vectors, units.saturating_add(usize::from(constant))])
     }
 
     fn add_diagonal(&self, n: usize, units: usize, _: &Counted, _: &mut Counted) -> Result<()> {
@@ -322,7 +382,7 @@ impl Backend for Meter {
     }
 
     fn diagonal(&self, n: usize, units: usize, _: &Counted) -> Result<Counted> {
-        self.array(&[n, units])
+        self.fresh(&[n, units])
     }
 
     fn transpose(&self, n: usize, rows: usize, columns: usize, _: &Counted) -> Result<Counted> {
@@ -338,12 +398,12 @@ impl Backend for Meter {
         _: &Counted,
     ) -> Result<Counted> {
         self.flops(&[3, n, outputs, outputs, units]);
-        self.array(&[n, units])
+        self.fresh(&[n, units])
     }
 
     fn fisher(&self, n: usize, units: usize, _: &Counted, _: &Counted) -> Result<Counted> {
         self.flops(&[2, n, units]);
-        self.array(&[n, units])
+        self.fresh(&[n, units])
     }
 
     fn gradient(
@@ -396,7 +456,7 @@ impl Backend for Meter {
         phi: &Operand<Counted>,
         _: &mut Counted,
     ) -> Result<()> {
-        let squares = self.array(&[phi.array.len])?;
+        let squares = self.fresh(&[phi.array.len])?;
         self.flops(&[1, squares.len]);
         self.flops(&[2, n, phi.units.len(), phi.width]);
         self.weighted_sums(n, phi)
@@ -436,7 +496,7 @@ impl Backend for Meter {
     ) -> Result<Counted> {
         let width = group.width_of(which);
         self.flops(&[2, n, group.units, width]);
-        self.array(&[n, group.units, width])
+        self.fresh(&[n, group.units, width])
     }
 
     fn unit_value_along(

@@ -29,7 +29,7 @@ use crate::network::{Activation, Network, Unit};
 use crate::objective::Loss;
 
 /// The units of one group inside their layer, and the operand that stands for ∂p/∂z.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Operand<'a, A> {
     /// The numbers; see [`Kind`].
     pub array: &'a A,
@@ -54,6 +54,42 @@ pub struct Columns<'a, A> {
     pub first: usize,
     /// How many there are.
     pub width: usize,
+}
+
+/// A term of a step of a backward recursion: what [`contract`](Backend::contract) adds. `vectors` · `count` numbers of each sample
+/// are those of the sum, whichever way both divide them.
+#[derive(Debug)]
+pub struct Term<'a, A> {
+    /// n × `vectors` × layer.
+    pub m: &'a A,
+    /// Rows of m for each sample.
+    pub vectors: usize,
+    /// The matrices.
+    pub a: Operand<'a, A>,
+    /// The first of their columns.
+    pub column: usize,
+    /// How many columns.
+    pub count: usize,
+}
+
+/// What becomes of the sum of the [`Term`]s: n × vectors × units from arrays of n × units, but for p.
+#[derive(Debug)]
+pub enum Then<'a, A> {
+    /// Nothing.
+    Nothing,
+    /// sum[i, v, j] d[i, j].
+    Times(&'a A),
+    /// h1[i, j] sum[i, v, j] + g[i, j] h2[i, j] p[i, v, j]: how a product with h′ changes.
+    Bend {
+        /// h′.
+        h1: &'a A,
+        /// h″.
+        h2: &'a A,
+        /// What h′ was multiplied with.
+        g: &'a A,
+        /// n × vectors × units.
+        p: &'a A,
+    },
 }
 
 /// Two groups of linear units, h of layer k and g of layer l > k, whose inputs move with the units of layer k: what their block of
@@ -175,6 +211,15 @@ pub trait Backend: Sized + Sync {
     /// # Errors
     /// A finite number that is infinite in the backend's floats.
     fn upload(&self, values: &[f64]) -> Result<Self::Array>;
+    /// Copies rows of `width` numbers to the backend, each with a 1 behind it if `constant`.
+    ///
+    /// # Errors
+    /// As [`upload`](Backend::upload).
+    fn upload_rows(&self, values: &[f64], width: usize, constant: bool) -> Result<Self::Array> {
+        let x = self.upload(values)?;
+        let n = values.len().checked_div(width).unwrap_or(0);
+        self.with_one(n, width, x, constant)
+    }
     /// An array of zeros.
     fn zeros(&self, len: usize) -> Result<Self::Array>;
     /// Takes back arrays that are no longer needed, for the next ones of their lengths.
@@ -232,6 +277,38 @@ pub trait Backend: Sized + Sync {
         order: usize,
     ) -> Result<Vec<Self::Array>>;
 
+    /// What [`activate`](Backend::activate) gives, h with a 1 behind each row if `constant`.
+    fn activated(
+        &self,
+        n: usize,
+        runs: &[(Activation, usize)],
+        p: &Self::Array,
+        order: usize,
+        constant: bool,
+    ) -> Result<Vec<Self::Array>> {
+        let units = runs.iter().map(|r| r.1).sum();
+        let mut all = self.activate(n, runs, p, order)?;
+        let h = all.remove(0);
+        all.insert(0, self.with_one(n, units, h, constant)?);
+        Ok(all)
+    }
+
+    /// n rows of `width` numbers, each with a 1 behind them if `constant`.
+    fn with_one(
+        &self,
+        n: usize,
+        width: usize,
+        a: Self::Array,
+        constant: bool,
+    ) -> Result<Self::Array> {
+        if !constant {
+            return Ok(a);
+        }
+        let out = self.gather(n, &[(&a, width)], true)?;
+        self.recycle([a]);
+        Ok(out)
+    }
+
     /// Refuses units and losses whose WGSL does not compute what their Rust does; a loss at points around the first rows of
     /// `y`.
     ///
@@ -279,28 +356,59 @@ pub trait Backend: Sized + Sync {
         out: &mut Self::Array,
     ) -> Result<()>;
 
-    /// What [`contract`](Backend::contract) adds to zeros, times d[i, q] where it is given; d: n × count.
-    #[allow(clippy::too_many_arguments)]
+    /// The sum of what [`contract`](Backend::contract) adds for each of the terms, n × vectors × units, and what `then` makes of it.
     fn contracted(
         &self,
         n: usize,
         vectors: usize,
-        m: &Self::Array,
-        a: &Operand<Self::Array>,
-        column: usize,
-        count: usize,
-        d: Option<&Self::Array>,
+        units: usize,
+        terms: &[Term<Self::Array>],
+        then: &Then<Self::Array>,
     ) -> Result<Self::Array> {
-        let mut out = self.zeros(product(&[n, vectors, count])?)?;
-        self.contract(n, vectors, m, a, column, count, &mut out)?;
-        if let Some(d) = d {
-            self.scale(n, vectors, count, d, &mut out)?;
+        let mut out = self.zeros(product(&[n, vectors, units])?)?;
+        for term in terms {
+            let Term {
+                m,
+                vectors,
+                ref a,
+                column,
+                count,
+            } = *term;
+            self.contract(n, vectors, m, a, column, count, &mut out)?;
+        }
+        match *then {
+            Then::Nothing => {}
+            Then::Times(d) => self.scale(n, vectors, units, d, &mut out)?,
+            Then::Bend { h1, h2, g, p } => {
+                self.scale(n, vectors, units, h1, &mut out)?;
+                let c = self.multiplied(n, 1, units, g, h2, false)?;
+                self.multiply_add(n, vectors, units, &c, p, &mut out)?;
+                self.recycle([c]);
+            }
         }
         Ok(out)
     }
 
+    /// n rows of `width` numbers, each with a 0 behind them if `constant`.
+    fn with_zero(
+        &self,
+        n: usize,
+        width: usize,
+        a: Self::Array,
+        constant: bool,
+    ) -> Result<Self::Array> {
+        if !constant {
+            return Ok(a);
+        }
+        let zero = self.zeros(n)?;
+        let out = self.gather(n, &[(&a, width), (&zero, 1)], false)?;
+        self.recycle([a, zero]);
+        Ok(out)
+    }
+
     /// out[i, q, j] = p[i, q] A[j, column + q] d[i, j] for q < `count` and all units j of a layer, whose operand is `Shared`; p: n ×
-    /// count, d: n × layer.
+    /// count, d: n × layer; each row with a 0 behind it, for the constant, if asked for.
+    #[allow(clippy::too_many_arguments)]
     fn linked(
         &self,
         n: usize,
@@ -309,13 +417,16 @@ pub trait Backend: Sized + Sync {
         column: usize,
         count: usize,
         d: &Self::Array,
+        constant: bool,
     ) -> Result<Self::Array> {
         let mut diagonal = self.zeros(product(&[n, a.layer, a.layer])?)?;
         self.add_diagonal(n, a.layer, d, &mut diagonal)?;
-        let turned = self.contracted(n, a.layer, &diagonal, a, column, count, Some(p))?;
+        let mut turned = self.zeros(product(&[n, a.layer, count])?)?;
+        self.contract(n, a.layer, &diagonal, a, column, count, &mut turned)?;
+        self.scale(n, a.layer, count, p, &mut turned)?;
         let out = self.transpose(n, a.layer, count, &turned)?;
         self.recycle([diagonal, turned]);
-        Ok(out)
+        self.with_zero(product(&[n, count])?, a.layer, out, constant)
     }
 
     /// out[i, q] += Σ_j m[i, j, q] A[j, column + q] for the operand's units j: the diagonal of what
@@ -351,7 +462,7 @@ pub trait Backend: Sized + Sync {
         out: &mut Self::Array,
     ) -> Result<()>;
 
-    /// What [`multiply_add`](Backend::multiply_add) adds to zeros.
+    /// What [`multiply_add`](Backend::multiply_add) adds to zeros; each row with a 0 behind it, for the constant, if asked for.
     fn multiplied(
         &self,
         n: usize,
@@ -359,29 +470,11 @@ pub trait Backend: Sized + Sync {
         units: usize,
         a: &Self::Array,
         b: &Self::Array,
+        constant: bool,
     ) -> Result<Self::Array> {
         let mut out = self.zeros(product(&[n, vectors, units])?)?;
         self.multiply_add(n, vectors, units, a, b, &mut out)?;
-        Ok(out)
-    }
-
-    /// a[i, v, j] = h1[i, j] a[i, v, j] + g[i, j] h2[i, j] b[i, v, j], how a product with h′ changes; a, b: n × vectors × units,
-    /// the others: n × units.
-    #[allow(clippy::too_many_arguments)]
-    fn bend(
-        &self,
-        n: usize,
-        vectors: usize,
-        units: usize,
-        [h1, h2, g]: [&Self::Array; 3],
-        b: &Self::Array,
-        a: &mut Self::Array,
-    ) -> Result<()> {
-        self.scale(n, vectors, units, h1, a)?;
-        let c = self.multiplied(n, 1, units, g, h2)?;
-        self.multiply_add(n, vectors, units, &c, b, a)?;
-        self.recycle([c]);
-        Ok(())
+        self.with_zero(product(&[n, vectors])?, units, out, constant)
     }
 
     /// a[i, j, j] += d[i, j]; a: n × units × units, d: n × units.

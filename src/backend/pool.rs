@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 /// Arrays shorter than this are left to the allocator, which keeps small memory anyway.
-const SMALL: usize = 1 << 15;
+const SMALL: usize = 1 << 12;
 
 /// Arrays that were given back, by their lengths.
 #[derive(Debug)]

@@ -26,7 +26,9 @@ use rayon::prelude::*;
 use super::chunks::add_each;
 use super::sweep::{Chain, jacobians};
 use super::{by_group, row_triangles, shape_product};
-use crate::backend::{Backend, Columns, Coupled, Direction, Kind, Operand, UnitDerivative};
+use crate::backend::{
+    Backend, Columns, Coupled, Direction, Kind, Operand, Term, Then, UnitDerivative,
+};
 use crate::curvature::{Block, Curvature, Matrix, Structure, triangle};
 use crate::error::Result;
 use crate::network::{GroupView, LayerView, Network};
@@ -180,7 +182,7 @@ impl<'a, B: Backend> Couplings<'a, B> {
         for (j, layer) in j.iter().zip(chain.network.layers()) {
             left.push(b.transpose(n, outputs, layer.units, j)?);
             let j = sampled(j, outputs, layer.units);
-            right.push(b.contracted(n, outputs, g, &j, 0, layer.units, None)?);
+            right.push(of_samples(b, n, outputs, g, j, layer.units)?);
         }
         Ok(Couplings::LowRank {
             outputs,
@@ -207,7 +209,7 @@ impl<'a, B: Backend> Couplings<'a, B> {
                     );
                 }
                 let right = sampled(&right[l - 1], *outputs, columns);
-                b.contracted(n, rows, &left[k - 1], &right, 0, columns, None)
+                of_samples(b, n, rows, &left[k - 1], right, columns)
             }
             // S^{kk} is symmetric.
             Couplings::Exact { s, .. } => match s.remove(&(k, l)) {
@@ -501,6 +503,25 @@ impl<B: Backend> Chain<'_, B> {
         }
         Ok(())
     }
+}
+
+/// Products of matrices, one for each sample: m with `rows` rows, and a with so many columns.
+fn of_samples<B: Backend>(
+    b: &B,
+    n: usize,
+    rows: usize,
+    m: &B::Array,
+    a: Operand<B::Array>,
+    columns: usize,
+) -> Result<B::Array> {
+    let term = Term {
+        m,
+        vectors: rows,
+        a,
+        column: 0,
+        count: columns,
+    };
+    b.contracted(n, rows, columns, &[term], &Then::Nothing)
 }
 
 /// All columns of an array of that width.

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::sweep::{Chain, Parameters, jacobians, propagate};
+use super::sweep::{Chain, Parameters, jacobians, propagate, upload_inputs};
 use super::{Parts, slice};
 use crate::backend::{Backend, Kind};
 use crate::error::Result;
@@ -26,7 +26,7 @@ pub(crate) fn jacobian<B: Backend>(
     for from in (0..n).step_by(chunk.max(1)) {
         let count = chunk.min(n - from);
         let input = &x[from * network.inputs()..(from + count) * network.inputs()];
-        let input = backend.upload(input)?;
+        let input = upload_inputs(backend, network, input)?;
         let states = propagate(backend, network, &parameters, count, input, 1)?;
         all.extend(backend.download(states.output())?);
         let chain = Chain::new(backend, network, &parameters, &states)?;

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
-use super::sweep::{Chain, Parameters, States, Sums, back_propagate, propagate};
+use super::sweep::{Chain, Parameters, States, Sums, back_propagate, propagate, upload_inputs};
 use super::{Parts, Request, by_group, weights};
 use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Matrix, Structure};
@@ -54,12 +54,13 @@ pub(crate) fn configuration(parts: Parts, w: &[f64]) -> Result<Configuration> {
     let mut states = vec![Vec::new(); network.depth()];
     let mut multipliers = vec![Vec::new(); network.depth()];
     each_chunk(parts, |n, x, y, omega, _| {
+        let x = upload_inputs(&b, network, &x)?;
         let s = propagate(&b, network, &parameters, n, x, 1)?;
         let seed = b.loss(n, parts.loss, s.output(), &y, &omega, &mut vec![0.0], true)?;
         let chain = Chain::new(&b, network, &parameters, &s)?;
-        let (g_x, _) = back_propagate(&chain, seed.unwrap_or_default(), true)?;
+        let (g_x, _) = back_propagate(&chain, seed.unwrap_or_default(), true, |_| true)?;
         for k in 1..=network.depth() {
-            states[k - 1].extend_from_slice(&s.x[k]);
+            states[k - 1].extend(s.outputs(network, k));
             multipliers[k - 1].extend(g_x[k - 1].iter().map(|g| 0.0 - g));
         }
         Ok(())
@@ -123,7 +124,7 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
         let mut states = States::<Cpu<f64>>::new(n, x);
         for k in 1..=m {
             let h = states
-                .advance(&b, network, &parameters, k, 2)?
+                .advance(&b, network, &parameters, k, 2, false)?
                 .unwrap_or_default();
             let residual: Vec<f64> = states.x[k].iter().zip(&h).map(|(x, h)| x - h).collect();
             constraints += e[k - 1]

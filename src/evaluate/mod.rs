@@ -290,17 +290,18 @@ fn batch<B: Backend>(
     rows: Range<usize>,
 ) -> Result<Batch<B>> {
     let Parts { network, data, .. } = parts;
-    let part = |what: &str, values: &[f64], width: usize| {
+    let part = |what: &str, values: &[f64], width: usize, constant: bool| {
         let part = &values[rows.start * width..rows.end * width];
         let first = rows.start;
         let place = || format!("{what} from row {first} on, {width} numbers a row");
-        backend.upload(part).map_err(|e| e.inside(&place()))
+        (backend.upload_rows(part, width, constant)).map_err(|e| e.inside(&place()))
     };
+    let constant = network.constant_behind(0);
     Ok(Batch {
         n: rows.len(),
-        x: part("X", slice(data.x())?, network.inputs())?,
-        y: part("Y", slice(data.y())?, network.outputs())?,
-        omega: part("the sample weights", omega, 1)?,
+        x: part("X", slice(data.x())?, network.inputs(), constant)?,
+        y: part("Y", slice(data.y())?, network.outputs(), false)?,
+        omega: part("the sample weights", omega, 1, false)?,
     })
 }
 
@@ -407,7 +408,8 @@ pub(crate) fn predict<B: Backend>(
     let mut out = Vec::new();
     for from in (0..x.nrows()).step_by(chunk.max(1)) {
         let to = x.nrows().min(from + chunk);
-        let input = backend.upload(&values[from * network.inputs()..to * network.inputs()])?;
+        let input = &values[from * network.inputs()..to * network.inputs()];
+        let input = sweep::upload_inputs(backend, network, input)?;
         let states = sweep::propagate(backend, network, &parameters, to - from, input, 0)?;
         out.extend(backend.download(states.output())?);
     }

@@ -25,15 +25,17 @@
 use super::blocks::{inverse, sampled, shared};
 use super::chunks::add_each;
 use super::sweep::{Batch, Chain, Parameters, back_propagate, index_of, linear, propagate};
-use crate::backend::{Backend, Columns, Direction, Kind, Operand, UnitDerivative};
+use crate::backend::{Backend, Columns, Direction, Kind, Operand, Term, Then, UnitDerivative};
 use crate::curvature::Curvature;
 use crate::error::Result;
 use crate::network::{GroupView, LayerView, Network};
 use crate::objective::Loss;
 
-/// Numbers that an array of a block of 512 samples may have: 2 MiB in f64. Of 1, 2 and 4 MiB it was the best for 32 products of
-/// [64-256-10] (538, 465, 544 ms) and the middle for [32-64-1] (44, 61, 77 ms), on 2 cores of an AMD EPYC beside other work.
-const COMFORTABLE: usize = 1 << 18;
+/// Units of a layer, times vectors, that are comfortable: 0.5 MiB of f64 for 512 samples. Of 2, 4 and 8 vectors at once, 32 products
+/// of [32-64-1] took 47, 50 and 65 ms on 2 cores of an Intel Xeon with AVX-512.
+const COMFORTABLE: usize = 1 << 7;
+/// Vectors that share a sweep, at least: of [64-256-10], 1, 2 took 777 and 672 ms there.
+const LEAST: usize = 2;
 
 /// How many of so many vectors share a sweep: as many as is comfortable where every layer is one group of linear units.
 pub(super) fn together(network: &Network, vectors: usize) -> usize {
@@ -43,10 +45,10 @@ pub(super) fn together(network: &Network, vectors: usize) -> usize {
         .max()
         .unwrap_or(1);
     let most = match network.layers().iter().all(plain) {
-        true => COMFORTABLE / 512 / widest.min(COMFORTABLE),
+        true => (COMFORTABLE / widest.max(1)).max(LEAST),
         false => 1,
     };
-    vectors.min(most.max(1))
+    vectors.min(most)
 }
 
 /// Vectors on the backend.
@@ -118,7 +120,7 @@ pub(super) struct ProductSums<B: Backend> {
 
 /// Whether a group's φ changes along a vector.
 fn turns(network: &Network, k: usize, g: &GroupView, curvature: Curvature) -> bool {
-    let hidden = network.layers()[k - 1].sources.iter().any(|&t| t > 0);
+    let hidden = network.layers()[k - 1].has_hidden_sources();
     match curvature {
         Curvature::Exact | Curvature::Residual => hidden || !g.propagation.is_linear(),
         Curvature::Lagrangian => !g.propagation.is_linear(),
@@ -237,7 +239,15 @@ pub(super) fn sweep_products<'b, B: Backend>(
     };
     let chain = Chain::new(b, network, parameters, &states)?;
     let (multipliers, delta) = match seed {
-        Some(seed) => back_propagate(&chain, seed, true)?,
+        Some(seed) => {
+            // Of units that turn, or that others are propagated back through.
+            let wanted = |k: usize| {
+                let layer = &network.layers()[k - 1];
+                let fisher = curvature == Curvature::EmpiricalFisher;
+                fisher || layer.has_hidden_sources() || !layer.is_linear()
+            };
+            back_propagate(&chain, seed, true, wanted)?
+        }
         None => Default::default(),
     };
     for (vectors, sums) in vectors.iter().zip(sums) {
@@ -271,7 +281,8 @@ impl<B: Backend> Along<'_, '_, B> {
         let (b, n, network, count) = (chain.b, chain.n, chain.network, vectors.count);
         // At fixed states nothing but p follows the parameters.
         let follows = self.curvature != Curvature::Lagrangian;
-        let (mut p, mut z) = (Vec::new(), Vec::new());
+        let mut p = Vec::new();
+        let mut z: Vec<Option<B::Array>> = network.layers().iter().map(|_| None).collect();
         // The inputs do not move; their zeros are needed only beside what does.
         let mixed =
             (network.layers().iter()).any(|l| l.sources.contains(&0) && l.sources.len() > 1);
@@ -279,10 +290,11 @@ impl<B: Backend> Along<'_, '_, B> {
         let mut x = vec![b.zeros(n * count * inputs)?];
         for (k, layer) in (1..).zip(network.layers()) {
             let states = &chain.states.z[k - 1];
-            let hidden = follows && layer.sources.iter().any(|&t| t > 0);
-            let z_k = hidden
-                .then(|| chain.gather(count, layer, &x, layer.bias))
-                .transpose()?;
+            let hidden = follows && layer.has_hidden_sources();
+            if hidden && z[k - 1].is_none() {
+                z[k - 1] = Some(chain.gather(count, layer, &x, layer.bias)?);
+            }
+            let z_k = z[k - 1].as_ref();
             let mut groups = &layer.groups[..];
             let mut p_k = match (groups, &vectors.forward[k - 1][..]) {
                 ([g], [v]) if g.propagation.is_linear() => {
@@ -298,12 +310,12 @@ impl<B: Backend> Along<'_, '_, B> {
                         b.propagate(n, 1, states, layer.width(), &rows, &mut p_k)?;
                     }
                     Some(unit) => {
-                        let direction = direction(layer, v, z_k.as_ref());
+                        let direction = direction(layer, v, z_k);
                         b.unit_value_along(n, &unit, states, &direction, &mut p_k)?;
                     }
                 }
             }
-            if let Some(z_k) = &z_k {
+            if let Some(z_k) = z_k {
                 for (g, w) in layer.groups.iter().zip(&chain.parameters.groups[k - 1]) {
                     if g.propagation.is_linear() {
                         let w = linear(layer, g, w);
@@ -312,12 +324,21 @@ impl<B: Backend> Along<'_, '_, B> {
                 }
             }
             let h1 = &chain.states.h1[k - 1];
-            x.push(match follows {
-                true => b.multiplied(n, count, layer.units, h1, &p_k)?,
-                false => b.zeros(n * count * layer.units)?,
-            });
+            // Where the next layer has no other inputs, they are computed in their place.
+            let next = network.only_consumer(k).filter(|_| follows);
+            let constant = network.constant_behind(k);
+            let x_k = match follows {
+                true => b.multiplied(n, count, layer.units, h1, &p_k, constant)?,
+                false => b.zeros(0)?,
+            };
+            match next {
+                Some(r) => {
+                    z[r - 1] = Some(x_k);
+                    x.push(b.zeros(0)?);
+                }
+                None => x.push(x_k),
+            }
             p.push(p_k);
-            z.push(z_k);
         }
         let output = x.swap_remove(network.depth());
         b.recycle(x);
@@ -347,7 +368,11 @@ impl<B: Backend> Along<'_, '_, B> {
             .zip(&derived.p)
             .map(|(k, p)| {
                 let c = chain.times_h2(self.multipliers, k)?;
-                (chain.b).multiplied(chain.n, count, chain.network.width(k), &c, p)
+                let d = chain
+                    .b
+                    .multiplied(chain.n, count, chain.network.width(k), &c, p, false)?;
+                chain.b.recycle([c]);
+                Ok(d)
             })
             .collect()
     }
@@ -379,69 +404,100 @@ impl<B: Backend> Along<'_, '_, B> {
         let mut d: Vec<B::Array> = Vec::with_capacity(m);
         for k in (1..=m).rev() {
             let bent = self.curvature.is_exact();
-            let h1 = &chain.states.h1[k - 1];
-            let mut d_k = match hessian {
-                Some(hessian) if k == m => {
-                    let hessian = sampled(hessian, outputs, outputs);
-                    let h1 = (!bent).then_some(h1);
-                    b.contracted(n, count, &derived.output, &hessian, 0, outputs, h1)?
-                }
-                _ => chain.pull_back(count, k, !bent, |r| &d[m - r])?,
+            let mut terms = match hessian {
+                Some(hessian) if k == m => vec![Term {
+                    m: &derived.output,
+                    vectors: count,
+                    a: sampled(hessian, outputs, outputs),
+                    column: 0,
+                    count: outputs,
+                }],
+                _ => chain.terms(count, k, |r| &d[m - r]),
             };
-            if bent {
-                for (r, column) in network.consumers(k) {
-                    self.add_turn(r, k, column, derived, &mut d_k)?;
+            let (h1, mut turned) = (&chain.states.h1[k - 1], Vec::new());
+            let then = match bent {
+                false => Then::Times(h1),
+                true => {
+                    turned = self.turned(k, derived)?;
+                    terms.extend(self.turned_terms(k, &turned));
+                    Then::Bend {
+                        h1,
+                        h2: &chain.states.h2[k - 1],
+                        g: &self.multipliers[k - 1],
+                        p: &derived.p[k - 1],
+                    }
                 }
-                let (h2, g) = (&chain.states.h2[k - 1], &self.multipliers[k - 1]);
-                b.bend(
-                    n,
-                    count,
-                    network.width(k),
-                    [h1, h2, g],
-                    &derived.p[k - 1],
-                    &mut d_k,
-                )?;
-            }
+            };
+            let d_k = b.contracted(n, count, network.width(k), &terms, &then)?;
+            drop(terms);
+            b.recycle(turned.into_iter().map(|(.., array)| array));
             d.push(d_k);
         }
         d.reverse();
         Ok(d)
     }
 
-    /// out += δ^r Ȧ^r[:, k].
-    fn add_turn(
+    /// Ȧ^r of the groups of units that are not linear among the consumers r of layer k, with r, the group's index, and the column;
+    /// all at once.
+    fn turned(
         &self,
-        r: usize,
         k: usize,
-        column: usize,
         derived: &Derived<B>,
-        out: &mut B::Array,
-    ) -> Result<()> {
-        let (chain, vectors) = (self.chain, self.vectors);
-        let (b, n, units) = (chain.b, chain.n, chain.network.width(k));
-        let layer = &chain.network.layers()[r - 1];
-        let of_group = vectors.backward[r - 1].iter().zip(&vectors.forward[r - 1]);
-        for (g, (sources, v)) in layer.groups.iter().zip(of_group) {
-            if let Some((_, columns)) = sources.iter().find(|(t, _)| *t == k) {
-                let width = vectors.count * units;
-                let rows = shared(columns, g.units.clone(), layer.units, width);
-                b.contract(n, 1, &self.delta[r - 1], &rows, 0, width, out)?;
-            }
-            if let (Some(unit), Some(z)) = (chain.unit(r, g), &derived.z[r - 1]) {
-                let direction = direction(layer, v, Some(z));
-                let states = &chain.states.z[r - 1];
-                let turned = b.unit_along(n, &unit, states, &direction, UnitDerivative::Inputs)?;
-                let rows = Operand {
-                    array: &turned,
-                    kind: Kind::Sampled,
-                    units: g.units.clone(),
-                    layer: layer.units,
-                    width: layer.inputs,
-                };
-                b.contract(n, 1, &self.delta[r - 1], &rows, column, units, out)?;
+    ) -> Result<Vec<(usize, usize, usize, B::Array)>> {
+        let (chain, mut turned) = (self.chain, Vec::new());
+        for (r, column) in chain.network.consumers(k) {
+            let layer = &chain.network.layers()[r - 1];
+            let Some(z) = &derived.z[r - 1] else { continue };
+            for (at, g) in layer.groups.iter().enumerate() {
+                if let Some(unit) = chain.unit(r, g) {
+                    let direction = direction(layer, &self.vectors.forward[r - 1][at], Some(z));
+                    let (states, inputs) = (&chain.states.z[r - 1], UnitDerivative::Inputs);
+                    let array = (chain.b).unit_along(chain.n, &unit, states, &direction, inputs)?;
+                    turned.push((r, at, column, array));
+                }
             }
         }
-        Ok(())
+        Ok(turned)
+    }
+
+    /// δ^r Ȧ^r[:, k].
+    fn turned_terms<'t>(
+        &'t self,
+        k: usize,
+        turned: &'t [(usize, usize, usize, B::Array)],
+    ) -> impl Iterator<Item = Term<'t, B::Array>> {
+        let (network, units) = (self.chain.network, self.chain.network.width(k));
+        let linear = (network.consumers(k)).flat_map(move |(r, _)| {
+            let layer = &network.layers()[r - 1];
+            let groups = layer.groups.iter().zip(&self.vectors.backward[r - 1]);
+            groups.filter_map(move |(g, sources)| {
+                let (_, columns) = sources.iter().find(|(t, _)| *t == k)?;
+                let width = self.vectors.count * units;
+                Some(Term {
+                    m: &self.delta[r - 1],
+                    vectors: 1,
+                    a: shared(columns, g.units.clone(), layer.units, width),
+                    column: 0,
+                    count: width,
+                })
+            })
+        });
+        linear.chain(turned.iter().map(move |(r, at, column, array)| {
+            let layer = &network.layers()[r - 1];
+            Term {
+                m: &self.delta[r - 1],
+                vectors: 1,
+                a: Operand {
+                    array,
+                    kind: Kind::Sampled,
+                    units: layer.groups[*at].units.clone(),
+                    layer: layer.units,
+                    width: layer.inputs,
+                },
+                column: *column,
+                count: units,
+            }
+        }))
     }
 
     /// sums += Σ_i δ̇_j φ_j and Σ_i δ_j φ̇_j.

@@ -25,7 +25,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::backend::{Backend, Kind, Operand, UnitDerivative, UnitGroup};
+use crate::backend::{Backend, Cpu, Kind, Operand, Term, Then, UnitDerivative, UnitGroup};
 use crate::curvature::{Curvature, Structure};
 use crate::error::Result;
 use crate::network::{GroupView, LayerView, Network};
@@ -151,7 +151,10 @@ impl Totals {
 /// The states of one chunk, by layer: index 0 is the input for `x`, layer 1 for the others.
 pub(super) struct States<B: Backend> {
     n: usize,
+    /// Empty where only one layer has them, as its only inputs: then they are in its z.
     pub x: Vec<B::Array>,
+    /// z of layers yet to come.
+    ready: Vec<Option<B::Array>>,
     pub z: Vec<B::Array>,
     pub h1: Vec<B::Array>,
     pub h2: Vec<B::Array>,
@@ -160,11 +163,32 @@ pub(super) struct States<B: Backend> {
 impl<B: Backend> States<B> {
     /// States that start with these x^0, x^1, …
     pub(super) fn new(n: usize, x: Vec<B::Array>) -> Self {
-        let (z, h1, h2) = Default::default();
-        States { n, x, z, h1, h2 }
+        let (ready, z, h1, h2) = Default::default();
+        States {
+            n,
+            x,
+            ready,
+            z,
+            h1,
+            h2,
+        }
     }
 
-    /// h(p^k) from the x of earlier layers; z, h′ and h″ are kept up to `order`.
+    /// x^k, or z of the layer that has it as its only inputs.
+    fn keep(&mut self, b: &B, network: &Network, x: B::Array) -> Result<()> {
+        self.ready.resize_with(network.depth(), || None);
+        let x = match network.only_consumer(self.x.len()) {
+            Some(r) => {
+                self.ready[r - 1] = Some(x);
+                b.zeros(0)?
+            }
+            None => x,
+        };
+        self.x.push(x);
+        Ok(())
+    }
+
+    /// h(p^k) from the x of earlier layers, with the constant behind it where asked for; z, h′ and h″ are kept up to `order`.
     pub(super) fn advance(
         &mut self,
         b: &B,
@@ -172,17 +196,25 @@ impl<B: Backend> States<B> {
         parameters: &Parameters<B>,
         k: usize,
         order: usize,
+        constant: bool,
     ) -> Result<Option<B::Array>> {
         let (n, layer) = (self.n, &network.layers()[k - 1]);
-        let z = layer_inputs(b, network, self, k)?;
+        let z = match self.ready.get_mut(k - 1).and_then(Option::take) {
+            Some(z) => z,
+            None => layer_inputs(b, network, self, k)?,
+        };
         let p = pre_activations(b, network, parameters, n, k, &z)?;
-        let mut h = b.activate(n, &layer.runs(), &p, order)?.into_iter();
+        let mut h = b
+            .activated(n, &layer.runs(), &p, order, constant)?
+            .into_iter();
+        b.recycle([p]);
         let x = h.next();
         self.h1.extend(h.next());
         self.h2.extend(h.next());
         // z is needed again for derivatives in W only.
-        if order > 0 {
-            self.z.push(z);
+        match order {
+            0 => b.recycle([z]),
+            _ => self.z.push(z),
         }
         Ok(x)
     }
@@ -195,6 +227,17 @@ impl<B: Backend> States<B> {
     /// x^m.
     pub(super) fn output(&self) -> &B::Array {
         &self.x[self.x.len() - 1]
+    }
+}
+
+impl States<Cpu<f64>> {
+    /// The numbers of x^k, wherever they are kept.
+    pub(super) fn outputs(&self, network: &Network, k: usize) -> impl Iterator<Item = f64> {
+        let (x, width) = match network.only_consumer(k) {
+            Some(r) => (&self.z[r - 1], network.layers()[r - 1].width()),
+            None => (&self.x[k], network.width(k)),
+        };
+        (x.chunks_exact(width)).flat_map(move |row| row[..network.width(k)].iter().copied())
     }
 }
 
@@ -244,6 +287,15 @@ pub(super) struct Swept<B: Backend> {
     pub multipliers: Vec<B::Array>,
 }
 
+/// X on the backend, as [`propagate`] takes it: with the constant where it is all of a layer's inputs.
+pub(super) fn upload_inputs<B: Backend>(
+    b: &B,
+    network: &Network,
+    values: &[f64],
+) -> Result<B::Array> {
+    b.upload_rows(values, network.inputs(), network.constant_behind(0))
+}
+
 /// The forward propagation (eq. 1), with h′ and h″ up to `order`.
 pub(super) fn propagate<B: Backend>(
     b: &B,
@@ -253,10 +305,13 @@ pub(super) fn propagate<B: Backend>(
     input: B::Array,
     order: usize,
 ) -> Result<States<B>> {
-    let mut states = States::new(n, vec![input]);
+    let mut states = States::new(n, Vec::new());
+    states.keep(b, network, input)?;
     for k in 1..=network.depth() {
-        let x = states.advance(b, network, parameters, k, order)?;
-        states.x.extend(x);
+        let constant = network.constant_behind(k);
+        if let Some(x) = states.advance(b, network, parameters, k, order, constant)? {
+            states.keep(b, network, x)?;
+        }
     }
     Ok(states)
 }
@@ -303,7 +358,7 @@ pub(super) fn sweep<B: Backend>(
     let bent =
         |(curvature, _): (Curvature, _)| curvature.is_exact() || curvature == Curvature::Lagrangian;
     let keep = request.multipliers || request.curvature.is_some_and(bent);
-    let (multipliers, delta) = back_propagate(&chain, seed, keep)?;
+    let (multipliers, delta) = back_propagate(&chain, seed, keep, |_| true)?;
 
     if request.gradient {
         chain.add_gradient(&delta, &mut sums.gradient)?;
@@ -375,7 +430,7 @@ impl<'a, B: Backend> Chain<'a, B> {
             .zip(&states.z)
             .map(|((layer, groups), z)| {
                 // Nothing is propagated back into the input.
-                let hidden = layer.sources.iter().any(|&t| t > 0);
+                let hidden = layer.has_hidden_sources();
                 (layer.groups.iter().zip(groups))
                     .map(|(g, w)| {
                         unit_group(layer, g, w)
@@ -414,34 +469,42 @@ impl<'a, B: Backend> Chain<'a, B> {
             })
     }
 
+    /// M^r A^r[:, k] for the consumers r of layer k, with `vectors` rows of M^r for each sample.
+    pub(super) fn terms<'m>(
+        &'m self,
+        vectors: usize,
+        k: usize,
+        m: impl Fn(usize) -> &'m B::Array,
+    ) -> Vec<Term<'m, B::Array>> {
+        let count = self.network.width(k);
+        let of_layer = |(r, column): (usize, usize)| {
+            let m = m(r);
+            self.operands(r).map(move |a| Term {
+                m,
+                vectors,
+                a,
+                column,
+                count,
+            })
+        };
+        self.network.consumers(k).flat_map(of_layer).collect()
+    }
+
     /// Σ_r M^r A^r[:, k] over the consumers r of layer k, for `vectors` rows of M^r for each sample, times h′(p^k) where
     /// `curved`: one step of eq. 8.
     pub(super) fn pull_back<'m>(
-        &self,
+        &'m self,
         vectors: usize,
         k: usize,
         curved: bool,
         m: impl Fn(usize) -> &'m B::Array,
-    ) -> Result<B::Array>
-    where
-        B::Array: 'm,
-    {
-        let (b, n, count) = (self.b, self.n, self.network.width(k));
-        let operands = (self.network.consumers(k))
-            .flat_map(|(r, column)| self.operands(r).map(move |a| (r, column, a)));
-        let terms: Vec<_> = operands.collect();
-        if let [(r, column, a)] = &terms[..] {
-            let h1 = curved.then(|| &self.states.h1[k - 1]);
-            return b.contracted(n, vectors, m(*r), a, *column, count, h1);
-        }
-        let mut out = b.zeros(n * vectors * count)?;
-        for (r, column, a) in &terms {
-            b.contract(n, vectors, m(*r), a, *column, count, &mut out)?;
-        }
-        if curved {
-            self.times_h1(vectors, k, &mut out)?;
-        }
-        Ok(out)
+    ) -> Result<B::Array> {
+        let then = match curved {
+            true => Then::Times(&self.states.h1[k - 1]),
+            false => Then::Nothing,
+        };
+        let (terms, units) = (self.terms(vectors, k, m), self.network.width(k));
+        self.b.contracted(self.n, vectors, units, &terms, &then)
     }
 
     /// a ⊙ h′(p^k) for `vectors` rows over the units of layer k.
@@ -454,7 +517,7 @@ impl<'a, B: Backend> Chain<'a, B> {
     pub(super) fn times_h2(&self, multipliers: &[B::Array], k: usize) -> Result<B::Array> {
         let units = self.network.width(k);
         let h2 = &self.states.h2[k - 1];
-        (self.b).multiplied(self.n, 1, units, &multipliers[k - 1], h2)
+        (self.b).multiplied(self.n, 1, units, &multipliers[k - 1], h2, false)
     }
 
     /// sums += Σ_i δ_ij φ_ij (eq. 9), group by group.
@@ -528,12 +591,14 @@ impl<'a, B: Backend> Chain<'a, B> {
     }
 }
 
-/// Eq. 7 and 8: ∂g/∂x^k = −e^k, where they are to be kept, and δ^k for k = 1 … m.
+/// Eq. 7 and 8: ∂g/∂x^k = −e^k, where they are to be kept, and δ^k for k = 1 … m. Kept ones can do without a δ^k: it is empty
+/// where it is not `wanted`.
 #[allow(clippy::type_complexity)]
 pub(super) fn back_propagate<B: Backend>(
     chain: &Chain<B>,
     seed: B::Array,
     keep: bool,
+    wanted: impl Fn(usize) -> bool,
 ) -> Result<(Vec<B::Array>, Vec<B::Array>)> {
     let (network, m) = (chain.network, chain.network.depth());
     // From the last layer to the first, then turned round.
@@ -547,8 +612,11 @@ pub(super) fn back_propagate<B: Backend>(
                 Some(seed) => seed,
                 None => chain.pull_back(1, k, false, |r| &delta[m - r])?,
             };
-            let h1 = &chain.states.h1[k - 1];
-            delta.push((chain.b).multiplied(chain.n, 1, network.width(k), h1, &g_x)?);
+            let (b, h1) = (chain.b, &chain.states.h1[k - 1]);
+            delta.push(match wanted(k) {
+                true => b.multiplied(chain.n, 1, network.width(k), h1, &g_x, false)?,
+                false => b.zeros(0)?,
+            });
             multipliers.push(g_x);
         } else {
             delta.push(match seeded {
@@ -643,7 +711,9 @@ fn second<B: Backend>(
                 None => chain.second_step(l, k, &mut s, delta)?,
             };
             if l == k {
-                b.add_diagonal(n, units, &chain.times_h2(multipliers, k)?, &mut block)?;
+                let bent = chain.times_h2(multipliers, k)?;
+                b.add_diagonal(n, units, &bent, &mut block)?;
+                b.recycle([bent]);
             }
             s.insert((l, k), block);
         }
@@ -791,34 +861,53 @@ impl<B: Backend> Chain<'_, B> {
         let needed = |t: usize| (network.consumers(t)).any(|(r, _)| r <= end && gathered(r));
         let h1 = |t: usize| &self.states.h1[t - 1];
         let mut x: Vec<B::Array> = Vec::with_capacity(end);
-        let mut z: Vec<Option<B::Array>> = Vec::with_capacity(end + 1);
+        let mut z: Vec<Option<B::Array>> = (0..=end).map(|_| None).collect();
         for t in 0..=end {
             let layer = gathered(t).then(|| &network.layers()[t - 1]);
-            z.push(match layer {
-                Some(layer) => Some(self.gather(vectors, layer, &x, layer.bias)?),
-                None => None,
-            });
+            if let (None, Some(layer)) = (&z[t], layer) {
+                z[t] = Some(self.gather(vectors, layer, &x, layer.bias)?);
+            }
             if !needed(t) {
                 x.push(b.zeros(0)?);
                 continue;
             }
-            if t > l && linked(t) {
-                let column = (network.consumers(l)).find_map(|(r, c)| (r == t).then_some(c));
-                if let (Some(a), Some(column)) = (self.operands(t).next(), column) {
-                    x.push(b.linked(n, h1(l), &a, column, vectors, h1(t))?);
-                    continue;
+            // Where the next layer has no other inputs, they are written in their place.
+            let (units, constant) = (network.width(t), network.constant_behind(t));
+            let rows = n * vectors;
+            let column = (network.consumers(l)).find_map(|(r, c)| (r == t).then_some(c));
+            let x_t = match (column, &z[t], layer) {
+                (Some(column), ..) if linked(t) => match self.operands(t).next() {
+                    Some(a) => b.linked(n, h1(l), &a, column, vectors, h1(t), constant)?,
+                    None => b.zeros(rows * (units + usize::from(constant)))?,
+                },
+                (_, Some(z_t), Some(layer)) => {
+                    let mut operands = self.operands(t);
+                    let mut p_t = match operands.next() {
+                        Some(a) => b.propagated(n, vectors, z_t, layer.width(), &a)?,
+                        None => b.zeros(rows * units)?,
+                    };
+                    for a in operands {
+                        b.propagate(n, vectors, z_t, layer.width(), &a, &mut p_t)?;
+                    }
+                    let x_t = b.multiplied(n, vectors, units, h1(t), &p_t, constant)?;
+                    b.recycle([p_t]);
+                    x_t
                 }
-            }
-            let mut x_t = b.zeros(n * vectors * network.width(t))?;
-            if t == l {
-                b.add_diagonal(n, vectors, h1(l), &mut x_t)?;
-            } else if let (Some(z_t), Some(layer)) = (&z[t], layer) {
-                for a in self.operands(t) {
-                    b.propagate(n, vectors, z_t, layer.width(), &a, &mut x_t)?;
+                _ if t == l => {
+                    let mut x_t = b.zeros(rows * units)?;
+                    b.add_diagonal(n, vectors, h1(l), &mut x_t)?;
+                    b.with_zero(rows, units, x_t, constant)?
                 }
-                self.times_h1(vectors, t, &mut x_t)?;
+                // Out of reach, or the inputs.
+                _ => b.zeros(rows * (units + usize::from(constant)))?,
+            };
+            match network.only_consumer(t) {
+                Some(r) => {
+                    z[r] = Some(x_t);
+                    x.push(b.zeros(0)?);
+                }
+                None => x.push(x_t),
             }
-            x.push(x_t);
         }
         b.recycle(x);
         Ok(z)
@@ -841,7 +930,9 @@ impl<B: Backend> Chain<'_, B> {
         if constant {
             sources.push((&zero, 1));
         }
-        self.b.gather(rows, &sources, false)
+        let z = self.b.gather(rows, &sources, false)?;
+        self.b.recycle([zero]);
+        Ok(z)
     }
 }
 

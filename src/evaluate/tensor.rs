@@ -335,7 +335,7 @@ pub(super) fn sweep_tensor<B: Backend>(
         return Ok(());
     };
     let chain = Chain::new(b, network, parameters, &states)?;
-    let (g_x, _) = back_propagate(&chain, seed, true)?;
+    let (g_x, _) = back_propagate(&chain, seed, true, |_| true)?;
     let z = &states.z[k - 1];
     let p = pre_activations(b, network, parameters, n, k, z)?;
     sums.add(b, parameters, n, z, &p, &g_x[k - 1])

@@ -387,11 +387,12 @@ fn or_nan(u: f64, h: [f64; 3]) -> [f64; 3] {
 fn tanh(u: f64) -> [f64; 3] {
     let s = Sigmoid::new(u.abs() + u.abs());
     let twice = s.large.twice();
-    let slope = s.z.mul(twice);
+    let (value, slope) = (s.less.product(s.large), s.z.mul(twice).product(twice));
     [
-        s.less.product(s.large).copysign(u),
-        ldexp(slope.product(twice), s.k),
-        -ldexp(s.tanh().mul(slope).product(twice.twice()), s.k).copysign(u),
+        value.copysign(u),
+        ldexp(slope, s.k),
+        // −2 h h′: three roundings, half an ULP each.
+        -ldexp((value + value) * slope, s.k).copysign(u),
     ]
 }
 
@@ -474,12 +475,13 @@ fn gauss(u: f64, c: f64) -> [f64; 3] {
 #[inline(always)]
 fn one_minus_exp_neg(u: f64) -> [f64; 3] {
     let e = Exp::new(Dd::from(-u));
-    let z = ldexp(e.value().round(), e.k);
+    let m = e.value();
+    let z = ldexp(m.round(), e.k);
     // Beyond 2⁵³ the 1 is half an ULP at most.
     let h = if e.k > 53.0 {
         -z
     } else {
-        e.one_minus().round().copysign(u)
+        e.beside_one(-1.0, m).round().copysign(u)
     };
     [h, z, -z]
 }
@@ -589,12 +591,12 @@ impl Sigmoid {
     #[inline(always)]
     fn new(x: f64) -> Self {
         let e = Exp::new(Dd::from(-x));
-        let (z, less) = (e.value(), e.one_minus());
-        let large = Dd::from(2.0).sub_less(less).recip();
+        let z = e.value();
+        let large = e.beside_one(1.0, z).recip();
         Self {
             k: e.k,
             z,
-            less,
+            less: e.beside_one(-1.0, z),
             large,
             small: z.mul(large),
         }
@@ -678,7 +680,7 @@ struct Exp {
 }
 
 impl Exp {
-    /// Relative error of `value` below 2⁻⁵⁴·⁵, of `one_minus` below 2⁻⁵³·⁴.
+    /// Relative error of `value` below 2⁻⁵⁴·⁵.
     #[inline(always)]
     fn new(x: Dd) -> Self {
         // ln 2 in two parts: 41 bits, whose products with k < 2¹² are exact, and 53 more.
@@ -716,13 +718,17 @@ impl Exp {
         Dd::ordered(one.hi, one.lo + self.rest)
     }
 
-    /// `1 − eˣ = (1 − 2ᵏ) − 2ᵏ r − 2ᵏ rest` for `k ≤ 53`: around 0, where `k = 0`, nothing cancels.
+    /// `1 + c eˣ` for `c = ±1`, `z` its `value` and `k ≤ 53`. For `k ≤ 0`, `hi` and what it lacks are exact, and where `hi`
+    /// cancels, `lo` has the digits: a relative error below 2⁻⁵³·⁴; for others below 2⁻⁵².
     #[inline(always)]
-    fn one_minus(&self) -> Dd {
-        let power = tame(self.k);
-        let one = Dd::ordered(1.0, -power);
-        let less = Dd::ordered(one.hi, -power * self.r);
-        Dd::ordered(less.hi, power.mul_add(-self.rest, less.lo + one.lo))
+    fn beside_one(&self, c: f64, z: Dd) -> Dd {
+        let power = c * tame(self.k);
+        let hi = power.mul_add(z.hi, 1.0);
+        let rest = power.mul_add(z.hi, 1.0 - hi);
+        Dd {
+            hi,
+            lo: power.mul_add(z.lo, rest),
+        }
     }
 }
 
@@ -951,11 +957,6 @@ impl Dd {
             hi: s.hi,
             lo: s.lo + (self.lo + other.lo),
         }
-    }
-
-    #[inline(always)]
-    fn sub_less(self, other: Self) -> Self {
-        self.add_less(other.scale(-1.0))
     }
 
     #[inline(always)]

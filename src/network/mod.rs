@@ -201,6 +201,11 @@ impl LayerView {
         self.groups.iter().all(|g| g.propagation.is_linear())
     }
 
+    /// Whether other layers feed it, not the inputs alone.
+    pub(crate) fn has_hidden_sources(&self) -> bool {
+        self.sources.iter().any(|&t| t > 0)
+    }
+
     /// The activations as runs of units: each with the number of units that share it.
     pub fn runs(&self) -> Vec<(Activation, usize)> {
         self.groups.iter().flat_map(|g| g.runs.clone()).collect()
@@ -347,6 +352,18 @@ impl Network {
             }
             None
         })
+    }
+
+    /// Whether the outputs of layer k are kept as the inputs of its [`only_consumer`](Self::only_consumer), with the constant.
+    pub(crate) fn constant_behind(&self, k: usize) -> bool {
+        (self.only_consumer(k)).is_some_and(|r| self.layers[r - 1].bias)
+    }
+
+    /// The layer that has the outputs of layer k as its only inputs, if nothing else has them.
+    pub(crate) fn only_consumer(&self, k: usize) -> Option<usize> {
+        let mut consumers = self.consumers(k).map(|(r, _)| r);
+        let r = consumers.next().filter(|_| consumers.next().is_none())?;
+        (self.layers[r - 1].sources == [k]).then_some(r)
     }
 
     /// Every group of units that have parameters with its layer (from 1), in the order of the flat vector.

@@ -238,6 +238,14 @@ impl Loss {
         }
     }
 
+    /// Whether ∂g/∂x_o is one function of x_o and y_o alone, the same for all outputs.
+    pub(crate) fn is_elementwise(&self) -> bool {
+        !matches!(
+            self,
+            Loss::WeightedSquaredError { .. } | Loss::SoftmaxCrossEntropy | Loss::Custom(_)
+        )
+    }
+
     /// The parameters and the targets are what the loss is defined for.
     pub(crate) fn check(&self, outputs: usize, y: &ndarray::Array2<f64>) -> Result<()> {
         match self {

@@ -14,17 +14,22 @@ use crate::network::{Activation, Custom, FormulaUse};
 /// About as many numbers make a task; fewer are not worth waking another thread for.
 const TASK: usize = 4096;
 
-/// Into arrays that `new` supplies, as long as p.
+/// Into arrays that `new` supplies, of so many numbers; with a 1 behind each row of h if `constant`.
 pub(super) fn activate<T: Real>(
     runs: &[(Activation, usize)],
     p: &[T],
     order: usize,
-    new: impl Fn() -> Vec<T>,
+    constant: bool,
+    new: impl Fn(usize) -> Vec<T>,
 ) -> Result<Vec<Vec<T>>> {
+    let units: usize = runs.iter().map(|r| r.1).sum();
+    let constant = constant && units > 0;
+    let rows = p.len().checked_div(units).unwrap_or(0);
+    let h = || new(p.len() + if constant { rows } else { 0 });
     let arrays = || match order {
-        0 => arrays(runs, p, [(); 1].map(|()| new())).into(),
-        1 => arrays(runs, p, [(); 2].map(|()| new())).into(),
-        _ => arrays(runs, p, [(); 3].map(|()| new())).into(),
+        0 => arrays(runs, p, constant, [h()]).into(),
+        1 => arrays(runs, p, constant, [h(), new(p.len())]).into(),
+        _ => arrays(runs, p, constant, [h(), new(p.len()), new(p.len())]).into(),
     };
     let custom = runs.iter().find(|r| matches!(r.0, Activation::Custom(_)));
     match custom {
@@ -37,6 +42,7 @@ pub(super) fn activate<T: Real>(
 fn arrays<T: Real, const N: usize>(
     runs: &[(Activation, usize)],
     p: &[T],
+    constant: bool,
     mut out: [Vec<T>; N],
 ) -> [Vec<T>; N] {
     let units: usize = runs.iter().map(|r| r.1).sum();
@@ -47,10 +53,16 @@ fn arrays<T: Real, const N: usize>(
         Some(whole) if runs.len() == 1 => whole,
         _ => runs,
     };
-    let mut parts = out.each_mut().map(|array| array.chunks_mut(size));
+    let mut first = Some(if constant {
+        size / units * (units + 1)
+    } else {
+        size
+    });
+    let mut parts = (out.each_mut()).map(|array| array.chunks_mut(first.take().unwrap_or(size)));
     let tasks: Vec<Task<T, N>> = (p.chunks(size))
         .map(|p| Task {
             runs,
+            spread: constant.then_some(units),
             p,
             out: parts.each_mut().map(|parts| parts.next().expect("as many")),
         })
@@ -67,6 +79,8 @@ fn arrays<T: Real, const N: usize>(
 /// The arrays of some samples.
 struct Task<'a, T, const N: usize> {
     runs: &'a [(Activation, usize)],
+    /// The number of units if there is to be a 1 behind them.
+    spread: Option<usize>,
     p: &'a [T],
     out: [&'a mut [T]; N],
 }
@@ -75,7 +89,12 @@ impl<T: Real, const N: usize> WithSimd for Task<'_, T, N> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Task { runs, p, mut out } = self;
+        let Task {
+            runs,
+            spread,
+            p,
+            mut out,
+        } = self;
         let mut begin = 0;
         while begin < p.len() {
             for &(activation, count) in runs {
@@ -89,6 +108,14 @@ impl<T: Real, const N: usize> WithSimd for Task<'_, T, N> {
                 begin = end;
             }
         }
+        if let (Some(units), Some(h)) = (spread, out.first_mut()) {
+            // While they are near: from the last row to the first, the rows make room.
+            for row in (0..p.len() / units).rev() {
+                let to = row * (units + 1);
+                h.copy_within(row * units..(row + 1) * units, to);
+                h[to + units] = T::ONE;
+            }
+        }
     }
 }
 
@@ -100,6 +127,7 @@ fn fill<T: Real, const N: usize>(custom: Custom, p: &[T], out: [&mut [T]; N]) {
     let filled = custom.fill(&u, &mut h.each_mut().map(|h| &mut h[..]), &|a, p, out| {
         Arch::new().dispatch(Task {
             runs: &[(a, p.len())],
+            spread: None,
             p,
             out,
         });
@@ -144,6 +172,7 @@ mod tests {
             let mut out = [(); 3].map(|()| vec![0.0; p.len()]);
             simd.vectorize(Task {
                 runs: &[(a, p.len())],
+                spread: None,
                 p,
                 out: out.each_mut().map(|x| &mut x[..]),
             });

@@ -1,148 +1,234 @@
-//! out[i, v, q] += Σ_j m[i, v, j] A[j, column + q]: one step of a backward recursion through a group of units.
+//! out[i, v, q] += Σ_j m[i, v, j] A[j, column + q]: one step of a backward recursion through a group of units; and a whole step,
+//! the sum over all groups and what comes after it, in one pass.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use super::{BLOCK, Real, worth};
-use crate::backend::{Kind, Operand};
+use super::{BLOCK, Real, in_lanes};
+use crate::backend::{Kind, Term, Then};
 
 /// Multiplications for one sample up to which plain loops are used; a choice, not a measurement.
 const FEW: usize = 4096;
-/// Numbers of a task's result, so that what is scaled lies in a first or second level cache still; a choice.
+/// Numbers of a task's result that lie in a second level cache until the task ends, and in a first level cache; choices.
 const NEAR: usize = 1 << 14;
+const NEAREST: usize = 1 << 12;
 
-/// Added to `out` or put in its place; and scaled by d[i, q] after it, where d is given.
-#[allow(clippy::too_many_arguments)]
+/// Products of two vectors, or of single samples: too small to be worth a library's call.
+fn is_small<T>(term: &Term<Vec<T>>) -> bool {
+    let units = term.a.units.len();
+    units <= 1 || term.a.kind == Kind::Sampled && units * term.count * term.vectors <= FEW
+}
+
+/// Adds the terms to `out`, n × vectors × units, or puts them in its place; and `then`.
 pub(super) fn contract<T: Real>(
-    n: usize,
     vectors: usize,
-    m: &[T],
-    a: &Operand<Vec<T>>,
-    column: usize,
-    count: usize,
+    units: usize,
+    terms: &[Term<Vec<T>>],
     accum: Accum,
-    d: Option<&[T]>,
+    then: &Then<Vec<T>>,
     out: &mut [T],
 ) {
-    let units = a.units.len();
-    if n * vectors * count == 0 {
+    let size = vectors * units;
+    if size == 0 {
         return;
     }
-    if units == 0 {
-        return match accum {
-            Accum::Replace => out.fill(T::ZERO),
-            Accum::Add => {}
-        };
-    }
-    // The rows of out from sample `first` on.
-    let scale = |first: usize, out: &mut [T]| {
-        let Some(d) = d else { return };
-        let d = d[first * count..].chunks_exact(count);
-        for (out, d) in out.chunks_mut(vectors * count).zip(d) {
-            for out in out.chunks_exact_mut(count) {
-                out.iter_mut().zip(d).for_each(|(out, &d)| *out *= d);
+    debug_assert!(terms.iter().all(|t| t.vectors * t.count == size));
+    let near = match terms.iter().all(is_small) {
+        true => NEAREST,
+        false => NEAR,
+    };
+    let samples = (near / size).clamp(1, BLOCK);
+    (out.par_chunks_mut(samples * size).enumerate()).for_each(|(task, out)| {
+        let first = task * samples;
+        let mut accum = accum;
+        for term in terms.iter().filter(|term| !term.a.units.is_empty()) {
+            match is_small(term) {
+                true => in_lanes(
+                    #[inline(always)]
+                    || add_small(term, first, size, accum, out),
+                ),
+                false => add(term, first, size, accum, out),
+            }
+            accum = Accum::Add;
+        }
+        if let Accum::Replace = accum {
+            out.fill(T::ZERO);
+        }
+        in_lanes(
+            #[inline(always)]
+            || finish(then, first, vectors, units, out),
+        );
+    });
+}
+
+/// What comes after the sum, for the samples from `first` on.
+#[inline(always)]
+fn finish<T: Real>(then: &Then<Vec<T>>, first: usize, vectors: usize, units: usize, out: &mut [T]) {
+    let (size, at) = (vectors * units, first * units);
+    match *then {
+        Then::Nothing => {}
+        Then::Times(d) => {
+            let d = d[at..].chunks_exact(units);
+            for (out, d) in out.chunks_exact_mut(size).zip(d) {
+                for out in out.chunks_exact_mut(units) {
+                    out.iter_mut().zip(d).for_each(|(out, &d)| *out *= d);
+                }
             }
         }
-    };
-    if units == 1 || a.kind == Kind::Sampled && units * count * vectors <= FEW {
-        // Products of two vectors, or of single samples, are too small to be worth a library's call.
-        out.par_chunks_mut(vectors * count)
-            .zip(m.par_chunks(vectors * a.layer))
-            .enumerate()
-            .with_min_len(worth(vectors * count))
-            .for_each(|(i, (out, m))| {
-                let matrix = a.matrix(i);
-                for (out, m) in out.chunks_exact_mut(count).zip(m.chunks_exact(a.layer)) {
-                    for (j, &m) in m[a.units.clone()].iter().enumerate() {
-                        let pairs = out.iter_mut().zip(&matrix[j * a.width + column..]);
-                        match (accum, j) {
-                            (Accum::Replace, 0) => pairs.for_each(|(out, &v)| *out = m * v),
-                            _ => pairs.for_each(|(out, &v)| *out += m * v),
-                        }
+        Then::Bend { h1, h2, g, p } => {
+            let [h1, h2, g] = [h1, h2, g].map(|a| a[at..].chunks_exact(units));
+            let p = p[first * size..].chunks_exact(size);
+            let rows = out.chunks_exact_mut(size).zip(p);
+            for ((((out, p), h1), h2), g) in rows.zip(h1).zip(h2).zip(g) {
+                for (out, p) in out.chunks_exact_mut(units).zip(p.chunks_exact(units)) {
+                    let factors = h1.iter().zip(h2).zip(g);
+                    for ((out, &p), ((&h1, &h2), &g)) in out.iter_mut().zip(p).zip(factors) {
+                        *out = h1 * *out + g * h2 * p;
                     }
                 }
-                scale(i, out);
-            });
-        return;
+            }
+        }
     }
-    // Whole samples.
+}
+
+/// A term for the samples from `first` on, in plain loops.
+#[inline(always)]
+fn add_small<T: Real>(term: &Term<Vec<T>>, first: usize, size: usize, accum: Accum, out: &mut [T]) {
+    let Term { a, vectors, .. } = term;
+    let m = term.m[first * vectors * a.layer..].chunks_exact(vectors * a.layer);
+    for (i, (out, m)) in (first..).zip(out.chunks_exact_mut(size).zip(m)) {
+        let matrix = a.matrix(i);
+        let rows = out
+            .chunks_exact_mut(term.count)
+            .zip(m.chunks_exact(a.layer));
+        for (out, m) in rows {
+            for (j, &m) in m[a.units.clone()].iter().enumerate() {
+                let pairs = out.iter_mut().zip(&matrix[j * a.width + term.column..]);
+                match (accum, j) {
+                    (Accum::Replace, 0) => pairs.for_each(|(out, &v)| *out = m * v),
+                    _ => pairs.for_each(|(out, &v)| *out += m * v),
+                }
+            }
+        }
+    }
+}
+
+/// A term for the samples from `first` on, by the library: of all at once, or of each with its matrix.
+fn add<T: Real>(term: &Term<Vec<T>>, first: usize, size: usize, accum: Accum, out: &mut [T]) {
+    let Term { a, vectors, .. } = term;
     let samples = match a.kind {
-        Kind::Shared => (NEAR / (vectors * count)).clamp(1, BLOCK),
+        Kind::Shared => out.len() / size,
         Kind::Sampled => 1,
     };
     let rows = samples * vectors;
-    out.par_chunks_mut(rows * count)
-        .zip(m.par_chunks(rows * a.layer))
-        .enumerate()
-        .for_each(|(task, (out, m))| {
-            let rows = out.len() / count;
-            matmul(
-                MatMut::from_row_major_slice_mut(out, rows, count),
-                accum,
-                MatRef::from_row_major_slice(m, rows, a.layer).subcols(a.units.start, units),
-                MatRef::from_row_major_slice(a.matrix(task), units, a.width).subcols(column, count),
-                T::ONE,
-                Par::Seq,
-            );
-            scale(task * samples, out);
-        });
+    let m = term.m[first * vectors * a.layer..].chunks(rows * a.layer);
+    for (i, (out, m)) in (first..).zip(out.chunks_exact_mut(samples * size).zip(m)) {
+        matmul(
+            MatMut::from_row_major_slice_mut(out, rows, term.count),
+            accum,
+            MatRef::from_row_major_slice(m, rows, a.layer).subcols(a.units.start, a.units.len()),
+            MatRef::from_row_major_slice(a.matrix(i), a.units.len(), a.width)
+                .subcols(term.column, term.count),
+            T::ONE,
+            Par::Seq,
+        );
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::backend::{Backend, Cpu, Kind, Operand};
+    use crate::backend::{Backend, Cpu, Kind, Operand, Term, Then};
 
-    /// In the place of what an array held, and scaled in the same pass, is what was added to zeros and scaled, to the last bit;
-    /// for a matrix for all samples and for one each, few numbers and many, past the edges of the tasks.
+    /// A step in one pass is what its parts give one after the other, to the last bit; with a matrix for all samples and one for
+    /// each, few numbers and many, past the edges of the tasks, on a part of the processor, too.
     #[test]
-    fn contracted_is_contract_and_scale() {
+    fn a_whole_step_is_its_parts() {
         let numbers = |len: usize, salt: usize| -> Vec<f64> {
             (0..len)
                 .map(|i| ((i * 37 + salt) % 101) as f64 / 7.0 - 7.0)
                 .collect()
         };
-        let b = Cpu::<f64>::new();
-        for (n, vectors, units, count) in [
+        let shapes = [
             (1, 1, 1, 1),
             (700, 3, 5, 4),
             (600, 9, 33, 21),
             (3, 140, 70, 150),
-        ] {
-            for kind in [Kind::Shared, Kind::Sampled] {
-                let matrices = if kind == Kind::Shared { 1 } else { n };
-                let (layer, width, column) = (units + 2, count + 3, 2);
-                let array = numbers(matrices * units * width, 1);
-                let a = Operand {
-                    array: &array,
+            (700, 2, 1, 64),
+        ];
+        for (b, (n, vectors, units, count)) in (shapes.into_iter()).flat_map(|shape| {
+            [
+                (Cpu::<f64>::new(), shape),
+                (Cpu::new().part().unwrap(), shape),
+            ]
+        }) {
+            let len = n * vectors * count;
+            let arrays = [1, 2, 3].map(|salt| numbers(n * count, salt));
+            let ([h1, h2, g], p) = (&arrays, numbers(len, 4));
+            let (layer, width, column) = (units + 2, count + 3, 2);
+            let (all, each) = (numbers(units * width, 5), numbers(n * units * width, 6));
+            // Two rows of one vector, that reach over all of the vectors.
+            let (wide, two) = (numbers(2 * vectors * count, 7), numbers(n * 2, 8));
+            let m = numbers(n * vectors * layer, 9);
+            let term = |array, kind| Term {
+                m: &m,
+                vectors,
+                a: Operand {
+                    array,
                     kind,
                     units: 1..units + 1,
                     layer,
                     width,
-                };
-                let (m, d) = (numbers(n * vectors * layer, 2), numbers(n * count, 3));
-                let mut slow = b.zeros(n * vectors * count).unwrap();
-                b.contract(n, vectors, &m, &a, column, count, &mut slow)
-                    .unwrap();
-                let plain = b
-                    .contracted(n, vectors, &m, &a, column, count, None)
-                    .unwrap();
-                assert_eq!(plain, slow);
-                b.scale(n, vectors, count, &d, &mut slow).unwrap();
-                // What an array held before does not count.
-                b.recycle([vec![f64::NAN; n * vectors * count], plain]);
-                let fast = b
-                    .contracted(n, vectors, &m, &a, column, count, Some(&d))
-                    .unwrap();
-                assert_eq!(fast, slow);
-                b.recycle([vec![f64::NAN; n * vectors * count]]);
-                assert!(
-                    b.zeros(n * vectors * count)
-                        .unwrap()
-                        .iter()
-                        .all(|&v| v == 0.0)
-                );
+                },
+                column,
+                count,
+            };
+            let turn = || Term {
+                m: &two,
+                vectors: 1,
+                a: Operand {
+                    array: &wide,
+                    kind: Kind::Shared,
+                    units: 0..2,
+                    layer: 2,
+                    width: vectors * count,
+                },
+                column: 0,
+                count: vectors * count,
+            };
+            for terms in [
+                vec![],
+                vec![term(&all, Kind::Shared)],
+                vec![term(&each, Kind::Sampled)],
+                vec![term(&each, Kind::Sampled), term(&all, Kind::Shared), turn()],
+            ] {
+                for then in [
+                    Then::Nothing,
+                    Then::Times(h1),
+                    Then::Bend { h1, h2, g, p: &p },
+                ] {
+                    let mut slow = b.zeros(len).unwrap();
+                    for t in &terms {
+                        b.contract(n, t.vectors, t.m, &t.a, t.column, t.count, &mut slow)
+                            .unwrap();
+                    }
+                    match then {
+                        Then::Nothing => {}
+                        Then::Times(d) => b.scale(n, vectors, count, d, &mut slow).unwrap(),
+                        Then::Bend { h1, h2, g, p } => {
+                            b.scale(n, vectors, count, h1, &mut slow).unwrap();
+                            let c = b.multiplied(n, 1, count, g, h2, false).unwrap();
+                            b.multiply_add(n, vectors, count, &c, p, &mut slow).unwrap();
+                        }
+                    }
+                    // What an array held before does not count.
+                    drop(b.array(len));
+                    b.recycle([vec![f64::NAN; len]]);
+                    let fast = b.contracted(n, vectors, count, &terms, &then).unwrap();
+                    assert!(fast == slow, "{n} {vectors} {units} {count}: {then:?}");
+                }
             }
+            assert!(b.zeros(len).unwrap().iter().all(|&v| v == 0.0));
         }
     }
 }

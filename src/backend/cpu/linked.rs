@@ -1,8 +1,6 @@
-//! out[i, q, j] = p[i, q] A[j, column + q] d[i, j].
+//! out[i, q, j] = p[i, q] A[j, column + q] d[i, j], with a 0 behind each row if `constant`.
 
-use rayon::prelude::*;
-
-use super::{Real, worth};
+use super::{Real, each_samples};
 use crate::backend::Operand;
 
 pub(super) fn linked<T: Real>(
@@ -11,26 +9,34 @@ pub(super) fn linked<T: Real>(
     column: usize,
     count: usize,
     d: &[T],
+    constant: bool,
     out: &mut [T],
 ) {
-    let size = count * a.layer;
-    if size == 0 {
-        return;
+    let (units, width) = (a.layer, a.layer + usize::from(constant));
+    if count * units == 0 {
+        return out.fill(T::ZERO);
     }
     // A's columns as rows.
     let turned: Vec<T> = (column..column + count)
         .flat_map(|q| a.array[q..].iter().step_by(a.width).copied())
         .collect();
-    out.par_chunks_mut(size)
-        .zip(p.par_chunks(count))
-        .zip(d.par_chunks(a.layer))
-        .with_min_len(worth(size))
-        .for_each(|((out, p), d)| {
-            let rows = turned.chunks_exact(a.layer);
-            for ((out, a), &p) in out.chunks_exact_mut(a.layer).zip(rows).zip(p) {
-                for ((out, &a), &d) in out.iter_mut().zip(a).zip(d) {
-                    *out = a * d * p;
+    each_samples(
+        count * width,
+        out,
+        #[inline(always)]
+        |first, out| {
+            let p = p[first * count..].chunks_exact(count);
+            let d = d[first * units..].chunks_exact(units);
+            for ((out, p), d) in out.chunks_exact_mut(count * width).zip(p).zip(d) {
+                let rows = turned.chunks_exact(units);
+                for ((out, a), &p) in out.chunks_exact_mut(width).zip(rows).zip(p) {
+                    let (out, behind) = out.split_at_mut(units);
+                    for ((out, &a), &d) in out.iter_mut().zip(a).zip(d) {
+                        *out = a * d * p;
+                    }
+                    behind.fill(T::ZERO);
                 }
             }
-        });
+        },
+    );
 }

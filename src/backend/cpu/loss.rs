@@ -20,6 +20,8 @@ pub(super) fn loss<T: Real>(
 ) -> Option<Vec<T>> {
     let outputs = x.len().checked_div(n)?;
     let mut g = vec![T::ZERO; if gradient { x.len() } else { 0 }];
+    // Where no output knows of another, the gradient of many samples is like that of one.
+    let many = if loss.is_elementwise() { QUANTUM } else { 1 };
     let size = QUANTUM * outputs;
     let mut parts: Vec<&mut [T]> = g.chunks_mut(size).collect();
     parts.resize_with(n.div_ceil(QUANTUM), Default::default);
@@ -28,24 +30,35 @@ pub(super) fn loss<T: Real>(
         .enumerate()
         .with_min_len(BLOCK / QUANTUM)
         .map(|(block, g)| {
-            let mut buffers = vec![0.0; 3 * outputs];
-            let (xi, rest) = buffers.split_at_mut(outputs);
-            let (yi, gi) = rest.split_at_mut(outputs);
+            let (first, end) = (block * QUANTUM, n.min((block + 1) * QUANTUM));
+            let mut buffers = vec![0.0; 3 * many * outputs];
             let mut sum = 0.0;
-            for i in block * QUANTUM..n.min((block + 1) * QUANTUM) {
-                to_f64(&x[i * outputs..(i + 1) * outputs], xi);
-                to_f64(&y[i * outputs..(i + 1) * outputs], yi);
-                let omega = omega[i].to_f64();
+            for from in (first..end).step_by(many) {
+                let samples = from..end.min(from + many);
+                let len = samples.len() * outputs;
+                let (xs, rest) = buffers[..3 * len].split_at_mut(len);
+                let (ys, gs) = rest.split_at_mut(len);
+                to_f64(&x[from * outputs..][..len], xs);
+                to_f64(&y[from * outputs..][..len], ys);
                 // A weight of 0 takes the sample's loss out even where that is not finite.
-                if omega == 0.0 {
+                if omega[samples.clone()].iter().all(|&omega| omega == T::ZERO) {
                     continue;
                 }
-                sum += omega * loss.value(xi, yi);
                 if gradient {
-                    loss.gradient(xi, yi, gi);
-                    let g = &mut g[(i - block * QUANTUM) * outputs..][..outputs];
-                    for (g, &v) in g.iter_mut().zip(gi.iter()) {
-                        *g = T::from_f64(omega * v);
+                    loss.gradient(xs, ys, gs);
+                }
+                let rows = xs.chunks_exact(outputs).zip(ys.chunks_exact(outputs));
+                for ((i, (xi, yi)), gi) in samples.zip(rows).zip(gs.chunks_exact(outputs)) {
+                    let omega = omega[i].to_f64();
+                    if omega == 0.0 {
+                        continue;
+                    }
+                    sum += omega * loss.value(xi, yi);
+                    if gradient {
+                        let g = &mut g[(i - first) * outputs..][..outputs];
+                        for (g, &v) in g.iter_mut().zip(gi) {
+                            *g = T::from_f64(omega * v);
+                        }
                     }
                 }
             }
@@ -92,4 +105,55 @@ pub(super) fn loss_hessian<T: Real>(
             }
         });
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many samples at once are as single ones; a weight of 0 takes out what is not finite.
+    #[test]
+    fn at_once_is_one_by_one() {
+        fn check<T: Real>(kind: &Loss, n: usize, outputs: usize) {
+            let numbers = |len: usize, salt: usize| -> Vec<f64> {
+                (0..len)
+                    .map(|i| ((i * 37 + salt) % 11) as f64 / 11.0)
+                    .collect()
+            };
+            let mut x = numbers(n * outputs, 1);
+            let (y, mut omega) = (numbers(n * outputs, 4), numbers(n, 2));
+            x[0] = f64::NAN;
+            omega[0] = 0.0;
+            let [x, y, omega] = [x, y, omega].map(|v| v.into_iter().map(T::from_f64).collect());
+            let [x, y, omega]: [Vec<T>; 3] = [x, y, omega];
+            let mut values = vec![0.0; n.div_ceil(QUANTUM)];
+            let all = loss(n, kind, &x, &y, &omega, &mut values, true).unwrap();
+            let mut alone = values.iter().map(|_| 0.0).collect::<Vec<f64>>();
+            for i in 0..n {
+                let row = i * outputs..(i + 1) * outputs;
+                let (x, y, omega) = (&x[row.clone()], &y[row.clone()], &omega[i..i + 1]);
+                let mut value = [0.0];
+                let g = loss(1, kind, x, y, omega, &mut value, true).unwrap();
+                alone[i / QUANTUM] += value[0];
+                assert!(g == all[row], "{kind:?} sample {i} of {n}");
+            }
+            assert!(alone == values && values[0].is_finite(), "{kind:?} {n}");
+        }
+        for kind in [
+            Loss::SquaredError,
+            Loss::BinaryCrossEntropy,
+            Loss::SoftmaxCrossEntropy,
+            Loss::Poisson,
+            Loss::LogCosh { delta: 0.5 },
+            Loss::PseudoHuber { delta: 0.5 },
+            Loss::WeightedSquaredError {
+                output_weights: vec![0.5, 2.0, 3.0],
+            },
+        ] {
+            for n in [1, 64, 65, 700] {
+                check::<f64>(&kind, n, 3);
+                check::<f32>(&kind, n, 3);
+            }
+        }
+    }
 }

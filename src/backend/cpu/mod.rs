@@ -4,7 +4,6 @@
 //! the order of the blocks: the bits of a result do not depend on the number of threads.
 
 mod activate;
-mod bend;
 mod contract;
 mod contract_diagonal;
 mod coupled;
@@ -31,6 +30,7 @@ mod unit;
 use std::ops::Range;
 
 use faer::Accum;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 pub(crate) use coupled::scratch as scratch_of_coupled;
@@ -39,7 +39,9 @@ pub use real::Real;
 pub(crate) use reduce::block;
 
 use super::pool::Pool;
-use super::{Backend, Columns, Coupled, Direction, Kind, Operand, UnitDerivative, UnitGroup};
+use super::{
+    Backend, Columns, Coupled, Direction, Kind, Operand, Term, Then, UnitDerivative, UnitGroup,
+};
 use crate::error::Result;
 use crate::network::Activation;
 use crate::objective::Loss;
@@ -56,6 +58,33 @@ const TASK: usize = 1 << 14;
 /// Samples of `size` numbers each that are worth waking another thread for.
 fn worth(size: usize) -> usize {
     (TASK / size.max(1)).max(1)
+}
+
+/// Calls `f` with the numbers of several samples, `size` each, and the first of them, its loops [`in_lanes`].
+fn each_samples<T: Real>(size: usize, out: &mut [T], f: impl Fn(usize, &mut [T]) + Sync) {
+    if size == 0 {
+        return;
+    }
+    let samples = worth(size);
+    (out.par_chunks_mut(samples * size).enumerate()).for_each(|(task, out)| {
+        in_lanes(
+            #[inline(always)]
+            || f(task * samples, out),
+        )
+    });
+}
+
+/// Calls `f`. Where that is inlined always, its loops are compiled for the widest registers that there are: no digit changes.
+fn in_lanes(f: impl FnMut()) {
+    struct Lanes<F>(F);
+    impl<F: FnMut()> WithSimd for Lanes<F> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(mut self, _: S) {
+            (self.0)();
+        }
+    }
+    Arch::new().dispatch(Lanes(f));
 }
 
 /// Partial sums of a reduction that are held at once.
@@ -138,6 +167,25 @@ impl<T: Real> Backend for Cpu<T> {
         Ok(values.iter().map(|&v| T::from_f64(v)).collect())
     }
 
+    fn upload_rows(&self, values: &[f64], width: usize, constant: bool) -> Result<Vec<T>> {
+        if !constant || width == 0 {
+            return self.upload(values);
+        }
+        if T::NAME == "f32" {
+            super::check_f32(values)?;
+        }
+        let mut rows = self.array(values.len() / width * (width + 1));
+        for (row, values) in rows
+            .chunks_exact_mut(width + 1)
+            .zip(values.chunks_exact(width))
+        {
+            let (row, one) = row.split_at_mut(width);
+            (row.iter_mut().zip(values)).for_each(|(x, &v)| *x = T::from_f64(v));
+            one.fill(T::ONE);
+        }
+        Ok(rows)
+    }
+
     fn zeros(&self, len: usize) -> Result<Vec<T>> {
         let Some(mut array) = self.pool.take(len) else {
             return Ok(vec![T::ZERO; len]);
@@ -210,12 +258,23 @@ impl<T: Real> Backend for Cpu<T> {
 
     fn activate(
         &self,
-        _: usize,
+        n: usize,
         runs: &[(Activation, usize)],
         p: &Vec<T>,
         order: usize,
     ) -> Result<Vec<Vec<T>>> {
-        activate::activate(runs, p, order, || self.array(p.len()))
+        self.activated(n, runs, p, order, false)
+    }
+
+    fn activated(
+        &self,
+        _: usize,
+        runs: &[(Activation, usize)],
+        p: &Vec<T>,
+        order: usize,
+        constant: bool,
+    ) -> Result<Vec<Vec<T>>> {
+        activate::activate(runs, p, order, constant, |len| self.array(len))
     }
 
     fn loss(
@@ -252,7 +311,15 @@ impl<T: Real> Backend for Cpu<T> {
         count: usize,
         out: &mut Vec<T>,
     ) -> Result<()> {
-        contract::contract(n, vectors, m, a, column, count, Accum::Add, None, out);
+        let term = Term {
+            m,
+            vectors,
+            a: a.clone(),
+            column,
+            count,
+        };
+        debug_assert_eq!(out.len(), n * vectors * count);
+        contract::contract(vectors, count, &[term], Accum::Add, &Then::Nothing, out);
         Ok(())
     }
 
@@ -260,15 +327,12 @@ impl<T: Real> Backend for Cpu<T> {
         &self,
         n: usize,
         vectors: usize,
-        m: &Vec<T>,
-        a: &Operand<Vec<T>>,
-        column: usize,
-        count: usize,
-        d: Option<&Vec<T>>,
+        units: usize,
+        terms: &[Term<Vec<T>>],
+        then: &Then<Vec<T>>,
     ) -> Result<Vec<T>> {
-        let mut out = self.array(n * vectors * count);
-        let d = d.map(|d| &d[..]);
-        contract::contract(n, vectors, m, a, column, count, Accum::Replace, d, &mut out);
+        let mut out = self.array(n * vectors * units);
+        contract::contract(vectors, units, terms, Accum::Replace, then, &mut out);
         Ok(out)
     }
 
@@ -280,9 +344,10 @@ impl<T: Real> Backend for Cpu<T> {
         column: usize,
         count: usize,
         d: &Vec<T>,
+        constant: bool,
     ) -> Result<Vec<T>> {
-        let mut out = self.array(n * count * a.layer);
-        linked::linked(p, a, column, count, d, &mut out);
+        let mut out = self.array(n * count * (a.layer + usize::from(constant)));
+        linked::linked(p, a, column, count, d, constant, &mut out);
         Ok(out)
     }
 
@@ -307,7 +372,8 @@ impl<T: Real> Backend for Cpu<T> {
         d: &Vec<T>,
         a: &mut Vec<T>,
     ) -> Result<()> {
-        scale::scale(n, vectors, units, d, a);
+        debug_assert_eq!(a.len(), n * vectors * units);
+        scale::scale(vectors, units, d, a);
         Ok(())
     }
 
@@ -331,23 +397,11 @@ impl<T: Real> Backend for Cpu<T> {
         units: usize,
         a: &Vec<T>,
         b: &Vec<T>,
+        constant: bool,
     ) -> Result<Vec<T>> {
-        let mut out = self.array(n * vectors * units);
-        multiply_add::multiply(vectors, units, a, b, &mut out);
+        let mut out = self.array(n * vectors * (units + usize::from(constant)));
+        multiply_add::multiply(vectors, units, constant, a, b, &mut out);
         Ok(out)
-    }
-
-    fn bend(
-        &self,
-        _: usize,
-        vectors: usize,
-        units: usize,
-        with: [&Vec<T>; 3],
-        b: &Vec<T>,
-        a: &mut Vec<T>,
-    ) -> Result<()> {
-        bend::bend(vectors, units, with.map(|x| &x[..]), b, a);
-        Ok(())
     }
 
     fn add_diagonal(&self, n: usize, units: usize, d: &Vec<T>, a: &mut Vec<T>) -> Result<()> {
@@ -510,6 +564,7 @@ impl<T: Real> Backend for Cpu<T> {
 #[cfg(test)]
 mod tests {
     use crate::backend::{Backend, Columns, Coupled, Cpu, Kind, Operand};
+    use crate::network::Activation;
 
     fn numbers(len: usize, salt: usize) -> Vec<f64> {
         (0..len)
@@ -522,30 +577,43 @@ mod tests {
     fn written_is_added_to_zeros() {
         for b in [Cpu::<f64>::new(), Cpu::new().part().unwrap()] {
             for (n, vectors, units) in [(1, 1, 1), (700, 3, 5), (600, 2, 70)] {
-                let len = n * vectors * units;
                 // What an array held before does not count.
-                let dirty = || {
+                let dirty = |len| {
                     drop(b.array(len));
                     b.recycle([vec![f64::NAN; len]]);
                 };
-                let [h1, h2, g] = [1, 2, 3].map(|salt| numbers(n * units, salt));
-                let (p, start) = (numbers(len, 4), numbers(len, 5));
+                let (rows, len) = (n * vectors, n * vectors * units);
+                let (h1, p) = (numbers(n * units, 1), numbers(len, 4));
+                for constant in [false, true] {
+                    let more = len + if constant { rows } else { 0 };
+                    let mut slow = b.zeros(len).unwrap();
+                    b.multiply_add(n, vectors, units, &h1, &p, &mut slow)
+                        .unwrap();
+                    let slow = b.with_zero(rows, units, slow, constant).unwrap();
+                    dirty(more);
+                    let fast = b.multiplied(n, vectors, units, &h1, &p, constant);
+                    assert!(fast.unwrap() == slow);
 
-                let mut slow = b.zeros(len).unwrap();
-                b.multiply_add(n, vectors, units, &h1, &p, &mut slow)
-                    .unwrap();
-                dirty();
-                assert!(b.multiplied(n, vectors, units, &h1, &p).unwrap() == slow);
+                    let slow = b.upload(&p).unwrap();
+                    let slow = b.with_one(rows, units, slow, constant).unwrap();
+                    dirty(more);
+                    assert!(b.upload_rows(&p, units, constant).unwrap() == slow);
 
-                let (mut slow, mut fast) = (start.clone(), start);
-                b.scale(n, vectors, units, &h1, &mut slow).unwrap();
-                let mut c = b.zeros(n * units).unwrap();
-                b.multiply_add(n, 1, units, &g, &h2, &mut c).unwrap();
-                b.multiply_add(n, vectors, units, &c, &p, &mut slow)
-                    .unwrap();
-                b.bend(n, vectors, units, [&h1, &h2, &g], &p, &mut fast)
-                    .unwrap();
-                assert!(fast == slow);
+                    // One activation, and two.
+                    let some = units / 2;
+                    for runs in [
+                        vec![(Activation::Tanh, units)],
+                        vec![(Activation::Tanh, some), (Activation::Gelu, units - some)],
+                    ] {
+                        for order in 0..=2 {
+                            let mut slow = b.activate(rows, &runs, &p, order).unwrap();
+                            slow[0] = b.with_one(rows, units, slow[0].clone(), constant).unwrap();
+                            dirty(more);
+                            let fast = b.activated(rows, &runs, &p, order, constant).unwrap();
+                            assert!(fast == slow, "{n} {vectors} {units} {runs:?}");
+                        }
+                    }
+                }
 
                 // All units of a layer, and some.
                 for layer in [units, units + 2] {
@@ -561,7 +629,7 @@ mod tests {
                     let z = numbers(n * vectors * stride, 7);
                     let mut slow = b.zeros(n * vectors * layer).unwrap();
                     b.propagate(n, vectors, &z, stride, &a, &mut slow).unwrap();
-                    dirty();
+                    dirty(n * vectors * layer);
                     assert!(b.propagated(n, vectors, &z, stride, &a).unwrap() == slow);
                 }
             }
@@ -629,15 +697,21 @@ mod tests {
                 width: count + 2,
             };
             let (p, d) = (numbers(n * count, 7), numbers(n * units, 8));
-            let out = b.linked(n, &p, &a, column, count, &d).unwrap();
-            let want: Vec<f64> = (0..n * count * units)
-                .map(|at| (at / units, at % units))
-                .map(|(row, j)| {
-                    let (i, q) = (row / count, row % count);
-                    p[row] * array[j * (count + 2) + column + q] * d[i * units + j]
-                })
-                .collect();
-            assert!(out == want, "{n} {rows} {columns}");
+            for constant in [false, true] {
+                let out = b.linked(n, &p, &a, column, count, &d, constant).unwrap();
+                let width = units + usize::from(constant);
+                let want: Vec<f64> = (0..n * count * width)
+                    .map(|at| (at / width, at % width))
+                    .map(|(row, j)| {
+                        let (i, q) = (row / count, row % count);
+                        match j < units {
+                            true => p[row] * array[j * (count + 2) + column + q] * d[i * units + j],
+                            false => 0.0,
+                        }
+                    })
+                    .collect();
+                assert!(out == want, "{n} {rows} {columns}");
+            }
         }
     }
 }

@@ -1,35 +1,72 @@
-//! out[i, v, j] += a[i, j] b[i, v, j], or = where it replaces.
+//! out[i, v, j] += a[i, j] b[i, v, j]; or = where it replaces, with a 0 behind each row if `constant`.
 
-use rayon::prelude::*;
-
-use super::{Real, worth};
+use super::{Real, each_samples};
 
 pub(super) fn multiply_add<T: Real>(vectors: usize, units: usize, a: &[T], b: &[T], out: &mut [T]) {
-    each(vectors, units, a, b, out, |out, ab| *out += ab);
+    each(
+        vectors,
+        units,
+        units,
+        a,
+        b,
+        out,
+        #[inline(always)]
+        |out, ab| *out += ab,
+    );
 }
 
-pub(super) fn multiply<T: Real>(vectors: usize, units: usize, a: &[T], b: &[T], out: &mut [T]) {
-    each(vectors, units, a, b, out, |out, ab| *out = ab);
+pub(super) fn multiply<T: Real>(
+    vectors: usize,
+    units: usize,
+    constant: bool,
+    a: &[T],
+    b: &[T],
+    out: &mut [T],
+) {
+    let width = units + usize::from(constant);
+    each(
+        vectors,
+        units,
+        width,
+        a,
+        b,
+        out,
+        #[inline(always)]
+        |out, ab| *out = ab,
+    );
 }
 
+/// `width` numbers in a row of out: what is behind the units becomes 0.
+#[inline(always)]
 fn each<T: Real>(
     vectors: usize,
     units: usize,
+    width: usize,
     a: &[T],
     b: &[T],
     out: &mut [T],
     put: impl Fn(&mut T, T) + Sync,
 ) {
-    let (size, units) = ((vectors * units).max(1), units.max(1));
-    out.par_chunks_mut(size)
-        .zip(b.par_chunks(size))
-        .zip(a.par_chunks(units))
-        .with_min_len(worth(size))
-        .for_each(|((out, b), a)| {
-            for (out, b) in out.chunks_exact_mut(units).zip(b.chunks_exact(units)) {
-                for ((out, &b), &a) in out.iter_mut().zip(b).zip(a) {
-                    put(out, a * b);
+    if units == 0 {
+        return out.fill(T::ZERO);
+    }
+    let (size, wide) = (vectors * units, vectors * width);
+    each_samples(
+        wide,
+        out,
+        #[inline(always)]
+        |first, out| {
+            let b = b[first * size..].chunks_exact(size);
+            let a = a[first * units..].chunks_exact(units);
+            for ((out, b), a) in out.chunks_exact_mut(wide).zip(b).zip(a) {
+                for (out, b) in out.chunks_exact_mut(width).zip(b.chunks_exact(units)) {
+                    let (out, behind) = out.split_at_mut(units);
+                    for ((out, &b), &a) in out.iter_mut().zip(b).zip(a) {
+                        put(out, a * b);
+                    }
+                    behind.fill(T::ZERO);
                 }
             }
-        });
+        },
+    );
 }

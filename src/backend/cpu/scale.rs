@@ -1,17 +1,20 @@
 //! a[i, v, j] *= d[i, j].
 
-use rayon::prelude::*;
+use super::{Real, each_samples};
 
-use super::{Real, worth};
-
-pub(super) fn scale<T: Real>(n: usize, vectors: usize, units: usize, d: &[T], a: &mut [T]) {
-    debug_assert_eq!(a.len(), n * vectors * units);
-    a.par_chunks_mut((vectors * units).max(1))
-        .zip(d.par_chunks(units.max(1)))
-        .with_min_len(worth(vectors * units))
-        .for_each(|(a, d)| {
-            for row in a.chunks_exact_mut(units) {
-                row.iter_mut().zip(d).for_each(|(a, &d)| *a *= d);
+pub(super) fn scale<T: Real>(vectors: usize, units: usize, d: &[T], a: &mut [T]) {
+    let size = vectors * units;
+    each_samples(
+        size,
+        a,
+        #[inline(always)]
+        |first, a| {
+            let d = d[first * units..].chunks_exact(units);
+            for (a, d) in a.chunks_exact_mut(size).zip(d) {
+                for row in a.chunks_exact_mut(units) {
+                    row.iter_mut().zip(d).for_each(|(a, &d)| *a *= d);
+                }
             }
-        });
+        },
+    );
 }

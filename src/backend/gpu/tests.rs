@@ -335,8 +335,8 @@ fn every_shader_has_a_twin_and_every_file_its_use() {
         let shader = match stem.as_str() {
             // No kernels.
             "mod" | "real" => continue,
-            // On an adapter, what they are made of: scale and multiply_add; gradient; contract and transpose.
-            "bend" | "coupled" | "linked" => continue,
+            // On an adapter, what they are made of: gradient; contract and transpose.
+            "coupled" | "linked" => continue,
             // The gradient's shaders with SQUARED.
             "gram_diagonal" => "gradient",
             other => other,
