@@ -389,7 +389,7 @@ impl Problem {
         let count = vectors.len() / p;
         let work = Work::Products(curvature, count);
         let chosen = self.device_for(device, work);
-        if let (2.., Err(Error::Memory { .. })) = (count, self.plan_on(&chosen, work)) {
+        if count > 1 && matches!(self.plan_on(&chosen, work), Err(Error::Memory { .. })) {
             // As many at a time as fit.
             let (first, rest) = vectors.split_at(count / 2 * p);
             let mut out = self.products_with(device, w, curvature, first)?;
