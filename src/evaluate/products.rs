@@ -209,6 +209,14 @@ struct Derived<B: Backend> {
     output: B::Array,
 }
 
+/// Ȧ^r of a group of units that are not linear, and which columns of it count.
+struct Turned<B: Backend> {
+    r: usize,
+    group: usize,
+    column: usize,
+    array: B::Array,
+}
+
 /// Adds the products of one chunk of samples with each group of vectors.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn sweep_products<'b, B: Backend>(
@@ -430,30 +438,30 @@ impl<B: Backend> Along<'_, '_, B> {
             };
             let d_k = b.contracted(n, count, network.width(k), &terms, &then)?;
             drop(terms);
-            b.recycle(turned.into_iter().map(|(.., array)| array));
+            b.recycle(turned.into_iter().map(|t| t.array));
             d.push(d_k);
         }
         d.reverse();
         Ok(d)
     }
 
-    /// Ȧ^r of the groups of units that are not linear among the consumers r of layer k, with r, the group's index, and the column;
-    /// all at once.
-    fn turned(
-        &self,
-        k: usize,
-        derived: &Derived<B>,
-    ) -> Result<Vec<(usize, usize, usize, B::Array)>> {
+    /// Ȧ^r of the groups of units that are not linear among the consumers r of layer k; all at once.
+    fn turned(&self, k: usize, derived: &Derived<B>) -> Result<Vec<Turned<B>>> {
         let (chain, mut turned) = (self.chain, Vec::new());
         for (r, column) in chain.network.consumers(k) {
             let layer = &chain.network.layers()[r - 1];
             let Some(z) = &derived.z[r - 1] else { continue };
-            for (at, g) in layer.groups.iter().enumerate() {
+            for (group, g) in layer.groups.iter().enumerate() {
                 if let Some(unit) = chain.unit(r, g) {
-                    let direction = direction(layer, &self.vectors.forward[r - 1][at], Some(z));
+                    let direction = direction(layer, &self.vectors.forward[r - 1][group], Some(z));
                     let (states, inputs) = (&chain.states.z[r - 1], UnitDerivative::Inputs);
                     let array = (chain.b).unit_along(chain.n, &unit, states, &direction, inputs)?;
-                    turned.push((r, at, column, array));
+                    turned.push(Turned {
+                        r,
+                        group,
+                        column,
+                        array,
+                    });
                 }
             }
         }
@@ -464,7 +472,7 @@ impl<B: Backend> Along<'_, '_, B> {
     fn turned_terms<'t>(
         &'t self,
         k: usize,
-        turned: &'t [(usize, usize, usize, B::Array)],
+        turned: &'t [Turned<B>],
     ) -> impl Iterator<Item = Term<'t, B::Array>> {
         let (network, units) = (self.chain.network, self.chain.network.width(k));
         let linear = (network.consumers(k)).flat_map(move |(r, _)| {
@@ -482,19 +490,19 @@ impl<B: Backend> Along<'_, '_, B> {
                 })
             })
         });
-        linear.chain(turned.iter().map(move |(r, at, column, array)| {
-            let layer = &network.layers()[r - 1];
+        linear.chain(turned.iter().map(move |t| {
+            let layer = &network.layers()[t.r - 1];
             Term {
-                m: &self.delta[r - 1],
+                m: &self.delta[t.r - 1],
                 vectors: 1,
                 a: Operand {
-                    array,
+                    array: &t.array,
                     kind: Kind::Sampled,
-                    units: layer.groups[*at].units.clone(),
+                    units: layer.groups[t.group].units.clone(),
                     layer: layer.units,
                     width: layer.inputs,
                 },
-                column: *column,
+                column: t.column,
                 count: units,
             }
         }))
