@@ -18,7 +18,7 @@
 //!
 //! The forms with exponentials are evaluated on pairs of doubles (`Dd` below),
 //! which add next to nothing to the error of the exponential, 2⁻⁵⁴·⁵, and are
-//! rounded once. Only sums, products, quotients, masks and fused multiply-adds
+//! rounded once; tanh″ is a product of two of these. Only sums, products, quotients, masks and fused multiply-adds
 //! are used: an instruction of every ARM of 64 bits and every x86 with AVX2,
 //! elsewhere a call that is slow, but gives the same digits. The rest is the
 //! `libm` crate's, whose logarithms, trigonometric functions and arctangent are
