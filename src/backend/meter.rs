@@ -422,8 +422,8 @@ impl Backend for Meter {
         self.flops(&[2, n, out.len]);
         self.flops(&[3, n, pair.h.len(), pair.g.len(), pair.z_l.width]);
         let widths = (pair.z_l.width, pair.z_k.width);
-        let numbers = cpu::scratch_of_coupled(n, pair.g.len(), widths) as u64;
-        self.scratch((self.threads * self.float).saturating_mul(numbers));
+        let task = cpu::scratch_of_coupled(n, pair.g.len(), widths, self.float as usize);
+        self.scratch(self.threads.saturating_mul(task as u64));
         Ok(())
     }
 

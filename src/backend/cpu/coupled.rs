@@ -1,131 +1,297 @@
 //! out[(j, j′, b), a] += Σ_i (S[i, j, j′] z^l[i, b] + δ[i, j′] T[i, j, b]) z^k[i, a].
 //!
-//! What stands in brackets is formed for a block of samples, and for so many (j′, b) that it stays in a cache: one product with
-//! z^k, not one for each of its terms.
+//! What stands in brackets has rank two for each sample and j, over j′ and over b. The lanes of vectors run over the one of them
+//! that fills them better; the vectors go to the register tile as they are formed, with z^k[i, a] as its rows.
 
 use std::ops::Range;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Real;
+use super::gram::BLOCK;
+use super::tile::{Lanes, SLAB, aligned, lanes, pack, product, tile_rows, tiles};
 use crate::backend::Coupled;
 
-/// Numbers (j′, b) of a tile, about.
-const TILE: usize = 140;
-/// Samples of a block: with a tile, 0.3 MB in f64.
-const BLOCK: usize = 256;
-
-/// Units j′ of a tile.
-fn units_of_tile(units: usize, width: usize) -> usize {
-    (TILE / width.max(1)).clamp(1, units.max(1))
-}
-
-/// Numbers that a task holds.
-pub(crate) fn scratch(n: usize, units: usize, (l, k): (usize, usize)) -> usize {
-    let width = units_of_tile(units, l) * l;
-    n.min(BLOCK) * (units + l + width) + width * k
+/// Bytes that a task holds, at the most, where numbers have `size` bytes.
+pub(crate) fn scratch_bytes(n: usize, units: usize, (l, k): (usize, usize), size: usize) -> usize {
+    n.min(BLOCK) * (size * (2 * (units + l) + k) + 64 * (2 + SLAB)) + 64 * 64
 }
 
 pub(super) fn coupled<T: Real>(n: usize, pair: &Coupled<Vec<T>>, out: &mut [f64]) {
-    let (units, l, k) = (pair.g.len(), pair.z_l.width, pair.z_k.width);
-    if n * units * l * k == 0 {
+    let size = pair.g.len() * pair.z_l.width * pair.z_k.width;
+    if n * size == 0 {
         return;
     }
-    let (of_tile, count) = (units_of_tile(units, l), n.min(BLOCK));
-    let new = |len: usize| vec![T::ZERO; len];
     let arch = Arch::new();
-    (out.par_chunks_mut(units * l * k).zip(pair.h.clone())).for_each_init(
-        || {
-            [
-                units * count,
-                l * count,
-                of_tile * l * count,
-                of_tile * l * k,
-            ]
-            .map(new)
-        },
-        |[s, t, sums, partial], (out, j)| {
-            for from in (0..n).step_by(BLOCK) {
-                let samples = from..n.min(from + BLOCK);
-                let count = samples.len();
-                // Side by side: the rows of one j are far from each other.
-                for (at, i) in samples.clone().enumerate() {
-                    let row = i * pair.rows + j;
-                    let of_g = row * pair.columns + pair.g.start;
-                    s[at * units..][..units].copy_from_slice(&pair.s[of_g..][..units]);
-                    t[at * l..][..l].copy_from_slice(&pair.t[row * l..][..l]);
-                }
-                let z = MatRef::from_row_major_slice(
-                    &pair.z_k.array[from * pair.z_k.stride..][..count * pair.z_k.stride],
-                    count,
-                    pair.z_k.stride,
-                );
-                for (tile, out) in out.chunks_mut(of_tile * l * k).enumerate() {
-                    let width = out.len() / k;
-                    let (sums, partial) = (&mut sums[..count * width], &mut partial[..width * k]);
-                    arch.dispatch(Form {
-                        pair,
-                        samples: samples.clone(),
-                        first: tile * of_tile,
-                        s: &*s,
-                        t: &*t,
-                        out: &mut *sums,
-                    });
-                    matmul(
-                        // The longer side first: the library's kernels are tall.
-                        MatMut::from_column_major_slice_mut(partial, width, k),
-                        Accum::Replace,
-                        MatRef::from_row_major_slice(sums, count, width).transpose(),
-                        z.subcols(pair.z_k.first, k),
-                        T::ONE,
-                        Par::Seq,
-                    );
-                    for (x, out) in out.chunks_exact_mut(k).enumerate() {
-                        let column = partial[x..].iter().step_by(width);
-                        (out.iter_mut().zip(column)).for_each(|(out, v)| *out += v.to_f64());
-                    }
-                }
-            }
+    (out.par_chunks_mut(size).zip(pair.h.clone())).for_each_init(
+        Buffers::default,
+        |buffers, (out, j)| {
+            arch.dispatch(Task {
+                n,
+                pair,
+                j,
+                buffers,
+                out,
+            })
         },
     );
 }
 
-/// S[i, j, j′] z^l[i, b] + δ[i, j′] T[i, j, b] for one j and the j′ of g from its `first` on; s: samples × units of g,
-/// t: samples × b.
-struct Form<'a, T> {
-    pair: &'a Coupled<'a, Vec<T>>,
-    samples: Range<usize>,
-    first: usize,
-    s: &'a [T],
-    t: &'a [T],
-    out: &'a mut [T],
+/// What a thread works in.
+#[derive(Default)]
+struct Buffers<T> {
+    /// The two factors that are broadcast, sample by sample.
+    down: [Vec<T>; 2],
+    /// The two that fill lanes, sample by sample.
+    across: [Vec<T>; 2],
+    slab: Vec<T>,
+    tile: Vec<T>,
+    packed: Vec<T>,
 }
 
-impl<T: Real> WithSimd for Form<'_, T> {
+/// The entries of one j.
+struct Task<'a, T> {
+    n: usize,
+    pair: &'a Coupled<'a, Vec<T>>,
+    j: usize,
+    buffers: &'a mut Buffers<T>,
+    out: &'a mut [f64],
+}
+
+impl<T: Real> WithSimd for Task<'_, T> {
     type Output = ();
+
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Form {
-            pair,
-            samples,
-            first,
-            s,
-            t,
-            out,
-        } = self;
-        let (units, l) = (pair.g.len(), pair.z_l.width);
-        let rows = s.chunks_exact(units).zip(t.chunks_exact(l));
-        let out = out.chunks_exact_mut(out.len() / samples.len());
-        for ((i, out), (s, t)) in samples.zip(out).zip(rows) {
-            let z = pair.z_l.row(i);
-            let delta = &pair.delta[i * pair.columns + pair.g.start + first..];
-            for ((out, &s), &delta) in out.chunks_exact_mut(l).zip(&s[first..]).zip(delta) {
-                for ((out, &z), &t) in out.iter_mut().zip(z).zip(t) {
-                    *out = s * z + delta * t;
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (pair, lanes) = (self.pair, lanes::<S, T>());
+        let (units, l, z) = (pair.g.len(), pair.z_l.width, &pair.z_k);
+        let by_units = units.div_ceil(lanes) * l <= l.div_ceil(lanes) * units;
+        let (across, down) = if by_units { (units, l) } else { (l, units) };
+        let vectors = across.div_ceil(lanes);
+        let buffers = self.buffers;
+        let tile = aligned(&mut buffers.tile, tile_rows::<S>() * SLAB * lanes);
+        let tile = cast_slice_mut::<_, T::Vector<S>>(tile);
+        for from in (0..self.n).step_by(BLOCK) {
+            let len = BLOCK.min(self.n - from);
+            let row = |i: usize| i * pair.rows + self.j;
+            let s = |i: usize| &pair.s[row(i) * pair.columns..][pair.g.clone()];
+            let delta = |i: usize| &pair.delta[i * pair.columns..][pair.g.clone()];
+            let of_z = |i: usize| pair.z_l.row(i);
+            let t = |i: usize| &pair.t[row(i) * l..][..l];
+            let samples = from..from + len;
+            let [x0, x1] = &mut buffers.down;
+            let [y0, y1] = &mut buffers.across;
+            let wide = vectors * lanes;
+            let (x, y) = match by_units {
+                true => (
+                    [
+                        rows(samples.clone(), of_z, l, x0),
+                        rows(samples.clone(), t, l, x1),
+                    ],
+                    [
+                        rows(samples.clone(), s, wide, y0),
+                        rows(samples, delta, wide, y1),
+                    ],
+                ),
+                false => (
+                    [
+                        rows(samples.clone(), s, units, x0),
+                        rows(samples.clone(), delta, units, x1),
+                    ],
+                    [
+                        rows(samples.clone(), of_z, wide, y0),
+                        rows(samples, t, wide, y1),
+                    ],
+                ),
+            };
+            let y = y.map(cast_slice::<_, T::Vector<S>>);
+            let slab = aligned(&mut buffers.slab, len * SLAB * lanes);
+            let slab = cast_slice_mut::<_, T::Vector<S>>(slab);
+            let columns = z.first..z.first + z.width;
+            let array = &z.array[from * z.stride..];
+            pack::<S, T>(array, z.stride, len, columns, &mut buffers.packed);
+            for v in 0..vectors {
+                let y = y.map(|y| (&y[v..], vectors));
+                for u in tiles(down, SLAB) {
+                    let slab = &mut slab[..len * u.len()];
+                    let x = x.map(|x| (&x[u.start..], down));
+                    match u.len() {
+                        1 => form::<S, T, 1>(simd, x, y, slab),
+                        2 => form::<S, T, 2>(simd, x, y, slab),
+                        3 => form::<S, T, 3>(simd, x, y, slab),
+                        _ => unreachable!("a slab row has at most 3 vectors"),
+                    }
+                    for a in tiles(z.width, tile_rows::<S>()) {
+                        let left = &buffers.packed[a.start * len..a.end * len];
+                        product(simd, a.len(), u.len(), left, slab, u.len(), tile);
+                        let sums = cast_slice::<_, T>(tile);
+                        // The entries (j′, b) of each lane of each vector.
+                        for (at, u) in u.clone().enumerate() {
+                            for lane in 0..lanes.min(across - v * lanes) {
+                                let entry = match by_units {
+                                    true => (v * lanes + lane) * l + u,
+                                    false => u * l + v * lanes + lane,
+                                };
+                                let out = &mut self.out[entry * z.width..][a.clone()];
+                                let sums = &sums[at * lanes + lane..];
+                                let sums = sums.iter().step_by(slab.len() / len * lanes);
+                                (out.iter_mut().zip(sums)).for_each(|(x, v)| *x += v.to_f64());
+                            }
+                        }
+                    }
                 }
+            }
+        }
+    }
+}
+
+/// The rows of some samples, side by side, `width` numbers from one to the next. What is past the end of a row is left as it was:
+/// nobody reads the sums of these lanes.
+fn rows<'a, 'r, T: Real>(
+    samples: Range<usize>,
+    row: impl Fn(usize) -> &'r [T],
+    width: usize,
+    to: &'a mut Vec<T>,
+) -> &'a [T] {
+    let to = aligned(to, samples.len() * width);
+    for (to, i) in to.chunks_exact_mut(width).zip(samples) {
+        let row = row(i);
+        to[..row.len()].copy_from_slice(row);
+    }
+    to
+}
+
+/// slab[i, u] = x₀[i, u] y₀[i] + x₁[i, u] y₁[i]; x and y come with the distance between their rows.
+#[inline(always)]
+fn form<S: Simd, T: Lanes, const U: usize>(
+    simd: S,
+    [x0, x1]: [(&[T], usize); 2],
+    [y0, y1]: [(&[T::Vector<S>], usize); 2],
+    slab: &mut [T::Vector<S>],
+) {
+    for (i, to) in slab.as_chunks_mut::<U>().0.iter_mut().enumerate() {
+        let (y0, y1) = (y0.0[i * y0.1], y1.0[i * y1.1]);
+        let x0 = &x0.0[i * x0.1..][..U];
+        let x1 = &x1.0[i * x1.1..][..U];
+        for ((to, &x0), &x1) in to.iter_mut().zip(x0).zip(x1) {
+            let first = T::mul(simd, T::splat(simd, x0), y0);
+            *to = T::mul_add(simd, T::splat(simd, x1), y1, first);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Columns;
+
+    /// All j with one instruction set.
+    struct Call<'a, T>(usize, &'a Coupled<'a, Vec<T>>, Vec<f64>);
+
+    impl<T: Real> WithSimd for Call<'_, T> {
+        type Output = Vec<f64>;
+        fn with_simd<S: Simd>(self, simd: S) -> Vec<f64> {
+            let Call(n, pair, mut out) = self;
+            let mut buffers = Buffers::default();
+            let size = out.len() / pair.h.len();
+            for (j, out) in pair.h.clone().zip(out.chunks_exact_mut(size)) {
+                let buffers = &mut buffers;
+                simd.vectorize(Task {
+                    n,
+                    pair,
+                    j,
+                    buffers,
+                    out,
+                });
+            }
+            out
+        }
+    }
+
+    fn run<S: Simd, T: Real>(simd: S, call: Call<T>) -> Vec<f64> {
+        simd.vectorize(call)
+    }
+
+    /// Small integers, whose sums are exact in either float: every entry, on top of what was there, for some units of the layers.
+    fn check<T: Real>(n: usize, (rows, columns): (usize, usize), (l, k): (usize, usize)) {
+        let numbers = |len: usize, salt: usize| -> Vec<T> {
+            (0..len)
+                .map(|i| T::from_f64(((i * 7 + salt) % 5) as f64 - 2.0))
+                .collect()
+        };
+        let (h, g) = (rows / 2..rows, columns / 3..columns);
+        let s = numbers(n * rows * columns, 1);
+        let t = numbers(n * rows * l, 2);
+        let delta = numbers(n * columns, 3);
+        let (z_l, z_k) = (numbers(n * (l + 1), 4), numbers(n * (k + 2), 5));
+        let part = |array, stride, width| Columns {
+            array,
+            stride,
+            first: 1,
+            width,
+        };
+        let pair = Coupled {
+            s: &s,
+            t: &t,
+            delta: &delta,
+            rows,
+            columns,
+            h: h.clone(),
+            g: g.clone(),
+            z_l: part(&z_l, l + 1, l),
+            z_k: part(&z_k, k + 2, k),
+        };
+        let mut want = Vec::new();
+        for j in h.clone() {
+            for j2 in g.clone() {
+                for b in 0..l {
+                    for a in 0..k {
+                        let term = |i: usize| {
+                            let of_s = s[(i * rows + j) * columns + j2] * z_l[i * (l + 1) + 1 + b];
+                            let of_t = delta[i * columns + j2] * t[(i * rows + j) * l + b];
+                            ((of_s + of_t) * z_k[i * (k + 2) + 1 + a]).to_f64()
+                        };
+                        want.push(7.0 + (0..n).map(term).sum::<f64>());
+                    }
+                }
+            }
+        }
+        let start = vec![7.0; h.len() * g.len() * l * k];
+        let mut out = start.clone();
+        coupled(n, &pair, &mut out);
+        let call = || Call(n, &pair, start.clone());
+        let mut outputs = vec![("dispatched", out), ("scalar", run(pulp::Scalar, call()))];
+        #[cfg(target_arch = "x86_64")]
+        outputs.extend(pulp::x86::V3::try_new().map(|simd| ("AVX2", run(simd, call()))));
+        #[cfg(target_arch = "x86_64")]
+        outputs.extend(pulp::x86::V4::try_new().map(|simd| ("AVX-512", run(simd, call()))));
+        for (name, out) in outputs {
+            assert!(
+                out == want,
+                "{n} {rows} {columns} {l} {k} {} {name}",
+                T::NAME
+            );
+        }
+    }
+
+    /// With lanes over the units or over the inputs, past the edges of blocks, vectors, slabs and tiles.
+    #[test]
+    fn every_entry_is_its_sum() {
+        let widths = [
+            ((1, 1), (1, 1)),
+            ((3, 9), (33, 4)),
+            ((2, 3), (150, 2)),
+            ((2, 25), (4, 9)),
+            ((3, 48), (17, 11)),
+            ((1, 70), (50, 1)),
+            ((2, 2), (16, 33)),
+        ];
+        for (units, widths) in widths {
+            for n in [1, BLOCK, BLOCK + 1] {
+                check::<f64>(n, units, widths);
+                check::<f32>(n, units, widths);
             }
         }
     }

@@ -28,18 +28,17 @@
 
 use std::ops::Range;
 
-use pulp::bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut, pod_read_unaligned};
+use pulp::bytemuck::{cast_slice, cast_slice_mut, pod_read_unaligned};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Real;
+use super::tile::{Lanes, SLAB, aligned, lanes, pack, product, tile_rows, tiles};
 use crate::backend::{Kind, Operand};
 
 /// Samples over which sums are kept in the input type, in registers. Measured from 128 to 512: narrow layers would take 192,
 /// whose slab leaves room in a 48 KiB first-level cache; wide ones, whose output lies in memory, want fewer passes over it.
 pub const BLOCK: usize = 256;
-/// Vectors per slab row. 8 × 3 sums, 3 vectors and a broadcast fit 32 registers, 4 × 3 fit 16.
-const SLAB: usize = 3;
 /// The work is cut into about this many tasks where its size allows.
 const TASKS: usize = 64;
 /// Units beyond which they are divided into groups with packed copies of their own coefficients, of [`GROUP`] at the most.
@@ -52,85 +51,6 @@ const PARTIAL: usize = 1 << 20;
 
 /// Flops below which waking other threads would take longer than the work.
 const SMALL: usize = 1_000_000;
-
-/// A floating-point type the kernel is compiled for, with its vectors.
-pub trait Lanes: Pod + Send + Sync {
-    /// A vector of these floats in the registers of an instruction set.
-    type Vector<S: Simd>: Pod;
-    /// The same number in f64.
-    fn widen(self) -> f64;
-    /// x in every lane.
-    fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
-    /// x y.
-    fn mul<S: Simd>(simd: S, x: Self::Vector<S>, y: Self::Vector<S>) -> Self::Vector<S>;
-    /// x y + z, fused where the instruction set has it.
-    fn mul_add<S: Simd>(
-        simd: S,
-        x: Self::Vector<S>,
-        y: Self::Vector<S>,
-        z: Self::Vector<S>,
-    ) -> Self::Vector<S>;
-    /// The lanes of `x` before `lane`, those of `y` from there on.
-    fn join<S: Simd>(
-        simd: S,
-        lane: usize,
-        x: Self::Vector<S>,
-        y: Self::Vector<S>,
-    ) -> Self::Vector<S>;
-}
-
-macro_rules! real {
-    ($t:ty, $bits:ty, $vector:ident, $splat:ident, $mul:ident, $mul_add:ident, $mask:ident, $select:ident) => {
-        impl Lanes for $t {
-            type Vector<S: Simd> = S::$vector;
-            #[inline(always)]
-            fn widen(self) -> f64 {
-                self.into()
-            }
-            #[inline(always)]
-            fn splat<S: Simd>(simd: S, x: Self) -> S::$vector {
-                simd.$splat(x)
-            }
-            #[inline(always)]
-            fn mul<S: Simd>(simd: S, x: S::$vector, y: S::$vector) -> S::$vector {
-                simd.$mul(x, y)
-            }
-            #[inline(always)]
-            fn mul_add<S: Simd>(
-                simd: S,
-                x: S::$vector,
-                y: S::$vector,
-                z: S::$vector,
-            ) -> S::$vector {
-                simd.$mul_add(x, y, z)
-            }
-            #[inline(always)]
-            fn join<S: Simd>(simd: S, lane: usize, x: S::$vector, y: S::$vector) -> S::$vector {
-                simd.$select(simd.$mask(0, lane as $bits).mask(), x, y)
-            }
-        }
-    };
-}
-real!(
-    f32,
-    u32,
-    f32s,
-    splat_f32s,
-    mul_f32s,
-    mul_add_e_f32s,
-    mask_between_m32s,
-    select_f32s
-);
-real!(
-    f64,
-    u64,
-    f64s,
-    splat_f64s,
-    mul_f64s,
-    mul_add_e_f64s,
-    mask_between_m64s,
-    select_f64s
-);
 
 /// The two forms of the module's description.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -240,21 +160,6 @@ const fn work(n: usize, d: usize, s: usize) -> usize {
 /// The row that holds packed index p.
 const fn row_of(p: usize) -> usize {
     ((8 * p + 1).isqrt() - 1) / 2
-}
-
-const fn lanes<S: Simd, T: Lanes>() -> usize {
-    size_of::<T::Vector<S>>() / size_of::<T>()
-}
-
-/// Rows of the register tile.
-const fn tile_rows<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
-}
-
-/// `len` rows or columns in the fewest ranges of at most `most`, all about equally long.
-fn tiles(len: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = len.div_ceil(most);
-    (0..count).map(move |t| t * len / count..(t + 1) * len / count)
 }
 
 /// How the work is cut. Nothing here may depend on the number of threads.
@@ -699,111 +604,6 @@ fn form<S: Simd, T: Lanes>(
             [a, b, c, d] => pass(simd, x, y, &[a, b, c, d], slab, vectors),
             _ => {}
         }
-    }
-}
-
-/// `len` zeros that begin on a cache line.
-fn aligned<T: Lanes>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
-    const LINE: usize = 64;
-    buffer.resize(len + LINE / size_of::<T>(), T::zeroed());
-    let skip = buffer.as_ptr().align_offset(LINE);
-    &mut buffer[skip..skip + len]
-}
-
-/// Columns of the first `len` rows of x, of row length `step`, as [`tiles`] cuts them: tile by tile, within a tile row by row.
-///
-/// Read in place, rows whose length is a multiple of the cache's period would evict one another.
-#[inline(always)]
-fn pack<S: Simd, T: Lanes>(
-    x: &[T],
-    step: usize,
-    len: usize,
-    columns: Range<usize>,
-    to: &mut Vec<T>,
-) {
-    #[inline(always)]
-    fn copy<T: Lanes, const U: usize>(x: &[T], step: usize, to: &mut [T]) {
-        for (i, to) in to.as_chunks_mut::<U>().0.iter_mut().enumerate() {
-            to.copy_from_slice(&x[i * step..][..U]);
-        }
-    }
-    to.resize(len * columns.len(), T::zeroed());
-    for tile in tiles(columns.len(), tile_rows::<S>()) {
-        let (x, to) = (
-            &x[columns.start + tile.start..],
-            &mut to[tile.start * len..tile.end * len],
-        );
-        match tile.len() {
-            1 => copy::<T, 1>(x, step, to),
-            2 => copy::<T, 2>(x, step, to),
-            3 => copy::<T, 3>(x, step, to),
-            4 => copy::<T, 4>(x, step, to),
-            5 => copy::<T, 5>(x, step, to),
-            6 => copy::<T, 6>(x, step, to),
-            7 => copy::<T, 7>(x, step, to),
-            8 => copy::<T, 8>(x, step, to),
-            _ => unreachable!("a tile has at most 8 rows"),
-        }
-    }
-}
-
-/// tile[u, v] = Σ_i left[i, u] slab[i, v] for `rows` u and `used` v, the slab having `vectors` per sample: the kernel of both forms.
-#[inline(always)]
-fn product<S: Simd, T: Lanes>(
-    simd: S,
-    rows: usize,
-    used: usize,
-    left: &[T],
-    slab: &[T::Vector<S>],
-    vectors: usize,
-    tile: &mut [T::Vector<S>],
-) {
-    #[inline(always)]
-    fn sums<S: Simd, T: Lanes, const U: usize, const V: usize>(
-        simd: S,
-        left: &[T],
-        slab: &[T::Vector<S>],
-        vectors: usize,
-        tile: &mut [T::Vector<S>],
-    ) {
-        assert!(vectors >= V);
-        let mut sums = [[T::Vector::<S>::zeroed(); V]; U];
-        for (x, y) in left
-            .as_chunks::<U>()
-            .0
-            .iter()
-            .zip(slab.chunks_exact(vectors))
-        {
-            for (sums, &x) in sums.iter_mut().zip(x) {
-                let x = T::splat(simd, x);
-                for (sum, &y) in sums.iter_mut().zip(&y[..V]) {
-                    *sum = T::mul_add(simd, x, y, *sum);
-                }
-            }
-        }
-        tile[..U * V].copy_from_slice(sums.as_flattened());
-    }
-    macro_rules! sums {
-        ($u:literal) => {
-            match used {
-                1 => sums::<S, T, $u, 1>(simd, left, slab, vectors, tile),
-                2 => sums::<S, T, $u, 2>(simd, left, slab, vectors, tile),
-                3 => sums::<S, T, $u, 3>(simd, left, slab, vectors, tile),
-                _ => unreachable!("a slab row has at most 3 vectors"),
-            }
-        };
-    }
-    let wide = tile_rows::<S>() == 8;
-    match rows {
-        1 => sums!(1),
-        2 => sums!(2),
-        3 => sums!(3),
-        4 => sums!(4),
-        5 if wide => sums!(5),
-        6 if wide => sums!(6),
-        7 if wide => sums!(7),
-        8 if wide => sums!(8),
-        _ => unreachable!("a tile has at most 4 or 8 rows"),
     }
 }
 

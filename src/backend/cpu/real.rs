@@ -1,6 +1,6 @@
 //! The two floats.
 
-use super::gram::Lanes;
+use super::tile::Lanes;
 
 /// `f64` or `f32`.
 pub trait Real: faer::traits::RealField + Lanes + Copy + Default + PartialOrd {
