@@ -335,7 +335,9 @@ pub(super) fn sweep_tensor<B: Backend>(
         return Ok(());
     };
     let chain = Chain::new(b, network, parameters, &states)?;
-    let (g_x, _) = back_propagate(&chain, seed, true, |_| true)?;
+    // What others are propagated back through.
+    let wanted = |r: usize| network.layers()[r - 1].has_hidden_sources();
+    let (g_x, _) = back_propagate(&chain, seed, true, wanted)?;
     let z = &states.z[k - 1];
     let p = pre_activations(b, network, parameters, n, k, z)?;
     sums.add(b, parameters, n, z, &p, &g_x[k - 1])

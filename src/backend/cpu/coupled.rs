@@ -14,7 +14,8 @@ use super::gram::BLOCK;
 use super::tile::{Lanes, SLAB, aligned, lanes, pack, product, tile_rows, tiles};
 use crate::backend::Coupled;
 
-/// Bytes that a task holds, at the most, where numbers have `size` bytes.
+/// Bytes that a task holds, at the most, where numbers have `size` bytes. A vector has 64 at the most: for each sample those of a
+/// slab, and two whose lanes reach past the ends of both factors; then the register tile, and what aligns them.
 pub(crate) fn scratch_bytes(n: usize, units: usize, (l, k): (usize, usize), size: usize) -> usize {
     n.min(BLOCK) * (size * (2 * (units + l) + k) + 64 * (2 + SLAB)) + 64 * 64
 }
@@ -115,9 +116,10 @@ impl<T: Real> WithSimd for Task<'_, T> {
             for v in 0..vectors {
                 let y = y.map(|y| (&y[v..], vectors));
                 for u in tiles(down, SLAB) {
-                    let slab = &mut slab[..len * u.len()];
+                    let used = u.len();
+                    let slab = &mut slab[..len * used];
                     let x = x.map(|x| (&x[u.start..], down));
-                    match u.len() {
+                    match used {
                         1 => form::<S, T, 1>(simd, x, y, slab),
                         2 => form::<S, T, 2>(simd, x, y, slab),
                         3 => form::<S, T, 3>(simd, x, y, slab),
@@ -125,7 +127,7 @@ impl<T: Real> WithSimd for Task<'_, T> {
                     }
                     for a in tiles(z.width, tile_rows::<S>()) {
                         let left = &buffers.packed[a.start * len..a.end * len];
-                        product(simd, a.len(), u.len(), left, slab, u.len(), tile);
+                        product(simd, a.len(), used, left, slab, used, tile);
                         let sums = cast_slice::<_, T>(tile);
                         // The entries (j′, b) of each lane of each vector.
                         for (at, u) in u.clone().enumerate() {
@@ -136,7 +138,7 @@ impl<T: Real> WithSimd for Task<'_, T> {
                                 };
                                 let out = &mut self.out[entry * z.width..][a.clone()];
                                 let sums = &sums[at * lanes + lane..];
-                                let sums = sums.iter().step_by(slab.len() / len * lanes);
+                                let sums = sums.iter().step_by(used * lanes);
                                 (out.iter_mut().zip(sums)).for_each(|(x, v)| *x += v.to_f64());
                             }
                         }
@@ -194,7 +196,15 @@ mod tests {
         type Output = Vec<f64>;
         fn with_simd<S: Simd>(self, simd: S) -> Vec<f64> {
             let Call(n, pair, mut out) = self;
-            let mut buffers = Buffers::default();
+            // What a buffer held does not count.
+            let nan = || vec![T::from_f64(f64::NAN); 1 << 17];
+            let mut buffers = Buffers {
+                down: [nan(), nan()],
+                across: [nan(), nan()],
+                slab: nan(),
+                tile: nan(),
+                packed: nan(),
+            };
             let size = out.len() / pair.h.len();
             for (j, out) in pair.h.clone().zip(out.chunks_exact_mut(size)) {
                 let buffers = &mut buffers;
@@ -210,15 +220,44 @@ mod tests {
         }
     }
 
+    /// What buffers take, new to this shape.
+    struct Held<'a, T>(usize, &'a Coupled<'a, Vec<T>>);
+
+    impl<T: Real> WithSimd for Held<'_, T> {
+        type Output = usize;
+        fn with_simd<S: Simd>(self, simd: S) -> usize {
+            let Held(n, pair) = self;
+            let mut buffers = Buffers::default();
+            simd.vectorize(Task {
+                n,
+                pair,
+                j: pair.h.start,
+                buffers: &mut buffers,
+                out: &mut vec![0.0; pair.g.len() * pair.z_l.width * pair.z_k.width],
+            });
+            let Buffers {
+                down,
+                across,
+                slab,
+                tile,
+                packed,
+            } = &buffers;
+            let all = (down.iter().chain(across)).chain([slab, tile, packed]);
+            all.map(|buffer| buffer.capacity() * size_of::<T>()).sum()
+        }
+    }
+
     fn run<S: Simd, T: Real>(simd: S, call: Call<T>) -> Vec<f64> {
         simd.vectorize(call)
     }
 
     /// Small integers, whose sums are exact in either float: every entry, on top of what was there, for some units of the layers.
     fn check<T: Real>(n: usize, (rows, columns): (usize, usize), (l, k): (usize, usize)) {
-        let numbers = |len: usize, salt: usize| -> Vec<T> {
-            (0..len)
-                .map(|i| T::from_f64(((i * 7 + salt) % 5) as f64 - 2.0))
+        // From −4 to 3, without a period that a stride may meet.
+        let numbers = |len: usize, salt: u64| -> Vec<T> {
+            (0..len as u64)
+                .map(|i| (i + (salt << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+                .map(|bits| T::from_f64((bits >> 61) as f64 - 4.0))
                 .collect()
         };
         let (h, g) = (rows / 2..rows, columns / 3..columns);
@@ -258,6 +297,8 @@ mod tests {
                 }
             }
         }
+        let held = Arch::new().dispatch(Held(n, &pair));
+        assert!(held <= scratch_bytes(n, g.len(), (l, k), size_of::<T>()));
         let start = vec![7.0; h.len() * g.len() * l * k];
         let mut out = start.clone();
         coupled(n, &pair, &mut out);
@@ -287,9 +328,12 @@ mod tests {
             ((3, 48), (17, 11)),
             ((1, 70), (50, 1)),
             ((2, 2), (16, 33)),
+            ((2, 1), (33, 11)),
+            ((2, 30), (1, 8)),
+            ((2, 20), (5, 3)),
         ];
         for (units, widths) in widths {
-            for n in [1, BLOCK, BLOCK + 1] {
+            for n in [1, BLOCK, BLOCK + 1, 2 * BLOCK + 3] {
                 check::<f64>(n, units, widths);
                 check::<f32>(n, units, widths);
             }

@@ -33,7 +33,8 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Real;
-use super::tile::{Lanes, SLAB, aligned, lanes, pack, product, tile_rows, tiles};
+pub use super::tile::Lanes;
+use super::tile::{SLAB, aligned, lanes, pack, product, tile_rows, tiles};
 use crate::backend::{Kind, Operand};
 
 /// Samples over which sums are kept in the input type, in registers. Measured from 128 to 512: narrow layers would take 192,

@@ -109,7 +109,7 @@ pub(super) fn tiles(len: usize, most: usize) -> impl Iterator<Item = Range<usize
     (0..count).map(move |t| t * len / count..(t + 1) * len / count)
 }
 
-/// `len` zeros that begin on a cache line.
+/// `len` numbers that begin on a cache line: zeros in a new buffer, else what it held.
 pub(super) fn aligned<T: Lanes>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
     const LINE: usize = 64;
     buffer.resize(len + LINE / size_of::<T>(), T::zeroed());

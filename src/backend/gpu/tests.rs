@@ -334,7 +334,7 @@ fn every_shader_has_a_twin_and_every_file_its_use() {
             .into_owned();
         let shader = match stem.as_str() {
             // No kernels.
-            "mod" | "real" => continue,
+            "mod" | "real" | "tile" => continue,
             // On an adapter, what they are made of: gradient; contract and transpose.
             "coupled" | "linked" => continue,
             // The gradient's shaders with SQUARED.
