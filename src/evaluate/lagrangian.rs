@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
-use super::sweep::{Chain, Parameters, States, Sums, back_propagate, propagate, upload_inputs};
+use super::sweep::{Chain, Parameters, States, Sums, back_propagated, propagate, upload_inputs};
 use super::{Parts, Request, by_group, weights};
 use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Matrix, Structure};
@@ -58,9 +58,7 @@ pub(crate) fn configuration(parts: Parts, w: &[f64]) -> Result<Configuration> {
         let s = propagate(&b, network, &parameters, n, x, 1)?;
         let seed = b.loss(n, parts.loss, s.output(), &y, &omega, &mut vec![0.0], true)?;
         let chain = Chain::new(&b, network, &parameters, &s)?;
-        // What others are propagated back through.
-        let wanted = |r: usize| network.layers()[r - 1].has_hidden_sources();
-        let (g_x, _) = back_propagate(&chain, seed.unwrap_or_default(), true, wanted)?;
+        let g_x = back_propagated(&chain, seed.unwrap_or_default())?;
         for k in 1..=network.depth() {
             states[k - 1].extend(s.outputs(network, k));
             multipliers[k - 1].extend(g_x[k - 1].iter().map(|g| 0.0 - g));

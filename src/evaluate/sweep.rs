@@ -633,6 +633,16 @@ pub(super) fn back_propagate<B: Backend>(
     Ok((multipliers, delta))
 }
 
+/// ∂g/∂x^k = −e^k alone, for k = 1 … m.
+pub(super) fn back_propagated<B: Backend>(
+    chain: &Chain<B>,
+    seed: B::Array,
+) -> Result<Vec<B::Array>> {
+    // What others are propagated back through.
+    let wanted = |r: usize| chain.network.layers()[r - 1].has_hidden_sources();
+    Ok(back_propagate(chain, seed, true, wanted)?.0)
+}
+
 /// The paper's coefficients, eq. 10: states and multipliers held fixed.
 fn lagrangian<B: Backend>(chain: &Chain<B>, multipliers: &[B::Array]) -> Result<Vec<B::Array>> {
     (1..=chain.network.depth())

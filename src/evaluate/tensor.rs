@@ -19,7 +19,7 @@ use rayon::prelude::*;
 
 use super::lagrangian::{Configuration, check, each_chunk, rows_of};
 use super::sweep::{
-    Batch, Chain, Parameters, States, back_propagate, layer_inputs, pre_activations, propagate,
+    Batch, Chain, Parameters, States, back_propagated, layer_inputs, pre_activations, propagate,
 };
 use super::{Parts, batch, weights};
 use crate::backend::{Backend, Cpu};
@@ -335,9 +335,7 @@ pub(super) fn sweep_tensor<B: Backend>(
         return Ok(());
     };
     let chain = Chain::new(b, network, parameters, &states)?;
-    // What others are propagated back through.
-    let wanted = |r: usize| network.layers()[r - 1].has_hidden_sources();
-    let (g_x, _) = back_propagate(&chain, seed, true, wanted)?;
+    let g_x = back_propagated(&chain, seed)?;
     let z = &states.z[k - 1];
     let p = pre_activations(b, network, parameters, n, k, z)?;
     sums.add(b, parameters, n, z, &p, &g_x[k - 1])

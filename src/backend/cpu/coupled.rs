@@ -43,10 +43,10 @@ pub(super) fn coupled<T: Real>(n: usize, pair: &Coupled<Vec<T>>, out: &mut [f64]
 /// What a thread works in.
 #[derive(Default)]
 struct Buffers<T> {
-    /// The two factors that are broadcast, sample by sample.
-    down: [Vec<T>; 2],
-    /// The two that fill lanes, sample by sample.
-    across: [Vec<T>; 2],
+    /// S and δ of the units of g, sample by sample.
+    of_units: [Vec<T>; 2],
+    /// z and T, sample by sample.
+    of_inputs: [Vec<T>; 2],
     slab: Vec<T>,
     tile: Vec<T>,
     packed: Vec<T>,
@@ -71,6 +71,11 @@ impl<T: Real> WithSimd for Task<'_, T> {
         let by_units = units.div_ceil(lanes) * l <= l.div_ceil(lanes) * units;
         let (across, down) = if by_units { (units, l) } else { (l, units) };
         let vectors = across.div_ceil(lanes);
+        // Numbers of a row over j′, and of one over b: whole vectors where lanes run.
+        let (of_j, of_b) = match by_units {
+            true => (vectors * lanes, l),
+            false => (units, vectors * lanes),
+        };
         let buffers = self.buffers;
         let tile = aligned(&mut buffers.tile, tile_rows::<S>() * SLAB * lanes);
         let tile = cast_slice_mut::<_, T::Vector<S>>(tile);
@@ -81,31 +86,20 @@ impl<T: Real> WithSimd for Task<'_, T> {
             let delta = |i: usize| &pair.delta[i * pair.columns..][pair.g.clone()];
             let of_z = |i: usize| pair.z_l.row(i);
             let t = |i: usize| &pair.t[row(i) * l..][..l];
-            let samples = from..from + len;
-            let [x0, x1] = &mut buffers.down;
-            let [y0, y1] = &mut buffers.across;
-            let wide = vectors * lanes;
+            let samples = || from..from + len;
+            let [s_to, delta_to] = &mut buffers.of_units;
+            let [z_to, t_to] = &mut buffers.of_inputs;
+            let of_units = [
+                rows(samples(), s, of_j, s_to),
+                rows(samples(), delta, of_j, delta_to),
+            ];
+            let of_inputs = [
+                rows(samples(), of_z, of_b, z_to),
+                rows(samples(), t, of_b, t_to),
+            ];
             let (x, y) = match by_units {
-                true => (
-                    [
-                        rows(samples.clone(), of_z, l, x0),
-                        rows(samples.clone(), t, l, x1),
-                    ],
-                    [
-                        rows(samples.clone(), s, wide, y0),
-                        rows(samples, delta, wide, y1),
-                    ],
-                ),
-                false => (
-                    [
-                        rows(samples.clone(), s, units, x0),
-                        rows(samples.clone(), delta, units, x1),
-                    ],
-                    [
-                        rows(samples.clone(), of_z, wide, y0),
-                        rows(samples, t, wide, y1),
-                    ],
-                ),
+                true => (of_inputs, of_units),
+                false => (of_units, of_inputs),
             };
             let y = y.map(cast_slice::<_, T::Vector<S>>);
             let slab = aligned(&mut buffers.slab, len * SLAB * lanes);
@@ -199,8 +193,8 @@ mod tests {
             // What a buffer held does not count.
             let nan = || vec![T::from_f64(f64::NAN); 1 << 17];
             let mut buffers = Buffers {
-                down: [nan(), nan()],
-                across: [nan(), nan()],
+                of_units: [nan(), nan()],
+                of_inputs: [nan(), nan()],
                 slab: nan(),
                 tile: nan(),
                 packed: nan(),
@@ -236,13 +230,13 @@ mod tests {
                 out: &mut vec![0.0; pair.g.len() * pair.z_l.width * pair.z_k.width],
             });
             let Buffers {
-                down,
-                across,
+                of_units,
+                of_inputs,
                 slab,
                 tile,
                 packed,
             } = &buffers;
-            let all = (down.iter().chain(across)).chain([slab, tile, packed]);
+            let all = (of_units.iter().chain(of_inputs)).chain([slab, tile, packed]);
             all.map(|buffer| buffer.capacity() * size_of::<T>()).sum()
         }
     }

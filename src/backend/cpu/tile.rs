@@ -4,8 +4,8 @@
 //!     tile[u, v] = Σ_i left[i, u] slab[i, v]              u < 8 (4 where there are 16 registers), v < 3
 //! ```
 //!
-//! with numbers left\[i, u\], packed tile by tile, and vectors slab\[i, v\], which a kernel makes on the fly: both large enough a
-//! part of its work to be worth a kernel of one's own, not a call of a library that would copy them first.
+//! with numbers left\[i, u\], packed tile by tile, and vectors slab\[i, v\] that a kernel makes on the fly, in the place and order
+//! in which they are read: a library's product would have them written first, and then copy them.
 
 use std::ops::Range;
 
