@@ -5,7 +5,8 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
-use super::{BLOCK, Real, in_lanes};
+use super::scale::times;
+use super::{BLOCK, Real, each_row, in_lanes};
 use crate::backend::{Kind, Term, Then};
 
 /// Multiplications for one sample up to which plain loops are used; a choice, not a measurement.
@@ -65,29 +66,26 @@ pub(super) fn contract<T: Real>(
 /// What comes after the sum, for the samples from `first` on.
 #[inline(always)]
 fn finish<T: Real>(then: &Then<Vec<T>>, first: usize, vectors: usize, units: usize, out: &mut [T]) {
-    let (size, at) = (vectors * units, first * units);
+    let at = first * units;
     match *then {
         Then::Nothing => {}
-        Then::Times(d) => {
-            let d = d[at..].chunks_exact(units);
-            for (out, d) in out.chunks_exact_mut(size).zip(d) {
-                for out in out.chunks_exact_mut(units) {
-                    out.iter_mut().zip(d).for_each(|(out, &d)| *out *= d);
-                }
-            }
-        }
+        Then::Times(d) => times(vectors, units, &d[at..], out),
         Then::Bend { h1, h2, g, p } => {
-            let [h1, h2, g] = [h1, h2, g].map(|a| a[at..].chunks_exact(units));
-            let p = p[first * size..].chunks_exact(size);
-            let rows = out.chunks_exact_mut(size).zip(p);
-            for ((((out, p), h1), h2), g) in rows.zip(h1).zip(h2).zip(g) {
-                for (out, p) in out.chunks_exact_mut(units).zip(p.chunks_exact(units)) {
+            let (h1, h2, g, p) = (&h1[at..], &h2[at..], &g[at..], &p[vectors * at..]);
+            each_row(
+                vectors,
+                units,
+                units,
+                out,
+                #[inline(always)]
+                |out, row, sample| {
+                    let [h1, h2, g] = [h1, h2, g].map(|a| &a[sample.clone()]);
                     let factors = h1.iter().zip(h2).zip(g);
-                    for ((out, &p), ((&h1, &h2), &g)) in out.iter_mut().zip(p).zip(factors) {
+                    for ((out, &p), ((&h1, &h2), &g)) in out.iter_mut().zip(&p[row]).zip(factors) {
                         *out = h1 * *out + g * h2 * p;
                     }
-                }
-            }
+                },
+            );
         }
     }
 }
@@ -95,44 +93,65 @@ fn finish<T: Real>(then: &Then<Vec<T>>, first: usize, vectors: usize, units: usi
 /// A term for the samples from `first` on, in plain loops.
 #[inline(always)]
 fn add_small<T: Real>(term: &Term<Vec<T>>, first: usize, size: usize, accum: Accum, out: &mut [T]) {
-    let Term { a, vectors, .. } = term;
-    let m = term.m[first * vectors * a.layer..].chunks_exact(vectors * a.layer);
-    for (i, (out, m)) in (first..).zip(out.chunks_exact_mut(size).zip(m)) {
-        let matrix = a.matrix(i);
-        let rows = out
-            .chunks_exact_mut(term.count)
-            .zip(m.chunks_exact(a.layer));
-        for (out, m) in rows {
-            for (j, &m) in m[a.units.clone()].iter().enumerate() {
-                let pairs = out.iter_mut().zip(&matrix[j * a.width + term.column..]);
-                match (accum, j) {
-                    (Accum::Replace, 0) => pairs.for_each(|(out, &v)| *out = m * v),
-                    _ => pairs.for_each(|(out, &v)| *out += m * v),
+    let Term { a, count, .. } = term;
+    each_matrix(
+        term,
+        first,
+        size,
+        out,
+        #[inline(always)]
+        |rows, matrix, m, out| {
+            // By numbers: another iterator would divide a length for each sample.
+            for row in 0..rows {
+                let m = &m[row * a.layer..][a.units.clone()];
+                let out = &mut out[row * count..][..*count];
+                for (j, &m) in m.iter().enumerate() {
+                    let pairs =
+                        (out.iter_mut()).zip(&matrix[j * a.width + term.column..][..*count]);
+                    match (accum, j) {
+                        (Accum::Replace, 0) => pairs.for_each(|(out, &v)| *out = m * v),
+                        _ => pairs.for_each(|(out, &v)| *out += m * v),
+                    }
                 }
             }
-        }
-    }
+        },
+    );
 }
 
 /// A term for the samples from `first` on, by the library: of all at once, or of each with its matrix.
 fn add<T: Real>(term: &Term<Vec<T>>, first: usize, size: usize, accum: Accum, out: &mut [T]) {
-    let Term { a, vectors, .. } = term;
-    let samples = match a.kind {
-        Kind::Shared => out.len() / size,
-        Kind::Sampled => 1,
-    };
-    let rows = samples * vectors;
-    let m = term.m[first * vectors * a.layer..].chunks(rows * a.layer);
-    for (i, (out, m)) in (first..).zip(out.chunks_exact_mut(samples * size).zip(m)) {
+    let a = &term.a;
+    each_matrix(term, first, size, out, |rows, matrix, m, out| {
         matmul(
             MatMut::from_row_major_slice_mut(out, rows, term.count),
             accum,
             MatRef::from_row_major_slice(m, rows, a.layer).subcols(a.units.start, a.units.len()),
-            MatRef::from_row_major_slice(a.matrix(i), a.units.len(), a.width)
+            MatRef::from_row_major_slice(matrix, a.units.len(), a.width)
                 .subcols(term.column, term.count),
             T::ONE,
             Par::Seq,
         );
+    });
+}
+
+/// Calls `f(rows, matrix, m, out)` with so many rows of m and out, and their matrix: of all samples at once, or of each with its own.
+#[inline(always)]
+fn each_matrix<T: Real>(
+    term: &Term<Vec<T>>,
+    first: usize,
+    size: usize,
+    out: &mut [T],
+    f: impl Fn(usize, &[T], &[T], &mut [T]),
+) {
+    let a = &term.a;
+    let samples = match a.kind {
+        Kind::Shared => out.len() / size,
+        Kind::Sampled => 1,
+    };
+    let rows = samples * term.vectors;
+    let m = term.m[first * term.vectors * a.layer..].chunks_exact(rows * a.layer);
+    for (i, (out, m)) in (first..).zip(out.chunks_exact_mut(samples * size).zip(m)) {
+        f(rows, a.matrix(i), m, out);
     }
 }
 
@@ -154,6 +173,7 @@ mod tests {
             (700, 3, 5, 4),
             (600, 9, 33, 21),
             (3, 140, 70, 150),
+            (700, 1, 5, 64),
             (700, 2, 1, 64),
         ];
         for (b, (n, vectors, units, count)) in (shapes.into_iter()).flat_map(|shape| {
@@ -212,13 +232,14 @@ mod tests {
                         b.contract(n, t.vectors, t.m, &t.a, t.column, t.count, &mut slow)
                             .unwrap();
                     }
-                    match then {
-                        Then::Nothing => {}
-                        Then::Times(d) => b.scale(n, vectors, count, d, &mut slow).unwrap(),
-                        Then::Bend { h1, h2, g, p } => {
-                            b.scale(n, vectors, count, h1, &mut slow).unwrap();
-                            let c = b.multiplied(n, 1, count, g, h2, false).unwrap();
-                            b.multiply_add(n, vectors, count, &c, p, &mut slow).unwrap();
+                    for (at, out) in slow.iter_mut().enumerate() {
+                        let of_sample = at / (vectors * count) * count + at % count;
+                        match then {
+                            Then::Nothing => {}
+                            Then::Times(d) => *out *= d[of_sample],
+                            Then::Bend { h1, h2, g, p } => {
+                                *out = h1[of_sample] * *out + g[of_sample] * h2[of_sample] * p[at];
+                            }
                         }
                     }
                     // What an array held before does not count.

@@ -75,6 +75,32 @@ fn each_samples<T: Real>(size: usize, out: &mut [T], f: impl Fn(usize, &mut [T])
     });
 }
 
+/// Calls `f(row, at, of_sample)` with each row of `units` numbers in `out`, whose rows are `width` apart: `at` is its place in an
+/// array of n × vectors × units, `of_sample` that of its sample in one of n × units. One vector without gaps is one row for all
+/// samples. What is behind a row becomes 0.
+#[inline(always)]
+fn each_row<T: Real>(
+    vectors: usize,
+    units: usize,
+    width: usize,
+    out: &mut [T],
+    f: impl Fn(&mut [T], Range<usize>, Range<usize>),
+) {
+    if vectors == 1 && width == units {
+        let all = 0..out.len();
+        return f(out, all.clone(), all);
+    }
+    for (sample, out) in out.chunks_exact_mut(vectors * width).enumerate() {
+        // By numbers: another iterator would divide the length for each sample.
+        for vector in 0..vectors {
+            let (row, behind) = out[vector * width..][..width].split_at_mut(units);
+            let (at, of_sample) = ((sample * vectors + vector) * units, sample * units);
+            f(row, at..at + units, of_sample..of_sample + units);
+            behind.fill(T::ZERO);
+        }
+    }
+}
+
 /// Calls `f`. Where that is inlined always, its loops are compiled for the widest registers that there are: no digit changes.
 fn in_lanes(f: impl FnMut()) {
     struct Lanes<F>(F);
@@ -573,11 +599,12 @@ mod tests {
             .collect()
     }
 
-    /// What is written in the place of what an array held is what was added to zeros, to the last bit; on a part, too.
+    /// What is written in the place of what an array held is what was added to zeros, to the last bit; on a part, too. Products of
+    /// rows are those of plain loops.
     #[test]
     fn written_is_added_to_zeros() {
         for b in [Cpu::<f64>::new(), Cpu::new().part().unwrap()] {
-            for (n, vectors, units) in [(1, 1, 1), (700, 3, 5), (600, 2, 70)] {
+            for (n, vectors, units) in [(1, 1, 1), (700, 3, 5), (600, 1, 70), (600, 2, 70)] {
                 // What an array held before does not count.
                 let dirty = |len| {
                     drop(b.array(len));
@@ -587,9 +614,15 @@ mod tests {
                 let (h1, p) = (numbers(n * units, 1), numbers(len, 4));
                 for constant in [false, true] {
                     let more = len + if constant { rows } else { 0 };
-                    let mut slow = b.zeros(len).unwrap();
-                    b.multiply_add(n, vectors, units, &h1, &p, &mut slow)
+                    let of_sample = |at: usize| at / (vectors * units) * units + at % units;
+                    let slow: Vec<f64> = (0..len).map(|at| h1[of_sample(at)] * p[at]).collect();
+                    let mut sum = p.clone();
+                    b.multiply_add(n, vectors, units, &h1, &p, &mut sum)
                         .unwrap();
+                    assert!((0..len).all(|at| sum[at] == p[at] + slow[at]));
+                    let mut scaled = p.clone();
+                    b.scale(n, vectors, units, &h1, &mut scaled).unwrap();
+                    assert!(scaled == slow);
                     let slow = b.with_zero(rows, units, slow, constant).unwrap();
                     dirty(more);
                     let fast = b.multiplied(n, vectors, units, &h1, &p, constant);

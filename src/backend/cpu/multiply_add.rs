@@ -1,6 +1,6 @@
 //! out[i, v, j] += a[i, j] b[i, v, j]; or = where it replaces, with a 0 behind each row if `constant`.
 
-use super::{Real, each_samples};
+use super::{Real, each_row, each_samples};
 
 pub(super) fn multiply_add<T: Real>(vectors: usize, units: usize, a: &[T], b: &[T], out: &mut [T]) {
     each(
@@ -56,17 +56,19 @@ fn each<T: Real>(
         out,
         #[inline(always)]
         |first, out| {
-            let b = b[first * size..].chunks_exact(size);
-            let a = a[first * units..].chunks_exact(units);
-            for ((out, b), a) in out.chunks_exact_mut(wide).zip(b).zip(a) {
-                for (out, b) in out.chunks_exact_mut(width).zip(b.chunks_exact(units)) {
-                    let (out, behind) = out.split_at_mut(units);
-                    for ((out, &b), &a) in out.iter_mut().zip(b).zip(a) {
+            let (a, b) = (&a[first * units..], &b[first * size..]);
+            each_row(
+                vectors,
+                units,
+                width,
+                out,
+                #[inline(always)]
+                |out, row, sample| {
+                    for ((out, &b), &a) in out.iter_mut().zip(&b[row]).zip(&a[sample]) {
                         put(out, a * b);
                     }
-                    behind.fill(T::ZERO);
-                }
-            }
+                },
+            );
         },
     );
 }

@@ -1,20 +1,25 @@
 //! a[i, v, j] *= d[i, j].
 
-use super::{Real, each_samples};
+use super::{Real, each_row, each_samples};
 
 pub(super) fn scale<T: Real>(vectors: usize, units: usize, d: &[T], a: &mut [T]) {
-    let size = vectors * units;
     each_samples(
-        size,
+        vectors * units,
         a,
         #[inline(always)]
-        |first, a| {
-            let d = d[first * units..].chunks_exact(units);
-            for (a, d) in a.chunks_exact_mut(size).zip(d) {
-                for row in a.chunks_exact_mut(units) {
-                    row.iter_mut().zip(d).for_each(|(a, &d)| *a *= d);
-                }
-            }
-        },
+        |first, a| times(vectors, units, &d[first * units..], a),
+    );
+}
+
+/// The same for the samples of a task, those of d from its first on.
+#[inline(always)]
+pub(super) fn times<T: Real>(vectors: usize, units: usize, d: &[T], a: &mut [T]) {
+    each_row(
+        vectors,
+        units,
+        units,
+        a,
+        #[inline(always)]
+        |a, _, sample| a.iter_mut().zip(&d[sample]).for_each(|(a, &d)| *a *= d),
     );
 }
