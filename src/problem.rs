@@ -1,6 +1,8 @@
 //! A network, data, a loss and a penalty: what can be evaluated and minimised.
 
 use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ndarray::{Array2, ArrayView2};
 
@@ -124,7 +126,7 @@ impl Problem {
         self
     }
 
-    /// The same problem with at most `bytes` of memory for one evaluation, the data not counted. Without this, the
+    /// The same problem with at most `bytes` of memory for one evaluation, the data not counted. Without this, four fifths of the
     /// memory that the system reports as available.
     pub fn memory_budget(mut self, bytes: u64) -> Self {
         self.budget = Some(bytes);
@@ -296,8 +298,15 @@ impl Problem {
             Some(constraint) => Some(self.theta(constraint, work)?),
         };
         let (n, work) = (self.data.len(), self.in_network(work));
-        let budget = self.budget();
-        evaluate::plan(&self.network, &self.loss, n, work, target, budget, theta)
+        let plan =
+            |budget| evaluate::plan(&self.network, &self.loss, n, work, target, budget, theta);
+        match self.budget {
+            Some(budget) => plan(budget),
+            None => match plan(recently_available()) {
+                Err(Error::Memory { .. }) => plan(available_memory()),
+                other => other,
+            },
+        }
     }
 
     /// What a constraint adds to a request.
@@ -682,6 +691,22 @@ impl Problem {
         match &self.constraint {
             None => self.network.predict(w, x),
             Some(constraint) => self.network.predict(&constraint.weights(w)?, x),
+        }
+    }
+}
+
+/// The available memory of some moment in the last 20 ms: good enough to allow a request, not to refuse one. To ask the system
+/// takes longer than to plan a small request, and every step of a fit asks.
+fn recently_available() -> u64 {
+    static LAST: Mutex<Option<(Instant, u64)>> = Mutex::new(None);
+    let last = || LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = *last();
+    match known {
+        Some((at, bytes)) if at.elapsed() < Duration::from_millis(20) => bytes,
+        _ => {
+            let bytes = available_memory();
+            *last() = Some((Instant::now(), bytes));
+            bytes
         }
     }
 }
