@@ -829,6 +829,31 @@ fn quiet_prints_nothing_and_constant_columns_are_a_warning() {
     assert_eq!((stdout.as_str(), stderr.as_str()), ("", ""));
 }
 
+/// The sum of these squares falls no further in f64 where the gradient is still five times its goal.
+#[test]
+fn the_default_method_goes_on_where_f64_resolves_the_gradient_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = here("examples/data/gauss1.csv");
+    for hidden in ["rbf:3", "rbf:2"] {
+        let args = [
+            "fit",
+            data.to_str().unwrap(),
+            "--target",
+            "y",
+            "--hidden",
+            hidden,
+        ];
+        succeed(
+            folder.path(),
+            &[&args[..], &["--report", "report.json"]].concat(),
+        );
+        let report = json(&folder.path().join("report.json"));
+        assert_eq!(report["reason"], "gradient", "{hidden}: {report}");
+        let choice = report["choice"].as_str().unwrap();
+        assert!(choice.starts_with("Levenberg–Marquardt"), "{choice}");
+    }
+}
+
 #[test]
 fn a_constant_target_has_no_r2() {
     let dir = tempfile::tempdir().unwrap();

@@ -22,13 +22,8 @@ use super::training::curvature;
 ///
 /// The problem is a problem file (.json), or a fitted model (.safetensors) with a table; for a model the objective is
 /// the one it was fitted with, of standardised inputs and targets, over all rows of the table (a fit holds some out; its
-/// JSON report lists their lines). The result is a JSON object with 'value' and 'gradient', and by structure
-///
-///   row-blocks    'row_blocks', a list of layer (from 1), row (the unit, from 0) and block
-///   layer-blocks  'layer_blocks', a list of layer and block
-///   full          'matrix'
-///   diagonal      'diagonal'
-///   products      'products', one row for each vector of 'v' or 'V' in the problem file; no matrix is formed
+/// JSON report lists their lines). The result is a JSON object with 'value', 'gradient' and what the structure asks for
+/// (listed below).
 ///
 /// With --output FILE.npz the same are arrays for numpy.load, where the parts of lists are named 'multipliers_LAYER',
 /// 'row_blocks_LAYER_ROW' and 'layer_blocks_LAYER'. Everything is in the order of the flat parameter vector: layer by
@@ -45,6 +40,13 @@ use super::training::curvature;
 /// growing slowest.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+What the structures give:
+  row-blocks    'row_blocks', a list of layer (from 1), row (the unit, from 0) and block
+  layer-blocks  'layer_blocks', a list of layer and block
+  full          'matrix'
+  diagonal      'diagonal'
+  products      'products', one row for each vector of 'v' or 'V' in the problem file; no matrix is formed
+
 A problem file:
   {\"spec\": {\"inputs\": 1, \"layers\": [
      {\"units\": 2, \"activations\": \"tanh\"},

@@ -23,9 +23,10 @@ const PATIENCE: usize = 3;
 ///
 /// Sums of squares whose Jacobian is cheap to factorize, m·P² ≤ 5·10⁸, start with [`LevenbergMarquardt`], whose path does not
 /// depend on units; where Gauss and Newton's steps are slow, since residuals stay large or the Jacobian is singular, or 2000/P steps have been tried, it goes
-/// on with second derivatives. These are [`TrustRegion`] with the exact Hessian for up to 500 parameters, and above that
-/// [`NewtonCg`] with row blocks as preconditioner. Where Levenberg and Marquardt's method converged, the exact Hessian is
-/// asked once whether it is a minimum, and a saddle is left.
+/// on with second derivatives, as it does where the sum falls no further in f64 but the gradient is above `gtol`. These are
+/// [`TrustRegion`] with the exact Hessian for up to 500 parameters, and above that [`NewtonCg`] with row blocks as
+/// preconditioner. Where Levenberg and Marquardt's method converged, the exact Hessian is asked once whether it is a minimum, and
+/// a saddle is left.
 ///
 /// A sum of squares ends where f64 does not resolve more, or with the gradient within `gtol` and no longer falling by ten
 /// from step to step; other losses end with the gradient within `gtol`. An end within `gtol` is reported as such.
@@ -149,9 +150,14 @@ impl Method for Auto {
                     ..fit
                 });
             }
+            // Where f64 does not resolve the sum any more, it may still resolve the gradient.
+            let within = state.gradient_norm <= state.goal(self.gtol, true);
             choice += match reason {
-                Some(reason) if reason.converged() => {
+                Some(reason) if reason.converged() && within => {
                     "; then the exact Hessian, which is asked for negative curvature"
+                }
+                Some(reason) if reason.converged() => {
+                    "; then the exact Hessian, since f64 resolved the sum no further"
                 }
                 Some(_) => "; then the exact Hessian, since no step reduced the sum any more",
                 None => {
@@ -159,7 +165,7 @@ impl Method for Auto {
                 }
             };
             spent = account.times;
-            state.reached = reason.filter(|r| r.converged());
+            state.reached = reason.filter(|r| r.converged() && within);
             (state.stage, state.slow) = (SECOND, 0);
             (state.radius, state.unit) = (0.0, 0.0);
             state.roots.clear();
