@@ -152,8 +152,9 @@ impl Method for Auto {
             }
             // Where f64 does not resolve the sum any more, it may still resolve the gradient.
             let within = state.gradient_norm <= state.goal(self.gtol, true);
+            state.reached = reason.filter(|r| r.converged() && within);
             choice += match reason {
-                Some(reason) if reason.converged() && within => {
+                Some(_) if state.reached.is_some() => {
                     "; then the exact Hessian, which is asked for negative curvature"
                 }
                 Some(reason) if reason.converged() => {
@@ -165,7 +166,6 @@ impl Method for Auto {
                 }
             };
             spent = account.times;
-            state.reached = reason.filter(|r| r.converged() && within);
             (state.stage, state.slow) = (SECOND, 0);
             (state.radius, state.unit) = (0.0, 0.0);
             state.roots.clear();
