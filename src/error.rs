@@ -147,6 +147,22 @@ pub enum Error {
     },
 }
 
+/// The value of that name in a list, or [`Error::Unknown`] with the names that there are.
+pub(crate) fn by_name<T: Copy>(
+    kind: &'static str,
+    name: &str,
+    known: &[(&'static str, T)],
+) -> Result<T> {
+    (known.iter())
+        .find(|(n, _)| *n == name)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| Error::Unknown {
+            kind,
+            name: name.to_string(),
+            known: known.iter().map(|(n, _)| n.to_string()).collect(),
+        })
+}
+
 /// What can go wrong on an accelerator.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

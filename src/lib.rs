@@ -102,6 +102,7 @@ mod evaluate;
 mod guard;
 #[cfg(feature = "io")]
 pub mod io;
+mod memory;
 mod network;
 mod objective;
 pub mod paper;
@@ -113,8 +114,10 @@ pub use curvature::{Block, Curvature, LinearOperator, Matrix, Structure, Symmetr
 pub use device::Device;
 #[cfg(feature = "gpu")]
 pub use device::{Hardware, self_test};
+use error::by_name as named;
 pub use error::{Error, Fault, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
+pub use memory::available_memory;
 pub use network::{
     Activation, ActivationFunction, Constraint, Custom, ExactUnit, Group, GroupView, HigherUnit,
     Initialization, Layer, LayerView, Network, Normalized, Propagation, Radial, Series, Unit,
@@ -127,29 +130,7 @@ pub use train::{
     Preconditioning, Progress, Reason, State, Times, TrustRegion, silent,
 };
 
-/// The bytes that one request may take unless [`Problem::memory_budget`] says otherwise: four fifths of the memory that the
-/// system reports as available; 4 GiB where it reports nothing.
-pub fn available_memory() -> u64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    (meminfo.lines())
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
-        .map_or(4 << 30, |kib| kib / 5 * 4 * 1024)
-}
-
-/// The value of that name in a list, or the error that lists the names.
-fn named<T: Copy>(kind: &'static str, name: &str, known: &[(&'static str, T)]) -> Result<T> {
-    (known.iter())
-        .find(|(n, _)| *n == name)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| Error::Unknown {
-            kind,
-            name: name.to_string(),
-            known: known.iter().map(|(n, _)| n.to_string()).collect(),
-        })
-}
-
 /// The README's examples are tests, too.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
-struct Readme;
+mod readme {}

@@ -274,8 +274,8 @@ fn the_comparison_sees_a_disturbance() {
 
 #[cfg(feature = "gpu")]
 mod on_an_adapter {
+    use super::common::adapter::{double, single};
     use super::*;
-    use crate::common::adapter::{double, single};
 
     #[test]
     fn losses_with_wgsl_and_without() {

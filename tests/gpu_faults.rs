@@ -141,8 +141,11 @@ fn out_of_memory_by_simulation() {
 /// A process of its own that runs one test of this file with the environment changed.
 fn child(test: &str, prefix: &str) -> String {
     let own = std::env::current_exe().unwrap();
+    // The file may be a module of a larger test program.
+    let module = module_path!().split_once("::");
+    let module = module.map_or(String::new(), |(_, path)| format!("{path}::"));
     let run = format!(
-        "{prefix} exec '{}' --exact {test} --nocapture",
+        "{prefix} exec '{}' --exact {module}{test} --nocapture",
         own.display()
     );
     let out = Command::new("sh")

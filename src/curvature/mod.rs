@@ -73,7 +73,7 @@ impl Curvature {
     /// # Errors
     /// An unknown name; the error lists the known ones.
     pub fn from_name(name: &str) -> Result<Self> {
-        crate::named("curvature", name, &Self::ALL.map(|c| (c.name(), c)))
+        crate::error::by_name("curvature", name, &Self::ALL.map(|c| (c.name(), c)))
     }
 }
 
@@ -115,6 +115,6 @@ impl Structure {
     /// # Errors
     /// An unknown name; the error lists the known ones.
     pub fn from_name(name: &str) -> Result<Self> {
-        crate::named("structure", name, &Self::ALL.map(|s| (s.name(), s)))
+        crate::error::by_name("structure", name, &Self::ALL.map(|s| (s.name(), s)))
     }
 }

@@ -15,7 +15,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::container::{self, Hash, Kind, Metadata};
-use super::problem_file::{format_error, loss_to_json, penalty_to_json};
+use super::json::format_error;
+use super::problem_file::{loss_to_json, penalty_to_json};
 use super::spec::network_to_json;
 use super::{files, write_file};
 use crate::error::{Error, Result};

@@ -8,7 +8,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
 
-use super::problem_file::format_error;
+use super::json::format_error;
 use crate::error::Result;
 
 /// What a file is said to be.

@@ -71,12 +71,13 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
     if let Some(at) = bytes.iter().position(|&b| b == 0) {
         let head = bytes.get(..bytes.len().min(1024)).unwrap_or_default();
         let zeros = head.iter().filter(|&&b| b == 0).count();
-        return Err(match zeros * 3 >= head.len() {
-            true => wrong(
+        return Err(if zeros * 3 >= head.len() {
+            wrong(
                 None,
                 "the file seems to be encoded in UTF-16 or UTF-32; save it as UTF-8",
-            ),
-            false => wrong(line_at(at), "a NUL byte; the file is not text"),
+            )
+        } else {
+            wrong(line_at(at), "a NUL byte; the file is not text")
         });
     }
     if let Err(error) = std::str::from_utf8(&bytes) {

@@ -4,6 +4,7 @@
 //! * [`Model`] is a fitted network with all that predictions need, stored as `.safetensors`.
 //! * [`ProblemFile`] is a whole problem, network, data, loss, penalty and weights, in one JSON file.
 //! * [`Checkpoint`] is the state of a fit, from which it can go on after an interruption.
+//! * [`fit_to_json`] writes the end of a fit, and [`fit_from_json`] reads it back.
 //! * [`write_file`] writes a file whole or not at all.
 //!
 //! Every error names the file, and the line and the column where there are any.
@@ -11,16 +12,21 @@
 mod checkpoint;
 mod container;
 mod files;
+mod fit;
+mod json;
 mod model;
 mod problem_file;
 mod spec;
+mod standardization;
 mod table;
 
 pub use checkpoint::{Checkpoint, Fingerprint};
 pub use files::write_file;
+pub use fit::{fit_from_json, fit_to_json};
 pub use model::Model;
 pub use problem_file::{
     ProblemFile, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json,
 };
 pub use spec::{network_from_json, network_from_path, network_to_json};
-pub use table::{Dataset, Missing, Reading, Standardization, Table, Target, Task};
+pub use standardization::Standardization;
+pub use table::{Dataset, Missing, Reading, Table, Target, Task};

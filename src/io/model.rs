@@ -63,12 +63,11 @@ use safetensors::SafeTensors;
 use serde_json::json;
 
 use super::container::{self, Kind, Metadata};
-use super::problem_file::{
-    self, format_error, from_json, in_file, loss_from_json, loss_to_json, numbers,
-    penalty_from_json, penalty_to_json,
-};
-use super::spec::{array, field, network_to_json, object};
-use super::table::{Standardization, Task};
+use super::json::{self, array, format_error, in_file};
+use super::problem_file::{self, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json};
+use super::spec::network_to_json;
+use super::standardization::Standardization;
+use super::table::Task;
 use super::{files, write_file};
 use crate::error::{Error, Result};
 use crate::guard;
@@ -148,9 +147,10 @@ impl Model {
 
     /// Regression, or classification if there are classes.
     pub fn task(&self) -> Task {
-        match self.classes.is_empty() {
-            true => Task::Regression,
-            false => Task::Classification,
+        if self.classes.is_empty() {
+            Task::Regression
+        } else {
+            Task::Classification
         }
     }
 
@@ -159,9 +159,11 @@ impl Model {
     /// # Errors
     /// The first part that does not.
     pub fn check(&self) -> Result<()> {
-        let length = |what: &str, expected: usize, found: usize| match expected == found {
-            true => Ok(()),
-            false => Err(Error::shape(what, &[expected], &[found])),
+        let length = |what: &str, expected: usize, found: usize| {
+            if expected == found {
+                return Ok(());
+            }
+            Err(Error::shape(what, &[expected], &[found]))
         };
         let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
         self.network.check(&self.weights)?;
@@ -283,20 +285,19 @@ impl Model {
     }
 
     fn metadata(&self) -> Metadata {
-        let s = &self.standardization;
         let reduction = match self.reduction {
             Reduction::Sum => "sum",
             Reduction::Mean => "mean",
         };
-        let standardization = json!({
-            "x_mean": s.x_mean, "x_scale": s.x_scale, "y_mean": s.y_mean, "y_scale": s.y_scale,
-        });
         let entries = [
             ("network", network_to_json(&self.network).to_string()),
             ("features", json!(self.features).to_string()),
             ("targets", json!(self.targets).to_string()),
             ("classes", json!(self.classes).to_string()),
-            ("standardization", standardization.to_string()),
+            (
+                "standardization",
+                self.standardization.to_json().to_string(),
+            ),
             ("loss", loss_to_json(&self.loss).to_string()),
             ("penalty", penalty_to_json(&self.penalty).to_string()),
             ("reduction", reduction.to_string()),
@@ -352,7 +353,7 @@ fn read(bytes: &[u8], path: &Path) -> Result<Model> {
     let key = |key: &str| container::key(&metadata, key, path);
     // The metadata key comes first in what is wrong with its contents.
     let json = |name: &str, text: &str| {
-        from_json(text, path).map_err(|e| match e {
+        json::parse(text, path).map_err(|e| match e {
             Error::Format {
                 line, column, why, ..
             } => {
@@ -387,20 +388,7 @@ fn read(bytes: &[u8], path: &Path) -> Result<Model> {
     let targets = strings("targets")?;
     let standardization = match optional("standardization") {
         None => Standardization::none(network.inputs(), targets.len()),
-        Some(text) => {
-            let value = json("standardization", text)?;
-            let map = object(&value, "standardization")?;
-            let list = |name: &str| {
-                let place = format!("standardization.{name}");
-                numbers(field(map, name, "standardization")?, &place)
-            };
-            Standardization {
-                x_mean: list("x_mean")?,
-                x_scale: list("x_scale")?,
-                y_mean: list("y_mean")?,
-                y_scale: list("y_scale")?,
-            }
-        }
+        Some(text) => Standardization::from_json(&json("standardization", text)?)?,
     };
     let penalty = match optional("penalty") {
         None => Penalty::None,

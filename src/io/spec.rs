@@ -13,19 +13,15 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::files;
-use super::problem_file::{from_json, in_file};
+use super::json::{self, array, field, in_file, object, size, wrong};
 use crate::error::{Error, Result};
 use crate::network::{Activation, Group, Layer, Network, Normalized, Propagation, Radial};
 
 /// Normalised units of one layer, each a group of its own: with k of them a sample takes k² exponentials at the least.
 const MOST_NORMALIZED: usize = 1 << 16;
-
-fn wrong(place: &str, why: impl Into<String>) -> Error {
-    Error::invalid(place, why)
-}
 
 /// The network that `spec` describes.
 ///
@@ -46,7 +42,7 @@ pub fn network_from_json(spec: &Value) -> Result<Network> {
 /// # Errors
 /// A file that cannot be read or is not JSON, and what [`network_from_json`] refuses.
 pub fn network_from_path(path: &Path) -> Result<Network> {
-    let value = from_json(&files::read_text(path)?, path)?;
+    let value = json::parse(&files::read_text(path)?, path)?;
     // A report and a problem file have it under a key.
     let below = ["network", "spec"]
         .into_iter()
@@ -160,29 +156,6 @@ fn one_or_all(names: &[&str]) -> Value {
         [first, rest @ ..] if rest.iter().all(|n| n == first) => json!(first),
         _ => json!(names),
     }
-}
-
-pub(super) fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>> {
-    value
-        .as_object()
-        .ok_or_else(|| wrong(place, "must be an object {…}"))
-}
-
-pub(super) fn array<'a>(value: &'a Value, place: &str) -> Result<&'a Vec<Value>> {
-    value
-        .as_array()
-        .ok_or_else(|| wrong(place, "must be a list […]"))
-}
-
-pub(super) fn field<'a>(map: &'a Map<String, Value>, key: &str, place: &str) -> Result<&'a Value> {
-    map.get(key)
-        .ok_or_else(|| wrong(place, format!("the key '{key}' is missing")))
-}
-
-pub(super) fn size(value: &Value, place: &str) -> Result<usize> {
-    (value.as_u64())
-        .and_then(|v| usize::try_from(v).ok())
-        .ok_or_else(|| wrong(place, "must be a whole number, 0 or more"))
 }
 
 /// The one name for all units, or one for each: no more than the file has, however many units it claims.

@@ -63,7 +63,7 @@ impl Initialization {
     /// # Errors
     /// An unknown name; the error lists the known ones.
     pub fn from_name(name: &str) -> Result<Self> {
-        crate::named(
+        crate::error::by_name(
             "initialization",
             name,
             &Self::ALL.map(|rule| (rule.name(), rule)),

@@ -388,7 +388,7 @@ impl Radial {
     /// # Errors
     /// An unknown name; the error lists the known ones.
     pub fn from_name(name: &str) -> Result<Self> {
-        crate::named("radial unit", name, &Self::ALL.map(|r| (r.name(), r)))
+        crate::error::by_name("radial unit", name, &Self::ALL.map(|r| (r.name(), r)))
     }
 
     /// The parameters with which p = ‖z − μ‖²/σ², for a centre μ of length d and a width σ > 0.

@@ -102,7 +102,7 @@ impl Indefinite {
 
     /// The policy with this name; [`Error::Unknown`] lists the names.
     pub fn from_name(name: &str) -> Result<Self> {
-        crate::named(
+        crate::error::by_name(
             "policy for indefinite matrices",
             name,
             &Self::ALL.map(|p| (p.name(), p)),

@@ -1,19 +1,20 @@
 //! How good predictions are.
 
-use ndarray::Array2;
 use secondo::Loss;
 use secondo::io::Model;
-use serde_json::{Value, json};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Failure;
-use super::common::Known;
+use crate::exit::Failure;
+use crate::table::{Known, Rows};
 
-/// The figures of one part of the data; weighted where there are weights.
-#[derive(Debug, Clone, PartialEq)]
+/// The figures of one part of the data; weighted where there are weights. A number that is not finite is null in JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Metrics {
     Regression {
         rows: usize,
         /// √(Σ ω (y − ŷ)² / Σ ω), in the units of the target.
+        #[serde(deserialize_with = "number_or_null")]
         rmse: f64,
         /// 1 − Σ ω (y − ŷ)² / Σ ω (y − ȳ)²; undefined for a constant target.
         r2: Option<f64>,
@@ -21,10 +22,17 @@ pub enum Metrics {
     Classification {
         rows: usize,
         /// The part of the rows whose most probable class is the right one.
+        #[serde(deserialize_with = "number_or_null")]
         accuracy: f64,
         /// The mean of −log(probability of the right class).
+        #[serde(deserialize_with = "number_or_null")]
         log_loss: f64,
     },
+}
+
+/// A number, or NaN for null.
+pub fn number_or_null<'de, D: Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
 }
 
 /// Six decimals, or an exponent where these would say nothing or fill the line.
@@ -38,37 +46,32 @@ fn digits(value: f64) -> String {
 }
 
 impl Metrics {
-    /// Of `model` on these rows; `None` without rows or without weight.
-    pub fn of(
-        model: &Model,
-        x: &Array2<f64>,
-        target: &Known,
-        weights: Option<&[f64]>,
-    ) -> Result<Option<Metrics>, Failure> {
-        let rows = x.nrows();
-        let weight = |i: usize| weights.map_or(1.0, |w| w[i]);
-        let total: f64 = (0..rows).map(weight).sum();
-        if rows == 0 || total <= 0.0 {
+    /// Of `model` on these rows; `None` without rows, targets or weight.
+    pub fn of(model: &Model, rows: &Rows) -> Result<Option<Metrics>, Failure> {
+        let count = rows.x.nrows();
+        let weight = |i: usize| rows.weights.as_ref().map_or(1.0, |w| w[i]);
+        let total: f64 = (0..count).map(weight).sum();
+        if count == 0 || total <= 0.0 {
             return Ok(None);
         }
         let mean =
-            |f: &dyn Fn(usize) -> f64| (0..rows).map(|i| weight(i) * f(i)).sum::<f64>() / total;
-        Ok(Some(match target {
-            Known::Numbers(y) => {
-                let predicted = model.predict(x)?;
+            |f: &dyn Fn(usize) -> f64| (0..count).map(|i| weight(i) * f(i)).sum::<f64>() / total;
+        let predicted = model.predict(&rows.x)?;
+        Ok(match &rows.target {
+            None => None,
+            Some(Known::Numbers(y)) => {
                 let square = mean(&|i| (y[i] - predicted[(i, 0)]).powi(2));
                 let centre = mean(&|i| y[i]);
                 let spread = mean(&|i| (y[i] - centre).powi(2));
                 let constant = y.iter().all(|v| *v == y[0]);
-                Metrics::Regression {
-                    rows,
+                Some(Metrics::Regression {
+                    rows: count,
                     rmse: square.sqrt(),
                     r2: (!constant && spread > 0.0).then(|| 1.0 - square / spread),
-                }
+                })
             }
-            Known::Classes(index) => {
-                let outputs = model.outputs(x)?;
-                let probabilities = model.predict(x)?;
+            Some(Known::Classes(index)) => {
+                let outputs = model.outputs(&rows.x)?;
                 let loss = |i: usize| {
                     let row: Vec<f64> = outputs.row(i).to_vec();
                     let y: Vec<f64> = match model.loss {
@@ -80,27 +83,17 @@ impl Metrics {
                     // The lengths are the model's own.
                     model.loss.derivatives(&row, &y).map_or(f64::NAN, |d| d.0)
                 };
-                Metrics::Classification {
-                    rows,
-                    accuracy: mean(&|i| {
-                        let row = probabilities.row(i);
-                        f64::from(u8::from(most_probable(row.iter().copied()) == index[i]))
-                    }),
+                let right = |i: usize| {
+                    let class = most_probable(predicted.row(i).iter().copied());
+                    f64::from(u8::from(class == index[i]))
+                };
+                Some(Metrics::Classification {
+                    rows: count,
+                    accuracy: mean(&right),
                     log_loss: mean(&loss),
-                }
+                })
             }
-        }))
-    }
-
-    pub fn json(&self) -> Value {
-        match self {
-            Metrics::Regression { rows, rmse, r2 } => json!({"rows": rows, "rmse": rmse, "r2": r2}),
-            Metrics::Classification {
-                rows,
-                accuracy,
-                log_loss,
-            } => json!({"rows": rows, "accuracy": accuracy, "log_loss": log_loss}),
-        }
+        })
     }
 
     /// The names and the values.

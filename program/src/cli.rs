@@ -1,23 +1,14 @@
 //! The commands, their options and exit codes.
 
-#[cfg(feature = "gpu")]
-mod adapters;
-mod common;
-mod derivatives;
-mod fit;
-mod metrics;
-mod npz;
-mod output;
-mod plot;
-mod predict;
-mod training;
-
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use secondo::Error;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use output::say_error;
+#[cfg(feature = "gpu")]
+use crate::adapters;
+use crate::exit::Exit;
+use crate::output::say_error;
+use crate::{derivatives, fit, predict};
 
 /// Trains feed-forward networks by Newton steps and computes their exact derivatives
 ///
@@ -63,82 +54,39 @@ enum Command {
     Adapters(adapters::Options),
 }
 
-/// Why a command failed: what to say, and the exit code.
-#[derive(Debug)]
-pub struct Failure {
-    code: u8,
-    message: String,
-}
-
-impl Failure {
-    /// Bad input or usage.
-    fn usage(message: impl Into<String>) -> Self {
-        Failure {
-            code: 2,
-            message: message.into(),
-        }
-    }
-
-    /// A device or a resource is missing.
-    fn device(message: impl Into<String>) -> Self {
-        Failure {
-            code: 3,
-            message: message.into(),
-        }
-    }
-
-    /// Ctrl-C, after everything was written and said.
-    fn interrupted() -> Self {
-        Failure {
-            code: 130,
-            message: String::new(),
-        }
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let code = match &error {
-            Error::Memory { .. } | Error::Gpu { .. } => 3,
-            Error::Numerical { .. } | Error::NotPositiveDefinite { .. } => 4,
-            Error::NonFinite { what, .. }
-                if ["the objective", "the gradient", "the curvature"].contains(&what.as_str()) =>
-            {
-                4
-            }
-            _ => 2,
-        };
-        Failure {
-            code,
-            message: error.to_string(),
-        }
-    }
-}
-
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = (Cli::command().try_get_matches())
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version go to stdout and are no failure. A closed pipe is none either.
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Done.into()
+            };
         }
     };
+    let matches = matches
+        .subcommand()
+        .map_or(&matches, |(_, matches)| matches);
     let done = match cli.command {
-        Command::Fit(options) => fit::run(&options),
+        Command::Fit(options) => fit::run(&options, matches),
         Command::Predict(options) => predict::run(&options),
-        Command::Derivatives(options) => derivatives::run(&options),
+        Command::Derivatives(options) => derivatives::run(&options, matches),
         #[cfg(feature = "gpu")]
         Command::Adapters(options) => adapters::run(&options),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => Exit::Done.into(),
         Err(failure) => {
             if !failure.message.is_empty() {
                 say_error(&failure.message);
             }
-            ExitCode::from(failure.code)
+            failure.exit.into()
         }
     }
 }

@@ -1,11 +1,70 @@
-//! `.npz`: named arrays in a zip archive without compression, as `numpy.load` reads them.
+//! The result as `.npz`: named arrays in a zip archive without compression, as `numpy.load` reads them.
 
 use std::io::{self, Write};
 
 use crc32fast::Hasher;
+use secondo::{Problem, Structure};
+
+use super::{Form, Found, Options, key};
+
+/// Writes the result as arrays.
+pub fn write(
+    out: &mut dyn Write,
+    problem: &Problem,
+    options: &Options,
+    found: &Found,
+) -> io::Result<()> {
+    let Found {
+        result,
+        products,
+        tensor,
+        seconds,
+    } = found;
+    let mut arrays = Arrays::new(out);
+    arrays.numbers("value", &[], [result.value])?;
+    let gradient = result.gradient.iter().copied();
+    arrays.numbers("gradient", &[result.gradient.len()], gradient)?;
+    for (layer, e) in (1..).zip(&result.multipliers) {
+        arrays.numbers(
+            &format!("multipliers_{layer}"),
+            e.shape(),
+            e.iter().copied(),
+        )?;
+    }
+    if options.structure != Form::Nothing {
+        arrays.text("curvature", options.curvature.name())?;
+    }
+    if let Some(matrix) = &result.curvature {
+        let key = key(matrix.structure());
+        if matrix.structure() == Structure::Diagonal {
+            arrays.numbers(key, &[matrix.order()], matrix.diagonal())?;
+        } else {
+            for block in matrix.blocks() {
+                let mut name = key.to_string();
+                for part in block.layer.into_iter().chain(block.unit) {
+                    name += &format!("_{part}");
+                }
+                let d = block.order();
+                let all = (0..d * d).map(|i| block.entry(i / d, i % d).unwrap_or(f64::NAN));
+                arrays.numbers(&name, &[d, d], all)?;
+            }
+        }
+    }
+    if let Some(products) = products {
+        arrays.numbers("products", products.shape(), products.iter().copied())?;
+    }
+    if let Some(tensor) = tensor {
+        let packed = tensor.packed();
+        arrays.numbers("tensor", &[packed.len()], packed.iter().copied())?;
+    }
+    arrays.text("adapter", &problem.device().adapter())?;
+    arrays.text("precision", problem.device().precision())?;
+    arrays.numbers("seconds", &[], [*seconds])?;
+    arrays.finish()
+}
 
 /// An archive that is being written: each file, and at the end the directory.
-pub struct Arrays<W: Write> {
+struct Arrays<W: Write> {
     out: W,
     /// Bytes so far.
     written: u64,
@@ -19,7 +78,7 @@ const FOLLOW: u16 = 1 << 3;
 const DAY: u16 = (1 << 5) | 1;
 
 impl<W: Write> Arrays<W> {
-    pub fn new(out: W) -> Self {
+    fn new(out: W) -> Self {
         Arrays {
             out,
             written: 0,
@@ -29,7 +88,7 @@ impl<W: Write> Arrays<W> {
     }
 
     /// An array of this shape, row by row.
-    pub fn numbers(
+    fn numbers(
         &mut self,
         name: &str,
         shape: &[usize],
@@ -40,7 +99,7 @@ impl<W: Write> Arrays<W> {
     }
 
     /// A text, without a dimension.
-    pub fn text(&mut self, name: &str, text: &str) -> io::Result<()> {
+    fn text(&mut self, name: &str, text: &str) -> io::Result<()> {
         let bytes = text.chars().map(|c| u32::from(c).to_le_bytes());
         self.array(name, &format!("<U{}", text.chars().count()), &[], bytes)
     }
@@ -97,7 +156,7 @@ impl<W: Write> Arrays<W> {
         Ok(())
     }
 
-    pub fn finish(mut self) -> io::Result<()> {
+    fn finish(mut self) -> io::Result<()> {
         let (at, directory) = (small(self.written)?, std::mem::take(&mut self.directory));
         let files = u16::try_from(self.files)
             .map_err(|_| too_large())?

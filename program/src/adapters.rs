@@ -6,7 +6,7 @@ use clap::Args;
 use secondo::backend::gpu::{Adapter, Gpu, Options as Use, adapters};
 use secondo::{Error, self_test};
 
-use super::Failure;
+use crate::exit::Failure;
 
 /// Lists the adapters (GPUs) of this machine, each tested
 ///
@@ -23,7 +23,7 @@ pub fn run(_: &Options) -> Result<(), Failure> {
     let written = list(&mut out);
     match written {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::device(format!("cannot write the list: {e}")))
+            Err(Failure::resources(format!("cannot write the list: {e}")))
         }
         _ => Ok(()),
     }

@@ -11,13 +11,13 @@ use plotters::prelude::*;
 use plotters::style::register_font;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use secondo::io::{Model, write_file};
-use secondo::{Error, Fit, Loss, Progress};
+use secondo::{Error, Fit, Loss};
 
-use super::Failure;
-use super::common::{Known, encode};
-use super::metrics::most_probable;
-use super::output::has_extension;
-use super::training::Trained;
+use crate::exit::Failure;
+use crate::metrics::most_probable;
+use crate::output::has_extension;
+use crate::table::{Known, Rows, column};
+use crate::training::{Stand, Trained};
 
 /// Pixels for each unit of length: the backends round to pixels, so a figure has two for each that it is meant to show.
 const SCALE: i32 = 2;
@@ -62,61 +62,6 @@ pub fn check(paths: &[PathBuf]) -> Result<(), Failure> {
     }
 }
 
-/// Where a fit stood.
-#[derive(Debug, Clone, Copy)]
-struct Stand {
-    tried: usize,
-    value: f64,
-    gradient: f64,
-}
-
-/// Where a fit stood at its start and after accepted steps: after all, or after one of so many that a figure can show them.
-#[derive(Debug, Default)]
-pub struct Trace {
-    stands: Vec<Stand>,
-    last: Option<Stand>,
-    seen: usize,
-    halved: u32,
-}
-
-impl Trace {
-    pub fn note(&mut self, progress: &Progress) {
-        let stand = Stand {
-            tried: progress.state.tried,
-            value: progress.value,
-            gradient: progress.gradient_norm,
-        };
-        // A method that takes over from another shows where that one ended.
-        let before = self.last.replace(stand);
-        if before.is_some_and(|before| before.tried == stand.tried) {
-            return;
-        }
-        if self.seen.is_multiple_of(self.one_of()) {
-            self.stands.push(stand);
-        }
-        self.seen += 1;
-        if self.stands.len() > DRAWN {
-            let mut even = false;
-            self.stands.retain(|_| {
-                even = !even;
-                even
-            });
-            self.halved += 1;
-        }
-    }
-
-    /// Of how many steps one is kept.
-    fn one_of(&self) -> usize {
-        1 << self.halved
-    }
-
-    fn all(&self) -> impl Iterator<Item = Stand> {
-        let kept = self.stands.last().map(|stand| stand.tried);
-        let last = self.last.filter(|last| Some(last.tried) != kept);
-        self.stands.iter().copied().chain(last)
-    }
-}
-
 /// Rows of data: the input, and for each output what is to be predicted, in the units of the data.
 pub struct Points {
     title: &'static str,
@@ -131,21 +76,16 @@ impl Points {
         Points { title, x, y }
     }
 
-    /// Of a table.
+    /// The rows of a table.
     ///
     /// # Errors
-    /// As [`encode`].
-    pub fn of_table(
-        title: &'static str,
-        model: &Model,
-        x: &Array2<f64>,
-        target: &Known,
-    ) -> Result<Self, Error> {
-        let y = match target {
-            Known::Numbers(y) => Array2::from_shape_fn((y.len(), 1), |(i, _)| y[i]),
-            classes => encode(model, classes)?,
+    /// As [`Rows::encoded`].
+    pub fn of_table(title: &'static str, model: &Model, rows: &Rows) -> Result<Self, Failure> {
+        let y = match &rows.target {
+            Some(Known::Numbers(y)) => column(y),
+            _ => rows.encoded(model)?,
         };
-        Ok(Points::new(title, x, y))
+        Ok(Points::new(title, &rows.x, y))
     }
 }
 
@@ -179,7 +119,7 @@ pub fn write(
     paths: &[PathBuf],
     trained: &Trained,
     model: Option<&Model>,
-    points: impl FnOnce(&Model) -> Result<Vec<Points>, Error>,
+    points: impl FnOnce(&Model) -> Result<Vec<Points>, Failure>,
 ) -> Result<(), Failure> {
     if paths.is_empty() {
         return Ok(());
@@ -343,7 +283,7 @@ impl Figure<'_> {
 
     /// Objective and gradient norm against steps.
     fn draw_convergence<B: DrawingBackend>(&self, area: &Area<B>) -> Drawn<B, ()> {
-        let starts = &self.trained.starts;
+        let starts = &self.trained.attempts;
         let mut name = "accepted steps".to_string();
         if starts.len() > 1 {
             name += &format!(

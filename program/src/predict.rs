@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use secondo::io::{Model, Table};
+use ndarray::Array2;
+use secondo::io::Model;
 
-use super::Failure;
-use super::common::{self, Csv};
-use super::metrics::{Metrics, most_probable};
-use super::output::{check_distinct, check_target, emit, say, say_note};
+use crate::exit::{Exit, Failure};
+use crate::metrics::{Metrics, most_probable};
+use crate::output::{check_distinct, check_target, emit, say, say_note};
+use crate::table::{Rows, TableOptions};
 
 /// Predicts with a fitted model for the rows of a table
 ///
@@ -33,7 +34,7 @@ pub struct Options {
     #[arg(long, help_heading = "Output", short, value_name = "FILE.csv")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    csv: Csv,
+    table: TableOptions,
     /// Print the predictions only, without notes and without figures on them
     #[arg(long, help_heading = "Output", short)]
     quiet: bool,
@@ -45,16 +46,13 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         check_distinct(&[&options.model, &options.data], &[output])?;
     }
     let model = Model::load(&options.model)?;
-    let table = Table::from_path(&options.data, options.csv.delimiter())?;
-    let rows = common::rows(&model, &table, &options.csv, false)?;
-    let metrics = match &rows.target {
-        Some(target) => Metrics::of(&model, &rows.x, target, rows.weights.as_deref())?,
-        None => None,
-    };
+    let table = options.table.open(&options.data)?;
+    let (rows, notes) = options.table.rows(&model, &table, false)?;
+    let metrics = Metrics::of(&model, &rows)?;
     let predicted = model.predict(&rows.x)?;
     if let Some(((row, _), _)) = predicted.indexed_iter().find(|(_, v)| !v.is_finite()) {
         return Err(Failure {
-            code: 4,
+            exit: Exit::Numerical,
             message: format!(
                 "{}, line {}: the prediction is not a finite number",
                 options.data.display(),
@@ -62,55 +60,20 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             ),
         });
     }
-
     // With rows left out, the line says which row a prediction belongs to.
     let with_lines = rows.lines.len() < table.rows();
-    let mut header: Vec<String> = Vec::new();
-    if with_lines {
-        header.push("line".into());
-    }
-    match (model.classes.as_slice(), model.targets.as_slice()) {
-        ([], [_]) => header.push("prediction".into()),
-        ([], targets) => header.extend(targets.iter().map(|t| format!("prediction_{t}"))),
-        (classes, _) => {
-            header.push("prediction".into());
-            header.extend(classes.iter().map(|c| format!("probability_{c}")));
-        }
-    }
-    // In memory first: the CSV writer's errors would hide that a reader of stdout has left.
-    let mut bytes = Vec::new();
-    {
-        let mut csv = csv::WriterBuilder::new()
-            .delimiter(options.csv.delimiter())
-            .from_writer(&mut bytes);
-        let failed = |e: csv::Error| Failure::usage(format!("cannot write the predictions: {e}"));
-        csv.write_record(&header).map_err(failed)?;
-        for (row, line) in predicted.rows().into_iter().zip(&rows.lines) {
-            let mut fields: Vec<String> = Vec::new();
-            if with_lines {
-                fields.push(line.to_string());
-            }
-            if !model.classes.is_empty() {
-                let class = most_probable(row.iter().copied());
-                fields.push(model.classes.get(class).cloned().unwrap_or_default());
-            }
-            fields.extend(row.iter().map(|v| format!("{v:?}")));
-            csv.write_record(&fields).map_err(failed)?;
-        }
-        csv.flush().map_err(|e| failed(e.into()))?;
-    }
+    let bytes = csv_bytes(options, &model, &rows, &predicted, with_lines)
+        .map_err(|e| Failure::usage(format!("cannot write the predictions: {e}")))?;
     emit(options.output.as_deref(), |out| out.write_all(&bytes))?;
     if options.quiet {
         return Ok(());
     }
-    for note in &rows.notes {
+    for note in &notes {
         say_note(note);
     }
     let mut text = String::new();
-    if let Some(metrics) = &metrics {
-        for (name, value) in metrics.lines() {
-            text.push_str(&format!("{name:<9} {value}\n"));
-        }
+    for (name, value) in metrics.iter().flat_map(Metrics::lines) {
+        text.push_str(&format!("{name:<9} {value}\n"));
     }
     match &options.output {
         Some(path) => {
@@ -127,4 +90,46 @@ pub fn run(options: &Options) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// The predictions as a table. In memory first: the CSV writer's errors would hide that a reader of stdout has left.
+fn csv_bytes(
+    options: &Options,
+    model: &Model,
+    rows: &Rows,
+    predicted: &Array2<f64>,
+    with_lines: bool,
+) -> Result<Vec<u8>, csv::Error> {
+    let mut header: Vec<String> = Vec::new();
+    if with_lines {
+        header.push("line".into());
+    }
+    match (model.classes.as_slice(), model.targets.as_slice()) {
+        ([], [_]) => header.push("prediction".into()),
+        ([], targets) => header.extend(targets.iter().map(|t| format!("prediction_{t}"))),
+        (classes, _) => {
+            header.push("prediction".into());
+            header.extend(classes.iter().map(|c| format!("probability_{c}")));
+        }
+    }
+    let mut bytes = Vec::new();
+    let mut csv = csv::WriterBuilder::new()
+        .delimiter(options.table.delimiter())
+        .from_writer(&mut bytes);
+    csv.write_record(&header)?;
+    for (row, line) in predicted.rows().into_iter().zip(&rows.lines) {
+        let mut fields: Vec<String> = Vec::new();
+        if with_lines {
+            fields.push(line.to_string());
+        }
+        if !model.classes.is_empty() {
+            let class = most_probable(row.iter().copied());
+            fields.push(model.classes.get(class).cloned().unwrap_or_default());
+        }
+        fields.extend(row.iter().map(|v| format!("{v:?}")));
+        csv.write_record(&fields)?;
+    }
+    csv.flush()?;
+    drop(csv);
+    Ok(bytes)
 }

@@ -9,7 +9,7 @@ use secondo::Error;
 use secondo::io::write_file;
 use serde_json::{Map, Value};
 
-use super::Failure;
+use crate::exit::Failure;
 
 /// `error: …` on stderr. Nothing can be done if that fails.
 pub fn say_error(message: &str) {
@@ -121,8 +121,53 @@ pub fn check_distinct(inputs: &[&Path], outputs: &[&Path]) -> Result<(), Failure
     Ok(())
 }
 
+/// The stem of a path with another extension, in the current folder.
+pub fn here(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path
+        .file_stem()
+        .unwrap_or(OsStr::new("model"))
+        .to_os_string();
+    name.push(".");
+    name.push(extension);
+    PathBuf::from(name)
+}
+
 /// Whether the path ends with this extension, in any case.
 pub fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension()
         .is_some_and(|e| e.eq_ignore_ascii_case(extension))
+}
+
+/// Titles and values in columns, a line for each.
+#[derive(Default)]
+pub struct Text(pub String);
+
+impl Text {
+    /// A line with a title.
+    pub fn line(&mut self, title: &str, value: impl AsRef<str>) {
+        self.0.push_str(&format!("{title:<13}{}\n", value.as_ref()));
+    }
+
+    /// A sentence, in lines of about a hundred characters.
+    pub fn note(&mut self, note: &str) {
+        let mut title = "note";
+        let mut line = String::new();
+        for word in note.split(' ') {
+            if !line.is_empty() && line.chars().count() + word.chars().count() > 90 {
+                self.line(title, &line);
+                title = "";
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.line(title, &line);
+    }
+
+    /// An empty line.
+    pub fn blank(&mut self) {
+        self.0.push('\n');
+    }
 }

@@ -1,5 +1,4 @@
 //! Bad input: a clear message with file, line and column, exit code 2, and nothing written.
-#![cfg(feature = "cli")]
 
 use std::process::{Command, Stdio};
 

@@ -1,22 +1,24 @@
 //! `secondo derivatives`.
 
-use std::io::{self, Write};
+mod json;
+mod npz;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::Args;
+use clap::{ArgMatches, Args};
 use ndarray::Array2;
-use secondo::io::{Model, ProblemFile, Table};
+use secondo::io::{Model, ProblemFile};
 use secondo::{
-    Curvature, Device, Evaluation, LinearOperator, Matrix, Problem, Request, Structure,
-    SymmetricTensor,
+    Curvature, Device, Evaluation, LinearOperator, Problem, Request, Structure, SymmetricTensor,
 };
 
-use super::Failure;
-use super::common::{self, Computing, Csv};
-use super::npz::Arrays;
-use super::output::{check_distinct, check_target, emit, has_extension, say_note};
-use super::training::curvature;
+use crate::computing::Computing;
+use crate::exit::Failure;
+use crate::given::given;
+use crate::output::{check_distinct, check_target, emit, has_extension, say_note};
+use crate::table::TableOptions;
+use crate::training::curvature;
 
 /// Computes value, gradient and second derivatives of a problem
 ///
@@ -101,7 +103,7 @@ pub struct Options {
     #[command(flatten)]
     computing: Computing,
     #[command(flatten)]
-    csv: Csv,
+    table: TableOptions,
 }
 
 /// What is computed of a curvature.
@@ -124,7 +126,7 @@ fn structure(name: &str) -> Result<Form, String> {
     }
 }
 
-pub fn run(options: &Options) -> Result<(), Failure> {
+pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(output) = &options.output {
         check_target(output)?;
         let inputs: Vec<&Path> = [Some(&options.source), options.data.as_ref()]
@@ -135,7 +137,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         check_distinct(&inputs, &[output])?;
     }
     let device = options.computing.start(false)?;
-    let (problem, parameters, vectors) = load(options, device)?;
+    let (problem, parameters, vectors) = load(options, matches, device)?;
     let begin = Instant::now();
     let request = Request {
         gradient: true,
@@ -168,7 +170,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     };
     let output = options.output.as_deref();
     let arrays = output.is_some_and(|path| has_extension(path, "npz"));
-    let write = if arrays { write_arrays } else { write };
+    let write = if arrays { npz::write } else { json::write };
     emit(output, |out| write(out, &problem, options, &found))
 }
 
@@ -183,43 +185,45 @@ struct Found {
 /// The problem, its parameters and, for products, the vectors.
 type Loaded = (Problem, Vec<f64>, Option<Array2<f64>>);
 
-fn load(options: &Options, device: Device) -> Result<Loaded, Failure> {
-    let products = options.structure == Form::Products;
-    let Some(data) = &options.data else {
-        if has_extension(&options.source, "safetensors") {
-            return Err(Failure::usage(
-                "a model needs a table: secondo derivatives MODEL.safetensors DATA.csv",
-            ));
-        }
-        if let Some(option) = options.csv.given().first() {
-            return Err(Failure::usage(format!(
+fn load(options: &Options, matches: &ArgMatches, device: Device) -> Result<Loaded, Failure> {
+    let (source, products) = (&options.source, options.structure == Form::Products);
+    match &options.data {
+        None if has_extension(source, "safetensors") => Err(Failure::usage(
+            "a model needs a table: secondo derivatives MODEL.safetensors DATA.csv",
+        )),
+        None => match given::<TableOptions>(matches).first() {
+            Some(option) => Err(Failure::usage(format!(
                 "{option} is for tables; a problem file holds its data"
-            )));
-        }
-        let file = ProblemFile::from_path(&options.source)?;
-        let (count, length) = (file.vectors.len(), file.parameters.len());
-        if products && count == 0 {
-            return Err(Failure::usage(format!(
-                "{}: --structure products needs vectors: the key 'v' (one) or 'V' (a list), each of {length} numbers",
-                options.source.display()
-            )));
-        }
-        let vectors =
-            products.then(|| Array2::from_shape_fn((count, length), |(i, l)| file.vectors[i][l]));
-        return Ok((file.problem.on(device), file.parameters, vectors));
-    };
-    if products {
-        return Err(Failure::usage(
+            ))),
+            None => load_problem(source, products, device),
+        },
+        Some(_) if products => Err(Failure::usage(
             "--structure products needs vectors, which only a problem file holds ('v' or 'V')",
-        ));
-    }
-    if has_extension(&options.source, "json") {
-        return Err(Failure::usage(format!(
+        )),
+        Some(data) if has_extension(source, "json") => Err(Failure::usage(format!(
             "{} is a problem file and holds its data; leave out {}",
-            options.source.display(),
+            source.display(),
             data.display()
+        ))),
+        Some(data) => load_model(options, data, device),
+    }
+}
+
+fn load_problem(source: &Path, products: bool, device: Device) -> Result<Loaded, Failure> {
+    let file = ProblemFile::from_path(source)?;
+    let (count, length) = (file.vectors.len(), file.parameters.len());
+    if products && count == 0 {
+        return Err(Failure::usage(format!(
+            "{}: --structure products needs vectors: the key 'v' (one) or 'V' (a list), each of {length} numbers",
+            source.display()
         )));
     }
+    let vectors =
+        products.then(|| Array2::from_shape_fn((count, length), |(i, l)| file.vectors[i][l]));
+    Ok((file.problem.on(device), file.parameters, vectors))
+}
+
+fn load_model(options: &Options, data: &Path, device: Device) -> Result<Loaded, Failure> {
     let model = Model::load(&options.source)?;
     if model.targets.len() != 1 {
         return Err(Failure::usage(format!(
@@ -228,132 +232,13 @@ fn load(options: &Options, device: Device) -> Result<Loaded, Failure> {
             model.targets.len()
         )));
     }
-    let table = Table::from_path(data, options.csv.delimiter())?;
-    let rows = common::rows(&model, &table, &options.csv, true)?;
-    for note in &rows.notes {
+    let table = options.table.open(data)?;
+    let (rows, notes) = options.table.rows(&model, &table, true)?;
+    for note in &notes {
         say_note(note);
     }
-    let target = rows
-        .target
-        .as_ref()
-        .ok_or_else(|| Failure::usage("the table has no target"))?;
-    let problem = common::problem(&model, &rows.x, target, rows.weights.as_deref(), device)?;
+    let problem = rows.problem(&model, device)?;
     Ok((problem, model.weights, None))
-}
-
-fn write(
-    out: &mut dyn Write,
-    problem: &Problem,
-    options: &Options,
-    found: &Found,
-) -> io::Result<()> {
-    let Found {
-        result,
-        products,
-        tensor,
-        seconds,
-    } = found;
-    // Streamed: blocks can be far larger than what a tree of values should hold. {:?} is the shortest text that
-    // reads back as the same number.
-    writeln!(out, "{{\n  \"value\": {:?},", result.value)?;
-    write!(out, "  \"gradient\": ")?;
-    list(out, result.gradient.iter())?;
-    writeln!(out, ",")?;
-    if options.multipliers {
-        write!(out, "  \"multipliers\": [")?;
-        for (k, layer) in result.multipliers.iter().enumerate() {
-            write!(out, "{}", separator(k))?;
-            rows(out, layer.rows().into_iter().map(|r| r.to_vec()))?;
-        }
-        writeln!(out, "],")?;
-    }
-    let structure = match options.structure {
-        Form::Nothing => None,
-        Form::Blocks(structure) => Some(structure.name()),
-        Form::Products => Some("products"),
-    };
-    if let Some(structure) = structure {
-        writeln!(out, "  \"curvature\": \"{}\",", options.curvature.name())?;
-        writeln!(out, "  \"structure\": \"{structure}\",")?;
-    }
-    if let Some(matrix) = &result.curvature {
-        write_matrix(out, matrix)?;
-    }
-    if let Some(products) = products {
-        write!(out, "  \"products\": ")?;
-        rows(out, products.rows().into_iter().map(|r| r.to_vec()))?;
-        writeln!(out, ",")?;
-    }
-    if let (Some(tensor), Some(layer), Some(row)) = (tensor, options.layer, options.row) {
-        let (order, dimension) = (tensor.order(), tensor.dimension());
-        write!(
-            out,
-            "  \"tensor\": {{\"layer\": {layer}, \"row\": {row}, \"order\": {order}, \"dimension\": {dimension}, \"packed\": "
-        )?;
-        list(out, tensor.packed().iter())?;
-        writeln!(out, "}},")?;
-    }
-    let (adapter, precision) = (problem.device().adapter(), problem.device().precision());
-    writeln!(out, "  \"adapter\": {},", serde_json::Value::from(adapter))?;
-    writeln!(
-        out,
-        "  \"precision\": \"{precision}\",\n  \"seconds\": {seconds:?}\n}}"
-    )
-}
-
-fn write_arrays(
-    out: &mut dyn Write,
-    problem: &Problem,
-    options: &Options,
-    found: &Found,
-) -> io::Result<()> {
-    let Found {
-        result,
-        products,
-        tensor,
-        seconds,
-    } = found;
-    let mut arrays = Arrays::new(out);
-    arrays.numbers("value", &[], [result.value])?;
-    let gradient = result.gradient.iter().copied();
-    arrays.numbers("gradient", &[result.gradient.len()], gradient)?;
-    for (layer, e) in (1..).zip(&result.multipliers) {
-        arrays.numbers(
-            &format!("multipliers_{layer}"),
-            e.shape(),
-            e.iter().copied(),
-        )?;
-    }
-    if options.structure != Form::Nothing {
-        arrays.text("curvature", options.curvature.name())?;
-    }
-    if let Some(matrix) = &result.curvature {
-        let key = key(matrix.structure());
-        if matrix.structure() == Structure::Diagonal {
-            arrays.numbers(key, &[matrix.order()], matrix.diagonal())?;
-        } else {
-            for block in matrix.blocks() {
-                let mut name = key.to_string();
-                for part in block.layer.into_iter().chain(block.unit) {
-                    name += &format!("_{part}");
-                }
-                let d = block.order();
-                let all = (0..d * d).map(|i| block.entry(i / d, i % d).unwrap_or(f64::NAN));
-                arrays.numbers(&name, &[d, d], all)?;
-            }
-        }
-    }
-    if let Some(products) = products {
-        arrays.numbers("products", products.shape(), products.iter().copied())?;
-    }
-    if let Some(tensor) = tensor {
-        let packed = tensor.packed();
-        arrays.numbers("tensor", &[packed.len()], packed.iter().copied())?;
-    }
-    arrays.text("adapter", &problem.device().adapter())?;
-    arrays.text("precision", problem.device().precision())?;
-    arrays.numbers("seconds", &[], [*seconds])?;
-    arrays.finish()
 }
 
 /// The name of a structure's matrix in files.
@@ -364,56 +249,4 @@ fn key(structure: Structure) -> &'static str {
         Structure::LayerBlocks => "layer_blocks",
         _ => "matrix",
     }
-}
-
-/// The matrix under the name that its structure has in files.
-fn write_matrix(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
-    let key = key(matrix.structure());
-    if matrix.structure() == Structure::Diagonal {
-        write!(out, "  \"{key}\": ")?;
-        list(out, matrix.diagonal().iter())?;
-        return writeln!(out, ",");
-    }
-    let whole = key == "matrix";
-    write!(out, "  \"{key}\": {}", if whole { "" } else { "[" })?;
-    for (index, block) in matrix.blocks().enumerate() {
-        if !whole {
-            let comma = if index > 0 { "," } else { "" };
-            write!(
-                out,
-                "{comma}\n    {{\"layer\": {}, ",
-                block.layer.unwrap_or(0)
-            )?;
-            if let Some(unit) = block.unit {
-                write!(out, "\"row\": {unit}, ")?;
-            }
-            write!(out, "\"block\": ")?;
-        }
-        let row = |a| (0..block.order()).map(move |b| (a, b));
-        let entry = |(a, b)| block.entry(a, b).unwrap_or(f64::NAN);
-        rows(out, (0..block.order()).map(|a| row(a).map(entry).collect()))?;
-        write!(out, "{}", if whole { "" } else { "}" })?;
-    }
-    writeln!(out, "{},", if whole { "" } else { "\n  ]" })
-}
-
-fn separator(index: usize) -> &'static str {
-    if index > 0 { ", " } else { "" }
-}
-
-fn rows(out: &mut dyn Write, rows: impl Iterator<Item = Vec<f64>>) -> io::Result<()> {
-    write!(out, "[")?;
-    for (i, row) in rows.enumerate() {
-        write!(out, "{}", separator(i))?;
-        list(out, row.iter())?;
-    }
-    write!(out, "]")
-}
-
-fn list<'a>(out: &mut dyn Write, values: impl Iterator<Item = &'a f64>) -> io::Result<()> {
-    write!(out, "[")?;
-    for (i, v) in values.enumerate() {
-        write!(out, "{}{v:?}", separator(i))?;
-    }
-    write!(out, "]")
 }

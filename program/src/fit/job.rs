@@ -1,0 +1,26 @@
+//! What a fit begins with, and what it comes to.
+
+use secondo::io::Model;
+use secondo::{Error, Problem};
+
+use super::report::{Objective, Subject};
+use crate::training::Start;
+
+/// A fit that is ready to begin.
+pub struct Job {
+    pub subject: Subject,
+    pub objective: Objective,
+    pub problem: Problem,
+    pub starts: Vec<Start>,
+    pub warnings: Vec<String>,
+}
+
+/// What a fit comes to.
+pub struct Ended {
+    pub subject: Subject,
+    /// The parameters of the network.
+    pub weights: Vec<f64>,
+    /// None where a model cannot hold the problem.
+    pub model: Result<Model, Error>,
+    pub notes: Vec<String>,
+}

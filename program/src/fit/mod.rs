@@ -1,0 +1,15 @@
+//! `secondo fit`.
+
+mod data;
+mod hidden;
+mod job;
+mod loss;
+mod network;
+mod options;
+mod problem;
+mod report;
+mod run;
+
+pub use options::Options;
+pub use report::{Report, Subject};
+pub use run::run;

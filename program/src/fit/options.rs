@@ -1,0 +1,181 @@
+//! The options of a fit.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+use secondo::{Activation, Initialization, Loss};
+
+use super::hidden::Hidden;
+use crate::computing::Computing;
+use crate::table::{TableOptions, TargetOptions};
+use crate::training::{Method, not_negative};
+
+/// Fits a network to a table, or minimises the objective of a problem file
+///
+/// For a table (CSV with a header) every column but the target is a feature. Inputs, and the target of a regression,
+/// are standardised; a part of the rows is held out to test the fit. The report is printed, and the model is written
+/// to a file that 'secondo predict' reads.
+///
+/// The task is guessed unless --task says it: a target of text is a classification, and so are 2 to 20 different
+/// whole numbers with at least five rows for each on average; other numbers are a regression.
+///
+/// A problem file (.json) holds network, data, loss, penalty and the start; the options for networks and tables do
+/// not apply to it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  secondo fit diabetes.csv --target progression
+      one hidden layer of 8 tanh units; writes diabetes.safetensors
+  secondo fit iris.csv --target species --hidden 16,8 --starts 5
+      two hidden layers; the best of five starts is kept
+  secondo fit data.csv --target y --hidden none
+      a linear model
+  secondo fit data.csv --target y --hidden rbf:12
+      twelve Gaussian radial basis units, spread over the rows
+  secondo fit data.csv --target y --hidden 8,8 --skip
+      every layer sees all before it, the inputs too
+  secondo fit data.csv --target y --ignore id --missing drop
+      leaves out a column, and the rows with gaps
+  secondo fit data.csv --target y --max-iter 1000 --report fit.json
+      more steps, and a report for programs
+  secondo fit growth.csv --target height --plot growth.svg --plot growth.png
+      a figure of convergence and, with one input, of the fit, in two formats
+  secondo fit problem.json --method newton-rows --report fit.json
+      a problem file, from its own start
+
+The objective is the sum of the losses over the rows (with --mean: their mean) plus the penalty.
+The same options, data and seed give the same model on the same device.")]
+pub struct Options {
+    /// The table (CSV with a header) or the problem file (.json)
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub target: TargetOptions,
+    #[command(flatten)]
+    pub network: NetworkOptions,
+    #[command(flatten)]
+    pub objective: ObjectiveOptions,
+    #[command(flatten)]
+    pub starts: StartOptions,
+    #[command(flatten)]
+    pub table: TableOptions,
+    #[command(flatten)]
+    pub method: Method,
+    #[command(flatten)]
+    pub computing: Computing,
+    /// Write the model here; an existing file is replaced [default: the table's name with .safetensors, in the current folder]
+    #[arg(long, help_heading = "Output", value_name = "FILE")]
+    pub model: Option<PathBuf>,
+    /// Write the report here as JSON, with all parameters
+    #[arg(long, help_heading = "Output", value_name = "FILE.json")]
+    pub report: Option<PathBuf>,
+    /// Draw the convergence here, and above it the fit if there is one input; may be given several times
+    ///
+    /// One figure in one file, as SVG or PNG by its extension: objective and gradient norm against steps, and data and model
+    /// against the input, in the units of the data. It is written last: what hinders it takes nothing from model and report.
+    #[arg(long, help_heading = "Output", value_name = "FILE.svg|FILE.png")]
+    pub plot: Vec<PathBuf>,
+    /// Print nothing but errors
+    #[arg(long, help_heading = "Output", short)]
+    pub quiet: bool,
+}
+
+/// The network that is fitted to a table.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Network and objective")]
+pub struct NetworkOptions {
+    /// The hidden layers: their widths, as in 16,8; KIND:WIDTH for radial units; none for a linear model [default: 8]
+    ///
+    /// KIND is what the form exp(-p/2), p = (x-m)'M(x-m), is trained in: rbf or rbf_iso_log_sigma (one width a unit, by its
+    /// logarithm), rbf_iso_sigma, rbf_iso_tau (tau = 1/sigma^2), rbf_diag_log_sigma, rbf_diag_sigma, rbf_diag_tau (a width
+    /// for each input), rbf_cholesky (M = LL', always positive definite), rbf_full_sym, rbf_full, rbf_aug (a quadratic in
+    /// (x, 1)). In the first layer, centres and widths start from the rows. The penalty holds for both, too.
+    #[arg(long, value_name = "LAYERS", value_parser = Hidden::parse, allow_hyphen_values = true)]
+    pub hidden: Option<Hidden>,
+    /// Feed every layer by all before it, the inputs too, not by the last alone
+    #[arg(long)]
+    pub skip: bool,
+    /// Take the network from this file, in place of --hidden, --activation and --skip
+    ///
+    /// The file holds the JSON that a problem file has under 'spec' and a report under 'network', as in
+    /// {"inputs": 2, "layers": [{"units": 3, "propagation": "rbf_diag_sigma", "activations": "exp_neg_half"},
+    /// {"units": 1, "sources": [0, 1], "activations": "identity"}]}. Radial layers with the activation identity before a
+    /// layer of as many units with the propagation normalized make normalised radial units.
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["hidden", "activation", "skip"])]
+    pub architecture: Option<PathBuf>,
+    /// The activation of the hidden units that are not radial [default: tanh]: tanh, logistic, softplus, relu, silu, gelu, atan, sin, cos, exp,
+    /// exp_neg_half, one_minus_exp_neg, gauss, gauss_half, log, sqrt, reciprocal, identity, or a formula in u as in 'u/(1+exp(-u))': numbers, u, pi, e, + - * / ^, parentheses, these
+    /// activations as functions, and abs, cosh, erf, expm1, ln, log1p, sinh, tan
+    #[arg(long, value_name = "NAME", value_parser = activation, allow_hyphen_values = true)]
+    pub activation: Option<Activation>,
+}
+
+/// The objective that is minimised on a table.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Network and objective")]
+pub struct ObjectiveOptions {
+    /// sos, logcosh, pseudo_huber, poisson; bce_logits, softmax_ce [default: sos; bce_logits for two classes, softmax_ce for more]
+    #[arg(long, value_name = "NAME", value_parser = loss_name)]
+    pub loss: Option<String>,
+    /// Where logcosh and pseudo_huber turn from squares to absolute values, in standard deviations of the target [default: 1]
+    #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
+    pub delta: Option<f64>,
+    /// The factor λ of the penalty ½ λ Σ w² [default: 1]
+    #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
+    pub ridge: Option<f64>,
+    /// Whether the penalty holds for biases, too [default: true]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
+    pub ridge_bias: Option<bool>,
+    /// Minimise the mean of the losses instead of their sum
+    #[arg(long)]
+    pub mean: bool,
+}
+
+/// The starts on a table.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Network and objective")]
+pub struct StartOptions {
+    /// How the start is drawn: glorot, he, lecun, uniform, normal, zero [default: he for relu, silu, gelu, else glorot]
+    #[arg(long, value_name = "NAME", value_parser = initialization)]
+    pub init: Option<Initialization>,
+    /// The seed of the hold-out and of the first start [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub seed: Option<u64>,
+    /// Fit from this many starts, with the seeds N, N+1, …, and keep the lowest objective [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), allow_negative_numbers = true)]
+    pub starts: Option<u16>,
+}
+
+fn activation(name: &str) -> Result<Activation, String> {
+    Activation::from_name(name).map_err(|e| e.to_string())
+}
+
+fn initialization(name: &str) -> Result<Initialization, String> {
+    Initialization::from_name(name).map_err(|e| e.to_string())
+}
+
+fn loss_name(name: &str) -> Result<String, String> {
+    if Loss::NAMES.contains(&name) {
+        return Ok(name.into());
+    }
+    let known = Loss::NAMES.join(", ");
+    Err(format!("unknown loss '{name}'; known: {known}"))
+}
+
+impl NetworkOptions {
+    /// The activation of the hidden units that are not radial.
+    pub fn activation(&self) -> Activation {
+        self.activation.unwrap_or(Activation::Tanh)
+    }
+}
+
+impl StartOptions {
+    /// The seed of the hold-out and of the first start.
+    pub fn seed(&self) -> u64 {
+        self.seed.unwrap_or(0)
+    }
+
+    /// How starts are drawn.
+    pub fn rule(&self, activation: Activation) -> Initialization {
+        (self.init).unwrap_or_else(|| Initialization::suited_to(activation))
+    }
+}

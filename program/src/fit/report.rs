@@ -1,0 +1,515 @@
+//! The report of a fit: as text, and as JSON that reads back.
+
+use std::fmt;
+
+use secondo::io::{
+    Standardization, Task, fit_from_json, fit_to_json, loss_from_json, loss_to_json,
+    network_from_json, network_to_json, penalty_from_json, penalty_to_json,
+};
+use secondo::{Error, Fit, Loss, Network, Penalty, Reason, Reduction};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use super::loss::{in_words, shifts};
+use super::network::Architecture;
+use crate::metrics::{Metrics, number_or_null};
+use crate::output::{Text, json_text};
+use crate::training::{Attempt, Trained};
+
+/// What was minimised.
+#[derive(Debug, Clone)]
+pub struct Objective {
+    pub network: Network,
+    pub loss: Loss,
+    pub penalty: Penalty,
+    pub reduction: Reduction,
+}
+
+/// A table, or a problem file, of which the objective is made.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// A table.
+    Table(Box<TableFacts>),
+    /// A problem file.
+    Problem(ProblemFacts),
+}
+
+/// What a report says of a table.
+#[derive(Debug, Clone)]
+pub struct TableFacts {
+    pub data: DataFacts,
+    pub standardization: Standardization,
+    pub metrics: Measured,
+    pub choices: Choices,
+}
+
+/// The rows and columns that were read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataFacts {
+    pub file: String,
+    pub rows: usize,
+    pub dropped: usize,
+    pub train_rows: usize,
+    pub test_rows: usize,
+    pub test_lines: Vec<u64>,
+    pub features: Vec<String>,
+    pub target: String,
+    #[serde(serialize_with = "named", deserialize_with = "task")]
+    pub task: Task,
+    pub task_guessed: Option<String>,
+    /// Whether the other task could be meant: text is no number, and a number that is not whole is no class.
+    pub other_task_possible: bool,
+    pub classes: Vec<String>,
+    pub weights: Option<String>,
+}
+
+/// How well the rows are predicted; none without a row that has weight.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    pub train: Option<Metrics>,
+    pub test: Option<Metrics>,
+}
+
+/// The options of a table in effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Choices {
+    #[serde(flatten)]
+    pub architecture: Architecture,
+    pub init: String,
+    pub test_fraction: f64,
+    pub seed: u64,
+}
+
+/// What a report says of a problem file.
+#[derive(Debug, Clone)]
+pub struct ProblemFacts {
+    pub file: String,
+    pub rows: usize,
+    /// The number of free parameters θ, where W = fixed + Cθ.
+    pub free: Option<usize>,
+    pub standard_errors: Option<Vec<f64>>,
+}
+
+/// Where a start led.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Start {
+    /// To an end.
+    Ended {
+        /// The seed of its parameters; none where they were given.
+        seed: Option<u64>,
+        #[serde(deserialize_with = "number_or_null")]
+        value: f64,
+        #[serde(deserialize_with = "number_or_null")]
+        gradient_norm: f64,
+        iterations: usize,
+        #[serde(serialize_with = "reason_name", deserialize_with = "reason")]
+        reason: Reason,
+        converged: bool,
+    },
+    /// Nowhere.
+    Failed { seed: Option<u64>, error: String },
+}
+
+/// Where all starts led.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Starts {
+    /// The number, from 1, of the start with the lowest objective.
+    pub best_start: usize,
+    pub starts: Vec<Start>,
+    /// Starts that were not begun.
+    pub not_begun: usize,
+    /// Whether an interruption, and not the time limit, is why.
+    pub interrupted: bool,
+}
+
+/// The report of a fit: its `Display` is what `secondo fit` prints, and its JSON what `--report` writes.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub(crate) subject: Subject,
+    pub(crate) objective: Objective,
+    /// The parameters of the network.
+    pub(crate) weights: Vec<f64>,
+    pub(crate) fit: Fit,
+    pub(crate) starts: Starts,
+    /// All options in effect.
+    pub(crate) options: Map<String, Value>,
+    /// The version of the program.
+    pub(crate) version: String,
+    pub(crate) notes: Vec<String>,
+    /// The file of the model.
+    pub(crate) model: Option<String>,
+    pub(crate) total_seconds: f64,
+}
+
+fn named<S: Serializer>(task: &Task, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(task.name())
+}
+
+fn task<'de, D: Deserializer<'de>>(value: D) -> Result<Task, D::Error> {
+    Task::from_name(&String::deserialize(value)?).map_err(D::Error::custom)
+}
+
+fn reason_name<S: Serializer>(reason: &Reason, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_str(reason.name())
+}
+
+fn reason<'de, D: Deserializer<'de>>(value: D) -> Result<Reason, D::Error> {
+    Reason::from_name(&String::deserialize(value)?).map_err(D::Error::custom)
+}
+
+impl Starts {
+    /// Where these starts led, of which that with the index `best` is the best.
+    pub fn of(trained: &Trained, best: usize) -> Self {
+        let start = |attempt: &Attempt| match &attempt.end {
+            Ok(fit) => Start::Ended {
+                seed: attempt.seed,
+                value: fit.value,
+                gradient_norm: fit.gradient_norm,
+                iterations: fit.iterations,
+                reason: fit.reason,
+                converged: fit.converged(),
+            },
+            Err(error) => Start::Failed {
+                seed: attempt.seed,
+                error: error.to_string(),
+            },
+        };
+        Starts {
+            best_start: best + 1,
+            starts: trained.attempts.iter().map(start).collect(),
+            not_begun: trained.skipped,
+            interrupted: trained.interrupted,
+        }
+    }
+
+    /// A line for each start, where there are several.
+    fn lines(&self) -> Vec<String> {
+        if self.starts.len() + self.not_begun < 2 {
+            return Vec::new();
+        }
+        let with_seed = |seed: &Option<u64>| seed.map_or(String::new(), |s| format!(" (seed {s})"));
+        let line = |(number, start): (usize, &Start)| match start {
+            Start::Ended {
+                seed,
+                value,
+                iterations,
+                reason,
+                ..
+            } => format!(
+                "{number}{}: objective {value:.9e} after {iterations} steps; {reason}",
+                with_seed(seed)
+            ),
+            Start::Failed { seed, error } => {
+                format!("{number}{}: failed; {error}", with_seed(seed))
+            }
+        };
+        let mut lines: Vec<String> = (1..).zip(&self.starts).map(line).collect();
+        if self.not_begun > 0 {
+            let why = if self.interrupted {
+                "it was interrupted"
+            } else {
+                "the time limit was reached"
+            };
+            lines.push(format!("{} more were not begun: {why}", self.not_begun));
+        }
+        lines
+    }
+}
+
+impl Subject {
+    /// What was read and what will be fitted, in lines.
+    pub fn introduction(&self, objective: &Objective) -> String {
+        let mut text = Text::default();
+        match self {
+            Subject::Table(facts) => facts.introduction(objective, &mut text),
+            Subject::Problem(facts) => facts.introduction(objective, &mut text),
+        }
+        text.0
+    }
+}
+
+impl DataFacts {
+    /// What is predicted, and how that was found out.
+    fn target_lines(&self, text: &mut Text) {
+        let mut target = format!("{}: {}", self.target, self.task);
+        if !self.classes.is_empty() {
+            let mut shown: Vec<&str> = self.classes.iter().map(String::as_str).take(10).collect();
+            if self.classes.len() > 10 {
+                shown.push("…");
+            }
+            let (count, shown) = (self.classes.len(), shown.join(", "));
+            target = format!("{target} with {count} classes ({shown})");
+        }
+        text.line("target", target);
+        if let Some(why) = &self.task_guessed {
+            let other = match self.task {
+                Task::Regression => Task::Classification,
+                Task::Classification => Task::Regression,
+            };
+            let remedy = if self.other_task_possible {
+                format!("; --task {other} if that is wrong")
+            } else {
+                String::new()
+            };
+            text.line("", format!("guessed, since {why}{remedy}"));
+        }
+    }
+}
+
+impl TableFacts {
+    fn introduction(&self, objective: &Objective, text: &mut Text) {
+        let data = &self.data;
+        let dropped = match data.dropped {
+            0 => String::new(),
+            count => format!(" ({count} rows with missing values left out)"),
+        };
+        let (rows, features) = (data.rows, data.features.len());
+        text.line(
+            "data",
+            format!("{}: {rows} rows, {features} features{dropped}", data.file),
+        );
+        data.target_lines(text);
+        if let Some(weights) = &data.weights {
+            text.line("weights", format!("of the rows: {weights}"));
+        }
+        let (train, seed) = (data.train_rows, self.choices.seed);
+        text.line(
+            "rows",
+            match data.test_rows {
+                0 => format!("{train} to train, none held out to test"),
+                test => format!("{train} to train, {test} held out to test (seed {seed})"),
+            },
+        );
+        let network = &objective.network;
+        text.line(
+            "network",
+            format!(
+                "{network}, {}, {} parameters",
+                self.choices.architecture,
+                network.parameters()
+            ),
+        );
+        let penalty = match &objective.penalty {
+            Penalty::Ridge {
+                lambda,
+                include_bias,
+            } => {
+                let biases = if *include_bias { "" } else { " (biases free)" };
+                format!(" + ridge {lambda}{biases}")
+            }
+            _ => String::new(),
+        };
+        let standard = if shifts(&objective.loss) {
+            "inputs and target standardised"
+        } else {
+            "inputs standardised"
+        };
+        let (reduction, loss) = (reduction(objective.reduction), in_words(&objective.loss));
+        text.line(
+            "objective",
+            format!("{reduction} of {loss}{penalty}, {standard}"),
+        );
+    }
+}
+
+impl ProblemFacts {
+    fn introduction(&self, objective: &Objective, text: &mut Text) {
+        text.line("problem", format!("{}: {} rows", self.file, self.rows));
+        let network = &objective.network;
+        let free = match self.free {
+            Some(free) => format!("; {free} free under W = fixed + Cθ"),
+            None => String::new(),
+        };
+        text.line(
+            "network",
+            format!("{network}, {} parameters{free}", network.parameters()),
+        );
+        let penalty = match &objective.penalty {
+            Penalty::None => String::new(),
+            penalty => format!(" + {}", penalty.name()),
+        };
+        text.line(
+            "objective",
+            format!("sum of {}{penalty}", in_words(&objective.loss)),
+        );
+    }
+}
+
+fn reduction(reduction: Reduction) -> &'static str {
+    match reduction {
+        Reduction::Sum => "sum",
+        Reduction::Mean => "mean",
+    }
+}
+
+impl Measured {
+    /// The figures of both parts side by side.
+    fn table(&self, weighted: bool) -> String {
+        let Some(train) = &self.train else {
+            return "no row with weight to measure on\n".into();
+        };
+        let test = self.test.as_ref().map(Metrics::lines).unwrap_or_default();
+        let head = if test.is_empty() { "" } else { "test" };
+        let weighted = if weighted { " (weighted)" } else { "" };
+        let mut out = format!("{:<13}{:>12}{head:>14}{weighted}", "", "training");
+        out.truncate(out.trim_end().len());
+        out.push('\n');
+        for (index, (name, value)) in train.lines().into_iter().enumerate() {
+            let other = test.get(index).map_or("", |(_, v)| v.as_str());
+            out.push_str(format!("{name:<13}{value:>12}{other:>14}").trim_end());
+            out.push('\n');
+        }
+        out
+    }
+}
+
+impl Report {
+    /// The result in lines, without the first `said` notes.
+    pub(crate) fn result(&self, said: usize) -> String {
+        let mut text = Text::default();
+        text.blank();
+        let lines = self.starts.lines();
+        for (index, line) in lines.iter().enumerate() {
+            text.line(if index == 0 { "starts" } else { "" }, line);
+        }
+        if lines.len() > 1 {
+            let best = self.starts.best_start;
+            text.line("", format!("start {best} has the lowest objective:"));
+        }
+        text.0.push_str(&format!("{}\n", self.fit));
+        text.blank();
+        if let Subject::Table(facts) = &self.subject {
+            let weighted = facts.data.weights.is_some();
+            text.0.push_str(&facts.metrics.table(weighted));
+            text.blank();
+        }
+        for note in self.notes.iter().skip(said) {
+            text.note(note);
+        }
+        if let Some(model) = &self.model {
+            text.line("model", format!("written to {model}"));
+        }
+        text.0
+    }
+
+    /// The report as JSON: one key on each line.
+    pub fn to_json(&self) -> String {
+        let mut map = fit_to_json(&self.fit);
+        let mut insert = |key: &str, value: Value| drop(map.insert(key.into(), value));
+        insert("W", json!(self.weights));
+        let objective = &self.objective;
+        let mut options = self.options.clone();
+        match &self.subject {
+            Subject::Table(facts) => {
+                insert("metrics", json!(facts.metrics));
+                insert("data", json!(facts.data));
+                insert("standardization", facts.standardization.to_json());
+                options.extend(object(json!(facts.choices)));
+            }
+            Subject::Problem(facts) => {
+                if facts.free.is_some() {
+                    insert("theta", json!(self.fit.w));
+                }
+                if let Some(errors) = &facts.standard_errors {
+                    insert("standard_errors", json!(errors));
+                }
+                insert("problem", json!(facts.file));
+                insert("rows", json!(facts.rows));
+            }
+        }
+        insert("network", network_to_json(&objective.network));
+        insert("parameters", json!(objective.network.parameters()));
+        insert("loss", loss_to_json(&objective.loss));
+        insert("penalty", penalty_to_json(&objective.penalty));
+        insert("reduction", json!(reduction(objective.reduction)));
+        map.extend(object(json!(self.starts)));
+        let mut insert = |key: &str, value: Value| drop(map.insert(key.into(), value));
+        insert("options", Value::Object(options));
+        insert("version", json!(self.version));
+        insert("notes", json!(self.notes));
+        insert("model", json!(self.model));
+        insert("total_seconds", json!(self.total_seconds));
+        json_text(&map)
+    }
+
+    /// The report that [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    /// `Invalid` for text that is no JSON, or for a key that is missing or has a wrong value.
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        let all: Value = serde_json::from_str(text).map_err(invalid)?;
+        let theta: Option<Vec<f64>> = optional(&all, "theta")?;
+        let weights: Vec<f64> = get(&all, "W")?;
+        let subject = if all.get("data").is_some() {
+            Subject::Table(Box::new(TableFacts {
+                data: get(&all, "data")?,
+                standardization: Standardization::from_json(&get(&all, "standardization")?)?,
+                metrics: get(&all, "metrics")?,
+                choices: get(&all, "options")?,
+            }))
+        } else {
+            Subject::Problem(ProblemFacts {
+                file: get(&all, "problem")?,
+                rows: get(&all, "rows")?,
+                free: theta.as_ref().map(Vec::len),
+                standard_errors: optional(&all, "standard_errors")?,
+            })
+        };
+        let objective = Objective {
+            network: network_from_json(&get(&all, "network")?)?,
+            loss: loss_from_json(&get(&all, "loss")?)?,
+            penalty: penalty_from_json(&get(&all, "penalty")?)?,
+            reduction: match get::<String>(&all, "reduction")?.as_str() {
+                "sum" => Reduction::Sum,
+                "mean" => Reduction::Mean,
+                _ => return Err(invalid("'reduction' must be sum or mean")),
+            },
+        };
+        Ok(Report {
+            subject,
+            objective,
+            fit: fit_from_json(&all, theta.unwrap_or_else(|| weights.clone()))?,
+            weights,
+            starts: serde_json::from_value(all.clone()).map_err(invalid)?,
+            options: get(&all, "options")?,
+            version: get(&all, "version")?,
+            notes: get(&all, "notes")?,
+            model: get(&all, "model")?,
+            total_seconds: get(&all, "total_seconds")?,
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.subject.introduction(&self.objective))?;
+        f.write_str(&self.result(0))
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn invalid(why: impl fmt::Display) -> Error {
+    Error::Invalid {
+        what: "report".into(),
+        why: why.to_string(),
+    }
+}
+
+/// The value under a key.
+fn get<T: DeserializeOwned>(all: &Value, key: &str) -> Result<T, Error> {
+    optional(all, key)?.ok_or_else(|| invalid(format!("the key '{key}' is missing")))
+}
+
+/// The value under a key, if there is one.
+fn optional<T: DeserializeOwned>(all: &Value, key: &str) -> Result<Option<T>, Error> {
+    (all.get(key).map(T::deserialize).transpose())
+        .map_err(|error| invalid(format!("'{key}': {error}")))
+}

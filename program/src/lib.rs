@@ -1,0 +1,21 @@
+//! The program `secondo` as a function, and its report of a fit as a type that reads the JSON back.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+#[cfg(feature = "gpu")]
+mod adapters;
+mod cli;
+mod computing;
+mod derivatives;
+mod exit;
+mod fit;
+mod given;
+mod metrics;
+mod output;
+mod plot;
+mod predict;
+mod table;
+mod training;
+
+pub use cli::main;
+pub use fit::{Report, Subject};

@@ -1,0 +1,31 @@
+//! Derivatives: values, gradients, curvatures and tensors against references that share no code with the crate.
+
+#[path = "../activations.rs"]
+mod activations;
+
+#[path = "../check.rs"]
+mod check;
+
+#[path = "../custom_activation.rs"]
+mod custom_activation;
+
+#[path = "../derivatives.rs"]
+mod derivatives;
+
+#[path = "../formula.rs"]
+mod formula;
+
+#[path = "../lagrangian.rs"]
+mod lagrangian;
+
+#[path = "../matrix.rs"]
+mod matrix;
+
+#[path = "../orders.rs"]
+mod orders;
+
+#[path = "../series.rs"]
+mod series;
+
+#[path = "../truncated.rs"]
+mod truncated;

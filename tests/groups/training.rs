@@ -1,0 +1,25 @@
+//! Training: every method, on functions, residuals and networks, and the states and models that it leaves.
+
+#[path = "../fits.rs"]
+mod fits;
+
+#[path = "../levenberg_marquardt.rs"]
+mod levenberg_marquardt;
+
+#[path = "../model.rs"]
+mod model;
+
+#[path = "../newton.rs"]
+mod newton;
+
+#[path = "../nist.rs"]
+mod nist;
+
+#[path = "../nist_networks.rs"]
+mod nist_networks;
+
+#[path = "../solvers.rs"]
+mod solvers;
+
+#[path = "../trust_region.rs"]
+mod trust_region;
