@@ -351,7 +351,7 @@ fn write_arrays(
         arrays.numbers("tensor", &[packed.len()], packed.iter().copied())?;
     }
     arrays.text("adapter", &problem.device().adapter())?;
-    arrays.text("precision", problem.device().precision())?;
+    arrays.text("precision", problem.device().precision().name())?;
     arrays.numbers("seconds", &[], [*seconds])?;
     arrays.finish()
 }

@@ -15,7 +15,7 @@ mod training;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use secondo::Error;
+use secondo::{Error, Quantity};
 
 use output::say_error;
 
@@ -101,11 +101,10 @@ impl From<Error> for Failure {
         let code = match &error {
             Error::Memory { .. } | Error::Gpu { .. } => 3,
             Error::Numerical { .. } | Error::NotPositiveDefinite { .. } => 4,
-            Error::NonFinite { what, .. }
-                if ["the objective", "the gradient", "the curvature"].contains(&what.as_str()) =>
-            {
-                4
-            }
+            Error::NonFinite {
+                what: Quantity::Objective | Quantity::Gradient | Quantity::Curvature,
+                ..
+            } => 4,
             _ => 2,
         };
         Failure {

@@ -222,7 +222,7 @@ impl Method {
     pub fn json(&self) -> Map<String, Value> {
         let options = json!({
             "method": self.method,
-            "in_effect": self.solver(None).fingerprint(),
+            "in_effect": self.solver(None).settings().to_string(),
             "curvature": self.curvature.map(Curvature::name),
             "indefinite": self.indefinite.map(Indefinite::name),
             "preconditioner": self.preconditioner.map(Preconditioning::name),
@@ -363,7 +363,7 @@ pub fn train(
     show: bool,
 ) -> Result<Trained, Failure> {
     let begin = Instant::now();
-    let name = method.solver(None).fingerprint();
+    let name = method.solver(None).settings().to_string();
     let mut options = Map::new();
     options.insert("method".into(), json!(name));
     let fingerprint = Fingerprint::new(problem, &options);
@@ -527,7 +527,7 @@ pub fn fit_json(fit: &Fit) -> Map<String, Value> {
         "choice": fit.choice,
         "adapter": fit.adapter,
         "device_failure": fit.failure,
-        "precision": fit.precision,
+        "precision": fit.precision.name(),
         "seconds": seconds(fit.times.total),
         "seconds_by_stage": {
             "objective": seconds(fit.times.objective),
