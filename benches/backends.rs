@@ -90,7 +90,7 @@ impl Named {
         let adapter = self.adapter();
         json!({
             "backend": self.name,
-            "precision": self.device.precision(),
+            "precision": self.device.precision().name(),
             "adapter": adapter.map(|a| &a.name),
             "interface": adapter.map(|a| &a.interface),
             "driver": adapter.map(|a| &a.driver),
@@ -574,7 +574,7 @@ fn header(backends: &[Named], cpu: &str) -> String {
     );
     for adapter in backends
         .iter()
-        .filter(|b| b.device.precision() == "f32")
+        .filter(|b| b.device.precision() == secondo::Precision::F32)
         .filter_map(Named::adapter)
     {
         let _ = writeln!(

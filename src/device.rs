@@ -1,5 +1,6 @@
 //! Where and in which precision a problem is evaluated.
 
+use std::fmt;
 #[cfg(feature = "gpu")]
 use std::sync::{Arc, OnceLock};
 
@@ -12,6 +13,37 @@ use crate::error::{Error, Fault, Result};
 /// A choice, not a measurement.
 #[cfg(feature = "gpu")]
 pub(crate) const WORTHWHILE: f64 = 2e9;
+
+/// The precision of floating-point numbers.
+///
+/// ```
+/// use secondo::{Device, Precision};
+/// assert_eq!(Device::Cpu.precision(), Precision::F64);
+/// assert_eq!(Precision::F32.to_string(), "f32");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Single precision: 24 bits.
+    F32,
+    /// Double precision: 53 bits.
+    F64,
+}
+
+impl Precision {
+    /// The name in reports and on the command line: `f32`, `f64`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F64 => "f64",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// Where and in which precision a problem is evaluated.
 #[derive(Debug, Clone, Default)]
@@ -121,15 +153,14 @@ impl Device {
         }
     }
 
-    /// `"f64"`, `"f32"`, or `"auto"`: f32 for large requests where there is hardware, f64 for others.
-    pub fn precision(&self) -> &'static str {
+    /// The precision of its numbers; of [`auto`](Device::auto), which takes large requests to hardware in f32, that of all
+    /// others, f64.
+    pub fn precision(&self) -> Precision {
         match self {
             #[cfg(feature = "gpu")]
-            Device::Gpu(gpu) if !gpu.is_f64() => "f32",
-            #[cfg(feature = "gpu")]
-            Device::Auto(_) => "auto",
-            Device::CpuF32 => "f32",
-            _ => "f64",
+            Device::Gpu(gpu) if !gpu.is_f64() => Precision::F32,
+            Device::CpuF32 => Precision::F32,
+            _ => Precision::F64,
         }
     }
 

@@ -25,8 +25,8 @@ pub enum Error {
     },
     /// A number is NaN or infinite.
     NonFinite {
-        /// What holds the number.
-        what: String,
+        /// The quantity that holds the number.
+        what: Quantity,
         /// Where: an index, or row and column; empty for a single number.
         at: Vec<usize>,
     },
@@ -161,6 +161,45 @@ pub(crate) fn by_name<T: Copy>(
             name: name.to_string(),
             known: known.iter().map(|(n, _)| n.to_string()).collect(),
         })
+}
+
+/// A quantity that has a number that is not finite.
+///
+/// `Display` names it: `the objective`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Quantity {
+    /// E(w), which was computed.
+    Objective,
+    /// Its gradient, which was computed.
+    Gradient,
+    /// Its Hessian or another curvature matrix, which was computed.
+    Curvature,
+    /// Another, by its name.
+    Named(String),
+}
+
+impl From<String> for Quantity {
+    fn from(name: String) -> Self {
+        Quantity::Named(name)
+    }
+}
+
+impl From<&str> for Quantity {
+    fn from(name: &str) -> Self {
+        Quantity::Named(name.into())
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Quantity::Objective => "the objective",
+            Quantity::Gradient => "the gradient",
+            Quantity::Curvature => "the curvature",
+            Quantity::Named(name) => name,
+        })
+    }
 }
 
 /// What can go wrong on an accelerator.
@@ -317,7 +356,7 @@ impl Error {
     }
 
     /// A number that is not finite.
-    pub(crate) fn non_finite(what: impl Into<String>, at: &[usize]) -> Self {
+    pub(crate) fn non_finite(what: impl Into<Quantity>, at: &[usize]) -> Self {
         Error::NonFinite {
             what: what.into(),
             at: at.to_vec(),

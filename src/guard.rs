@@ -56,7 +56,7 @@ pub(crate) fn refuse_nan(
     };
     if from.iter().flat_map(|v| v.iter()).all(|v| v.is_finite()) {
         throw(Error::NonFinite {
-            what: format!("{what} of the {kind} '{name}'"),
+            what: format!("{what} of the {kind} '{name}'").into(),
             at: if made.len() == 1 { vec![] } else { vec![at] },
         });
     }

@@ -58,7 +58,7 @@
 //! |---|---|
 //! | `src/cli/` | the program |
 //! | `src/io/` | CSV tables, problem files, models, checkpoints (feature `io`) |
-//! | [`train`] | one trust-region loop for formed and for multiplied matrices, block Newton, Levenberg–Marquardt, and `auto`; the same for any function with two derivatives and any residuals |
+//! | [`train`] | one loop, and its models: trust regions with formed and with multiplied matrices, block Newton, Levenberg–Marquardt; `auto`; the same for any function with two derivatives and any residuals |
 //! | `src/problem.rs` | [`Problem`]: network, data, loss, penalty, device; the entry to everything below |
 //! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `blocks.rs` what couples units, `products.rs` the R-operator, `tensor.rs` derivatives of any order, `plan.rs` the cost |
 //! | `src/device.rs` | [`Device`]: what computes, and the test that an adapter must pass |
@@ -111,11 +111,11 @@ pub mod solve;
 pub mod train;
 
 pub use curvature::{Block, Curvature, LinearOperator, Matrix, Structure, SymmetricTensor};
-pub use device::Device;
+pub use device::{Device, Precision};
 #[cfg(feature = "gpu")]
 pub use device::{Hardware, self_test};
 use error::by_name as named;
-pub use error::{Error, Fault, Result};
+pub use error::{Error, Fault, Quantity, Result};
 pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
 pub use memory::available_memory;
 pub use network::{
@@ -127,7 +127,7 @@ pub use problem::{Operator, Problem};
 pub use solve::Indefinite;
 pub use train::{
     Auto, BlockNewton, Control, Evaluations, Fit, LevenbergMarquardt, Method, NewtonCg, Observer,
-    Preconditioning, Progress, Reason, State, Times, TrustRegion, silent,
+    Preconditioning, Progress, Reason, Settings, State, Times, TrustRegion, silent,
 };
 
 /// The README's examples are tests, too.

@@ -16,7 +16,7 @@ use crate::device::Device;
 use crate::device::WORTHWHILE;
 #[cfg(feature = "gpu")]
 use crate::error::Fault;
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
 use crate::evaluate::{
     self, Configuration, Evaluation, LagrangianPoint, Parts, Plan, Request, Target, Tensor, Theta,
     Work,
@@ -481,7 +481,7 @@ impl Problem {
         {
             let matrix = match structure {
                 Structure::Diagonal => Matrix::from_diagonal(constraint.diagonal(matrix)?)?,
-                _ => constraint.congruence(matrix)?.finite("the curvature")?,
+                _ => constraint.congruence(matrix)?.finite(Quantity::Curvature)?,
             };
             if curvature != Curvature::Residual {
                 let hessian = self.penalty.hessian(&self.network, &weights)?;

@@ -13,8 +13,8 @@ use ndarray::{Array2, array};
 use secondo::backend::gpu::{Gpu, Options, Simulated, adapters};
 use secondo::{
     Activation, Auto, BlockNewton, Curvature, Data, Device, Error, Fault, Initialization, Layer,
-    LevenbergMarquardt, LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Preconditioning,
-    Problem, Reason, Request, Structure, TrustRegion, silent,
+    LevenbergMarquardt, LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Precision,
+    Preconditioning, Problem, Reason, Request, Structure, TrustRegion, silent,
 };
 
 fn problem() -> (Problem, Vec<f64>) {
@@ -289,7 +289,11 @@ fn a_fit_in_f32_ends_where_the_fit_in_f64_ends() {
     let right = solver().fit(&problem, &w, &mut silent).unwrap();
     assert_eq!(right.reason, Reason::Gradient);
     for gpu in [single(), single().in_f64().unwrap()] {
-        let precision = if gpu.is_f64() { "f64" } else { "f32" };
+        let precision = if gpu.is_f64() {
+            Precision::F64
+        } else {
+            Precision::F32
+        };
         let on = problem.clone().on(Device::Gpu(gpu));
         let fit = solver().fit(&on, &w, &mut silent).unwrap();
         assert_eq!((fit.reason, fit.precision), (Reason::Gradient, precision));
@@ -360,7 +364,8 @@ fn other_fits_in_f32_end_where_those_in_f64_end() {
                     (norm - fit.gradient_norm).abs() <= 1e-3 * goal,
                     "{what}: {norm:e}"
                 );
-                on_adapter += usize::from(fit.precision == "f32" && fit.adapter == adapter);
+                on_adapter +=
+                    usize::from(fit.precision == Precision::F32 && fit.adapter == adapter);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The worked examples of Newton's method, and its behaviour where it must not converge.
 
 use secondo::Error;
-use secondo::solve::Indefinite;
+use secondo::train::TrustRegion;
 use secondo::train::newton::*;
 
 /// eˣ − ln x.
@@ -62,11 +62,8 @@ fn rosenbrock() -> impl TwiceDifferentiable {
     )
 }
 
-fn with(indefinite: Indefinite) -> Newton {
-    Newton {
-        indefinite,
-        ..Newton::default()
-    }
+fn region() -> TrustRegion {
+    TrustRegion::default()
 }
 
 #[test]
@@ -80,9 +77,7 @@ fn one_variable_gives_the_printed_iterates() {
         assert!((x[0] - printed).abs() <= 6e-4, "{} for {printed}", x[0]);
     }
     assert!(found.converged() && (found.x[0] - 0.5671).abs() < 5e-5);
-    let damped = Newton::default()
-        .minimize(&exp_minus_log(), &[0.05])
-        .unwrap();
+    let damped = region().minimize(&exp_minus_log(), &[0.05]).unwrap();
     assert!(damped.converged() && (damped.x[0] - 0.567143290409784).abs() < 1e-12);
 }
 
@@ -99,7 +94,6 @@ fn two_variables_give_the_printed_iterates() {
         max_iter: 8,
         gtol: 0.0,
         xtol: 0.0,
-        ..Newton::default()
     };
     let found = options.pure(&f, &[4.0, 4.0]).unwrap();
     for (x, printed) in found.path[1..].iter().zip([[2.58, 2.62], [1.59, 1.67]]) {
@@ -110,10 +104,10 @@ fn two_variables_give_the_printed_iterates() {
     }
     let eighth = found.path[8].iter().fold(0.0, |m: f64, v| m.max(v.abs()));
     assert!((1e-18..1e-16).contains(&eighth), "{eighth:e}");
-    let damped = Newton::default().minimize(&f, &[4.0, 4.0]).unwrap();
+    let damped = region().minimize(&f, &[4.0, 4.0]).unwrap();
     for (damped, pure) in damped.path.iter().zip(&found.path) {
         let apart = (damped[0] - pure[0]).hypot(damped[1] - pure[1]);
-        assert!(apart < 1e-14, "no damping is needed: {damped:?}, {pure:?}");
+        assert!(apart < 1e-14, "no region is needed: {damped:?}, {pure:?}");
     }
     assert!(damped.converged() && damped.value < 1e-20);
 }
@@ -171,29 +165,24 @@ fn eigenvalues_name_the_critical_point() {
 }
 
 #[test]
-fn minimisers_leave_the_saddle_where_the_pure_iteration_stays() {
+fn the_minimiser_leaves_the_saddle_where_the_pure_iteration_stays() {
     let pure = Newton::default().pure(&saddle(), &[1.0, 0.0]).unwrap();
     assert!(pure.converged());
     assert_eq!(pure.x, [0.0, 0.0]);
-    for policy in Indefinite::ALL {
-        for x0 in [
-            [1.0, 0.0],
-            [0.0, 0.0],
-            [1.0, 1e-9],
-            [1e-9, -1e-12],
-            [-3.0, 0.1],
-        ] {
-            let found = with(policy).minimize(&saddle(), &x0).unwrap();
-            assert!(found.converged(), "{policy} from {x0:?}: {found}");
-            assert!(
-                (found.value + 0.25).abs() < 1e-15,
-                "{policy} from {x0:?}: {found}"
-            );
-        }
+    for x0 in [
+        [1.0, 0.0],
+        [0.0, 0.0],
+        [1.0, 1e-9],
+        [1e-9, -1e-12],
+        [-3.0, 0.1],
+    ] {
+        let found = region().minimize(&saddle(), &x0).unwrap();
+        assert!(found.converged(), "from {x0:?}: {found}");
+        assert!((found.value + 0.25).abs() < 1e-15, "from {x0:?}: {found}");
     }
     // A maximum: cos from 0.
     let cosine = univariate(f64::cos, |x| -x.sin(), |x| -x.cos());
-    let found = Newton::default().minimize(&cosine, &[0.0]).unwrap();
+    let found = region().minimize(&cosine, &[0.0]).unwrap();
     assert!(found.converged() && (found.value + 1.0).abs() < 1e-15);
     assert_eq!(Newton::default().pure(&cosine, &[0.0]).unwrap().x, [0.0]);
 }
@@ -278,11 +267,11 @@ fn the_root_finder_ends_with_a_reason() {
 
 #[test]
 fn no_iterations_evaluate_once() {
-    let options = Newton {
+    let none = TrustRegion {
         max_iter: 0,
-        ..Newton::default()
+        ..region()
     };
-    let found = options.minimize(&quartic(), &[4.0, 4.0]).unwrap();
+    let found = none.minimize(&quartic(), &[4.0, 4.0]).unwrap();
     assert_eq!(found.reason, Reason::Iterations);
     assert_eq!(
         found.evaluations,
@@ -298,6 +287,10 @@ fn no_iterations_evaluate_once() {
         (0, [4.0, 4.0].as_slice())
     );
     assert!((found.gradient_norm - 277.6).abs() < 1e-12);
+    let options = Newton {
+        max_iter: 0,
+        ..Newton::default()
+    };
     let pure = options.pure(&quartic(), &[4.0, 4.0]).unwrap();
     assert_eq!((pure.reason, pure.x), (Reason::Iterations, vec![4.0, 4.0]));
 }
@@ -306,20 +299,18 @@ fn no_iterations_evaluate_once() {
 fn the_best_point_is_kept_where_the_function_is_not_defined() {
     // x − ln x from 3.9: the full step goes to −11.3.
     let f = univariate(|x| x - x.ln(), |x| 1.0 - 1.0 / x, |x| x.powi(-2));
-    for policy in Indefinite::ALL {
-        let found = with(policy).minimize(&f, &[3.9]).unwrap();
-        assert!(
-            found.converged() && (found.x[0] - 1.0).abs() < 1e-8,
-            "{found}"
-        );
-        assert!(found.path.iter().all(|x| x[0] > 0.0));
-    }
-    let start = Newton::default().minimize(&f, &[-1.0]).unwrap();
+    let found = region().minimize(&f, &[3.9]).unwrap();
+    assert!(
+        found.converged() && (found.x[0] - 1.0).abs() < 1e-8,
+        "{found}"
+    );
+    assert!(found.path.iter().all(|x| x[0] > 0.0));
+    let start = region().minimize(&f, &[-1.0]).unwrap();
     assert_eq!((start.reason, start.x), (Reason::NonFinite, vec![-1.0]));
     assert_eq!(start.evaluations.objective, 1);
     // Finite at the start only.
     let island = univariate(|x| if x == 1.0 { 0.0 } else { f64::NAN }, |_| 1.0, |_| 1.0);
-    let found = Newton::default().minimize(&island, &[1.0]).unwrap();
+    let found = region().minimize(&island, &[1.0]).unwrap();
     assert_eq!((found.reason, found.x), (Reason::NonFinite, vec![1.0]));
     // A gradient that is not finite is rejected as well.
     let edge = univariate(
@@ -327,7 +318,7 @@ fn the_best_point_is_kept_where_the_function_is_not_defined() {
         |x| if x.abs() < 0.5 { f64::NAN } else { 2.0 * x },
         |_| 2.0,
     );
-    let found = Newton::default().minimize(&edge, &[2.0]).unwrap();
+    let found = region().minimize(&edge, &[2.0]).unwrap();
     assert!(
         !found.converged() && found.x[0] >= 0.5 && found.value <= 4.0,
         "{found}"
@@ -337,53 +328,50 @@ fn the_best_point_is_kept_where_the_function_is_not_defined() {
 #[test]
 fn wrong_derivatives_stall_and_do_not_converge() {
     let wrong = univariate(|x| x * x, |x| -2.0 * x, |_| 2.0);
-    let found = Newton::default().minimize(&wrong, &[1.0]).unwrap();
+    let found = region().minimize(&wrong, &[1.0]).unwrap();
     assert_eq!((found.reason, found.x), (Reason::Stalled, vec![1.0]));
     let lifted = univariate(|x| 1e9 + x * x, |x| -2.0 * x, |_| 2.0);
-    let found = Newton::default().minimize(&lifted, &[1.0]).unwrap();
+    let found = region().minimize(&lifted, &[1.0]).unwrap();
     assert_eq!((found.reason, found.x), (Reason::Stalled, vec![1.0]));
     // A concave point that f does not know of.
     let flat = univariate(|_| 1.0, |_| 0.0, |_| -1.0);
     assert_eq!(
-        Newton::default().minimize(&flat, &[0.0]).unwrap().reason,
+        region().minimize(&flat, &[0.0]).unwrap().reason,
         Reason::Indefinite
     );
 }
 
 #[test]
 fn values_never_increase_and_known_minima_are_found() {
-    for policy in Indefinite::ALL {
-        let starts = [[-1.2, 1.0], [0.0, 0.0], [10.0, -10.0], [-100.0, 3.0]];
-        for x0 in starts {
-            let f = rosenbrock();
-            let options = Newton {
-                max_iter: 1000,
-                ..with(policy)
-            };
-            let found = options.minimize(&f, &x0).unwrap();
-            assert!(found.converged(), "{policy} from {x0:?}: {found}");
-            assert!(
-                (found.x[0] - 1.0).abs() + (found.x[1] - 1.0).abs() < 1e-7,
-                "{found}"
-            );
-            let values: Vec<f64> = found.path.iter().map(|x| f.value(x)).collect();
-            assert!(
-                values.windows(2).all(|v| v[1] <= v[0] + 1e-14),
-                "{policy}: {values:?}"
-            );
-        }
+    for x0 in [[-1.2, 1.0], [0.0, 0.0], [10.0, -10.0], [-100.0, 3.0]] {
+        let f = rosenbrock();
+        let options = TrustRegion {
+            max_iter: 1000,
+            ..region()
+        };
+        let found = options.minimize(&f, &x0).unwrap();
+        assert!(found.converged(), "from {x0:?}: {found}");
+        assert!(
+            (found.x[0] - 1.0).abs() + (found.x[1] - 1.0).abs() < 1e-7,
+            "{found}"
+        );
+        let values: Vec<f64> = found.path.iter().map(|x| f.value(x)).collect();
+        assert!(
+            values.windows(2).all(|v| v[1] <= v[0] + 1e-14),
+            "{values:?}"
+        );
     }
     // An offset hides the last decreases of f; the gradient still tells.
     let lifted = univariate(|x| 1e6 + x.cosh(), f64::sinh, f64::cosh);
-    let found = Newton::default().minimize(&lifted, &[1.0]).unwrap();
+    let found = region().minimize(&lifted, &[1.0]).unwrap();
     assert!(found.converged() && found.x[0].abs() < 1e-8, "{found}");
     // Hessian singular at the minimum: linear convergence, no failure.
     let flat = univariate(|x| x.powi(4), |x| 4.0 * x.powi(3), |x| 12.0 * x * x);
-    let found = Newton::default().minimize(&flat, &[1.0]).unwrap();
+    let found = region().minimize(&flat, &[1.0]).unwrap();
     assert!(found.converged() && found.x[0].abs() < 2e-3);
     // No minimum: it runs on, and says so.
     let slope = univariate(|x| x, |_| 1.0, |_| 0.0);
-    let found = Newton::default().minimize(&slope, &[0.0]).unwrap();
+    let found = region().minimize(&slope, &[0.0]).unwrap();
     assert!(!found.converged() && found.x[0] < -50.0, "{found}");
 }
 
@@ -400,15 +388,7 @@ fn options_and_starting_points_are_checked() {
                 xtol: wrong,
                 ..Newton::default()
             },
-            Newton {
-                ftol: wrong,
-                ..Newton::default()
-            },
         ] {
-            assert!(matches!(
-                options.minimize(&f, &[0.0, 0.0]),
-                Err(Error::Invalid { .. })
-            ));
             assert!(matches!(
                 options.pure(&f, &[0.0, 0.0]),
                 Err(Error::Invalid { .. })
@@ -416,16 +396,11 @@ fn options_and_starting_points_are_checked() {
         }
     }
     let newton = Newton::default();
-    assert!(matches!(
-        newton.minimize(&f, &[0.0]),
-        Err(Error::Shape { .. })
-    ));
-    let not_finite = newton.minimize(&f, &[0.0, f64::NAN]);
+    assert!(matches!(newton.pure(&f, &[0.0]), Err(Error::Shape { .. })));
+    let not_finite = newton.pure(&f, &[0.0, f64::NAN]);
     assert!(matches!(not_finite, Err(Error::NonFinite { at, .. }) if at == [1]));
     let empty = function(0, |_| 7.0, |_, _| (), |_, _| ());
-    let found = newton.minimize(&empty, &[]).unwrap();
-    assert_eq!((found.reason, found.value), (Reason::Gradient, 7.0));
     assert!(newton.pure(&empty, &[]).unwrap().converged());
-    let said = newton.minimize(&f, &[4.0, 4.0]).unwrap().to_string();
+    let said = region().minimize(&f, &[4.0, 4.0]).unwrap().to_string();
     assert!(said.starts_with("converged after"), "{said}");
 }

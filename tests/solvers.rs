@@ -9,7 +9,7 @@ use ndarray::{Array2, array};
 use secondo::{
     Activation, Auto, BlockNewton, Control, Curvature, Data, Error, Fit, Group, Initialization,
     Layer, LevenbergMarquardt, Loss, Method, Network, NewtonCg, Penalty, Preconditioning, Problem,
-    Radial, Reason, State, Structure, TrustRegion, silent,
+    Radial, Reason, Settings, State, Structure, TrustRegion, silent,
 };
 
 const SETS: [(&str, usize); 3] = [("breast_cancer", 5), ("diabetes", 8), ("digits", 16)];
@@ -149,13 +149,73 @@ fn a_resumed_fit_is_the_same_fit() {
             assert!(last || rest.w != whole.w, "{title}, from step {at}");
         }
         let mut foreign = states[0].clone();
-        foreign.method = "another".into();
+        foreign.settings = Settings::new("another");
         let refused = method.resume(&problem, foreign, &mut silent);
         assert!(
             matches!(refused, Err(Error::Invalid { .. })),
             "{title}: {refused:?}"
         );
     }
+}
+
+/// Every option that a path depends on is compared, by name; limits may change.
+#[test]
+fn a_state_of_other_options_is_refused() {
+    let (problem, start) = small();
+    let state = |method: &dyn Method| {
+        let mut kept = None;
+        let end = method.fit(&problem, &start, &mut |p| {
+            kept = Some(p.state.clone());
+            Control::Stop
+        });
+        end.and(Ok(kept.unwrap())).unwrap()
+    };
+    let region = TrustRegion::default;
+    let of_region = state(&region());
+    let scaling = Some(vec![2.0; start.len()]);
+    #[rustfmt::skip]
+    let others = [
+        ("gtol", TrustRegion { gtol: 1e-7, ..region() }),
+        ("xtol", TrustRegion { xtol: 1e-7, ..region() }),
+        ("ftol", TrustRegion { ftol: 1e-7, ..region() }),
+        ("initial_radius", TrustRegion { initial_radius: 2.0, ..region() }),
+        ("max_radius", TrustRegion { max_radius: 9.0, ..region() }),
+        ("eta", TrustRegion { eta: 0.1, ..region() }),
+        ("scaling", TrustRegion { scaling, ..region() }),
+        ("curvature", TrustRegion { curvature: Curvature::GaussNewton, ..region() }),
+    ];
+    for (name, other) in others {
+        let refused = other.resume(&problem, of_region.clone(), &mut silent);
+        let said = refused.unwrap_err().to_string();
+        assert!(said.starts_with(&format!("state: {name} is ")), "{said}");
+    }
+    let limits = TrustRegion {
+        max_iter: 7,
+        time_limit: Some(Duration::from_secs(60)),
+        fallback: false,
+        ..region()
+    };
+    let resumed = limits.resume(&problem, of_region.clone(), &mut silent);
+    assert!(resumed.unwrap().iterations > 0);
+    let said = cg(Preconditioning::None).resume(&problem, of_region, &mut silent);
+    let said = said.unwrap_err().to_string();
+    assert!(
+        said.contains("it is one of 'trust-region', not of 'newton-cg'"),
+        "{said}"
+    );
+    // Written and read, they are the same to the last bit.
+    for (title, method) in methods() {
+        let settings = method.settings();
+        let again: Settings = settings.to_string().parse().unwrap();
+        assert_eq!(again, settings, "{title}");
+    }
+    let with_numbers = TrustRegion {
+        scaling: Some(vec![1.0 / 3.0, 1e-300]),
+        ..region()
+    };
+    let settings = with_numbers.settings();
+    assert_eq!(settings.to_string().parse(), Ok(settings));
+    assert!("lm 0 1e-8".parse::<Settings>().is_err());
 }
 
 /// All weights 0: a saddle of a tanh network with centred targets, where the gradient is 0.
@@ -382,7 +442,7 @@ fn options_out_of_range_are_refused() {
         assert!(
             matches!(refused, Err(Error::Invalid { .. })),
             "{}: {refused:?}",
-            method.fingerprint()
+            method.settings()
         );
     }
 }

@@ -282,7 +282,9 @@ fn a_panic_and_a_nan_name_the_unit() {
                     && name == "wrong"
                     && why.contains("z is 60")
             }
-            Error::NonFinite { what, .. } => mistake == Mistake::Nan && what.contains("'wrong'"),
+            Error::NonFinite { what, .. } => {
+                mistake == Mistake::Nan && what.to_string().contains("'wrong'")
+            }
             _ => false,
         };
         assert!(right, "{mistake:?}: {error}");

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use secondo::Error;
+use secondo::{Error, Quantity};
 
 /// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +71,10 @@ impl From<Error> for Failure {
         let exit = match &error {
             Error::Memory { .. } | Error::Gpu { .. } => Exit::Resources,
             Error::Numerical { .. } | Error::NotPositiveDefinite { .. } => Exit::Numerical,
-            Error::NonFinite { what, .. }
-                if ["the objective", "the gradient", "the curvature"].contains(&what.as_str()) =>
-            {
-                Exit::Numerical
-            }
+            Error::NonFinite {
+                what: Quantity::Objective | Quantity::Gradient | Quantity::Curvature,
+                ..
+            } => Exit::Numerical,
             _ => Exit::Usage,
         };
         Failure {

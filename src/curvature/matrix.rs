@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 
 use super::{LinearOperator, Structure};
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
 use crate::solve::{self, Cholesky, U, check_packed, dot, eigen, finite};
 
 /// A curvature matrix: symmetric, with blocks along its diagonal and 0 elsewhere.
@@ -111,8 +111,9 @@ impl Matrix {
     }
 
     /// The matrix itself if all its numbers are finite.
-    pub(crate) fn finite(self, what: &str) -> Result<Self> {
-        (self.parts.iter()).try_for_each(|part| finite(what, part))?;
+    pub(crate) fn finite(self, what: impl Into<Quantity>) -> Result<Self> {
+        let what = what.into();
+        (self.parts.iter()).try_for_each(|part| finite(what.clone(), part))?;
         Ok(self)
     }
 

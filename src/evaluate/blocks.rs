@@ -30,7 +30,7 @@ use crate::backend::{
     Backend, Columns, Coupled, Direction, Kind, Operand, Term, Then, UnitDerivative,
 };
 use crate::curvature::{Block, Curvature, Matrix, Structure, triangle};
-use crate::error::Result;
+use crate::error::{Quantity, Result};
 use crate::network::{GroupView, LayerView, Network};
 
 /// Whether units are coupled: else the units' own blocks, or their diagonals, are all that there is.
@@ -607,7 +607,7 @@ pub(super) fn assemble(
     for value in &values {
         value
             .all()
-            .try_for_each(|v| super::finite("the curvature", v))?;
+            .try_for_each(|v| super::finite(Quantity::Curvature, v))?;
     }
     let pairs: Vec<Pair> = Pair::all(network, structure).collect();
     let columns: Vec<_> = pairs.iter().map(|pair| pair.adjacent(network)).collect();

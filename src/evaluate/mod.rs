@@ -28,7 +28,7 @@ pub(crate) use tensor::{Tensor, tensor, tensor_at};
 
 use crate::backend::{Backend, Meter};
 use crate::curvature::{Curvature, Matrix, Structure};
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
 use crate::network::{GroupView, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction};
 use chunks::over_samples;
@@ -181,13 +181,13 @@ pub(crate) fn evaluate<B: Backend>(
     // A backend that only counts has no value.
     let value = (totals.value.into_iter().reduce(|sum, v| sum + v)).map_or(f64::NAN, |v| v + pen);
     if !value.is_finite() {
-        return Err(Error::non_finite("the objective", &[]));
+        return Err(Error::non_finite(Quantity::Objective, &[]));
     }
     let mut gradient = totals.gradient.concat();
     if request.gradient {
         let pen = penalty.gradient(network, w)?;
         gradient.iter_mut().zip(pen).for_each(|(g, p)| *g += p);
-        finite("the gradient", &gradient)?;
+        finite(Quantity::Gradient, &gradient)?;
     }
     let mut left_out = 0.0;
     let curvature = match request.curvature {
@@ -203,7 +203,7 @@ pub(crate) fn evaluate<B: Backend>(
                 hessian.add_to(&mut matrix);
                 left_out = hessian.left_out(&matrix);
             }
-            Some(matrix.finite("the curvature")?)
+            Some(matrix.finite(Quantity::Curvature)?)
         }
     };
     let shape = |what: &str, columns: usize, values: Vec<f64>| {
@@ -448,7 +448,7 @@ fn slice(a: &Array2<f64>) -> Result<&[f64]> {
         .ok_or_else(|| Error::invalid("data", "the rows are not contiguous"))
 }
 
-fn finite(what: &str, values: &[f64]) -> Result<()> {
+fn finite(what: impl Into<Quantity>, values: &[f64]) -> Result<()> {
     match values.iter().position(|v| !v.is_finite()) {
         Some(i) => Err(Error::non_finite(what, &[i])),
         None => Ok(()),

@@ -148,7 +148,7 @@ impl Checkpoint {
         let e = &state.evaluations;
         let reached = REACHED.iter().position(|r| Some(*r) == state.reached);
         Self::new(
-            &state.method,
+            &state.settings.to_string(),
             &[
                 ("value", state.value),
                 ("gradient_norm", state.gradient_norm),
@@ -177,11 +177,11 @@ impl Checkpoint {
     /// The state, to be given to [`Method::resume`](crate::Method::resume).
     ///
     /// # Errors
-    /// A number or an array is not there.
+    /// A number or an array is not there, or the method's settings are written as another version wrote them.
     pub fn state(&self) -> Result<State> {
         let number = |name: &str| self.number(name);
         let count = |name: &str| Ok(self.number(name)?.max(0.0) as usize);
-        let mut state = State::new(self.array("x")?, &*self.method);
+        let mut state = State::new(self.array("x")?, self.method.parse()?);
         state.value = number("value")?;
         state.gradient_norm = number("gradient_norm")?;
         state.initial_value = number("initial_value")?;

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::factor::check_damping;
-use super::{Factor, Indefinite, Modification, Workspace, packed};
+use super::factor::{Decomposition, check_damping};
+use super::{Indefinite, Modification, Workspace, packed};
 use crate::error::{Error, Result};
 
 /// The blocks of a block-diagonal curvature matrix, made ready for solving with several dampings μ.
@@ -32,10 +32,15 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Batch<'a> {
-    factors: Vec<Factor<'a>>,
+    blocks: Vec<(&'a [f64], usize)>,
+    decompositions: Decompositions,
 }
 
-/// What [`Batch::step`] found.
+/// A [`Batch`] without its blocks, of which it may outlive a borrow.
+#[derive(Debug, Clone)]
+pub(crate) struct Decompositions(Vec<Decomposition>);
+
+/// The steps of all blocks, as [`Batch::step`] found them.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Steps {
@@ -79,19 +84,16 @@ impl<'a> Batch<'a> {
         policy: Indefinite,
     ) -> Result<Self> {
         let blocks: Vec<_> = blocks.into_iter().collect();
-        let factors: Vec<_> = blocks
-            .par_iter()
-            .map_init(Workspace::new, |work, &(lower, d)| {
-                Factor::new_in(work, lower, d, policy)
-            })
-            .collect();
-        let factors = factors.into_iter().collect::<Result<_>>()?;
-        Ok(Batch { factors })
+        let decompositions = Decompositions::new(&blocks, policy)?;
+        Ok(Batch {
+            blocks,
+            decompositions,
+        })
     }
 
     /// The number of rows of all blocks, Σ_j d_j.
     pub fn order(&self) -> usize {
-        self.factors.iter().map(Factor::order).sum()
+        self.blocks.iter().map(|(_, d)| d).sum()
     }
 
     /// The steps with damping μ at a gradient of Σ_j d_j numbers.
@@ -100,24 +102,43 @@ impl<'a> Batch<'a> {
     /// [`Error::Shape`] and [`Error::NonFinite`] for the gradient, [`Error::Invalid`] for
     /// μ < 0 or not finite, [`Error::Numerical`] if a step is beyond the range of f64.
     pub fn step(&self, mu: f64, gradient: &[f64]) -> Result<Steps> {
-        if gradient.len() != self.order() {
-            return Err(Error::shape("gradient", &[self.order()], &[gradient.len()]));
+        self.decompositions.step(&self.blocks, mu, gradient)
+    }
+}
+
+impl Decompositions {
+    /// Decomposes the blocks over the cores.
+    pub fn new(blocks: &[(&[f64], usize)], policy: Indefinite) -> Result<Self> {
+        let made: Vec<_> = blocks
+            .par_iter()
+            .map_init(Workspace::new, |work, &(lower, d)| {
+                Decomposition::new(work, lower, d, policy)
+            })
+            .collect();
+        Ok(Decompositions(made.into_iter().collect::<Result<_>>()?))
+    }
+
+    /// The steps with damping μ for the blocks that were decomposed.
+    pub fn step(&self, blocks: &[(&[f64], usize)], mu: f64, gradient: &[f64]) -> Result<Steps> {
+        let order = blocks.iter().map(|(_, d)| d).sum();
+        if gradient.len() != order {
+            return Err(Error::shape("gradient", &[order], &[gradient.len()]));
         }
         packed::finite("gradient", gradient)?;
         check_damping(mu)?;
         let mut step = gradient.to_vec();
-        let mut jobs = Vec::with_capacity(self.factors.len());
+        let mut jobs = Vec::with_capacity(blocks.len());
         let (mut g, mut p) = (gradient, step.as_mut_slice());
-        for factor in &self.factors {
+        for (made, &(lower, d)) in self.0.iter().zip(blocks) {
             let (g_j, p_j);
-            (g_j, g) = g.split_at(factor.order());
-            (p_j, p) = p.split_at_mut(factor.order());
-            jobs.push((factor, g_j, p_j));
+            (g_j, g) = g.split_at(d);
+            (p_j, p) = p.split_at_mut(d);
+            jobs.push((made, lower, g_j, p_j));
         }
         let blocks: Vec<Result<Block>> = jobs
             .into_par_iter()
-            .map_init(Workspace::new, |work, (factor, g, p)| {
-                Block::solve(work, factor, mu, g, p)
+            .map_init(Workspace::new, |work, (made, lower, g, p)| {
+                Block::solve(work, made, lower, mu, g, p)
             })
             .collect();
         let mut steps = Steps {
@@ -157,15 +178,16 @@ impl Block {
     /// `p` holds g on entry and the step on return.
     fn solve(
         work: &mut Workspace,
-        factor: &Factor<'_>,
+        made: &Decomposition,
+        lower: &[f64],
         mu: f64,
         g: &[f64],
         p: &mut [f64],
     ) -> Result<Self> {
-        let modification = factor.solve_in(work, mu, p)?;
+        let modification = made.solve(work, lower, mu, p)?;
         p.iter_mut().for_each(|v| *v = -*v);
         let slope = packed::dot(g, p);
-        let curvature = factor.quadratic_form(p);
+        let curvature = packed::quadratic_form(lower, p);
         if slope.is_finite() && curvature.is_finite() {
             Ok(Block {
                 slope,

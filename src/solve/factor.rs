@@ -158,6 +158,12 @@ pub struct Modification {
 #[derive(Debug, Clone)]
 pub struct Factor<'a> {
     lower: &'a [f64],
+    decomposition: Decomposition,
+}
+
+/// A [`Factor`] without its matrix, of which it may outlive a borrow.
+#[derive(Debug, Clone)]
+pub(super) struct Decomposition {
     d: usize,
     policy: Indefinite,
     /// Power of two: the largest entry of B/scale lies in [1, 2).
@@ -181,42 +187,16 @@ impl<'a> Factor<'a> {
     /// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] with the index in `lower`,
     /// [`Error::Numerical`] should eigenvalues not converge.
     pub fn new(lower: &'a [f64], d: usize, policy: Indefinite) -> Result<Self> {
-        Self::new_in(&mut Workspace::new(), lower, d, policy)
-    }
-
-    pub(super) fn new_in(
-        work: &mut Workspace,
-        lower: &'a [f64],
-        d: usize,
-        policy: Indefinite,
-    ) -> Result<Self> {
-        packed::check(lower, d)?;
-        work.reserve(d);
-        let scale = packed::power_of_two(packed::largest(lower));
-        let mut factor = Factor {
+        let decomposition = Decomposition::new(&mut Workspace::new(), lower, d, policy)?;
+        Ok(Factor {
             lower,
-            d,
-            policy,
-            scale,
-            norm: packed::norm(lower, d, scale, &mut work.vector),
-            spectrum: None,
-        };
-        if matches!(policy, Indefinite::Absolute | Indefinite::Clip) && factor.norm > 0.0 {
-            // Success leaves λ_min(B) ≥ floor beyond the rounding of the factorization itself.
-            let floor = factor.floor();
-            packed::unpack(lower, d, scale, -4.0 * floor, &mut work.matrix);
-            if cholesky::factorize(work, d, floor).is_err() {
-                let (mut values, mut vectors) = (vec![0.0; d], vec![0.0; d * d]);
-                eigen::decompose(work, lower, d, scale, &mut values, Some(&mut vectors))?;
-                factor.spectrum = Some(Spectrum { values, vectors });
-            }
-        }
-        Ok(factor)
+            decomposition,
+        })
     }
 
     /// The order d.
     pub fn order(&self) -> usize {
-        self.d
+        self.decomposition.d
     }
 
     /// Replaces b (`rhs`, d numbers) by x = (B̃ + μI)⁻¹b and says how far B̃ is from B.
@@ -226,22 +206,49 @@ impl<'a> Factor<'a> {
     /// finite, [`Error::Invalid`] for μ < 0 or not finite, [`Error::Numerical`] if x is beyond the
     /// range of f64 (`rhs` is then as it was).
     pub fn solve(&self, mu: f64, rhs: &mut [f64]) -> Result<Modification> {
-        if rhs.len() != self.d {
-            return Err(Error::shape("right-hand side", &[self.d], &[rhs.len()]));
+        if rhs.len() != self.order() {
+            return Err(Error::shape(
+                "right-hand side",
+                &[self.order()],
+                &[rhs.len()],
+            ));
         }
         packed::finite("right-hand side", rhs)?;
         check_damping(mu)?;
-        self.solve_in(&mut Workspace::new(), mu, rhs)
+        (self.decomposition).solve(&mut Workspace::new(), self.lower, mu, rhs)
+    }
+}
+
+impl Decomposition {
+    pub fn new(work: &mut Workspace, lower: &[f64], d: usize, policy: Indefinite) -> Result<Self> {
+        packed::check(lower, d)?;
+        work.reserve(d);
+        let scale = packed::power_of_two(packed::largest(lower));
+        let mut made = Decomposition {
+            d,
+            policy,
+            scale,
+            norm: packed::norm(lower, d, scale, &mut work.vector),
+            spectrum: None,
+        };
+        if matches!(policy, Indefinite::Absolute | Indefinite::Clip) && made.norm > 0.0 {
+            // Success leaves λ_min(B) ≥ floor beyond the rounding of the factorization itself.
+            let floor = made.floor();
+            packed::unpack(lower, d, scale, -4.0 * floor, &mut work.matrix);
+            if cholesky::factorize(work, d, floor).is_err() {
+                let (mut values, mut vectors) = (vec![0.0; d], vec![0.0; d * d]);
+                eigen::decompose(work, lower, d, scale, &mut values, Some(&mut vectors))?;
+                made.spectrum = Some(Spectrum { values, vectors });
+            }
+        }
+        Ok(made)
     }
 
-    /// The quadratic form xᵀBx of the matrix as it was given.
-    pub(super) fn quadratic_form(&self, x: &[f64]) -> f64 {
-        packed::quadratic_form(self.lower, x)
-    }
-
-    pub(super) fn solve_in(
+    /// Replaces b (`rhs`) by x = (B̃ + μI)⁻¹b; `lower` is the matrix that was decomposed.
+    pub fn solve(
         &self,
         work: &mut Workspace,
+        lower: &[f64],
         mu: f64,
         rhs: &mut [f64],
     ) -> Result<Modification> {
@@ -267,7 +274,7 @@ impl<'a> Factor<'a> {
                     modification.lowest = spectrum.values.first().map(|v| v * self.scale);
                     Ok(self.spectral(spectrum, work, mu / unit, unit, solution))
                 }
-                None => self.triangular(work, mu / unit, unit, solution),
+                None => self.triangular(work, lower, mu / unit, unit, solution),
             };
             change.map(|change| {
                 modification.change = change * unit;
@@ -334,14 +341,21 @@ impl<'a> Factor<'a> {
     }
 
     /// x = (B + μI + E)⁻¹x by Cholesky, E = 0 if possible; the size of E.
-    fn triangular(&self, work: &mut Workspace, mu: f64, unit: f64, x: &mut [f64]) -> Result<f64> {
+    fn triangular(
+        &self,
+        work: &mut Workspace,
+        lower: &[f64],
+        mu: f64,
+        unit: f64,
+        x: &mut [f64],
+    ) -> Result<f64> {
         let d = self.d;
         let ratio = self.scale / unit;
         let floor = self.floor() * ratio;
-        let diagonal = packed::rows(self.lower, d).map(|row| row[row.len() - 1] / unit);
+        let diagonal = packed::rows(lower, d).map(|row| row[row.len() - 1] / unit);
         let smallest = diagonal.fold(f64::INFINITY, f64::min) + mu;
         let cholesky = |work: &mut Workspace, shift: f64, x: &mut [f64]| {
-            packed::unpack(self.lower, d, unit, mu + shift, &mut work.matrix);
+            packed::unpack(lower, d, unit, mu + shift, &mut work.matrix);
             let positive = cholesky::factorize(work, d, floor).is_ok();
             if positive {
                 cholesky::substitute(&work.matrix, d, x);
@@ -353,7 +367,7 @@ impl<'a> Factor<'a> {
             return Ok(0.0);
         }
         if self.policy == Indefinite::ModifiedLdlt {
-            packed::unpack(self.lower, d, unit, mu, &mut work.matrix);
+            packed::unpack(lower, d, unit, mu, &mut work.matrix);
             return Ok(ldlt::solve(work, d, floor, x));
         }
         // Ends: B + τI is diagonally dominant for τ ≥ 2‖B‖∞, some twelve doublings from 10⁻³‖B‖∞.

@@ -40,6 +40,7 @@ pub use eigen::eigenvalues;
 pub use factor::{Factor, Indefinite, Modification};
 pub use trust_region::{TrustRegionStep, trust_region};
 
+pub(crate) use batch::Decompositions;
 pub(crate) use eigen::eigen;
 pub(crate) use lu::lu_solve;
 pub(crate) use packed::{check as check_packed, dot, finite, largest, quadratic_form};

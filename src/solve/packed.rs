@@ -1,6 +1,6 @@
 //! Packed lower triangles: checks, norms, and the way into a column-major square.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
 
 /// Refuses a slice that is not the packed triangle of a finite matrix of order `d`.
 pub(crate) fn check(packed: &[f64], d: usize) -> Result<()> {
@@ -21,7 +21,7 @@ pub(crate) fn check(packed: &[f64], d: usize) -> Result<()> {
 }
 
 /// Refuses NaN and infinity, with the index of the first.
-pub(crate) fn finite(what: &str, numbers: &[f64]) -> Result<()> {
+pub(crate) fn finite(what: impl Into<Quantity>, numbers: &[f64]) -> Result<()> {
     // 0·v is 0 for a finite v and NaN for any other.
     if lanes(numbers, 0.0, |s, v| s + 0.0 * v).iter().sum::<f64>() == 0.0 {
         return Ok(());

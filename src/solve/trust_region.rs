@@ -3,7 +3,7 @@
 use super::{U, Workspace, cholesky, eigen, packed};
 use crate::error::{Error, Result};
 
-/// What [`trust_region`] found.
+/// The result of [`trust_region`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TrustRegionStep {

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::levenberg_marquardt::{self, LevenbergMarquardt, Residuals};
-use super::newton_cg::NewtonCg;
+use super::minimize::minimize;
+use super::residuals::SumOfSquares;
+use super::settings::{Settings, settings};
 use super::squares::Squares;
-use super::trust_region::{Goal, TrustRegion};
-use super::{Fit, Method, Observer, Reason, State, Times};
+use super::trust_region::Goal;
+use super::{Control, Fit, LevenbergMarquardt, Method, NewtonCg, Observer, Progress, Reason};
+use super::{State, Times, TrustRegion};
 use crate::curvature::Curvature;
 use crate::error::Result;
 use crate::evaluate::check_units;
@@ -18,6 +20,10 @@ const FORMED: usize = 500;
 const CHEAP: f64 = 5e8;
 /// How many of Gauss and Newton's own steps in a row may be slow.
 const PATIENCE: usize = 3;
+
+/// [`State::stage`]: at 0 nothing is chosen yet, these are Levenberg–Marquardt and second derivatives.
+const SQUARES: usize = 1;
+const SECOND: usize = 2;
 
 /// The method that a problem's loss and size suggest; [`Fit::choice`] says which, and why.
 ///
@@ -74,9 +80,55 @@ impl Default for Auto {
     }
 }
 
-/// [`State::stage`]: nothing yet, Levenberg–Marquardt, second derivatives.
-const SQUARES: usize = 1;
-const SECOND: usize = 2;
+impl Method for Auto {
+    fn name(&self) -> &'static str {
+        "auto"
+    }
+
+    fn settings(&self) -> Settings {
+        settings!(self: Auto { curvature, gtol, ftol, xtol } but max_iter, time_limit, fallback)
+    }
+
+    fn resume(&self, problem: &Problem, mut state: State, observe: Observer) -> Result<Fit> {
+        let clock = Instant::now();
+        self.region(Duration::ZERO).check(problem.parameters())?;
+        // Not only when the second derivatives are reached.
+        check_units(problem.network(), Some(self.curvature))?;
+        state.check(&self.settings(), problem.parameters())?;
+        let squares = self.squares(problem);
+        let cheap = squares.as_ref().is_some_and(is_cheap);
+        if state.stage == 0 {
+            state.stage = if cheap { SQUARES } else { SECOND };
+        }
+        let (mut spent, mut choice) = (Times::default(), None);
+        match &squares {
+            Some(squares) if state.stage == SQUARES => {
+                match self.fit_squares(squares, state, &mut *observe)? {
+                    First::Ended(fit) => return Ok(*fit),
+                    First::Left(left) => (state, spent, choice) = (left.0, left.1, Some(left.2)),
+                }
+            }
+            Some(_) if cheap => {
+                choice = Some("Levenberg–Marquardt before; now the exact Hessian".into());
+            }
+            _ => {}
+        }
+        let sum = squares.is_some();
+        let mut fit = self.fit_second(problem, sum, state, clock.elapsed(), observe)?;
+        fit.times.objective += spent.objective;
+        fit.times.curvature += spent.curvature;
+        fit.times.solve += spent.solve;
+        fit.choice = choice.or(fit.choice);
+        Ok(fit)
+    }
+}
+
+/// The first of two methods has ended the fit, or left it.
+enum First {
+    Ended(Box<Fit>),
+    /// The state for the second method, the times, and why the first was chosen and left.
+    Left(Box<(State, Times, String)>),
+}
 
 impl Auto {
     fn region(&self, used: Duration) -> TrustRegion {
@@ -91,98 +143,96 @@ impl Auto {
             ..TrustRegion::default()
         }
     }
-}
 
-impl Method for Auto {
-    fn name(&self) -> &'static str {
-        "auto"
-    }
-
-    fn options(&self) -> String {
-        let (curvature, gtol) = (self.curvature.name(), self.gtol);
-        format!("{curvature} {gtol} {} {}", self.ftol, self.xtol)
-    }
-
-    fn resume(&self, problem: &Problem, mut state: State, observe: Observer) -> Result<Fit> {
-        let clock = Instant::now();
-        let p = problem.parameters();
-        self.region(Duration::ZERO).check(p)?;
-        // Not only when the second derivatives are reached.
-        check_units(problem.network(), Some(self.curvature))?;
-        state.check(&self.fingerprint(), p)?;
-        // No sum of squares is no failure.
-        let exact = self.curvature == Curvature::Exact;
-        let squares = Squares::new(problem).ok().filter(|_| exact);
-        let rows = squares.as_ref().map_or(0, Squares::count);
-        let cheap = rows as f64 * (p as f64).powi(2) <= CHEAP && levenberg_marquardt::long(p) > 0;
-        if state.stage == 0 {
-            state.stage = match &squares {
-                Some(_) if cheap => SQUARES,
-                _ => SECOND,
-            };
+    /// The problem as a sum of squares, if it is one and no other curvature is asked for.
+    fn squares<'a>(&self, problem: &'a Problem) -> Option<Squares<'a>> {
+        if self.curvature == Curvature::Exact {
+            Squares::new(problem).ok()
+        } else {
+            None
         }
-        let mut choice = match (&squares, state.stage) {
-            (Some(_), SQUARES) => format!(
-                "Levenberg–Marquardt: a sum of {rows} squares with {p} parameters, whose Jacobian is cheap to factorize"
-            ),
-            _ => String::new(),
+    }
+
+    /// Fits by Levenberg and Marquardt's method, from the start or from where `state` was left.
+    fn fit_squares(&self, squares: &Squares, mut state: State, observe: Observer) -> Result<First> {
+        use Reason::{Interrupted, Iterations, Part, Time};
+        let method = LevenbergMarquardt {
+            max_iter: self.max_iter,
+            time_limit: self.time_limit,
+            ..LevenbergMarquardt::default()
         };
-        let mut spent = Times::default();
-        if let (Some(squares), SQUARES) = (&squares, state.stage) {
-            let method = LevenbergMarquardt {
-                max_iter: self.max_iter,
-                time_limit: self.time_limit,
-                ..LevenbergMarquardt::default()
+        let mut model = method.model(squares, &state)?;
+        let mut choice = format!(
+            "Levenberg–Marquardt: a sum of {} squares with {} parameters, whose Jacobian is cheap to factorize",
+            squares.count(),
+            squares.dim()
+        );
+        let mut slow = is_slow(&state) && state.reached.is_none();
+        let mut ended = None;
+        if !slow {
+            let watch = &mut |progress: &Progress| {
+                let control = observe(progress);
+                slow = control == Control::Continue && is_slow(progress.state);
+                if slow { Control::Stop } else { control }
             };
-            let mut run = levenberg_marquardt::Run::new(squares)?;
-            let (reason, at) = method.run(&mut run, &mut state, PATIENCE, observe)?;
-            squares.verdict(at.is_some())?;
-            let account = run.account();
-            if let Some(
-                reason @ (Reason::Iterations | Reason::Time | Reason::Interrupted | Reason::Part),
-            ) = reason
-            {
-                let goal = state.goal(self.gtol, true);
-                let method = "Levenberg–Marquardt, the Jacobian by QR".to_string();
-                let fit = Fit::new(state, run.end(reason), goal, account, method);
-                return Ok(Fit {
-                    choice: Some(choice),
-                    ..fit
-                });
-            }
-            // Where f64 does not resolve the sum any more, it may still resolve the gradient.
-            let within = state.gradient_norm <= state.goal(self.gtol, true);
-            state.reached = reason.filter(|r| r.converged() && within);
-            choice += match reason {
-                Some(_) if state.reached.is_some() => {
-                    "; then the exact Hessian, which is asked for negative curvature"
-                }
-                Some(reason) if reason.converged() => {
-                    "; then the exact Hessian, since f64 resolved the sum no further"
-                }
-                Some(_) => "; then the exact Hessian, since no step reduced the sum any more",
-                None => {
-                    "; then the exact Hessian, since the sum fell slowly or many steps were tried"
-                }
-            };
-            spent = account.times;
-            (state.stage, state.slow) = (SECOND, 0);
-            (state.radius, state.unit) = (0.0, 0.0);
-            state.roots.clear();
-        } else if squares.is_some() && cheap {
-            choice = "Levenberg–Marquardt before; now the exact Hessian".into();
+            let end = minimize(&mut model, &mut state, watch)?;
+            slow &= end.reason == Interrupted;
+            ended = Some(end).filter(|_| !slow);
         }
+        let reason = ended.as_ref().map(|end| end.reason);
+        if let (Some(end), Some(Interrupted | Iterations | Part | Time)) = (ended, reason) {
+            let goal = state.goal(self.gtol);
+            let mut fit = model.fit(end, state, goal);
+            fit.choice = Some(choice);
+            return Ok(First::Ended(Box::new(fit)));
+        }
+        choice += self.leave_squares(&mut state, reason);
+        Ok(First::Left(Box::new((
+            state,
+            model.account().times,
+            choice,
+        ))))
+    }
+
+    /// Makes the state ready for second derivatives, and says why Levenberg and Marquardt's method was left: it ended for
+    /// `reason`, or it was slow.
+    fn leave_squares(&self, state: &mut State, reason: Option<Reason>) -> &'static str {
+        // Where f64 does not resolve the sum any more, it may still resolve the gradient.
+        let within = state.gradient_norm <= state.goal(self.gtol);
+        state.reached = reason.filter(|r| r.converged() && within);
+        (state.stage, state.slow) = (SECOND, 0);
+        (state.radius, state.unit) = (0.0, 0.0);
+        state.roots.clear();
+        match reason {
+            Some(_) if state.reached.is_some() => {
+                "; then the exact Hessian, which is asked for negative curvature"
+            }
+            Some(reason) if reason.converged() => {
+                "; then the exact Hessian, since f64 resolved the sum no further"
+            }
+            Some(_) => "; then the exact Hessian, since no step reduced the sum any more",
+            None => "; then the exact Hessian, since the sum fell slowly or many steps were tried",
+        }
+    }
+
+    /// Fits with second derivatives after so much time; of a sum of squares down to where f64 resolves no more.
+    fn fit_second(
+        &self,
+        problem: &Problem,
+        sum: bool,
+        state: State,
+        used: Duration,
+        observe: Observer,
+    ) -> Result<Fit> {
+        let p = problem.parameters();
         let region = TrustRegion {
             // A sum of squares may have parameters of any units; where the others come from networks, inputs are scaled, and
             // a D that only grows holds the steps back.
-            scaling: squares.is_none().then(|| vec![1.0; p]),
-            ..self.region(clock.elapsed())
+            scaling: (!sum).then(|| vec![1.0; p]),
+            ..self.region(used)
         };
-        let goal = match squares.is_some() {
-            true => Goal::Polished,
-            false => Goal::Relative,
-        };
-        let (mut fit, second) = if p <= FORMED {
+        let goal = if sum { Goal::Polished } else { Goal::Relative };
+        let (mut fit, choice) = if p <= FORMED {
             let why = format!("trust-region Newton with the whole matrix: {p} parameters are few");
             (region.fit_problem(problem, state, goal, observe)?, why)
         } else {
@@ -195,17 +245,27 @@ impl Method for Auto {
             );
             (method.fit_problem(problem, state, goal, observe)?, why)
         };
-        fit.times.objective += spent.objective;
-        fit.times.curvature += spent.curvature;
-        fit.times.solve += spent.solve;
         let ended = fit.converged() || fit.reason == Reason::Stalled;
         if ended && fit.gradient_norm <= fit.gradient_goal {
             fit.reason = Reason::Gradient;
         }
-        fit.choice = Some(match choice.is_empty() {
-            true => second,
-            false => choice,
-        });
+        fit.choice = Some(choice);
         Ok(fit)
     }
+}
+
+/// Whether the QR factorization of the Jacobian is cheap.
+fn is_cheap(squares: &Squares) -> bool {
+    let (rows, p) = (squares.count() as f64, squares.dim() as f64);
+    rows * p.powi(2) <= CHEAP && many(squares.dim()) > 0
+}
+
+/// Whether Levenberg and Marquardt's method falls slowly, or many steps were tried.
+fn is_slow(state: &State) -> bool {
+    state.slow > PATIENCE || state.tried >= many(state.x.len())
+}
+
+/// After how many steps with p parameters it goes on with second derivatives: many where they cost nothing.
+fn many(p: usize) -> usize {
+    2000 / p.max(1)
 }

@@ -2,14 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use super::checks::check_tolerances;
 use super::evaluator::{Evaluator, blocks};
-use super::{Control, End, Fit, Method, Observer, Reason, State, check_tolerances};
-use crate::curvature::{Curvature, Structure};
+use super::minimize::{Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
+use super::settings::{Settings, settings};
+use super::{Evaluations, Fit, Method, Observer, Reason, State, moved};
+use crate::curvature::{Curvature, Matrix, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::evaluate::Request;
+use crate::evaluate::{Evaluation, Request};
 use crate::problem::Problem;
-use crate::solve::{Batch, Indefinite, U, largest};
+use crate::solve::{Decompositions, Indefinite, Steps, U, largest};
 
 /// Block Newton: every unit, or every layer, takes its own damped Newton step, all at once.
 ///
@@ -41,13 +44,13 @@ pub struct BlockNewton {
     pub curvature: Curvature,
     /// `RowBlocks` or `LayerBlocks`. Default `RowBlocks`.
     pub structure: Structure,
-    /// What is done with blocks that are not positive definite. Default `Absolute`.
+    /// How blocks that are not positive definite are made so. Default `Absolute`.
     pub indefinite: Indefinite,
     /// The most accepted steps (rejected trials do not count); 0 evaluates the start and stops. Default 200.
     pub max_iter: usize,
     /// Stops where max_l |g_l| ≤ gtol · max(1, max_l |g_l| at the start). Default 10⁻⁸.
     pub gtol: f64,
-    /// Stops after an accepted step with |ΔE| ≤ ftol · |E|. Default 0: never.
+    /// Stops after a step by which E fell little, as its model had predicted: both by ≤ ftol · |E|. Default 0: never.
     pub ftol: f64,
     /// Stops after an accepted step with max_l |p_l| ≤ xtol · (xtol + max_l |w_l|). Default 0: never.
     pub xtol: f64,
@@ -86,174 +89,49 @@ impl Method for BlockNewton {
         }
     }
 
-    fn options(&self) -> String {
-        let BlockNewton {
-            curvature,
-            structure,
-            indefinite,
-            gtol,
-            ftol,
-            xtol,
-            mu,
-            ..
-        } = self;
-        let (curvature, structure) = (curvature.name(), structure.name());
-        format!("{structure} {curvature} {indefinite} {gtol} {ftol} {xtol} {mu}")
+    fn settings(&self) -> Settings {
+        settings!(self: BlockNewton {
+            structure, curvature, indefinite, gtol, ftol, xtol, mu
+        } but max_iter, time_limit, fallback)
     }
 
     fn resume(&self, problem: &Problem, mut state: State, observe: Observer) -> Result<Fit> {
         self.check()?;
-        state.check(&self.fingerprint(), problem.parameters())?;
+        state.check(&self.settings(), problem.parameters())?;
         let request = Some((self.curvature, self.structure));
-        let mut evaluator = Evaluator::new(problem, request, self.fallback)?;
+        let evaluator = Evaluator::new(problem, request, self.fallback)?;
         self.check_memory(problem, &evaluator.computes())?;
-        let (clock, before) = (Instant::now(), state.elapsed);
-        let done = self.points(&mut evaluator, &mut state, observe, clock);
-        state.elapsed = before + clock.elapsed();
-        let end = End::new(done, &state)?;
-        let goal = state.goal(self.gtol, true);
+        let mut model = Damped {
+            evaluator,
+            options: self,
+            modified: 0,
+        };
+        let end = minimize(&mut model, &mut state, observe)?;
+        let goal = state.goal(self.gtol);
+        let method = self.words(model.evaluator.left_out);
+        let account = model.evaluator.account();
+        Ok(Fit::new(state, end, goal, account, method))
+    }
+}
+
+impl BlockNewton {
+    /// The method in words; entries of the penalty's Hessian of up to `left_out` are in no block.
+    fn words(&self, left_out: f64) -> String {
         let what = match self.structure {
             Structure::RowBlocks => "row-block",
             _ => "layer-block",
         };
-        let left_out = match evaluator.left_out {
+        let left_out = match left_out {
             0.0 => String::new(),
             largest => format!(
                 "; the blocks leave out entries of the penalty's Hessian of up to {largest:.1e}"
             ),
         };
-        let method = format!(
+        format!(
             "{what} Newton, curvature {}, indefinite blocks {}{left_out}",
             self.curvature.name(),
             self.indefinite.name()
-        );
-        Ok(Fit::new(state, end, goal, evaluator.account(), method))
-    }
-}
-
-impl BlockNewton {
-    /// The loop: from a start, or from where `state` was left. `state` has the best point, after an error too.
-    fn points(
-        &self,
-        evaluator: &mut Evaluator,
-        state: &mut State,
-        observe: Observer,
-        clock: Instant,
-    ) -> Result<Reason> {
-        let before = state.elapsed;
-        let timeout = || {
-            self.time_limit
-                .is_some_and(|limit| clock.elapsed() >= limit)
-        };
-        let mut at = evaluator.derivatives(&state.x)?;
-        let mut fresh = state.is_new();
-        match fresh {
-            true => state.begin(at.value, largest(&at.gradient)),
-            false => evaluator.evaluations = state.evaluations,
-        }
-        let goal = state.goal(self.gtol, true);
-        if fresh && state.gradient_norm <= goal {
-            state.reached = Some(Reason::Gradient);
-        }
-        let reason = 'points: loop {
-            let mut control = Control::Continue;
-            if fresh {
-                state.evaluations = evaluator.evaluations;
-                state.elapsed = before + clock.elapsed();
-                control = observe(&state.progress(self.max_iter, None));
-            }
-            if let Some(reason) = state.reached {
-                break reason;
-            }
-            if state.accepted >= self.max_iter {
-                break Reason::Iterations;
-            }
-            if control == Control::Stop {
-                break Reason::Interrupted;
-            }
-            let Some(matrix) = &at.curvature else {
-                break Reason::Stalled;
-            };
-            if state.mu == 0.0 {
-                // Only the start has none: accepted steps leave it positive.
-                let largest = largest(&matrix.diagonal());
-                state.mu = self.mu * if largest > 0.0 { largest } else { 1.0 };
-            }
-            if timeout() {
-                break Reason::Time;
-            }
-            let solving = Instant::now();
-            let batch = Batch::new(blocks(matrix), self.indefinite)?;
-            evaluator.times.solve += solving.elapsed();
-            let (mu, growth) = (&mut state.mu, &mut state.growth);
-            let (trial, gain, indefinite) = loop {
-                if timeout() {
-                    break 'points Reason::Time;
-                }
-                if !mu.is_finite() {
-                    break 'points Reason::Stalled;
-                }
-                let solving = Instant::now();
-                let steps = batch.step(*mu, &at.gradient);
-                evaluator.times.solve += solving.elapsed();
-                // Beyond the range of f64: a longer step than any that is sensible.
-                let Ok(steps) = steps else {
-                    state.tried += 1;
-                    (*mu, *growth) = (mu.max(U) * *growth, 2.0 * *growth);
-                    continue;
-                };
-                let predicted = steps.reduction();
-                let trial: Vec<f64> = state
-                    .x
-                    .iter()
-                    .zip(&steps.step)
-                    .map(|(w, p)| w + p)
-                    .collect();
-                if trial == state.x || predicted <= U * at.value.abs() {
-                    break 'points Reason::Stalled;
-                }
-                let value = evaluator.value(&trial)?;
-                state.tried += 1;
-                let gain = (at.value - value) / predicted;
-                if gain > 1e-4 && value < at.value {
-                    break (trial, gain, steps.indefinite);
-                }
-                (*mu, *growth) = (*mu * *growth, 2.0 * *growth);
-            };
-            // The old blocks and their factors go before the new ones come.
-            drop(batch);
-            at.curvature = None;
-            let next = match evaluator.derivatives(&trial) {
-                Ok(next) if next.value < at.value => next,
-                // The objective was finite and lower, but gradient or blocks are not finite (or rounding hid the decrease).
-                Ok(_) | Err(Error::NonFinite { .. }) => {
-                    (*mu, *growth) = (*mu * *growth, 2.0 * *growth);
-                    at = evaluator.derivatives(&state.x)?;
-                    fresh = false;
-                    continue;
-                }
-                Err(other) => return Err(other),
-            };
-            let step = (state.x.iter().zip(&trial)).fold(0.0f64, |m, (w, t)| m.max((t - w).abs()));
-            let gradient_norm = largest(&next.gradient);
-            state.reached = if gradient_norm <= goal {
-                Some(Reason::Gradient)
-            } else if self.ftol > 0.0 && at.value - next.value <= self.ftol * next.value.abs() {
-                Some(Reason::Function)
-            } else if step <= self.xtol * (self.xtol + largest(&state.x)) {
-                Some(Reason::Step)
-            } else {
-                None
-            };
-            let factor = (1.0 - (2.0 * gain - 1.0).powi(3)).max(1.0 / 3.0);
-            *mu = (*mu * factor).max(f64::MIN_POSITIVE);
-            *growth = 2.0;
-            state.modified_blocks += indefinite;
-            state.accepted += 1;
-            (state.value, state.gradient_norm) = (next.value, gradient_norm);
-            (state.x, at, fresh) = (trial, next, true);
-        };
-        Ok(reason)
+        )
     }
 
     /// Blocks and their factors must fit together: eigenvectors of blocks that are not positive definite take 8d² bytes
@@ -274,19 +152,23 @@ impl BlockNewton {
         };
         let need = (plan.bytes()).max(plan.results + eigenvectors + workspaces);
         let budget = problem.budget();
-        match need <= budget {
-            true => Ok(()),
-            false => Err(Error::Memory {
-                what: format!("the solution with {}", self.structure.name()),
-                need,
-                budget,
-                advice: "narrower layers need less, and so do the policies shift and ldlt for indefinite blocks".into(),
-            }),
+        if need <= budget {
+            return Ok(());
         }
+        Err(Error::Memory {
+            what: format!("the solution with {}", self.structure.name()),
+            need,
+            budget,
+            advice: "narrower layers need less, and so do the policies shift and ldlt for indefinite blocks".into(),
+        })
     }
 
     fn check(&self) -> Result<()> {
-        check_tolerances(self.gtol, self.xtol, self.ftol)?;
+        check_tolerances(&[
+            ("gtol", self.gtol),
+            ("xtol", self.xtol),
+            ("ftol", self.ftol),
+        ])?;
         if !matches!(
             self.structure,
             Structure::RowBlocks | Structure::LayerBlocks
@@ -301,5 +183,152 @@ impl BlockNewton {
             return Err(Error::invalid("mu", format!("{} is not positive", self.mu)));
         }
         Ok(())
+    }
+}
+
+/// The model whose matrix has the blocks alone, with damping μ.
+struct Damped<'a> {
+    evaluator: Evaluator<'a>,
+    options: &'a BlockNewton,
+    /// How many blocks the policy for indefiniteness changed for the last step.
+    modified: usize,
+}
+
+/// The gradient, and the blocks until they are freed.
+struct Blocks {
+    gradient: Vec<f64>,
+    matrix: Option<Matrix>,
+    decompositions: Option<Decompositions>,
+}
+
+impl Blocks {
+    /// A point with these blocks. No step is proposed that promises less than `rounding`.
+    fn point(at: Evaluation) -> Point<Self> {
+        let size = largest(&at.gradient);
+        Point {
+            value: at.value,
+            gradient_norm: size,
+            slope: size,
+            rounding: U * at.value.abs(),
+            model: Blocks {
+                gradient: at.gradient,
+                matrix: at.curvature,
+                decompositions: None,
+            },
+        }
+    }
+
+    /// The step with damping μ; none beyond the range of f64.
+    fn step(&mut self, policy: Indefinite, mu: f64) -> Result<Option<Steps>> {
+        let blocks: Vec<_> = self.matrix.iter().flat_map(blocks).collect();
+        let decompositions = match self.decompositions.take() {
+            Some(made) => made,
+            None => Decompositions::new(&blocks, policy)?,
+        };
+        let found = decompositions.step(&blocks, mu, &self.gradient);
+        self.decompositions = Some(decompositions);
+        Ok(found.ok())
+    }
+}
+
+/// Heavier damping after a rejected step: μ is multiplied by 2, 4, 8, …
+fn heavier(state: &mut State) {
+    (state.mu, state.growth) = (state.mu * state.growth, 2.0 * state.growth);
+}
+
+/// Lighter damping after an accepted step with gain ratio ρ: μ · max(⅓, 1 − (2ρ − 1)³).
+fn lighter(state: &mut State, gain: f64) {
+    let factor = (1.0 - (2.0 * gain - 1.0).powi(3)).max(1.0 / 3.0);
+    (state.mu, state.growth) = ((state.mu * factor).max(f64::MIN_POSITIVE), 2.0);
+}
+
+impl Model for Damped<'_> {
+    type Value = f64;
+    type Local = Blocks;
+
+    fn rules(&self) -> Rules {
+        Rules {
+            max_iter: self.options.max_iter,
+            time_limit: self.options.time_limit,
+            ftol: self.options.ftol,
+            strict: true,
+            ..Rules::default()
+        }
+    }
+
+    fn value(&mut self, at: &Point<Blocks>, w: &[f64]) -> Result<(f64, f64)> {
+        let value = self.evaluator.value(w)?;
+        Ok((value, at.value - value))
+    }
+
+    fn derive(&mut self, w: &[f64], _: Option<f64>) -> Result<Point<Blocks>> {
+        Ok(Blocks::point(self.evaluator.derivatives(w)?))
+    }
+
+    fn prepare(&mut self, state: &mut State, at: &Point<Blocks>) {
+        // Only the start has no damping: accepted steps leave it positive.
+        if let (0.0, Some(matrix)) = (state.mu, &at.model.matrix) {
+            let largest = largest(&matrix.diagonal());
+            state.mu = self.options.mu * if largest > 0.0 { largest } else { 1.0 };
+        }
+    }
+
+    fn propose(&mut self, state: &mut State, at: &mut Point<Blocks>) -> Proposal {
+        if !state.mu.is_finite() {
+            return Err(Stop::Because(Reason::Stalled));
+        }
+        if at.model.matrix.is_none() {
+            *at = Blocks::point(self.evaluator.derivatives(&state.x)?);
+        }
+        let solving = Instant::now();
+        let found = at.model.step(self.options.indefinite, state.mu)?;
+        self.evaluator.times.solve += solving.elapsed();
+        let Some(found) = found else {
+            // Beyond the range of f64: a longer step than any that is sensible.
+            state.mu = state.mu.max(U);
+            heavier(state);
+            return Ok(None);
+        };
+        let (x, predicted) = (moved(&state.x, &found.step), found.reduction());
+        if x == state.x || predicted <= at.rounding {
+            return Err(Stop::Because(Reason::Stalled));
+        }
+        self.modified = found.indefinite;
+        let length = (state.x.iter().zip(&x)).fold(0.0f64, |m, (w, t)| m.max((t - w).abs()));
+        let xtol = self.options.xtol;
+        Ok(Some(Step {
+            x,
+            predicted,
+            length,
+            bounded: false,
+            small: length <= xtol * (xtol + largest(&state.x)),
+            vanishing: false,
+        }))
+    }
+
+    fn adapt(&mut self, state: &mut State, trial: &Trial, accepted: bool) {
+        if accepted {
+            lighter(state, trial.gain);
+            state.modified_blocks += self.modified;
+        } else {
+            heavier(state);
+        }
+    }
+
+    fn stationary(&self, state: &State, next: &Point<Blocks>, _: Option<&Step>) -> bool {
+        next.gradient_norm <= state.goal(self.options.gtol)
+    }
+
+    fn free(&mut self, at: &mut Point<Blocks>) {
+        // The old blocks and their factors go before the new ones come.
+        (at.model.matrix, at.model.decompositions) = (None, None);
+    }
+
+    fn steps(&self, state: &State) -> usize {
+        state.accepted
+    }
+
+    fn evaluations(&mut self) -> &mut Evaluations {
+        &mut self.evaluator.evaluations
     }
 }

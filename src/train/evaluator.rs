@@ -1,4 +1,4 @@
-//! What the solvers ask of a problem: values, and values with derivatives, on its device and beside it.
+//! A problem as the methods ask for it: values, and values with derivatives, on its device and beside it.
 //!
 //! A fit decides in f64. On a device in f32 the curvature comes from there, which sets the rate of convergence alone; value
 //! and gradient are computed by the processor in f64, so that the fit ends at the gradient norm that it would reach on the
@@ -6,9 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Account, Evaluations, Times};
+use super::report::{Account, Evaluations, Times};
 use crate::curvature::{Curvature, Matrix, Structure};
-use crate::device::Device;
+use crate::device::{Device, Precision};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Request};
 use crate::problem::{Operator, Problem};
@@ -17,7 +17,7 @@ use crate::solve::U;
 /// Evaluates a problem for a fit, and keeps account.
 pub(super) struct Evaluator<'a> {
     problem: &'a Problem,
-    /// What computes the curvature, or did until it failed.
+    /// The device for the curvature, until it failed.
     device: Device,
     /// The request for derivatives.
     whole: Request,
@@ -65,7 +65,7 @@ impl<'a> Evaluator<'a> {
         Ok(evaluator)
     }
 
-    /// What computes the curvature.
+    /// The device for the curvature.
     pub fn computes(&self) -> Device {
         match self.failure {
             None => self.device.clone(),
@@ -88,7 +88,7 @@ impl<'a> Evaluator<'a> {
         self.evaluations.gradient += 1;
         let whole = self.whole;
         self.evaluations.curvature += usize::from(whole.curvature.is_some());
-        if self.failure.is_some() || self.precision() == "f64" {
+        if self.failure.is_some() || self.precision() == Precision::F64 {
             return self.evaluate(&self.decides(), w, whole, |t| &mut t.curvature);
         }
         let exact = self.evaluate(&Device::Cpu, w, Request::gradient(), |t| &mut t.gradient)?;
@@ -114,11 +114,11 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    /// What computes the numbers that decisions rest on.
+    /// The device for the numbers that decisions rest on.
     fn decides(&self) -> Device {
         match self.precision() {
-            "f64" => self.computes(),
-            _ => Device::Cpu,
+            Precision::F64 => self.computes(),
+            Precision::F32 => Device::Cpu,
         }
     }
 
@@ -144,7 +144,7 @@ impl<'a> Evaluator<'a> {
         done
     }
 
-    /// What it took and what computed, for the report.
+    /// Evaluations, times and device, for the report.
     pub fn account(&self) -> Account {
         let adapter = self.device.adapter();
         Account {
@@ -160,14 +160,14 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The precision of the curvature.
-    fn precision(&self) -> &'static str {
+    fn precision(&self) -> Precision {
         self.device.precision()
     }
 
     /// The unit roundoff of the curvature.
     pub fn roundoff(&self) -> f64 {
         match (&self.failure, self.precision()) {
-            (None, "f32") => f64::from(f32::EPSILON) / 2.0,
+            (None, Precision::F32) => f64::from(f32::EPSILON) / 2.0,
             _ => U,
         }
     }
@@ -203,7 +203,9 @@ impl<'a> Evaluator<'a> {
         let reason = match &error {
             Error::Gpu { .. } => error.to_string(),
             // Value and gradient at the point are finite: the processor has computed them.
-            Error::NonFinite { .. } | Error::Invalid { .. } if self.precision() == "f32" => {
+            Error::NonFinite { .. } | Error::Invalid { .. }
+                if self.precision() == Precision::F32 =>
+            {
                 format!("in f32 {error}")
             }
             _ => return Err(error),

@@ -4,18 +4,19 @@
 //! x ← x − (∇²f(x))⁻¹ ∇f(x)
 //! ```
 //!
-//! [`Newton::minimize`] is the method to use: damped, it goes downhill and leaves saddles.
+//! [`TrustRegion::minimize`](super::TrustRegion::minimize) is the method to use: it goes downhill within a region, takes
+//! Newton's own steps near a minimum, and leaves saddles.
 //! [`Newton::pure`] is the iteration as above, for study: it goes to any critical point.
 //! [`newton_root`] solves f(x) = 0 by the same step, and [`classify`] names what was found.
 
 use std::fmt;
 
-use super::objective::{Objective, Plain, negative_curvature};
-pub use super::{Evaluations, Reason};
-use super::{check_start, check_tolerances, norm};
+use super::checks::{check_start, check_tolerances};
+use super::norm;
+pub use super::report::{Evaluations, Reason};
 use crate::error::{Error, Result};
 use crate::guard;
-use crate::solve::{Factor, Indefinite, U, dot, eigenvalues, largest, lu_solve, quadratic_form};
+use crate::solve::{eigenvalues, largest, lu_solve};
 
 /// A function with two derivatives.
 ///
@@ -30,7 +31,8 @@ use crate::solve::{Factor, Indefinite, U, dot, eigenvalues, largest, lu_solve, q
 /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., ch. 2.
 ///
 /// ```
-/// use secondo::train::newton::{Newton, TwiceDifferentiable};
+/// use secondo::train::TrustRegion;
+/// use secondo::train::newton::TwiceDifferentiable;
 ///
 /// /// Σ_a (a + 1)(x_a − 1)²
 /// struct Bowl(usize);
@@ -55,7 +57,7 @@ use crate::solve::{Factor, Indefinite, U, dot, eigenvalues, largest, lu_solve, q
 ///     }
 /// }
 ///
-/// let found = Newton::default().minimize(&Bowl(3), &[0.0, 5.0, -2.0])?;
+/// let found = TrustRegion::default().minimize(&Bowl(3), &[0.0, 5.0, -2.0])?;
 /// assert!(found.converged());
 /// assert!(found.x.iter().all(|x| (x - 1.0).abs() < 1e-15));
 /// # Ok::<(), secondo::Error>(())
@@ -101,7 +103,7 @@ where
 /// A function of `dim` variables from closures for f, ∇f and the packed ∇²f.
 ///
 /// ```
-/// use secondo::train::newton::{Newton, function};
+/// use secondo::train::{TrustRegion, newton::function};
 ///
 /// // f = x² + xy + y² − 3x has its minimum at (2, −1).
 /// let f = function(
@@ -110,7 +112,7 @@ where
 ///     |x, g| g.copy_from_slice(&[2.0 * x[0] + x[1] - 3.0, x[0] + 2.0 * x[1]]),
 ///     |_, h| h.copy_from_slice(&[2.0, 1.0, 2.0]),
 /// );
-/// let found = Newton::default().minimize(&f, &[0.0, 0.0])?;
+/// let found = TrustRegion::default().minimize(&f, &[0.0, 0.0])?;
 /// assert!((found.x[0] - 2.0).abs() + (found.x[1] + 1.0).abs() < 1e-14);
 /// # Ok::<(), secondo::Error>(())
 /// ```
@@ -131,11 +133,11 @@ pub fn function(
 /// A function of one variable from closures for f, f′ and f″.
 ///
 /// ```
-/// use secondo::train::newton::{Newton, univariate};
+/// use secondo::train::{TrustRegion, newton::univariate};
 ///
 /// // g = eˣ − ln x has its minimum where x eˣ = 1, at 0.5671…
 /// let g = univariate(|x| x.exp() - x.ln(), |x| x.exp() - 1.0 / x, |x| x.exp() + x.powi(-2));
-/// let found = Newton::default().minimize(&g, &[0.05])?;
+/// let found = TrustRegion::default().minimize(&g, &[0.05])?;
 /// assert!((found.x[0] - 0.567143290409784).abs() < 1e-14);
 /// # Ok::<(), secondo::Error>(())
 /// ```
@@ -152,7 +154,7 @@ pub fn univariate(
     )
 }
 
-/// Options of Newton's method.
+/// Options of Newton's iteration without any safeguard: [`pure`](Newton::pure) and [`newton_root`].
 ///
 /// The tolerances are ≥ 0; with 0 the test succeeds only where it cannot get better.
 ///
@@ -164,7 +166,7 @@ pub fn univariate(
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Newton {
-    /// The most steps to try, accepted or not; 0 evaluates the start and stops. Default 100.
+    /// The most steps; 0 evaluates the start and stops. Default 100.
     pub max_iter: usize,
     /// Stops where the gradient (of a root: the residual) is small. Default 10⁻⁸.
     ///
@@ -178,14 +180,6 @@ pub struct Newton {
     /// ‖p‖₂ ≤ xtol · (‖x‖₂ + xtol)
     /// ```
     pub xtol: f64,
-    /// Stops after a step by which f fell little, as its model had predicted. Default 10⁻¹⁵.
-    ///
-    /// ```text
-    /// predicted ≤ ftol · |f|   and   |actual| ≤ ftol · |f|
-    /// ```
-    pub ftol: f64,
-    /// What `minimize` does where the Hessian is not positive definite. Default `Absolute`.
-    pub indefinite: Indefinite,
 }
 
 impl Default for Newton {
@@ -194,13 +188,11 @@ impl Default for Newton {
             max_iter: 100,
             gtol: 1e-8,
             xtol: 1e-12,
-            ftol: 1e-15,
-            indefinite: Indefinite::Absolute,
         }
     }
 }
 
-/// What an iteration of Newton's method found; it always has a point.
+/// The result of an iteration of Newton's method; it always has a point.
 ///
 /// `Display` puts it into a sentence.
 #[derive(Debug, Clone, PartialEq)]
@@ -236,10 +228,7 @@ impl NewtonReport {
 
 impl fmt::Display for NewtonReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.converged() {
-            true => "converged",
-            false => "not converged",
-        };
+        let not = if self.converged() { "" } else { "not " };
         let Evaluations {
             objective,
             gradient,
@@ -248,7 +237,7 @@ impl fmt::Display for NewtonReport {
         } = self.evaluations;
         write!(
             f,
-            "{verdict} after {} iterations ({}): value {:e}, gradient {:.1e}; \
+            "{not}converged after {} iterations ({}): value {:e}, gradient {:.1e}; \
              evaluations: {objective} of the value, {gradient} of the gradient, {curvature} of the Hessian",
             self.iterations, self.reason, self.value, self.gradient_norm
         )
@@ -256,203 +245,6 @@ impl fmt::Display for NewtonReport {
 }
 
 impl Newton {
-    /// Minimises f from `x0` by damped Newton steps.
-    ///
-    /// ```text
-    /// p = −(B̃ + μI)⁻¹ g,   ρ = (f(x) − f(x + p)) / (−gᵀp − ½pᵀBp)
-    /// ```
-    ///
-    /// g and B are gradient and Hessian, and B̃ is B made positive definite by
-    /// [`Newton::indefinite`], so that p is downhill. A step with gain ratio ρ > 10⁻⁴ is accepted;
-    /// μ, 0 at first, falls to an eighth, and at last to 0, where ρ > 0.75, and rises to at least
-    /// −gᵀp/‖p‖² where ρ < 0.25. Near a positive definite minimum the steps are Newton's own. Once
-    /// the predicted reduction is below the rounding of f, a step is accepted if f is unchanged but
-    /// for rounding and the gradient is smaller.
-    ///
-    /// `xtol` and `ftol` are tested after steps of which damping did not take half or more. No test
-    /// of convergence succeeds where the Hessian has an eigenvalue λ < −20·d·u·max|λ_i|, u = 2⁻⁵³:
-    /// f is then reduced along its eigenvector, and the iteration goes on. A point with a value,
-    /// gradient or Hessian that is not finite is rejected like one that does not reduce f.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] and [`Error::NonFinite`] for `x0`, [`Error::Invalid`] for an option, [`Error::Part`] for a panic at
-    /// `x0`. Everything else is a [`Reason`] in the report.
-    ///
-    /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §3.4 and ch. 4; the rule for μ
-    /// follows Nielsen, report IMM-REP-1999-05.
-    ///
-    /// ```
-    /// use secondo::train::newton::{Newton, function};
-    ///
-    /// // x² − y² + y⁴: minima at (0, ±1/√2), a saddle at (0, 0) on the way from (1, 0).
-    /// let f = function(
-    ///     2,
-    ///     |x| x[0] * x[0] - x[1] * x[1] + x[1].powi(4),
-    ///     |x, g| g.copy_from_slice(&[2.0 * x[0], -2.0 * x[1] + 4.0 * x[1].powi(3)]),
-    ///     |x, h| h.copy_from_slice(&[2.0, 0.0, -2.0 + 12.0 * x[1] * x[1]]),
-    /// );
-    /// let found = Newton::default().minimize(&f, &[1.0, 0.0])?;
-    /// assert!(found.converged());
-    /// assert!((found.value + 0.25).abs() < 1e-15);
-    /// assert_eq!(Newton::default().pure(&f, &[1.0, 0.0])?.x, [0.0, 0.0]);
-    /// # Ok::<(), secondo::Error>(())
-    /// ```
-    pub fn minimize(
-        &self,
-        f: &(impl TwiceDifferentiable + ?Sized),
-        x0: &[f64],
-    ) -> Result<NewtonReport> {
-        self.check(f.dim(), x0)?;
-        let mut run = Run::new(f, x0);
-        let start = run.value(x0.to_vec());
-        let value = start.value;
-        let Some(mut at) = run.derive(start) else {
-            return match run.fault.take() {
-                Some(fault) => Err(fault),
-                None => Ok(run.report(Reason::NonFinite, x0.to_vec(), value, f64::NAN)),
-            };
-        };
-        let (mut mu, mut growth) = (0.0, 4.0);
-        let mut done = (at.gradient_norm() <= self.gtol).then_some(Reason::Gradient);
-        let reason = 'points: loop {
-            if let Some(reason) = done {
-                // Stationary, or as good as: leave it if f curves downwards.
-                let Some((curvature, direction)) = negative_curvature(&at.hessian, &at.gradient, U)
-                else {
-                    break reason;
-                };
-                if run.iterations == self.max_iter {
-                    break Reason::Iterations;
-                }
-                run.iterations += 1;
-                let Some(lower) = self.descend(&mut run, &at, curvature, &direction) else {
-                    break match run.fault {
-                        Some(_) => Reason::Part,
-                        None => Reason::Indefinite,
-                    };
-                };
-                at = lower;
-                run.path.push(at.x.clone());
-                done = (at.gradient_norm() <= self.gtol).then_some(Reason::Gradient);
-                continue;
-            }
-            let Ok(factor) = Factor::new(&at.hessian, at.x.len(), self.indefinite) else {
-                break Reason::Stalled;
-            };
-            let g = norm(&at.gradient);
-            let mut settled = false;
-            let (next, reached) = loop {
-                if run.iterations == self.max_iter {
-                    break 'points Reason::Iterations;
-                }
-                run.iterations += 1;
-                let mut p: Vec<f64> = at.gradient.iter().map(|g| -g).collect();
-                if factor.solve(mu, &mut p).is_err() {
-                    // The step is beyond the range of f64: ask for one as long as x.
-                    mu = (growth * mu).max(g / (1.0 + norm(&at.x)));
-                    growth *= 2.0;
-                    continue;
-                }
-                let length = norm(&p);
-                let short = length <= self.xtol * (norm(&at.x) + self.xtol);
-                let downhill = -dot(&at.gradient, &p);
-                let predicted = downhill - 0.5 * quadratic_form(&at.hessian, &p);
-                // Curvature of the model along p: as much again about halves the step.
-                let along = downhill / length / length;
-                // A step that damping has made short says nothing about convergence.
-                let damped = mu > 0.5 * along;
-                let x = at.x.iter().zip(&p).map(|(x, p)| x + p).collect();
-                let trial = run.value(x);
-                let finite = trial.value.is_finite();
-                // NaN where f is, and no comparison with it holds.
-                let actual = at.value - trial.value;
-                let gain = actual / predicted;
-                // Differences below this are rounding errors of f.
-                let rounding = 16.0 * U * at.value.abs();
-                let level = predicted <= rounding && actual.abs() <= rounding;
-                settled |= predicted <= rounding && !damped;
-                let candidate = (gain > 1e-4 || level).then(|| run.derive(trial)).flatten();
-                if run.fault.is_some() {
-                    break 'points Reason::Part;
-                }
-                let next = candidate.filter(|n| gain > 1e-4 || norm(&n.gradient) < g);
-                if next.is_some() && gain > 0.75 {
-                    // Below this μ no longer slows the last steps.
-                    mu = if mu > 1e-6 * along { mu / 8.0 } else { 0.0 };
-                } else if next.is_none() || (gain < 0.25 && !level) {
-                    mu = (growth * mu).max(along);
-                    growth *= 2.0;
-                }
-                if let Some(next) = next {
-                    growth = 4.0;
-                    let small = self.ftol * at.value.abs();
-                    let reached = if next.gradient_norm() <= self.gtol {
-                        Some(Reason::Gradient)
-                    } else if damped {
-                        None
-                    } else if short {
-                        Some(Reason::Step)
-                    } else if predicted <= small && actual.abs() <= small {
-                        Some(Reason::Function)
-                    } else {
-                        None
-                    };
-                    break (next, reached);
-                }
-                if level && settled {
-                    // Neither f nor the gradient can be improved in f64.
-                    done = Some(Reason::Function);
-                    continue 'points;
-                }
-                if level {
-                    break 'points Reason::Stalled;
-                }
-                if short || length <= U * norm(&at.x) {
-                    break 'points if finite {
-                        Reason::Stalled
-                    } else {
-                        Reason::NonFinite
-                    };
-                }
-            };
-            at = next;
-            run.path.push(at.x.clone());
-            done = reached;
-        };
-        let g = at.gradient_norm();
-        Ok(run.report(reason, at.x, at.value, g))
-    }
-
-    /// Reduces f along ±`direction`, an eigenvector with eigenvalue `curvature` < 0.
-    ///
-    /// The steps α = max(1, ‖x‖), α/2, α/4, … are tried until f falls by a quarter of ½α²|λ|.
-    fn descend<F: TwiceDifferentiable + ?Sized>(
-        &self,
-        run: &mut Run<'_, F>,
-        at: &Point,
-        curvature: f64,
-        direction: &[f64],
-    ) -> Option<Point> {
-        let size = norm(&at.x);
-        let mut alpha = size.max(1.0);
-        while alpha > self.xtol.max(U) * (size + self.xtol.max(U)) {
-            for signed in [alpha, -alpha] {
-                let x = (at.x.iter().zip(direction)).map(|(x, v)| x + signed * v);
-                let trial = run.value(x.collect());
-                let enough = at.value + 0.125 * alpha * alpha * curvature;
-                let lower = trial.value <= enough && trial.value < at.value;
-                if let Some(point) = lower.then(|| run.derive(trial)).flatten() {
-                    return Some(point);
-                }
-                if run.fault.is_some() {
-                    return None;
-                }
-            }
-            alpha *= 0.5;
-        }
-        None
-    }
-
     /// The undamped iteration, for study: it goes to saddles and maxima as well, and may diverge.
     ///
     /// ```text
@@ -460,10 +252,11 @@ impl Newton {
     /// ```
     ///
     /// [`newton_root`] applied to ∇f; all iterates are in [`NewtonReport::path`], and f is
-    /// evaluated at the last only. `ftol` and `indefinite` have no part in it.
+    /// evaluated at the last only.
     ///
     /// # Errors
-    /// those of [`Newton::minimize`].
+    /// [`Error::Shape`] and [`Error::NonFinite`] for `x0`, [`Error::Invalid`] for an option, [`Error::Part`] for a panic at
+    /// `x0` or of f. Everything else is a [`Reason`] in the report.
     ///
     /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §3.3.
     ///
@@ -502,7 +295,7 @@ impl Newton {
     }
 
     fn check(&self, d: usize, x0: &[f64]) -> Result<()> {
-        check_tolerances(self.gtol, self.xtol, self.ftol)?;
+        check_tolerances(&[("gtol", self.gtol), ("xtol", self.xtol)])?;
         check_start(d, x0)
     }
 }
@@ -599,9 +392,10 @@ pub fn newton_root(
         (x, residual) = (next, new);
         path.push(x.clone());
     };
-    let size = match residual.iter().any(|v| v.is_nan()) {
-        true => f64::NAN,
-        false => largest(&residual),
+    let size = if residual.iter().any(|v| v.is_nan()) {
+        f64::NAN
+    } else {
+        largest(&residual)
     };
     Ok(NewtonReport {
         reason,
@@ -615,7 +409,7 @@ pub fn newton_root(
     })
 }
 
-/// What kind of critical point the Hessian says it is.
+/// The kind of a critical point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CriticalKind {
     /// All eigenvalues are positive.
@@ -689,93 +483,4 @@ pub fn classify(hessian: &[f64], d: usize, tol: f64) -> Result<Critical> {
         _ => CriticalKind::Inconclusive,
     };
     Ok(Critical { kind, eigenvalues })
-}
-
-/// A point where f, gradient and Hessian are finite.
-struct Point {
-    x: Vec<f64>,
-    value: f64,
-    gradient: Vec<f64>,
-    hessian: Vec<f64>,
-}
-
-impl Point {
-    fn gradient_norm(&self) -> f64 {
-        largest(&self.gradient)
-    }
-}
-
-/// A point where only f is known; it may be NaN.
-struct Trial {
-    x: Vec<f64>,
-    value: f64,
-}
-
-/// The function, and what has been counted so far.
-struct Run<'a, F: ?Sized> {
-    f: Plain<'a, F>,
-    /// The panic of f.
-    fault: Option<Error>,
-    iterations: usize,
-    path: Vec<Vec<f64>>,
-}
-
-impl<'a, F: TwiceDifferentiable + ?Sized> Run<'a, F> {
-    fn new(f: &'a F, x0: &[f64]) -> Self {
-        Run {
-            f: Plain::new(f),
-            fault: None,
-            iterations: 0,
-            path: vec![x0.to_vec()],
-        }
-    }
-
-    /// f(x); NaN for an x that has overflowed.
-    fn value(&mut self, x: Vec<f64>) -> Trial {
-        let value = self.f.value(&x);
-        let value = self.noted(value).unwrap_or(f64::NAN);
-        Trial { x, value }
-    }
-
-    /// The derivatives, if they and f are finite.
-    fn derive(&mut self, trial: Trial) -> Option<Point> {
-        let Trial { x, value } = trial;
-        let local = self.f.derive(&x, Some(value));
-        let local = self.noted(local)?;
-        Some(Point {
-            x,
-            value,
-            gradient: local.gradient,
-            hessian: local.model.lower,
-        })
-    }
-
-    /// What was computed; a panic is kept.
-    fn noted<T>(&mut self, done: Result<T>) -> Option<T> {
-        match done {
-            Ok(done) => return Some(done),
-            Err(fault @ Error::Part { .. }) => self.fault = Some(fault),
-            Err(_) => {}
-        }
-        None
-    }
-
-    fn report(
-        mut self,
-        reason: Reason,
-        x: Vec<f64>,
-        value: f64,
-        gradient_norm: f64,
-    ) -> NewtonReport {
-        NewtonReport {
-            reason,
-            fault: self.fault.as_ref().map(Error::to_string),
-            x,
-            value,
-            gradient_norm,
-            iterations: self.iterations,
-            evaluations: *self.f.evaluations(),
-            path: self.path,
-        }
-    }
 }

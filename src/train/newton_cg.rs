@@ -1,4 +1,4 @@
-//! Trust-region Newton without a matrix.
+//! Newton's method within a trust region by products, without a matrix.
 
 use std::time::Duration;
 
@@ -6,9 +6,11 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::evaluator::{Evaluator, blocks};
-use super::objective::{Ask, Local, Model, Objective, Step};
-use super::trust_region::{Goal, TrustRegion};
-use super::{End, Evaluations, Fit, Method, Observer, State};
+use super::minimize::{Point, minimize};
+use super::objective::{Ellipsoid, Local, Objective, Quadratic, Short};
+use super::settings::Settings;
+use super::trust_region::{Goal, Region, TrustRegion};
+use super::{Evaluations, Fit, Method, Observer, State};
 use crate::curvature::{Curvature, LinearOperator, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
@@ -20,7 +22,7 @@ const DERIVING: u64 = 10;
 /// The same while conjugate gradients take a product.
 const SOLVING: u64 = 12;
 
-/// What stands in for the matrix inside conjugate gradients, and whose norm that of the region is.
+/// The preconditioner: it stands in for the matrix inside conjugate gradients, and its norm is that of the region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Preconditioning {
@@ -55,7 +57,7 @@ impl Preconditioning {
         crate::named("preconditioner", name, &Self::ALL.map(|p| (p.name(), p)))
     }
 
-    /// What of it there is in θ under W = fixed + Cθ without more than row blocks in W.
+    /// The preconditioner, or as much of it as there is in θ under W = fixed + Cθ without more than row blocks in W.
     fn available(self, problem: &Problem) -> Self {
         let Some(constraint) = problem.ties() else {
             return self;
@@ -183,30 +185,7 @@ impl NewtonCg {
             },
         })
     }
-}
 
-impl Method for NewtonCg {
-    fn name(&self) -> &'static str {
-        "newton-cg"
-    }
-
-    fn options(&self) -> String {
-        let (name, products) = (self.preconditioning.name(), self.products);
-        format!("{} {name} {products}", self.region.options())
-    }
-
-    fn resume(&self, problem: &Problem, state: State, observe: Observer) -> Result<Fit> {
-        let dim = problem.parameters();
-        self.region.check(dim)?;
-        if self.products == 0 {
-            return Err(Error::invalid("products", "at least one is needed"));
-        }
-        state.check(&self.fingerprint(), dim)?;
-        self.fit_problem(problem, state, Goal::Relative, observe)
-    }
-}
-
-impl NewtonCg {
     /// A fit from a state that has been checked.
     pub(super) fn fit_problem(
         &self,
@@ -220,71 +199,91 @@ impl NewtonCg {
             ..self.clone()
         };
         let request = method.preconditioning.request();
-        let mut free = Free {
+        let products = Products {
             evaluator: Evaluator::new(problem, request, self.region.fallback)?,
             method,
         };
         method.check_memory(problem)?;
-        let done = self.region.run(&mut free, &mut state, goal, observe);
-        let end = End::new(done, &state)?;
-        let goal = state.goal(self.region.gtol, true);
+        let mut region = Region::new(products, &method.region, goal);
+        let end = minimize(&mut region, &mut state, observe)?;
+        let goal = state.goal(self.region.gtol);
         let words = format!(
             "Newton with conjugate gradients, curvature {}, preconditioner {}",
             self.region.curvature.name(),
             method.preconditioning.name()
         );
-        Ok(Fit::new(state, end, goal, free.evaluator.account(), words))
+        let account = region.f.evaluator.account();
+        Ok(Fit::new(state, end, goal, account, words))
+    }
+}
+
+impl Method for NewtonCg {
+    fn name(&self) -> &'static str {
+        "newton-cg"
+    }
+
+    fn settings(&self) -> Settings {
+        let NewtonCg {
+            region,
+            preconditioning,
+            products,
+        } = self;
+        Settings::new(self.name())
+            .with_those_of(region.settings())
+            .with("preconditioning", preconditioning)
+            .with("products", products)
+    }
+
+    fn resume(&self, problem: &Problem, state: State, observe: Observer) -> Result<Fit> {
+        let dim = problem.parameters();
+        self.region.check(dim)?;
+        if self.products == 0 {
+            return Err(Error::invalid("products", "at least one is needed"));
+        }
+        state.check(&self.settings(), dim)?;
+        self.fit_problem(problem, state, Goal::Relative, observe)
     }
 }
 
 /// A problem whose matrix is not formed.
-struct Free<'a> {
+struct Products<'a> {
     evaluator: Evaluator<'a>,
     method: &'a NewtonCg,
 }
 
-impl<'a> Free<'a> {
-    fn model(&self, operator: Operator<'a>, matrix: Option<Matrix>) -> Products<'a> {
-        Products {
-            operator,
-            diagonal: matrix.as_ref().map(Matrix::diagonal),
-            matrix,
-            preconditioner: None,
-            most: self.method.products,
-            roundoff: self.evaluator.roundoff(),
-            used: 0,
-            way: None,
-        }
-    }
-}
-
-impl<'a> Objective for Free<'a> {
-    type Model = Products<'a>;
+impl<'a> Objective for Products<'a> {
+    type Matrix = Multiplied<'a>;
 
     fn value(&mut self, x: &[f64]) -> Result<f64> {
         self.evaluator.value(x)
     }
 
-    fn derive(&mut self, x: &[f64], _: Option<f64>) -> Result<Local<Products<'a>>> {
+    fn derive(&mut self, x: &[f64], _: Option<f64>) -> Result<Point<Local<Multiplied<'a>>>> {
         let at = self.evaluator.derivatives(x)?;
         let curvature = self.method.region.curvature;
         let operator = self.evaluator.operator(x, curvature)?;
-        Ok(Local {
-            value: at.value,
-            gradient: at.gradient,
-            model: self.model(operator, at.curvature),
-        })
+        let matrix = Multiplied {
+            operator,
+            diagonal: at.curvature.as_ref().map(Matrix::diagonal),
+            matrix: at.curvature,
+            preconditioner: None,
+            most: self.method.products,
+            roundoff: self.evaluator.roundoff(),
+            used: 0,
+            descent: None,
+        };
+        Ok(Local::point(at.value, at.gradient, matrix))
     }
 
-    fn mend(&mut self, error: Error, x: &[f64], model: &mut Products<'a>) -> Result<()> {
+    fn recover(&mut self, error: Error, x: &[f64], matrix: &mut Multiplied<'a>) -> Result<()> {
         let curvature = self.method.region.curvature;
-        model.operator = self.evaluator.recover(error, x, curvature)?;
-        model.roundoff = self.evaluator.roundoff();
+        matrix.operator = self.evaluator.recover(error, x, curvature)?;
+        matrix.roundoff = self.evaluator.roundoff();
         Ok(())
     }
 
-    fn solved(&mut self, model: &mut Products<'a>, time: Duration) {
-        self.evaluator.evaluations.products += std::mem::take(&mut model.used);
+    fn solved(&mut self, matrix: &mut Multiplied<'a>, time: Duration) {
+        self.evaluator.evaluations.products += std::mem::take(&mut matrix.used);
         self.evaluator.times.solve += time;
     }
 
@@ -293,41 +292,45 @@ impl<'a> Objective for Free<'a> {
     }
 }
 
-/// A model by its products.
-struct Products<'a> {
+/// A matrix by its products.
+struct Multiplied<'a> {
     operator: Operator<'a>,
-    /// What the preconditioner is made of, until it is.
+    /// The matrix from which the preconditioner is made, until it is.
     matrix: Option<Matrix>,
     /// Its diagonal.
     diagonal: Option<Vec<f64>>,
     preconditioner: Option<Preconditioner>,
+    /// The most products for one step.
     most: usize,
+    /// The unit roundoff of the products.
     roundoff: f64,
     /// Products since they were last counted.
     used: usize,
-    /// The way out of a stationary point: a direction, its length, slope and curvature.
-    way: Option<(Vec<f64>, f64, f64, f64)>,
+    /// A step along negative curvature, downhill, with its slope gᵀp ≤ 0 and curvature pᵀBp < 0.
+    descent: Option<(Short, f64, f64)>,
 }
 
-impl Products<'_> {
-    fn solve(&mut self, gradient: &[f64], ask: &Ask, forcing: f64) -> Result<Step> {
+impl Multiplied<'_> {
+    fn conjugate_gradients(
+        &mut self,
+        region: &Ellipsoid,
+        gradient: &[f64],
+        forcing: f64,
+    ) -> Result<Short> {
         let made = match (self.preconditioner.take(), self.matrix.take()) {
             (Some(made), _) => made,
             (None, None) => Preconditioner::None,
-            (None, Some(matrix)) => match matrix.structure() {
-                Structure::Diagonal => {
-                    Preconditioner::Diagonal(ask.scaling.iter().map(|d| d * d).collect())
-                }
-                _ => Preconditioner::blocks(blocks(&matrix))?,
-            },
+            (None, Some(matrix)) if matrix.structure() == Structure::Diagonal => {
+                Preconditioner::Diagonal(region.scaling.iter().map(|d| d * d).collect())
+            }
+            (None, Some(matrix)) => Preconditioner::blocks(blocks(&matrix))?,
         };
         let preconditioner = &*self.preconditioner.insert(made);
         let product = |v: &[f64]| self.operator.product(v);
-        let most = self.most;
-        let found =
-            conjugate_gradients(product, gradient, preconditioner, ask.radius, forcing, most)?;
+        let (radius, most) = (region.radius, self.most);
+        let found = conjugate_gradients(product, gradient, preconditioner, radius, forcing, most)?;
         self.used += found.products;
-        Ok(Step {
+        Ok(Short {
             step: found.step,
             reduction: found.reduction,
             length: found.length,
@@ -336,32 +339,33 @@ impl Products<'_> {
     }
 }
 
-impl Model for Products<'_> {
+impl Quadratic for Multiplied<'_> {
     fn diagonal(&self) -> Option<Vec<f64>> {
         self.diagonal.clone()
     }
 
-    fn step(&mut self, ask: &Ask) -> Result<Step> {
-        let Some((direction, length, slope, curvature)) = self.way.as_ref().filter(|_| ask.leaving)
+    fn step(&mut self, region: &Ellipsoid) -> Result<Short> {
+        let Some((descent, slope, curvature)) = self.descent.as_ref().filter(|_| region.leaving)
         else {
-            return self.solve(ask.gradient, ask, ask.forcing);
+            return self.conjugate_gradients(region, region.gradient, region.forcing);
         };
-        let t = ask.radius / length;
-        Ok(Step {
-            step: direction.iter().map(|v| t * v).collect(),
+        let t = region.radius / descent.length;
+        Ok(Short {
+            step: descent.step.iter().map(|v| t * v).collect(),
             reduction: -t * (slope + 0.5 * t * curvature),
-            length: ask.radius,
+            length: region.radius,
             boundary: true,
         })
     }
 
-    fn indefinite(&mut self, ask: &Ask) -> Result<bool> {
+    /// Whether conjugate gradients from a fixed random vector meet negative curvature.
+    fn indefinite(&mut self, region: &Ellipsoid) -> Result<bool> {
         let mut random = Pcg64::seed_from_u64(1);
         // So small beside the radius that the way to the boundary is all that is left of the step.
-        let probe: Vec<f64> = (ask.scaling.iter())
-            .map(|d| d * ask.radius * 1e-12 * (2.0 * random.random::<f64>() - 1.0))
+        let probe: Vec<f64> = (region.scaling.iter())
+            .map(|d| d * region.radius * 1e-12 * (2.0 * random.random::<f64>() - 1.0))
             .collect();
-        let found = self.solve(&probe, ask, 1e-8)?;
+        let mut found = self.conjugate_gradients(region, &probe, 1e-8)?;
         if !found.boundary {
             return Ok(false);
         }
@@ -369,13 +373,15 @@ impl Model for Products<'_> {
         self.used += 1;
         let curvature = dot(&found.step, &image);
         let size = (dot(&found.step, &found.step) * dot(&image, &image)).sqrt();
-        if curvature >= -20.0 * ask.gradient.len() as f64 * self.roundoff * size {
+        if curvature >= -20.0 * probe.len() as f64 * self.roundoff * size {
             return Ok(false);
         }
-        let slope = dot(&found.step, ask.gradient);
-        let sign = if slope > 0.0 { -1.0 } else { 1.0 };
-        let direction = found.step.iter().map(|v| sign * v).collect();
-        self.way = Some((direction, found.length, sign * slope, curvature));
+        let mut slope = dot(&found.step, region.gradient);
+        if slope > 0.0 {
+            slope = -slope;
+            found.step.iter_mut().for_each(|v| *v = -*v);
+        }
+        self.descent = Some((found, slope, curvature));
         Ok(true)
     }
 }

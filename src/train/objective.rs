@@ -1,16 +1,18 @@
-//! What the minimisers ask of a function: values, and a quadratic model that they can take a step with.
+//! A function with a quadratic model within a region, as the trust region sees it.
 
 use std::time::Duration;
 
-use super::Evaluations;
+use super::minimize::Point;
 use super::newton::TwiceDifferentiable;
+use super::{Evaluations, norm};
 use crate::error::{Error, Result};
 use crate::guard;
-use crate::solve::{Cholesky, U, dot, eigen, largest, trust_region};
+use crate::solve::{Cholesky, U, eigenvalues, largest, trust_region};
 
 /// A function to minimise. Every method may fail, since devices do.
 pub(super) trait Objective {
-    type Model: Model;
+    /// The matrix B of its model.
+    type Matrix: Quadratic;
 
     /// f(x); not finite where f is not defined.
     fn value(&mut self, x: &[f64]) -> Result<f64>;
@@ -18,41 +20,54 @@ pub(super) trait Objective {
     /// The derivatives at x, where f has the value `value` if it is known.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] where f or a derivative is not finite: minimisers reject such a point and go on.
-    fn derive(&mut self, x: &[f64], value: Option<f64>) -> Result<Local<Self::Model>>;
+    /// [`Error::NonFinite`] where f or a derivative is not finite.
+    fn derive(&mut self, x: &[f64], value: Option<f64>) -> Result<Point<Local<Self::Matrix>>>;
 
-    /// Mends the model at x after it failed, or gives the error back.
-    fn mend(&mut self, error: Error, _x: &[f64], _model: &mut Self::Model) -> Result<()> {
+    /// Replaces the matrix at x after a product with it failed, or gives the error back.
+    fn recover(&mut self, error: Error, _x: &[f64], _matrix: &mut Self::Matrix) -> Result<()> {
         Err(error)
     }
 
-    /// Notes what a step has cost.
-    fn solved(&mut self, _model: &mut Self::Model, _time: Duration) {}
+    /// Adds the cost of a step to the account.
+    fn solved(&mut self, _matrix: &mut Self::Matrix, _time: Duration) {}
 
-    /// What has been evaluated so far; it can be set where a fit is resumed.
+    /// The evaluations so far; they can be set where a fit is resumed.
     fn evaluations(&mut self) -> &mut Evaluations;
 }
 
-/// f near a point.
+/// The matrix B of the model gᵀp + ½pᵀBp, formed or by its products.
+pub(super) trait Quadratic {
+    /// The diagonal of B, or of what stands for it: |B_aa| sets the scale of variable a. None: all have the scale 1.
+    fn diagonal(&self) -> Option<Vec<f64>>;
+
+    /// A step that reduces the model.
+    fn step(&mut self, region: &Ellipsoid) -> Result<Short>;
+
+    /// Whether B has a negative eigenvalue beyond rounding; if so, a step that is to leave the point leads along it.
+    fn indefinite(&mut self, region: &Ellipsoid) -> Result<bool>;
+}
+
+/// The quadratic model near a point.
 pub(super) struct Local<M> {
-    pub value: f64,
     pub gradient: Vec<f64>,
-    pub model: M,
+    pub matrix: M,
 }
 
-/// A step within the region ‖Dp‖ ≤ Δ.
-pub(super) struct Step {
-    pub step: Vec<f64>,
-    /// What the model promises, ≥ 0.
-    pub reduction: f64,
-    /// ‖Dp‖.
-    pub length: f64,
-    /// Whether the region holds it back.
-    pub boundary: bool,
+impl<M> Local<M> {
+    /// A point with this model.
+    pub fn point(value: f64, gradient: Vec<f64>, matrix: M) -> Point<Self> {
+        Point {
+            value,
+            gradient_norm: largest(&gradient),
+            slope: norm(&gradient),
+            rounding: 16.0 * U * value.abs(),
+            model: Local { gradient, matrix },
+        }
+    }
 }
 
-/// What a model is asked for a step.
-pub(super) struct Ask<'a> {
+/// The region ‖Dp‖ ≤ Δ in which a step is asked for, and for which gradient.
+pub(super) struct Ellipsoid<'a> {
     pub gradient: &'a [f64],
     /// The diagonal of D.
     pub scaling: &'a [f64],
@@ -63,36 +78,35 @@ pub(super) struct Ask<'a> {
     pub leaving: bool,
 }
 
-/// gᵀp + ½pᵀBp.
-pub(super) trait Model {
-    /// The diagonal of B, or of what stands for it: |B_aa| sets the scale of variable a. None: all have the scale 1.
-    fn diagonal(&self) -> Option<Vec<f64>>;
-
-    /// A step that reduces the model.
-    fn step(&mut self, ask: &Ask) -> Result<Step>;
-
-    /// Whether B has a negative eigenvalue beyond rounding.
-    fn indefinite(&mut self, ask: &Ask) -> Result<bool>;
+/// A step p within the region.
+pub(super) struct Short {
+    pub step: Vec<f64>,
+    /// The reduction that the model predicts, ≥ 0.
+    pub reduction: f64,
+    /// ‖Dp‖.
+    pub length: f64,
+    /// Whether the region holds it back.
+    pub boundary: bool,
 }
 
-/// A model whose matrix is formed.
-pub(super) struct Dense {
+/// A matrix that is formed.
+pub(super) struct Formed {
     /// The packed lower triangle.
-    pub lower: Vec<f64>,
+    lower: Vec<f64>,
     /// The unit roundoff of its entries.
     roundoff: f64,
-}
-
-impl Dense {
-    pub fn new(lower: Vec<f64>, roundoff: f64) -> Self {
-        Dense { lower, roundoff }
-    }
 }
 
 /// How near to the boundary a step must end; λ is exact for the length that it gets.
 const PRECISION: f64 = 0.1;
 
-impl Model for Dense {
+impl Formed {
+    pub fn new(lower: Vec<f64>, roundoff: f64) -> Self {
+        Formed { lower, roundoff }
+    }
+}
+
+impl Quadratic for Formed {
     fn diagonal(&self) -> Option<Vec<f64>> {
         let mut rest = self.lower.as_slice();
         let mut out = Vec::new();
@@ -104,15 +118,10 @@ impl Model for Dense {
         Some(out)
     }
 
-    fn step(&mut self, ask: &Ask) -> Result<Step> {
-        let found = trust_region(
-            &self.lower,
-            ask.gradient,
-            ask.scaling,
-            ask.radius,
-            PRECISION,
-        )?;
-        Ok(Step {
+    fn step(&mut self, region: &Ellipsoid) -> Result<Short> {
+        let (gradient, scaling) = (region.gradient, region.scaling);
+        let found = trust_region(&self.lower, gradient, scaling, region.radius, PRECISION)?;
+        Ok(Short {
             step: found.step,
             reduction: found.reduction,
             length: found.length,
@@ -120,39 +129,25 @@ impl Model for Dense {
         })
     }
 
-    fn indefinite(&mut self, ask: &Ask) -> Result<bool> {
-        Ok(negative_curvature(&self.lower, ask.gradient, self.roundoff).is_some())
-    }
-}
-
-/// The most negative eigenvalue of the Hessian and its eigenvector, if it is beyond rounding, −20·d·u·max|λ|.
-pub(super) fn negative_curvature(
-    hessian: &[f64],
-    gradient: &[f64],
-    roundoff: f64,
-) -> Option<(f64, Vec<f64>)> {
-    let d = gradient.len();
-    // Far cheaper than eigenvalues.
-    if Cholesky::new(hessian, d).is_ok() {
-        return None;
-    }
-    let (values, vectors) = eigen(hessian, d).ok()?;
-    let lowest = *values.first()?;
-    let tolerance = 20.0 * d as f64 * roundoff * largest(&values);
-    (lowest < -tolerance).then(|| {
-        let mut v = vectors[..d].to_vec();
-        // Downhill first; an eigenvector has no sign of its own.
-        if dot(&v, gradient) > 0.0 {
-            v.iter_mut().for_each(|v| *v = -*v);
+    /// Whether there is an eigenvalue below −20·d·u·max|λ|.
+    fn indefinite(&mut self, region: &Ellipsoid) -> Result<bool> {
+        let d = region.gradient.len();
+        // Far cheaper than eigenvalues.
+        if Cholesky::new(&self.lower, d).is_ok() {
+            return Ok(false);
         }
-        (lowest, v)
-    })
+        let values = eigenvalues(&self.lower, d)?;
+        let tolerance = 20.0 * d as f64 * self.roundoff * largest(&values);
+        Ok(values.first().is_some_and(|lowest| *lowest < -tolerance))
+    }
 }
 
-/// Any function with two derivatives, and what has been counted so far.
+/// Any function with two derivatives.
 pub(super) struct Plain<'a, F: ?Sized> {
     f: &'a F,
     evaluations: Evaluations,
+    /// f where it was evaluated last.
+    pub last: f64,
 }
 
 impl<'a, F: ?Sized> Plain<'a, F> {
@@ -160,12 +155,13 @@ impl<'a, F: ?Sized> Plain<'a, F> {
         Plain {
             f,
             evaluations: Evaluations::default(),
+            last: f64::NAN,
         }
     }
 }
 
 impl<F: TwiceDifferentiable + ?Sized> Objective for Plain<'_, F> {
-    type Model = Dense;
+    type Matrix = Formed;
 
     fn value(&mut self, x: &[f64]) -> Result<f64> {
         // An x that has overflowed.
@@ -173,10 +169,11 @@ impl<F: TwiceDifferentiable + ?Sized> Objective for Plain<'_, F> {
             return Ok(f64::NAN);
         }
         self.evaluations.objective += 1;
-        guard::call("function", "f", || self.f.value(x))
+        self.last = guard::call("function", "f", || self.f.value(x))?;
+        Ok(self.last)
     }
 
-    fn derive(&mut self, x: &[f64], value: Option<f64>) -> Result<Local<Dense>> {
+    fn derive(&mut self, x: &[f64], value: Option<f64>) -> Result<Point<Local<Formed>>> {
         let value = match value {
             Some(value) => value,
             None => self.value(x)?,
@@ -195,11 +192,7 @@ impl<F: TwiceDifferentiable + ?Sized> Objective for Plain<'_, F> {
                 return Err(Error::non_finite(what, &[a]));
             }
         }
-        Ok(Local {
-            value,
-            gradient,
-            model: Dense::new(hessian, U),
-        })
+        Ok(Local::point(value, gradient, Formed::new(hessian, U)))
     }
 
     fn evaluations(&mut self) -> &mut Evaluations {

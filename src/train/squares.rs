@@ -1,13 +1,11 @@
 //! A problem as a sum of squares.
 
-use std::cell::RefCell;
-
-use super::Residuals;
-use super::levenberg_marquardt::Run;
+use super::checks::check_start;
+use super::linearized::Linearizer;
+use super::residuals::SumOfSquares;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::{Request, weights};
-use crate::guard;
 use crate::objective::{Loss, Penalty};
 use crate::problem::Problem;
 use crate::solve::dot;
@@ -25,8 +23,6 @@ pub(super) struct Squares<'a> {
     roots: Vec<f64>,
     /// The parameters that the penalty reaches, with √λ_l.
     penalties: Vec<(usize, f64)>,
-    /// Which number was not finite first.
-    failure: RefCell<Option<Error>>,
 }
 
 impl<'a> Squares<'a> {
@@ -78,64 +74,7 @@ impl<'a> Squares<'a> {
                 .filter(|(_, lambda)| **lambda > 0.0)
                 .map(|(l, lambda)| (l, lambda.sqrt()))
                 .collect(),
-            failure: RefCell::new(None),
         })
-    }
-
-    /// That a number is not finite where a run would have begun.
-    pub fn verdict(&self, begun: bool) -> Result<()> {
-        match self.failure.take() {
-            _ if begun => Ok(()),
-            Some(error) => Err(error),
-            None => Err(Error::non_finite("the Jacobian", &[])),
-        }
-    }
-
-    fn write_residuals(&self, x: &[f64], out: &mut [f64]) -> Result<()> {
-        let request = Request {
-            outputs: true,
-            ..Request::default()
-        };
-        let at = self.problem.evaluate_with(&Device::Cpu, x, request)?;
-        let w = self.problem.network_weights(x)?;
-        let outputs = at.outputs.unwrap_or_default();
-        let terms = outputs.iter().zip(self.problem.data().y()).zip(&self.roots);
-        let losses = terms.map(|((x, y), root)| root * (x - y));
-        let penalties = self.penalties.iter().map(|&(l, root)| root * w[l]);
-        for (out, r) in out.iter_mut().zip(losses.chain(penalties)) {
-            *out = r;
-        }
-        Ok(())
-    }
-
-    fn write_jacobian(&self, x: &[f64], out: &mut [f64]) -> Result<()> {
-        let p = self.dim();
-        let jacobian = self.problem.jacobian(x)?;
-        let (above, below) = out.split_at_mut(self.roots.len() * p);
-        let rows = jacobian.rows().into_iter().zip(&self.roots);
-        for (out, (row, root)) in above.chunks_exact_mut(p.max(1)).zip(rows) {
-            (out.iter_mut().zip(row)).for_each(|(out, j)| *out = root * j);
-        }
-        for (out, &(l, root)) in below.chunks_exact_mut(p.max(1)).zip(&self.penalties) {
-            out.fill(0.0);
-            match self.problem.ties() {
-                None => out[l] = root,
-                Some(constraint) => (constraint.row(l)).for_each(|(a, c)| out[a] += root * c),
-            }
-        }
-        Ok(())
-    }
-
-    /// NaN for numbers that are not finite; any other failure goes to the run, which ends with it.
-    fn note(&self, out: &mut [f64], done: Result<()>) {
-        match done {
-            Ok(()) => {}
-            Err(error @ Error::NonFinite { .. }) => {
-                out.fill(f64::NAN);
-                self.failure.borrow_mut().get_or_insert(error);
-            }
-            Err(error) => guard::throw(error),
-        }
     }
 }
 
@@ -167,7 +106,7 @@ impl Problem {
     /// ```
     pub fn standard_errors(&self, w: &[f64]) -> Result<Vec<f64>> {
         let squares = Squares::new(self)?;
-        super::check_start(self.parameters(), w)?;
+        check_start(self.parameters(), w)?;
         // A weight of 0 takes its row out.
         let observed = squares.roots.iter().filter(|r| **r > 0.0).count();
         let (count, p) = (squares.roots.len(), self.parameters());
@@ -175,18 +114,18 @@ impl Problem {
             let why = format!("{observed} squares leave no degrees of freedom to {p} parameters");
             return Err(Error::invalid("standard errors", why));
         }
-        let mut run = Run::new(&squares)?;
-        let residuals = run.residuals(w);
+        let mut linearizer = Linearizer::new(&squares)?;
+        let residuals = linearizer.residuals(w)?;
         let s2 = dot(&residuals[..count], &residuals[..count]) / (observed - p) as f64;
         if s2 == 0.0 {
             let what =
                 "the residuals are all 0: their scale, and with it standard errors, is not defined";
             return Err(Error::Numerical { what: what.into() });
         }
-        let at = run.linearize(w.to_vec(), residuals);
-        run.ended()?;
-        squares.verdict(at.is_some())?;
-        let deviations = at.and_then(|at| at.deviations(s2.sqrt()));
+        let deviations = linearizer
+            .linearize(w, residuals)?
+            .model
+            .deviations(s2.sqrt());
         deviations.ok_or_else(|| Error::Numerical {
             what: "the Jacobian is rank deficient: some parameters have no standard errors; fix or remove them, or add a ridge"
                 .into(),
@@ -203,7 +142,7 @@ fn unsupported(what: &str) -> Error {
     }
 }
 
-impl Residuals for Squares<'_> {
+impl SumOfSquares for &Squares<'_> {
     fn dim(&self) -> usize {
         self.problem.parameters()
     }
@@ -212,13 +151,38 @@ impl Residuals for Squares<'_> {
         self.roots.len() + self.penalties.len()
     }
 
-    fn residuals(&self, x: &[f64], out: &mut [f64]) {
-        let done = self.write_residuals(x, out);
-        self.note(out, done);
+    fn residuals(&self, x: &[f64], out: &mut [f64]) -> Result<()> {
+        let request = Request {
+            outputs: true,
+            ..Request::default()
+        };
+        let at = self.problem.evaluate_with(&Device::Cpu, x, request)?;
+        let w = self.problem.network_weights(x)?;
+        let outputs = at.outputs.unwrap_or_default();
+        let terms = outputs.iter().zip(self.problem.data().y()).zip(&self.roots);
+        let losses = terms.map(|((x, y), root)| root * (x - y));
+        let penalties = self.penalties.iter().map(|&(l, root)| root * w[l]);
+        for (out, r) in out.iter_mut().zip(losses.chain(penalties)) {
+            *out = r;
+        }
+        Ok(())
     }
 
-    fn jacobian(&self, x: &[f64], out: &mut [f64]) {
-        let done = self.write_jacobian(x, out);
-        self.note(out, done);
+    fn jacobian(&self, x: &[f64], out: &mut [f64]) -> Result<()> {
+        let p = self.dim();
+        let jacobian = self.problem.jacobian(x)?;
+        let (above, below) = out.split_at_mut(self.roots.len() * p);
+        let rows = jacobian.rows().into_iter().zip(&self.roots);
+        for (out, (row, root)) in above.chunks_exact_mut(p.max(1)).zip(rows) {
+            (out.iter_mut().zip(row)).for_each(|(out, j)| *out = root * j);
+        }
+        for (out, &(l, root)) in below.chunks_exact_mut(p.max(1)).zip(&self.penalties) {
+            out.fill(0.0);
+            match self.problem.ties() {
+                None => out[l] = root,
+                Some(constraint) => (constraint.row(l)).for_each(|(a, c)| out[a] += root * c),
+            }
+        }
+        Ok(())
     }
 }

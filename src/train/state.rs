@@ -1,20 +1,22 @@
-//! Where a fit stands: what a checkpoint holds.
+//! Where a fit stands, and who watches it.
 
 use std::time::Duration;
 
-use super::{Evaluations, Progress, Reason};
+use super::checks::check_start;
+use super::report::{Evaluations, Reason};
+use super::settings::Settings;
 use crate::error::{Error, Result};
 
-/// Where a fit stands after an accepted step, as plain numbers.
+/// Where a fit stands after an accepted step, as plain numbers: the content of a checkpoint.
 ///
 /// A fit that is resumed from it with the same problem goes on as if it had not been interrupted, on the processor bit for
-/// bit. An observer finds it in [`Progress::state`]; [`Method::resume`](super::Method::resume) starts from it. What a method
-/// has no use for is 0, none or empty.
-#[derive(Debug, Clone, PartialEq)]
+/// bit. An observer finds it in [`Progress::state`]; [`Method::resume`](super::Method::resume) starts from it. Numbers that a
+/// method has no use for are 0, none or empty.
+#[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct State {
     /// The method with those of its options that the path depends on.
-    pub method: String,
+    pub settings: Settings,
     /// The best point.
     pub x: Vec<f64>,
     /// f(x); NaN before the first evaluation.
@@ -37,7 +39,7 @@ pub struct State {
     pub growth: f64,
     /// Which of its methods `auto` is at.
     pub stage: usize,
-    /// For how many accepted steps in a row `auto` has found its method slow.
+    /// For how many accepted steps in a row Levenberg and Marquardt's method has been slow.
     pub slow: usize,
     /// Accepted steps.
     pub accepted: usize,
@@ -55,27 +57,16 @@ pub struct State {
 
 impl State {
     /// The state before a fit from `x`.
-    pub(crate) fn new(x: &[f64], method: impl Into<String>) -> Self {
+    pub(crate) fn new(x: &[f64], settings: Settings) -> Self {
         State {
-            method: method.into(),
+            settings,
             x: x.to_vec(),
             value: f64::NAN,
             gradient_norm: f64::NAN,
             initial_value: f64::NAN,
             initial_gradient_norm: f64::NAN,
-            radius: 0.0,
-            unit: 0.0,
-            roots: Vec::new(),
-            mu: 0.0,
             growth: 2.0,
-            stage: 0,
-            slow: 0,
-            accepted: 0,
-            tried: 0,
-            modified_blocks: 0,
-            evaluations: Evaluations::default(),
-            reached: None,
-            elapsed: Duration::ZERO,
+            ..State::default()
         }
     }
 
@@ -90,35 +81,31 @@ impl State {
         (self.gradient_norm, self.initial_gradient_norm) = (gradient_norm, gradient_norm);
     }
 
-    /// The gradient norm that ends the fit.
-    pub(super) fn goal(&self, gtol: f64, relative: bool) -> f64 {
-        match relative {
-            true => gtol * self.initial_gradient_norm.max(1.0),
-            false => gtol,
-        }
+    /// The gradient norm that ends a fit: gtol · max(1, ‖g₀‖∞).
+    pub(super) fn goal(&self, gtol: f64) -> f64 {
+        gtol * self.initial_gradient_norm.max(1.0)
     }
 
-    /// What an observer sees.
-    pub(super) fn progress(&self, max_iter: usize, radius: Option<f64>) -> Progress<'_> {
+    /// Where the fit stands, for an observer.
+    pub(super) fn progress(&self, max_iter: usize) -> Progress<'_> {
         Progress {
             iteration: self.accepted,
             max_iter,
             value: self.value,
             gradient_norm: self.gradient_norm,
             mu: self.mu,
-            radius,
+            radius: (self.radius > 0.0).then_some(self.radius),
             elapsed: self.elapsed,
             state: self,
         }
     }
 
-    /// Refuses a state of another problem, or of a method with other options.
-    pub(super) fn check(&self, method: &str, d: usize) -> Result<()> {
-        if self.method != method {
-            let why = format!("it is one of '{}', not of '{method}'", self.method);
+    /// Refuses a state of another problem, of another method, or of a method with other options.
+    pub(super) fn check(&self, settings: &Settings, d: usize) -> Result<()> {
+        if let Some(why) = self.settings.difference(settings) {
             return Err(Error::invalid("state", why));
         }
-        super::check_start(d, &self.x)?;
+        check_start(d, &self.x)?;
         if !self.roots.is_empty() && self.roots.len() != d {
             return Err(Error::shape("state: roots", &[d], &[self.roots.len()]));
         }
@@ -126,11 +113,8 @@ impl State {
             let why = format!("{} of {} steps were accepted", self.accepted, self.tried);
             return Err(Error::invalid("state", why));
         }
-        if let Some(a) = self
-            .roots
-            .iter()
-            .position(|v| !(v.is_finite() && *v >= 0.0))
-        {
+        let good = |v: &f64| v.is_finite() && *v >= 0.0;
+        if let Some(a) = self.roots.iter().position(|v| !good(v)) {
             return Err(Error::non_finite("state: roots", &[a]));
         }
         let numbers = [
@@ -140,13 +124,64 @@ impl State {
             self.growth,
         ];
         let sizes = [self.initial_gradient_norm, self.radius, self.unit, self.mu];
-        let good = |v: &f64| v.is_finite() && *v >= 0.0;
-        match self.is_new() || (numbers.iter().all(|v| v.is_finite()) && sizes.iter().all(good)) {
-            true => Ok(()),
-            false => Err(Error::invalid(
-                "state",
-                "a number in it is not finite or negative",
-            )),
+        let sound = numbers.iter().all(|v| v.is_finite()) && sizes.iter().all(good);
+        if !(self.is_new() || sound) {
+            let why = "a number in it is not finite or negative";
+            return Err(Error::invalid("state", why));
         }
+        Ok(())
     }
+}
+
+/// Where a running fit stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Progress<'a> {
+    /// Accepted steps so far; 0 at the start.
+    pub iteration: usize,
+    /// The iteration limit.
+    pub max_iter: usize,
+    /// The objective at the best point.
+    pub value: f64,
+    /// max_l |g_l| at the best point.
+    pub gradient_norm: f64,
+    /// The damping μ, or 0.
+    pub mu: f64,
+    /// The radius Δ of methods that have one.
+    pub radius: Option<f64>,
+    /// Wall time so far, that before a resumption included.
+    pub elapsed: Duration,
+    /// Everything that the fit needs to go on from here.
+    pub state: &'a State,
+}
+
+impl Progress<'_> {
+    /// The wall time that the rest takes at most, at the pace so far; none at the start.
+    pub fn remaining(&self) -> Option<Duration> {
+        // Block methods count accepted steps, the others all.
+        let steps = match self.radius {
+            Some(_) => self.state.tried,
+            None => self.iteration,
+        };
+        let steps = u32::try_from(steps).ok()?;
+        let left = u32::try_from(self.max_iter.saturating_sub(steps as usize)).ok()?;
+        (steps > 0).then(|| (self.elapsed / steps).saturating_mul(left))
+    }
+}
+
+/// Sees where a fit stands, at its start and after every accepted step, and says whether it goes on.
+pub type Observer<'a> = &'a mut dyn FnMut(&Progress) -> Control;
+
+/// The answer of an observer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Go on.
+    Continue,
+    /// End the fit at its best point.
+    Stop,
+}
+
+/// The observer that looks on and never stops a fit.
+pub fn silent(_: &Progress) -> Control {
+    Control::Continue
 }

@@ -1,18 +1,19 @@
-//! A dense trust-region Newton method.
+//! Newton's method within a trust region: the model, and its form with the whole matrix.
 
 use std::time::{Duration, Instant};
 
+use super::checks::{check_radius, check_start, check_tolerances};
 use super::evaluator::Evaluator;
+use super::minimize::{End, Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
 use super::newton::{NewtonReport, TwiceDifferentiable};
-use super::objective::{Ask, Dense, Local, Model, Objective, Plain};
-use super::{
-    Control, End, Evaluations, Fit, Method, Observer, Progress, Reason, State, check_radius,
-    check_start, check_tolerances, in_range, norm, without_zeros,
-};
+use super::objective::{Ellipsoid, Formed, Local, Objective, Plain, Quadratic, Short};
+use super::settings::{Settings, settings};
+use super::{Control, Evaluations, Fit, Method, Observer, Progress, Reason, State};
+use super::{in_range, moved, norm, without_zeros};
 use crate::curvature::{Curvature, Structure};
 use crate::error::{Error, Result};
 use crate::problem::Problem;
-use crate::solve::{U, largest};
+use crate::solve::U;
 
 /// Newton's method within a trust region, for any function with two derivatives.
 ///
@@ -22,7 +23,7 @@ use crate::solve::{U, largest};
 ///
 /// g is the gradient and B the Hessian (of a [`Problem`], the `curvature` that was chosen), signs included: [`trust_region`](crate::solve::trust_region) finds the minimum near-exactly, so
 /// that negative curvature is used and not repaired. A step with gain ratio ρ > `eta` is accepted, so f never rises but
-/// by rounding. Δ becomes ¼‖Dp‖ where ρ < ¼, and at least 2Δ where ρ > ¾ and the step ends on the boundary. A trial
+/// by rounding. Δ becomes ¼‖Dp‖ where ρ < ¼, and at least 2‖Dp‖ where ρ > ¾ and the step ends on the boundary. A trial
 /// point with a value, gradient or Hessian that is not finite counts as ρ < ¼.
 ///
 /// D_a is the largest √|B_aa| met so far, or `scaling`: with it the iterates do not depend on the units of x. Where B_aa
@@ -31,8 +32,8 @@ use crate::solve::{U, largest};
 /// Near a positive definite minimum the steps are Newton's own. Once the predicted reduction is below the rounding of
 /// f, a step is accepted if f is unchanged but for rounding and the gradient is smaller. No test of convergence succeeds
 /// where the Hessian has an eigenvalue λ < −20·d·u·max|λ_i|, u = 2⁻⁵³: such a point is left along negative curvature. `xtol`
-/// and `ftol` are tested after steps that the region did not hold back. The report is that of
-/// [`Newton`](super::newton::Newton).
+/// and `ftol` are tested after steps that the region did not hold back. Where the predicted reduction of such a step is
+/// below the rounding of f, and neither f nor the gradient can be reduced, the iteration ends with [`Reason::Function`].
 ///
 /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., ch. 4; the scaling is Moré's, in *Numerical Analysis*,
 /// Lecture Notes in Mathematics 630, 1978.
@@ -98,14 +99,14 @@ impl Default for TrustRegion {
     }
 }
 
-/// What the gradient must come to.
+/// The gradient at which a fit ends.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Goal {
     /// ‖g‖∞ ≤ gtol.
     Absolute,
     /// ‖g‖∞ ≤ gtol · max(1, ‖g₀‖∞).
     Relative,
-    /// The same, and beyond as long as each free step divides it by ten.
+    /// The same, and beyond as long as each step within the region divides it by ten.
     Polished,
 }
 
@@ -113,8 +114,8 @@ impl TrustRegion {
     /// Minimises f from `x0`.
     ///
     /// # Errors
-    /// [`Error::Shape`] and [`Error::NonFinite`] for `x0`, [`Error::Shape`] and [`Error::Invalid`] for an option.
-    /// Everything else is a [`Reason`] in the report.
+    /// [`Error::Shape`] and [`Error::NonFinite`] for `x0`, [`Error::Shape`] and [`Error::Invalid`] for an option,
+    /// [`Error::Part`] for a panic at `x0`. Everything else is a [`Reason`] in the report.
     pub fn minimize(
         &self,
         f: &(impl TwiceDifferentiable + ?Sized),
@@ -122,7 +123,6 @@ impl TrustRegion {
     ) -> Result<NewtonReport> {
         self.check(f.dim())?;
         check_start(f.dim(), x0)?;
-        let mut objective = Plain::new(f);
         let mut path = vec![x0.to_vec()];
         let watch = &mut |p: &Progress| {
             if p.iteration > 0 {
@@ -130,263 +130,46 @@ impl TrustRegion {
             }
             Control::Continue
         };
-        let mut state = State::new(x0, "");
-        let done = match self.run(&mut objective, &mut state, Goal::Absolute, watch) {
-            // A start without derivatives; anywhere else such a point is rejected.
-            Err(Error::NonFinite { .. }) => Ok(Reason::NonFinite),
-            done => done,
-        };
-        let End { reason, fault } = End::new(done, &state)?;
+        let mut state = State::new(x0, Settings::default());
+        let mut region = Region::new(Plain::new(f), self, Goal::Absolute);
+        let end = minimize(&mut region, &mut state, watch).or_else(End::at_start)?;
+        if end.at.is_none() {
+            state.value = region.f.last;
+        }
         Ok(NewtonReport {
-            reason,
-            fault,
+            reason: end.reason,
+            fault: end.fault,
             x: state.x,
             value: state.value,
             gradient_norm: state.gradient_norm,
             iterations: state.tried,
-            evaluations: *objective.evaluations(),
+            evaluations: *region.f.evaluations(),
             path,
         })
     }
 
-    /// The loop: from a start, or from where `state` was left, until `goal` or another reason ends it. `state` has the best
-    /// point, after an error too.
-    ///
-    /// # Errors
-    /// Those of the objective; [`Error::NonFinite`] for a start.
-    pub(super) fn run<O: Objective>(
-        &self,
-        f: &mut O,
-        state: &mut State,
-        test: Goal,
-        observe: Observer,
-    ) -> Result<Reason> {
-        let (clock, before) = (Instant::now(), state.elapsed);
-        let done = self.points(f, state, test, observe, clock);
-        state.elapsed = before + clock.elapsed();
-        done
-    }
-
-    fn points<O: Objective>(
-        &self,
-        f: &mut O,
-        state: &mut State,
-        test: Goal,
-        observe: Observer,
-        clock: Instant,
-    ) -> Result<Reason> {
-        let before = state.elapsed;
-        let timeout = || (self.time_limit).is_some_and(|limit| clock.elapsed() >= limit);
-        let derived = f.derive(&state.x, None);
-        if let (Err(Error::NonFinite { .. }), true) = (&derived, state.is_new()) {
-            state.value = f.value(&state.x)?;
-        }
-        let mut at = derived?;
-        let mut fresh = state.is_new();
-        match fresh {
-            true => state.begin(at.value, largest(&at.gradient)),
-            false => *f.evaluations() = state.evaluations,
-        }
-        let goal = state.goal(self.gtol, test != Goal::Absolute);
-        if fresh && state.gradient_norm <= goal {
-            state.reached = Some(Reason::Gradient);
-        }
-        let reason = 'points: loop {
-            if fresh {
-                (state.evaluations, state.elapsed) = (*f.evaluations(), before + clock.elapsed());
-                let control = observe(&state.progress(self.max_iter, Some(state.radius)));
-                if control == Control::Stop && state.reached.is_none() {
-                    break Reason::Interrupted;
-                }
-            }
-            let scaling = match (&self.scaling, at.model.diagonal()) {
-                (Some(given), _) => given.clone(),
-                (None, Some(diagonal)) => widen(&mut state.roots, &diagonal),
-                (None, None) => vec![1.0; state.x.len()],
-            };
-            if state.unit == 0.0 {
-                let scaled: Vec<f64> = state.x.iter().zip(&scaling).map(|(x, d)| x * d).collect();
-                let size = norm(&scaled);
-                // A step changes f by about ‖Dp‖²/2: a start so close to 0 that none of its size could be seen is one at 0.
-                state.unit = match size * size > U * at.value.abs() {
-                    true => size,
-                    false => 1.0,
-                };
-            }
-            let unit = state.unit;
-            let range = |r: f64| in_range(r, self.max_radius * unit);
-            let leaving = state.reached.is_some();
-            if state.radius == 0.0 || leaving {
-                state.radius = range(state.radius.max(self.initial_radius * unit));
-            }
-            let ratio = (state.gradient_norm / state.initial_gradient_norm).sqrt();
-            let forcing = if ratio < 0.5 { ratio } else { 0.5 };
-            let gradient = at.gradient.clone();
-            let ask = |radius: f64| Ask {
-                gradient: &gradient,
-                scaling: &scaling,
-                radius,
-                forcing,
-                leaving,
-            };
-            if let Some(reason) = state.reached {
-                // Stationary, or as good as: leave it if f curves downwards.
-                let solving = Instant::now();
-                let mut indefinite = at.model.indefinite(&ask(state.radius));
-                if let Err(error) = indefinite {
-                    let mended = f.mend(error, &state.x, &mut at.model);
-                    indefinite = mended.and_then(|()| at.model.indefinite(&ask(state.radius)));
-                }
-                let indefinite = match indefinite {
-                    Err(error @ (Error::Gpu { .. } | Error::Part { .. })) => return Err(error),
-                    // What cannot be tested is no reason to lose the point.
-                    indefinite => indefinite.unwrap_or(false),
-                };
-                f.solved(&mut at.model, solving.elapsed());
-                if !indefinite {
-                    break reason;
-                }
-            }
-            let g = norm(&gradient);
-            let mut first = true;
-            let (x, next, reached) = loop {
-                if state.tried >= self.max_iter {
-                    break 'points Reason::Iterations;
-                }
-                if timeout() {
-                    break 'points Reason::Time;
-                }
-                state.tried += 1;
-                let solving = Instant::now();
-                let step = at.model.step(&ask(state.radius));
-                f.solved(&mut at.model, solving.elapsed());
-                let step = match step {
-                    Ok(step) => step,
-                    Err(error) => match f.mend(error, &state.x, &mut at.model) {
-                        Ok(()) => continue,
-                        Err(
-                            error @ (Error::Gpu { .. } | Error::Memory { .. } | Error::Part { .. }),
-                        ) => return Err(error),
-                        Err(_) => break 'points Reason::Stalled,
-                    },
-                };
-                let unseen = step.reduction <= 16.0 * U * state.initial_value.abs();
-                if let (Some(reason), true) = (state.reached, first && unseen) {
-                    // Negative curvature that promises nothing, of what f was at the start, that f64 would resolve.
-                    break 'points reason;
-                }
-                first = false;
-                let length = norm(&step.step);
-                let size = norm(&state.x);
-                let short = length <= self.xtol * (size + self.xtol);
-                let x: Vec<f64> = state.x.iter().zip(&step.step).map(|(x, p)| x + p).collect();
-                let value = f.value(&x)?;
-                let finite = value.is_finite();
-                // NaN where f is, and no comparison with it holds.
-                let actual = at.value - value;
-                let gain = actual / step.reduction;
-                // Differences below this are rounding errors of f.
-                let rounding = 16.0 * U * at.value.abs();
-                let level = step.reduction <= rounding && actual.abs() <= rounding;
-                let candidate = match gain > self.eta || (level && !leaving) {
-                    true => derive(f, &x, value)?,
-                    false => None,
-                };
-                let next = candidate.filter(|n| gain > self.eta || norm(&n.gradient) < g);
-                if next.is_some() && gain > 0.75 && step.boundary {
-                    state.radius = range(state.radius.max(2.0 * step.length));
-                } else if next.is_none() || (gain < 0.25 && !level) {
-                    state.radius = range(0.25 * step.length);
-                }
-                if let Some(next) = next {
-                    let small = self.ftol * at.value.abs();
-                    let size = largest(&next.gradient);
-                    let falling = !step.boundary && size < 0.1 * state.gradient_norm && size > 0.0;
-                    let reached = if size <= goal && !(falling && test == Goal::Polished) {
-                        Some(Reason::Gradient)
-                    } else if step.boundary {
-                        // A step that the region has made short says nothing about convergence.
-                        None
-                    } else if short {
-                        Some(Reason::Step)
-                    } else if step.reduction <= small && actual.abs() <= small {
-                        Some(Reason::Function)
-                    } else {
-                        None
-                    };
-                    break (x, next, reached);
-                }
-                let nowhere = level || short || length <= U * size;
-                if leaving && nowhere {
-                    break 'points Reason::Indefinite;
-                }
-                if level && !step.boundary {
-                    // Neither f nor the gradient can be improved in f64.
-                    (state.reached, fresh) = (Some(Reason::Function), false);
-                    continue 'points;
-                }
-                if nowhere {
-                    break 'points if finite {
-                        Reason::Stalled
-                    } else {
-                        Reason::NonFinite
-                    };
-                }
-            };
-            (state.value, state.gradient_norm) = (next.value, largest(&next.gradient));
-            (state.x, state.reached, fresh) = (x, reached, true);
-            state.accepted += 1;
-            at = next;
-        };
-        state.evaluations = *f.evaluations();
-        Ok(reason)
-    }
-
     pub(super) fn check(&self, d: usize) -> Result<()> {
-        check_tolerances(self.gtol, self.xtol, self.ftol)?;
+        check_tolerances(&[
+            ("gtol", self.gtol),
+            ("xtol", self.xtol),
+            ("ftol", self.ftol),
+        ])?;
         check_radius(self.initial_radius, self.max_radius, self.eta)?;
-        if let Some(scaling) = &self.scaling {
-            if scaling.len() != d {
-                return Err(Error::shape("scaling", &[d], &[scaling.len()]));
-            }
-            if let Some(a) = scaling.iter().position(|v| !(v.is_finite() && *v > 0.0)) {
-                let why = format!("{} at index {a} is not positive and finite", scaling[a]);
-                return Err(Error::invalid("scaling", why));
-            }
+        let Some(scaling) = &self.scaling else {
+            return Ok(());
+        };
+        if scaling.len() != d {
+            return Err(Error::shape("scaling", &[d], &[scaling.len()]));
         }
-        Ok(())
-    }
-}
-
-impl Method for TrustRegion {
-    fn name(&self) -> &'static str {
-        "trust-region"
-    }
-
-    fn options(&self) -> String {
-        let TrustRegion {
-            gtol,
-            xtol,
-            ftol,
-            initial_radius,
-            max_radius,
-            eta,
-            scaling,
-            curvature,
-            ..
-        } = self;
-        let curvature = curvature.name();
-        format!("{curvature} {gtol} {xtol} {ftol} {initial_radius} {max_radius} {eta} {scaling:?}")
+        match scaling.iter().position(|v| !(v.is_finite() && *v > 0.0)) {
+            Some(a) => {
+                let why = format!("{} at index {a} is not positive and finite", scaling[a]);
+                Err(Error::invalid("scaling", why))
+            }
+            None => Ok(()),
+        }
     }
 
-    fn resume(&self, problem: &Problem, state: State, observe: Observer) -> Result<Fit> {
-        self.check(problem.parameters())?;
-        state.check(&self.fingerprint(), problem.parameters())?;
-        self.fit_problem(problem, state, Goal::Relative, observe)
-    }
-}
-
-impl TrustRegion {
     /// A fit from a state that has been checked.
     pub(super) fn fit_problem(
         &self,
@@ -396,21 +179,14 @@ impl TrustRegion {
         observe: Observer,
     ) -> Result<Fit> {
         let request = Some((self.curvature, Structure::Full));
-        let mut whole = Whole {
-            evaluator: Evaluator::new(problem, request, self.fallback)?,
-        };
+        let whole = Whole(Evaluator::new(problem, request, self.fallback)?);
         self.check_memory(problem)?;
-        let done = self.run(&mut whole, &mut state, goal, observe);
-        let end = End::new(done, &state)?;
-        let goal = state.goal(self.gtol, true);
+        let mut region = Region::new(whole, self, goal);
+        let end = minimize(&mut region, &mut state, observe)?;
+        let goal = state.goal(self.gtol);
         let method = format!("trust-region Newton, curvature {}", self.curvature.name());
-        Ok(Fit::new(
-            state,
-            end,
-            goal,
-            whole.evaluator.account(),
-            method,
-        ))
+        let account = region.f.0.account();
+        Ok(Fit::new(state, end, goal, account, method))
     }
 
     /// The matrix of a point, that of the next, its scaled copy and its factor must fit together: 20P² bytes, and 16P² more
@@ -419,61 +195,211 @@ impl TrustRegion {
         let p = problem.parameters() as u64;
         let need = p.saturating_mul(p).saturating_mul(36);
         let budget = problem.budget();
-        match need <= budget {
-            true => Ok(()),
-            false => Err(Error::Memory {
-                what: format!("trust-region Newton with {p} parameters"),
-                need,
-                budget,
-                advice: "newton-cg needs no matrix, and newton-rows only small ones".into(),
-            }),
+        if need <= budget {
+            return Ok(());
+        }
+        Err(Error::Memory {
+            what: format!("trust-region Newton with {p} parameters"),
+            need,
+            budget,
+            advice: "newton-cg needs no matrix, and newton-rows only small ones".into(),
+        })
+    }
+}
+
+impl Method for TrustRegion {
+    fn name(&self) -> &'static str {
+        "trust-region"
+    }
+
+    fn settings(&self) -> Settings {
+        settings!(self: TrustRegion {
+            curvature, gtol, xtol, ftol, initial_radius, max_radius, eta, scaling
+        } but max_iter, time_limit, fallback)
+    }
+
+    fn resume(&self, problem: &Problem, state: State, observe: Observer) -> Result<Fit> {
+        self.check(problem.parameters())?;
+        state.check(&self.settings(), problem.parameters())?;
+        self.fit_problem(problem, state, Goal::Relative, observe)
+    }
+}
+
+/// The quadratic model of an objective within a region ‖Dp‖ ≤ Δ.
+pub(super) struct Region<'a, O> {
+    pub f: O,
+    options: &'a TrustRegion,
+    goal: Goal,
+    /// The diagonal of D.
+    scaling: Vec<f64>,
+    /// Whether no step has been tried from this point.
+    first: bool,
+}
+
+impl<'a, O: Objective> Region<'a, O> {
+    pub fn new(f: O, options: &'a TrustRegion, goal: Goal) -> Self {
+        Region {
+            f,
+            options,
+            goal,
+            scaling: Vec::new(),
+            first: true,
+        }
+    }
+
+    /// The diagonal of D: the options' or the largest √|B_aa| so far.
+    fn scale(&mut self, roots: &mut Vec<f64>, at: &Local<O::Matrix>) {
+        self.scaling = match (&self.options.scaling, at.matrix.diagonal()) {
+            (Some(given), _) => given.clone(),
+            (None, Some(diagonal)) => widen(roots, &diagonal),
+            (None, None) => vec![1.0; at.gradient.len()],
+        };
+    }
+
+    /// The answer of the matrix at the best point; of another matrix where the device fails.
+    fn ask<T>(
+        &mut self,
+        state: &State,
+        at: &mut Local<O::Matrix>,
+        question: impl Fn(&mut O::Matrix, &Ellipsoid) -> Result<T>,
+    ) -> Result<T> {
+        let region = ellipsoid(state, &at.gradient, &self.scaling);
+        let solving = Instant::now();
+        let mut answer = question(&mut at.matrix, &region);
+        if let Err(error) = answer {
+            self.f.recover(error, &state.x, &mut at.matrix)?;
+            answer = question(&mut at.matrix, &region);
+        }
+        self.f.solved(&mut at.matrix, solving.elapsed());
+        answer
+    }
+
+    /// The unit of the radius, ‖Dx‖ of the start.
+    fn unit(&self, x: &[f64], value: f64) -> f64 {
+        let scaled: Vec<f64> = (x.iter().zip(&self.scaling)).map(|(x, d)| x * d).collect();
+        let size = norm(&scaled);
+        // A step changes f by about ‖Dp‖²/2: a start so close to 0 that none of its size could be seen is one at 0.
+        if size * size > U * value.abs() {
+            size
+        } else {
+            1.0
+        }
+    }
+
+    /// A radius within the largest.
+    fn range(&self, state: &State, radius: f64) -> f64 {
+        in_range(radius, self.options.max_radius * state.unit)
+    }
+
+    /// The step that was found, from the best point.
+    fn from_best(&self, x: &[f64], found: Short) -> Step {
+        let (length, size, xtol) = (norm(&found.step), norm(x), self.options.xtol);
+        let small = length <= xtol * (size + xtol);
+        Step {
+            x: moved(x, &found.step),
+            predicted: found.reduction,
+            length: found.length,
+            bounded: found.boundary,
+            small,
+            vanishing: small || length <= U * size,
         }
     }
 }
 
-/// A problem with its whole matrix.
-struct Whole<'a> {
-    evaluator: Evaluator<'a>,
+/// The region around a point, with a gradient there.
+fn ellipsoid<'a>(state: &State, gradient: &'a [f64], scaling: &'a [f64]) -> Ellipsoid<'a> {
+    let ratio = (state.gradient_norm / state.initial_gradient_norm).sqrt();
+    Ellipsoid {
+        gradient,
+        scaling,
+        radius: state.radius,
+        forcing: if ratio < 0.5 { ratio } else { 0.5 },
+        leaving: state.reached.is_some(),
+    }
 }
 
-impl Objective for Whole<'_> {
-    type Model = Dense;
+impl<O: Objective> Model for Region<'_, O> {
+    type Value = f64;
+    type Local = Local<O::Matrix>;
 
-    fn value(&mut self, x: &[f64]) -> Result<f64> {
-        self.evaluator.value(x)
+    fn rules(&self) -> Rules {
+        Rules {
+            max_iter: self.options.max_iter,
+            time_limit: self.options.time_limit,
+            eta: self.options.eta,
+            ftol: self.options.ftol,
+            ..Rules::default()
+        }
     }
 
-    fn derive(&mut self, x: &[f64], _: Option<f64>) -> Result<Local<Dense>> {
-        let at = self.evaluator.derivatives(x)?;
-        let lower = match at.curvature {
-            Some(matrix) => matrix.into_lower()?,
-            None => Vec::new(),
+    fn value(&mut self, at: &Point<Self::Local>, x: &[f64]) -> Result<(f64, f64)> {
+        let value = self.f.value(x)?;
+        Ok((value, at.value - value))
+    }
+
+    fn derive(&mut self, x: &[f64], value: Option<f64>) -> Result<Point<Self::Local>> {
+        self.f.derive(x, value)
+    }
+
+    fn prepare(&mut self, state: &mut State, at: &Point<Self::Local>) {
+        self.scale(&mut state.roots, &at.model);
+        self.first = true;
+        if state.unit == 0.0 {
+            state.unit = self.unit(&state.x, at.value);
+        }
+        if state.radius == 0.0 || state.reached.is_some() {
+            let first = self.options.initial_radius * state.unit;
+            state.radius = self.range(state, state.radius.max(first));
+        }
+    }
+
+    fn propose(&mut self, state: &mut State, at: &mut Point<Self::Local>) -> Proposal {
+        let found = match self.ask(state, &mut at.model, Quadratic::step) {
+            Ok(found) => found,
+            Err(error @ (Error::Gpu { .. } | Error::Memory { .. } | Error::Part { .. })) => {
+                return Err(error.into());
+            }
+            Err(_) => return Err(Stop::Because(Reason::Stalled)),
         };
-        Ok(Local {
-            value: at.value,
-            gradient: at.gradient,
-            model: Dense::new(lower, self.evaluator.roundoff()),
-        })
+        let first = std::mem::replace(&mut self.first, false);
+        let unseen = found.reduction <= 16.0 * U * state.initial_value.abs();
+        match state.reached {
+            // Negative curvature that promises nothing, of what f was at the start, that f64 would resolve.
+            Some(reason) if first && unseen => Err(Stop::Because(reason)),
+            _ => Ok(Some(self.from_best(&state.x, found))),
+        }
     }
 
-    fn solved(&mut self, _: &mut Dense, time: Duration) {
-        self.evaluator.times.solve += time;
+    fn adapt(&mut self, state: &mut State, trial: &Trial, accepted: bool) {
+        let (step, gain) = (&trial.step, trial.gain);
+        if accepted && gain > 0.75 && step.bounded {
+            state.radius = self.range(state, state.radius.max(2.0 * step.length));
+        } else if !accepted || (gain < 0.25 && !trial.level) {
+            state.radius = self.range(state, 0.25 * step.length);
+        }
+    }
+
+    fn stationary(&self, state: &State, next: &Point<Self::Local>, step: Option<&Step>) -> bool {
+        let size = next.gradient_norm;
+        let goal = match self.goal {
+            Goal::Absolute => self.options.gtol,
+            Goal::Relative | Goal::Polished => state.goal(self.options.gtol),
+        };
+        let free = step.is_some_and(|step| !step.bounded);
+        let falling = free && size < 0.1 * state.gradient_norm && size > 0.0;
+        size <= goal && !(falling && self.goal == Goal::Polished)
+    }
+
+    fn saddle(&mut self, state: &State, at: &mut Point<Self::Local>) -> Result<bool> {
+        match self.ask(state, &mut at.model, Quadratic::indefinite) {
+            Err(error @ (Error::Gpu { .. } | Error::Part { .. })) => Err(error),
+            // A test that fails is no reason to lose the point.
+            found => Ok(found.unwrap_or(false)),
+        }
     }
 
     fn evaluations(&mut self) -> &mut Evaluations {
-        &mut self.evaluator.evaluations
-    }
-}
-
-/// The derivatives at a trial point, if they are finite.
-fn derive<O: Objective>(f: &mut O, x: &[f64], value: f64) -> Result<Option<Local<O::Model>>> {
-    if !value.is_finite() {
-        return Ok(None);
-    }
-    match f.derive(x, Some(value)) {
-        Ok(local) => Ok(Some(local)),
-        Err(Error::NonFinite { .. }) => Ok(None),
-        Err(other) => Err(other),
+        self.f.evaluations()
     }
 }
 
@@ -484,4 +410,33 @@ fn widen(roots: &mut Vec<f64>, diagonal: &[f64]) -> Vec<f64> {
         *root = root.max(entry.abs().sqrt());
     }
     without_zeros(roots)
+}
+
+/// A problem with its whole matrix.
+struct Whole<'a>(Evaluator<'a>);
+
+impl Objective for Whole<'_> {
+    type Matrix = Formed;
+
+    fn value(&mut self, x: &[f64]) -> Result<f64> {
+        self.0.value(x)
+    }
+
+    fn derive(&mut self, x: &[f64], _: Option<f64>) -> Result<Point<Local<Formed>>> {
+        let at = self.0.derivatives(x)?;
+        let lower = match at.curvature {
+            Some(matrix) => matrix.into_lower()?,
+            None => Vec::new(),
+        };
+        let matrix = Formed::new(lower, self.0.roundoff());
+        Ok(Local::point(at.value, at.gradient, matrix))
+    }
+
+    fn solved(&mut self, _: &mut Formed, time: Duration) {
+        self.0.times.solve += time;
+    }
+
+    fn evaluations(&mut self) -> &mut Evaluations {
+        &mut self.0.evaluations
+    }
 }

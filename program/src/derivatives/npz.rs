@@ -58,7 +58,7 @@ pub fn write(
         arrays.numbers("tensor", &[packed.len()], packed.iter().copied())?;
     }
     arrays.text("adapter", &problem.device().adapter())?;
-    arrays.text("precision", problem.device().precision())?;
+    arrays.text("precision", problem.device().precision().name())?;
     arrays.numbers("seconds", &[], [*seconds])?;
     arrays.finish()
 }

@@ -87,7 +87,7 @@ pub fn train(
 ) -> Result<Trained, Failure> {
     let begin = Instant::now();
     let mut options = Map::new();
-    let name = method.solver(None).fingerprint();
+    let name = method.solver(None).settings().to_string();
     options.insert("method".into(), json!(name));
     let fingerprint = Fingerprint::new(problem, &options);
     let mut resumed = resumed(method, &fingerprint, starts.len())?;

@@ -259,7 +259,7 @@ impl Method {
         };
         let options = [
             ("method", json!(self.method.name())),
-            ("in_effect", json!(self.solver(None).fingerprint())),
+            ("in_effect", json!(self.solver(None).settings().to_string())),
             ("curvature", json!(self.curvature.map(Curvature::name))),
             ("indefinite", json!(self.indefinite.map(Indefinite::name))),
             (

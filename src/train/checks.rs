@@ -1,0 +1,42 @@
+//! Checks of options and starting points.
+
+use crate::error::{Error, Result};
+
+/// Refuses tolerances that are negative or not finite.
+pub(super) fn check_tolerances(tolerances: &[(&str, f64)]) -> Result<()> {
+    for &(name, value) in tolerances {
+        if !(value.is_finite() && value >= 0.0) {
+            let why = format!("{value} is not a finite number ≥ 0");
+            return Err(Error::invalid(name, why));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a radius that is not positive, a largest that is smaller, and an acceptance of steps that the radius rules call
+/// bad.
+pub(super) fn check_radius(initial: f64, max: f64, eta: f64) -> Result<()> {
+    if !(initial.is_finite() && initial > 0.0) {
+        let why = format!("{initial} is not positive and finite");
+        return Err(Error::invalid("initial_radius", why));
+    }
+    if max.is_nan() || max < initial {
+        let why = format!("{max} is not ≥ initial_radius");
+        return Err(Error::invalid("max_radius", why));
+    }
+    if !(0.0..0.25).contains(&eta) {
+        return Err(Error::invalid("eta", format!("{eta} is not in [0, ¼)")));
+    }
+    Ok(())
+}
+
+/// Refuses a starting point of another length, or one that is not finite.
+pub(super) fn check_start(d: usize, x0: &[f64]) -> Result<()> {
+    if x0.len() != d {
+        return Err(Error::shape("starting point", &[d], &[x0.len()]));
+    }
+    match x0.iter().position(|v| !v.is_finite()) {
+        Some(i) => Err(Error::non_finite("starting point", &[i])),
+        None => Ok(()),
+    }
+}

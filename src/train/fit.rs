@@ -1,0 +1,151 @@
+//! The report of a fit.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::minimize::End;
+use super::report::{Account, Evaluations, Reason, Times};
+use super::state::State;
+use crate::device::Precision;
+
+/// The end of a fit: the best accepted point and how it was reached.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Fit {
+    /// The best accepted parameters (θ under a constraint).
+    pub w: Vec<f64>,
+    /// E at `w`, the penalty included.
+    pub value: f64,
+    /// E at the start.
+    pub initial_value: f64,
+    /// max_l |g_l| at `w`.
+    pub gradient_norm: f64,
+    /// The gradient norm that `gtol` asks for.
+    pub gradient_goal: f64,
+    /// Accepted steps.
+    pub iterations: usize,
+    /// Rejected trial points, those with an objective that is not finite included.
+    pub rejected: usize,
+    /// Evaluations by kind.
+    pub evaluations: Evaluations,
+    /// Wall time by stage.
+    pub times: Times,
+    /// Blocks that the policy for indefiniteness changed, over all iterations.
+    pub modified_blocks: usize,
+    /// Why it ended.
+    pub reason: Reason,
+    /// The user-defined part that panicked and ended it, with its message, if one did.
+    pub fault: Option<String>,
+    /// The method, with curvature and policy.
+    pub method: String,
+    /// The choice of `auto`, and why it chose so.
+    pub choice: Option<String>,
+    /// The device that computed.
+    pub adapter: String,
+    /// Why the processor took over from the accelerator, if it did.
+    pub failure: Option<String>,
+    /// The precision of the device; where it is f32, value, gradient and decisions are the processor's in f64.
+    pub precision: Precision,
+}
+
+impl Fit {
+    /// The report of a fit with its best point in `state`.
+    pub(super) fn new<M>(
+        state: State,
+        end: End<M>,
+        gradient_goal: f64,
+        account: Account,
+        method: String,
+    ) -> Self {
+        Fit {
+            value: state.value,
+            initial_value: state.initial_value,
+            gradient_norm: state.gradient_norm,
+            gradient_goal,
+            w: state.x,
+            iterations: state.accepted,
+            rejected: state.tried - state.accepted,
+            evaluations: account.evaluations,
+            times: Times {
+                total: state.elapsed,
+                ..account.times
+            },
+            modified_blocks: state.modified_blocks,
+            reason: end.reason,
+            fault: end.fault,
+            method,
+            choice: None,
+            adapter: account.adapter,
+            failure: account.failure,
+            precision: account.precision,
+        }
+    }
+
+    /// Whether a tolerance was met; see [`Reason::converged`].
+    pub fn converged(&self) -> bool {
+        self.reason.converged()
+    }
+}
+
+impl fmt::Display for Fit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |d: Duration| format!("{:.3} s", d.as_secs_f64());
+        writeln!(f, "method       {}", self.method)?;
+        if let Some(choice) = &self.choice {
+            writeln!(f, "chosen       {choice}")?;
+        }
+        let precision = match self.precision {
+            Precision::F32 => "the curvature, in f32; the rest on the cpu in f64",
+            Precision::F64 => "f64",
+        };
+        writeln!(f, "computed on  {} ({precision})", self.adapter)?;
+        if let Some(failure) = &self.failure {
+            writeln!(
+                f,
+                "failure      {failure}; the cpu went on from the last accepted point"
+            )?;
+        }
+        match &self.fault {
+            None => writeln!(f, "ended        {}", self.reason)?,
+            Some(fault) => writeln!(f, "ended        {}: {fault}", self.reason)?,
+        }
+        let (value, start) = (readable(self.value), readable(self.initial_value));
+        writeln!(f, "objective    {value} (start {start})")?;
+        let (gradient, goal) = (self.gradient_norm, self.gradient_goal);
+        writeln!(
+            f,
+            "gradient     {gradient:.3e} (largest entry; goal {goal:.1e})"
+        )?;
+        writeln!(
+            f,
+            "steps        {} accepted, {} rejected; {} blocks made positive definite",
+            self.iterations, self.rejected, self.modified_blocks
+        )?;
+        let products = match self.evaluations.products {
+            0 => String::new(),
+            products => format!(", {products} products"),
+        };
+        writeln!(
+            f,
+            "evaluations  {} objectives alone, {} curvatures with gradient{products}",
+            self.evaluations.objective, self.evaluations.curvature
+        )?;
+        write!(
+            f,
+            "time         {} (objective {}, gradient {}, curvature {}, solve {})",
+            seconds(self.times.total),
+            seconds(self.times.objective),
+            seconds(self.times.gradient),
+            seconds(self.times.curvature),
+            seconds(self.times.solve)
+        )
+    }
+}
+
+/// Ten digits of a number, with a power of ten only where it needs one.
+fn readable(v: f64) -> String {
+    match v.abs() {
+        0.0 | 1e-3..1e7 => format!("{v:.6}"),
+        _ => format!("{v:.9e}"),
+    }
+}

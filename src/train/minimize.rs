@@ -1,0 +1,401 @@
+//! The loop of every minimiser: model, propose, judge, accept or reject, leave a saddle, stop.
+//!
+//! A method is a [`Model`] of the function near the best point. Whatever methods share stands here, once; where their rules
+//! differ, [`Rules`] has a field for it or the model a method.
+//!
+//! Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., ch. 4; Conn, Gould and Toint, *Trust-Region Methods*,
+//! ch. 6 and §17.4.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use super::{Control, Evaluations, Observer, Reason, State};
+use crate::error::{Error, Result};
+
+/// A method: a model of f near the best point, and what becomes of its steps.
+pub(super) trait Model {
+    /// f at a trial point, as far as [`derive`](Model::derive) has a use for it.
+    type Value;
+    /// The model near a point.
+    type Local;
+
+    fn rules(&self) -> Rules;
+
+    /// f(x₊) and f(x) − f(x₊), not finite where f is not defined.
+    fn value(&mut self, at: &Point<Self::Local>, x: &[f64]) -> Result<(Self::Value, f64)>;
+
+    /// f with its derivatives at x, where it has the value `value` if that is known.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] where f or a derivative is not finite: such a trial point is rejected.
+    fn derive(&mut self, x: &[f64], value: Option<Self::Value>) -> Result<Point<Self::Local>>;
+
+    /// Makes ready for steps from `at`, the best point: scaling, radius, damping.
+    fn prepare(&mut self, state: &mut State, at: &Point<Self::Local>);
+
+    /// A step that reduces the model.
+    ///
+    /// # Errors
+    /// Errors, and the [`Reason`] to end if there is no step.
+    fn propose(&mut self, state: &mut State, at: &mut Point<Self::Local>) -> Proposal;
+
+    /// Makes the region smaller or wider, or the damping heavier or lighter, after an accepted or a rejected step.
+    fn adapt(&mut self, state: &mut State, trial: &Trial, accepted: bool);
+
+    /// Whether the gradient is small enough to end at `next`, which a step led to unless it is the start.
+    fn stationary(&self, state: &State, next: &Point<Self::Local>, step: Option<&Step>) -> bool;
+
+    /// Whether f curves downwards somewhere at a point that met a tolerance; the next step then leads there.
+    fn saddle(&mut self, _state: &State, _at: &mut Point<Self::Local>) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Whether the next step can be one without a region, since rounding hides what a bounded one does.
+    fn release(&mut self) -> bool {
+        false
+    }
+
+    /// Frees the model at `at`, which memory must not hold beside the next; `propose` makes it again if it must.
+    fn free(&mut self, _at: &mut Point<Self::Local>) {}
+
+    /// The steps that count towards the limit.
+    fn steps(&self, state: &State) -> usize {
+        state.tried
+    }
+
+    /// The evaluations so far; they can be set where a fit is resumed.
+    fn evaluations(&mut self) -> &mut Evaluations;
+}
+
+/// f near a point where it and its derivatives are finite.
+pub(super) struct Point<M> {
+    /// f(x).
+    pub value: f64,
+    /// max_a |∂f/∂x_a|.
+    pub gradient_norm: f64,
+    /// The length of the gradient, by which points are compared whose values differ by rounding only.
+    pub slope: f64,
+    /// Differences of f below this are rounding errors.
+    pub rounding: f64,
+    /// The model there.
+    pub model: M,
+}
+
+/// The limits of a fit, and the rules of its method where methods differ.
+pub(super) struct Rules {
+    pub max_iter: usize,
+    pub time_limit: Option<Duration>,
+    /// The gain ratio above which a step is accepted.
+    pub eta: f64,
+    /// Ends after a step by which f fell by ≤ ftol · |f|, as predicted.
+    pub ftol: f64,
+    /// A step that changes f by rounding only is accepted if the slope falls below this part of what it was, …
+    pub slope_fall: f64,
+    /// … or else if its gain ratio is above eta, unless this is set.
+    pub slope_decides: bool,
+    /// Whether the value that comes with the derivatives must be lower, too.
+    pub strict: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            max_iter: 0,
+            time_limit: None,
+            eta: 1e-4,
+            ftol: 0.0,
+            slope_fall: 1.0,
+            slope_decides: false,
+            strict: false,
+        }
+    }
+}
+
+/// A step from the best point.
+pub(super) struct Step {
+    /// The trial point x₊ = x + p.
+    pub x: Vec<f64>,
+    /// The reduction of f that the model predicts.
+    pub predicted: f64,
+    /// The length of p in the norm of the region.
+    pub length: f64,
+    /// Whether the region makes it shorter than the model would have it. Such a step says nothing about convergence.
+    pub bounded: bool,
+    /// Whether it is within `xtol`.
+    pub small: bool,
+    /// Whether it is so short that a shorter one is not worth trying.
+    pub vanishing: bool,
+}
+
+/// A step with what became of f.
+pub(super) struct Trial {
+    pub step: Step,
+    /// f(x) − f(x₊), not finite where f(x₊) is not.
+    pub actual: f64,
+    /// ρ = actual / predicted; NaN where f(x₊) is, and no comparison with it holds.
+    pub gain: f64,
+    /// Whether f is the same but for rounding, as predicted.
+    pub level: bool,
+    /// The slope at the best point, and at the trial point if its derivatives were computed.
+    pub slopes: (f64, Option<f64>),
+}
+
+/// A result that an end of the iteration takes the place of.
+pub(super) type Outcome<T> = std::result::Result<T, Stop>;
+
+/// A step; none if one was tried that is beyond the range of f64, and another is to follow.
+pub(super) type Proposal = Outcome<Option<Step>>;
+
+/// Why the iteration does not go on.
+pub(super) enum Stop {
+    Because(Reason),
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Failed(error)
+    }
+}
+
+/// The end of an iteration.
+pub(super) struct End<M> {
+    pub reason: Reason,
+    /// The user-defined part that panicked, with its message, if one did.
+    pub fault: Option<String>,
+    /// The best point, if f could be evaluated there.
+    pub at: Option<Point<M>>,
+}
+
+impl<M> End<M> {
+    /// The end of a function without a value or derivatives at its start, which is a result, not an error.
+    pub fn at_start(error: Error) -> Result<Self> {
+        match error {
+            Error::NonFinite { .. } => Ok(End {
+                reason: Reason::NonFinite,
+                fault: None,
+                at: None,
+            }),
+            error => Err(error),
+        }
+    }
+}
+
+/// Minimises f from a start, or from where `state` was left; `state` then has the best point.
+///
+/// # Errors
+/// Those of the model; [`Error::NonFinite`] for the start. After the start a part that panics is an end, not an error.
+pub(super) fn minimize<M: Model>(
+    model: &mut M,
+    state: &mut State,
+    observe: Observer,
+) -> Result<End<M::Local>> {
+    let mut run = Run {
+        rules: model.rules(),
+        before: state.elapsed,
+        clock: Instant::now(),
+        model,
+        state,
+        observe,
+    };
+    let mut at = None;
+    let Err(stop) = run.iterate(&mut at);
+    run.count();
+    let (reason, fault) = match stop {
+        Stop::Because(reason) => (reason, None),
+        Stop::Failed(error @ Error::Part { .. }) if !run.state.is_new() => {
+            (Reason::Part, Some(error.to_string()))
+        }
+        Stop::Failed(error) => return Err(error),
+    };
+    Ok(End { reason, fault, at })
+}
+
+struct Run<'a, M> {
+    model: &'a mut M,
+    rules: Rules,
+    state: &'a mut State,
+    observe: Observer<'a>,
+    clock: Instant,
+    /// The wall time before a resumption.
+    before: Duration,
+}
+
+impl<M: Model> Run<'_, M> {
+    /// The algorithm. It has no other end than a [`Stop`]; `best` then has the best point.
+    fn iterate(&mut self, best: &mut Option<Point<M::Local>>) -> Outcome<Infallible> {
+        let new = self.state.is_new();
+        let at = best.insert(self.start()?);
+        self.arrive(at, new)?;
+        loop {
+            self.check_limits()?;
+            let Some(step) = self.propose(at)? else {
+                continue;
+            };
+            let (trial, next) = self.judge(at, step)?;
+            match next {
+                Some(next) => self.accept(at, next, &trial)?,
+                None => self.reject(at, &trial)?,
+            }
+        }
+    }
+
+    /// The point to begin at, or to go on from.
+    fn start(&mut self) -> Result<Point<M::Local>> {
+        let at = self.model.derive(&self.state.x, None)?;
+        if self.state.is_new() {
+            self.state.begin(at.value, at.gradient_norm);
+            let stationary = self.model.stationary(self.state, &at, None);
+            self.state.reached = stationary.then_some(Reason::Gradient);
+        } else {
+            *self.model.evaluations() = self.state.evaluations;
+        }
+        Ok(at)
+    }
+
+    /// Ends at a point that met a tolerance, unless it is a saddle; shows a new point to the observer before.
+    fn arrive(&mut self, at: &mut Point<M::Local>, new: bool) -> Outcome<()> {
+        self.model.prepare(self.state, at);
+        if new {
+            self.count();
+            let control = (self.observe)(&self.state.progress(self.rules.max_iter));
+            if control == Control::Stop && self.state.reached.is_none() {
+                return Err(Stop::Because(Reason::Interrupted));
+            }
+        }
+        match self.state.reached {
+            Some(reason) if !self.model.saddle(self.state, at)? => Err(Stop::Because(reason)),
+            _ => Ok(()),
+        }
+    }
+
+    fn count(&mut self) {
+        self.state.evaluations = *self.model.evaluations();
+        self.state.elapsed = self.before + self.clock.elapsed();
+    }
+
+    fn check_limits(&self) -> Outcome<()> {
+        if self.model.steps(self.state) >= self.rules.max_iter {
+            return Err(Stop::Because(Reason::Iterations));
+        }
+        match self.rules.time_limit {
+            Some(limit) if self.clock.elapsed() >= limit => Err(Stop::Because(Reason::Time)),
+            _ => Ok(()),
+        }
+    }
+
+    fn propose(&mut self, at: &mut Point<M::Local>) -> Proposal {
+        let step = self.model.propose(self.state, at)?;
+        self.state.tried += 1;
+        Ok(step)
+    }
+
+    /// Takes a step on trial: accepted if f falls as predicted, or if f is level and the gradient smaller.
+    fn judge(
+        &mut self,
+        at: &mut Point<M::Local>,
+        step: Step,
+    ) -> Result<(Trial, Option<Point<M::Local>>)> {
+        let (value, actual) = self.model.value(at, &step.x)?;
+        let gain = actual / step.predicted;
+        let level = step.predicted <= at.rounding && actual.abs() <= at.rounding;
+        let falls = gain > self.rules.eta && actual.is_finite();
+        let mut next = None;
+        // A level step does not lead away from a saddle.
+        if falls || (level && !self.leaving()) {
+            self.model.free(at);
+            next = derived(self.model.derive(&step.x, Some(value)))?;
+        }
+        let slopes = (at.slope, next.as_ref().map(|next| next.slope));
+        let rules = &self.rules;
+        let by_value = falls && !(level && rules.slope_decides);
+        let next = next
+            .filter(|next| by_value || next.slope < rules.slope_fall * at.slope)
+            .filter(|next| !rules.strict || next.value < at.value);
+        let trial = Trial {
+            step,
+            actual,
+            gain,
+            level,
+            slopes,
+        };
+        Ok((trial, next))
+    }
+
+    fn accept(
+        &mut self,
+        at: &mut Point<M::Local>,
+        next: Point<M::Local>,
+        trial: &Trial,
+    ) -> Outcome<()> {
+        let reached = self.reached(at, &next, trial);
+        self.model.adapt(self.state, trial, true);
+        *at = next;
+        (self.state.value, self.state.gradient_norm) = (at.value, at.gradient_norm);
+        self.state.x.clone_from(&trial.step.x);
+        self.state.reached = reached;
+        self.state.accepted += 1;
+        self.arrive(at, true)
+    }
+
+    /// The tolerance that an accepted step meets, if it meets one.
+    fn reached(
+        &self,
+        at: &Point<M::Local>,
+        next: &Point<M::Local>,
+        trial: &Trial,
+    ) -> Option<Reason> {
+        let step = &trial.step;
+        let small = self.rules.ftol * at.value.abs();
+        if self.model.stationary(self.state, next, Some(step)) {
+            Some(Reason::Gradient)
+        } else if step.bounded {
+            None
+        } else if step.small {
+            Some(Reason::Step)
+        } else if step.predicted <= small && trial.actual.abs() <= small {
+            Some(Reason::Function)
+        } else {
+            None
+        }
+    }
+
+    /// Has the next step made shorter, or ends where that leads nowhere.
+    fn reject(&mut self, at: &mut Point<M::Local>, trial: &Trial) -> Outcome<()> {
+        let step = &trial.step;
+        let futile = trial.level || step.vanishing;
+        if futile && self.leaving() {
+            return Err(Stop::Because(Reason::Indefinite));
+        }
+        if trial.level && step.bounded && self.model.release() {
+            return Ok(());
+        }
+        self.model.adapt(self.state, trial, false);
+        if !futile {
+            return Ok(());
+        }
+        if !trial.actual.is_finite() {
+            return Err(Stop::Because(Reason::NonFinite));
+        }
+        if step.bounded || step.predicted > at.rounding {
+            return Err(Stop::Because(Reason::Stalled));
+        }
+        // Neither f nor the gradient can be improved in f64.
+        self.state.reached = Some(Reason::Function);
+        self.arrive(at, false)
+    }
+
+    /// Whether the point met a tolerance, and only negative curvature leads on.
+    fn leaving(&self) -> bool {
+        self.state.reached.is_some()
+    }
+}
+
+/// The derivatives at a trial point, if they are finite.
+fn derived<P>(found: Result<P>) -> Result<Option<P>> {
+    match found {
+        Ok(next) => Ok(Some(next)),
+        Err(Error::NonFinite { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
+}

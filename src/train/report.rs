@@ -1,0 +1,129 @@
+//! Why an iteration ended, and its account: evaluations, wall time, and the device that computed.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::device::{Device, Precision};
+
+/// Why an iteration ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The gradient (of a root: the residual) is within `gtol`.
+    Gradient,
+    /// The last step was within `xtol`.
+    Step,
+    /// The last step changed the function by no more than `ftol`.
+    Function,
+    /// `max_iter` was reached.
+    Iterations,
+    /// The time was up.
+    Time,
+    /// No step along the descent direction reduces the function any more: it is as low as its rounding lets it be seen,
+    /// or the derivatives are not its own.
+    Stalled,
+    /// The function or a derivative is not finite at the start, or wherever the iteration would go.
+    NonFinite,
+    /// The gradient is 0 to tolerance and the model's matrix (the Hessian, or the curvature that was chosen) has a
+    /// negative eigenvalue, but the function could not be reduced along its eigenvector.
+    Indefinite,
+    /// The matrix of the step, Hessian or Jacobian, is singular to rounding.
+    Singular,
+    /// The observer asked to stop.
+    Interrupted,
+    /// A user-defined part or function panicked; the report has its name and its message as `fault`.
+    Part,
+}
+
+impl Reason {
+    /// The name used in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Gradient => "gradient",
+            Reason::Step => "step",
+            Reason::Function => "function",
+            Reason::Iterations => "iterations",
+            Reason::Time => "time",
+            Reason::Stalled => "stalled",
+            Reason::NonFinite => "non-finite",
+            Reason::Indefinite => "indefinite",
+            Reason::Singular => "singular",
+            Reason::Interrupted => "interrupted",
+            Reason::Part => "part",
+        }
+    }
+
+    /// Whether a tolerance was met. It does not prove a minimum.
+    pub fn converged(self) -> bool {
+        matches!(self, Reason::Gradient | Reason::Step | Reason::Function)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Gradient => "the gradient is within gtol",
+            Reason::Step => "the step is within xtol",
+            Reason::Function => "the change of the function is within ftol",
+            Reason::Iterations => "the iterations are used up (max_iter)",
+            Reason::Time => "the time is used up",
+            Reason::Stalled => "no step reduces the function",
+            Reason::NonFinite => "the function or a derivative is not finite",
+            Reason::Indefinite => "stationary, but the matrix of the model is indefinite",
+            Reason::Singular => "the matrix of the step is singular",
+            Reason::Interrupted => "it was interrupted",
+            Reason::Part => "a user-defined part failed",
+        })
+    }
+}
+
+/// How often a function and its derivatives were evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Evaluations {
+    /// Values alone.
+    pub objective: usize,
+    /// Gradients; of a root: residuals.
+    pub gradient: usize,
+    /// Hessians or other curvature matrices; of a root: Jacobians.
+    pub curvature: usize,
+    /// Products of the curvature matrix with a vector, where it is not formed.
+    pub products: usize,
+}
+
+/// Wall time by stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Times {
+    /// Objectives of trial points.
+    pub objective: Duration,
+    /// Gradients by the processor in f64, where the curvature comes from a device in f32.
+    pub gradient: Duration,
+    /// Curvatures, with gradients where these are not apart.
+    pub curvature: Duration,
+    /// Factorizations and solves.
+    pub solve: Duration,
+    /// Everything.
+    pub total: Duration,
+}
+
+/// How often a fit evaluated, how long it took, and on which device.
+pub(super) struct Account {
+    pub evaluations: Evaluations,
+    pub times: Times,
+    pub adapter: String,
+    /// Why the processor took over from the accelerator, if it did.
+    pub failure: Option<String>,
+    pub precision: Precision,
+}
+
+impl Account {
+    /// The account of a fit by the processor in f64.
+    pub fn of_processor(evaluations: Evaluations, times: Times) -> Self {
+        Account {
+            evaluations,
+            times,
+            adapter: Device::Cpu.adapter(),
+            failure: None,
+            precision: Device::Cpu.precision(),
+        }
+    }
+}
