@@ -421,12 +421,23 @@ fn ends_of_the_range_by_hand() {
 
 #[test]
 fn names_round_trip() {
-    for (i, a) in Activation::ALL.into_iter().enumerate() {
-        assert_eq!(Activation::from_name(a.name()), Ok(a));
+    let mut names = std::collections::BTreeSet::new();
+    for a in Activation::ALL {
         assert_eq!(a.to_string(), a.name());
-        assert!(Activation::ALL[..i].iter().all(|b| b.name() != a.name()));
+        for &name in [a.name()].iter().chain(a.aliases()) {
+            assert_eq!(Activation::from_name(name), Ok(a));
+            assert!(names.insert(name), "{name} stands for two");
+        }
     }
-    for unknown in ["", "Tanh", "tanh ", "swish", "sigmoid"] {
+    for (alias, a) in [
+        ("sigmoid", Activation::Logistic),
+        ("linear", Activation::Identity),
+        ("swish", Activation::Silu),
+        ("ln", Activation::Log),
+    ] {
+        assert_eq!(Activation::from_name(alias), Ok(a));
+    }
+    for unknown in ["", "Tanh", "tanh ", "swishy", "sigmoids"] {
         assert!(Activation::from_name(unknown).is_err());
     }
 }

@@ -9,12 +9,12 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use secondo::io::{
-    Dataset, Model, ProblemFile, Reading, Standardization, Table, Target, Task, loss_to_json,
-    network_from_path, network_to_json, penalty_to_json, write_file,
+    Dataset, Model, ProblemFile, Reading, Standardization, Table, Target, Task, loss_from_json,
+    loss_to_json, network_from_path, network_to_json, penalty_to_json, write_file,
 };
 use secondo::{
-    Activation, Device, Error, Fit, Group, Initialization, Layer, Loss, Network, Penalty, Radial,
-    Reason, Reduction,
+    Activation, Device, Error, Fit, Group, Initialization, Layer, Loss, LossKind, Network, Penalty,
+    Radial, Reason, Reduction,
 };
 use serde_json::{Map, Value, json};
 
@@ -119,16 +119,12 @@ struct TableOptions {
     /// layer of as many units with the propagation normalized make normalised radial units.
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["hidden", "activation", "skip"])]
     architecture: Option<PathBuf>,
-    /// The activation of the hidden units that are not radial [default: tanh]: tanh, logistic, softplus, relu, silu, gelu, atan, sin, cos, exp,
-    /// exp_neg_half, one_minus_exp_neg, gauss, gauss_half, log, sqrt, reciprocal, identity, or a formula in u as in 'u/(1+exp(-u))': numbers, u, pi, e, + - * / ^, parentheses, these
-    /// activations as functions, and abs, cosh, erf, expm1, ln, log1p, sinh, tan
-    #[arg(long, value_name = "NAME", value_parser = activation, allow_hyphen_values = true)]
+    #[arg(long, value_name = "NAME", value_parser = activation, allow_hyphen_values = true, help = activation_help())]
     activation: Option<Activation>,
-    /// How the start is drawn: glorot, he, lecun, uniform, normal, zero [default: he for relu, silu, gelu, else glorot]
+    /// How the start is drawn: glorot, he, lecun, uniform, normal, zero [default: he for relu and its like, else glorot]
     #[arg(long, value_name = "NAME", value_parser = initialization)]
     init: Option<Initialization>,
-    /// sos, logcosh, pseudo_huber, poisson; bce_logits, softmax_ce [default: sos; bce_logits for two classes, softmax_ce for more]
-    #[arg(long, value_name = "NAME", value_parser = loss_name)]
+    #[arg(long, value_name = "NAME", value_parser = loss_name, help = loss_help())]
     loss: Option<String>,
     /// Where logcosh and pseudo_huber turn from squares to absolute values, in standard deviations of the target [default: 1]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
@@ -202,14 +198,40 @@ fn initialization(name: &str) -> Result<Initialization, String> {
 }
 
 fn loss_name(name: &str) -> Result<String, String> {
-    match Loss::NAMES.contains(&name) {
-        true => Ok(name.into()),
-        false => Err(format!(
-            "unknown loss '{name}'; known: {}",
-            Loss::NAMES.join(", ")
-        )),
-    }
+    let kind = LossKind::from_name(name).map_err(|e| e.to_string())?;
+    Ok(kind.name.into())
 }
+
+fn activation_help() -> String {
+    format!(
+        "The activation of the hidden units that are not radial [default: tanh]: {}, or a formula in u as in \
+         'u/(1+exp(-u))': numbers, u, pi, e, + - * / ^, parentheses, these activations as functions, and abs, cosh, erf, \
+         expm1, log1p, sinh, tan",
+        Activation::ALL.map(Activation::name).join(", ")
+    )
+}
+
+fn loss_help() -> String {
+    format!(
+        "{}; {} [default: sos; bce_logits for two classes, softmax_ce for more]",
+        names(losses_of_numbers()),
+        names(Loss::KINDS.iter().filter(|kind| kind.is_classification))
+    )
+}
+
+fn names(kinds: impl Iterator<Item = &'static LossKind>) -> String {
+    kinds.map(|kind| kind.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The losses for numbers whose parameters are options.
+fn losses_of_numbers() -> impl Iterator<Item = &'static LossKind> {
+    (Loss::KINDS.iter())
+        .filter(|kind| !kind.is_classification)
+        .filter(|kind| kind.parameters.iter().all(|p| LOSS_PARAMETERS.contains(p)))
+}
+
+/// The options that are parameters of losses.
+const LOSS_PARAMETERS: [&str; 1] = ["delta"];
 
 fn fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -589,12 +611,6 @@ fn prepare(
 /// The loss for the task, and the labels of the classes.
 fn choose_loss(options: &Options, data: &Dataset) -> Result<(Loss, Vec<String>), Failure> {
     let name = options.table.loss.as_deref();
-    let delta = options.table.delta.unwrap_or(1.0);
-    if options.table.delta.is_some() && !matches!(name, Some("logcosh" | "pseudo_huber")) {
-        return Err(Failure::usage(
-            "--delta is for --loss logcosh and --loss pseudo_huber",
-        ));
-    }
     let wrong = |known: &str| {
         Err(Failure::usage(format!(
             "--loss {} does not fit a {}; losses for it: {known}",
@@ -602,21 +618,22 @@ fn choose_loss(options: &Options, data: &Dataset) -> Result<(Loss, Vec<String>),
             data.task()
         )))
     };
+    let parameters = loss_parameters(options, name)?;
     match &data.target {
         Target::Numbers(y) => {
-            let loss = match name {
-                None | Some("sos") => Loss::SquaredError,
-                Some("logcosh") => Loss::LogCosh { delta },
-                Some("pseudo_huber") => Loss::PseudoHuber { delta },
-                Some("poisson") => Loss::Poisson,
-                Some(_) => return wrong("sos, logcosh, pseudo_huber, poisson"),
-            };
-            if let (Loss::Poisson, Some(i)) = (&loss, y.iter().position(|v| *v < 0.0)) {
-                return Err(in_data(
-                    options,
-                    Some(data.lines[i]),
-                    format!("{} is negative; poisson needs counts", y[i]),
-                ));
+            let name = name.unwrap_or("sos");
+            if losses_of_numbers().all(|kind| kind.name != name) {
+                return wrong(&names(losses_of_numbers()));
+            }
+            let mut form = json!({"type": name});
+            for (parameter, value) in parameters {
+                form[parameter] = value.into();
+            }
+            let loss = loss_from_json(&form)?;
+            let refused = |(i, y): (usize, &f64)| Some((i, loss.refuses(*y)?));
+            if let Some((i, why)) = y.iter().enumerate().find_map(refused) {
+                let why = format!("{} {why}; the loss {name} is not defined there", y[i]);
+                return Err(in_data(options, Some(data.lines[i]), why));
             }
             Ok((loss, Vec::new()))
         }
@@ -637,12 +654,33 @@ fn choose_loss(options: &Options, data: &Dataset) -> Result<(Loss, Vec<String>),
     }
 }
 
+/// The parameters of losses, 1 unless they are given, which only those of the chosen loss may be.
+fn loss_parameters(
+    options: &Options,
+    name: Option<&str>,
+) -> Result<[(&'static str, f64); LOSS_PARAMETERS.len()], Failure> {
+    let given = [options.table.delta];
+    for (parameter, _) in LOSS_PARAMETERS.iter().zip(given).filter(|p| p.1.is_some()) {
+        let has_it = |kind: &&LossKind| kind.parameters.contains(parameter);
+        if Loss::KINDS
+            .iter()
+            .filter(has_it)
+            .all(|kind| Some(kind.name) != name)
+        {
+            let losses = names(Loss::KINDS.iter().filter(has_it)).replace(", ", " and --loss ");
+            return Err(Failure::usage(format!(
+                "--{parameter} is for --loss {losses}"
+            )));
+        }
+    }
+    Ok(std::array::from_fn(|at| {
+        (LOSS_PARAMETERS[at], given[at].unwrap_or(1.0))
+    }))
+}
+
 /// Whether the target may be shifted and scaled without changing what the loss means.
 fn shifts(loss: &Loss) -> bool {
-    matches!(
-        loss,
-        Loss::SquaredError | Loss::LogCosh { .. } | Loss::PseudoHuber { .. }
-    )
+    loss.kind().is_some_and(|kind| kind.is_location)
 }
 
 fn hidden_layers(options: &Options) -> Vec<HiddenLayer> {
@@ -893,16 +931,7 @@ fn introduction(
 
 /// The loss in words, with its name.
 fn in_words(loss: &Loss) -> String {
-    let words = match loss {
-        Loss::SquaredError => "half the squared errors",
-        Loss::WeightedSquaredError { .. } => "half the weighted squared errors",
-        Loss::BinaryCrossEntropy => "the logistic losses",
-        Loss::SoftmaxCrossEntropy => "the cross-entropies",
-        Loss::Poisson => "the Poisson losses",
-        Loss::LogCosh { .. } => "the log-cosh losses",
-        Loss::PseudoHuber { .. } => "the pseudo-Huber losses",
-        _ => "the losses",
-    };
+    let words = loss.kind().map_or("the losses", |kind| kind.words);
     format!("{words} ({})", loss.name())
 }
 
