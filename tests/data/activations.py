@@ -1,6 +1,7 @@
 """Exact values of the activations and their derivatives, for tests/activations.rs.
 
     python activations.py > activations.csv              the table in the repository
+    python activations.py NAME >> activations.csv        the rows of a new activation
     python activations.py --wide 100000 SEED [NAME ...]  random points only
 
 Needs mpmath 1.3. Columns: name, u, then for h, h' and h'' the exact value as
@@ -8,7 +9,7 @@ the nearest double and the remainder in units of that double's last place
 (ULP), and last the scale that the error of h, h' and h'' is measured by near
 an interior zero: 2**-53 times the largest size of the function within 1/4 of
 u, in ULP of the double, where that exceeds one ULP, and otherwise 0. Only
-silu and gelu have such scales: the others are held to ULP everywhere.
+those of SCALED have such scales: the others are held to ULP everywhere.
 """
 
 import math
@@ -93,6 +94,9 @@ ZEROS = {
     "silu": [-1.2784645427610738, 2.399357280515468, -2.399357280515468],
     "gelu": [-0.7517915246935645, math.sqrt(2), -math.sqrt(2)],
 }
+
+# The orders whose interior zeros are measured by their local scale.
+SCALED = {"silu": (1, 2), "gelu": (1,)}
 
 # Where the random points are densest, beside the common ones.
 RANGES = {
@@ -226,9 +230,7 @@ def scales(name, u, exact):
         size = max(abs(v[order]) for v in near)
         ulp = math.ulp(rounded(exact[order])[0])
         scale = size * mpf(2) ** -53 / ulp
-        # h'' of gelu is held to ULP even at its zeros, the roots of 2 - u^2
-        held = order == 0 or (order, name) == (2, "gelu")
-        yield mpf(0) if held or scale < 1 else scale
+        yield scale if order in SCALED[name] and scale >= 1 else mpf(0)
 
 
 def row(name, u):
@@ -237,7 +239,7 @@ def row(name, u):
     for x in exact:
         hi, rest = rounded(x)
         cells += [repr(hi), mp.nstr(rest, 5) if abs(rest) > 1e-5 else "0"]
-    if name in ("silu", "gelu") and abs(u) < 4:
+    if name in SCALED and abs(u) < 4:
         cells += ["%.3g" % (float(s) * 0.999) if s else "0" for s in scales(name, u, exact)]
     else:
         cells += ["0"] * 3
@@ -253,7 +255,7 @@ def main():
                 if in_domain(name, u):
                     print(row(name, u))
         return
-    for name in FUNCTIONS:
+    for name in sys.argv[1:] or FUNCTIONS:
         for u in points(name):
             u = u[0] if isinstance(u, tuple) else u
             if in_domain(name, u):

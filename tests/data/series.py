@@ -1,10 +1,13 @@
 """Taylor coefficients of elementary functions and activations, for tests/series.rs.
 
-    python series.py > series.csv
+    python series.py > series.csv              the table in the repository
+    python series.py NAME >> series.csv        the rows of a new function
 
 Needs mpmath 1.3. Columns: name, u, then c_0 ... c_8 with f(u + t) = sum of
 c_k t^k, as the nearest doubles; c_9 besides for the scale of c_8.
 """
+
+import sys
 
 from mpmath import mp, mpf
 
@@ -68,6 +71,7 @@ def taylor(f, u):
 
 NEAR = [FUNCTIONS[n][0] for n in ("log", "sqrt", "power -2", "power 2.5", "reciprocal")]
 
-for name, (f, points) in FUNCTIONS.items():
+for name in sys.argv[1:] or FUNCTIONS:
+    f, points = FUNCTIONS[name]
     for u in sorted(points):
         print(",".join([name, repr(u)] + [repr(float(c)) for c in taylor(f, mpf(u))]))
