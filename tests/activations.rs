@@ -304,6 +304,7 @@ fn odd_and_even_functions_are_so_exactly() {
         (Sin, true),
         (Atan, true),
         (Reciprocal, true),
+        (Elliot, true),
         (Gauss, false),
         (GaussHalf, false),
         (Cos, false),
@@ -339,7 +340,7 @@ fn relations_between_activations_hold_exactly() {
 #[test]
 fn signs_of_zeros_are_kept_by_odd_functions() {
     use Activation::*;
-    for a in [Identity, Tanh, Sin, Atan, OneMinusExpNeg, Silu, Gelu] {
+    for a in [Identity, Tanh, Sin, Atan, OneMinusExpNeg, Silu, Gelu, Elliot] {
         for zero in [0.0_f64, -0.0] {
             assert_eq!(a.value(zero).to_bits(), zero.to_bits(), "{a}");
         }
@@ -369,6 +370,7 @@ fn infinities_give_the_limits_and_nan_gives_nan() {
             Atan => ([-HALF_PI, 0.0, 0.0], [HALF_PI, 0.0, 0.0]),
             Relu => ([0.0; 3], [INF, 1.0, 0.0]),
             Silu | Gelu => ([0.0; 3], [INF, 1.0, 0.0]),
+            Elliot => ([-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]),
             _ => panic!("{a} has no limits here"),
         };
         for (u, limits) in [(-INF, minus), (INF, plus), (NAN, [NAN; 3])] {

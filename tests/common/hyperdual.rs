@@ -160,6 +160,8 @@ pub fn activation(h: Activation, u: Hyper) -> Hyper {
             let root = Hyper::from(std::f64::consts::FRAC_1_SQRT_2);
             u * half * (one + (u * root).erf())
         }
+        Activation::Elliot if u.v < 0.0 => u / (one - u),
+        Activation::Elliot => u / (one + u),
         other => panic!("no reference for {other}"),
     }
 }

@@ -80,6 +80,8 @@ FUNCTIONS = {
         slope(u) * (2 - u * tanh(u / 2))),
     "gelu": lambda u: (
         u * normal(u), normal(u) + u * density(u), (2 - u * u) * density(u)),
+    "elliot": lambda u: (
+        u / (1 + abs(u)), 1 / (1 + abs(u)) ** 2, -2 * mp.sign(u) / (1 + abs(u)) ** 3),
 }
 
 # Interior zeros of h, h' or h'', and points of interest of the kind: the
@@ -183,7 +185,7 @@ def random_points(name, count, rng):
             yield rng.uniform(lo, hi)
         elif i % 4 == 2:
             yield rng.choice((-1, 1)) * 10 ** rng.uniform(-20, 3.2)
-        elif name in ("log", "sqrt", "reciprocal", "atan"):
+        elif name in ("log", "sqrt", "reciprocal", "atan", "elliot"):
             yield rng.choice((-1, 1)) * 10 ** rng.uniform(-307, 308)
         elif name in ZEROS and i % 8 == 7:
             yield rng.choice(ZEROS[name]) + rng.choice((-1, 1)) * 10 ** rng.uniform(-15, -1)

@@ -45,13 +45,14 @@ FUNCTIONS = {
         lambda u: u * mp.erfc(-u / mp.sqrt(2)) / 2,
         lambda u: -u * mp.erfc(u / mp.sqrt(2)) / 2,
     ),
+    "elliot": (lambda u: 1 / (1 - u), lambda u: -1 / (1 + u)),
 }
 # Far out the derivatives of these are small differences no more. The distance to their singularities: |u|, at least the number.
-SCALED = {"log": 0, "sqrt": 0, "reciprocal": 0, "atan": 1}
+SCALED = {"log": 0, "sqrt": 0, "reciprocal": 0, "atan": 1, "elliot": 1}
 # Whose derivatives have interior zeros.
 WITH_ZEROS = ("tanh", "logistic", "softplus", "silu", "gelu", "atan", "gauss", "gauss_half")
 # Not analytic at 0.
-BROKEN_AT_0 = ("log", "sqrt", "reciprocal")
+BROKEN_AT_0 = ("log", "sqrt", "reciprocal", "elliot")
 
 RANGES = {
     "exp": (-745.0, 709.0),

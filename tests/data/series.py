@@ -20,6 +20,7 @@ def logistic(u):
 
 REAL = [-20.3, -6.5, -2.375, -0.71, 0.0, 1e-9, 0.3, 1.3125, 4.1, 17.6]
 POSITIVE = [1e-9, 0.03, 0.5, 1.0, 1.0001, 2.71, 31.4, 1e6]
+BROKEN = [-20.3, -6.5, -2.375, -0.71, 0.3, 1.3125, 4.1, 17.6]
 SMALL = [-6.5, -2.375, -0.71, 0.0, 1e-9, 0.3, 1.3125, 4.1]
 
 FUNCTIONS = {
@@ -49,6 +50,7 @@ FUNCTIONS = {
     "reciprocal": (lambda u: 1 / u, [-3.5, -0.1] + POSITIVE),
     "silu": (lambda u: u * logistic(u), REAL),
     "gelu": (lambda u: u * mp.erfc(-u / mp.sqrt(2)) / 2, REAL),
+    "elliot": (lambda u: u / (1 + u) if mp.re(u) > 0 else u / (1 - u), BROKEN),
 }
 
 
@@ -69,7 +71,7 @@ def taylor(f, u):
         return [c / r**k if abs(c) > least else mpf(0) for k, c in enumerate(found)]
 
 
-NEAR = [FUNCTIONS[n][0] for n in ("log", "sqrt", "power -2", "power 2.5", "reciprocal")]
+NEAR = [FUNCTIONS[n][0] for n in ("log", "sqrt", "power -2", "power 2.5", "reciprocal", "elliot")]
 
 for name in sys.argv[1:] or FUNCTIONS:
     f, points = FUNCTIONS[name]

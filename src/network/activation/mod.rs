@@ -41,6 +41,7 @@
 
 mod atan;
 mod cos;
+mod elliot;
 mod exp;
 mod exp_neg_half;
 mod gauss;
@@ -273,6 +274,8 @@ registry! {
         /// `u Φ(u) = (u/2) erfc(−u/√2)`, the exact form, with the normal
         /// distribution function `Φ`
         Gelu = gelu,
+        /// `u / (1 + |u|)`; the second derivative, which jumps at 0, is 0 there
+        Elliot = elliot,
     }
 }
 
