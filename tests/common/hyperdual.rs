@@ -162,6 +162,8 @@ pub fn activation(h: Activation, u: Hyper) -> Hyper {
         }
         Activation::Elliot if u.v < 0.0 => u / (one - u),
         Activation::Elliot => u / (one + u),
+        Activation::Elu if u.v > 0.0 => u,
+        Activation::Elu => u.exp() - one,
         other => panic!("no reference for {other}"),
     }
 }

@@ -82,6 +82,7 @@ FUNCTIONS = {
         u * normal(u), normal(u) + u * density(u), (2 - u * u) * density(u)),
     "elliot": lambda u: (
         u / (1 + abs(u)), 1 / (1 + abs(u)) ** 2, -2 * mp.sign(u) / (1 + abs(u)) ** 3),
+    "elu": lambda u: (u, mpf(1), mpf(0)) if u > 0 else (mp.expm1(u), mp.exp(u), mp.exp(u)),
 }
 
 # Interior zeros of h, h' or h'', and points of interest of the kind: the
@@ -114,6 +115,7 @@ RANGES = {
     "sqrt": (0.0, 16.0),
     "atan": (-8.0, 8.0),
     "gelu": (-38.9, 10.0),
+    "elu": (-40.0, 1.0),
     "silu": (-40.0, 40.0),
 }
 

@@ -46,13 +46,14 @@ FUNCTIONS = {
         lambda u: -u * mp.erfc(u / mp.sqrt(2)) / 2,
     ),
     "elliot": (lambda u: 1 / (1 - u), lambda u: -1 / (1 + u)),
+    "elu": (mp.exp, lambda u: 0 * u),
 }
 # Far out the derivatives of these are small differences no more. The distance to their singularities: |u|, at least the number.
 SCALED = {"log": 0, "sqrt": 0, "reciprocal": 0, "atan": 1, "elliot": 1}
 # Whose derivatives have interior zeros.
 WITH_ZEROS = ("tanh", "logistic", "softplus", "silu", "gelu", "atan", "gauss", "gauss_half")
 # Not analytic at 0.
-BROKEN_AT_0 = ("log", "sqrt", "reciprocal", "elliot")
+BROKEN_AT_0 = ("log", "sqrt", "reciprocal", "elliot", "elu")
 
 RANGES = {
     "exp": (-745.0, 709.0),
@@ -65,6 +66,7 @@ RANGES = {
     "softplus": (-750.0, 750.0),
     "silu": (-755.0, 755.0),
     "gelu": (-40.0, 40.0),
+    "elu": (-745.0, 1.0),
     "sin": (-1e3, 1e3),
     "cos": (-1e3, 1e3),
 }

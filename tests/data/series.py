@@ -51,6 +51,7 @@ FUNCTIONS = {
     "silu": (lambda u: u * logistic(u), REAL),
     "gelu": (lambda u: u * mp.erfc(-u / mp.sqrt(2)) / 2, REAL),
     "elliot": (lambda u: u / (1 + u) if mp.re(u) > 0 else u / (1 - u), BROKEN),
+    "elu": (lambda u: u if mp.re(u) > 0 else mp.expm1(u), BROKEN),
 }
 
 
@@ -71,7 +72,7 @@ def taylor(f, u):
         return [c / r**k if abs(c) > least else mpf(0) for k, c in enumerate(found)]
 
 
-NEAR = [FUNCTIONS[n][0] for n in ("log", "sqrt", "power -2", "power 2.5", "reciprocal", "elliot")]
+NEAR = [FUNCTIONS[n][0] for n in ("log", "sqrt", "power -2", "power 2.5", "reciprocal", "elliot", "elu")]
 
 for name in sys.argv[1:] or FUNCTIONS:
     f, points = FUNCTIONS[name]

@@ -42,6 +42,7 @@
 mod atan;
 mod cos;
 mod elliot;
+mod elu;
 mod exp;
 mod exp_neg_half;
 mod gauss;
@@ -276,6 +277,8 @@ registry! {
         Gelu = gelu,
         /// `u / (1 + |u|)`; the second derivative, which jumps at 0, is 0 there
         Elliot = elliot,
+        /// `u` for `u > 0`, `eᵘ − 1` for `u ≤ 0`; the second derivative at 0 is 1
+        Elu = elu,
     }
 }
 
