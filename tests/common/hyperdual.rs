@@ -164,6 +164,8 @@ pub fn activation(h: Activation, u: Hyper) -> Hyper {
         Activation::Elliot => u / (one + u),
         Activation::Elu if u.v > 0.0 => u,
         Activation::Elu => u.exp() - one,
+        Activation::LeakyRelu if u.v > 0.0 => u,
+        Activation::LeakyRelu => u / Hyper::from(100.0),
         other => panic!("no reference for {other}"),
     }
 }

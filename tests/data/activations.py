@@ -83,6 +83,7 @@ FUNCTIONS = {
     "elliot": lambda u: (
         u / (1 + abs(u)), 1 / (1 + abs(u)) ** 2, -2 * mp.sign(u) / (1 + abs(u)) ** 3),
     "elu": lambda u: (u, mpf(1), mpf(0)) if u > 0 else (mp.expm1(u), mp.exp(u), mp.exp(u)),
+    "leaky_relu": lambda u: (u, mpf(1), mpf(0)) if u > 0 else (u / 100, mpf(1) / 100, mpf(0)),
 }
 
 # Interior zeros of h, h' or h'', and points of interest of the kind: the
@@ -196,7 +197,7 @@ def random_points(name, count, rng):
 
 
 def points(name):
-    if name in ("identity", "relu"):
+    if name in ("identity", "relu", "leaky_relu"):
         return [0.0, -0.0] + [s * u for u in ENDS for s in (1, -1)]
     rng = random.Random("activations " + name)
     found = [0.0, -0.0] + [s * u for u in ENDS for s in (1, -1)]

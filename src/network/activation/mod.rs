@@ -49,6 +49,7 @@ mod gauss;
 mod gauss_half;
 mod gelu;
 mod identity;
+mod leaky_relu;
 mod log;
 mod logistic;
 mod numeric;
@@ -279,6 +280,8 @@ registry! {
         Elliot = elliot,
         /// `u` for `u > 0`, `eᵘ − 1` for `u ≤ 0`; the second derivative at 0 is 1
         Elu = elu,
+        /// `u` for `u > 0`, `u/100` for `u ≤ 0`; the second derivative is 0 everywhere
+        LeakyRelu = leaky_relu,
     }
 }
 
