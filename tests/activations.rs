@@ -340,7 +340,7 @@ fn relations_between_activations_hold_exactly() {
 #[test]
 fn signs_of_zeros_are_kept_by_odd_functions() {
     use Activation::*;
-    for a in [Identity, Tanh, Sin, Atan, OneMinusExpNeg, Silu, Gelu, Elliot, Elu, LeakyRelu] {
+    for a in [Identity, Tanh, Sin, Atan, OneMinusExpNeg, Silu, Gelu, Elliot, Elu, LeakyRelu, Mish] {
         for zero in [0.0_f64, -0.0] {
             assert_eq!(a.value(zero).to_bits(), zero.to_bits(), "{a}");
         }
@@ -373,6 +373,7 @@ fn infinities_give_the_limits_and_nan_gives_nan() {
             Elliot => ([-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]),
             Elu => ([-1.0, 0.0, 0.0], [INF, 1.0, 0.0]),
             LeakyRelu => ([-INF, 0.01, 0.0], [INF, 1.0, 0.0]),
+            Mish => ([0.0; 3], [INF, 1.0, 0.0]),
             _ => panic!("{a} has no limits here"),
         };
         for (u, limits) in [(-INF, minus), (INF, plus), (NAN, [NAN; 3])] {

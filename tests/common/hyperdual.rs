@@ -166,6 +166,10 @@ pub fn activation(h: Activation, u: Hyper) -> Hyper {
         Activation::Elu => u.exp() - one,
         Activation::LeakyRelu if u.v > 0.0 => u,
         Activation::LeakyRelu => u / Hyper::from(100.0),
+        Activation::Mish => {
+            let square = (one + u.exp()) * (one + u.exp());
+            u * (square - one) / (square + one)
+        }
         other => panic!("no reference for {other}"),
     }
 }

@@ -48,6 +48,21 @@ def sech2(u):
     return 4 * slope(2 * u)
 
 
+def mish(u):
+    # 1 - tanh(ln(1 + e^u)) = 2 / d, or without overflow 2 z^2 / d
+    z = mp.exp(-abs(u))
+    d = (1 + z) ** 2 + (1 if u < 0 else z * z)
+    if u < 0:
+        t = z * (2 + z) / d
+        t1 = 4 * z * (1 + z) / d**2
+        t2 = t1 * (1 + z / (1 + z) - 4 * z * (1 + z) / d)
+    else:
+        t = (1 + 2 * z) / d
+        t1 = 4 * z * z * (1 + z) / d**2
+        t2 = t1 * (1 + 1 / (1 + z) - 4 * (1 + z) / d)
+    return u * t, t + u * t1, 2 * t1 + u * t2
+
+
 def trig(u):
     # enough digits for the reduction of u by pi
     with mp.workdps(50 + max(0, int(mp.log10(abs(u) + 1)))):
@@ -84,6 +99,7 @@ FUNCTIONS = {
         u / (1 + abs(u)), 1 / (1 + abs(u)) ** 2, -2 * mp.sign(u) / (1 + abs(u)) ** 3),
     "elu": lambda u: (u, mpf(1), mpf(0)) if u > 0 else (mp.expm1(u), mp.exp(u), mp.exp(u)),
     "leaky_relu": lambda u: (u, mpf(1), mpf(0)) if u > 0 else (u / 100, mpf(1) / 100, mpf(0)),
+    "mish": mish,
 }
 
 # Interior zeros of h, h' or h'', and points of interest of the kind: the
@@ -97,10 +113,11 @@ ZEROS = {
     "log": [1.0],
     "silu": [-1.2784645427610738, 2.399357280515468, -2.399357280515468],
     "gelu": [-0.7517915246935645, math.sqrt(2), -math.sqrt(2)],
+    "mish": [-1.1924312145154952, -2.256376396360793, 1.4905711794854284],
 }
 
 # The orders whose interior zeros are measured by their local scale.
-SCALED = {"silu": (1, 2), "gelu": (1,)}
+SCALED = {"silu": (1, 2), "gelu": (1,), "mish": (1, 2)}
 
 # Where the random points are densest, beside the common ones.
 RANGES = {

@@ -47,11 +47,15 @@ FUNCTIONS = {
     ),
     "elliot": (lambda u: 1 / (1 - u), lambda u: -1 / (1 + u)),
     "elu": (mp.exp, lambda u: 0 * u),
+    "mish": (
+        lambda u: u * mp.exp(u) * (2 + mp.exp(u)) / ((1 + mp.exp(u)) ** 2 + 1),
+        lambda u: -2 * u * mp.exp(-2 * u) / ((1 + mp.exp(-u)) ** 2 + mp.exp(-2 * u)),
+    ),
 }
 # Far out the derivatives of these are small differences no more. The distance to their singularities: |u|, at least the number.
 SCALED = {"log": 0, "sqrt": 0, "reciprocal": 0, "atan": 1, "elliot": 1}
 # Whose derivatives have interior zeros.
-WITH_ZEROS = ("tanh", "logistic", "softplus", "silu", "gelu", "atan", "gauss", "gauss_half")
+WITH_ZEROS = ("tanh", "logistic", "softplus", "silu", "gelu", "atan", "gauss", "gauss_half", "mish")
 # Not analytic at 0.
 BROKEN_AT_0 = ("log", "sqrt", "reciprocal", "elliot", "elu")
 
@@ -67,6 +71,7 @@ RANGES = {
     "silu": (-755.0, 755.0),
     "gelu": (-40.0, 40.0),
     "elu": (-745.0, 1.0),
+    "mish": (-755.0, 380.0),
     "sin": (-1e3, 1e3),
     "cos": (-1e3, 1e3),
 }

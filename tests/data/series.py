@@ -52,6 +52,7 @@ FUNCTIONS = {
     "gelu": (lambda u: u * mp.erfc(-u / mp.sqrt(2)) / 2, REAL),
     "elliot": (lambda u: u / (1 + u) if mp.re(u) > 0 else u / (1 - u), BROKEN),
     "elu": (lambda u: u if mp.re(u) > 0 else mp.expm1(u), BROKEN),
+    "mish": (lambda u: u * (1 - 2 / ((1 + mp.exp(u)) ** 2 + 1)), REAL),
 }
 
 

@@ -52,6 +52,7 @@ mod identity;
 mod leaky_relu;
 mod log;
 mod logistic;
+mod mish;
 mod numeric;
 mod one_minus_exp_neg;
 mod reciprocal;
@@ -282,6 +283,8 @@ registry! {
         Elu = elu,
         /// `u` for `u > 0`, `u/100` for `u ≤ 0`; the second derivative is 0 everywhere
         LeakyRelu = leaky_relu,
+        /// `u tanh ln(1 + eᵘ)`
+        Mish = mish,
     }
 }
 
