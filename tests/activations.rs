@@ -340,7 +340,19 @@ fn relations_between_activations_hold_exactly() {
 #[test]
 fn signs_of_zeros_are_kept_by_odd_functions() {
     use Activation::*;
-    for a in [Identity, Tanh, Sin, Atan, OneMinusExpNeg, Silu, Gelu, Elliot, Elu, LeakyRelu, Mish] {
+    for a in [
+        Identity,
+        Tanh,
+        Sin,
+        Atan,
+        OneMinusExpNeg,
+        Silu,
+        Gelu,
+        Elliot,
+        Elu,
+        LeakyRelu,
+        Mish,
+    ] {
         for zero in [0.0_f64, -0.0] {
             assert_eq!(a.value(zero).to_bits(), zero.to_bits(), "{a}");
         }
