@@ -96,6 +96,18 @@ fn losses_at_the_ends_of_the_range() {
         assert!((cosh(t).0 - t.cosh().ln()).abs() < 1e-15, "{t}");
     }
     assert_eq!(at(&Loss::Poisson, &[-1e4], &[0.0]).0, 0.0);
+
+    let gamma = |x: f64, y: f64| at(&Loss::Gamma, &[x], &[y]);
+    assert_eq!(gamma(0.0, 1.0), (0.0, vec![0.0], vec![1.0]));
+    assert_eq!(gamma(1e308, 1.0), (1e308, vec![1.0], vec![0.0]));
+    // t²/2 + t³/6 at t = −x.
+    assert!((gamma(1e-9, 1.0).0 / (5e-19 - 1e-27 / 6.0) - 1.0).abs() < 1e-15);
+    // e⁸⁰⁰ is no number, 1e-300 e⁸⁰⁰ is one: 2.726…e47.
+    let want = (800.0 - 300.0 * std::f64::consts::LN_10).exp();
+    assert!((gamma(-800.0, 1e-300).2[0] / want - 1.0).abs() < 1e-12);
+    for t in [0.999_999_999f64, 1.000_000_001, -0.999_999_999, -1.000_000_001] {
+        assert!((gamma(-t, 1.0).0 - (t.exp() - 1.0 - t)).abs() < 1e-15, "{t}");
+    }
 }
 
 fn small(loss: Loss, y: Array2<f64>) -> secondo::Result<Problem> {
@@ -596,6 +608,7 @@ fn everything_wrong_is_refused_by_kind() {
     for (loss, y) in [
         (Loss::BinaryCrossEntropy, array![[0.0], [2.0]]),
         (Loss::Poisson, array![[0.0], [-1.0]]),
+        (Loss::Gamma, array![[1.0], [0.0]]),
         (Loss::SoftmaxCrossEntropy, array![[0.5, 0.2], [1.0, 0.0]]),
         (Loss::LogCosh { delta: 0.0 }, y.clone()),
         (Loss::PseudoHuber { delta: f64::NAN }, y.clone()),

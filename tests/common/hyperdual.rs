@@ -195,6 +195,10 @@ pub fn loss(loss: &Loss, x: &[Hyper], y: &[f64]) -> Hyper {
             let t = (c(y[o]) - x[o]) / c(*delta);
             c(delta * delta) * ((c(1.0) + t * t).sqrt() - c(1.0))
         }),
+        Loss::Gamma => sum(&|o| {
+            let ratio = c(y[o]) * (-x[o]).exp();
+            ratio - c(1.0) - ratio.ln()
+        }),
         // ½ (ν + s) ln(1 + ‖x − y‖²/ν) with ν = 2.
         Loss::Custom(custom) if custom.name() == "student" => {
             let square = sum(&|o| (x[o] - c(y[o])) * (x[o] - c(y[o])));

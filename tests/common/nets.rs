@@ -51,6 +51,7 @@ pub fn losses(outputs: usize) -> Vec<Loss> {
         Loss::Poisson,
         Loss::LogCosh { delta: 0.7 },
         Loss::PseudoHuber { delta: 1.3 },
+        Loss::Gamma,
     ]
 }
 
@@ -60,6 +61,7 @@ pub fn targets(random: &mut Random, loss: &Loss, n: usize, outputs: usize) -> Ar
     match loss {
         Loss::BinaryCrossEntropy => y.mapv_inplace(|v| (0.5 * (v + 1.0)).clamp(0.0, 1.0)),
         Loss::Poisson => y.mapv_inplace(|v| (3.0 * v.abs()).round()),
+        Loss::Gamma => y.mapv_inplace(|v| v.abs() + 0.1),
         Loss::SoftmaxCrossEntropy => {
             for mut row in y.outer_iter_mut() {
                 row.mapv_inplace(|v| v.abs() + 0.01);

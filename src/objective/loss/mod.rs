@@ -9,6 +9,7 @@
 
 mod bce_logits;
 mod custom;
+mod gamma;
 mod logcosh;
 mod poisson;
 mod pseudo_huber;
@@ -305,6 +306,9 @@ registry! {
             /// δ > 0: squared error well inside it, absolute error well outside.
             delta: f64
         } = pseudo_huber,
+        /// Σ_o y_o e^(−x_o) − 1 − log(y_o e^(−x_o)) with y_o > 0: half the unit deviance of gamma variables with mean exp x_o,
+        /// constants included, 0 at exp x_o = y_o.
+        Gamma = gamma,
     }
 }
 
