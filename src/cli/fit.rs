@@ -129,6 +129,9 @@ struct TableOptions {
     /// Where logcosh and pseudo_huber turn from squares to absolute values, in standard deviations of the target [default: 1]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     delta: Option<f64>,
+    /// The dispersion α of negative_binomial: counts of mean μ have the variance μ + α μ² [default: 1]
+    #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
+    dispersion: Option<f64>,
     /// The factor λ of the penalty ½ λ Σ w² [default: 1]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     ridge: Option<f64>,
@@ -231,7 +234,7 @@ fn losses_of_numbers() -> impl Iterator<Item = &'static LossKind> {
 }
 
 /// The options that are parameters of losses.
-const LOSS_PARAMETERS: [&str; 1] = ["delta"];
+const LOSS_PARAMETERS: [&str; 2] = ["delta", "dispersion"];
 
 fn fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -253,6 +256,7 @@ impl TableOptions {
             ("--init", self.init.is_some()),
             ("--loss", self.loss.is_some()),
             ("--delta", self.delta.is_some()),
+            ("--dispersion", self.dispersion.is_some()),
             ("--ridge", self.ridge.is_some()),
             ("--ridge-bias", self.ridge_bias.is_some()),
             ("--mean", self.mean),
@@ -659,7 +663,7 @@ fn loss_parameters(
     options: &Options,
     name: Option<&str>,
 ) -> Result<[(&'static str, f64); LOSS_PARAMETERS.len()], Failure> {
-    let given = [options.table.delta];
+    let given = [options.table.delta, options.table.dispersion];
     for (parameter, _) in LOSS_PARAMETERS.iter().zip(given).filter(|p| p.1.is_some()) {
         let has_it = |kind: &&LossKind| kind.parameters.contains(parameter);
         if Loss::KINDS

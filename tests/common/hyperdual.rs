@@ -199,6 +199,10 @@ pub fn loss(loss: &Loss, x: &[Hyper], y: &[f64]) -> Hyper {
             let ratio = c(y[o]) * (-x[o]).exp();
             ratio - c(1.0) - ratio.ln()
         }),
+        Loss::NegativeBinomial { dispersion } => sum(&|o| {
+            let counts = c(y[o] + 1.0 / dispersion);
+            counts * (c(1.0) + c(*dispersion) * x[o].exp()).ln() - c(y[o]) * x[o]
+        }),
         // ½ (ν + s) ln(1 + ‖x − y‖²/ν) with ν = 2.
         Loss::Custom(custom) if custom.name() == "student" => {
             let square = sum(&|o| (x[o] - c(y[o])) * (x[o] - c(y[o])));

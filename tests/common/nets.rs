@@ -52,6 +52,7 @@ pub fn losses(outputs: usize) -> Vec<Loss> {
         Loss::LogCosh { delta: 0.7 },
         Loss::PseudoHuber { delta: 1.3 },
         Loss::Gamma,
+        Loss::NegativeBinomial { dispersion: 0.8 },
     ]
 }
 
@@ -60,7 +61,9 @@ pub fn targets(random: &mut Random, loss: &Loss, n: usize, outputs: usize) -> Ar
     let mut y = random.matrix(n, outputs, 1.0);
     match loss {
         Loss::BinaryCrossEntropy => y.mapv_inplace(|v| (0.5 * (v + 1.0)).clamp(0.0, 1.0)),
-        Loss::Poisson => y.mapv_inplace(|v| (3.0 * v.abs()).round()),
+        Loss::Poisson | Loss::NegativeBinomial { .. } => {
+            y.mapv_inplace(|v| (3.0 * v.abs()).round())
+        }
         Loss::Gamma => y.mapv_inplace(|v| v.abs() + 0.1),
         Loss::SoftmaxCrossEntropy => {
             for mut row in y.outer_iter_mut() {

@@ -11,6 +11,7 @@ mod bce_logits;
 mod custom;
 mod gamma;
 mod logcosh;
+mod negative_binomial;
 mod poisson;
 mod pseudo_huber;
 mod softmax_ce;
@@ -309,6 +310,12 @@ registry! {
         /// Σ_o y_o e^(−x_o) − 1 − log(y_o e^(−x_o)) with y_o > 0: half the unit deviance of gamma variables with mean exp x_o,
         /// constants included, 0 at exp x_o = y_o.
         Gamma = gamma,
+        /// Σ_o (y_o + 1/α) log(1 + α exp x_o) − y_o x_o with y_o ≥ 0: the negative log likelihood of counts with mean
+        /// μ = exp x_o and variance μ + αμ², without what depends on y_o and α alone.
+        NegativeBinomial {
+            /// α > 0, which is known: for α → 0 it is the Poisson loss.
+            dispersion: f64
+        } = negative_binomial,
     }
 }
 
