@@ -26,8 +26,8 @@ struct Params {
 #if CUSTOM
 #include "lib/custom_loss.wgsl"
 #else
-#if SOFTMAX
-#include "lib/softmax.wgsl"
+#if COUPLED
+#include "lib/loss/$LOSS.wgsl"
 #else
 #include "lib/separable.wgsl"
 #end

@@ -122,7 +122,7 @@ pub use network::{
     Activation, ActivationFunction, Constraint, Custom, ExactUnit, Group, GroupView, HigherUnit,
     Initialization, Layer, LayerView, Network, Normalized, Propagation, Radial, Series, Unit,
 };
-pub use objective::{Data, Loss, LossFunction, Penalty, PenaltyFunction, Reduction};
+pub use objective::{Data, Loss, LossFunction, LossKind, Penalty, PenaltyFunction, Reduction};
 pub use problem::{Operator, Problem};
 pub use solve::Indefinite;
 pub use train::{

@@ -304,6 +304,7 @@ fn odd_and_even_functions_are_so_exactly() {
         (Sin, true),
         (Atan, true),
         (Reciprocal, true),
+        (Elliot, true),
         (Gauss, false),
         (GaussHalf, false),
         (Cos, false),
@@ -339,7 +340,19 @@ fn relations_between_activations_hold_exactly() {
 #[test]
 fn signs_of_zeros_are_kept_by_odd_functions() {
     use Activation::*;
-    for a in [Identity, Tanh, Sin, Atan, OneMinusExpNeg, Silu, Gelu] {
+    for a in [
+        Identity,
+        Tanh,
+        Sin,
+        Atan,
+        OneMinusExpNeg,
+        Silu,
+        Gelu,
+        Elliot,
+        Elu,
+        LeakyRelu,
+        Mish,
+    ] {
         for zero in [0.0_f64, -0.0] {
             assert_eq!(a.value(zero).to_bits(), zero.to_bits(), "{a}");
         }
@@ -369,6 +382,10 @@ fn infinities_give_the_limits_and_nan_gives_nan() {
             Atan => ([-HALF_PI, 0.0, 0.0], [HALF_PI, 0.0, 0.0]),
             Relu => ([0.0; 3], [INF, 1.0, 0.0]),
             Silu | Gelu => ([0.0; 3], [INF, 1.0, 0.0]),
+            Elliot => ([-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]),
+            Elu => ([-1.0, 0.0, 0.0], [INF, 1.0, 0.0]),
+            LeakyRelu => ([-INF, 0.01, 0.0], [INF, 1.0, 0.0]),
+            Mish => ([0.0; 3], [INF, 1.0, 0.0]),
             _ => panic!("{a} has no limits here"),
         };
         for (u, limits) in [(-INF, minus), (INF, plus), (NAN, [NAN; 3])] {
@@ -421,12 +438,23 @@ fn ends_of_the_range_by_hand() {
 
 #[test]
 fn names_round_trip() {
-    for (i, a) in Activation::ALL.into_iter().enumerate() {
-        assert_eq!(Activation::from_name(a.name()), Ok(a));
+    let mut names = std::collections::BTreeSet::new();
+    for a in Activation::ALL {
         assert_eq!(a.to_string(), a.name());
-        assert!(Activation::ALL[..i].iter().all(|b| b.name() != a.name()));
+        for &name in [a.name()].iter().chain(a.aliases()) {
+            assert_eq!(Activation::from_name(name), Ok(a));
+            assert!(names.insert(name), "{name} stands for two");
+        }
     }
-    for unknown in ["", "Tanh", "tanh ", "swish", "sigmoid"] {
+    for (alias, a) in [
+        ("sigmoid", Activation::Logistic),
+        ("linear", Activation::Identity),
+        ("swish", Activation::Silu),
+        ("ln", Activation::Log),
+    ] {
+        assert_eq!(Activation::from_name(alias), Ok(a));
+    }
+    for unknown in ["", "Tanh", "tanh ", "swishy", "sigmoids"] {
         assert!(Activation::from_name(unknown).is_err());
     }
 }

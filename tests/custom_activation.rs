@@ -129,7 +129,7 @@ fn wrong_derivatives_and_names_are_refused() {
         };
         refused(wave, "letters, digits and underscores");
     }
-    for name in ["tanh", "u"] {
+    for name in ["tanh", "sigmoid", "u"] {
         let wave = Wave {
             name,
             ..Wave::default()

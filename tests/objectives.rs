@@ -96,6 +96,53 @@ fn losses_at_the_ends_of_the_range() {
         assert!((cosh(t).0 - t.cosh().ln()).abs() < 1e-15, "{t}");
     }
     assert_eq!(at(&Loss::Poisson, &[-1e4], &[0.0]).0, 0.0);
+
+    let gamma = |x: f64, y: f64| at(&Loss::Gamma, &[x], &[y]);
+    assert_eq!(gamma(0.0, 1.0), (0.0, vec![0.0], vec![1.0]));
+    assert_eq!(gamma(1e308, 1.0), (1e308, vec![1.0], vec![0.0]));
+    // t²/2 + t³/6 at t = −x.
+    assert!((gamma(1e-9, 1.0).0 / (5e-19 - 1e-27 / 6.0) - 1.0).abs() < 1e-15);
+    // e⁸⁰⁰ is no number, 1e-300 e⁸⁰⁰ is one: 2.726…e47.
+    let want = (800.0 - 300.0 * std::f64::consts::LN_10).exp();
+    assert!((gamma(-800.0, 1e-300).2[0] / want - 1.0).abs() < 1e-12);
+    for t in [
+        0.999_999_999f64,
+        1.000_000_001,
+        -0.999_999_999,
+        -1.000_000_001,
+    ] {
+        assert!(
+            (gamma(-t, 1.0).0 - (t.exp() - 1.0 - t)).abs() < 1e-15,
+            "{t}"
+        );
+    }
+
+    let binomial =
+        |dispersion, x: f64, y: f64| at(&Loss::NegativeBinomial { dispersion }, &[x], &[y]);
+    assert_eq!(binomial(2.0, 1e300, 0.0), (5e299, vec![0.5], vec![0.0]));
+    assert_eq!(binomial(1.0, -1e4, 3.0), (3e4, vec![-3.0], vec![0.0]));
+    // (y + 1) ln 2 at α = μ = 1.
+    assert_eq!(
+        binomial(1.0, 0.0, 3.0),
+        (4.0 * std::f64::consts::LN_2, vec![-1.0], vec![1.0])
+    );
+    // Of small dispersion the Poisson loss.
+    let (poisson, close) = (
+        at(&Loss::Poisson, &[0.7], &[3.0]),
+        binomial(1e-200, 0.7, 3.0),
+    );
+    for (a, b) in [
+        (close.0, poisson.0),
+        (close.1[0], poisson.1[0]),
+        (close.2[0], poisson.2[0]),
+    ] {
+        assert!((a / b - 1.0).abs() < 1e-14, "{a} {b}");
+    }
+    // A cross-over without a step.
+    for x in [-1e-9f64, 1e-9] {
+        let plain = 4.0 * (1.0 + x.exp()).ln() - 3.0 * x;
+        assert!((binomial(1.0, x, 3.0).0 - plain).abs() < 1e-15, "{x}");
+    }
 }
 
 fn small(loss: Loss, y: Array2<f64>) -> secondo::Result<Problem> {
@@ -596,6 +643,13 @@ fn everything_wrong_is_refused_by_kind() {
     for (loss, y) in [
         (Loss::BinaryCrossEntropy, array![[0.0], [2.0]]),
         (Loss::Poisson, array![[0.0], [-1.0]]),
+        (Loss::Gamma, array![[1.0], [0.0]]),
+        (
+            Loss::NegativeBinomial { dispersion: 1.0 },
+            array![[1.0], [-1.0]],
+        ),
+        (Loss::NegativeBinomial { dispersion: 0.0 }, y.clone()),
+        (Loss::NegativeBinomial { dispersion: 1e-310 }, y.clone()),
         (Loss::SoftmaxCrossEntropy, array![[0.5, 0.2], [1.0, 0.0]]),
         (Loss::LogCosh { delta: 0.0 }, y.clone()),
         (Loss::PseudoHuber { delta: f64::NAN }, y.clone()),

@@ -244,8 +244,10 @@ impl Model {
                 }
                 Ok(out)
             }
-            Loss::Poisson => self.standardization.original(&out.mapv(libm::exp)),
-            _ => self.standardization.original(&out),
+            _ => {
+                let mean = out.mapv(|x| self.loss.mean(x));
+                self.standardization.original(&mean)
+            }
         }
     }
 

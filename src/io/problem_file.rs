@@ -13,7 +13,7 @@
 //! | key | content |
 //! |---|---|
 //! | `spec` | the network, see [`network_from_json`] |
-//! | `loss` | `type` (sos, wsos, bce_logits, softmax_ce, poisson, logcosh, pseudo_huber) and its parameters: `output_weights` (wsos), `delta` (logcosh, pseudo_huber) |
+//! | `loss` | `type`, a name or alias of [`Loss::KINDS`], and its parameters by their names: `output_weights` of wsos is a list, `delta` of logcosh and pseudo_huber a number |
 //! | `penalty` | optional or null; `type` (ridge, ridge_vec, group_norm), `lambda` (a list for ridge_vec) and `include_bias` (true unless given) |
 //! | `X`, `Y` | lists of rows |
 //! | `sample_weights` | optional |
@@ -35,7 +35,7 @@ use super::json::{
 use super::spec::network_from_json;
 use crate::error::{Error, Result};
 use crate::network::{Activation, Constraint, Network};
-use crate::objective::{Data, Loss, Penalty};
+use crate::objective::{Data, Loss, Parameter, ParameterSource, Penalty};
 use crate::problem::Problem;
 
 /// The contents of a problem file.
@@ -257,32 +257,33 @@ fn constraint_from_json(value: &Value, free: usize) -> Result<Constraint> {
 /// # Errors
 /// A key that is missing or has a wrong value, a name that is unknown.
 pub fn loss_from_json(value: &Value) -> Result<Loss> {
+    struct Source<'a>(&'a Map<String, Value>);
+    impl ParameterSource for Source<'_> {
+        fn number(&self, name: &'static str) -> Result<f64> {
+            number(field(self.0, name, "loss")?, &format!("loss.{name}"))
+        }
+        fn numbers(&self, name: &'static str) -> Result<Vec<f64>> {
+            numbers(field(self.0, name, "loss")?, &format!("loss.{name}"))
+        }
+    }
     let map = object(value, "loss")?;
-    let delta = || number(field(map, "delta", "loss")?, "loss.delta");
-    Ok(match type_of(map, "loss")? {
-        "sos" => Loss::SquaredError,
-        "wsos" => Loss::WeightedSquaredError {
-            output_weights: numbers(field(map, "output_weights", "loss")?, "loss.output_weights")?,
-        },
-        "bce_logits" => Loss::BinaryCrossEntropy,
-        "softmax_ce" => Loss::SoftmaxCrossEntropy,
-        "poisson" => Loss::Poisson,
-        "logcosh" => Loss::LogCosh { delta: delta()? },
-        "pseudo_huber" => Loss::PseudoHuber { delta: delta()? },
-        name => return Err(unknown("loss.type", "loss", name, &Loss::NAMES)),
+    Loss::read(type_of(map, "loss")?, &Source(map)).map_err(|error| match error {
+        unknown @ Error::Unknown { .. } => wrong("loss.type", unknown.to_string()),
+        other => other,
     })
 }
 
 /// The loss as [`loss_from_json`] reads it, but for a user's, which has no such form.
 pub fn loss_to_json(loss: &Loss) -> Value {
     let mut out = json!({"type": loss.name()});
-    match loss {
-        Loss::WeightedSquaredError { output_weights } => {
-            out["output_weights"] = json!(output_weights)
-        }
-        Loss::LogCosh { delta } | Loss::PseudoHuber { delta } => out["delta"] = json!(delta),
-        Loss::Custom(custom) => out["custom"] = json!(format!("{custom:?}")),
-        _ => {}
+    if let Loss::Custom(custom) = loss {
+        out["custom"] = json!(format!("{custom:?}"));
+    }
+    if let (Some(name), parameter) = loss.parameter() {
+        out[name] = match parameter {
+            Parameter::All(v) => json!(v),
+            Parameter::Each(v) => json!(v),
+        };
     }
     out
 }

@@ -93,7 +93,7 @@ const KIND: &str = "activation";
 
 impl Custom {
     /// The registered activation of that name.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(super) fn find(name: &str) -> Option<Self> {
         registry().iter().copied().find(|c| c.0.name == name)
     }
 
@@ -132,7 +132,7 @@ impl Custom {
         if name.is_empty() || !name.chars().all(letter) {
             return refuse("a name has letters, digits and underscores");
         }
-        if Activation::ALL.iter().any(|a| a.name() == name) || name == "u" {
+        if Activation::builtin(&name).is_some() || name == "u" {
             return refuse("a built-in activation has that name");
         }
         if cfg!(debug_assertions) {

@@ -72,10 +72,7 @@ impl Initialization {
 
     /// The rule that suits a hidden activation: He for ReLU and its smooth forms, Glorot otherwise.
     pub fn suited_to(activation: Activation) -> Self {
-        match activation {
-            Activation::Relu | Activation::Silu | Activation::Gelu => Initialization::He,
-            _ => Initialization::Glorot,
-        }
+        activation.initialization()
     }
 
     /// Initial parameters of `network` in the order of its flat vector. Radial units take their centres from the rule as if

@@ -1,11 +1,15 @@
-//! What is minimised: E(W) = Σ_i ω_i g(x_i^m, y_i) + pen(W).
+//! The objective E(W) = Σ_i ω_i g(x_i^m, y_i) + pen(W).
 
 mod data;
 mod loss;
 mod penalty;
 
 pub use data::Data;
-pub use loss::{Loss, LossFunction};
+#[cfg(any(feature = "gpu", feature = "io"))]
+pub(crate) use loss::Parameter;
+#[cfg(feature = "io")]
+pub(crate) use loss::ParameterSource;
+pub use loss::{Loss, LossFunction, LossKind};
 pub use penalty::{Penalty, PenaltyFunction};
 
 /// Whether the losses of the samples are summed or averaged.

@@ -160,6 +160,16 @@ pub fn activation(h: Activation, u: Hyper) -> Hyper {
             let root = Hyper::from(std::f64::consts::FRAC_1_SQRT_2);
             u * half * (one + (u * root).erf())
         }
+        Activation::Elliot if u.v < 0.0 => u / (one - u),
+        Activation::Elliot => u / (one + u),
+        Activation::Elu if u.v > 0.0 => u,
+        Activation::Elu => u.exp() - one,
+        Activation::LeakyRelu if u.v > 0.0 => u,
+        Activation::LeakyRelu => u / Hyper::from(100.0),
+        Activation::Mish => {
+            let square = (one + u.exp()) * (one + u.exp());
+            u * (square - one) / (square + one)
+        }
         other => panic!("no reference for {other}"),
     }
 }
@@ -184,6 +194,14 @@ pub fn loss(loss: &Loss, x: &[Hyper], y: &[f64]) -> Hyper {
         Loss::PseudoHuber { delta } => sum(&|o| {
             let t = (c(y[o]) - x[o]) / c(*delta);
             c(delta * delta) * ((c(1.0) + t * t).sqrt() - c(1.0))
+        }),
+        Loss::Gamma => sum(&|o| {
+            let ratio = c(y[o]) * (-x[o]).exp();
+            ratio - c(1.0) - ratio.ln()
+        }),
+        Loss::NegativeBinomial { dispersion } => sum(&|o| {
+            let counts = c(y[o] + 1.0 / dispersion);
+            counts * (c(1.0) + c(*dispersion) * x[o].exp()).ln() - c(y[o]) * x[o]
         }),
         // ½ (ν + s) ln(1 + ‖x − y‖²/ν) with ν = 2.
         Loss::Custom(custom) if custom.name() == "student" => {

@@ -36,7 +36,7 @@ impl Random {
 /// Activations that are defined on the whole line.
 pub fn everywhere() -> Vec<Activation> {
     (Activation::ALL.into_iter())
-        .filter(|h| ![Activation::Log, Activation::Sqrt, Activation::Reciprocal].contains(h))
+        .filter(|h| h.domain() == Activation::Identity.domain())
         .collect()
 }
 
@@ -51,6 +51,8 @@ pub fn losses(outputs: usize) -> Vec<Loss> {
         Loss::Poisson,
         Loss::LogCosh { delta: 0.7 },
         Loss::PseudoHuber { delta: 1.3 },
+        Loss::Gamma,
+        Loss::NegativeBinomial { dispersion: 0.8 },
     ]
 }
 
@@ -59,7 +61,10 @@ pub fn targets(random: &mut Random, loss: &Loss, n: usize, outputs: usize) -> Ar
     let mut y = random.matrix(n, outputs, 1.0);
     match loss {
         Loss::BinaryCrossEntropy => y.mapv_inplace(|v| (0.5 * (v + 1.0)).clamp(0.0, 1.0)),
-        Loss::Poisson => y.mapv_inplace(|v| (3.0 * v.abs()).round()),
+        Loss::Poisson | Loss::NegativeBinomial { .. } => {
+            y.mapv_inplace(|v| (3.0 * v.abs()).round())
+        }
+        Loss::Gamma => y.mapv_inplace(|v| v.abs() + 0.1),
         Loss::SoftmaxCrossEntropy => {
             for mut row in y.outer_iter_mut() {
                 row.mapv_inplace(|v| v.abs() + 0.01);

@@ -230,7 +230,7 @@ pub fn edges() -> Vec<Case> {
             let widths = shapes[at / 3];
             let n = SAMPLES[(at / 3 + 4 * (at % 3)) % SAMPLES.len()];
             let h = activations[at % activations.len()];
-            let loss = suited(at % 7, widths[widths.len() - 1]);
+            let loss = suited(at % losses(1).len(), widths[widths.len() - 1]);
             let scale = 1.0 / (widths.iter().max().map_or(1.0, |&w| w as f64)).sqrt();
             let (problem, w) = dense(widths, h, loss, n, scale);
             let weights = (0..n).map(|i| 0.5 * ((i + 1) % 4) as f64).collect();
@@ -302,14 +302,15 @@ pub fn cases() -> Vec<Case> {
         (vec![3, 200, 2], 33),
         (vec![4, 6, 5, 4, 2], 1025),
     ] {
-        for loss in 0..7 {
+        for (loss, kind) in losses(1).iter().enumerate() {
             let outputs = widths[widths.len() - 1];
             if suited(loss, outputs) != loss {
                 continue;
             }
             for scale in [0.5, 3.0] {
-                // Poisson overflows, as it should, when predictors reach the hundreds.
-                let scale = if loss == 4 {
+                // Exponential links overflow, as they should, when predictors reach the hundreds.
+                let exponential = kind.mean(1.0) != 1.0 && !kind.kind().unwrap().is_classification;
+                let scale = if exponential {
                     0.2
                 } else {
                     scale / (widths[1] as f64).sqrt()
@@ -340,7 +341,7 @@ pub fn cases() -> Vec<Case> {
             cases.push((format!("{h} scale {scale}"), p, w));
         }
     }
-    // Saturated losses over saturated units; Poisson has no such end.
+    // Saturated losses over saturated units; those with exponential links have no such end.
     for loss in [1, 2, 3, 5, 6] {
         for h in [Activation::Tanh, Activation::Logistic, Activation::Silu] {
             let (p, w) = dense(&[2, 9, 3], h, loss, 9, 40.0);

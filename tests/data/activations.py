@@ -1,6 +1,7 @@
 """Exact values of the activations and their derivatives, for tests/activations.rs.
 
     python activations.py > activations.csv              the table in the repository
+    python activations.py NAME >> activations.csv        the rows of a new activation
     python activations.py --wide 100000 SEED [NAME ...]  random points only
 
 Needs mpmath 1.3. Columns: name, u, then for h, h' and h'' the exact value as
@@ -8,7 +9,7 @@ the nearest double and the remainder in units of that double's last place
 (ULP), and last the scale that the error of h, h' and h'' is measured by near
 an interior zero: 2**-53 times the largest size of the function within 1/4 of
 u, in ULP of the double, where that exceeds one ULP, and otherwise 0. Only
-silu and gelu have such scales: the others are held to ULP everywhere.
+those of SCALED have such scales: the others are held to ULP everywhere.
 """
 
 import math
@@ -47,6 +48,21 @@ def sech2(u):
     return 4 * slope(2 * u)
 
 
+def mish(u):
+    # 1 - tanh(ln(1 + e^u)) = 2 / d, or without overflow 2 z^2 / d
+    z = mp.exp(-abs(u))
+    d = (1 + z) ** 2 + (1 if u < 0 else z * z)
+    if u < 0:
+        t = z * (2 + z) / d
+        t1 = 4 * z * (1 + z) / d**2
+        t2 = t1 * (1 + z / (1 + z) - 4 * z * (1 + z) / d)
+    else:
+        t = (1 + 2 * z) / d
+        t1 = 4 * z * z * (1 + z) / d**2
+        t2 = t1 * (1 + 1 / (1 + z) - 4 * (1 + z) / d)
+    return u * t, t + u * t1, 2 * t1 + u * t2
+
+
 def trig(u):
     # enough digits for the reduction of u by pi
     with mp.workdps(50 + max(0, int(mp.log10(abs(u) + 1)))):
@@ -79,6 +95,11 @@ FUNCTIONS = {
         slope(u) * (2 - u * tanh(u / 2))),
     "gelu": lambda u: (
         u * normal(u), normal(u) + u * density(u), (2 - u * u) * density(u)),
+    "elliot": lambda u: (
+        u / (1 + abs(u)), 1 / (1 + abs(u)) ** 2, -2 * mp.sign(u) / (1 + abs(u)) ** 3),
+    "elu": lambda u: (u, mpf(1), mpf(0)) if u > 0 else (mp.expm1(u), mp.exp(u), mp.exp(u)),
+    "leaky_relu": lambda u: (u, mpf(1), mpf(0)) if u > 0 else (u / 100, mpf(1) / 100, mpf(0)),
+    "mish": mish,
 }
 
 # Interior zeros of h, h' or h'', and points of interest of the kind: the
@@ -92,7 +113,11 @@ ZEROS = {
     "log": [1.0],
     "silu": [-1.2784645427610738, 2.399357280515468, -2.399357280515468],
     "gelu": [-0.7517915246935645, math.sqrt(2), -math.sqrt(2)],
+    "mish": [-1.1924312145154952, -2.256376396360793, 1.4905711794854284],
 }
+
+# The orders whose interior zeros are measured by their local scale.
+SCALED = {"silu": (1, 2), "gelu": (1,), "mish": (1, 2)}
 
 # Where the random points are densest, beside the common ones.
 RANGES = {
@@ -108,6 +133,7 @@ RANGES = {
     "sqrt": (0.0, 16.0),
     "atan": (-8.0, 8.0),
     "gelu": (-38.9, 10.0),
+    "elu": (-40.0, 1.0),
     "silu": (-40.0, 40.0),
 }
 
@@ -179,7 +205,7 @@ def random_points(name, count, rng):
             yield rng.uniform(lo, hi)
         elif i % 4 == 2:
             yield rng.choice((-1, 1)) * 10 ** rng.uniform(-20, 3.2)
-        elif name in ("log", "sqrt", "reciprocal", "atan"):
+        elif name in ("log", "sqrt", "reciprocal", "atan", "elliot"):
             yield rng.choice((-1, 1)) * 10 ** rng.uniform(-307, 308)
         elif name in ZEROS and i % 8 == 7:
             yield rng.choice(ZEROS[name]) + rng.choice((-1, 1)) * 10 ** rng.uniform(-15, -1)
@@ -188,7 +214,7 @@ def random_points(name, count, rng):
 
 
 def points(name):
-    if name in ("identity", "relu"):
+    if name in ("identity", "relu", "leaky_relu"):
         return [0.0, -0.0] + [s * u for u in ENDS for s in (1, -1)]
     rng = random.Random("activations " + name)
     found = [0.0, -0.0] + [s * u for u in ENDS for s in (1, -1)]
@@ -226,9 +252,7 @@ def scales(name, u, exact):
         size = max(abs(v[order]) for v in near)
         ulp = math.ulp(rounded(exact[order])[0])
         scale = size * mpf(2) ** -53 / ulp
-        # h'' of gelu is held to ULP even at its zeros, the roots of 2 - u^2
-        held = order == 0 or (order, name) == (2, "gelu")
-        yield mpf(0) if held or scale < 1 else scale
+        yield scale if order in SCALED[name] and scale >= 1 else mpf(0)
 
 
 def row(name, u):
@@ -237,7 +261,7 @@ def row(name, u):
     for x in exact:
         hi, rest = rounded(x)
         cells += [repr(hi), mp.nstr(rest, 5) if abs(rest) > 1e-5 else "0"]
-    if name in ("silu", "gelu") and abs(u) < 4:
+    if name in SCALED and abs(u) < 4:
         cells += ["%.3g" % (float(s) * 0.999) if s else "0" for s in scales(name, u, exact)]
     else:
         cells += ["0"] * 3
@@ -253,7 +277,7 @@ def main():
                 if in_domain(name, u):
                     print(row(name, u))
         return
-    for name in FUNCTIONS:
+    for name in sys.argv[1:] or FUNCTIONS:
         for u in points(name):
             u = u[0] if isinstance(u, tuple) else u
             if in_domain(name, u):

@@ -1,6 +1,7 @@
 """Exact derivatives of the activations of third and higher order, for tests/orders.rs.
 
-    python orders.py > orders.csv
+    python orders.py > orders.csv              the table in the repository
+    python orders.py NAME >> orders.csv        the rows of a new activation
 
 Needs mpmath 1.3. Columns: name, order, u, the exact value as the nearest double, the remainder in units of that double's last
 place (ULP), and the scale near interior zeros: 2**-53 times the largest size of the derivative within 1/4 of u, in ULP of
@@ -12,6 +13,7 @@ over two circles agree to 30 digits.
 
 import math
 import random
+import sys
 
 from mpmath import mp, mpf
 
@@ -43,9 +45,19 @@ FUNCTIONS = {
         lambda u: u * mp.erfc(-u / mp.sqrt(2)) / 2,
         lambda u: -u * mp.erfc(u / mp.sqrt(2)) / 2,
     ),
+    "elliot": (lambda u: 1 / (1 - u), lambda u: -1 / (1 + u)),
+    "elu": (mp.exp, lambda u: 0 * u),
+    "mish": (
+        lambda u: u * mp.exp(u) * (2 + mp.exp(u)) / ((1 + mp.exp(u)) ** 2 + 1),
+        lambda u: -2 * u * mp.exp(-2 * u) / ((1 + mp.exp(-u)) ** 2 + mp.exp(-2 * u)),
+    ),
 }
-# Far out the derivatives of these are small differences no more.
-SCALED = ("log", "sqrt", "reciprocal", "atan")
+# Far out the derivatives of these are small differences no more. The distance to their singularities: |u|, at least the number.
+SCALED = {"log": 0, "sqrt": 0, "reciprocal": 0, "atan": 1, "elliot": 1}
+# Whose derivatives have interior zeros.
+WITH_ZEROS = ("tanh", "logistic", "softplus", "silu", "gelu", "atan", "gauss", "gauss_half", "mish")
+# Not analytic at 0.
+BROKEN_AT_0 = ("log", "sqrt", "reciprocal", "elliot", "elu")
 
 RANGES = {
     "exp": (-745.0, 709.0),
@@ -58,6 +70,8 @@ RANGES = {
     "softplus": (-750.0, 750.0),
     "silu": (-755.0, 755.0),
     "gelu": (-40.0, 40.0),
+    "elu": (-745.0, 1.0),
+    "mish": (-755.0, 380.0),
     "sin": (-1e3, 1e3),
     "cos": (-1e3, 1e3),
 }
@@ -74,7 +88,7 @@ def points(name):
         found += [rng.choice((-1, 1)) * 10 ** rng.uniform(-30, 60) for _ in range(3)]
     if name in ("log", "sqrt"):
         found = [abs(u) for u in found]
-    return sorted({u for u in found if u != 0 or name not in ("log", "sqrt", "reciprocal")})
+    return sorted({u for u in found if u != 0 or name not in BROKEN_AT_0})
 
 
 def over_circle(name, u, radius):
@@ -89,7 +103,7 @@ def over_circle(name, u, radius):
 
 def taylor(name, u):
     u = mpf(u)
-    size = max(abs(u), mpf(name == "atan")) if name in SCALED else mpf(1)
+    size = max(abs(u), mpf(SCALED[name])) if name in SCALED else mpf(1)
     a, b = (over_circle(name, u, size / d) for d in (100, 300))
     for k in range(3, 33):
         assert abs(a[k] - b[k]) * size**k <= mpf(10) ** -30 * max(
@@ -105,7 +119,7 @@ def derivative(c, order, step=mpf(0)):
 
 
 def main():
-    for name in FUNCTIONS:
+    for name in sys.argv[1:] or FUNCTIONS:
         for at, u in enumerate(points(name)):
             c = taylor(name, u)
             for order in (3, 4, 5, 6, 7, 8, 16, 32):
@@ -116,7 +130,7 @@ def main():
                     exact = mpf(0)  # by symmetry
                 hi, rest = rounded(exact)
                 scale = mpf(0)
-                if name in ("tanh", "logistic", "softplus", "silu", "gelu", "atan") or "gauss" in name:
+                if name in WITH_ZEROS:
                     steps = [mpf(i) / 16 for i in range(-4, 5)]
                     scale = max(abs(derivative(c, order, s)) for s in steps if abs(s) < abs(mpf(1) / 3))
                     scale = scale * mpf(2) ** -53 / math.ulp(hi) * mpf("0.999")

@@ -1,10 +1,13 @@
 """Taylor coefficients of elementary functions and activations, for tests/series.rs.
 
-    python series.py > series.csv
+    python series.py > series.csv              the table in the repository
+    python series.py NAME >> series.csv        the rows of a new function
 
 Needs mpmath 1.3. Columns: name, u, then c_0 ... c_8 with f(u + t) = sum of
 c_k t^k, as the nearest doubles; c_9 besides for the scale of c_8.
 """
+
+import sys
 
 from mpmath import mp, mpf
 
@@ -17,6 +20,7 @@ def logistic(u):
 
 REAL = [-20.3, -6.5, -2.375, -0.71, 0.0, 1e-9, 0.3, 1.3125, 4.1, 17.6]
 POSITIVE = [1e-9, 0.03, 0.5, 1.0, 1.0001, 2.71, 31.4, 1e6]
+BROKEN = [-20.3, -6.5, -2.375, -0.71, 0.3, 1.3125, 4.1, 17.6]
 SMALL = [-6.5, -2.375, -0.71, 0.0, 1e-9, 0.3, 1.3125, 4.1]
 
 FUNCTIONS = {
@@ -46,6 +50,9 @@ FUNCTIONS = {
     "reciprocal": (lambda u: 1 / u, [-3.5, -0.1] + POSITIVE),
     "silu": (lambda u: u * logistic(u), REAL),
     "gelu": (lambda u: u * mp.erfc(-u / mp.sqrt(2)) / 2, REAL),
+    "elliot": (lambda u: u / (1 + u) if mp.re(u) > 0 else u / (1 - u), BROKEN),
+    "elu": (lambda u: u if mp.re(u) > 0 else mp.expm1(u), BROKEN),
+    "mish": (lambda u: u * (1 - 2 / ((1 + mp.exp(u)) ** 2 + 1)), REAL),
 }
 
 
@@ -66,8 +73,9 @@ def taylor(f, u):
         return [c / r**k if abs(c) > least else mpf(0) for k, c in enumerate(found)]
 
 
-NEAR = [FUNCTIONS[n][0] for n in ("log", "sqrt", "power -2", "power 2.5", "reciprocal")]
+NEAR = [FUNCTIONS[n][0] for n in ("log", "sqrt", "power -2", "power 2.5", "reciprocal", "elliot", "elu")]
 
-for name, (f, points) in FUNCTIONS.items():
+for name in sys.argv[1:] or FUNCTIONS:
+    f, points = FUNCTIONS[name]
     for u in sorted(points):
         print(",".join([name, repr(u)] + [repr(float(c)) for c in taylor(f, mpf(u))]))

@@ -57,9 +57,9 @@ A problem file:
    \"penalty\": {\"type\": \"ridge\", \"lambda\": 0.01},
    \"X\": [[0.5], [-1.0]], \"Y\": [[1.0], [0.0]],
    \"W\": [1, 0, -1, 0, 1, 1, 0]}
-  A layer may have 'sources' (earlier layers, 0 the inputs), 'bias' and 'propagation' (linear or a radial form). Losses: sos,
-  wsos ('output_weights'), bce_logits, softmax_ce, poisson, logcosh, pseudo_huber ('delta'). Penalties: ridge, ridge_vec,
-  group_norm. Besides: 'sample_weights', 'constraint' with 'theta', 'v' or 'V', 'activation_definitions'. Other keys are ignored.
+  A layer may have 'sources' (earlier layers, 0 the inputs), 'bias' and 'propagation' (linear or a radial form). Losses: those
+  that 'secondo fit --help' lists, with their parameters as keys, and wsos with a list 'output_weights'. Penalties: ridge,
+  ridge_vec, group_norm. Besides: 'sample_weights', 'constraint' with 'theta', 'v' or 'V', 'activation_definitions'. Other keys are ignored.
 
 Examples:
   secondo derivatives problem.json

@@ -218,11 +218,16 @@ fn model(
     train_rows: &[usize],
 ) -> Result<(Model, Vec<String>), Failure> {
     let loss = loss::choose(&options.objective, data)?;
-    if let (Loss::Poisson, Target::Numbers(y)) = (&loss, &data.target)
-        && let Some(i) = y.iter().position(|v| *v < 0.0)
-    {
-        let why = format!("{} is negative; poisson needs counts", y[i]);
-        return Err(in_data(options, Some(data.lines[i]), why));
+    if let Target::Numbers(y) = &data.target {
+        let refused = |(i, y): (usize, &f64)| Some((i, loss.refuses(*y)?));
+        if let Some((i, why)) = y.iter().enumerate().find_map(refused) {
+            let why = format!(
+                "{} {why}; the loss {} is not defined there",
+                y[i],
+                loss.name()
+            );
+            return Err(in_data(options, Some(data.lines[i]), why));
+        }
     }
     let classes = match &data.target {
         Target::Numbers(_) => Vec::new(),

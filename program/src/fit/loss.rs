@@ -1,23 +1,41 @@
 //! The loss that suits a table.
 
-use secondo::Loss;
-use secondo::io::{Dataset, Target};
+use secondo::io::{Dataset, Target, loss_from_json};
+use secondo::{Loss, LossKind};
+use serde_json::json;
 
 use super::options::ObjectiveOptions;
 use crate::exit::Failure;
 
+/// The options that are parameters of losses.
+const PARAMETERS: [&str; 2] = ["delta", "dispersion"];
+
+/// The help of `--loss`: the losses that tables can have.
+pub fn help() -> String {
+    format!(
+        "{}; {} [default: sos; bce_logits for two classes, softmax_ce for more]",
+        names(of_numbers()),
+        names(Loss::KINDS.iter().filter(|kind| kind.is_classification))
+    )
+}
+
+fn names(kinds: impl Iterator<Item = &'static LossKind>) -> String {
+    kinds.map(|kind| kind.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The losses for numbers whose parameters are options.
+fn of_numbers() -> impl Iterator<Item = &'static LossKind> {
+    (Loss::KINDS.iter())
+        .filter(|kind| !kind.is_classification)
+        .filter(|kind| kind.parameters.iter().all(|p| PARAMETERS.contains(p)))
+}
+
 /// The loss that the options or the task of the data choose.
 ///
 /// # Errors
-/// One that does not fit the task, or takes no `--delta`.
+/// One that does not fit the task, or does not take a parameter that is given.
 pub fn choose(options: &ObjectiveOptions, data: &Dataset) -> Result<Loss, Failure> {
     let name = options.loss.as_deref();
-    let delta = options.delta.unwrap_or(1.0);
-    if options.delta.is_some() && !matches!(name, Some("logcosh" | "pseudo_huber")) {
-        return Err(Failure::usage(
-            "--delta is for --loss logcosh and --loss pseudo_huber",
-        ));
-    }
     let wrong = |known: &str| {
         Err(Failure::usage(format!(
             "--loss {} does not fit a {}; losses for it: {known}",
@@ -25,14 +43,19 @@ pub fn choose(options: &ObjectiveOptions, data: &Dataset) -> Result<Loss, Failur
             data.task()
         )))
     };
+    let parameters = parameters(options, name)?;
     match &data.target {
-        Target::Numbers(_) => match name {
-            None | Some("sos") => Ok(Loss::SquaredError),
-            Some("logcosh") => Ok(Loss::LogCosh { delta }),
-            Some("pseudo_huber") => Ok(Loss::PseudoHuber { delta }),
-            Some("poisson") => Ok(Loss::Poisson),
-            Some(_) => wrong("sos, logcosh, pseudo_huber, poisson"),
-        },
+        Target::Numbers(_) => {
+            let name = name.unwrap_or("sos");
+            if of_numbers().all(|kind| kind.name != name) {
+                return wrong(&names(of_numbers()));
+            }
+            let mut form = json!({"type": name});
+            for (parameter, value) in parameters {
+                form[parameter] = value.into();
+            }
+            Ok(loss_from_json(&form)?)
+        }
         Target::Classes { labels, .. } => match (name, labels.len()) {
             (None | Some("bce_logits"), 2) => Ok(Loss::BinaryCrossEntropy),
             (None | Some("softmax_ce"), _) => Ok(Loss::SoftmaxCrossEntropy),
@@ -45,25 +68,34 @@ pub fn choose(options: &ObjectiveOptions, data: &Dataset) -> Result<Loss, Failur
     }
 }
 
+/// The parameters of losses, 1 unless they are given, which only those of the chosen loss may be.
+fn parameters(
+    options: &ObjectiveOptions,
+    name: Option<&str>,
+) -> Result<[(&'static str, f64); PARAMETERS.len()], Failure> {
+    let given = [options.delta, options.dispersion];
+    for (parameter, _) in PARAMETERS.iter().zip(given).filter(|p| p.1.is_some()) {
+        let has_it = |kind: &&LossKind| kind.parameters.contains(parameter);
+        let mut losses = Loss::KINDS.iter().filter(has_it);
+        if losses.all(|kind| Some(kind.name) != name) {
+            let losses = names(Loss::KINDS.iter().filter(has_it)).replace(", ", " and --loss ");
+            return Err(Failure::usage(format!(
+                "--{parameter} is for --loss {losses}"
+            )));
+        }
+    }
+    Ok(std::array::from_fn(|at| {
+        (PARAMETERS[at], given[at].unwrap_or(1.0))
+    }))
+}
+
 /// Whether the target may be shifted and scaled without changing what the loss means.
 pub fn shifts(loss: &Loss) -> bool {
-    matches!(
-        loss,
-        Loss::SquaredError | Loss::LogCosh { .. } | Loss::PseudoHuber { .. }
-    )
+    loss.kind().is_some_and(|kind| kind.is_location)
 }
 
 /// The loss in words, with its name.
 pub fn in_words(loss: &Loss) -> String {
-    let words = match loss {
-        Loss::SquaredError => "half the squared errors",
-        Loss::WeightedSquaredError { .. } => "half the weighted squared errors",
-        Loss::BinaryCrossEntropy => "the logistic losses",
-        Loss::SoftmaxCrossEntropy => "the cross-entropies",
-        Loss::Poisson => "the Poisson losses",
-        Loss::LogCosh { .. } => "the log-cosh losses",
-        Loss::PseudoHuber { .. } => "the pseudo-Huber losses",
-        _ => "the losses",
-    };
+    let words = loss.kind().map_or("the losses", |kind| kind.words);
     format!("{words} ({})", loss.name())
 }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
-use secondo::{Activation, Initialization, Loss};
+use secondo::{Activation, Initialization, LossKind};
 
 use super::hidden::Hidden;
+use super::loss;
 use crate::computing::Computing;
 use crate::table::{TableOptions, TargetOptions};
 use crate::training::{Method, not_negative};
@@ -102,10 +103,7 @@ pub struct NetworkOptions {
     /// layer of as many units with the propagation normalized make normalised radial units.
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["hidden", "activation", "skip"])]
     pub architecture: Option<PathBuf>,
-    /// The activation of the hidden units that are not radial [default: tanh]: tanh, logistic, softplus, relu, silu, gelu, atan, sin, cos, exp,
-    /// exp_neg_half, one_minus_exp_neg, gauss, gauss_half, log, sqrt, reciprocal, identity, or a formula in u as in 'u/(1+exp(-u))': numbers, u, pi, e, + - * / ^, parentheses, these
-    /// activations as functions, and abs, cosh, erf, expm1, ln, log1p, sinh, tan
-    #[arg(long, value_name = "NAME", value_parser = activation, allow_hyphen_values = true)]
+    #[arg(long, value_name = "NAME", value_parser = activation, allow_hyphen_values = true, help = activation_help())]
     pub activation: Option<Activation>,
 }
 
@@ -113,12 +111,14 @@ pub struct NetworkOptions {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network and objective")]
 pub struct ObjectiveOptions {
-    /// sos, logcosh, pseudo_huber, poisson; bce_logits, softmax_ce [default: sos; bce_logits for two classes, softmax_ce for more]
-    #[arg(long, value_name = "NAME", value_parser = loss_name)]
+    #[arg(long, value_name = "NAME", value_parser = loss_name, help = loss::help())]
     pub loss: Option<String>,
     /// Where logcosh and pseudo_huber turn from squares to absolute values, in standard deviations of the target [default: 1]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     pub delta: Option<f64>,
+    /// The dispersion α of negative_binomial: counts of mean μ have the variance μ + α μ² [default: 1]
+    #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
+    pub dispersion: Option<f64>,
     /// The factor λ of the penalty ½ λ Σ w² [default: 1]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     pub ridge: Option<f64>,
@@ -134,7 +134,7 @@ pub struct ObjectiveOptions {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network and objective")]
 pub struct StartOptions {
-    /// How the start is drawn: glorot, he, lecun, uniform, normal, zero [default: he for relu, silu, gelu, else glorot]
+    /// How the start is drawn: glorot, he, lecun, uniform, normal, zero [default: he for relu and its like, else glorot]
     #[arg(long, value_name = "NAME", value_parser = initialization)]
     pub init: Option<Initialization>,
     /// The seed of the hold-out and of the first start [default: 0]
@@ -154,11 +154,17 @@ fn initialization(name: &str) -> Result<Initialization, String> {
 }
 
 fn loss_name(name: &str) -> Result<String, String> {
-    if Loss::NAMES.contains(&name) {
-        return Ok(name.into());
-    }
-    let known = Loss::NAMES.join(", ");
-    Err(format!("unknown loss '{name}'; known: {known}"))
+    let kind = LossKind::from_name(name).map_err(|e| e.to_string())?;
+    Ok(kind.name.into())
+}
+
+fn activation_help() -> String {
+    format!(
+        "The activation of the hidden units that are not radial [default: tanh]: {}, or a formula in u as in \
+         'u/(1+exp(-u))': numbers, u, pi, e, + - * / ^, parentheses, these activations as functions, and abs, cosh, erf, \
+         expm1, log1p, sinh, tan",
+        Activation::ALL.map(Activation::name).join(", ")
+    )
 }
 
 impl NetworkOptions {

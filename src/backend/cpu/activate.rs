@@ -184,10 +184,8 @@ mod tests {
             .collect();
         for a in Activation::ALL {
             // NaN may have any sign, and these are NaN for negative numbers.
-            let p = match a {
-                Activation::Log | Activation::Sqrt => &p[50_001..],
-                _ => &p,
-            };
+            let positive = a.derivatives(-1.0)[0].is_nan();
+            let p = if positive { &p[50_001..] } else { &p };
             let scalar: [Vec<f64>; 3] =
                 [0, 1, 2].map(|k| p.iter().map(|&u| a.derivatives(u)[k]).collect());
             let scalar: Vec<u64> = scalar.concat().into_iter().map(f64::to_bits).collect();

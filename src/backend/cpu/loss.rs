@@ -139,17 +139,7 @@ mod tests {
             }
             assert!(alone == values && values[0].is_finite(), "{kind:?} {n}");
         }
-        for kind in [
-            Loss::SquaredError,
-            Loss::BinaryCrossEntropy,
-            Loss::SoftmaxCrossEntropy,
-            Loss::Poisson,
-            Loss::LogCosh { delta: 0.5 },
-            Loss::PseudoHuber { delta: 0.5 },
-            Loss::WeightedSquaredError {
-                output_weights: vec![0.5, 2.0, 3.0],
-            },
-        ] {
+        for kind in Loss::examples(3) {
             for n in [1, 64, 65, 700] {
                 check::<f64>(&kind, n, 3);
                 check::<f32>(&kind, n, 3);

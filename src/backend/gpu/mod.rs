@@ -42,7 +42,7 @@ use crate::check;
 use crate::error::{Error, Fault, Result};
 use crate::guard;
 use crate::network::{Activation, Custom, Network, Unit};
-use crate::objective::{Loss, LossFunction};
+use crate::objective::{Loss, LossFunction, Parameter};
 
 pub use self::context::{Simulated, Times};
 pub use self::machine::Limits;
@@ -1163,10 +1163,9 @@ impl Gpu {
         len: usize,
     ) -> Result<Array> {
         let outputs = x.len.checked_div(n).unwrap_or(0);
-        let constants = match loss {
-            Loss::WeightedSquaredError { output_weights } => output_weights.clone(),
-            Loss::LogCosh { delta } | Loss::PseudoHuber { delta } => vec![*delta; outputs],
-            _ => vec![1.0; outputs],
+        let constants = match loss.parameter().1 {
+            Parameter::All(v) => vec![v; outputs],
+            Parameter::Each(v) => v.to_vec(),
         };
         let constants = self.store(&constants, "loss")?;
         let out = self.array(&[len], "loss")?;
@@ -1177,8 +1176,9 @@ impl Gpu {
             Loss::Custom(_) => launch
                 .define("CUSTOM", loss.wgsl()?.unwrap_or_default())
                 .define("OUTPUTS", outputs),
-            Loss::SoftmaxCrossEntropy => launch.define("SOFTMAX", 1),
-            _ => launch.define("LOSS", loss.name()),
+            builtin => launch
+                .define("LOSS", builtin.name())
+                .define("COUPLED", usize::from(!builtin.hessian_is_diagonal())),
         };
         let launch = launch
             .define(what, 1)

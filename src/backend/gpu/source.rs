@@ -17,11 +17,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::machine::Key;
-use crate::network::Custom;
+use crate::network::Activation;
+use crate::objective::Loss;
 
 macro_rules! files {
     ($($name:literal)*) => {
-        /// Every file in `shaders/`, by its path there without the extension.
+        /// Every file in `shaders/`, by its path there without the extension, but for those of activations and losses.
         pub const FILES: &[(&str, &str)] = &[
             $(($name, include_str!(concat!("../../../shaders/", $name, ".wgsl"))),)*
         ];
@@ -55,24 +56,6 @@ files! {
     "gram/stream"
     "gram/unit_lanes"
     "gram/units"
-    "lib/activation/atan"
-    "lib/activation/cos"
-    "lib/activation/exp"
-    "lib/activation/exp_neg_half"
-    "lib/activation/gauss"
-    "lib/activation/gauss_half"
-    "lib/activation/gelu"
-    "lib/activation/identity"
-    "lib/activation/log"
-    "lib/activation/logistic"
-    "lib/activation/one_minus_exp_neg"
-    "lib/activation/reciprocal"
-    "lib/activation/relu"
-    "lib/activation/silu"
-    "lib/activation/sin"
-    "lib/activation/softplus"
-    "lib/activation/sqrt"
-    "lib/activation/tanh"
     "lib/atan"
     "lib/chain"
     "lib/custom_loss"
@@ -88,12 +71,6 @@ files! {
     "lib/hyperbolic"
     "lib/log"
     "lib/log_cosh"
-    "lib/loss/bce_logits"
-    "lib/loss/logcosh"
-    "lib/loss/poisson"
-    "lib/loss/pseudo_huber"
-    "lib/loss/sos"
-    "lib/loss/wsos"
     "lib/normal"
     "lib/outer"
     "lib/packed"
@@ -105,7 +82,6 @@ files! {
     "lib/separable"
     "lib/sigmoid"
     "lib/sin_cos"
-    "lib/softmax"
     "lib/square"
     "lib/sums"
     "lib/triangle"
@@ -139,11 +115,11 @@ files! {
 /// was defined.
 fn file(name: &str) -> Option<&'static str> {
     let name = name.strip_suffix(".wgsl").unwrap_or(name);
-    if let Some(custom) = name
-        .strip_prefix("lib/activation/")
-        .and_then(Custom::of_stem)
-    {
-        return custom.wgsl();
+    if let Some(stem) = name.strip_prefix("lib/activation/") {
+        return Activation::wgsl(stem);
+    }
+    if let Some(loss) = name.strip_prefix("lib/loss/") {
+        return Loss::wgsl_of(loss);
     }
     (FILES.iter())
         .find(|(known, _)| *known == name)

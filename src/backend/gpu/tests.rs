@@ -166,17 +166,8 @@ fn keys() -> BTreeSet<Key> {
             let network = Network::dense(&[3, 5, 2], activation).unwrap();
             problems.push((network, Loss::SquaredError, 9));
         }
-        for loss in [
-            Loss::WeightedSquaredError {
-                output_weights: vec![1.0, 2.0],
-            },
-            Loss::BinaryCrossEntropy,
-            Loss::SoftmaxCrossEntropy,
-            Loss::Poisson,
-            Loss::LogCosh { delta: 1.0 },
-            Loss::PseudoHuber { delta: 1.0 },
-            Loss::Custom(Arc::new(Square)),
-        ] {
+        let own = Loss::Custom(Arc::new(Square));
+        for loss in Loss::examples(2).into_iter().chain([own]) {
             problems.push((
                 Network::dense(&[3, 5, 2], Activation::Tanh).unwrap(),
                 loss,
@@ -297,8 +288,13 @@ fn every_shader_has_a_twin_and_every_file_its_use() {
             }
         }
     }
-    let embedded: BTreeSet<_> = source::FILES.iter().map(|f| f.0.to_string()).collect();
-    assert_eq!(on_disk, embedded, "the list in source.rs");
+    let mut embedded: BTreeSet<_> = source::FILES.iter().map(|f| f.0.to_string()).collect();
+    embedded.extend(Activation::ALL.map(|a| format!("lib/activation/{a}")));
+    embedded.extend(Loss::NAMES.map(|name| format!("lib/loss/{name}")));
+    assert_eq!(
+        on_disk, embedded,
+        "the list in source.rs and the registries"
+    );
     let keys = keys();
     for name in &on_disk {
         match kernel(name) {

@@ -72,21 +72,26 @@ enum Function {
 }
 
 impl Function {
-    const OTHERS: [(&'static str, Self); 8] = [
+    const OTHERS: [(&'static str, Self); 7] = [
         ("abs", Self::Abs),
         ("cosh", Self::Cosh),
         ("erf", Self::Erf),
         ("expm1", Self::Expm1),
-        ("ln", Self::Builtin(Activation::Log)),
         ("log1p", Self::Log1p),
         ("sinh", Self::Sinh),
         ("tan", Self::Tan),
     ];
 
-    /// Every function with its name.
-    fn all() -> impl Iterator<Item = (&'static str, Self)> {
-        let builtin = Activation::ALL.map(|a| (a.name(), Self::Builtin(a)));
-        builtin.into_iter().chain(Self::OTHERS)
+    /// The function of that name or alias.
+    fn find(name: &str) -> Option<Self> {
+        let other = || Self::OTHERS.iter().find(|f| f.0 == name).map(|f| f.1);
+        Activation::builtin(name).map(Self::Builtin).or_else(other)
+    }
+
+    /// The names of all functions, without aliases.
+    fn names() -> Vec<&'static str> {
+        let builtin = Activation::ALL.into_iter().map(Activation::name);
+        builtin.chain(Self::OTHERS.map(|f| f.0)).collect()
     }
 
     /// f, f′ and f″ of the functions that are no activation.

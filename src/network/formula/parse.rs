@@ -204,12 +204,10 @@ impl Parser<'_> {
                     "pi" => self.push(Op::Constant(PI), start),
                     "e" => self.push(Op::Constant(E), start),
                     _ => {
-                        let known = Function::all().find(|(known, _)| *known == name);
-                        let Some((_, function)) = known else {
-                            let names: Vec<_> = Function::all().map(|f| f.0).collect();
+                        let Some(function) = Function::find(&name) else {
                             let why = format!(
                                 "unknown name '{name}'; known: u, pi, e and the functions {}",
-                                names.join(", ")
+                                Function::names().join(", ")
                             );
                             return Err(self.error(start, why));
                         };

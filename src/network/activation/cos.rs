@@ -1,0 +1,23 @@
+//! h = cos u, h′ = −sin u, h″ = −cos u.
+
+use super::Definition;
+use crate::network::Series;
+
+pub(super) struct Cos;
+
+impl Definition for Cos {
+    #[inline(always)]
+    fn derivatives(u: f64) -> [f64; 3] {
+        let (s, c) = libm::sincos(u);
+        [c, -s, -c]
+    }
+
+    fn series(a: &Series) -> Series {
+        a.sin_cos().1
+    }
+
+    fn derivative(u: f64, q: usize) -> f64 {
+        let [h, first, second] = Self::derivatives(u);
+        [h, first, second, -first][q % 4]
+    }
+}

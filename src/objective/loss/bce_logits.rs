@@ -1,0 +1,39 @@
+//! g = Σ_o softplus(x_o) − y_o x_o; with s the logistic function, ∂g/∂x_o = s(x_o) − y_o and ∂²g/∂x_o² = s(x_o) s(−x_o).
+
+use super::{Definition, Parameter, diagonal, each, sum};
+use crate::network::Activation;
+
+pub(super) struct BinaryCrossEntropy;
+
+fn logistic(x: f64) -> f64 {
+    Activation::Logistic.derivatives(x)[0]
+}
+
+impl Definition for BinaryCrossEntropy {
+    const ALIASES: &'static [&'static str] = &["binary_cross_entropy"];
+    const WORDS: &'static str = "the logistic losses";
+    const IS_CLASSIFICATION: bool = true;
+
+    fn refuses(y: f64) -> Option<&'static str> {
+        (!(0.0..=1.0).contains(&y)).then_some("is not a probability between 0 and 1")
+    }
+
+    fn value(x: &[f64], y: &[f64], v: Parameter) -> f64 {
+        // softplus(−|x|) + (max(x, 0) − yx): exact zeros at y = 0 and y = 1.
+        sum(x, y, v, |x, y, _| {
+            let linear = if x > 0.0 { (1.0 - y) * x } else { -y * x };
+            libm::log1p(libm::exp(-x.abs())) + linear
+        })
+    }
+
+    fn gradient(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
+        // Written so that y = 1 gives −s(−x) without cancellation.
+        each(x, y, v, out, |x, y, _| {
+            (1.0 - y) * logistic(x) - y * logistic(-x)
+        });
+    }
+
+    fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
+        diagonal(x, y, v, out, |x, _, _| logistic(x) * logistic(-x));
+    }
+}
