@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::cache::PipelineCache;
 use super::machine::{Bind, Buffer, Key, Launch, Limits, class};
 use super::source;
 use super::{Adapter, Options};
@@ -30,6 +31,11 @@ const SLOTS: usize = 256;
 
 /// What f64 takes: its bits are read as 64-bit integers.
 const DOUBLE: wgpu::Features = wgpu::Features::SHADER_F64.union(wgpu::Features::SHADER_INT64);
+
+/// What is used where the adapter has it.
+const WANTED: wgpu::Features = DOUBLE
+    .union(wgpu::Features::SUBGROUP)
+    .union(wgpu::Features::PIPELINE_CACHE);
 
 /// A fault to be met by a later call, for tests.
 #[doc(hidden)]
@@ -86,6 +92,8 @@ pub struct Times {
     pub waiting: Duration,
     /// Taking numbers over from the copies.
     pub reading: Duration,
+    /// Building pipelines: shader text to the driver's machine code.
+    pub building: Duration,
 }
 
 /// An open adapter.
@@ -102,6 +110,8 @@ pub struct Context {
     /// An error that wgpu reported to nobody.
     refused: Arc<Mutex<Option<wgpu::Error>>>,
     pipelines: Mutex<BTreeMap<Key, Arc<Pipeline>>>,
+    /// Pipelines of earlier starts.
+    cache: Option<PipelineCache>,
     /// Held while one submission is put together.
     turn: Mutex<()>,
     state: Mutex<State>,
@@ -243,7 +253,7 @@ impl Context {
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("secondo"),
-            required_features: raw.features() & (DOUBLE | wgpu::Features::SUBGROUP),
+            required_features: raw.features() & WANTED,
             required_limits: limits,
             ..Default::default()
         };
@@ -280,7 +290,9 @@ impl Context {
             rate: if adapter.software { 2e9 } else { 2e11 },
             ..State::default()
         };
+        let folder = options.pipeline_cache.as_deref();
         let context = Context {
+            cache: folder.and_then(|f| PipelineCache::open(&device, &raw.get_info(), f)),
             ring: buffer("parameters", (SLOT * SLOTS) as u64, uniform),
             status: buffer("status", 16, storage),
             adapter,
@@ -821,7 +833,9 @@ impl Context {
         if let Some(built) = lock(&self.pipelines).get(key) {
             return Ok(built.clone());
         }
+        let clock = Instant::now();
         let built = Arc::new(self.build(key)?);
+        self.state().times.building += clock.elapsed();
         lock(&self.pipelines).insert(key.clone(), built.clone());
         Ok(built)
     }
@@ -900,7 +914,7 @@ impl Context {
                         zero_initialize_workgroup_memory: false,
                         ..Default::default()
                     },
-                    cache: None,
+                    cache: self.cache.as_ref().map(PipelineCache::raw),
                 });
             Pipeline { pipeline, layout }
         });
@@ -920,9 +934,11 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // wgpu may panic when it takes down a lost device: leak it.
         if lock(&self.lost).is_some() {
+            // wgpu may panic when it takes down a lost device: leak it.
             std::mem::forget((self.device.clone(), self.queue.clone()));
+        } else if let Some(cache) = &self.cache {
+            cache.save();
         }
     }
 }

@@ -13,10 +13,12 @@
 //! |---|---|
 //! | `context.rs` | everything that names wgpu: adapter, buffers, pipelines, submissions, faults |
 //! | `machine.rs` | what kernels are launched on: a context, or a rehearsal that counts |
+//! | `cache.rs` | built pipelines, kept on disk for the next start |
 //! | `source.rs` | WGSL text: includes, constants, unrolled loops |
 //! | `product.rs`, `gram.rs` | which variant of the matrix products and of the Gram sums is launched, in which windows |
 //! | `unit.rs` | units that are not linear: their shaders, or the host; and whether both are the same function |
 
+mod cache;
 mod context;
 mod gram;
 mod machine;
@@ -29,6 +31,7 @@ mod unit;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -83,6 +86,10 @@ pub struct Options {
     pub memory: u64,
     /// How long the host waits for the device before it gives up. Default 60 s.
     pub timeout: Duration,
+    /// The folder where the driver's built pipelines are kept for the next start, some megabytes for each adapter; `None`
+    /// keeps nothing. Default: `secondo` in the user's folder for caches, unless the environment says
+    /// `SECONDO_PIPELINE_CACHE=off`.
+    pub pipeline_cache: Option<PathBuf>,
     /// Limits to keep to, each at most the adapter's; for tests.
     #[doc(hidden)]
     pub limits: Option<Limits>,
@@ -96,6 +103,7 @@ impl Default for Options {
         Options {
             memory: 2 << 30,
             timeout: Duration::from_secs(60),
+            pipeline_cache: cache::default_folder(),
             limits: None,
             patch: None,
         }

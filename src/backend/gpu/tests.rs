@@ -1,5 +1,7 @@
 //! The shaders' texts, and every form of the sums at sizes past its edges.
 
+mod branches;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
