@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::json::{field, object, size, wrong};
+use crate::device::Precision;
 use crate::error::{Result, by_name};
 use crate::train::{Evaluations, Fit, Reason, Times};
 
@@ -59,7 +60,7 @@ pub fn fit_to_json(fit: &Fit) -> Map<String, Value> {
         ("choice", json!(fit.choice)),
         ("adapter", json!(fit.adapter)),
         ("device_failure", json!(fit.failure)),
-        ("precision", json!(fit.precision)),
+        ("precision", json!(fit.precision.name())),
         ("seconds", seconds(fit.times.total)),
         ("seconds_by_stage", by_stage),
     ];
@@ -123,10 +124,9 @@ pub fn fit_from_json(value: &Value, w: Vec<f64>) -> Result<Fit> {
         adapter: name("adapter")?,
         failure: text("device_failure")?,
         precision: match name("precision")?.as_str() {
-            "f32" => "f32",
-            "f64" => "f64",
-            "auto" => "auto",
-            _ => return Err(wrong("precision", "must be f32, f64 or auto")),
+            "f32" => Precision::F32,
+            "f64" => Precision::F64,
+            _ => return Err(wrong("precision", "must be f32 or f64")),
         },
     })
 }
