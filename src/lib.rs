@@ -52,11 +52,11 @@
 //!
 //! # Where things are
 //!
-//! Each uses only what stands below it, but for links in its documentation and in tests.
+//! Each uses only what stands below it, but for links in its documentation and in tests. `docs/architecture.md` has a picture. The
+//! program is a package of its own, `program/`.
 //!
 //! | folder | holds |
 //! |---|---|
-//! | `src/cli/` | the program |
 //! | `src/io/` | CSV tables, problem files, models, checkpoints (feature `io`) |
 //! | [`train`] | one loop, and its models: trust regions with formed and with multiplied matrices, block Newton, Levenberg–Marquardt; `auto`; the same for any function with two derivatives and any residuals |
 //! | `src/problem.rs` | [`Problem`]: network, data, loss, penalty, device; the entry to everything below |
@@ -82,8 +82,7 @@
 //!
 //! # Features
 //!
-//! `cli` (default) builds the program; `gpu` (default) the shaders and wgpu; `io` reads and writes files; without default
-//! features the library depends on none of them.
+//! `gpu` (default) has the shaders and wgpu; `io` reads and writes files: CSV tables, problem files, models, checkpoints.
 //!
 //! # Accuracy
 //!
@@ -130,7 +129,10 @@ pub use train::{
     Preconditioning, Progress, Reason, Settings, State, Times, TrustRegion, silent,
 };
 
-/// The README's examples are tests, too.
+// The examples of these pages are tests, too.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+mod guide {}

@@ -49,6 +49,9 @@ impl Metrics {
     /// Of `model` on these rows; `None` without rows, targets or weight.
     pub fn of(model: &Model, rows: &Rows) -> Result<Option<Metrics>, Failure> {
         let count = rows.x.nrows();
+        let Some(target) = &rows.target else {
+            return Ok(None);
+        };
         let weight = |i: usize| rows.weights.as_ref().map_or(1.0, |w| w[i]);
         let total: f64 = (0..count).map(weight).sum();
         if count == 0 || total <= 0.0 {
@@ -57,20 +60,19 @@ impl Metrics {
         let mean =
             |f: &dyn Fn(usize) -> f64| (0..count).map(|i| weight(i) * f(i)).sum::<f64>() / total;
         let predicted = model.predict(&rows.x)?;
-        Ok(match &rows.target {
-            None => None,
-            Some(Known::Numbers(y)) => {
+        Ok(Some(match target {
+            Known::Numbers(y) => {
                 let square = mean(&|i| (y[i] - predicted[(i, 0)]).powi(2));
                 let centre = mean(&|i| y[i]);
                 let spread = mean(&|i| (y[i] - centre).powi(2));
                 let constant = y.iter().all(|v| *v == y[0]);
-                Some(Metrics::Regression {
+                Metrics::Regression {
                     rows: count,
                     rmse: square.sqrt(),
                     r2: (!constant && spread > 0.0).then(|| 1.0 - square / spread),
-                })
+                }
             }
-            Some(Known::Classes(index)) => {
+            Known::Classes(index) => {
                 let outputs = model.outputs(&rows.x)?;
                 let loss = |i: usize| {
                     let row: Vec<f64> = outputs.row(i).to_vec();
@@ -87,13 +89,13 @@ impl Metrics {
                     let class = most_probable(predicted.row(i).iter().copied());
                     f64::from(u8::from(class == index[i]))
                 };
-                Some(Metrics::Classification {
+                Metrics::Classification {
                     rows: count,
                     accuracy: mean(&right),
                     log_loss: mean(&loss),
-                })
+                }
             }
-        })
+        }))
     }
 
     /// The names and the values.

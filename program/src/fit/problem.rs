@@ -2,7 +2,7 @@
 
 use clap::ArgMatches;
 use secondo::io::{Model, ProblemFile};
-use secondo::{Device, Error, Fit, Reason, Reduction};
+use secondo::{Device, Error, Fit, Problem, Reason, Reduction};
 
 use super::job::{Ended, Job};
 use super::options::{NetworkOptions, ObjectiveOptions, Options, StartOptions};
@@ -84,13 +84,19 @@ impl FileFit {
     }
 
     /// The network's parameters and, for a report, their standard errors; `model` says whether the model is written.
-    pub fn end(&self, fit: &Fit, report: bool, model: bool) -> Result<Ended, Failure> {
+    pub fn end(
+        &self,
+        problem: &Problem,
+        fit: &Fit,
+        report: bool,
+        model: bool,
+    ) -> Result<Ended, Failure> {
         let weights = self.file.weights(&fit.w)?;
         let mut facts = self.facts.clone();
         let mut notes = Vec::new();
         // Other losses have none; without degrees of freedom, or far from a minimum, there are none to give.
         if report && fit.reason != Reason::Interrupted {
-            match self.file.problem.standard_errors(&fit.w) {
+            match problem.standard_errors(&fit.w) {
                 Ok(errors) => facts.standard_errors = Some(errors),
                 Err(Error::Unsupported { .. }) => {}
                 Err(why) => notes.push(format!("no standard errors: {why}")),

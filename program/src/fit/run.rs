@@ -52,7 +52,10 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let (best, fit) = trained.best()?;
     let ended = match &source {
         Source::Table(table) => table.end(fit)?,
-        Source::File(file) => file.end(fit, options.report.is_some(), model_path.is_some())?,
+        Source::File(file) => {
+            let (report, model) = (options.report.is_some(), model_path.is_some());
+            file.end(&job.problem, fit, report, model)?
+        }
     };
     let mut notes = job.warnings;
     let said = notes.len();
