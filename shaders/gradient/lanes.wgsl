@@ -60,7 +60,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         let fresh = block == begin;
 #for j in 0..8
 #for b in 0..$COLUMNS
-        if unit + ${j}u < params.units && input + ${b}u * 8u < params.a1 {
+        if (unit + ${j}u < params.units) & (input + ${b}u * 8u < params.a1) {
             add(split, unit + ${j}u, input + ${b}u * 8u, fresh, acc_${j}_$b);
         }
 #end

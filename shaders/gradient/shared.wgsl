@@ -37,7 +37,7 @@ fn store(split: u32, m: u32, k: u32, fresh: bool, value: vec4<real>) {
     let j = unit + m;
     let a = input + k;
 #for e in 0..4
-    if j < params.units && a + ${e}u < params.a1 {
+    if (j < params.units) & (a + ${e}u < params.a1) {
         add(split, j, a + ${e}u, fresh, value[$e]);
     }
 #end

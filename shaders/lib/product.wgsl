@@ -35,17 +35,19 @@ var<workgroup> x_slice: array<vec4<real>, $DEPTH * X_LINE>;
 var<workgroup> b_slice: array<vec4<real>, $DEPTH * B_LINE>;
 
 fn x_or_zero(matrix: u32, row: u32, k: u32) -> real {
-    if row < params.rows && k < inner() {
-        return x(matrix * params.rows + row, k);
+    var number = real(0);
+    if (row < params.rows) & (k < inner()) {
+        number = x(matrix * params.rows + row, k);
     }
-    return real(0);
+    return number;
 }
 
 fn b_or_zero(matrix: u32, k: u32, q: u32) -> real {
-    if k < inner() && q < columns() {
-        return b(matrix, k, q);
+    var number = real(0);
+    if (k < inner()) & (q < columns()) {
+        number = b(matrix, k, q);
     }
-    return real(0);
+    return number;
 }
 
 @compute @workgroup_size(64)
@@ -132,7 +134,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             #for j in 0..4
             {
                 let q = first_column + ${g}u * 32u + tx * 4u + ${j}u;
-                if row < params.rows && q < columns() {
+                if (row < params.rows) & (q < columns()) {
                     write(tile.matrix * params.rows + row, q, sum_${h}_${i}_$g[$j]);
                 }
             }
