@@ -600,7 +600,7 @@ fn volume(factors: &[usize]) -> f64 {
 
 /// Floating-point operations and numbers read or written, of each kernel.
 macro_rules! costs {
-    ($($kernel:ident<$($parameter:tt),*> |$k:pat| $flops:expr, $numbers:expr;)*) => {
+    ($($kernel:ident<$($parameter:tt),*> |$k:pat_param| $flops:expr, $numbers:expr;)*) => {
         $(impl<$($parameter),*> $kernel<'_, $($parameter),*> {
             // Kernels that only move numbers look at none of their fields.
             #[allow(unused_variables)]
