@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::machine::{Bind, Buffer, Key, Launch, Limits, class};
+use super::adapter::{Adapter, DOUBLE, Options};
+use super::launch::{Key, Number, Threads, class};
+use super::pipeline::{self, Pipeline};
 use super::source;
-use super::{Adapter, Options};
 use crate::error::{Error, Fault, Result};
 use crate::network::Custom;
 
@@ -28,11 +29,10 @@ const SLOT: usize = 256;
 /// Dispatches in one submission.
 const SLOTS: usize = 256;
 
-/// What f64 takes: its bits are read as 64-bit integers.
-const DOUBLE: wgpu::Features = wgpu::Features::SHADER_F64.union(wgpu::Features::SHADER_INT64);
+/// A text in a kernel's shader, with another to stand in its place: the kernel's stem, the text, the other. For tests.
+pub type Patch = (&'static str, &'static str, &'static str);
 
 /// A fault to be met by a later call, for tests.
-#[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Simulated {
     /// The driver reports the device as lost.
@@ -47,12 +47,6 @@ pub enum Simulated {
     OutOfMemory,
     /// The device is destroyed, as by an application that closes it.
     Destroyed,
-}
-
-#[derive(Debug)]
-struct Pipeline {
-    pipeline: wgpu::ComputePipeline,
-    layout: wgpu::BindGroupLayout,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +87,7 @@ pub struct Times {
 pub struct Context {
     adapter: Arc<Adapter>,
     options: Arc<Options>,
+    patch: Option<Patch>,
     device: wgpu::Device,
     queue: wgpu::Queue,
     ring: wgpu::Buffer,
@@ -149,56 +144,6 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The adapters of this machine, hardware first.
-pub fn adapters() -> Vec<(wgpu::Adapter, Adapter)> {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-    descriptor.flags = wgpu::InstanceFlags::empty();
-    let backends = descriptor.backends;
-    // A driver that cannot be loaded is no reason to fail: then there is no adapter.
-    let found = catch_unwind(AssertUnwindSafe(|| {
-        pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends))
-    }));
-    let rank = |kind| match kind {
-        wgpu::DeviceType::DiscreteGpu => (0, "discrete"),
-        wgpu::DeviceType::IntegratedGpu => (1, "integrated"),
-        wgpu::DeviceType::VirtualGpu => (2, "virtual"),
-        wgpu::DeviceType::Other => (3, "other"),
-        wgpu::DeviceType::Cpu => (4, "software"),
-    };
-    let mut all: Vec<_> = (found.unwrap_or_default().into_iter())
-        .map(|raw| {
-            let (info, limits) = (raw.get_info(), raw.limits());
-            let (rank, kind) = rank(info.device_type);
-            let adapter = Adapter {
-                eight_lanes: info.device_type == wgpu::DeviceType::Cpu
-                    && raw.features().contains(wgpu::Features::SUBGROUP)
-                    && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8),
-                name: info.name,
-                interface: format!("{:?}", info.backend).to_lowercase(),
-                kind,
-                driver: format!("{} {}", info.driver, info.driver_info)
-                    .trim()
-                    .into(),
-                software: info.device_type == wgpu::DeviceType::Cpu,
-                f64: raw.features().contains(DOUBLE),
-                limits: Limits {
-                    buffer: limits.max_buffer_size,
-                    // Kernels index with 32 bits.
-                    binding: limits.max_storage_buffer_binding_size.min(u32::MAX.into()) / 16 * 16,
-                    groups: limits.max_compute_workgroups_per_dimension,
-                    shared: limits.max_compute_workgroup_storage_size,
-                    threads: limits.max_compute_invocations_per_workgroup,
-                    alignment: limits.min_storage_buffer_offset_alignment,
-                },
-            };
-            (rank, raw, adapter)
-        })
-        .collect();
-    all.sort_by_key(|a| a.0);
-    all.into_iter().map(|(_, raw, a)| (raw, a)).collect()
-}
-
 /// A dispatch that is ready to be recorded.
 struct Recorded<'a> {
     label: &'a str,
@@ -234,6 +179,7 @@ impl Context {
         raw: &wgpu::Adapter,
         adapter: Arc<Adapter>,
         options: Arc<Options>,
+        patch: Option<Patch>,
     ) -> Result<Arc<Self>> {
         let limits = wgpu::Limits {
             max_storage_buffer_binding_size: adapter.limits.binding,
@@ -285,6 +231,7 @@ impl Context {
             status: buffer("status", 16, storage),
             adapter,
             options,
+            patch,
             device,
             queue,
             lost,
@@ -468,14 +415,12 @@ impl Context {
             }
         }
         drop(state);
-        match dropped.is_empty() {
-            true => Ok(()),
-            false => {
-                drop(dropped);
-                // Memory is free once the work that used it is done.
-                self.submit(operation)
-            }
+        if dropped.is_empty() {
+            return Ok(());
         }
+        drop(dropped);
+        // Memory is free once the work that used it is done.
+        self.submit(operation)
     }
 
     /// Writes from the host go ahead of what is recorded, which may still read the buffer: submit that first.
@@ -494,43 +439,42 @@ impl Context {
         Ok(())
     }
 
-    pub fn launch(&self, key: &Key, launch: &Launch, binds: &[Bind]) -> Result<()> {
-        if launch.groups == 0 {
-            return Ok(());
-        }
+    /// Records workgroups of a shader, over as many dispatches as they need. The words follow those of the
+    /// [`HEAD`](super::launch::HEAD); of each array there is the offset and the length in bytes of what is bound.
+    pub fn launch(
+        &self,
+        key: &Key,
+        (groups, flops_per_group): (u64, f64),
+        words: &[u32],
+        arrays: &[(&Block, u64, u64)],
+    ) -> Result<()> {
         let pipeline = self.pipeline(key)?;
-        let mut buffers = Vec::with_capacity(binds.len());
-        for bind in binds {
-            let Buffer::Real(block) = bind.buffer else {
-                let reason = "an array of a rehearsal".into();
-                return Err(self.error(key.stem, Fault::Refused { reason }));
-            };
-            buffers.push((block.raw(), bind.offset, bind.bytes));
-        }
-        let values: Vec<u32> = launch.params.iter().map(|p| p.1).collect();
+        let buffers: Vec<_> = (arrays.iter())
+            .map(|&(block, offset, bytes)| (block.raw(), offset, bytes))
+            .collect();
         // A dispatch takes as many workgroups as fit its two dimensions and its time.
         let side = u64::from(self.adapter.limits.groups);
         let mut first = 0;
-        while first < launch.groups {
-            let in_time = SLICE * self.state().rate / launch.flops_per_group.max(1.0);
-            let groups = (launch.groups - first)
+        while first < groups {
+            let in_time = SLICE * self.state().rate / flops_per_group.max(1.0);
+            let now = (groups - first)
                 .min(side * side)
                 .min((in_time as u64).max(1));
             // Whole rows of workgroups; the last of all may be ragged, the kernel knows where they end.
-            let x = groups.min(side);
-            let y = if groups < launch.groups - first {
-                groups / x
+            let x = now.min(side);
+            let y = if now < groups - first {
+                now / x
             } else {
-                groups.div_ceil(x)
+                now.div_ceil(x)
             };
-            let end = (first + x * y).min(launch.groups);
+            let end = (first + x * y).min(groups);
             let total = end.min(u64::from(u32::MAX)) as u32;
             let mut params = vec![first as u32, x as u32, total];
-            params.extend(&values);
+            params.extend(words);
             let dispatch =
                 self.dispatch(key.stem, &pipeline, &params, &buffers, (x as u32, y as u32));
             self.record(&dispatch)?;
-            self.spent(launch.flops_per_group * (end - first) as f64, key.stem)?;
+            self.spent(flops_per_group * (end - first) as f64, key.stem)?;
             first = end;
         }
         Ok(())
@@ -608,24 +552,25 @@ impl Context {
     /// The same for the thread whose turn it is: parameters are written for one submission at a time.
     fn submit_in_turn(&self, operation: &str) -> Result<()> {
         let recorded = self.state().encoder.is_some();
-        match recorded {
-            true => self.submit_and_copy(operation, None).map(drop),
-            false => Ok(()),
+        if recorded {
+            self.submit_and_copy(operation, None)?;
         }
+        Ok(())
     }
 
     /// Submits what is recorded, with the dispatch that counts submissions at its end and a copy of that count; returns
     /// what it must be.
     fn submit_and_copy(&self, operation: &str, status: Option<&wgpu::Buffer>) -> Result<u32> {
-        let key = Key {
-            stem: "check/stamp",
-            defines: BTreeMap::new(),
-            writes: vec![true],
-            params: Vec::new(),
-        };
+        let key = stamp();
         let pipeline = self.pipeline(&key)?;
         let count = (&self.status, 0, self.status.size());
-        let stamp = self.dispatch(key.stem, &pipeline, &[0, 1, 1], &[count], (1, 1));
+        let stamp = self.dispatch(
+            key.stem,
+            &pipeline,
+            &[0, 1, 1, 0, 0, 0, 0],
+            &[count],
+            (1, 1),
+        );
         let skipped = self.due(&[Simulated::Unfinished]).is_some();
         // In one go: nothing may be recorded behind the stamp.
         let mut state = self.state();
@@ -742,12 +687,11 @@ impl Context {
         let state = self.state();
         let verified = state.encoder.is_none() && state.verified == state.submissions;
         drop(state);
-        let status = match verified {
-            true => None,
-            false => {
-                let expected = self.submit_and_copy(operation, Some(&copy))?;
-                Some((copy, expected))
-            }
+        let status = if verified {
+            None
+        } else {
+            let expected = self.submit_and_copy(operation, Some(&copy))?;
+            Some((copy, expected))
         };
         drop(turn);
         self.fetch_submitted(download, status, operation, take)
@@ -813,8 +757,8 @@ impl Context {
     }
 
     /// Builds pipelines ahead of their first use.
-    pub fn prepare(&self, keys: &[Key]) -> Result<()> {
-        keys.iter().try_for_each(|key| self.pipeline(key).map(drop))
+    pub fn prepare<'a>(&self, mut keys: impl Iterator<Item = &'a Key>) -> Result<()> {
+        keys.try_for_each(|key| self.pipeline(key).map(drop))
     }
 
     fn pipeline(&self, key: &Key) -> Result<Arc<Pipeline>> {
@@ -844,77 +788,25 @@ impl Context {
             },
         };
         let mut text = source::text(key).map_err(&refuse)?;
-        if let Some((_, from, to)) = self.options.patch.filter(|p| p.0 == key.stem) {
+        if let Some((_, from, to)) = self.patch.filter(|p| p.0 == key.stem) {
             text = text.replace(from, to);
         }
-        let scopes = [
-            self.device.push_error_scope(wgpu::ErrorFilter::Internal),
-            self.device.push_error_scope(wgpu::ErrorFilter::Validation),
-        ];
-        let built = self.guarded(&operation, || {
-            let module = self
-                .device
-                .create_shader_module(wgpu::ShaderModuleDescriptor {
-                    label: Some(key.stem),
-                    source: wgpu::ShaderSource::Wgsl(text.into()),
-                });
-            let entry = |binding: usize, ty: wgpu::BufferBindingType, dynamic: bool| {
-                wgpu::BindGroupLayoutEntry {
-                    binding: binding as u32,
-                    visibility: wgpu::ShaderStages::COMPUTE,
-                    ty: wgpu::BindingType::Buffer {
-                        ty,
-                        has_dynamic_offset: dynamic,
-                        min_binding_size: None,
-                    },
-                    count: None,
-                }
-            };
-            let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
-            entries.extend(key.writes.iter().enumerate().map(|(i, &write)| {
-                let ty = wgpu::BufferBindingType::Storage { read_only: !write };
-                entry(i + 1, ty, false)
-            }));
-            let layout = self
-                .device
-                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                    label: Some(key.stem),
-                    entries: &entries,
-                });
-            let pipeline_layout =
-                self.device
-                    .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                        label: Some(key.stem),
-                        bind_group_layouts: &[Some(&layout)],
-                        immediate_size: 0,
-                    });
-            let pipeline = self
-                .device
-                .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                    label: Some(key.stem),
-                    layout: Some(&pipeline_layout),
-                    module: &module,
-                    entry_point: None,
-                    compilation_options: wgpu::PipelineCompilationOptions {
-                        // Every kernel writes what it reads of the memory that a workgroup shares.
-                        zero_initialize_workgroup_memory: false,
-                        ..Default::default()
-                    },
-                    cache: None,
-                });
-            Pipeline { pipeline, layout }
-        });
-        let mut error = None;
-        for scope in scopes.into_iter().rev() {
-            error = pollster::block_on(scope.pop()).or(error);
-        }
-        match error {
-            Some(error) => Err(refuse(error.to_string())),
-            None => {
-                self.check(&operation)?;
-                built
-            }
-        }
+        let built = self.guarded(&operation, || pipeline::build(&self.device, key, text))?;
+        let built = built.map_err(refuse)?;
+        self.check(&operation)?;
+        Ok(built)
+    }
+}
+
+/// The shader that counts submissions.
+pub fn stamp() -> Key {
+    Key {
+        stem: "device/stamp",
+        number: Number::U32,
+        threads: Threads::Workgroup(1),
+        defines: BTreeMap::new(),
+        params: Vec::new(),
+        arrays: vec![("status", true)],
     }
 }
 
