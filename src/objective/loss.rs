@@ -330,10 +330,26 @@ impl Loss {
         let (mut g, mut h) = (vec![0.0; outputs], vec![0.0; outputs * outputs]);
         let value = self.guarded(|| {
             self.gradient(x, y, &mut g);
+            self.refuse_nan("the gradient", x, y, &g)?;
             self.hessian(x, y, &mut h);
-            self.value(x, y)
-        })?;
+            self.refuse_nan("the Hessian", x, y, &h)?;
+            let value = self.value(x, y);
+            self.refuse_nan("the value", x, y, &[value])?;
+            Ok(value)
+        })??;
         Ok((value, g, h))
+    }
+
+    /// Refuses a NaN that a user's loss made of finite numbers.
+    ///
+    /// # Errors
+    /// `NonFinite` with its name.
+    #[inline]
+    pub(crate) fn refuse_nan(&self, what: &str, x: &[f64], y: &[f64], made: &[f64]) -> Result<()> {
+        match self {
+            Loss::Custom(custom) => guard::refuse_nan("loss", custom.name(), what, &[x, y], made),
+            _ => Ok(()),
+        }
     }
 
     /// g(x, y).
@@ -372,11 +388,7 @@ impl Loss {
                     delta * delta * t * (t / (1.0 + libm::hypot(1.0, t)))
                 })
                 .sum(),
-            Loss::Custom(custom) => {
-                let value = custom.value(x, y);
-                guard::refuse_nan("loss", custom.name(), "the value", &[x, y], &[value]);
-                value
-            }
+            Loss::Custom(custom) => custom.value(x, y),
         }
     }
 
@@ -411,10 +423,7 @@ impl Loss {
                         t / libm::hypot(1.0, t)
                     }
             }),
-            Loss::Custom(custom) => {
-                custom.gradient(x, y, out);
-                guard::refuse_nan("loss", custom.name(), "the gradient", &[x, y], out);
-            }
+            Loss::Custom(custom) => custom.gradient(x, y, out),
         }
     }
 
@@ -437,9 +446,7 @@ impl Loss {
         }
         out.fill(0.0);
         if let Loss::Custom(custom) = self {
-            custom.hessian(x, y, out);
-            guard::refuse_nan("loss", custom.name(), "the Hessian", &[x, y], out);
-            return;
+            return custom.hessian(x, y, out);
         }
         for o in 0..width {
             let (x, y) = (x[o], y[o]);

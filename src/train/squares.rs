@@ -7,7 +7,6 @@ use super::levenberg_marquardt::Run;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::{Request, weights};
-use crate::guard;
 use crate::objective::{Loss, Penalty};
 use crate::problem::Problem;
 use crate::solve::dot;
@@ -126,15 +125,11 @@ impl<'a> Squares<'a> {
         Ok(())
     }
 
-    /// NaN for numbers that are not finite; any other failure goes to the run, which ends with it.
+    /// NaN where something failed, whose first error is kept.
     fn note(&self, out: &mut [f64], done: Result<()>) {
-        match done {
-            Ok(()) => {}
-            Err(error @ Error::NonFinite { .. }) => {
-                out.fill(f64::NAN);
-                self.failure.borrow_mut().get_or_insert(error);
-            }
-            Err(error) => guard::throw(error),
+        if let Err(error) = done {
+            out.fill(f64::NAN);
+            self.failure.borrow_mut().get_or_insert(error);
         }
     }
 }

@@ -1,49 +1,89 @@
-//! out[(j, j′, b), a] += Σ_i (S[i, j, j′] z^l[i, b] + δ[i, j′] T[i, j, b]) z^k[i, a].
+//! sum[(j, j′, b), a] += Σ_i (S[i, j, j′] z^l[i, b] + δ[i, j′] T[i, j, b]) z^k[i, a].
 //!
 //! What stands in brackets has rank two for each sample and j, over j′ and over b. The lanes of vectors run over the one of them
 //! that fills them better; the vectors go to the register tile as they are formed, with z^k[i, a] as its rows.
 
 use std::ops::Range;
 
+use faer::Par;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::Real;
+use super::array::Input;
 use super::gram::BLOCK;
 use super::tile::{Lanes, SLAB, aligned, lanes, pack, product, tile_rows, tiles};
-use crate::backend::Coupled;
+use super::{Array, Real, Sum};
+use crate::backend::kernel::PairBlock;
+
+/// Bytes that the tasks hold, at the most.
+pub(super) fn scratch<T: Real>(threads: usize, kernel: &PairBlock<Array<T>, Sum>) -> u64 {
+    let PairBlock { s, z_l, z_k, .. } = kernel;
+    let ([n, _, units], [.., l], [.., k]) = (s.shape(), z_l.shape(), z_k.shape());
+    let task = scratch_of_task(n, units, (l, k), size_of::<T>()) as u64;
+    task.saturating_mul(threads as u64)
+        .saturating_add(z_k.copied_bytes())
+}
 
 /// Bytes that a task holds, at the most, where numbers have `size` bytes. A vector has 64 at the most: for each sample those of a
 /// slab, and two whose lanes reach past the ends of both factors; then the register tile, and what aligns them.
-pub(crate) fn scratch_bytes(n: usize, units: usize, (l, k): (usize, usize), size: usize) -> usize {
+fn scratch_of_task(n: usize, units: usize, (l, k): (usize, usize), size: usize) -> usize {
     n.min(BLOCK) * (size * (2 * (units + l) + k) + 64 * (2 + SLAB)) + 64 * 64
 }
 
-pub(super) fn coupled<T: Real>(n: usize, pair: &Coupled<Vec<T>>, out: &mut [f64]) {
-    let size = pair.g.len() * pair.z_l.width * pair.z_k.width;
+/// What all tasks read.
+struct Factors<'a, T> {
+    s: Input<'a, T>,
+    t: Input<'a, T>,
+    delta: Input<'a, T>,
+    z_l: Input<'a, T>,
+    z_k: Input<'a, T>,
+}
+
+pub(super) fn run<T: Real>(par: Par, kernel: PairBlock<Array<T>, Sum>) {
+    let PairBlock {
+        s,
+        t,
+        delta,
+        z_l,
+        z_k,
+        sum,
+    } = kernel;
+    let ([n, _, units], [.., l], [.., k]) = (s.shape(), z_l.shape(), z_k.shape());
+    let size = units * l * k;
     if n * size == 0 {
         return;
     }
-    let arch = Arch::new();
-    (out.par_chunks_mut(size).zip(pair.h.clone())).for_each_init(
-        Buffers::default,
-        |buffers, (out, j)| {
-            arch.dispatch(Task {
-                n,
-                pair,
-                j,
-                buffers,
-                out,
-            })
-        },
-    );
+    let mut copy = None;
+    let z_k = z_k.in_rows(&mut copy);
+    let factors = Factors {
+        s,
+        t,
+        delta,
+        z_l,
+        z_k,
+    };
+    let (arch, out) = (Arch::new(), &mut sum.numbers);
+    let task = |buffers: &mut Buffers<T>, (j, out): (usize, &mut [f64])| {
+        arch.dispatch(Task {
+            factors: &factors,
+            j,
+            buffers,
+            out,
+        });
+    };
+    if let Par::Seq = par {
+        let mut buffers = Buffers::default();
+        (out.chunks_mut(size).enumerate()).for_each(|of_j| task(&mut buffers, of_j));
+    } else {
+        (out.par_chunks_mut(size).enumerate()).for_each_init(Buffers::default, task);
+    }
 }
 
 /// What a thread works in.
 #[derive(Default)]
 struct Buffers<T> {
-    /// S and δ of the units of g, sample by sample.
+    /// S and δ, sample by sample.
     of_units: [Vec<T>; 2],
     /// z and T, sample by sample.
     of_inputs: [Vec<T>; 2],
@@ -54,8 +94,7 @@ struct Buffers<T> {
 
 /// The entries of one j.
 struct Task<'a, T> {
-    n: usize,
-    pair: &'a Coupled<'a, Vec<T>>,
+    factors: &'a Factors<'a, T>,
     j: usize,
     buffers: &'a mut Buffers<T>,
     out: &'a mut [f64],
@@ -66,47 +105,52 @@ impl<T: Real> WithSimd for Task<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (pair, lanes) = (self.pair, lanes::<S, T>());
-        let (units, l, z) = (pair.g.len(), pair.z_l.width, &pair.z_k);
+        let (factors, lanes) = (self.factors, lanes::<S, T>());
+        let ([n, _, units], l) = (factors.s.shape(), factors.z_l.shape()[2]);
         let by_units = units.div_ceil(lanes) * l <= l.div_ceil(lanes) * units;
         let (across, down) = if by_units { (units, l) } else { (l, units) };
         let vectors = across.div_ceil(lanes);
         // Numbers of a row over j′, and of one over b: whole vectors where lanes run.
-        let (of_j, of_b) = match by_units {
-            true => (vectors * lanes, l),
-            false => (units, vectors * lanes),
+        let (of_j, of_b) = if by_units {
+            (vectors * lanes, l)
+        } else {
+            (units, vectors * lanes)
         };
         let buffers = self.buffers;
         let tile = aligned(&mut buffers.tile, tile_rows::<S>() * SLAB * lanes);
         let tile = cast_slice_mut::<_, T::Vector<S>>(tile);
-        for from in (0..self.n).step_by(BLOCK) {
-            let len = BLOCK.min(self.n - from);
-            let row = |i: usize| i * pair.rows + self.j;
-            let s = |i: usize| &pair.s[row(i) * pair.columns..][pair.g.clone()];
-            let delta = |i: usize| &pair.delta[i * pair.columns..][pair.g.clone()];
-            let of_z = |i: usize| pair.z_l.row(i);
-            let t = |i: usize| &pair.t[row(i) * l..][..l];
-            let samples = || from..from + len;
+        let (z, width) = (&factors.z_k, factors.z_k.shape()[2]);
+        for from in (0..n).step_by(BLOCK) {
+            let samples = from..n.min(from + BLOCK);
+            let len = samples.len();
+            let of = |view: &Input<T>, j: usize| view.with(|layout| layout.rows(j..j + 1));
+            let rows = |view: Input<T>, width: usize, to| rows(view, samples.clone(), width, to);
             let [s_to, delta_to] = &mut buffers.of_units;
             let [z_to, t_to] = &mut buffers.of_inputs;
             let of_units = [
-                rows(samples(), s, of_j, s_to),
-                rows(samples(), delta, of_j, delta_to),
+                rows(of(&factors.s, self.j), of_j, s_to),
+                rows(factors.delta, of_j, delta_to),
             ];
             let of_inputs = [
-                rows(samples(), of_z, of_b, z_to),
-                rows(samples(), t, of_b, t_to),
+                rows(factors.z_l, of_b, z_to),
+                rows(of(&factors.t, self.j), of_b, t_to),
             ];
-            let (x, y) = match by_units {
-                true => (of_inputs, of_units),
-                false => (of_units, of_inputs),
+            let (x, y) = if by_units {
+                (of_inputs, of_units)
+            } else {
+                (of_units, of_inputs)
             };
             let y = y.map(cast_slice::<_, T::Vector<S>>);
             let slab = aligned(&mut buffers.slab, len * SLAB * lanes);
             let slab = cast_slice_mut::<_, T::Vector<S>>(slab);
-            let columns = z.first..z.first + z.width;
-            let array = &z.array[from * z.stride..];
-            pack::<S, T>(array, z.stride, len, columns, &mut buffers.packed);
+            let array = &z.array.numbers[z.layout.at(from, 0, 0)..];
+            pack::<S, T>(
+                array,
+                z.layout.strides[0],
+                len,
+                0..width,
+                &mut buffers.packed,
+            );
             for v in 0..vectors {
                 let y = y.map(|y| (&y[v..], vectors));
                 for u in tiles(down, SLAB) {
@@ -119,18 +163,19 @@ impl<T: Real> WithSimd for Task<'_, T> {
                         3 => form::<S, T, 3>(simd, x, y, slab),
                         _ => unreachable!("a slab row has at most 3 vectors"),
                     }
-                    for a in tiles(z.width, tile_rows::<S>()) {
+                    for a in tiles(width, tile_rows::<S>()) {
                         let left = &buffers.packed[a.start * len..a.end * len];
                         product(simd, a.len(), used, left, slab, used, tile);
                         let sums = cast_slice::<_, T>(tile);
                         // The entries (j′, b) of each lane of each vector.
                         for (at, u) in u.clone().enumerate() {
                             for lane in 0..lanes.min(across - v * lanes) {
-                                let entry = match by_units {
-                                    true => (v * lanes + lane) * l + u,
-                                    false => u * l + v * lanes + lane,
+                                let entry = if by_units {
+                                    (v * lanes + lane) * l + u
+                                } else {
+                                    u * l + v * lanes + lane
                                 };
-                                let out = &mut self.out[entry * z.width..][a.clone()];
+                                let out = &mut self.out[entry * width..][a.clone()];
                                 let sums = &sums[at * lanes + lane..];
                                 let sums = sums.iter().step_by(used * lanes);
                                 (out.iter_mut().zip(sums)).for_each(|(x, v)| *x += v.to_f64());
@@ -145,16 +190,15 @@ impl<T: Real> WithSimd for Task<'_, T> {
 
 /// The rows of some samples, side by side, `width` numbers from one to the next. What is past the end of a row is left as it was:
 /// nobody reads the sums of these lanes.
-fn rows<'a, 'r, T: Real>(
+fn rows<'a, T: Real>(
+    view: Input<T>,
     samples: Range<usize>,
-    row: impl Fn(usize) -> &'r [T],
     width: usize,
     to: &'a mut Vec<T>,
 ) -> &'a [T] {
-    let to = aligned(to, samples.len() * width);
+    let (to, len) = (aligned(to, samples.len() * width), view.shape()[2]);
     for (to, i) in to.chunks_exact_mut(width).zip(samples) {
-        let row = row(i);
-        to[..row.len()].copy_from_slice(row);
+        view.copy_row(i, 0, &mut to[..len]);
     }
     to
 }
@@ -181,15 +225,15 @@ fn form<S: Simd, T: Lanes, const U: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Columns;
+    use crate::backend::{Backend, Cpu, Layout, View};
 
     /// All j with one instruction set.
-    struct Call<'a, T>(usize, &'a Coupled<'a, Vec<T>>, Vec<f64>);
+    struct Call<'a, T>(&'a Factors<'a, T>, Vec<f64>);
 
     impl<T: Real> WithSimd for Call<'_, T> {
         type Output = Vec<f64>;
         fn with_simd<S: Simd>(self, simd: S) -> Vec<f64> {
-            let Call(n, pair, mut out) = self;
+            let Call(factors, mut out) = self;
             // What a buffer held does not count.
             let nan = || vec![T::from_f64(f64::NAN); 1 << 17];
             let mut buffers = Buffers {
@@ -199,12 +243,11 @@ mod tests {
                 tile: nan(),
                 packed: nan(),
             };
-            let size = out.len() / pair.h.len();
-            for (j, out) in pair.h.clone().zip(out.chunks_exact_mut(size)) {
+            let size = out.len() / factors.s.shape()[1];
+            for (j, out) in out.chunks_exact_mut(size).enumerate() {
                 let buffers = &mut buffers;
                 simd.vectorize(Task {
-                    n,
-                    pair,
+                    factors,
                     j,
                     buffers,
                     out,
@@ -214,20 +257,19 @@ mod tests {
         }
     }
 
-    /// What buffers take, new to this shape.
-    struct Held<'a, T>(usize, &'a Coupled<'a, Vec<T>>);
+    /// Bytes of the buffers, new to this shape.
+    struct Held<'a, T>(&'a Factors<'a, T>, usize);
 
     impl<T: Real> WithSimd for Held<'_, T> {
         type Output = usize;
         fn with_simd<S: Simd>(self, simd: S) -> usize {
-            let Held(n, pair) = self;
+            let Held(factors, size) = self;
             let mut buffers = Buffers::default();
             simd.vectorize(Task {
-                n,
-                pair,
-                j: pair.h.start,
+                factors,
+                j: 0,
                 buffers: &mut buffers,
-                out: &mut vec![0.0; pair.g.len() * pair.z_l.width * pair.z_k.width],
+                out: &mut vec![0.0; size],
             });
             let Buffers {
                 of_units,
@@ -241,67 +283,91 @@ mod tests {
         }
     }
 
-    fn run<S: Simd, T: Real>(simd: S, call: Call<T>) -> Vec<f64> {
+    fn run_with<S: Simd, T: Real>(simd: S, call: Call<T>) -> Vec<f64> {
         simd.vectorize(call)
     }
 
     /// Small integers, whose sums are exact in either float: every entry, on top of what was there, for some units of the layers.
     fn check<T: Real>(n: usize, (rows, columns): (usize, usize), (l, k): (usize, usize)) {
         // From −4 to 3, without a period that a stride may meet.
-        let numbers = |len: usize, salt: u64| -> Vec<T> {
-            (0..len as u64)
+        let numbers = |len: usize, salt: u64| -> Array<T> {
+            let numbers: Vec<T> = (0..len as u64)
                 .map(|i| (i + (salt << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15))
                 .map(|bits| T::from_f64((bits >> 61) as f64 - 4.0))
-                .collect()
+                .collect();
+            numbers.into()
         };
         let (h, g) = (rows / 2..rows, columns / 3..columns);
         let s = numbers(n * rows * columns, 1);
         let t = numbers(n * rows * l, 2);
         let delta = numbers(n * columns, 3);
         let (z_l, z_k) = (numbers(n * (l + 1), 4), numbers(n * (k + 2), 5));
-        let part = |array, stride, width| Columns {
-            array,
-            stride,
-            first: 1,
-            width,
+        let factors = Factors {
+            s: View::new(
+                &s,
+                Layout::dense(n, rows, columns)
+                    .rows(h.clone())
+                    .columns(g.clone()),
+            ),
+            t: View::new(&t, Layout::dense(n, rows, l).rows(h.clone())),
+            delta: View::new(&delta, Layout::rows_of(n, columns).columns(g.clone())),
+            z_l: View::new(&z_l, Layout::rows_of(n, l + 1).columns(1..l + 1)),
+            z_k: View::new(&z_k, Layout::rows_of(n, k + 2).columns(1..k + 1)),
         };
-        let pair = Coupled {
-            s: &s,
-            t: &t,
-            delta: &delta,
-            rows,
-            columns,
-            h: h.clone(),
-            g: g.clone(),
-            z_l: part(&z_l, l + 1, l),
-            z_k: part(&z_k, k + 2, k),
+        let at = |view: &Input<T>, i: usize, r: usize, c: usize| {
+            view.array.numbers()[view.layout.at(i, r, c)]
         };
         let mut want = Vec::new();
-        for j in h.clone() {
-            for j2 in g.clone() {
+        for j in 0..h.len() {
+            for j2 in 0..g.len() {
                 for b in 0..l {
                     for a in 0..k {
                         let term = |i: usize| {
-                            let of_s = s[(i * rows + j) * columns + j2] * z_l[i * (l + 1) + 1 + b];
-                            let of_t = delta[i * columns + j2] * t[(i * rows + j) * l + b];
-                            ((of_s + of_t) * z_k[i * (k + 2) + 1 + a]).to_f64()
+                            let of_s = at(&factors.s, i, j, j2) * at(&factors.z_l, i, 0, b);
+                            let of_t = at(&factors.delta, i, 0, j2) * at(&factors.t, i, j, b);
+                            ((of_s + of_t) * at(&factors.z_k, i, 0, a)).to_f64()
                         };
                         want.push(7.0 + (0..n).map(term).sum::<f64>());
                     }
                 }
             }
         }
-        let held = Arch::new().dispatch(Held(n, &pair));
-        assert!(held <= scratch_bytes(n, g.len(), (l, k), size_of::<T>()));
+        let held = Arch::new().dispatch(Held(&factors, g.len() * l * k));
+        assert!(held <= scratch_of_task(n, g.len(), (l, k), size_of::<T>()));
         let start = vec![7.0; h.len() * g.len() * l * k];
-        let mut out = start.clone();
-        coupled(n, &pair, &mut out);
-        let call = || Call(n, &pair, start.clone());
-        let mut outputs = vec![("dispatched", out), ("scalar", run(pulp::Scalar, call()))];
+        let call = || Call(&factors, start.clone());
+        let mut outputs = vec![("scalar", run_with(pulp::Scalar, call()))];
+        for fused in [true, false] {
+            for b in [Cpu::new(), Cpu::sequential()] {
+                let mut sum = b.sums(start.len()).unwrap();
+                sum.numbers.copy_from_slice(&start);
+                let Factors {
+                    s,
+                    t,
+                    delta,
+                    z_l,
+                    z_k,
+                } = factors;
+                let kernel = PairBlock {
+                    s,
+                    t,
+                    delta,
+                    z_l,
+                    z_k,
+                    sum: &mut sum,
+                };
+                if fused {
+                    b.run(kernel.into()).unwrap();
+                } else {
+                    kernel.lower(&b).unwrap();
+                }
+                outputs.push((if fused { "dispatched" } else { "lower" }, sum.numbers));
+            }
+        }
         #[cfg(target_arch = "x86_64")]
-        outputs.extend(pulp::x86::V3::try_new().map(|simd| ("AVX2", run(simd, call()))));
+        outputs.extend(pulp::x86::V3::try_new().map(|simd| ("AVX2", run_with(simd, call()))));
         #[cfg(target_arch = "x86_64")]
-        outputs.extend(pulp::x86::V4::try_new().map(|simd| ("AVX-512", run(simd, call()))));
+        outputs.extend(pulp::x86::V4::try_new().map(|simd| ("AVX-512", run_with(simd, call()))));
         for (name, out) in outputs {
             assert!(
                 out == want,
