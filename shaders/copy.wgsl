@@ -1,5 +1,5 @@
-// to[i, r, c] = from[i, r, c].
+// to[i, r, c] = source[i, r, c].
 
 fn element(i: u32, r: u32, c: u32) {
-    to[at_to(i, r, c)] = from[at_from(i, r, c)];
+    to[at_to(i, r, c)] = source[at_source(i, r, c)];
 }

@@ -9,7 +9,7 @@
 //! every submission counts one up and each read-back compares the count, and errors that wgpu reports to nobody are
 //! kept for the next call here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ use crate::network::Custom;
 /// Seconds for which one submission may keep the adapter busy: drivers kill what runs for seconds.
 const SLICE: f64 = 0.1;
 /// Bytes of a dispatch's parameters; offsets of uniform bindings are multiples of at most this.
-const SLOT: usize = 256;
+pub const SLOT: usize = 256;
 /// Dispatches in one submission.
 const SLOTS: usize = 256;
 
@@ -757,8 +757,8 @@ impl Context {
     }
 
     /// Builds pipelines ahead of their first use.
-    pub fn prepare<'a>(&self, mut keys: impl Iterator<Item = &'a Key>) -> Result<()> {
-        keys.try_for_each(|key| self.pipeline(key).map(drop))
+    pub fn prepare(&self, keys: &BTreeSet<Key>) -> Result<()> {
+        keys.iter().try_for_each(|key| self.pipeline(key).map(drop))
     }
 
     fn pipeline(&self, key: &Key) -> Result<Arc<Pipeline>> {

@@ -26,7 +26,7 @@ impl Gpu {
 
     pub(super) fn copy(&self, k: &Copy<Array>) -> Result<()> {
         let launch = Launch::elements("copy", k.to.shape(), 0.0);
-        let binds = [self.reads("from", &k.from), self.writes("to", &k.to)];
+        let binds = [self.reads("source", &k.from), self.writes("to", &k.to)];
         self.launch(&launch, &binds)
     }
 

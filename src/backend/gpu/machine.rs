@@ -1,4 +1,4 @@
-//! What shaders are launched on: an adapter, or a rehearsal that only counts.
+//! What shaders are launched on: an adapter, or a rehearsal that only rehearsed.
 //!
 //! The [`Backend`](crate::backend::Backend) of the GPU is written once over [`Machine`]. A rehearsal runs the same code,
 //! allocates nothing, and leaves what the plan needs: bytes on the device and on the host, flops, the pipelines, and the
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use super::adapter::{Adapter, Limits};
 use super::context::{Block, Context, Download, lock};
 use super::launch::{Key, Launch, Number, class};
-use crate::backend::Counter;
+use crate::backend::{Cost, Counter};
 use crate::backend::counter::Held;
 use crate::error::{Error, Fault, Result};
 
@@ -60,13 +60,28 @@ impl Staged {
 
 /// What a rehearsal counts, shared with the buffers that it hands out.
 #[derive(Debug, Clone, Default)]
-pub struct Counts {
+pub struct Rehearsed {
     /// Bytes of the host, and flops.
     pub host: Counter,
-    /// Bytes of the device.
-    pub device: Counter,
-    /// The pipelines that were used.
-    pub keys: Arc<Mutex<BTreeSet<Key>>>,
+    device: Counter,
+    keys: Arc<Mutex<BTreeSet<Key>>>,
+}
+
+impl Rehearsed {
+    /// Returns the bytes of the host, and the flops.
+    pub fn cost(&self) -> Cost {
+        self.host.cost()
+    }
+
+    /// Returns the most bytes of the device that lived at once.
+    pub fn device_peak(&self) -> u64 {
+        self.device.cost().peak
+    }
+
+    /// Returns the pipelines that were used.
+    pub fn keys(&self) -> BTreeSet<Key> {
+        lock(&self.keys).clone()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +89,7 @@ pub enum Machine {
     Real(Arc<Context>),
     Rehearsal {
         adapter: Arc<Adapter>,
-        counts: Counts,
+        rehearsed: Rehearsed,
     },
 }
 
@@ -111,9 +126,9 @@ impl Machine {
         }
         match self {
             Machine::Real(context) => Ok(Buffer::Real(context.buffer(bytes, operation)?)),
-            Machine::Rehearsal { counts, .. } => Ok(Buffer::Counted {
+            Machine::Rehearsal { rehearsed, .. } => Ok(Buffer::Counted {
                 bytes,
-                _held: counts.device.hold(need),
+                _held: rehearsed.device.hold(need),
             }),
         }
     }
@@ -164,8 +179,8 @@ impl Machine {
                 let work = (launch.groups, launch.flops_per_group);
                 context.launch(&key, work, &words, &arrays)
             }
-            Machine::Rehearsal { counts, .. } => {
-                lock(&counts.keys).insert(key);
+            Machine::Rehearsal { rehearsed, .. } => {
+                lock(&rehearsed.keys).insert(key);
                 Ok(())
             }
         }
@@ -191,9 +206,9 @@ impl Machine {
             (Machine::Real(context), Buffer::Real(block)) => {
                 Ok(Staged::Real(context.stage(block, bytes, operation)?))
             }
-            (Machine::Rehearsal { counts, .. }, _) => Ok(Staged::Counted {
+            (Machine::Rehearsal { rehearsed, .. }, _) => Ok(Staged::Counted {
                 bytes,
-                _held: counts.host.hold(bytes),
+                _held: rehearsed.host.hold(bytes),
             }),
             _ => Err(self.rehearsed(operation)),
         }

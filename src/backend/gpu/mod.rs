@@ -52,14 +52,15 @@ use rayon::prelude::*;
 use self::compare::Checked;
 use self::context::{Context, Patch, lock};
 use self::launch::{Launch, Number};
-use self::machine::{Bind, Buffer, Counts, Machine};
-use super::{Backend, Cost, Kernel, Layout, View, ViewMut};
+use self::machine::{Bind, Buffer, Machine};
+use super::{Backend, Kernel, Layout, View, ViewMut};
 use crate::error::{Error, Fault, Result};
 use crate::network::Network;
 use crate::objective::Loss;
 
 pub use self::adapter::{Adapter, Limits, Options, adapters};
 pub use self::context::Times;
+pub(crate) use self::machine::Rehearsed;
 pub use self::sums::Sum;
 
 /// An open adapter that computes in f32 or f64.
@@ -154,48 +155,40 @@ impl Gpu {
     }
 
     /// Returns a backend of the same adapter that allocates and runs nothing, but counts.
-    pub(crate) fn rehearsal(&self) -> Gpu {
+    pub(crate) fn rehearsal(&self) -> (Gpu, Rehearsed) {
+        let rehearsed = Rehearsed::default();
         let machine = Machine::Rehearsal {
             adapter: self.adapter.clone(),
-            counts: Counts::default(),
+            rehearsed: rehearsed.clone(),
         };
-        Gpu {
+        let gpu = Gpu {
             machine,
             ..self.clone()
-        }
-    }
-
-    fn counts(&self) -> Option<&Counts> {
-        match &self.machine {
-            Machine::Real(_) => None,
-            Machine::Rehearsal { counts, .. } => Some(counts),
-        }
-    }
-
-    /// Returns what a rehearsal has counted on the host so far; of an open adapter nothing is counted.
-    pub(crate) fn cost(&self) -> Cost {
-        (self.counts()).map_or(Cost::default(), |counts| counts.host.cost())
-    }
-
-    /// Returns the most bytes of the device that lived at once in a rehearsal.
-    pub(crate) fn device_peak(&self) -> u64 {
-        (self.counts()).map_or(0, |counts| counts.device.cost().peak)
+        };
+        (gpu, rehearsed)
     }
 
     /// Builds the pipelines that a rehearsal has used.
     ///
     /// # Errors
     /// `Part` where the text of a user's part is refused; what the device reports.
-    pub(crate) fn prepare(&self, rehearsal: &Gpu) -> Result<()> {
-        let keys = rehearsal.counts().map(|counts| lock(&counts.keys).clone());
+    pub(crate) fn prepare(&self, rehearsed: &Rehearsed) -> Result<()> {
         match &self.machine {
-            Machine::Real(context) => context.prepare(keys.iter().flatten()),
+            Machine::Real(context) => context.prepare(&rehearsed.keys()),
             Machine::Rehearsal { .. } => Ok(()),
         }
     }
 
+    /// The counts of a rehearsal.
+    fn rehearsed(&self) -> Option<&Rehearsed> {
+        match &self.machine {
+            Machine::Real(_) => None,
+            Machine::Rehearsal { rehearsed, .. } => Some(rehearsed),
+        }
+    }
+
     fn rehearses(&self) -> bool {
-        self.counts().is_some()
+        self.rehearsed().is_some()
     }
 
     fn error(&self, operation: &str, fault: Fault) -> Error {
@@ -372,8 +365,8 @@ impl Backend for Gpu {
             Kernel::PairBlock(k) => return k.lower(self),
             other => other,
         };
-        if let Some(counts) = self.counts() {
-            counts.host.flops(kernel.flops());
+        if let Some(rehearsed) = self.rehearsed() {
+            rehearsed.host.flops(kernel.flops());
         }
         match kernel {
             Kernel::ProductSum(_) | Kernel::PairBlock(_) => Ok(()),

@@ -30,12 +30,12 @@ pub struct Sum {
 
 impl Sum {
     pub(super) fn new(gpu: &Gpu, len: usize) -> Self {
-        let counts = gpu.counts();
+        let rehearsed = gpu.rehearsed();
         Sum {
-            values: vec![0.0; if counts.is_some() { 0 } else { len }],
+            values: vec![0.0; if rehearsed.is_some() { 0 } else { len }],
             len,
             pending: Vec::new(),
-            _held: counts.map(|counts| counts.host.hold(8 * len as u64)),
+            _held: rehearsed.map(|rehearsed| rehearsed.host.hold(8 * len as u64)),
         }
     }
 
