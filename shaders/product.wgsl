@@ -57,7 +57,7 @@ fn b_or_zero(matrix: u32, k: u32, q: u32) -> real {
     return number;
 }
 
-fn workgroup(group: u32, lane: u32) {
+fn work(group: u32, lane: u32) {
     let tile = tile_of(group);
     let first_row = tile.row * $ROWS * 8u;
     let first_column = tile.column * $COLUMNS * 8u;
@@ -152,7 +152,7 @@ fn workgroup(group: u32, lane: u32) {
     }
 }
 #else
-fn workgroup(group: u32, lane: u32) {
+fn work(group: u32, lane: u32) {
     let tile = tile_of(group * 64u + lane);
     // Items past the last tile fall past the last matrix.
     if tile.matrix >= params.matrices {

@@ -5,7 +5,7 @@
 #include "lib/sums.wgsl"
 #include "lib/triangle.wgsl"
 
-fn workgroup(group: u32, lid: u32) {
+fn work(group: u32, lid: u32) {
     let tile = tile_of(params.first_tile + group % params.tiles);
     let unit = group / params.tiles % params.units;
     let split = group / params.tiles / params.units;

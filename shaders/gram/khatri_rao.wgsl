@@ -45,7 +45,7 @@ fn store(split: u32, m: u32, k: u32, fresh: bool, value: vec4<real>) {
 
 #include "lib/outer.wgsl"
 
-fn workgroup(group: u32, lid: u32) {
+fn work(group: u32, lid: u32) {
     // Sub-blocks fastest: workgroups that run together read the same samples.
     let unit_tiles = (params.units + 32u * ${GM}u - 1u) / (32u * ${GM}u);
     let tile = tile_of(params.first_tile + group % params.tiles);

@@ -9,7 +9,7 @@
 var<workgroup> sums: array<real, 64u * ${T}u>;
 var<workgroup> eighths: array<real, 8u * ${T}u>;
 
-fn workgroup(group: u32, lid: u32) {
+fn work(group: u32, lid: u32) {
     let tile = tile_of(params.first_tile + group % params.tiles);
     let unit = group / params.tiles % params.units;
     let split = group / params.tiles / params.units;

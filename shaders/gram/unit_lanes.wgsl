@@ -6,7 +6,7 @@
 #include "lib/sums.wgsl"
 #include "lib/triangle.wgsl"
 
-fn workgroup(group: u32, lid: u32) {
+fn work(group: u32, lid: u32) {
     let unit_tiles = (params.units + 7u) / 8u;
     let tile = tile_of(params.first_tile + group % params.tiles);
     let unit = group / params.tiles % unit_tiles * 8u + lid;

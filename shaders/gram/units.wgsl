@@ -38,7 +38,7 @@ fn store(split: u32, m: u32, k: u32, fresh: bool, value: vec4<real>) {
 
 #include "lib/outer.wgsl"
 
-fn workgroup(group: u32, lid: u32) {
+fn work(group: u32, lid: u32) {
     let tile = tile_of(params.first_tile + group % params.tiles);
     unit = group / params.tiles % params.units;
     row = tile.x * 32u * ${GM}u;

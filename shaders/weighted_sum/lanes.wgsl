@@ -4,7 +4,7 @@
 // BROADCAST the 8 threads are one subgroup, and each loads one of them. One workgroup: 8 units × 8 COLUMNS inputs, one split of the samples.
 #include "lib/sums.wgsl"
 
-fn workgroup(group: u32, lid: u32) {
+fn work(group: u32, lid: u32) {
     let unit_tiles = (params.units + 7u) / 8u;
     let input = group % params.tiles * 8u * ${COLUMNS}u + lid;
     let unit = group / params.tiles % unit_tiles * 8u;

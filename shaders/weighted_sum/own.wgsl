@@ -4,7 +4,7 @@
 // split of the samples.
 #include "lib/sums.wgsl"
 
-fn workgroup(group: u32, lid: u32) {
+fn work(group: u32, lid: u32) {
     let item = group % params.tiles * 64u + lid;
     let split = group / params.tiles;
     let unit = item / params.a1;

@@ -45,7 +45,7 @@ fn store(split: u32, m: u32, k: u32, fresh: bool, value: vec4<real>) {
 
 #include "lib/outer.wgsl"
 
-fn workgroup(group: u32, lid: u32) {
+fn work(group: u32, lid: u32) {
     let unit_tiles = (params.units + 32u * ${GM}u - 1u) / (32u * ${GM}u);
     input = group % params.tiles * 32u * ${GN}u;
     unit = group / params.tiles % unit_tiles * 32u * ${GM}u;

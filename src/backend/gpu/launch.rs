@@ -16,7 +16,7 @@ pub enum Number {
 pub enum Threads {
     /// One computes `element(i, r, c)` of a shape of samples × rows × columns, 64 to a workgroup.
     Elements,
-    /// So many compute `workgroup(group, thread)` together.
+    /// So many compute `work(group, thread)` together.
     Workgroup(u32),
 }
 

@@ -1,6 +1,6 @@
 //! The beginning of every shader, from what is said of its launch: the parameters, the arrays, their views, and the entry point.
 //!
-//! A file in `shaders/` holds the equation alone, as `element(i, r, c)` or `workgroup(group, thread)`. For an array `x` it finds `x`
+//! A file in `shaders/` holds the equation alone, as `element(i, r, c)` or `work(group, thread)`. For an array `x` it finds `x`
 //! itself and `at_x(i, r, c)`, the place of an element of the view; for a parameter, `params.name`.
 
 use std::fmt::Write;
@@ -39,7 +39,7 @@ fn at_{array}(i: u32, r: u32, c: u32) -> u32 {{
     }
     let body = match key.threads {
         Threads::Elements => ELEMENT,
-        Threads::Workgroup(_) => "    workgroup(group, thread);\n",
+        Threads::Workgroup(_) => "    work(group, thread);\n",
     };
     let size = key.threads.size();
     let _ = write!(
