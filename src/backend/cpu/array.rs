@@ -133,6 +133,12 @@ impl<'a, T: Real> Input<'a, T> {
         Cow::Owned(numbers)
     }
 
+    /// Bytes that [`gathered`](Self::gathered) copies.
+    pub(super) fn gathered_bytes(&self) -> u64 {
+        let copied = usize::from(!self.layout.is_dense());
+        bytes(&[copied, self.layout.len(), size_of::<T>()])
+    }
+
     /// Whether the numbers of each row stand one behind the other.
     fn is_in_rows(&self) -> bool {
         self.layout.strides[2] == 1 || self.layout.shape[2] <= 1
@@ -164,6 +170,11 @@ impl<'a, T: Real> Input<'a, T> {
             1 => to.copy_from_slice(&from[..to.len()]),
             step => (to.iter_mut().enumerate()).for_each(|(c, to)| *to = from[c * step]),
         }
+    }
+
+    /// The view of row r of each sample.
+    pub(super) fn one_row(self, r: usize) -> Self {
+        self.with(|layout| layout.rows(r..r + 1))
     }
 
     /// The view of some samples alone.

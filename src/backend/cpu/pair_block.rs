@@ -123,17 +123,16 @@ impl<T: Real> WithSimd for Task<'_, T> {
         for from in (0..n).step_by(BLOCK) {
             let samples = from..n.min(from + BLOCK);
             let len = samples.len();
-            let of = |view: &Input<T>, j: usize| view.with(|layout| layout.rows(j..j + 1));
             let rows = |view: Input<T>, width: usize, to| rows(view, samples.clone(), width, to);
             let [s_to, delta_to] = &mut buffers.of_units;
             let [z_to, t_to] = &mut buffers.of_inputs;
             let of_units = [
-                rows(of(&factors.s, self.j), of_j, s_to),
+                rows(factors.s.one_row(self.j), of_j, s_to),
                 rows(factors.delta, of_j, delta_to),
             ];
             let of_inputs = [
                 rows(factors.z_l, of_b, z_to),
-                rows(of(&factors.t, self.j), of_b, t_to),
+                rows(factors.t.one_row(self.j), of_b, t_to),
             ];
             let (x, y) = if by_units {
                 (of_inputs, of_units)

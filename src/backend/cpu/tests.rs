@@ -65,6 +65,8 @@ impl Random {
 
 const WRITTEN: usize = 5;
 
+type Out<'a> = ViewMut<'a, Array<f64>>;
+
 /// Past the edges of tasks, tiles and rows.
 const SHAPES: [[usize; 3]; 9] = [
     [1, 1, 1],
@@ -96,7 +98,7 @@ fn view((array, layout): &(Array<f64>, Layout)) -> View<'_, Array<f64>> {
 fn check(
     random: &mut Random,
     shape: [usize; 3],
-    kernel: impl Fn(&Cpu<f64>, ViewMut<Array<f64>>),
+    kernel: impl Fn(&Cpu<f64>, Out),
     want: impl Fn(usize, usize, usize, f64) -> f64,
 ) {
     let layout = random.layout(WRITTEN, shape);
@@ -122,19 +124,14 @@ fn elementwise_kernels_are_their_equations() {
     let mut random = Random(1);
     for shape in SHAPES.into_iter().flat_map(|shape| [shape; 12]) {
         let [a, b] = [random.input(shape), random.input(shape)];
-        let run = |out: ViewMut<Array<f64>>, on: &Cpu<f64>| on.run(Fill { value: 2.5, out }.into());
-        check(
-            &mut random,
-            shape,
-            |on, out| run(out, on).unwrap(),
-            |_, _, _, _| 2.5,
-        );
-        let copy = |on: &Cpu<f64>, to| on.run(Copy { from: view(&a), to }.into()).unwrap();
+        let fill = |on: &Cpu<f64>, out: Out| on.run(Fill { value: 2.5, out }.into()).unwrap();
+        check(&mut random, shape, fill, |_, _, _, _| 2.5);
+        let copy = |on: &Cpu<f64>, to: Out| on.run(Copy { from: view(&a), to }.into()).unwrap();
         check(&mut random, shape, copy, |i, r, c, _| get(&a, i, r, c));
-        let scale = |on: &Cpu<f64>, out| on.run(Scale { by: view(&a), out }.into()).unwrap();
+        let scale = |on: &Cpu<f64>, out: Out| on.run(Scale { by: view(&a), out }.into()).unwrap();
         check(&mut random, shape, scale, |i, r, c, v| v * get(&a, i, r, c));
         for accumulate in [false, true] {
-            let multiply = |on: &Cpu<f64>, out| {
+            let multiply = |on: &Cpu<f64>, out: Out| {
                 let (a, b) = (view(&a), view(&b));
                 on.run(
                     Multiply {
@@ -154,7 +151,7 @@ fn elementwise_kernels_are_their_equations() {
         }
         let [n, rows, columns] = shape;
         let (p, d) = (random.input([n, 1, rows]), random.input([n, 1, columns]));
-        let scaled = |on: &Cpu<f64>, out| {
+        let scaled = |on: &Cpu<f64>, out: Out| {
             let (rows, columns) = (view(&p), view(&d));
             let matrix = view(&a);
             on.run(
@@ -182,7 +179,7 @@ fn products_are_their_equations() {
         let x = random.input([n, rows, inner]);
         let b = random.input([n, inner, columns]);
         for accumulate in [false, true] {
-            let product = |on: &Cpu<f64>, out| {
+            let product = |on: &Cpu<f64>, out: Out| {
                 let (x, b) = (view(&x), view(&b));
                 on.run(
                     Product {
@@ -202,7 +199,7 @@ fn products_are_their_equations() {
         }
         let shape = [n, inner, columns];
         let (x, b) = (random.input(shape), random.input(shape));
-        let diagonal = |on: &Cpu<f64>, out| {
+        let diagonal = |on: &Cpu<f64>, out: Out| {
             let (x, b) = (view(&x), view(&b));
             on.run(ProductDiagonal { x, b, out }.into()).unwrap();
         };
@@ -226,7 +223,7 @@ fn rows_of_samples_are_their_equations() {
             .numbers
             .iter_mut()
             .for_each(|v| *v = [0.0, 1.0, 2.0][*v as usize % 3]);
-        let squared = |on: &Cpu<f64>, out| {
+        let squared = |on: &Cpu<f64>, out: Out| {
             let (delta, omega) = (view(&delta), view(&omega));
             on.run(SquaredGradient { delta, omega, out }.into())
                 .unwrap();
@@ -276,7 +273,7 @@ fn activations_leave_gaps_alone() {
                 a.derivatives(p.numbers[i * units + c])[k]
             };
             for order in 0..=2 {
-                let activate = |on: &Cpu<f64>, out| {
+                let activate = |on: &Cpu<f64>, out: Out| {
                     let layout = Layout::rows_of(n, units);
                     let mut others = [0, 1].map(|_| Array::from(vec![f64::NAN; n * units]));
                     let [h1, h2] = &mut others;
@@ -426,33 +423,38 @@ fn a_sum_of_products_is_its_steps() {
         };
         for terms in 0..4 {
             for epilogue in 0..3 {
-                let kernel = |out| ProductSum {
-                    terms: match terms {
-                        0 => vec![],
-                        1 => vec![shared()],
-                        2 => vec![own()],
-                        _ => vec![own(), shared(), turned()],
-                    },
-                    epilogue: match epilogue {
-                        0 => Epilogue::None,
-                        1 => Epilogue::Scale { by: h1 },
-                        _ => Epilogue::ProductRule {
-                            h1,
-                            h2,
-                            g,
-                            p: View::new(&p, Layout::dense(n, rows, columns)),
+                let run = |b: &Cpu<f64>, fused: bool, out: &mut Array<f64>| {
+                    let kernel = ProductSum {
+                        terms: match terms {
+                            0 => vec![],
+                            1 => vec![shared()],
+                            2 => vec![own()],
+                            _ => vec![own(), shared(), turned()],
                         },
-                    },
-                    out,
+                        epilogue: match epilogue {
+                            0 => Epilogue::None,
+                            1 => Epilogue::Scale { by: h1 },
+                            _ => Epilogue::ProductRule {
+                                h1,
+                                h2,
+                                g,
+                                p: View::new(&p, Layout::dense(n, rows, columns)),
+                            },
+                        },
+                        out: ViewMut::new(out, Layout::dense(n, rows, columns)),
+                    };
+                    if fused {
+                        b.run(kernel.into()).unwrap();
+                    } else {
+                        kernel.lower(b).unwrap();
+                    }
                 };
                 for b in backends() {
                     // What an array held before does not count.
                     let [mut fast, mut slow] =
                         [f64::NAN, f64::INFINITY].map(|v| Array::from(vec![v; len]));
-                    let layout = Layout::dense(n, rows, columns);
-                    b.run(kernel(ViewMut::new(&mut fast, layout)).into())
-                        .unwrap();
-                    kernel(ViewMut::new(&mut slow, layout)).lower(&b).unwrap();
+                    run(&b, true, &mut fast);
+                    run(&b, false, &mut slow);
                     assert!(
                         fast.numbers == slow.numbers,
                         "{n} {rows} {inner} {columns}: {terms} {epilogue}"
@@ -473,16 +475,23 @@ fn a_scaled_matrix_is_its_steps() {
             let matrix = (random.rough(matrix.span()), matrix);
             let (p, d) = (random.rough(n * rows), random.rough(n * columns));
             let to = random.layout(WRITTEN, [n, rows, columns]);
-            let kernel = |out| ScaledMatrix {
-                rows: View::new(&p, Layout::rows_of(n, rows)),
-                matrix: view(&matrix),
-                columns: View::new(&d, Layout::rows_of(n, columns)),
-                out,
+            let run = |b: &Cpu<f64>, fused: bool, out: &mut Array<f64>| {
+                let kernel = ScaledMatrix {
+                    rows: View::new(&p, Layout::rows_of(n, rows)),
+                    matrix: view(&matrix),
+                    columns: View::new(&d, Layout::rows_of(n, columns)),
+                    out: ViewMut::new(out, to),
+                };
+                if fused {
+                    b.run(kernel.into()).unwrap();
+                } else {
+                    kernel.lower(b).unwrap();
+                }
             };
             for b in backends() {
                 let [mut fast, mut slow] = [0, 1].map(|_| Array::from(vec![0.0; to.span()]));
-                b.run(kernel(ViewMut::new(&mut fast, to)).into()).unwrap();
-                kernel(ViewMut::new(&mut slow, to)).lower(&b).unwrap();
+                run(&b, true, &mut fast);
+                run(&b, false, &mut slow);
                 assert!(fast.numbers == slow.numbers, "{:?} to {to:?}", matrix.1);
             }
         }

@@ -59,7 +59,7 @@ pub(super) fn run<T: Real>(par: Par, block: usize, kernel: WeightedSum<Array<T>,
     let [of_c, of_phi] = &mut copies;
     let c = c.in_rows(of_c);
     if is_shared(&phi) {
-        let z = phi.with(|layout| layout.rows(0..1)).in_rows(of_phi);
+        let z = phi.one_row(0).in_rows(of_phi);
         return by_products(par, block, c, z, out);
     }
     let phi = phi.in_rows(of_phi);

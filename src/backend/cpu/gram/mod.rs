@@ -93,11 +93,11 @@ pub(super) fn run<T: Real>(par: Par, kernel: Gram<Array<T>, Sum>) {
     let Gram { c, phi, sum } = kernel;
     let [_, units, d] = phi.shape();
     if weighted_sum::is_shared(&phi) {
-        let z = phi.with(|layout| layout.rows(0..1)).gathered();
+        let z = phi.one_row(0).gathered();
         return gram_as(None, par, &z, d, &c.gathered(), units, &mut sum.numbers);
     }
     for (j, out) in (sum.numbers.chunks_exact_mut(triangle(d).max(1))).enumerate() {
-        let own = phi.with(|layout| layout.rows(j..j + 1)).gathered();
+        let own = phi.one_row(j).gathered();
         let c = c.with(|layout| layout.columns(j..j + 1)).gathered();
         gram_as(None, par, &own, d, &c, 1, out);
     }
