@@ -1,6 +1,7 @@
 //! `secondo adapters`: what this machine has, and whether it computes rightly.
 
 use std::io::Write;
+use std::time::Duration;
 
 use clap::Args;
 use secondo::backend::gpu::{Adapter, Gpu, Options as Use, adapters};
@@ -13,7 +14,9 @@ use super::Failure;
 /// The test computes the derivatives of a small network in f32 and, where the adapter offers it, in f64, and compares
 /// them with the processor's. --device gpu takes the first hardware adapter, --device gpu:NAME any of the list. Software
 /// adapters are the processor in disguise, for tests. The limits are the largest buffer, the largest part of it that a
-/// kernel can see, the memory that a workgroup shares, its threads, and workgroups along one axis. (Mesa may print "error:
+/// kernel can see, the memory that a workgroup shares, its threads, and workgroups along one axis. Pipelines are what drivers
+/// compile shaders to; where a driver hands them out, they are kept in the user's folder for caches, unless the environment
+/// says SECONDO_PIPELINE_CACHE=off. (Mesa may print "error:
 /// XDG_RUNTIME_DIR is invalid or not set": that is harmless.)
 #[derive(Debug, Args)]
 pub struct Options {}
@@ -62,12 +65,17 @@ fn tested(number: usize, adapter: &Adapter, f64: bool) -> String {
     if f64 && !adapter.f64 {
         return "not offered".into();
     }
-    let test = || -> Result<(), Error> {
+    let test = || -> Result<Duration, Error> {
         let gpu = Gpu::open(Some(&number.to_string()), Use::default())?;
-        self_test(&if f64 { gpu.in_f64()? } else { gpu })
+        let gpu = if f64 { gpu.in_f64()? } else { gpu };
+        self_test(&gpu)?;
+        Ok(gpu.times().building)
     };
     match test() {
-        Ok(()) => "test passed".into(),
+        Ok(building) => format!(
+            "test passed, its pipelines built in {:.2} s",
+            building.as_secs_f64()
+        ),
         Err(error) => format!("test failed: {error}"),
     }
 }

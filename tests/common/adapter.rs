@@ -9,8 +9,12 @@ pub fn name() -> String {
     std::env::var("SECONDO_TEST_ADAPTER").unwrap_or("llvmpipe".into())
 }
 
-/// The adapter opened anew.
+/// The adapter opened anew, without pipelines of earlier runs.
 pub fn open(options: Options) -> Gpu {
+    let options = Options {
+        pipeline_cache: None,
+        ..options
+    };
     Gpu::open(Some(&name()), options).unwrap_or_else(|e| {
         panic!(
             "{e}\ninstall Debian's mesa-vulkan-drivers and libvulkan1, or set SECONDO_TEST_ADAPTER"

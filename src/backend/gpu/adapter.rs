@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::cache::default_folder;
 use crate::error::{Error, Fault, Result};
 
 /// What f64 takes: its bits are read as 64-bit integers.
@@ -61,6 +63,10 @@ pub struct Options {
     pub memory: u64,
     /// How long the host waits for the device before it gives up. Default 60 s.
     pub timeout: Duration,
+    /// The folder where the driver's built pipelines are kept for the next start, some megabytes for each adapter; `None`
+    /// keeps nothing. Default: `secondo` in the user's folder for caches, unless the environment says
+    /// `SECONDO_PIPELINE_CACHE=off`.
+    pub pipeline_cache: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -68,6 +74,7 @@ impl Default for Options {
         Options {
             memory: 2 << 30,
             timeout: Duration::from_secs(60),
+            pipeline_cache: default_folder(),
         }
     }
 }

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::adapter::{Adapter, DOUBLE, Options};
+use super::cache::PipelineCache;
 use super::launch::{Key, Number, Threads, class};
 use super::pipeline::{self, Pipeline};
 use super::source;
@@ -31,6 +32,11 @@ const SLOTS: usize = 256;
 
 /// A text in a kernel's shader, with another to stand in its place: the kernel's stem, the text, the other. For tests.
 pub type Patch = (&'static str, &'static str, &'static str);
+
+/// What is used where the adapter has it.
+const WANTED: wgpu::Features = DOUBLE
+    .union(wgpu::Features::SUBGROUP)
+    .union(wgpu::Features::PIPELINE_CACHE);
 
 /// A fault to be met by a later call, for tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +86,8 @@ pub struct Times {
     pub waiting: Duration,
     /// Taking numbers over from the copies.
     pub reading: Duration,
+    /// Building pipelines: shader text to the driver's machine code.
+    pub building: Duration,
 }
 
 /// An open adapter.
@@ -97,6 +105,8 @@ pub struct Context {
     /// An error that wgpu reported to nobody.
     refused: Arc<Mutex<Option<wgpu::Error>>>,
     pipelines: Mutex<BTreeMap<Key, Arc<Pipeline>>>,
+    /// Pipelines of earlier starts.
+    cache: Option<PipelineCache>,
     /// Held while one submission is put together.
     turn: Mutex<()>,
     state: Mutex<State>,
@@ -189,7 +199,7 @@ impl Context {
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("secondo"),
-            required_features: raw.features() & (DOUBLE | wgpu::Features::SUBGROUP),
+            required_features: raw.features() & WANTED,
             required_limits: limits,
             ..Default::default()
         };
@@ -226,7 +236,9 @@ impl Context {
             rate: if adapter.software { 2e9 } else { 2e11 },
             ..State::default()
         };
+        let folder = options.pipeline_cache.as_deref();
         let context = Context {
+            cache: folder.and_then(|f| PipelineCache::open(&device, &raw.get_info(), f)),
             ring: buffer("parameters", (SLOT * SLOTS) as u64, uniform),
             status: buffer("status", 16, storage),
             adapter,
@@ -765,7 +777,9 @@ impl Context {
         if let Some(built) = lock(&self.pipelines).get(key) {
             return Ok(built.clone());
         }
+        let clock = Instant::now();
         let built = Arc::new(self.build(key)?);
+        self.state().times.building += clock.elapsed();
         lock(&self.pipelines).insert(key.clone(), built.clone());
         Ok(built)
     }
@@ -791,7 +805,10 @@ impl Context {
         if let Some((_, from, to)) = self.patch.filter(|p| p.0 == key.stem) {
             text = text.replace(from, to);
         }
-        let built = self.guarded(&operation, || pipeline::build(&self.device, key, text))?;
+        let cache = self.cache.as_ref().map(PipelineCache::raw);
+        let built = self.guarded(&operation, || {
+            pipeline::build(&self.device, cache, key, text)
+        })?;
         let built = built.map_err(refuse)?;
         self.check(&operation)?;
         Ok(built)
@@ -812,9 +829,11 @@ pub fn stamp() -> Key {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // wgpu may panic when it takes down a lost device: leak it.
         if lock(&self.lost).is_some() {
+            // wgpu may panic when it takes down a lost device: leak it.
             std::mem::forget((self.device.clone(), self.queue.clone()));
+        } else if let Some(cache) = &self.cache {
+            cache.save();
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | `launch.rs` | what is said of a launch: plain data |
 //! | `prologue.rs`, `source.rs` | WGSL text: parameters, arrays and entry point; includes, constants, unrolled loops |
 //! | `context.rs`, `pipeline.rs` | an open adapter: buffers, pipelines, submissions, faults |
+//! | `cache.rs` | built pipelines, kept on disk for the next start |
 //! | `machine.rs` | what shaders are launched on: a context, or a rehearsal that counts |
 //! | `elements.rs` | kernels with a thread for each element |
 //! | `product.rs`, `gram.rs` | which variant of the matrix products and of the sums over samples is launched, in which windows |
@@ -24,6 +25,7 @@
 //! | `compare.rs` | whether the WGSL of the user's parts is the same function as their Rust form |
 
 mod adapter;
+mod cache;
 mod compare;
 mod context;
 mod elements;

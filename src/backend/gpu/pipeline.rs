@@ -10,7 +10,12 @@ pub struct Pipeline {
 }
 
 /// Returns the pipeline of a text, or the compiler's words. Panics where the device is lost.
-pub fn build(device: &wgpu::Device, key: &Key, text: String) -> Result<Pipeline, String> {
+pub fn build(
+    device: &wgpu::Device,
+    cache: Option<&wgpu::PipelineCache>,
+    key: &Key,
+    text: String,
+) -> Result<Pipeline, String> {
     let scopes = [
         device.push_error_scope(wgpu::ErrorFilter::Internal),
         device.push_error_scope(wgpu::ErrorFilter::Validation),
@@ -38,7 +43,7 @@ pub fn build(device: &wgpu::Device, key: &Key, text: String) -> Result<Pipeline,
             zero_initialize_workgroup_memory: false,
             ..Default::default()
         },
-        cache: None,
+        cache,
     });
     let mut error = None;
     for scope in scopes.into_iter().rev() {

@@ -1,5 +1,6 @@
 //! The shaders' texts, every kernel over strided views, and every form of the sums at sizes past its edges.
 
+mod branches;
 #[cfg(not(scratch))]
 mod device;
 mod kernels;
@@ -21,7 +22,11 @@ fn adapter() -> Gpu {
 }
 
 fn opened(setup: testing::Setup) -> Gpu {
-    testing::open(Some(&name()), Options::default(), setup).unwrap_or_else(|e| {
+    let options = Options {
+        pipeline_cache: None,
+        ..Options::default()
+    };
+    testing::open(Some(&name()), options, setup).unwrap_or_else(|e| {
         panic!(
             "{e}\ninstall Debian's mesa-vulkan-drivers and libvulkan1, or set SECONDO_TEST_ADAPTER"
         )

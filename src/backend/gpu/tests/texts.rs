@@ -212,7 +212,7 @@ fn products_and_sums(gpu: &Gpu) {
 }
 
 /// The pipelines of all kernels, activations, losses and units, over shapes that use every variant.
-fn keys() -> BTreeSet<Key> {
+pub fn keys() -> BTreeSet<Key> {
     let mut keys = BTreeSet::from([context::stamp()]);
     for (software, f64) in [(true, false), (true, true), (false, false), (false, true)] {
         let (gpu, rehearsed) = imagined(software, f64).rehearsal();
