@@ -541,7 +541,7 @@ fn f32_within_the_rounding_of_its_own_terms() {
 #[cfg(feature = "gpu")]
 mod gpu {
     use super::*;
-    use common::adapter::{double, open, single};
+    use common::adapter::{double, limited, open, patched, single};
     use common::ratio::{DOUBLE, SINGLE};
     use secondo::backend::gpu::Options;
     use secondo::{Device, Fault as GpuFault};
@@ -567,10 +567,7 @@ mod gpu {
         let whole = problem.clone().on(Device::Gpu(single()));
         let mut limits = single().adapter().limits;
         (limits.buffer, limits.binding) = (1 << 17, 1 << 16);
-        let narrow = open(Options {
-            limits: Some(limits),
-            ..Options::default()
-        });
+        let narrow = limited(limits);
         let narrow = problem.on(Device::Gpu(narrow));
         for order in 1..=4 {
             let t = |p: &Problem| p.lagrangian_tensor(&w, 1, 2, order).unwrap();
@@ -604,7 +601,7 @@ mod gpu {
     /// A lost device is an error, never a wrong number.
     #[test]
     fn faults_of_the_adapter() {
-        use secondo::backend::gpu::Simulated;
+        use secondo::backend::gpu::testing::{Simulated, simulate};
         let (problem, w) = common::ratio::dense(&[3, 4, 2], Activation::Tanh, 0, 1500, 0.5);
         let ask = |gpu| {
             problem
@@ -616,7 +613,7 @@ mod gpu {
         let mut struck = 0;
         for calls in (0..60).step_by(5) {
             let gpu = open(Options::default());
-            gpu.simulate(Simulated::Lost, calls);
+            simulate(&gpu, Simulated::Lost, calls);
             match ask(gpu) {
                 Ok(t) => {
                     assert_eq!(t, right);
@@ -638,16 +635,13 @@ mod gpu {
         let (problem, w) = common::ratio::dense(&[3, 4, 2], Activation::Tanh, 0, 600, 0.5);
         for (from, to) in [
             (
-                "var product = c[i]",
-                "var product = real(1.0) + real(0.0) * c[i]",
+                "var product = c[at_c(i, 0u, 0u)]",
+                "var product = real(1.0) + real(0.0) * c[at_c(i, 0u, 0u)]",
             ),
             ("(s + 1u)", "1u"),
             ("begin + 512u", "begin + 511u"),
         ] {
-            let gpu = open(Options {
-                patch: Some(("tensor", from, to)),
-                ..Options::default()
-            });
+            let gpu = patched(("tensor_sum", from, to));
             let r = ratio(&problem, &w, (1, 1, 3), &gpu, SINGLE, 0.0);
             assert!(r > 1.0, "{from}: {r}");
         }

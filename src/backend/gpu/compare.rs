@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 
 use ndarray::Array2;
 
-use super::context::lock;
 use super::function::Samples;
+use super::health::lock;
 use super::launch::Launch;
 use super::unit::{Text, text, with_text};
 use super::{Array, Gpu};

@@ -10,13 +10,13 @@
 //! kept for the next call here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::adapter::{Adapter, DOUBLE, Options};
 use super::cache::PipelineCache;
+use super::health::{Health, Simulated, lock};
 use super::launch::{Key, Number, Threads, class};
 use super::pipeline::{self, Pipeline};
 use super::source;
@@ -38,23 +38,6 @@ const WANTED: wgpu::Features = DOUBLE
     .union(wgpu::Features::SUBGROUP)
     .union(wgpu::Features::PIPELINE_CACHE);
 
-/// A fault to be met by a later call, for tests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Simulated {
-    /// The driver reports the device as lost.
-    Lost,
-    /// The wait panics, as wgpu's does on a lost device.
-    Panic,
-    /// The wait runs out of time.
-    Timeout,
-    /// The last dispatch does not run.
-    Unfinished,
-    /// A buffer cannot be created.
-    OutOfMemory,
-    /// The device is destroyed, as by an application that closes it.
-    Destroyed,
-}
-
 #[derive(Debug, Default)]
 struct State {
     encoder: Option<wgpu::CommandEncoder>,
@@ -75,7 +58,6 @@ struct State {
     submissions: u32,
     /// Submissions that are known to have run.
     verified: u32,
-    simulate: Option<(Simulated, usize)>,
     times: Times,
 }
 
@@ -100,10 +82,7 @@ pub struct Context {
     queue: wgpu::Queue,
     ring: wgpu::Buffer,
     status: wgpu::Buffer,
-    /// The driver's words when the device was lost.
-    lost: Arc<Mutex<Option<String>>>,
-    /// An error that wgpu reported to nobody.
-    refused: Arc<Mutex<Option<wgpu::Error>>>,
+    health: Health,
     pipelines: Mutex<BTreeMap<Key, Arc<Pipeline>>>,
     /// Pipelines of earlier starts.
     cache: Option<PipelineCache>,
@@ -148,10 +127,6 @@ impl Download {
     pub fn bytes(&self) -> u64 {
         self.0.size()
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A dispatch that is ready to be recorded.
@@ -211,16 +186,7 @@ impl Context {
                 Fault::Refused { reason },
             )
         })?;
-        let lost = Arc::new(Mutex::new(None));
-        let note = lost.clone();
-        device.set_device_lost_callback(move |reason, words| {
-            lock(&note).get_or_insert(format!("{reason:?}: {words}"));
-        });
-        let refused = Arc::new(Mutex::new(None));
-        let note = refused.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&note).get_or_insert(error);
-        }));
+        let health = Health::of(&device, &adapter.name);
         let buffer = |label, size, usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
@@ -246,13 +212,12 @@ impl Context {
             patch,
             device,
             queue,
-            lost,
-            refused,
+            health,
             pipelines: Mutex::default(),
             turn: Mutex::default(),
             state: Mutex::new(state),
         };
-        context.check("opening the device")?;
+        context.health.check("opening the device")?;
         Ok(Arc::new(context))
     }
 
@@ -264,21 +229,9 @@ impl Context {
         lock(&self.state)
     }
 
-    fn error(&self, operation: &str, fault: Fault) -> Error {
-        Error::gpu(&self.adapter.name, operation, fault)
-    }
-
-    /// The next call of that kind meets the fault after `calls` that do not.
-    pub fn simulate(&self, fault: Simulated, calls: usize) {
-        self.state().simulate = Some((fault, calls));
-    }
-
-    /// Whether one of these faults is due now.
-    fn due(&self, faults: &[Simulated]) -> Option<Simulated> {
-        let mut state = self.state();
-        let (fault, calls) = state.simulate.filter(|s| faults.contains(&s.0))?;
-        state.simulate = calls.checked_sub(1).map(|calls| (fault, calls));
-        (calls == 0).then_some(fault)
+    /// What goes wrong with the device, and what tests make go wrong.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     pub fn times(&self) -> Times {
@@ -288,37 +241,6 @@ impl Context {
     /// The most bytes of buffers that were held at once.
     pub fn peak(&self) -> u64 {
         self.state().peak
-    }
-
-    /// What wgpu has reported since the last call.
-    fn check(&self, operation: &str) -> Result<()> {
-        if let Some(reason) = lock(&self.lost).clone() {
-            return Err(self.error(operation, Fault::Lost { reason }));
-        }
-        let refused = lock(&self.refused).take();
-        match refused {
-            None => Ok(()),
-            Some(wgpu::Error::OutOfMemory { .. }) => {
-                let reason = "the driver ran out of memory".into();
-                Err(self.error(operation, Fault::Lost { reason }))
-            }
-            Some(other) => {
-                let reason = other.to_string();
-                Err(self.error(operation, Fault::Refused { reason }))
-            }
-        }
-    }
-
-    /// A call that panics where the device is lost.
-    fn guarded<T>(&self, operation: &str, call: impl FnOnce() -> T) -> Result<T> {
-        catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
-            let words = (panic.downcast_ref::<String>().map(String::as_str))
-                .or(panic.downcast_ref::<&str>().copied())
-                .unwrap_or("the driver's interface gave up")
-                .to_string();
-            let reason = lock(&self.lost).get_or_insert(words).clone();
-            self.error(operation, Fault::Lost { reason })
-        })
     }
 
     fn create(
@@ -350,14 +272,14 @@ impl Context {
         usage: wgpu::BufferUsages,
         operation: &str,
     ) -> Result<wgpu::Buffer> {
-        self.check(operation)?;
-        let simulated = self.due(&[Simulated::OutOfMemory]).is_some();
+        self.health.check(operation)?;
+        let simulated = self.health.due(&[Simulated::OutOfMemory]).is_some();
         for last in [false, true] {
             match self.create(bytes, usage) {
                 Ok(buffer) if !simulated => return Ok(buffer),
                 Err(other) if !matches!(other, wgpu::Error::OutOfMemory { .. }) => {
                     let reason = other.to_string();
-                    return Err(self.error(operation, Fault::Refused { reason }));
+                    return Err(self.health.error(operation, Fault::Refused { reason }));
                 }
                 _ if last => break,
                 _ => {
@@ -370,12 +292,12 @@ impl Context {
                     drop(state);
                     drop(idle);
                     let poll = || self.device.poll(wgpu::PollType::Poll);
-                    let _ = self.guarded(operation, poll)?;
+                    let _ = self.health.guarded(operation, poll)?;
                 }
             }
         }
         let in_use = self.state().held;
-        Err(self.error(
+        Err(self.health.error(
             operation,
             Fault::OutOfMemory {
                 need: bytes,
@@ -441,8 +363,8 @@ impl Context {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.guarded(operation, || self.queue.write_buffer(block.raw(), 0, bytes))?;
-        self.check(operation)
+        self.health.guarded(operation, || self.queue.write_buffer(block.raw(), 0, bytes))?;
+        self.health.check(operation)
     }
 
     pub fn clear(&self, block: &Block) -> Result<()> {
@@ -583,7 +505,7 @@ impl Context {
             &[count],
             (1, 1),
         );
-        let skipped = self.due(&[Simulated::Unfinished]).is_some();
+        let skipped = self.health.due(&[Simulated::Unfinished]).is_some();
         // In one go: nothing may be recorded behind the stamp.
         let mut state = self.state();
         if !skipped {
@@ -597,14 +519,14 @@ impl Context {
         state.waiting += std::mem::take(&mut state.recorded);
         state.since.get_or_insert_with(Instant::now);
         drop(state);
-        self.check(operation)?;
-        self.guarded(operation, || {
+        self.health.check(operation)?;
+        self.health.guarded(operation, || {
             if !slots.is_empty() {
                 self.queue.write_buffer(&self.ring, 0, &slots);
             }
             self.queue.submit(encoder.map(wgpu::CommandEncoder::finish));
         })?;
-        self.check(operation)?;
+        self.health.check(operation)?;
         let mut state = self.state();
         state.submissions = state.submissions.wrapping_add(1);
         Ok(state.submissions)
@@ -612,7 +534,7 @@ impl Context {
 
     /// Waits for all submissions.
     fn wait(&self, operation: &str) -> Result<()> {
-        let simulated = self.due(&[
+        let simulated = self.health.due(&[
             Simulated::Lost,
             Simulated::Panic,
             Simulated::Timeout,
@@ -622,19 +544,19 @@ impl Context {
             self.device.destroy();
         }
         if simulated == Some(Simulated::Lost) {
-            lock(&self.lost).get_or_insert("simulated".into());
+            self.health.lose("simulated");
         }
-        self.check(operation)?;
+        self.health.check(operation)?;
         let clock = Instant::now();
         let timeout = self.options.timeout;
         let timed_out = || {
             let after = timeout.as_secs_f64();
-            Err(self.error(operation, Fault::Timeout { after }))
+            Err(self.health.error(operation, Fault::Timeout { after }))
         };
         if simulated == Some(Simulated::Timeout) {
             return timed_out();
         }
-        let polled = self.guarded(operation, || {
+        let polled = self.health.guarded(operation, || {
             if simulated == Some(Simulated::Panic) {
                 std::panic::resume_unwind(Box::new("simulated"));
             }
@@ -643,13 +565,13 @@ impl Context {
                 timeout: Some(timeout),
             })
         })?;
-        self.check(operation)?;
+        self.health.check(operation)?;
         match polled {
             Ok(_) => {}
             Err(wgpu::PollError::Timeout) => return timed_out(),
             Err(other) => {
                 let reason = other.to_string();
-                return Err(self.error(operation, Fault::Lost { reason }));
+                return Err(self.health.error(operation, Fault::Lost { reason }));
             }
         }
         let mut state = self.state();
@@ -717,7 +639,7 @@ impl Context {
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
         let mapped = Arc::new(AtomicBool::new(true));
-        self.guarded(operation, || {
+        self.health.guarded(operation, || {
             let status = status.as_ref().map(|(copy, _)| copy);
             for copy in [Some(&download.0), status].into_iter().flatten() {
                 let mapped = mapped.clone();
@@ -731,7 +653,7 @@ impl Context {
         self.wait(operation)?;
         if !mapped.load(Ordering::SeqCst) {
             let reason = "results cannot be read back".into();
-            return Err(self.error(operation, Fault::Lost { reason }));
+            return Err(self.health.error(operation, Fault::Lost { reason }));
         }
         if let Some((copy, expected)) = status {
             let mut found = [0; 4];
@@ -744,7 +666,7 @@ impl Context {
                 // The next requests start from what the device has counted.
                 let missing = expected.wrapping_sub(found);
                 state.submissions = state.submissions.wrapping_sub(missing);
-                return Err(self.error(operation, Fault::Incomplete));
+                return Err(self.health.error(operation, Fault::Incomplete));
             }
             state.verified = expected;
         }
@@ -757,10 +679,10 @@ impl Context {
         operation: &str,
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
-        let range = self.guarded(operation, || staging.get_mapped_range(..))?;
+        let range = self.health.guarded(operation, || staging.get_mapped_range(..))?;
         let view = range.map_err(|e| {
             let reason = e.to_string();
-            self.error(operation, Fault::Lost { reason })
+            self.health.error(operation, Fault::Lost { reason })
         })?;
         let clock = Instant::now();
         take(&view);
@@ -786,7 +708,7 @@ impl Context {
 
     fn build(&self, key: &Key) -> Result<Pipeline> {
         let operation = format!("building the kernel {}", key.stem);
-        self.check(&operation)?;
+        self.health.check(&operation)?;
         let unit = key
             .defines
             .get("UNIT_NAME")
@@ -794,7 +716,7 @@ impl Context {
         let custom = (key.defines.get("ACTIVATION")).and_then(|stem| Custom::of_stem(stem));
         let part = unit.or(custom.map(|custom| ("activation", custom.name().to_string())));
         let refuse = |reason: String| match &part {
-            None => self.error(&operation, Fault::Shader { reason }),
+            None => self.health.error(&operation, Fault::Shader { reason }),
             Some((kind, name)) => Error::Part {
                 kind,
                 name: name.clone(),
@@ -806,11 +728,11 @@ impl Context {
             text = text.replace(from, to);
         }
         let cache = self.cache.as_ref().map(PipelineCache::raw);
-        let built = self.guarded(&operation, || {
+        let built = self.health.guarded(&operation, || {
             pipeline::build(&self.device, cache, key, text)
         })?;
         let built = built.map_err(refuse)?;
-        self.check(&operation)?;
+        self.health.check(&operation)?;
         Ok(built)
     }
 }
@@ -829,7 +751,7 @@ pub fn stamp() -> Key {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        if lock(&self.lost).is_some() {
+        if self.health.is_lost() {
             // wgpu may panic when it takes down a lost device: leak it.
             std::mem::forget((self.device.clone(), self.queue.clone()));
         } else if let Some(cache) = &self.cache {

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use super::adapter::{Adapter, Limits};
-use super::context::{Block, Context, Download, lock};
+use super::context::{Block, Context, Download};
+use super::health::lock;
 use super::launch::{Key, Launch, Number, class};
 use crate::backend::{Cost, Counter};
 use crate::backend::counter::Held;

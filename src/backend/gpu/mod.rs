@@ -14,7 +14,7 @@
 //! | `adapter.rs` | the adapters of this machine, their limits, how one is used |
 //! | `launch.rs` | what is said of a launch: plain data |
 //! | `prologue.rs`, `source.rs` | WGSL text: parameters, arrays and entry point; includes, constants, unrolled loops |
-//! | `context.rs`, `pipeline.rs` | an open adapter: buffers, pipelines, submissions, faults |
+//! | `context.rs`, `pipeline.rs`, `health.rs` | an open adapter: buffers and submissions, pipelines, what goes wrong |
 //! | `cache.rs` | built pipelines, kept on disk for the next start |
 //! | `machine.rs` | what shaders are launched on: a context, or a rehearsal that counts |
 //! | `elements.rs` | kernels with a thread for each element |
@@ -31,6 +31,7 @@ mod context;
 mod elements;
 mod function;
 mod gram;
+mod health;
 mod host;
 mod launch;
 mod machine;
@@ -52,7 +53,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use self::compare::Checked;
-use self::context::{Context, Patch, lock};
+use self::context::{Context, Patch};
 use self::launch::{Launch, Number};
 use self::machine::{Bind, Buffer, Machine};
 use super::{Backend, Kernel, Layout, View, ViewMut};

@@ -5,7 +5,7 @@ use super::context::Patch;
 use super::machine::Machine;
 use super::{Gpu, Result};
 
-pub use super::context::Simulated;
+pub use super::health::Simulated;
 
 /// How an opened adapter differs from what it is.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +39,7 @@ pub fn with_kernels_for_hardware(gpu: Gpu) -> Gpu {
 /// The next call of the fault's kind meets it after `calls` that do not.
 pub fn simulate(gpu: &Gpu, fault: Simulated, calls: usize) {
     if let Machine::Real(context) = &gpu.machine {
-        context.simulate(fault, calls);
+        context.health().simulate(fault, calls);
     }
 }
 
