@@ -12,8 +12,8 @@ fn y_at(i: u32, o: u32) -> real {
 #if CUSTOM
 #include "lib/custom_loss.wgsl"
 #else
-#if SOFTMAX
-#include "lib/softmax.wgsl"
+#if COUPLED
+#include "lib/loss/$LOSS.wgsl"
 #else
 #include "lib/separable.wgsl"
 #end

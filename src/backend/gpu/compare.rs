@@ -7,7 +7,6 @@ use std::sync::{Arc, Weak};
 
 use ndarray::Array2;
 
-use super::function::Samples;
 use super::health::lock;
 use super::launch::Launch;
 use super::unit::{Text, text, with_text};
@@ -139,11 +138,7 @@ impl Gpu {
             h1: Some(ViewMut::new(&mut h1, layout)),
             h2: Some(ViewMut::new(&mut h2, layout)),
         })?;
-        Ok([
-            self.download(&h)?,
-            self.download(&h1)?,
-            self.download(&h2)?,
-        ])
+        Ok([self.download(&h)?, self.download(&h1)?, self.download(&h2)?])
     }
 
     /// Compares a loss's text with its Rust form at points around the first targets.
@@ -185,7 +180,10 @@ impl Gpu {
             other => other,
         })?;
         let tolerance = if self.f64 { 1e-9 } else { 1e-3 };
-        for (k, words) in ["the value", "the gradient", "the Hessian"].into_iter().enumerate() {
+        for (k, words) in ["the value", "the gradient", "the Hessian"]
+            .into_iter()
+            .enumerate()
+        {
             let allowed = tolerance * largest(right.iter().flatten().flat_map(|all| &all[k]));
             let each = found[k].len() / n;
             for (i, found) in found[k].chunks(each).enumerate() {
@@ -235,25 +233,20 @@ impl Gpu {
         let outputs = x.len() / n;
         let (x, y) = (self.store(x, "loss")?, self.store(y, "loss")?);
         let ones = self.store(&vec![1.0; n], "loss")?;
-        let samples = Samples {
-            loss,
-            x: View::new(&x, Layout::rows_of(n, outputs)),
-            y: View::new(&y, Layout::rows_of(n, outputs)),
-            omega: View::new(&ones, Layout::rows_of(n, 1)),
-        };
+        let of_outputs = Layout::rows_of(n, outputs);
+        let omega = View::new(&ones, Layout::rows_of(n, 1));
+        let (x, y) = (View::new(&x, of_outputs), View::new(&y, of_outputs));
+        let samples = self.samples(loss, x, y, omega)?;
         let run = |stem, gradient, shape: [usize; 3], layout: Layout| {
             let mut out = self.array(&layout.shape, stem)?;
             let view = ViewMut::new(&mut out, layout);
             self.loss(stem, shape, gradient, &samples, &view)?;
             self.download(&out)
         };
-        let (rows, whole) = (
-            Layout::rows_of(n, outputs),
-            Layout::dense(n, outputs, outputs),
-        );
+        let whole = Layout::dense(n, outputs, outputs);
         Ok([
             run("loss_value", false, [n, 1, 1], Layout::rows_of(n, 1))?,
-            run("loss_value", true, rows.shape, rows)?,
+            run("loss_value", true, of_outputs.shape, of_outputs)?,
             run("loss_hessian", false, [n, outputs, 1], whole)?,
         ])
     }

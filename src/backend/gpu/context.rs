@@ -363,7 +363,8 @@ impl Context {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.health.guarded(operation, || self.queue.write_buffer(block.raw(), 0, bytes))?;
+        self.health
+            .guarded(operation, || self.queue.write_buffer(block.raw(), 0, bytes))?;
         self.health.check(operation)
     }
 
@@ -679,7 +680,9 @@ impl Context {
         operation: &str,
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
-        let range = self.health.guarded(operation, || staging.get_mapped_range(..))?;
+        let range = self
+            .health
+            .guarded(operation, || staging.get_mapped_range(..))?;
         let view = range.map_err(|e| {
             let reason = e.to_string();
             self.health.error(operation, Fault::Lost { reason })

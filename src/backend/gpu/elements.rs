@@ -61,8 +61,9 @@ impl Gpu {
     /// The inner rows of b in windows.
     pub(super) fn product_diagonal(&self, k: &ProductDiagonal<Array>) -> Result<()> {
         for inner in self.windows(&k.b, 1)? {
-            let launch = Launch::elements("product_diagonal", k.out.shape(), 2.0 * inner.len() as f64)
-                .param("inner", inner.len() as u64);
+            let launch =
+                Launch::elements("product_diagonal", k.out.shape(), 2.0 * inner.len() as f64)
+                    .param("inner", inner.len() as u64);
             let (x, b) = (
                 k.x.with(|l| l.rows(inner.clone())),
                 k.b.with(|l| l.rows(inner.clone())),

@@ -10,10 +10,12 @@ use crate::objective::Loss;
 
 /// x, y and ω of a loss.
 pub(super) struct Samples<'a> {
-    pub loss: &'a Loss,
-    pub x: View<'a, Array>,
-    pub y: View<'a, Array>,
-    pub omega: View<'a, Array>,
+    loss: &'a Loss,
+    x: View<'a, Array>,
+    y: View<'a, Array>,
+    omega: View<'a, Array>,
+    /// The loss's own number for each output.
+    constants: Array,
 }
 
 impl Gpu {
@@ -45,7 +47,11 @@ impl Gpu {
             let columns = first..first + units;
             let p = k.p.with(|l| l.columns(columns.clone()));
             let mut binds = vec![self.reads("p", &p)];
-            let outputs = [("h", Some(&k.h)), ("h1", k.h1.as_ref()), ("h2", k.h2.as_ref())];
+            let outputs = [
+                ("h", Some(&k.h)),
+                ("h1", k.h1.as_ref()),
+                ("h2", k.h2.as_ref()),
+            ];
             binds.extend(outputs.into_iter().filter_map(|(name, out)| {
                 let out = out?;
                 let layout = out.layout.columns(columns.clone());
@@ -61,12 +67,7 @@ impl Gpu {
         if k.loss.wgsl()?.is_none() {
             return self.loss_value_on_host(k);
         }
-        let samples = Samples {
-            loss: k.loss,
-            x: k.x,
-            y: k.y,
-            omega: k.omega,
-        };
+        let samples = self.samples(k.loss, k.x, k.y, k.omega)?;
         let [n, _, outputs] = k.x.shape();
         self.drain(k.value, "loss_value")?;
         if n == 0 {
@@ -75,7 +76,13 @@ impl Gpu {
         let mut each = self.array(&[n], "loss_value")?;
         let values = ViewMut::new(&mut each, Layout::rows_of(n, 1));
         self.loss("loss_value", [n, 1, 1], false, &samples, &values)?;
-        self.accumulate(k.value, std::iter::once(0..1).collect(), n, each, "loss_value")?;
+        self.accumulate(
+            k.value,
+            std::iter::once(0..1).collect(),
+            n,
+            each,
+            "loss_value",
+        )?;
         if let Some(gradient) = &k.gradient {
             self.loss("loss_value", [n, 1, outputs], true, &samples, gradient)?;
         }
@@ -86,14 +93,31 @@ impl Gpu {
         if k.loss.wgsl()?.is_none() {
             return self.loss_hessian_on_host(k);
         }
-        let samples = Samples {
-            loss: k.loss,
-            x: k.x,
-            y: k.y,
-            omega: k.omega,
-        };
+        let samples = self.samples(k.loss, k.x, k.y, k.omega)?;
         let [n, _, outputs] = k.x.shape();
         self.loss("loss_hessian", [n, outputs, 1], false, &samples, &k.out)
+    }
+
+    pub(super) fn samples<'a>(
+        &self,
+        loss: &'a Loss,
+        x: View<'a, Array>,
+        y: View<'a, Array>,
+        omega: View<'a, Array>,
+    ) -> Result<Samples<'a>> {
+        let outputs = x.shape()[2];
+        let constants = match loss {
+            Loss::WeightedSquaredError { output_weights } => output_weights.clone(),
+            Loss::LogCosh { delta } | Loss::PseudoHuber { delta } => vec![*delta; outputs],
+            _ => vec![1.0; outputs],
+        };
+        Ok(Samples {
+            loss,
+            x,
+            y,
+            omega,
+            constants: self.store(&constants, "loss")?,
+        })
     }
 
     /// A thread for each element of the shape writes to `out`; a row of the Hessian is written by one thread.
@@ -106,19 +130,14 @@ impl Gpu {
         out: &ViewMut<Array>,
     ) -> Result<()> {
         let [n, _, outputs] = samples.x.shape();
-        let constants = match samples.loss {
-            Loss::WeightedSquaredError { output_weights } => output_weights.clone(),
-            Loss::LogCosh { delta } | Loss::PseudoHuber { delta } => vec![*delta; outputs],
-            _ => vec![1.0; outputs],
-        };
-        let constants = self.store(&constants, stem)?;
         let launch = Launch::elements(stem, shape, 20.0 * outputs as f64);
         let launch = match samples.loss {
             Loss::Custom(_) => launch
                 .define("CUSTOM", samples.loss.wgsl()?.unwrap_or_default())
                 .define("OUTPUTS", outputs),
-            Loss::SoftmaxCrossEntropy => launch.define("SOFTMAX", 1),
-            loss => launch.define("LOSS", loss.name()),
+            builtin => launch
+                .define("LOSS", builtin.name())
+                .define("COUPLED", usize::from(!builtin.hessian_is_diagonal())),
         };
         let launch = launch
             .define("GRADIENT", usize::from(gradient))
@@ -128,7 +147,7 @@ impl Gpu {
             self.reads("x", &samples.x),
             self.reads("y", &samples.y),
             self.reads("omega", &samples.omega),
-            self.bind("constants", &constants, of_outputs, false),
+            self.bind("constants", &samples.constants, of_outputs, false),
             self.writes("out", out),
         ];
         self.launch(&launch, &binds)

@@ -107,15 +107,11 @@ impl Form {
     /// Whether the kernel can compute the sum at all.
     pub fn fits(self, shape: Shape) -> bool {
         match self {
-            Form::KhatriRao { .. } | Form::UnitLanes { .. } => {
-                shape.sum == Sum::Gram && !shape.own
-            }
+            Form::KhatriRao { .. } | Form::UnitLanes { .. } => shape.sum == Sum::Gram && !shape.own,
             Form::Units { .. } | Form::Stream { .. } | Form::InputLanes { .. } => {
                 shape.sum == Sum::Gram
             }
-            Form::Shared { .. } | Form::Lanes { .. } => {
-                shape.sum != Sum::Gram && !shape.own
-            }
+            Form::Shared { .. } | Form::Lanes { .. } => shape.sum != Sum::Gram && !shape.own,
             Form::Own => shape.sum != Sum::Gram && shape.own,
         }
     }
@@ -125,10 +121,7 @@ impl Form {
         match self {
             Form::KhatriRao { g } | Form::Shared { g, .. } => 32 * g,
             Form::UnitLanes { .. } | Form::Lanes { .. } => 8,
-            Form::Units { .. }
-            | Form::Stream { .. }
-            | Form::InputLanes { .. }
-            | Form::Own => 1,
+            Form::Units { .. } | Form::Stream { .. } | Form::InputLanes { .. } | Form::Own => 1,
         }
     }
 
@@ -171,9 +164,7 @@ pub fn choose(shape: Shape, float: u64, adapter: Adapter) -> Form {
     let Shape { units, width, .. } = shape;
     let wide = float > 4;
     match (shape.sum, adapter, shape.own) {
-        (Sum::Gram, Adapter::Software { broadcast }, own) => {
-            software(units, width, own, broadcast)
-        }
+        (Sum::Gram, Adapter::Software { broadcast }, own) => software(units, width, own, broadcast),
         (Sum::Gram, Adapter::Hardware, false) if units >= 16 && width >= 8 => Form::KhatriRao {
             g: if units > 32 && !wide { 2 } else { 1 },
         },
@@ -311,7 +302,9 @@ pub fn windows(shape: Shape, form: Form, limits: Limits) -> Result<Vec<Window>, 
         return Ok(Vec::new());
     }
     // Sample indices run past n by less than a split.
-    if n.checked_add(BLOCKS * BLOCK).is_none_or(|v| u32::try_from(v).is_err()) {
+    if n.checked_add(BLOCKS * BLOCK)
+        .is_none_or(|v| u32::try_from(v).is_err())
+    {
         return Err(format!("{n} samples are too many for one call"));
     }
     let fewest = n.div_ceil(form.longest());

@@ -63,7 +63,9 @@ impl Gpu {
 
     fn along_to_host(&self, along: &Direction<Array>) -> Result<[Option<Numbers>; 2]> {
         let copy = |view: &Option<View<Array>>| {
-            view.as_ref().map(|view| self.to_host(view.array)).transpose()
+            view.as_ref()
+                .map(|view| self.to_host(view.array))
+                .transpose()
         };
         Ok([copy(&along.weights)?, copy(&along.inputs)?])
     }
@@ -77,7 +79,9 @@ impl Gpu {
         let p = self.to_host(k.p.array)?;
         let mut h = self.out_to_host(&k.h, false)?;
         let derivative = |out: &Option<ViewMut<Array>>| {
-            (out.as_ref()).map(|out| self.out_to_host(out, false)).transpose()
+            (out.as_ref())
+                .map(|out| self.out_to_host(out, false))
+                .transpose()
         };
         let (mut h1, mut h2) = (derivative(&k.h1)?, derivative(&k.h2)?);
         if self.rehearses() {

@@ -56,8 +56,8 @@ impl Key {
     /// The names of all parameters, in the order in which the host writes them, a 32-bit word each.
     pub fn words(&self) -> Vec<String> {
         let own = HEAD.iter().chain(&self.params).map(|name| name.to_string());
-        let views = (self.arrays.iter())
-            .flat_map(|(array, _)| VIEW.map(|end| format!("{array}_{end}")));
+        let views =
+            (self.arrays.iter()).flat_map(|(array, _)| VIEW.map(|end| format!("{array}_{end}")));
         own.chain(views).collect()
     }
 }

@@ -11,8 +11,8 @@ use super::adapter::{Adapter, Limits};
 use super::context::{Block, Context, Download};
 use super::health::lock;
 use super::launch::{Key, Launch, Number, class};
-use crate::backend::{Cost, Counter};
 use crate::backend::counter::Held;
+use crate::backend::{Cost, Counter};
 use crate::error::{Error, Fault, Result};
 
 /// An array as a kernel takes it: the bytes from `offset` on, and a view of them.

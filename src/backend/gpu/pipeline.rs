@@ -57,8 +57,8 @@ pub fn build(
 
 /// The parameters, then the arrays.
 fn entries(key: &Key) -> Vec<wgpu::BindGroupLayoutEntry> {
-    let entry = |binding: usize, ty: wgpu::BufferBindingType, dynamic: bool| {
-        wgpu::BindGroupLayoutEntry {
+    let entry =
+        |binding: usize, ty: wgpu::BufferBindingType, dynamic: bool| wgpu::BindGroupLayoutEntry {
             binding: binding as u32,
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: wgpu::BindingType::Buffer {
@@ -67,8 +67,7 @@ fn entries(key: &Key) -> Vec<wgpu::BindGroupLayoutEntry> {
                 min_binding_size: None,
             },
             count: None,
-        }
-    };
+        };
     let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
     entries.extend(key.arrays.iter().enumerate().map(|(i, &(_, write))| {
         let ty = wgpu::BufferBindingType::Storage { read_only: !write };

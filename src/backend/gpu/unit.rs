@@ -124,8 +124,13 @@ impl Gpu {
             .define("ALONG_Z", usize::from(along.inputs.is_some()));
         let weights = (along.weights).map(|view| view.with(|l| l.rows(window.units.clone())));
         // What is 0 is not read: any array may stand there.
-        let dw = weights.as_ref().map_or(window.weights, |v| self.reads("dw", v));
-        let dz = along.inputs.as_ref().map_or(window.inputs, |v| self.reads("dz", v));
+        let dw = weights
+            .as_ref()
+            .map_or(window.weights, |v| self.reads("dw", v));
+        let dz = along
+            .inputs
+            .as_ref()
+            .map_or(window.inputs, |v| self.reads("dz", v));
         let binds = [
             window.inputs,
             window.weights,
@@ -188,10 +193,7 @@ impl Gpu {
     }
 
     /// The entries of a window of units in windows of their own.
-    pub(super) fn unit_parameter_hessian(
-        &self,
-        k: UnitParameterHessian<Array, Sum>,
-    ) -> Result<()> {
+    pub(super) fn unit_parameter_hessian(&self, k: UnitParameterHessian<Array, Sum>) -> Result<()> {
         let Some(text) = text(k.units.unit)? else {
             return self.unit_parameter_hessian_on_host(k);
         };

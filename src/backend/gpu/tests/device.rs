@@ -28,17 +28,16 @@ fn automatic_falls_back_to_the_processor() {
     type Ask<'a> = &'a dyn Fn(&Problem) -> crate::Result<Vec<f64>>;
     for ask in [&products as Ask, &blocks as Ask] {
         let right = ask(&problem).unwrap();
-        let gpu = adapter();
+        let gpu = opened(testing::Setup::default());
         let auto = problem.clone().on(Device::Auto(Hardware::of(gpu.clone())));
         // In f32, so on the adapter.
         let found = ask(&auto).unwrap();
         assert!(found != right && peak(&gpu) > 0);
         for fault in [Simulated::Lost, Simulated::Timeout, Simulated::Unfinished] {
-            let gpu = adapter();
+            let gpu = opened(testing::Setup::default());
             let auto = problem.clone().on(Device::Auto(Hardware::of(gpu.clone())));
             simulate(&gpu, fault, 5);
             assert!(ask(&auto).unwrap() == right, "{fault:?}");
         }
     }
 }
-

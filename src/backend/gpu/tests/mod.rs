@@ -7,7 +7,7 @@ mod kernels;
 mod sums;
 mod texts;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::machine::Machine;
 use super::*;
@@ -17,8 +17,10 @@ fn name() -> String {
     std::env::var("SECONDO_TEST_ADAPTER").unwrap_or("llvmpipe".into())
 }
 
+/// One for all tests, in f32.
 fn adapter() -> Gpu {
-    opened(testing::Setup::default())
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    (GPU.get_or_init(|| opened(testing::Setup::default()))).clone()
 }
 
 fn opened(setup: testing::Setup) -> Gpu {

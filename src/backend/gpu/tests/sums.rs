@@ -35,7 +35,11 @@ impl Run {
         let c = Layout::rows_of(n, units + 3).columns(3..units + 3);
         let rows = Layout::dense(n, units, width + 2).columns(1..width + 1);
         let row = Layout::rows_of(n, width + 2).columns(1..width + 1);
-        let phi = if shape.own { rows } else { row.repeated_rows(units) };
+        let phi = if shape.own {
+            rows
+        } else {
+            row.repeated_rows(units)
+        };
         Run {
             shape,
             c: numbers(c, 12_345),
@@ -73,7 +77,11 @@ impl Run {
         let mut out = Vec::new();
         for j in 0..units as usize {
             for a in 0..width as usize {
-                let columns = if sum == Kind::Gram { 0..a + 1 } else { a..a + 1 };
+                let columns = if sum == Kind::Gram {
+                    0..a + 1
+                } else {
+                    a..a + 1
+                };
                 for b in columns {
                     let mut pair = (0.0, 0.0);
                     for i in 0..n as usize {
@@ -176,7 +184,10 @@ fn sizes_beyond_32_bits_are_refused() {
         accumulate: true,
     };
     refused(gpu.run(kernel.into()), "multiply");
-    let kernel = Scale { by: row, out: ViewMut::new(&mut out, whole) };
+    let kernel = Scale {
+        by: row,
+        out: ViewMut::new(&mut out, whole),
+    };
     refused(gpu.run(kernel.into()), "scale");
     let mut sum = gpu.sums(layer * layer).unwrap();
     let kernel = WeightedSum {
@@ -196,7 +207,10 @@ fn sizes_beyond_32_bits_are_refused() {
     };
     gpu.run(kernel.into()).unwrap();
     // A stride that does not fit.
-    let far = Layout { strides: [0, 0, 1 << 33], ..Layout::rows_of(1, 2) };
+    let far = Layout {
+        strides: [0, 0, 1 << 33],
+        ..Layout::rows_of(1, 2)
+    };
     let mut to = array(2);
     let kernel = crate::backend::kernel::Copy {
         from: View::new(&a, far),
