@@ -32,7 +32,7 @@ use crate::objective::Loss;
 ///
 /// Every method can fail, because on an accelerator every call can. The kernels trust the shapes that the driver gives
 /// them: a backend is for the driver, not for direct use.
-pub trait Backend: Sized + Sync {
+pub trait Backend: Sized + Send + Sync {
     /// An array of the backend's floats.
     type Array: Send + Sync;
     /// Sums over samples, in f64.
