@@ -11,8 +11,8 @@ use super::adapter::{Adapter, Limits};
 use super::context::{Block, Context, Download};
 use super::health::lock;
 use super::launch::{Key, Launch, Number, class};
+use crate::backend::Counter;
 use crate::backend::counter::Held;
-use crate::backend::{Cost, Counter};
 use crate::error::{Error, Fault, Result};
 
 /// An array as a kernel takes it: the bytes from `offset` on, and a view of them.
@@ -64,21 +64,12 @@ impl Staged {
 pub struct Rehearsed {
     /// Bytes of the host, and flops.
     pub host: Counter,
-    device: Counter,
+    /// Bytes of the device.
+    pub device: Counter,
     keys: Arc<Mutex<BTreeSet<Key>>>,
 }
 
 impl Rehearsed {
-    /// Returns the bytes of the host, and the flops.
-    pub fn cost(&self) -> Cost {
-        self.host.cost()
-    }
-
-    /// Returns the most bytes of the device that lived at once.
-    pub fn device_peak(&self) -> u64 {
-        self.device.cost().peak
-    }
-
     /// Returns the pipelines that were used.
     pub fn keys(&self) -> BTreeSet<Key> {
         lock(&self.keys).clone()

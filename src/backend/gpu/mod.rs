@@ -55,15 +55,14 @@ use rayon::prelude::*;
 use self::compare::Checked;
 use self::context::{Context, Patch};
 use self::launch::{Launch, Number};
-use self::machine::{Bind, Buffer, Machine};
-use super::{Backend, Kernel, Layout, View, ViewMut};
+use self::machine::{Bind, Buffer, Machine, Rehearsed};
+use super::{Backend, Cost, Kernel, Layout, View, ViewMut};
 use crate::error::{Error, Fault, Result};
 use crate::network::Network;
 use crate::objective::Loss;
 
 pub use self::adapter::{Adapter, Limits, Options, adapters};
 pub use self::context::Times;
-pub(crate) use self::machine::Rehearsed;
 pub use self::sums::Sum;
 
 /// An open adapter that computes in f32 or f64.
@@ -158,27 +157,35 @@ impl Gpu {
     }
 
     /// Returns a backend of the same adapter that allocates and runs nothing, but counts.
-    pub(crate) fn rehearsal(&self) -> (Gpu, Rehearsed) {
-        let rehearsed = Rehearsed::default();
+    pub(crate) fn rehearsal(&self) -> Gpu {
         let machine = Machine::Rehearsal {
             adapter: self.adapter.clone(),
-            rehearsed: rehearsed.clone(),
+            rehearsed: Rehearsed::default(),
         };
-        let gpu = Gpu {
+        Gpu {
             machine,
             ..self.clone()
-        };
-        (gpu, rehearsed)
+        }
+    }
+
+    /// Returns what a rehearsal has counted on the host so far; of an open adapter nothing is counted.
+    pub(crate) fn cost(&self) -> Cost {
+        (self.rehearsed()).map_or(Cost::default(), |rehearsed| rehearsed.host.cost())
+    }
+
+    /// Returns the most bytes of the device that lived at once in a rehearsal.
+    pub(crate) fn device_peak(&self) -> u64 {
+        (self.rehearsed()).map_or(0, |rehearsed| rehearsed.device.cost().peak)
     }
 
     /// Builds the pipelines that a rehearsal has used.
     ///
     /// # Errors
     /// `Part` where the text of a user's part is refused; what the device reports.
-    pub(crate) fn prepare(&self, rehearsed: &Rehearsed) -> Result<()> {
-        match &self.machine {
-            Machine::Real(context) => context.prepare(&rehearsed.keys()),
-            Machine::Rehearsal { .. } => Ok(()),
+    pub(crate) fn prepare(&self, rehearsal: &Gpu) -> Result<()> {
+        match (&self.machine, rehearsal.rehearsed()) {
+            (Machine::Real(context), Some(rehearsed)) => context.prepare(&rehearsed.keys()),
+            _ => Ok(()),
         }
     }
 

@@ -47,6 +47,6 @@ pub fn simulate(gpu: &Gpu, fault: Simulated, calls: usize) {
 pub fn peak(gpu: &Gpu) -> u64 {
     match &gpu.machine {
         Machine::Real(context) => context.peak(),
-        Machine::Rehearsal { rehearsed, .. } => rehearsed.device_peak(),
+        Machine::Rehearsal { rehearsed, .. } => rehearsed.device.cost().peak,
     }
 }
