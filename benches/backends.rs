@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use secondo::backend::gpu::{Adapter, Gpu, Options, adapters};
-use secondo::backend::{Backend, Cpu, Kind, Operand};
+use secondo::backend::{Backend, Cpu, Layout, View, ViewMut, kernel};
 use secondo::{
     Activation, BlockNewton, Control, Curvature, Device, Error, Fit, Method as _, Progress, Result,
     self_test, silent,
@@ -136,28 +136,28 @@ fn backends() -> Result<Vec<Named>> {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kernel {
-    Propagate,
-    Contract,
+    Forward,
+    Backward,
     Activate,
-    Gradient,
+    WeightedSum,
     Gram,
 }
 
 impl Kernel {
     const ALL: [Kernel; 5] = [
         Kernel::Gram,
-        Kernel::Gradient,
-        Kernel::Propagate,
-        Kernel::Contract,
+        Kernel::WeightedSum,
+        Kernel::Forward,
+        Kernel::Backward,
         Kernel::Activate,
     ];
 
     fn name(self) -> &'static str {
         match self {
-            Kernel::Propagate => "propagate",
-            Kernel::Contract => "contract",
+            Kernel::Forward => "product z Wᵀ",
+            Kernel::Backward => "product δ W",
             Kernel::Activate => "activate",
-            Kernel::Gradient => "gradient",
+            Kernel::WeightedSum => "weighted_sum",
             Kernel::Gram => "gram",
         }
     }
@@ -166,18 +166,20 @@ impl Kernel {
     fn flops(self, (n, d, s): Size) -> f64 {
         let [n, d, s] = [n, d, s].map(|v| v as f64);
         match self {
-            Kernel::Propagate | Kernel::Contract | Kernel::Gradient => 2.0 * n * d * s,
+            Kernel::Forward | Kernel::Backward | Kernel::WeightedSum => 2.0 * n * d * s,
             Kernel::Activate => 20.0 * n * s,
             Kernel::Gram => n * d * (d + 1.0) * s,
         }
     }
 
-    /// The number of sums over samples.
-    fn sums(self, (_, d, s): Size) -> usize {
+    /// The numbers that it writes: arrays of these lengths, or so many sums over samples.
+    fn outputs(self, (n, d, s): Size) -> (Vec<usize>, usize) {
         match self {
-            Kernel::Gradient => s * d,
-            Kernel::Gram => s * d * (d + 1) / 2,
-            _ => 0,
+            Kernel::Forward => (vec![n * s], 0),
+            Kernel::Backward => (vec![n * d], 0),
+            Kernel::Activate => (vec![n * s; 3], 0),
+            Kernel::WeightedSum => (vec![], s * d),
+            Kernel::Gram => (vec![], s * d * (d + 1) / 2),
         }
     }
 }
@@ -193,7 +195,7 @@ struct Operands<'b, B: Backend> {
     c: B::Array,
     /// s × d.
     w: B::Array,
-    out: B::Array,
+    outputs: Vec<B::Array>,
     /// One number; when it is read back, all work before is done.
     mark: B::Array,
 }
@@ -206,55 +208,74 @@ impl<'b, B: Backend> Operands<'b, B> {
             let len = if needed { len } else { 0 };
             backend.upload(&(0..len).map(number).collect::<Vec<_>>())
         };
+        let (arrays, _) = kernel.outputs(size);
         Ok(Operands {
             backend,
             kernel,
             size,
-            z: upload(matches!(kernel, Propagate | Gradient | Gram), n * d)?,
-            c: upload(kernel != Propagate, n * s)?,
-            w: upload(matches!(kernel, Propagate | Contract), s * d)?,
-            out: backend.zeros(match kernel {
-                Propagate => n * s,
-                Contract => n * d,
-                _ => 0,
-            })?,
+            z: upload(matches!(kernel, Forward | WeightedSum | Gram), n * d)?,
+            c: upload(kernel != Forward, n * s)?,
+            w: upload(matches!(kernel, Forward | Backward), s * d)?,
+            outputs: (arrays.into_iter())
+                .map(|len| backend.alloc(len))
+                .collect::<Result<_>>()?,
             mark: backend.upload(&[0.0])?,
+        })
+    }
+
+    /// Launches the kernel.
+    fn launch(&mut self, sum: &mut B::Sum) -> Result<()> {
+        let (n, d, s) = self.size;
+        let (z, c) = (
+            View::new(&self.z, Layout::rows_of(n, d)),
+            View::new(&self.c, Layout::rows_of(n, s)),
+        );
+        let w = View::new(&self.w, Layout::shared(n, s, d));
+        let phi = z.with(|layout| layout.repeated_rows(s));
+        let mut outputs = self.outputs.iter_mut();
+        let mut to = |width| {
+            outputs
+                .next()
+                .map(|out| ViewMut::new(out, Layout::rows_of(n, width)))
+        };
+        let product = |x, b, out: Option<_>| kernel::Product {
+            x,
+            b,
+            out: out.expect("an output"),
+            accumulate: false,
+        };
+        self.backend.run(match self.kernel {
+            Kernel::Forward => product(z, w.with(Layout::transposed), to(s)).into(),
+            Kernel::Backward => product(c, w, to(d)).into(),
+            Kernel::Activate => kernel::Activate {
+                runs: &[(Activation::Tanh, s)],
+                p: c,
+                h: to(s).expect("an output"),
+                h1: to(s),
+                h2: to(s),
+            }
+            .into(),
+            Kernel::WeightedSum => kernel::WeightedSum { c, phi, sum, at: 0 }.into(),
+            Kernel::Gram => kernel::Gram { c, phi, sum }.into(),
         })
     }
 
     /// One call from its launch until the backend is done, or until the result is on the host, which is then returned.
     fn run(&mut self, read: bool) -> Result<(Duration, Vec<f64>)> {
-        let (b, (n, d, s)) = (self.backend, self.size);
-        let operand = |array| Operand {
-            array,
-            kind: Kind::Shared,
-            units: 0..s,
-            layer: s,
-            width: d,
-        };
-        let mut sum = b.sums(self.kernel.sums(self.size))?;
-        b.download(&self.mark)?;
-        let mut arrays = Vec::new();
+        let backend = self.backend;
+        let mut sum = backend.sums(self.kernel.outputs(self.size).1.max(1))?;
+        backend.download(&self.mark)?;
         let clock = Instant::now();
-        match self.kernel {
-            Kernel::Propagate => b.propagate(n, 1, &self.z, d, &operand(&self.w), &mut self.out)?,
-            Kernel::Contract => {
-                b.contract(n, 1, &self.c, &operand(&self.w), 0, d, &mut self.out)?
-            }
-            Kernel::Activate => arrays = b.activate(n, &[(Activation::Tanh, s)], &self.c, 2)?,
-            Kernel::Gradient => b.gradient(n, &self.c, &operand(&self.z), &mut sum, 0)?,
-            Kernel::Gram => b.gram(n, &self.c, &operand(&self.z), &mut sum)?,
-        }
+        self.launch(&mut sum)?;
         let mut result = Vec::new();
-        match self.kernel {
-            _ if !read => drop(b.download(&self.mark)?),
-            Kernel::Propagate | Kernel::Contract => result = b.download(&self.out)?,
-            Kernel::Activate => {
-                for array in &arrays {
-                    result.extend(b.download(array)?);
-                }
+        if !read {
+            backend.download(&self.mark)?;
+        } else if self.outputs.is_empty() {
+            result = backend.read(sum)?;
+        } else {
+            for array in &self.outputs {
+                result.extend(backend.download(array)?);
             }
-            Kernel::Gradient | Kernel::Gram => result = b.read(sum)?,
         }
         Ok((clock.elapsed(), result))
     }
@@ -301,7 +322,7 @@ struct Timed {
 fn time(backend: &Named, kernel: Kernel, size: Size, smoke: bool) -> Result<Timed> {
     fn on<B: Backend>(backend: &B, kernel: Kernel, size: Size, smoke: bool) -> Result<Timed> {
         let mut operands = Operands::new(backend, kernel, size)?;
-        // The first call builds the pipelines. Its result is the one to compare: later calls of `contract` add to it.
+        // The first call builds the pipelines.
         let (first, result) = operands.run(true)?;
         let once = Seconds::of(&[first]);
         let (done, on_host) = match smoke {

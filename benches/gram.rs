@@ -2,26 +2,18 @@
 
 mod common;
 
-use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use secondo::backend::cpu::{Real, gram::gram};
+use secondo::backend::cpu::Real;
 
+use common::gram::Case;
 use common::number;
 
-fn shape<T: Real>(
-    criterion: &mut Criterion,
-    kind: &str,
-    d: usize,
-    s: usize,
-    to: impl Fn(f64) -> T,
-) {
+fn shape<T: Real>(criterion: &mut Criterion, kind: &str, d: usize, s: usize) {
     // About 2 Gflop a call; wide layers with many units get fewer samples, since their output alone is hundreds of megabytes.
     let n = (1_000_000_000 / (d * d * s)).clamp(256, 1_000_000);
-    let numbers = |len: usize| (0..len).map(|k| to(number(k))).collect::<Vec<T>>();
-    let (z, c) = (numbers(n * d), numbers(n * s));
-    let mut out = vec![0.0; s * d * (d + 1) / 2];
+    let mut case = Case::<T>::new(n, d, s, number).expect("memory");
     let mut group = criterion.benchmark_group(format!("gram/{kind}"));
     group
         .sample_size(10)
@@ -31,7 +23,7 @@ fn shape<T: Real>(
     group.bench_function(
         BenchmarkId::from_parameter(format!("n{n} d{d} s{s}")),
         |bencher| {
-            bencher.iter(|| gram(black_box(&z), d, black_box(&c), s, &mut out));
+            bencher.iter(|| case.run().expect("a result"));
         },
     );
     group.finish();
@@ -40,8 +32,8 @@ fn shape<T: Real>(
 fn all(criterion: &mut Criterion) {
     for d in [9, 33, 65, 129, 257, 785] {
         for s in [1, 4, 16, 64, 256] {
-            shape(criterion, "f32", d, s, |x| x as f32);
-            shape(criterion, "f64", d, s, |x| x);
+            shape::<f32>(criterion, "f32", d, s);
+            shape::<f64>(criterion, "f64", d, s);
         }
     }
 }

@@ -2,32 +2,31 @@
 //!
 //! Arguments: shapes as `n,d,s`. The number of threads is rayon's (`RAYON_NUM_THREADS`).
 
-use std::hint::black_box;
 use std::time::Instant;
 
-use secondo::backend::cpu::{Real, gram::gram};
+use secondo::Result;
+use secondo::backend::cpu::Real;
 
-fn best<T: Real>(n: usize, d: usize, s: usize, to: impl Fn(f64) -> T) -> f64 {
-    let value = |k: usize| {
-        to((k.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 12) as f64 / (1u64 << 51) as f64 - 1.0)
-    };
-    let z: Vec<T> = (0..n * d).map(value).collect();
-    let c: Vec<T> = (0..n * s).map(value).collect();
-    let mut out = vec![0.0; s * d * (d + 1) / 2];
+#[path = "../benches/common/gram.rs"]
+mod gram;
+
+fn best<T: Real>(n: usize, d: usize, s: usize) -> Result<f64> {
+    let number =
+        |k: usize| (k.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 12) as f64 / (1u64 << 51) as f64 - 1.0;
+    let mut case = gram::Case::<T>::new(n, d, s, number)?;
     let begin = Instant::now();
     let mut best = f64::INFINITY;
     let mut calls = 0;
     while calls < 3 || begin.elapsed().as_secs_f64() < 0.3 {
         let start = Instant::now();
-        gram(black_box(&z), d, black_box(&c), s, &mut out);
+        case.run()?;
         best = best.min(start.elapsed().as_secs_f64());
         calls += 1;
     }
-    black_box(&out);
-    best
+    Ok(best)
 }
 
-fn main() {
+fn main() -> Result<()> {
     for shape in std::env::args().skip(1).filter(|x| !x.starts_with('-')) {
         let sizes: Vec<usize> = shape
             .split(',')
@@ -36,7 +35,8 @@ fn main() {
         let [n, d, s] = sizes[..] else {
             panic!("shapes are n,d,s")
         };
-        println!("{n},{d},{s},f32,{:e}", best(n, d, s, |x| x as f32));
-        println!("{n},{d},{s},f64,{:e}", best(n, d, s, |x| x));
+        println!("{n},{d},{s},f32,{:e}", best::<f32>(n, d, s)?);
+        println!("{n},{d},{s},f64,{:e}", best::<f64>(n, d, s)?);
     }
+    Ok(())
 }

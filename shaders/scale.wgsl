@@ -1,28 +1,5 @@
-// a[i, v, j] *= d[i, j]; a: n × vectors × units, d: n × units. One thread for each number of a.
+// out[i, r, c] *= by[i, r, c].
 
-struct Params {
-    first_group: u32,
-    groups_x: u32,
-    groups: u32,
-    n: u32,
-    vectors: u32,
-    units: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> d: array<real>;
-@group(0) @binding(2) var<storage, read_write> a: array<real>;
-
-#include "lib/group.wgsl"
-
-@compute @workgroup_size(64)
-fn scale(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let group = group_of(id);
-    let item = group * 64u + thread;
-    if group >= params.groups || item >= params.n * params.vectors * params.units {
-        return;
-    }
-    let j = item % params.units;
-    let i = item / params.units / params.vectors;
-    a[item] *= d[i * params.units + j];
+fn element(i: u32, r: u32, c: u32) {
+    out[at_out(i, r, c)] *= by[at_by(i, r, c)];
 }

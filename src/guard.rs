@@ -1,29 +1,26 @@
 //! Calls into user-defined parts: a panic there ends as an error that names the part.
 //!
 //! rayon hands a panic of any of its threads on to who waits for them, so that one [`call`] around a kernel guards every sample,
-//! and costs nothing by the sample. What stands deep inside a loop reports its own error by [`throw`].
+//! and costs nothing by the sample. Only the user's own panics end here: errors are returned.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{Error, Result};
 
-/// What `f` gives, or the error that it threw, or the message of its panic as [`Error::Part`].
+/// Returns what `f` returns, or the message of its panic as [`Error::Part`].
 pub(crate) fn call<T>(kind: &'static str, name: &str, f: impl FnOnce() -> T) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| match payload.downcast::<Error>() {
-        Ok(error) => *error,
-        Err(payload) => {
-            let message = match payload.downcast::<String>() {
-                Ok(message) => *message,
-                Err(payload) => match payload.downcast::<&'static str>() {
-                    Ok(message) => message.to_string(),
-                    Err(_) => "no message".into(),
-                },
-            };
-            Error::Part {
-                kind,
-                name: name.into(),
-                why: format!("it panicked: {message}"),
-            }
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let message = match payload.downcast::<String>() {
+            Ok(message) => *message,
+            Err(payload) => match payload.downcast::<&'static str>() {
+                Ok(message) => message.to_string(),
+                Err(_) => "no message".into(),
+            },
+        };
+        Error::Part {
+            kind,
+            name: name.into(),
+            why: format!("it panicked: {message}"),
         }
     })
 }
@@ -38,28 +35,28 @@ pub(crate) fn named<'a, T>(
     call(kind, name, || f(name))
 }
 
-/// Ends the [`call`] around it with this error; no panic is reported.
-pub(crate) fn throw(error: Error) -> ! {
-    resume_unwind(Box::new(error))
-}
-
-/// Throws [`Error::NonFinite`] with the part's name for a NaN that it made of finite numbers.
+/// Refuses a NaN that a part made of finite numbers.
+///
+/// # Errors
+/// `NonFinite` with the part's name.
 pub(crate) fn refuse_nan(
     kind: &'static str,
     name: &str,
     what: &str,
     from: &[&[f64]],
     made: &[f64],
-) {
+) -> Result<()> {
     let Some(at) = made.iter().position(|v| v.is_nan()) else {
-        return;
+        return Ok(());
     };
-    if from.iter().flat_map(|v| v.iter()).all(|v| v.is_finite()) {
-        throw(Error::NonFinite {
-            what: format!("{what} of the {kind} '{name}'").into(),
-            at: if made.len() == 1 { vec![] } else { vec![at] },
-        });
+    // What was not finite before is no fault of the part.
+    if from.iter().flat_map(|v| v.iter()).any(|v| !v.is_finite()) {
+        return Ok(());
     }
+    Err(Error::NonFinite {
+        what: format!("{what} of the {kind} '{name}'").into(),
+        at: if made.len() == 1 { vec![] } else { vec![at] },
+    })
 }
 
 #[cfg(test)]
@@ -92,31 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn errors_pass_threads_and_guards() {
-        let nan = || {
-            (0..100).into_par_iter().for_each(|i| {
-                refuse_nan(
-                    "unit",
-                    "inner",
-                    "p",
-                    &[&[f64::from(i)]],
-                    &[f64::from(i - 7).sqrt()],
-                );
-            });
-        };
-        let found = call("loss", "mine", nan);
-        let expected = Error::non_finite("p of the unit 'inner'", &[]);
-        assert_eq!(found, Err(expected));
+    fn nan_of_finite_numbers_is_refused() {
+        let refuse = |from: f64, made: &[f64]| refuse_nan("unit", "inner", "p", &[&[from]], made);
+        assert_eq!(refuse(1.0, &[2.0, f64::INFINITY]), Ok(()));
+        let (alone, second) = ([f64::NAN], [0.0, f64::NAN]);
+        let name = "p of the unit 'inner'";
+        assert_eq!(refuse(1.0, &alone), Err(Error::non_finite(name, &[])));
+        assert_eq!(refuse(1.0, &second), Err(Error::non_finite(name, &[1])));
         // What was not finite before is no fault of the part.
-        assert!(
-            call("loss", "mine", || refuse_nan(
-                "unit",
-                "u",
-                "p",
-                &[&[f64::INFINITY]],
-                &[f64::NAN]
-            ))
-            .is_ok()
-        );
+        assert_eq!(refuse(f64::INFINITY, &alone), Ok(()));
     }
 }

@@ -18,8 +18,8 @@ use crate::device::WORTHWHILE;
 use crate::error::Fault;
 use crate::error::{Error, Quantity, Result};
 use crate::evaluate::{
-    self, Configuration, Evaluation, LagrangianPoint, Parts, Plan, Request, Target, Tensor, Theta,
-    Work,
+    self, Configuration, Division, Evaluation, LagrangianPoint, Parts, Plan, Planner, Request,
+    Target, Tensor, Theta, Work,
 };
 use crate::network::{Constraint, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction};
@@ -297,9 +297,15 @@ impl Problem {
             None => None,
             Some(constraint) => Some(self.theta(constraint, work)?),
         };
-        let (n, work) = (self.data.len(), self.in_network(work));
-        let plan =
-            |budget| evaluate::plan(&self.network, &self.loss, n, work, target, budget, theta);
+        let planner = Planner {
+            network: &self.network,
+            loss: &self.loss,
+            samples: self.data.len(),
+            work: self.in_network(work),
+            target,
+            theta,
+        };
+        let plan = |budget| planner.plan(budget);
         match self.budget {
             Some(budget) => plan(budget),
             None => match plan(recently_available()) {
@@ -469,11 +475,15 @@ impl Problem {
         chunk: usize,
     ) -> Result<Evaluation> {
         let weights = self.network_weights(w)?;
-        let Some(constraint) = &self.constraint else {
-            return evaluate::evaluate(backend, self.parts(), &weights, request, chunk);
-        };
+        let parts = self.parts();
         let in_network = self.request_in_network(request);
-        let mut result = evaluate::evaluate(backend, self.parts(), &weights, in_network, chunk)?;
+        let division = Division::new(&self.network, self.data.len(), in_network.into(), chunk)?;
+        let mut result = evaluate::alone(backend, parts, &weights, |place, at| {
+            evaluate::evaluate(place, parts, at, in_network, division)
+        })?;
+        let Some(constraint) = &self.constraint else {
+            return Ok(result);
+        };
         if request.gradient {
             result.gradient = constraint.pull_back(&result.gradient)?;
         }
@@ -526,8 +536,14 @@ impl Problem {
         if p == 0 || !vectors.len().is_multiple_of(p) {
             return Err(Error::shape("vectors", &[p], &[vectors.len()]));
         }
-        let products =
-            |v: &[f64]| evaluate::products(backend, self.parts(), &weights, curvature, v, chunk);
+        let parts = self.parts();
+        let products = |v: &[f64]| {
+            let work = Work::Products(curvature, v.len() / weights.len());
+            let division = Division::new(&self.network, self.data.len(), work, chunk)?;
+            evaluate::alone(backend, parts, &weights, |place, at| {
+                evaluate::products(place, parts, at, curvature, v, division)
+            })
+        };
         let Some(constraint) = &self.constraint else {
             return products(vectors);
         };
@@ -656,7 +672,10 @@ impl Problem {
     ) -> Result<SymmetricTensor> {
         let weights = self.lagrangian_weights(w)?;
         let of = Tensor { layer, row, order };
-        evaluate::tensor(backend, self.parts(), weights, of, chunk)
+        let parts = self.parts();
+        evaluate::alone(backend, parts, weights, |place, at| {
+            evaluate::tensor(place, parts, at, of, chunk)
+        })
     }
 
     pub(crate) fn parts(&self) -> Parts<'_> {
@@ -742,7 +761,8 @@ struct TensorOf<'a> {
 impl Job for TensorOf<'_> {
     type Done = SymmetricTensor;
     fn run<B: Backend>(&self, problem: &Problem, b: &B, chunk: usize) -> Result<SymmetricTensor> {
-        evaluate::tensor(b, problem.parts(), self.w, self.of, chunk)
+        let Tensor { layer, row, order } = self.of;
+        problem.lagrangian_tensor_on(b, self.w, layer, row, order, chunk)
     }
 }
 

@@ -3,9 +3,13 @@
 //! `data/activations.py` says what the columns of `data/activations.csv` are
 //! and makes it.
 
-use secondo::Activation;
-use secondo::backend::{Backend, Cpu};
+mod common;
+
 use std::collections::HashMap;
+
+use common::kernels::activated;
+use secondo::Activation;
+use secondo::backend::Cpu;
 
 /// The promise, in ULP, for normal and for subnormal values.
 const BOUND: f64 = 2.0;
@@ -90,8 +94,8 @@ impl Exact {
 /// `h` and so on up to the `order`, as the processor's kernel gives them for all
 /// `u` at once.
 fn kernel<const ORDERS: usize>(a: Activation, u: &[f64]) -> [Vec<f64>; ORDERS] {
-    let h = Cpu::<f64>::new().activate(u.len(), &[(a, 1)], &u.to_vec(), ORDERS - 1);
-    h.unwrap().try_into().expect("an array for each order")
+    let h = activated(&Cpu::<f64>::new(), &[(a, 1)], u, ORDERS - 1);
+    h.try_into().expect("an array for each order")
 }
 
 /// The largest error in ULP where that is the measure, the largest in parts
@@ -251,14 +255,11 @@ fn the_kernel_has_the_digits_of_the_scalar() {
             same(&kernel::<1>(a, &u[..len]), len);
             same(&kernel::<3>(a, &u[..len]), len);
         }
-        let single: Vec<f32> = u.iter().map(|&u| u as f32).collect();
-        let found = Cpu::<f32>::new().activate(u.len(), &[(a, 1)], &single, 2);
-        for (order, found) in found.unwrap().iter().enumerate() {
-            let found: Vec<f64> = found.iter().map(|&h| h.into()).collect();
-            let wanted = single
-                .iter()
-                .map(|&u| f64::from(a.derivatives(u.into())[order] as f32));
-            assert_same(&found, wanted, &format!("{a} in f32, order {order}"));
+        let single: Vec<f64> = u.iter().map(|&u| f64::from(u as f32)).collect();
+        let found = activated(&Cpu::<f32>::new(), &[(a, 1)], &single, 2);
+        for (order, found) in found.iter().enumerate() {
+            let wanted = (single.iter()).map(|&u| f64::from(a.derivatives(u)[order] as f32));
+            assert_same(found, wanted, &format!("{a} in f32, order {order}"));
         }
     }
 }
@@ -274,14 +275,14 @@ fn every_unit_has_its_own_activation() {
     let u = numbers();
     for n in [0, 1, 2, 170, 171, 341, 1000] {
         let p = u[..n * own.len()].to_vec();
-        let found = Cpu::<f64>::new().activate(n, &runs, &p, 2).unwrap();
+        let found = activated(&Cpu::<f64>::new(), &runs, &p, 2);
         for (order, found) in found.iter().enumerate() {
             let h = p.iter().zip(own.iter().cycle());
             let wanted = h.map(|(&u, a)| a.derivatives(u)[order]);
             assert_same(found, wanted, &format!("{n} samples, order {order}"));
         }
     }
-    let none = Cpu::<f64>::new().activate(5, &[], &vec![], 2).unwrap();
+    let none = activated(&Cpu::<f64>::new(), &[], &[], 2);
     assert_eq!(none, vec![Vec::<f64>::new(); 3]);
 }
 

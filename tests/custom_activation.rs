@@ -191,8 +191,8 @@ fn panics_and_nan_are_errors_that_name_it() {
 mod on_an_adapter {
     use super::*;
     use common::adapter::{double, single};
+    use common::kernels::activated;
     use secondo::Device;
-    use secondo::backend::Backend;
 
     const RIGHT: &str = r#"#include "lib/exp.wgsl"
 #include "lib/sin_cos.wgsl"
@@ -222,10 +222,7 @@ fn activation(u: real) -> vec3<real> {
         for (name, wgsl) in [("with_wgsl", Some(RIGHT)), ("without_wgsl", None)] {
             let wave = wave(name, wgsl);
             for (gpu, unit) in [(single(), 1e-6), (double(), 1e-14)] {
-                let p = gpu.upload(&points).unwrap();
-                let runs = [(Activation::Tanh, 1), (wave, 1)];
-                let h = gpu.activate(50, &runs, &p, 2).unwrap();
-                let h: Vec<Vec<f64>> = h.iter().map(|h| gpu.download(h).unwrap()).collect();
+                let h = activated(&gpu, &[(Activation::Tanh, 1), (wave, 1)], &points, 2);
                 for (i, &u) in points.iter().enumerate() {
                     let right = [Activation::Tanh, wave][i % 2].derivatives(u);
                     for (h, right) in h.iter().zip(right) {

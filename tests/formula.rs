@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::kernels::activated;
 use ndarray::Array2;
 use secondo::backend::{Backend, Cpu};
 use secondo::{
@@ -78,9 +79,7 @@ fn on<B: Backend>(backend: &B, rows: &[Row]) -> Vec<[f64; 3]> {
         // Of a layer with other units beside: neighbours stay what they are.
         let runs = [(Activation::Tanh, 1), (rows[0].activation, 2)];
         let p: Vec<f64> = rows.iter().flat_map(|row| [0.5, row.u, row.u]).collect();
-        let array = backend.upload(&p).unwrap();
-        let h = backend.activate(rows.len(), &runs, &array, 2).unwrap();
-        let h: Vec<Vec<f64>> = h.iter().map(|h| backend.download(h).unwrap()).collect();
+        let h = activated(backend, &runs, &p, 2);
         for i in 0..rows.len() {
             assert!((h[0][3 * i] - 0.5f64.tanh()).abs() < 1e-6);
             let at = |j: usize| [0, 1, 2].map(|k| h[k][3 * i + j]);
@@ -106,9 +105,7 @@ fn the_processors_kernels_give_the_same_numbers() {
     let p: Vec<f64> = (0..10_007).map(|i| f64::from(i - 5000) / 300.0).collect();
     let cpu = Cpu::<f64>::new();
     for order in 0..3 {
-        let h = cpu
-            .activate(p.len(), &[(activation, 1)], &p, order)
-            .unwrap();
+        let h = activated(&cpu, &[(activation, 1)], &p, order);
         assert_eq!(h.len(), order + 1);
         for (i, &u) in p.iter().enumerate() {
             let expected = activation.derivatives(u);
@@ -361,10 +358,8 @@ mod on_an_adapter {
     fn limits_and_domains() {
         let of = |formula: &str, u: f64| {
             let activation = Activation::formula(formula).unwrap();
-            let gpu = single();
-            let p = gpu.upload(&[u]).unwrap();
-            let h = gpu.activate(1, &[(activation, 1)], &p, 2).unwrap();
-            [0, 1, 2].map(|k| gpu.download(&h[k]).unwrap()[0])
+            let h = activated(&single(), &[(activation, 1)], &[u], 2);
+            [0, 1, 2].map(|k| h[k][0])
         };
         assert_eq!(of("u/(1+exp(-u))", -100.0).map(f64::abs), [0.0; 3]);
         assert_eq!(of("(1+exp(-u))^-1", -100.0), [0.0; 3]);

@@ -5,7 +5,7 @@
 mod common;
 
 use common::absolute::Absolute;
-use common::adapter::{double, hardware, name, open, single};
+use common::adapter::{double, hardware, limited, name, open, patched, single};
 use common::mirror::{Asked, mirror, mirror_of, problems};
 use common::nets::{Random, random_problem};
 use common::own;
@@ -14,8 +14,10 @@ use common::ratio::{
 };
 use common::{Failures, fixtures};
 use ndarray::Array2;
-use secondo::backend::Backend;
+use secondo::backend::gpu::testing::{self, peak};
 use secondo::backend::gpu::{Gpu, Options, adapters};
+use secondo::backend::kernel::Multiply;
+use secondo::backend::{Backend, Layout, View, ViewMut};
 use secondo::{
     Activation, Curvature, Data, Device, Error, Evaluation, Fault, Group, Layer, LinearOperator,
     Loss, Network, Problem, Radial, Request, Structure,
@@ -183,137 +185,134 @@ fn planted_faults_are_found() {
     let long = vec![of(&[3, 2, 1], 0, 70_000)];
     let (software, hardware) = (false, true);
     let faults = [
-        (software, "gather", "params.at + c", "c", "gather"),
-        (software, "gather", "real(1.0)", "real(0.0)", "gather"),
         (
             software,
-            "activate",
-            "h1[at] = v.y",
-            "h1[at] = -v.y",
-            "activate",
+            "fill",
+            "bitcast<real>(params.low)",
+            "real(0.0)",
+            "fill",
+        ),
+        (software, "fill", "params.out_offset + ", "", "fill"),
+        (software, "copy", "+ c * params.source_c", "", "copy"),
+        (software, "copy", "params.to_offset + ", "", "copy"),
+        (software, "activate", "= v.y", "= -v.y", "activate"),
+        (software, "activate", "= v.z", "= v.y", "activate"),
+        (software, "activate", "params.p_offset + ", "", "activate"),
+        (software, "activate", "params.h_offset + ", "", "activate"),
+        (software, "scale", "*= by", "+= by", "scale"),
+        (software, "scale", "+ c * params.by_c", "", "scale"),
+        (
+            software,
+            "multiply",
+            "out[at] += both",
+            "out[at] = both",
+            "multiply",
         ),
         (
             software,
-            "activate",
-            "h2[at] = v.z",
-            "h2[at] = v.y",
-            "activate",
+            "multiply",
+            "out[at] = both",
+            "out[at] += both",
+            "multiply",
+        ),
+        (software, "multiply", "r * params.b_r", "0u", "multiply"),
+        (software, "multiply", "+ c * params.a_c", "", "multiply"),
+        (software, "multiply", "params.a_offset + ", "", "multiply"),
+        (
+            software,
+            "scaled_matrix",
+            "p[at_p(i, 0u, q)] *",
+            "",
+            "scaled_matrix",
         ),
         (
             software,
-            "activate",
-            "params.first + item",
-            "item",
-            "activate",
-        ),
-        (software, "scale", "a[item] *=", "a[item] +=", "scale"),
-        (
-            software,
-            "multiply_add",
-            "out[item] +=",
-            "out[item] =",
-            "multiply_add",
+            "scaled_matrix",
+            "d[at_d(i, 0u, j)]",
+            "d[at_d(i, 0u, q)]",
+            "scaled_matrix",
         ),
         (
             software,
-            "multiply_add",
-            "/ params.vectors;",
-            ";",
-            "multiply_add",
+            "lower_triangle",
+            "pair.x, pair.y",
+            "pair.x, pair.x",
+            "lower_triangle",
         ),
         (
             software,
-            "outer",
-            "item % size / params.z_width",
-            "item % params.y_width",
-            "outer",
-        ),
-        (software, "outer", "params.y_first + b", "b", "outer"),
-        (software, "outer", "params.z_first + a", "a", "outer"),
-        (
-            software,
-            "pairs",
-            "params.first + pair.y",
-            "params.first",
-            "pairs",
+            "lower_triangle",
+            "params.a_offset + ",
+            "",
+            "lower_triangle",
         ),
         (
             software,
-            "pairs",
-            "params.first + pair.x)",
-            "pair.x)",
-            "pairs",
+            "squared_gradient",
+            "d * (d / w)",
+            "d * d",
+            "squared_gradient",
         ),
         (
             software,
-            "diagonal",
-            "params.units + j)",
-            "params.units)",
-            "diagonal",
+            "squared_gradient",
+            "w != real(0.0)",
+            "true",
+            "squared_gradient",
         ),
         (
             software,
-            "diagonal",
-            "a[at] += d[item]",
-            "a[at] += d[j]",
-            "add_diagonal",
-        ),
-        (
-            software,
-            "transpose",
-            "% params.rows;",
-            "% params.columns;",
-            "transpose",
-        ),
-        (software, "fisher", "d * (d / w)", "d * d", "fisher"),
-        (software, "fisher", "w == real(0.0)", "false", "fisher"),
-        (
-            software,
-            "gauss_newton",
+            "gauss_newton_diagonal",
             "inner += hessian",
             "inner = hessian",
-            "gauss_newton",
+            "gauss_newton_diagonal",
         ),
         (
             software,
-            "contract_diagonal",
-            "params.column + q",
-            "q",
-            "contract_diagonal",
+            "product_diagonal",
+            "params.b_offset + ",
+            "",
+            "product_diagonal",
         ),
         (
             software,
-            "contract_diagonal",
-            "out[item] += sum",
-            "out[item] = sum",
-            "contract_diagonal",
+            "product_diagonal",
+            "] += sum",
+            "] = sum",
+            "product_diagonal",
         ),
         (
             software,
-            "loss",
+            "loss_value",
             "weight * gradient_at",
             "gradient_at",
-            "loss",
+            "loss_value",
         ),
-        (software, "loss", "weight * value_at", "value_at", "loss"),
-        (software, "loss", "total = 1.0 +", "total = 2.0 +", "loss"),
         (
             software,
-            "propagate",
-            "params.width + k",
-            "params.width",
-            "propagate",
+            "loss_value",
+            "weight * value_at",
+            "value_at",
+            "loss_value",
         ),
-        (software, "propagate", "+= sum", "= sum", "propagate"),
         (
             software,
-            "propagate",
-            "params.first + q] +=",
-            "q] +=",
-            "propagate",
+            "loss_value",
+            "total = 1.0 +",
+            "total = 2.0 +",
+            "loss_value",
         ),
-        (software, "contract", "params.column + q", "q", "contract"),
-        (software, "contract", "+= sum", "= sum", "contract"),
+        (software, "loss_hessian", "= weight *", "=", "loss_hessian"),
+        (software, "product", "k * params.b_r", "0u", "product"),
+        (
+            software,
+            "product",
+            "sum += out[at]",
+            "sum += real(0.0)",
+            "product",
+        ),
+        (software, "product", "params.out_offset + ", "", "product"),
+        (software, "product", "params.x_offset + ", "", "product"),
         (
             software,
             "gram/unit_lanes",
@@ -321,40 +320,35 @@ fn planted_faults_are_found() {
             "let w = 1.0 + 0.0 * c[",
             "gram",
         ),
+        (software, "gram/unit_lanes", "(b <= a)", "(b < a)", "gram"),
+        (software, "gram/input_lanes", "(b <= a)", "(b < a)", "gram"),
         (
             software,
-            "gram/unit_lanes",
-            "params.a1 && b <= a",
-            "params.a1 && b < a",
-            "gram",
+            "weighted_sum/lanes",
+            "var sum = value",
+            "var sum = 2.0 * value",
+            "weighted_sum",
         ),
         (
             software,
-            "gram/input_lanes",
-            "params.a1 && b <= a",
-            "params.a1 && b < a",
-            "gram",
+            "weighted_sum/lanes",
+            "sum += partial[at]",
+            "sum += real(0.0)",
+            "weighted_sum",
         ),
         (
             software,
-            "gradient/lanes",
-            "partial[at] = value",
-            "partial[at] = 2.0 * value",
-            "gradient",
+            "weighted_sum/lanes",
+            "params.c_offset + ",
+            "",
+            "weighted_sum",
         ),
-        (
-            software,
-            "gradient/lanes",
-            "partial[at] += value",
-            "partial[at] = value",
-            "gradient",
-        ),
-        (software, "reduce", "(s0 + s1)", "(s0 - s1)", "gram"),
+        (software, "device/reduce", "(s0 + s1)", "(s0 - s1)", "gram"),
         (
             hardware,
             "gram/khatri_rao",
-            "v *= phi[at + a]",
-            "v *= phi[at]",
+            "v *= phi[at_phi(i, 0u, a)]",
+            "v *= phi[at_phi(i, 0u, b)]",
             "gram",
         ),
         (
@@ -364,18 +358,12 @@ fn planted_faults_are_found() {
             "b = row + m",
             "gram",
         ),
-        (
-            hardware,
-            "gram/units",
-            "params.a1 && b <= a",
-            "params.a1 && b < a",
-            "gram",
-        ),
+        (hardware, "gram/units", "(b <= a)", "(b < a)", "gram"),
         (
             hardware,
             "gram/stream",
-            "let weight = c[",
-            "let weight = 1.0 + 0.0 * c[",
+            "let w = c[",
+            "let w = 1.0 + 0.0 * c[",
             "gram",
         ),
         (
@@ -387,57 +375,55 @@ fn planted_faults_are_found() {
         ),
         (
             hardware,
-            "gradient/shared",
+            "weighted_sum/shared",
             "v *= v;",
             "v *= 1.0;",
             "gram_diagonal",
         ),
         (
             hardware,
-            "gradient/shared",
+            "weighted_sum/shared",
             "let a = input + m;",
             "let a = input;",
-            "gradient",
+            "weighted_sum",
         ),
         (
             hardware,
-            "propagate",
+            "product",
             "row % params.row_tiles",
             "0u",
-            "propagate",
+            "product",
         ),
         (
             hardware,
-            "contract",
-            "row % params.row_tiles",
-            "0u",
-            "contract",
+            "product",
+            "x_or_zero(tile.matrix, row + 1u",
+            "x_or_zero(tile.matrix, row",
+            "product",
         ),
     ];
     let mut missed = Vec::new();
     for (hardware, stem, from, to, kernel) in faults {
-        let gpu = open(Options {
-            patch: Some((stem, from, to)),
-            ..Options::default()
-        });
+        let gpu = patched((stem, from, to));
         let gpu = if hardware {
-            gpu.with_kernels_for_hardware()
+            testing::with_kernels_for_hardware(gpu)
         } else {
             gpu
         };
-        let sums = stem.starts_with("gram") || stem.starts_with("gradient");
+        let sums = stem.starts_with("gram") || stem.starts_with("weighted_sum");
+        let offset = from.ends_with("_offset + ");
         let problems = match stem {
-            "outer" | "pairs" | "propagate" if !hardware => &groups,
-            "reduce" => &many,
-            "gradient/lanes" if from.contains('+') => &long,
-            "loss" if from.starts_with("total") => &wide,
+            "device/reduce" => &many,
+            "weighted_sum/lanes" if from.starts_with("sum +=") => &long,
+            "loss_value" if from.starts_with("total") => &wide,
+            "multiply" | "lower_triangle" | "product" if !hardware => &groups,
+            _ if offset => &groups,
             _ if hardware || sums => &wide,
             _ => &small,
         };
         // What only products and pairs of units show, and what blocks of units show already.
-        let coupled = ["outer", "pairs"].contains(&kernel)
-            || from.contains("vectors")
-            || stem == "propagate" && !hardware && from != "params.width + k";
+        let coupled = ["multiply", "lower_triangle", "copy"].contains(&stem)
+            || stem == "product" && !hardware;
         let asked = if coupled {
             Asked::Coupled
         } else {
@@ -458,83 +444,51 @@ fn planted_faults_in_units_are_found() {
     // Two groups in a layer, skips; and two splits of the samples.
     let problems = &own::problems()[1..];
     let faults = [
-        ("unit/value", "params.first + row", "row", "unit_value"),
-        ("unit/value", "row * PARAMETERS + a", "a", "unit_value"),
+        ("unit_value", "params.out_offset + ", ""),
+        ("unit_value", "r * params.weights_r", "0u"),
+        ("unit_value", "i * params.inputs_i", "i * INPUTS"),
+        ("unit_derivative", "= unit_d_w(a)", "= -unit_d_w(a)"),
+        ("unit_derivative", "r * params.out_r", "r"),
+        ("unit_slope", "i * params.dz_i", "i * INPUTS"),
+        ("unit_slope", "dw[at_dw(0u, j, a)]", "dw[at_dw(0u, 0u, a)]"),
+        ("unit_derivative_slope", "unit_d_ww(a, b)", "0.0"),
         (
-            "unit/value",
-            "sample * params.stride",
-            "sample * INPUTS",
-            "unit_value",
+            "unit_derivative_slope",
+            "unit_d_wz(b, a) * dw[at_dw(0u, j, b)]",
+            "unit_d_wz(b, a) * dw[at_dw(0u, 0u, b)]",
         ),
         (
-            "unit/derivative",
-            "= unit_d_w(a)",
-            "= -unit_d_w(a)",
-            "unit_derivative",
-        ),
-        ("unit/derivative", "* params.all +", "+", "unit_derivative"),
-        (
-            "unit/value_along",
-            "sample * params.dz_stride",
-            "sample * INPUTS",
-            "unit_value_along",
-        ),
-        (
-            "unit/value_along",
-            "unit_d_w(a) * dw[row * PARAMETERS + a]",
-            "unit_d_w(a) * dw[a]",
-            "unit_value_along",
-        ),
-        ("unit/along", "unit_d_ww(a, b)", "0.0", "unit_along"),
-        (
-            "unit/along",
-            "unit_d_wz(b, a) * dw[row * PARAMETERS + b]",
-            "unit_d_wz(b, a) * dw[b]",
-            "unit_along",
-        ),
-        (
-            "unit/along",
+            "unit_derivative_slope",
             "unit_d_wz(a, c)",
             "unit_d_wz(a, 0u)",
-            "unit_along",
         ),
-        ("unit/along", "params.dz_first + c", "c", "unit_along"),
-        ("unit/d_zz", "sum += delta", "sum = delta", "unit_d_zz"),
+        ("unit_derivative_slope", "c * params.dz_c", "0u"),
+        ("unit_input_hessian", "sum += delta", "sum = delta"),
+        ("unit_input_hessian", "] += sum", "] = sum"),
+        ("unit_input_hessian", "params.delta_offset + ", ""),
+        ("unit_parameter_hessian", "params.delta_offset + ", ""),
         (
-            "unit/d_zz",
-            "out[item] += sum",
-            "out[item] = sum",
-            "unit_d_zz",
-        ),
-        ("unit/d_zz", "params.first + j", "j", "unit_d_zz"),
-        ("unit/d_ww", "params.first + j", "j", "unit_d_ww"),
-        (
-            "unit/d_ww",
+            "unit_parameter_hessian",
             "let j = entry / size;",
             "let j = 0u;",
-            "unit_d_ww",
         ),
         (
-            "unit/d_ww",
+            "unit_parameter_hessian",
             "begin + params.run, params.n",
             "begin + params.run - 1u, params.n",
-            "unit_d_ww",
         ),
     ];
     let mut missed = Vec::new();
-    for (stem, from, to, kernel) in faults {
-        let gpu = open(Options {
-            patch: Some((stem, from, to)),
-            ..Options::default()
-        });
+    for (kernel, from, to) in faults {
+        let gpu = patched((kernel, from, to));
         let (problems, asked) = match kernel {
-            "unit_value_along" | "unit_along" => (&problems[1..], Asked::Coupled),
+            "unit_slope" | "unit_derivative_slope" => (&problems[1..], Asked::Coupled),
             _ => (problems, Asked::Units),
         };
         let failing = mirror_of(&gpu, SINGLE, problems, asked).failing();
-        println!("{stem}: {from} -> {to}: {failing:?}");
+        println!("{kernel}: {from} -> {to}: {failing:?}");
         if !failing.contains(kernel) {
-            missed.push((stem, from, failing));
+            missed.push((kernel, from, failing));
         }
     }
     assert!(missed.is_empty(), "{missed:?}");
@@ -711,10 +665,7 @@ fn threads_may_share_an_adapter() {
 fn small_limits_change_nothing_beyond_rounding() {
     let mut limits = single().adapter().limits;
     (limits.buffer, limits.binding, limits.groups) = (1 << 20, 1 << 16, 3);
-    let narrow = open(Options {
-        limits: Some(limits),
-        ..Options::default()
-    });
+    let narrow = limited(limits);
     // 70 units of 81 weights take 22 KiB, their blocks 929 KiB, the samples 1 MiB.
     let (problem, w) = dense(&[80, 70, 3], Activation::Tanh, 0, 3300, 0.05);
     for request in requests(&problem) {
@@ -742,10 +693,7 @@ fn small_limits_change_nothing_beyond_rounding() {
 
     // What couples units: the sums of a pair of layers in windows, and its products of single samples in small chunks.
     (limits.buffer, limits.binding) = (1 << 18, 1 << 14);
-    let narrow = open(Options {
-        limits: Some(limits),
-        ..Options::default()
-    });
+    let narrow = limited(limits);
     let (problem, w) = dense(&[9, 12, 10, 3], Activation::Tanh, 0, 900, 0.3);
     let gpu = narrow.clone();
     let (on, narrow) = (
@@ -785,10 +733,7 @@ fn small_limits_change_nothing_beyond_rounding() {
     }
     // Their parameters in windows: 2.4 KiB. φ of a sample is as large, so the value alone.
     (limits.buffer, limits.binding) = (1 << 18, 1 << 11);
-    let narrowest = open(Options {
-        limits: Some(limits),
-        ..Options::default()
-    });
+    let narrowest = limited(limits);
     let on = units.clone().on(Device::Gpu(narrowest));
     let (right, found) = (units.objective(&w).unwrap(), on.objective(&w).unwrap());
     assert!((found - right).abs() < 1e-6 * right, "{found} {right}");
@@ -796,10 +741,7 @@ fn small_limits_change_nothing_beyond_rounding() {
     let (problem, w) = dense(&[200, 300, 2], Activation::Tanh, 0, 40, 0.05);
     let right = products(&problem, &w, Curvature::Exact);
     (limits.buffer, limits.binding) = (1 << 20, 1 << 16);
-    let narrow = open(Options {
-        limits: Some(limits),
-        ..Options::default()
-    });
+    let narrow = limited(limits);
     let found = products(&problem.on(Device::Gpu(narrow)), &w, Curvature::Exact);
     let error = largest_error(&found, &right);
     assert!(error < 3e-6, "{error:.1e}");
@@ -822,8 +764,14 @@ fn more_workgroups_than_a_dimension_has() {
         let (a, b) = (numbers(3), numbers(40));
         let mut out = gpu.upload(&a).unwrap();
         let factors = gpu.upload(&b).unwrap();
-        gpu.multiply_add(len, 1, 1, &factors, &factors, &mut out)
-            .unwrap();
+        let layout = Layout::rows_of(len, 1);
+        let kernel = Multiply {
+            a: View::new(&factors, layout),
+            b: View::new(&factors, layout),
+            out: ViewMut::new(&mut out, layout),
+            accumulate: true,
+        };
+        gpu.run(kernel.into()).unwrap();
         let found = gpu.download(&out).unwrap();
         let wrong = (0..len).find(|&i| found[i] != a[i] + b[i] * b[i]);
         assert_eq!((found.len(), wrong), (len, None));
@@ -860,10 +808,7 @@ fn past_128_mib() {
 fn what_no_chunk_can_hold_is_refused() {
     let mut limits = single().adapter().limits;
     (limits.buffer, limits.binding) = (1 << 17, 1 << 16);
-    let narrow = open(Options {
-        limits: Some(limits),
-        ..Options::default()
-    });
+    let narrow = limited(limits);
     // S of the second hidden layer has 140² numbers a sample: 77 KiB.
     let (problem, w) = dense(&[3, 140, 140, 2], Activation::Tanh, 0, 10, 0.05);
     let problem = problem.on(Device::Gpu(narrow));
@@ -892,7 +837,7 @@ fn the_device_holds_what_was_planned_and_no_more_than_it_may() {
         let plan = problem.plan(request).unwrap();
         assert!(plan.device <= memory);
         problem.evaluate(&w, request).unwrap();
-        let peak = gpu.peak();
+        let peak = peak(&gpu);
         println!("budget {memory}, plan {}, held {peak}", plan.device);
         assert!(peak <= memory, "{peak}, plan {}", plan.device);
         let held = plan.device * 9 / 10..=plan.device * 5 / 2;
@@ -947,10 +892,7 @@ fn the_test_at_the_start_passes_and_can_fail() {
     let clock = std::time::Instant::now();
     secondo::self_test(&gpu).unwrap();
     println!("{:.0} ms once more", 1e3 * clock.elapsed().as_secs_f64());
-    let faulty = open(Options {
-        patch: Some(("transpose", "% params.rows;", "% params.columns;")),
-        ..Options::default()
-    });
+    let faulty = patched(("copy", "c * params.source_c", "0u"));
     let error = secondo::self_test(&faulty).unwrap_err();
     assert!(
         matches!(
@@ -965,14 +907,11 @@ fn the_test_at_the_start_passes_and_can_fail() {
     // Kernels that wait at barriers are tested, too.
     // What is for products and whole matrices alone.
     for (stem, from, to) in [
-        ("multiply_add", "/ params.vectors;", ";"),
-        ("outer", "params.y_first + b", "params.y_first"),
-        ("pairs", "params.first + pair.y", "params.first"),
+        ("multiply", "r * params.b_r", "0u"),
+        ("product", "k * params.b_r", "0u"),
+        ("lower_triangle", "pair.x, pair.y", "pair.x, pair.x"),
     ] {
-        let faulty = open(Options {
-            patch: Some((stem, from, to)),
-            ..Options::default()
-        });
+        let faulty = patched((stem, from, to));
         let error = secondo::self_test(&faulty).unwrap_err();
         let found = |fault: &Fault| matches!(fault, Fault::SelfTest { .. });
         assert!(
@@ -980,22 +919,16 @@ fn the_test_at_the_start_passes_and_can_fail() {
             "{stem}: {error}"
         );
     }
-    for stem in ["gram/khatri_rao", "gram/units", "gradient/shared"] {
-        let faulty = open(Options {
-            patch: Some((stem, "partial[at] = value", "partial[at] = 1.01 * value")),
-            ..Options::default()
-        });
-        let error = secondo::self_test(&faulty.with_kernels_for_hardware()).unwrap_err();
+    for stem in ["gram/khatri_rao", "gram/units", "weighted_sum/shared"] {
+        let faulty = patched((stem, "var sum = value", "var sum = 1.01 * value"));
+        let error = secondo::self_test(&testing::with_kernels_for_hardware(faulty)).unwrap_err();
         let found = |fault: &Fault| matches!(fault, Fault::SelfTest { .. });
         assert!(
             matches!(&error, Error::Gpu { fault, .. } if found(fault)),
             "{stem}: {error}"
         );
     }
-    let broken = open(Options {
-        patch: Some(("fisher", "let d =", "let let =")),
-        ..Options::default()
-    });
+    let broken = patched(("squared_gradient", "let d =", "let let ="));
     let error = secondo::self_test(&broken).unwrap_err();
     assert!(
         matches!(
@@ -1004,7 +937,7 @@ fn the_test_at_the_start_passes_and_can_fail() {
                 fault: Fault::Shader { .. },
                 ..
             }
-        ) && error.to_string().contains("fisher"),
+        ) && error.to_string().contains("squared_gradient"),
         "{error}"
     );
 }

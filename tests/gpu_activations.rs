@@ -5,8 +5,8 @@
 mod common;
 
 use common::adapter::{double, single};
+use common::kernels::activated;
 use secondo::Activation;
-use secondo::backend::Backend;
 use secondo::backend::gpu::Gpu;
 
 /// The text of the activation's shader, its comments in one line each.
@@ -38,11 +38,7 @@ fn promise(activation: Activation) -> [f64; 3] {
 }
 
 fn on(gpu: &Gpu, activation: Activation, points: &[f64]) -> Vec<Vec<f64>> {
-    let p = gpu.upload(points).unwrap();
-    let h = gpu
-        .activate(points.len(), &[(activation, 1)], &p, 2)
-        .unwrap();
-    h.iter().map(|h| gpu.download(h).unwrap()).collect()
+    activated(gpu, &[(activation, 1)], points, 2)
 }
 
 /// 65,536 numbers of f32 in each of six ranges, and the ends of the range.

@@ -6,11 +6,12 @@ mod common;
 use std::process::Command;
 use std::time::Duration;
 
-use common::adapter::{name, open, single};
+use common::adapter::{limited, name, open, single};
 use common::datasets;
 use common::ratio::{dense, numbers};
 use ndarray::{Array2, array};
-use secondo::backend::gpu::{Gpu, Options, Simulated, adapters};
+use secondo::backend::gpu::testing::{Simulated, simulate};
+use secondo::backend::gpu::{Gpu, Options, adapters};
 use secondo::{
     Activation, Auto, BlockNewton, Curvature, Data, Device, Error, Fault, Initialization, Layer,
     LevenbergMarquardt, LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Precision,
@@ -92,7 +93,7 @@ fn strike(ask: Ask, step: usize) {
         for calls in (0..40 * step).step_by(step) {
             let gpu = open(Options::default());
             let problem = problem.clone().on(Device::Gpu(gpu.clone()));
-            gpu.simulate(simulated, calls);
+            simulate(&gpu, simulated, calls);
             let error = match ask(&problem, &w) {
                 // The request has fewer calls of that kind.
                 Ok(done) => {
@@ -130,7 +131,7 @@ fn out_of_memory_by_simulation() {
     let gpu = open(Options::default());
     let on = problem.clone().on(Device::Gpu(gpu.clone()));
     for ask in [blocks, whole, products] {
-        gpu.simulate(Simulated::OutOfMemory, 3);
+        simulate(&gpu, Simulated::OutOfMemory, 3);
         let (found, right) = (ask(&on, &w).unwrap(), ask(&problem, &w).unwrap());
         let scale = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
         let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-5 * scale;
@@ -401,7 +402,7 @@ fn a_fit_goes_on_when_the_device_is_lost() {
                 let gpu = open(Options::default());
                 let gpu = if f64 { gpu.in_f64().unwrap() } else { gpu };
                 let on = problem.clone().on(Device::Gpu(gpu.clone()));
-                gpu.simulate(simulated, calls);
+                simulate(&gpu, simulated, calls);
                 let mut values = Vec::new();
                 let fit = solver.fit(&on, &w, &mut |p| {
                     values.push(p.value);
@@ -448,10 +449,7 @@ fn a_fit_goes_on_where_f32_or_the_device_is_too_small() {
     let large = Problem::new(network, data, Loss::SquaredError).unwrap();
     let mut limits = single().adapter().limits;
     (limits.buffer, limits.binding) = (1 << 17, 1 << 16);
-    let narrow = open(Options {
-        limits: Some(limits),
-        ..Options::default()
-    });
+    let narrow = limited(limits);
     let (wide, w) = dense(&[3, 140, 140, 2], Activation::Tanh, 0, 10, 0.05);
     for (problem, w, gpu) in [(large, vec![0.0, 0.0], single()), (wide, w, narrow)] {
         let short = BlockNewton {

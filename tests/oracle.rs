@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::absolute::{Fault, Faulty};
+use common::faulty::{Fault, Faulty};
 use common::hyperdual;
 use common::nets::random_problem;
 use common::{Failures, fixtures};
@@ -135,7 +135,7 @@ impl Reference {
 fn linear_units() {
     let mut failures = Failures::default();
     for seed in 0..150 {
-        Reference::random(seed, false).compare(Fault::None, &mut failures);
+        Reference::random(seed, false).compare(Fault::NONE, &mut failures);
     }
     failures.assert_none();
 }
@@ -162,7 +162,7 @@ fn activations_of_the_half_line() {
         .collect();
     let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
     let mut failures = Failures::default();
-    Reference::new("half line".into(), problem, w).compare(Fault::None, &mut failures);
+    Reference::new("half line".into(), problem, w).compare(Fault::NONE, &mut failures);
     failures.assert_none();
 }
 
@@ -170,7 +170,7 @@ fn activations_of_the_half_line() {
 fn radial_units_anywhere() {
     let mut failures = Failures::default();
     for seed in 1000..1060 {
-        Reference::random(seed, true).compare(Fault::None, &mut failures);
+        Reference::random(seed, true).compare(Fault::NONE, &mut failures);
     }
     failures.assert_none();
 }
@@ -254,7 +254,7 @@ fn compare<const N: usize>(kind: &str, networks: [Vec<secondo::Layer>; N]) {
         let data = Data::new(x, y).unwrap();
         let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
         let name = format!("{kind} {}", problem.network());
-        Reference::new(name, problem, w).compare(Fault::None, &mut failures);
+        Reference::new(name, problem, w).compare(Fault::NONE, &mut failures);
     }
     failures.assert_none();
 }
@@ -271,8 +271,8 @@ fn planted_faults_are_caught() {
                 .map(|f| Reference::new(f.name.clone(), f.without_penalty(), f.w.clone())),
         )
         .collect();
-    let missed: Vec<Fault> = (Fault::ALL.into_iter())
-        .filter(|&fault| {
+    let missed: Vec<_> = (Fault::ALL.iter())
+        .filter(|&&fault| {
             let mut failures = Failures::default();
             references
                 .iter()

@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::absolute::{Fault, Faulty};
+use common::faulty::{Fault, Faulty};
 use common::nets::{Random, random_problem};
 use common::{Failures, Fixture, data_dir, fixtures, flat};
 use ndarray::{Array2, IxDyn, array};
@@ -156,13 +156,11 @@ fn planted_faults_are_caught() {
             .any()
         })
     };
-    assert!(!with(Fault::None));
-    for fault in [
-        Fault::TensorDropsLastSample,
-        Fault::TensorShifted,
-        Fault::GatherDropsBias,
-        Fault::ContractFromColumnZero,
-    ] {
+    assert!(!with(Fault::NONE));
+    for fault in ["tensor_sum", "fill", "activate"]
+        .into_iter()
+        .flat_map(Fault::of)
+    {
         assert!(with(fault), "{fault:?} is not caught");
     }
 }
@@ -448,6 +446,7 @@ fn ratio<B: secondo::backend::Backend>(
     disturb: f64,
 ) -> f64 {
     use common::absolute::Absolute;
+    use common::exact::packed_powers;
     let request = secondo::Request {
         multipliers: true,
         ..secondo::Request::gradient()
@@ -471,9 +470,8 @@ fn ratio<B: secondo::backend::Backend>(
         let of = |q| h.derivative(p, q).unwrap().abs();
         let c = bound.multipliers[layer - 1][[i, row]].abs() * (of(order) + of(order + 1) * size);
         let z: Vec<f64> = z.iter().map(|z| z.abs()).collect();
-        use secondo::backend::Backend as _;
-        let cpu = Cpu::<f64>::new();
-        cpu.tensor(1, order, &vec![c], &z, z.len(), &mut a).unwrap();
+        let terms = packed_powers(&z, order).into_iter();
+        a.iter_mut().zip(terms).for_each(|(a, v)| *a += c * v);
     }
     let exact = problem.lagrangian_tensor(w, layer, row, order).unwrap();
     let tested = problem
@@ -484,7 +482,7 @@ fn ratio<B: secondo::backend::Backend>(
     let mut worst = 0.0f64;
     for ((t, e), a) in tested.packed().iter().zip(exact.packed()).zip(&a) {
         let t = t * (1.0 + disturb);
-        let r = (t - e).abs() / (u * k * (a + common::absolute::FLOOR));
+        let r = (t - e).abs() / (u * k * (a + common::exact::FLOOR));
         worst = worst.max(if r.is_nan() { f64::INFINITY } else { r });
     }
     worst
@@ -543,7 +541,7 @@ fn f32_within_the_rounding_of_its_own_terms() {
 #[cfg(feature = "gpu")]
 mod gpu {
     use super::*;
-    use common::adapter::{double, open, single};
+    use common::adapter::{double, limited, open, patched, single};
     use common::ratio::{DOUBLE, SINGLE};
     use secondo::backend::gpu::Options;
     use secondo::{Device, Fault as GpuFault};
@@ -569,10 +567,7 @@ mod gpu {
         let whole = problem.clone().on(Device::Gpu(single()));
         let mut limits = single().adapter().limits;
         (limits.buffer, limits.binding) = (1 << 17, 1 << 16);
-        let narrow = open(Options {
-            limits: Some(limits),
-            ..Options::default()
-        });
+        let narrow = limited(limits);
         let narrow = problem.on(Device::Gpu(narrow));
         for order in 1..=4 {
             let t = |p: &Problem| p.lagrangian_tensor(&w, 1, 2, order).unwrap();
@@ -606,7 +601,7 @@ mod gpu {
     /// A lost device is an error, never a wrong number.
     #[test]
     fn faults_of_the_adapter() {
-        use secondo::backend::gpu::Simulated;
+        use secondo::backend::gpu::testing::{Simulated, simulate};
         let (problem, w) = common::ratio::dense(&[3, 4, 2], Activation::Tanh, 0, 1500, 0.5);
         let ask = |gpu| {
             problem
@@ -618,7 +613,7 @@ mod gpu {
         let mut struck = 0;
         for calls in (0..60).step_by(5) {
             let gpu = open(Options::default());
-            gpu.simulate(Simulated::Lost, calls);
+            simulate(&gpu, Simulated::Lost, calls);
             match ask(gpu) {
                 Ok(t) => {
                     assert_eq!(t, right);
@@ -640,16 +635,13 @@ mod gpu {
         let (problem, w) = common::ratio::dense(&[3, 4, 2], Activation::Tanh, 0, 600, 0.5);
         for (from, to) in [
             (
-                "var product = c[i]",
-                "var product = real(1.0) + real(0.0) * c[i]",
+                "var product = c[at_c(i, 0u, 0u)]",
+                "var product = real(1.0) + real(0.0) * c[at_c(i, 0u, 0u)]",
             ),
             ("(s + 1u)", "1u"),
             ("begin + 512u", "begin + 511u"),
         ] {
-            let gpu = open(Options {
-                patch: Some(("tensor", from, to)),
-                ..Options::default()
-            });
+            let gpu = patched(("tensor_sum", from, to));
             let r = ratio(&problem, &w, (1, 1, 3), &gpu, SINGLE, 0.0);
             assert!(r > 1.0, "{from}: {r}");
         }

@@ -5,7 +5,8 @@ mod common;
 
 use common::absolute::Absolute;
 use common::ratio::{DOUBLE, SINGLE, cases, chain, dense, numbers, ratio, requests};
-use secondo::backend::{Backend, Cpu};
+use secondo::backend::kernel::WeightedSum;
+use secondo::backend::{Backend, Cpu, Layout, View};
 use secondo::{
     Activation, Curvature, Data, Evaluation, Layer, Loss, Network, Problem, Request, Structure,
 };
@@ -165,18 +166,12 @@ fn threads_change_no_bit_of_a_planned_evaluation() {
 }
 
 #[test]
-fn a_chunk_of_nothing_and_a_backend_that_counts_are_refused() {
+fn a_chunk_of_nothing_is_refused() {
     let (problem, w) = dense(&[2, 3, 1], Activation::Tanh, 0, 9, 0.5);
     let none = problem.evaluate_on(&Cpu::<f64>::new(), &w, Request::default(), 0);
     assert!(
         matches!(none, Err(secondo::Error::Invalid { .. })),
         "{none:?}"
-    );
-    let meter = secondo::backend::Meter::new(8, 1);
-    let counted = problem.evaluate_on(&meter, &w, Request::gradient(), 4);
-    assert!(
-        matches!(counted, Err(secondo::Error::NonFinite { .. })),
-        "{counted:?}"
     );
 }
 
@@ -283,17 +278,18 @@ fn sums_that_are_cut_into_tiles() {
         let delta: Vec<f64> = (0..n * layer).map(number).collect();
         let phi: Vec<f64> = (0..n * width).map(|k| number(k + 31)).collect();
         let (d, array) = (b.upload(&delta).unwrap(), b.upload(&phi).unwrap());
-        let operand = secondo::backend::Operand {
-            array: &array,
-            kind: secondo::backend::Kind::Shared,
-            units: first..first + units,
-            layer,
-            width,
-        };
         let mut sum = b.sums(at + units * width + 3).unwrap();
         // Twice: it adds.
-        b.gradient(n, &d, &operand, &mut sum, at).unwrap();
-        b.gradient(n, &d, &operand, &mut sum, at).unwrap();
+        for _ in 0..2 {
+            let c = Layout::rows_of(n, layer).columns(first..first + units);
+            let kernel = WeightedSum {
+                c: View::new(&d, c),
+                phi: View::new(&array, Layout::rows_of(n, width).repeated_rows(units)),
+                sum: &mut sum,
+                at,
+            };
+            b.run(kernel.into()).unwrap();
+        }
         let mut found = b.read(sum).unwrap();
         if disturb {
             found.swap(at + 256, at + 257);

@@ -1,6 +1,7 @@
 //! What the benches share: numbers, problems of any size, and a plot.
 #![allow(dead_code)] // each bench uses a part
 
+pub mod gram;
 pub mod plot;
 
 use ndarray::Array2;

@@ -1,31 +1,25 @@
-// partial[split, j, (a, b)] = sum_i c[i, j] phi[i, j, a] phi[i, j, b], a ≥ b, unit by unit; c: n × layer.
+// partial[split, j, (a, b)] = sum_i c[i, j] phi[i, j, a] phi[i, j, b], a ≥ b, unit by unit.
 //
 // For software adapters, as gram/unit_lanes.wgsl, but the threads are spread over the columns b. One thread: all T = 8 COLUMNS rows of a
 // T × T tile (I, J), J ≤ I, of one unit, and COLUMNS of its columns, 8 apart. One workgroup: one unit, one tile, one split of the samples.
 #include "lib/sums.wgsl"
 #include "lib/triangle.wgsl"
 
-@compute @workgroup_size(8)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-    let group = group_of(wid);
-    if group >= params.groups {
-        return;
-    }
+fn work(group: u32, lid: u32) {
     let tile = tile_of(params.first_tile + group % params.tiles);
     let unit = group / params.tiles % params.units;
     let split = group / params.tiles / params.units;
     let row = tile.x * 8u * ${COLUMNS}u;
     let column = tile.y * 8u * ${COLUMNS}u + lid;
-    let start = params.start + unit * params.step;
-    let weight = params.column + unit;
+    let weight = at_c(0u, 0u, unit);
     // Rows and columns past the last are read at the last and dropped at the end.
 #for g in 0..$COLUMNS
-    let column_$g = start + min(column + ${g}u * 8u, params.a1 - 1u);
+    let column_$g = at_phi(0u, unit, min(column + ${g}u * 8u, params.a1 - 1u));
 #if BROADCAST
-    let row_$g = start + min(row + ${g}u * 8u + lid, params.a1 - 1u);
+    let row_$g = at_phi(0u, unit, min(row + ${g}u * 8u + lid, params.a1 - 1u));
 #else
 #for a in 0..8
-    let row_${g}_$a = start + min(row + ${g}u * 8u + ${a}u, params.a1 - 1u);
+    let row_${g}_$a = at_phi(0u, unit, min(row + ${g}u * 8u + ${a}u, params.a1 - 1u));
 #end
 #end
 #end
@@ -46,8 +40,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         for (; i + ${SAMPLES}u - ${less}u <= last; i += ${SAMPLES}u - ${less}u) {
 #for k in $less..$SAMPLES
             {
-                let at = (i + ${k}u - ${less}u) * params.row;
-                let w = c[(i + ${k}u - ${less}u) * params.layer + weight];
+                let at = (i + ${k}u - ${less}u) * params.phi_i;
+                let w = c[(i + ${k}u - ${less}u) * params.c_i + weight];
 #for b in 0..$COLUMNS
                 let right_$b = w * phi[at + column_$b];
 #end

@@ -1,4 +1,4 @@
-// partial[split, j, (a, b)] = sum_i c[i, j] phi[i, j, a] phi[i, j, b], a ≥ b, for few inputs and few units; c: n × layer.
+// partial[split, j, (a, b)] = sum_i c[i, j] phi[i, j, a] phi[i, j, b], a ≥ b, for few inputs and few units.
 //
 // The threads are spread over samples: neighbouring threads have neighbouring samples, and each has a whole T × T tile (I, J), J ≤ I, of
 // one unit in registers; the 64 threads' sums are added at the end, over a fixed tree. One workgroup: one unit, one tile, one split.
@@ -9,35 +9,30 @@
 var<workgroup> sums: array<real, 64u * ${T}u>;
 var<workgroup> eighths: array<real, 8u * ${T}u>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-    let group = group_of(wid);
-    if group >= params.groups {
-        return;
-    }
+fn work(group: u32, lid: u32) {
     let tile = tile_of(params.first_tile + group % params.tiles);
     let unit = group / params.tiles % params.units;
     let split = group / params.tiles / params.units;
     let row = tile.x * ${T}u;
     let column = tile.y * ${T}u;
-    let start = params.start + unit * params.step;
+    let weight = at_c(0u, 0u, unit);
     let end = min((split + 1u) * params.run, params.n);
 #for a in 0..$T
     // Rows and columns past the last are read at the last and dropped at the end.
-    let row_$a = start + min(row + ${a}u, params.a1 - 1u);
-    let column_$a = start + min(column + ${a}u, params.a1 - 1u);
+    let row_$a = at_phi(0u, unit, min(row + ${a}u, params.a1 - 1u));
+    let column_$a = at_phi(0u, unit, min(column + ${a}u, params.a1 - 1u));
 #for b in 0..$T
     var acc_${a}_$b = real();
 #end
 #end
     for (var i = split * params.run + lid; i < end; i += 64u) {
-        let at = i * params.row;
-        let weight = c[i * params.layer + params.column + unit];
+        let at = i * params.phi_i;
+        let w = c[i * params.c_i + weight];
 #for b in 0..$T
         let right_$b = phi[at + column_$b];
 #end
 #for a in 0..$T
-        let left_$a = weight * phi[at + row_$a];
+        let left_$a = w * phi[at + row_$a];
 #for b in 0..$T
         acc_${a}_$b += left_$a * right_$b;
 #end

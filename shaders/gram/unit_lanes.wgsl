@@ -1,17 +1,12 @@
-// partial[split, j, (a, b)] = sum_i c[i, j] z[i, a] z[i, b], a ≥ b, for units that share z: n × row; c: n × layer.
+// partial[split, j, (a, b)] = sum_i c[i, j] phi[i, a] phi[i, b], a ≥ b, for units that share phi.
 //
 // For software adapters, where barriers and loads are dear: no shared memory. One thread: one unit and an 8 × 8 tile (I, J), J ≤ I, in
 // registers. One workgroup: 8 units, one tile, one split of the samples. BROADCAST: the 8 threads are one subgroup, and each loads one
-// of the 8 numbers of a row or column of z that all of them need.
+// of the 8 numbers of a row or column of phi that all of them need.
 #include "lib/sums.wgsl"
 #include "lib/triangle.wgsl"
 
-@compute @workgroup_size(8)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-    let group = group_of(wid);
-    if group >= params.groups {
-        return;
-    }
+fn work(group: u32, lid: u32) {
     let unit_tiles = (params.units + 7u) / 8u;
     let tile = tile_of(params.first_tile + group % params.tiles);
     let unit = group / params.tiles % unit_tiles * 8u + lid;
@@ -19,14 +14,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let row = tile.x * 8u;
     let column = tile.y * 8u;
     // Units, rows and columns past the last are read at the last and dropped at the end.
-    let weight = params.column + min(unit, params.units - 1u);
+    let weight = at_c(0u, 0u, min(unit, params.units - 1u));
 #if BROADCAST
-    let row_own = min(row + lid, params.a1 - 1u);
-    let column_own = min(column + lid, params.a1 - 1u);
+    let row_own = at_phi(0u, 0u, min(row + lid, params.a1 - 1u));
+    let column_own = at_phi(0u, 0u, min(column + lid, params.a1 - 1u));
 #else
 #for a in 0..8
-    let row_$a = min(row + ${a}u, params.a1 - 1u);
-    let column_$a = min(column + ${a}u, params.a1 - 1u);
+    let row_$a = at_phi(0u, 0u, min(row + ${a}u, params.a1 - 1u));
+    let column_$a = at_phi(0u, 0u, min(column + ${a}u, params.a1 - 1u));
 #end
 #end
     let begin = split * params.run;
@@ -44,8 +39,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         for (; i + ${SAMPLES}u - ${less}u <= last; i += ${SAMPLES}u - ${less}u) {
 #for k in $less..$SAMPLES
             {
-                let at = (i + ${k}u - ${less}u) * params.row;
-                let w = c[(i + ${k}u - ${less}u) * params.layer + weight];
+                let at = (i + ${k}u - ${less}u) * params.phi_i;
+                let w = c[(i + ${k}u - ${less}u) * params.c_i + weight];
 #if BROADCAST
                 let rows = phi[at + row_own];
                 let columns = phi[at + column_own];

@@ -1,4 +1,4 @@
-// partial[split, j, (a, b)] = sum_i c[i, j] phi[i, j, a] phi[i, j, b], a ≥ b, unit by unit; c: n × layer.
+// partial[split, j, (a, b)] = sum_i c[i, j] phi[i, j, a] phi[i, j, b], a ≥ b, unit by unit.
 //
 // A matrix product per unit, c phi_a with phi_b; the coefficient is multiplied in as the rows are staged.
 // One workgroup: one unit, a square tile (I, J), J ≤ I, of 32 GM rows and columns, for one split of the samples. GN = GM.
@@ -12,18 +12,18 @@ var<private> column: u32;
 
 // phi[i, a .. a + 4] of the unit.
 fn inputs(i: u32, a: u32) -> vec4<real> {
-    let at = i * params.row + params.start + unit * params.step + a;
+    let at = at_phi(i, unit, a);
     var v = vec4<real>();
 #for e in 0..4
     if a + ${e}u < params.a1 {
-        v[$e] = phi[at + ${e}u];
+        v[$e] = phi[at + ${e}u * params.phi_c];
     }
 #end
     return v;
 }
 
 fn left(i: u32, m: u32) -> vec4<real> {
-    return c[i * params.layer + params.column + unit] * inputs(i, row + m);
+    return c[at_c(i, 0u, unit)] * inputs(i, row + m);
 }
 
 fn right(i: u32, m: u32) -> vec4<real> {
@@ -38,12 +38,7 @@ fn store(split: u32, m: u32, k: u32, fresh: bool, value: vec4<real>) {
 
 #include "lib/outer.wgsl"
 
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lid: u32) {
-    let group = group_of(wid);
-    if group >= params.groups {
-        return;
-    }
+fn work(group: u32, lid: u32) {
     let tile = tile_of(params.first_tile + group % params.tiles);
     unit = group / params.tiles % params.units;
     row = tile.x * 32u * ${GM}u;

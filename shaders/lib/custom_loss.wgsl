@@ -7,11 +7,11 @@ const OUTPUTS: u32 = ${OUTPUTS}u;
 var<private> sample: u32;
 
 fn predicted(o: u32) -> real {
-    return x[sample * OUTPUTS + o];
+    return x_at(sample, o);
 }
 
 fn observed(o: u32) -> real {
-    return y[sample * OUTPUTS + o];
+    return y_at(sample, o);
 }
 
 #include CUSTOM
@@ -41,13 +41,13 @@ fn gradient_at(i: u32, o: u32) -> real {
     return loss_gradient(o);
 }
 
-fn write_hessian_row(i: u32, o: u32, row: u32, weight: real) {
+fn write_hessian_row(i: u32, o: u32, weight: real) {
     let lost = has_nan(i);
     for (var q = 0u; q < OUTPUTS; q++) {
         if lost {
-            out[row + q] = nan();
+            out[at_out(i, o, q)] = nan();
         } else {
-            out[row + q] = weight * loss_hessian(o, q);
+            out[at_out(i, o, q)] = weight * loss_hessian(o, q);
         }
     }
 }

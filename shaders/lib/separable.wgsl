@@ -5,11 +5,12 @@
 
 // NaN is told before the comparisons in the loss, which may take it for a number.
 fn loss_at(i: u32, o: u32) -> vec3<real> {
-    let at = i * params.outputs + o;
-    if is_nan(x[at]) || is_nan(y[at]) {
+    let x = x_at(i, o);
+    let y = y_at(i, o);
+    if is_nan(x) || is_nan(y) {
         return vec3<real>(nan());
     }
-    return loss(x[at], y[at], constants[o]);
+    return loss(x, y, constants[at_constants(i, 0u, o)]);
 }
 
 fn value_at(i: u32) -> real {
@@ -24,9 +25,9 @@ fn gradient_at(i: u32, o: u32) -> real {
     return loss_at(i, o).y;
 }
 
-fn write_hessian_row(i: u32, o: u32, row: u32, weight: real) {
+fn write_hessian_row(i: u32, o: u32, weight: real) {
     for (var q = 0u; q < params.outputs; q++) {
-        out[row + q] = 0.0;
+        out[at_out(i, o, q)] = 0.0;
     }
-    out[row + o] = weight * loss_at(i, o).z;
+    out[at_out(i, o, o)] = weight * loss_at(i, o).z;
 }

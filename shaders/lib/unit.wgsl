@@ -14,12 +14,12 @@ fn at(i: u32, j: u32) {
 
 // Input c.
 fn z(c: u32) -> real {
-    return inputs[sample * params.stride + c];
+    return inputs[at_inputs(sample, 0u, c)];
 }
 
 // Parameter a.
 fn w(a: u32) -> real {
-    return weights[row * PARAMETERS + a];
+    return weights[at_weights(0u, row, a)];
 }
 
 #include UNIT

@@ -7,9 +7,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::sync::{Mutex, PoisonError};
 
 use crate::backend::Backend;
 use crate::backend::cpu::QUANTUM;
@@ -22,7 +20,7 @@ const WAITING: usize = 1 << 20;
 
 /// Whether each chunk of samples has sums of its own on a backend that can compute several at once. Chunks that memory forces to
 /// be shorter do not.
-pub(super) fn is_apart(sums: usize, chunk: usize, n: usize) -> bool {
+pub(super) fn are_apart(sums: usize, chunk: usize, n: usize) -> bool {
     (1..n).contains(&chunk) && chunk.is_multiple_of(QUANTUM) && sums <= OWN
 }
 
@@ -31,94 +29,112 @@ pub(super) fn waiting(numbers: usize, threads: usize) -> usize {
     (WAITING / numbers.max(1)).max(2 * threads)
 }
 
-/// What `of` makes of all samples: of each chunk on its own, `add`ed in their order, or of all together. It sums up `sums` numbers
-/// and leaves `kept` for each sample.
-pub(super) fn over_samples<B: Backend, T: Send>(
-    backend: &B,
-    n: usize,
-    chunk: usize,
-    (sums, kept): (usize, usize),
-    of: impl Fn(&B, Range<usize>) -> Result<T> + Sync,
-    add: impl Fn(&mut T, T),
-) -> Result<T> {
-    if !is_apart(sums, chunk, n) || backend.part().is_none() {
-        return of(backend, 0..n);
-    }
-    let chunks: Vec<_> = (0..n)
-        .step_by(chunk)
-        .map(|from| from..n.min(from + chunk))
-        .collect();
-    let threads = rayon::current_num_threads();
-    let pools = pools(threads.min(chunks.len()));
-    let mut total = None;
-    for wave in chunks.chunks(waiting(sums + kept * chunk, threads)) {
-        let done = Mutex::new(Vec::from_iter(wave.iter().map(|_| None)));
-        let next = AtomicUsize::new(0);
-        on_each(&pools, &|| {
-            let Some(backend) = backend.part() else {
-                return;
-            };
-            while let Some((at, rows)) = {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                wave.get(at).map(|rows| (at, rows))
-            } {
-                let result = of(&backend, rows.clone());
-                if result.is_err() {
-                    // Chunks before this one have been taken: the first error is always the same.
-                    next.store(wave.len(), Ordering::Relaxed);
+/// How a request divides the samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Division {
+    /// n.
+    pub samples: usize,
+    /// Samples in one chunk.
+    pub chunk: usize,
+    /// Numbers that are summed over them.
+    pub sums: usize,
+    /// Numbers of the results for each sample.
+    pub kept: usize,
+}
+
+/// Samples that a task adds to sums of its own.
+pub(super) struct Task<'a, B> {
+    pub b: &'a B,
+    pub rows: Range<usize>,
+    /// Numbers that add up to the value: one for each [`QUANTUM`] samples where several tasks are computed at once, so that the bits
+    /// of E do not depend on the chunks.
+    pub values: usize,
+}
+
+impl Division {
+    /// Returns what `of` makes of all samples: of each chunk on its own, `add`ed in their order, or of all together. Backends for
+    /// one thread are taken from `idle`, and wait there with their arrays for the next request.
+    pub(super) fn run<B: Backend, T: Send>(
+        self,
+        b: &B,
+        idle: &Mutex<Vec<B>>,
+        of: impl Fn(Task<B>) -> Result<T> + Sync,
+        add: impl Fn(&mut T, T),
+    ) -> Result<T>
+    where
+        B: Send,
+    {
+        let Division { samples, chunk, .. } = self;
+        let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = || lock().pop().or_else(|| b.on_one_thread());
+        let all = || {
+            of(Task {
+                b,
+                rows: 0..samples,
+                values: 1,
+            })
+        };
+        if !are_apart(self.sums, chunk, samples) {
+            return all();
+        }
+        let Some(first) = alone() else {
+            return all();
+        };
+        lock().push(first);
+        let threads = rayon::current_num_threads();
+        let chunks = samples.div_ceil(chunk);
+        let wave = waiting(self.sums + self.kept * chunk, threads);
+        let mut total = None;
+        for start in (0..chunks).step_by(wave) {
+            let end = chunks.min(start + wave);
+            let done = Mutex::new(Vec::from_iter((start..end).map(|_| None)));
+            let next = AtomicUsize::new(start);
+            let work = || {
+                let Some(b) = alone() else {
+                    return;
+                };
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= end {
+                        break;
+                    }
+                    let rows = at * chunk..samples.min((at + 1) * chunk);
+                    let values = rows.len().div_ceil(QUANTUM);
+                    let result = of(Task {
+                        b: &b,
+                        rows,
+                        values,
+                    });
+                    if result.is_err() {
+                        // Chunks before this one have been taken: the first error is always the same.
+                        next.store(end, Ordering::Relaxed);
+                    }
+                    done.lock().unwrap_or_else(PoisonError::into_inner)[at - start] = Some(result);
                 }
-                done.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(result);
-            }
-        });
-        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for result in done.into_iter().flatten() {
-            match &mut total {
-                None => total = Some(result?),
-                Some(total) => add(total, result?),
+                lock().push(b);
+            };
+            on_threads(threads.min(end - start), &work);
+            let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+            for result in done.into_iter().flatten() {
+                match &mut total {
+                    None => total = Some(result?),
+                    Some(total) => add(total, result?),
+                }
             }
         }
-    }
-    match total {
-        Some(total) => Ok(total),
-        None => of(backend, 0..0),
+        total.map_or_else(all, Ok)
     }
 }
 
-/// total += other, list by list.
-pub(super) fn add_each<'a>(
-    total: impl IntoIterator<Item = &'a mut Vec<f64>>,
-    other: impl IntoIterator<Item = Vec<f64>>,
-) {
-    for (total, other) in total.into_iter().zip(other) {
-        (total.iter_mut().zip(other)).for_each(|(total, v)| *total += v);
-    }
-}
-
-/// Pools of one thread each, so that a kernel's work stays on the thread that computes the chunk; none where one thread is all.
-fn pools(count: usize) -> Vec<Arc<ThreadPool>> {
-    static POOLS: Mutex<Vec<Arc<ThreadPool>>> = Mutex::new(Vec::new());
+/// Runs `work` so many times at once, on the threads of the current rayon pool; here if once is all.
+fn on_threads(count: usize, work: &(impl Fn() + Sync)) {
     if count < 2 {
-        return Vec::new();
+        return work();
     }
-    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-    while pools.len() < count {
-        match ThreadPoolBuilder::new().num_threads(1).build() {
-            Ok(pool) => pools.push(Arc::new(pool)),
-            // With the threads that there are.
-            Err(_) => break,
-        }
-    }
-    pools[..count.min(pools.len())].to_vec()
-}
-
-/// Runs `work` once in each pool, at the same time; here if there is none.
-fn on_each(pools: &[Arc<ThreadPool>], work: &(impl Fn() + Sync)) {
-    match pools {
-        [] => work(),
-        [pool] => pool.in_place_scope(|scope| scope.spawn(|_| work())),
-        [pool, rest @ ..] => pool.in_place_scope(|scope| {
+    rayon::scope(|scope| {
+        for _ in 1..count {
             scope.spawn(|_| work());
-            on_each(rest, work);
-        }),
-    }
+        }
+        work();
+    });
 }

@@ -2,9 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::sweep::{Chain, Parameters, jacobians, propagate, upload_inputs};
-use super::{Parts, slice};
-use crate::backend::{Backend, Kind};
+use super::linear::{Extent, Linear, Need, Setting};
+use super::samples::Samples;
+use super::states::{Parameters, download};
+use super::{Counters, Parts};
+use crate::backend::Backend;
 use crate::error::Result;
 
 /// ∂x_io^m/∂W: rows (i, o), P columns; with the outputs x_i^m, n × outputs.
@@ -21,41 +23,56 @@ pub(crate) fn jacobian<B: Backend>(
     let (n, p, outputs) = (data.len(), network.parameters(), network.outputs());
     let mut rows = vec![0.0; super::shape_product("the Jacobian", &[n, outputs, p])?];
     let mut all = Vec::with_capacity(n * outputs);
-    let parameters = Parameters::upload(backend, network, w)?;
-    let x = slice(data.x())?;
+    let parameters = Parameters::upload(backend, w)?;
+    let (samples, counters) = (Samples::in_windows(parts), Counters::default());
+    let setting = Setting {
+        b: backend,
+        network,
+        loss: parts.loss,
+        parameters: &parameters,
+        counters: &counters,
+    };
+    let need = Need {
+        extent: Extent::Sensitivities,
+        order: 1,
+    };
     for from in (0..n).step_by(chunk.max(1)) {
         let count = chunk.min(n - from);
-        let input = &x[from * network.inputs()..(from + count) * network.inputs()];
-        let input = upload_inputs(backend, network, input)?;
-        let states = propagate(backend, network, &parameters, count, input, 1)?;
-        all.extend(backend.download(states.output())?);
-        let chain = Chain::new(backend, network, &parameters, &states)?;
-        let by_layer: Vec<Vec<f64>> = (jacobians(&chain)?.iter())
-            .map(|j| backend.download(j))
-            .collect::<Result<_>>()?;
         let rows = &mut rows[from * outputs * p..(from + count) * outputs * p];
-        for (k, g) in network.groups() {
-            let units = network.width(k);
-            let (phi, sampled) = chain.with_phi(k, g, |phi| {
-                Ok((backend.download(phi.array)?, phi.kind == Kind::Sampled))
-            })?;
-            let j = &by_layer[k - 1];
-            rows.par_chunks_mut(p).enumerate().for_each(|(row, out)| {
-                let i = row / outputs;
-                for (local, out) in out[g.range.clone()].chunks_mut(g.row).enumerate() {
-                    let at = if sampled {
-                        i * g.units.len() + local
-                    } else {
-                        i
-                    };
-                    let phi = &phi[at * g.row..(at + 1) * g.row];
-                    let j = j[row * units + g.units.start + local];
-                    out.iter_mut()
-                        .zip(phi)
-                        .for_each(|(out, phi)| *out = j * phi);
-                }
-            });
-        }
+        samples.with(backend, parts, from..from + count, &counters, |batch| {
+            let linear = Linear::new(setting, batch, need, None, None)?;
+            all.extend(linear.download_states(setting, batch, network.depth())?);
+            let Some(chain) = linear.chain(setting, batch) else {
+                return Ok(());
+            };
+            let jacobians = chain.jacobians()?;
+            for (k, g) in network.groups() {
+                let units = network.width(k);
+                let j = backend.download(&jacobians[k - 1])?;
+                // Linear units share φ.
+                let (phi, is_shared) = chain.with_phi(k, g, |phi| {
+                    let is_shared = phi.layout.strides[1] == 0;
+                    let phi = phi.with(|phi| if is_shared { phi.rows(0..1) } else { phi });
+                    Ok((download(backend, phi)?, is_shared))
+                })?;
+                rows.par_chunks_mut(p).enumerate().for_each(|(row, out)| {
+                    let i = row / outputs;
+                    for (local, out) in out[g.range.clone()].chunks_mut(g.row).enumerate() {
+                        let at = if is_shared {
+                            i
+                        } else {
+                            i * g.units.len() + local
+                        };
+                        let phi = &phi[at * g.row..(at + 1) * g.row];
+                        let j = j[row * units + g.units.start + local];
+                        (out.iter_mut().zip(phi)).for_each(|(out, phi)| *out = j * phi);
+                    }
+                });
+            }
+            backend.recycle(jacobians);
+            linear.recycle(backend);
+            Ok(())
+        })?;
     }
     super::finite("the Jacobian", &rows)?;
     Ok((rows, all))

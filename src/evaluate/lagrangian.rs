@@ -11,8 +11,15 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
-use super::sweep::{Chain, Parameters, States, Sums, back_propagated, propagate, upload_inputs};
-use super::{Parts, Request, by_group, weights};
+use super::assemble::by_group;
+use super::chain::{Chain, Sensitivities};
+use super::counters::Counters;
+use super::linear::{Extent, Linear, Need, Setting};
+use super::samples::{Batch, Samples};
+use super::states::{Parameters, States};
+use super::sums::Sums;
+use super::{Parts, Request};
+use crate::backend::kernel::Epilogue;
 use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
@@ -50,25 +57,46 @@ pub(super) const CHUNK: usize = 4096;
 pub(crate) fn configuration(parts: Parts, w: &[f64]) -> Result<Configuration> {
     let network = parts.network;
     let b = Cpu::<f64>::new();
-    let parameters = Parameters::upload(&b, network, w)?;
+    let parameters = Parameters::upload(&b, w)?;
+    let counters = Counters::default();
+    let setting = setting(&b, parts, &parameters, &counters);
     let mut states = vec![Vec::new(); network.depth()];
     let mut multipliers = vec![Vec::new(); network.depth()];
-    each_chunk(parts, |n, x, y, omega, _| {
-        let x = upload_inputs(&b, network, &x)?;
-        let s = propagate(&b, network, &parameters, n, x, 1)?;
-        let seed = b.loss(n, parts.loss, s.output(), &y, &omega, &mut vec![0.0], true)?;
-        let chain = Chain::new(&b, network, &parameters, &s)?;
-        let g_x = back_propagated(&chain, seed.unwrap_or_default())?;
-        for k in 1..=network.depth() {
-            states[k - 1].extend(s.outputs(network, k));
-            multipliers[k - 1].extend(g_x[k - 1].iter().map(|g| 0.0 - g));
+    each_chunk(&b, parts, |batch, _| {
+        let need = Need {
+            extent: Extent::Multipliers,
+            order: 1,
+        };
+        let linear = Linear::new(setting, batch, need, None, None)?;
+        if let Some(backward) = linear.backward() {
+            for k in 1..=network.depth() {
+                states[k - 1].extend(linear.download_states(setting, batch, k)?);
+                let g_x = b.download(&backward.multipliers[k - 1])?;
+                multipliers[k - 1].extend(g_x.iter().map(|g| 0.0 - g));
+            }
         }
+        linear.recycle(&b);
         Ok(())
     })?;
     Ok(Configuration {
         states: by_layer(parts, states)?,
         multipliers: by_layer(parts, multipliers)?,
     })
+}
+
+fn setting<'a, B: Backend>(
+    b: &'a B,
+    parts: Parts<'a>,
+    parameters: &'a Parameters<B>,
+    counters: &'a Counters,
+) -> Setting<'a, B> {
+    Setting {
+        b,
+        network: parts.network,
+        loss: parts.loss,
+        parameters,
+        counters,
+    }
 }
 
 /// The configuration's arrays are n × s_k, and finite.
@@ -109,49 +137,48 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
     let (network, m) = (parts.network, parts.network.depth());
     check(parts, at)?;
     let b = Cpu::<f64>::new();
-    let parameters = Parameters::upload(&b, network, w)?;
+    let parameters = Parameters::upload(&b, w)?;
+    let counters = Counters::default();
+    let setting = setting(&b, parts, &parameters, &counters);
     let request = Request::curvature(Curvature::Lagrangian, Structure::RowBlocks);
     let mut sums = Sums::new(&b, network, request, 1)?;
     let mut constraints = 0.0;
     let (mut d_x, mut d_e) = (vec![Vec::new(); m], vec![Vec::new(); m]);
-    each_chunk(parts, |n, x0, y, omega, rows| {
-        let part = |arrays: &[Array2<f64>]| -> Vec<Vec<f64>> {
+    each_chunk(&b, parts, |batch, rows| {
+        let given = |arrays: &[Array2<f64>]| -> Vec<Vec<f64>> {
             arrays.iter().map(|a| rows_of(a, rows.clone())).collect()
         };
-        let e = part(&at.multipliers);
-        let mut x = vec![x0];
-        x.extend(part(&at.states));
-        let mut states = States::<Cpu<f64>>::new(n, x);
+        let (x, e) = (given(&at.states), given(&at.multipliers));
+        let arrays = x.iter().map(|x| b.upload(x)).collect::<Result<_>>()?;
+        let mut states = States::given(&b, network, batch.x, arrays, 2)?;
         for k in 1..=m {
-            let h = states
-                .advance(&b, network, &parameters, k, 2, false)?
-                .unwrap_or_default();
-            let residual: Vec<f64> = states.x[k].iter().zip(&h).map(|(x, h)| x - h).collect();
-            constraints += e[k - 1]
-                .iter()
-                .zip(&residual)
-                .map(|(e, r)| e * r)
-                .sum::<f64>();
+            let h = states.advance(&b, network, &parameters, batch.x, k, None)?;
+            let h = b.download(&h)?;
+            let residual: Vec<f64> = x[k - 1].iter().zip(&h).map(|(x, h)| x - h).collect();
+            let products = e[k - 1].iter().zip(&residual).map(|(e, r)| e * r);
+            constraints += products.sum::<f64>();
             d_e[k - 1].extend(residual);
         }
-        let g_x = b.loss(
-            n,
-            parts.loss,
-            states.output(),
-            &y,
-            &omega,
-            &mut sums.value,
-            true,
-        )?;
-        let chain = Chain::new(&b, network, &parameters, &states)?;
+        let g_x = setting.loss(batch, &states, Some(&mut sums.value), true)?;
+        let g_x = g_x.map(|g_x| b.download(&g_x)).transpose()?;
+        let sensitivities = Sensitivities::new(&b, network, &parameters, &states, &batch)?;
+        let chain = Chain {
+            b: &b,
+            n: batch.n,
+            network,
+            parameters: &parameters,
+            states: &states,
+            batch,
+            sensitivities: &sensitivities,
+        };
         // With −e in place of ∂g/∂x the sums are those of a sweep.
-        let minus_e: Vec<Vec<f64>> = e.iter().map(|e| e.iter().map(|e| -e).collect()).collect();
-        let mut delta = minus_e.clone();
+        let minus = |e: &Vec<f64>| b.upload(&e.iter().map(|e| -e).collect::<Vec<_>>());
+        let minus_e = e.iter().map(minus).collect::<Result<Vec<_>>>()?;
+        let delta = |k: usize| chain.times(k, chain.view(&minus_e[k - 1], 1, k), chain.h1(k));
+        let delta = (1..=m).map(delta).collect::<Result<Vec<_>>>()?;
         for k in 1..=m {
-            chain.times_h1(1, k, &mut delta[k - 1])?;
-        }
-        for k in 1..=m {
-            let mut d = chain.pull_back(1, k, false, |r| &delta[r - 1])?;
+            let of_consumer = |r: usize| chain.view(&delta[r - 1], 1, r);
+            let mut d = b.download(&chain.pull_back(1, k, Epilogue::None, of_consumer)?)?;
             d.iter_mut().zip(&e[k - 1]).for_each(|(d, e)| *d += e);
             if let Some(g_x) = g_x.as_ref().filter(|_| k == m) {
                 d.iter_mut().zip(g_x).for_each(|(d, g)| *d += g);
@@ -162,15 +189,16 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
             .map(|k| chain.times_h2(&minus_e, k))
             .collect::<Result<Vec<_>>>()?;
         chain.add_gradient(&delta, &mut sums.gradient)?;
-        chain.add_curvature(Structure::RowBlocks, &c, Some(&delta), &mut sums.curvature)
+        chain.add_blocks(Structure::RowBlocks, &c, Some(&delta), &mut sums.curvature)
     })?;
-    let mut d_w = sums.gradient.concat();
+    let totals = sums.read(&b)?;
+    let mut d_w = totals.gradient.concat();
     let pen = parts.penalty.gradient(network, w)?;
     d_w.iter_mut().zip(pen).for_each(|(d, p)| *d += p);
-    let mut d_ww = by_group(network, Structure::RowBlocks, sums.curvature);
+    let mut d_ww = by_group(network, Structure::RowBlocks, totals.curvature);
     parts.penalty.hessian(network, w)?.add_to(&mut d_ww);
     Ok(LagrangianPoint {
-        value: sums.value[0] + parts.penalty.value(network, w)? + constraints,
+        value: totals.value[0] + parts.penalty.value(network, w)? + constraints,
         d_w,
         d_x: by_layer(parts, d_x)?,
         d_e: by_layer(parts, d_e)?,
@@ -178,24 +206,17 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
     })
 }
 
-/// Calls `f(n, x, y, ω, rows)` for each chunk of samples.
-pub(super) fn each_chunk(
+/// Calls `f` with each chunk of samples and their places.
+pub(super) fn each_chunk<B: Backend>(
+    b: &B,
     parts: Parts,
-    mut f: impl FnMut(usize, Vec<f64>, Vec<f64>, Vec<f64>, Range<usize>) -> Result<()>,
+    mut f: impl FnMut(Batch<B>, Range<usize>) -> Result<()>,
 ) -> Result<()> {
-    let data = parts.data;
-    let omega = weights(data, parts.reduction);
-    let (x, y) = (super::slice(data.x())?, super::slice(data.y())?);
-    let (inputs, outputs) = (data.x().ncols(), data.y().ncols());
-    for from in (0..data.len()).step_by(CHUNK) {
-        let to = data.len().min(from + CHUNK);
-        f(
-            to - from,
-            x[from * inputs..to * inputs].to_vec(),
-            y[from * outputs..to * outputs].to_vec(),
-            omega[from..to].to_vec(),
-            from..to,
-        )?;
+    let samples = Samples::in_windows(parts);
+    for from in (0..parts.data.len()).step_by(CHUNK) {
+        let rows = from..parts.data.len().min(from + CHUNK);
+        let counters = Counters::default();
+        samples.with(b, parts, rows.clone(), &counters, |batch| f(batch, rows))?;
     }
     Ok(())
 }

@@ -1,39 +1,69 @@
 //! The driver: streams the samples through a backend in chunks and adds the penalty.
 //!
-//! [`sweep`] holds the mathematics of one chunk, [`plan`](Plan) the memory and the chunk. What comes out does not
-//! depend on the chunk beyond rounding, and not at all on the number of threads.
+//! | file | holds |
+//! |---|---|
+//! | `samples.rs` | X, Y and ω on the backend |
+//! | `states.rs` | forward propagation: z^k, x^k, h′, h″ |
+//! | `chain.rs` | the sensitivities A^k and what is propagated back through them: eq. 8, ∂x^m/∂p^k |
+//! | `second.rs` | second derivatives: the recursions of S^{lk} and T^{l,r} |
+//! | `sums.rs`, `pairs.rs` | what is summed over the samples: gradient and blocks of units; blocks that couple units |
+//! | `assemble.rs` | the matrix from the sums |
+//! | `products/` | the R-operator: products with vectors |
+//! | `linear.rs`, `sweep.rs` | one chunk: how far it is linearized and what is kept of it; what a request adds |
+//! | `chunks.rs` | chunks of samples, several at once |
+//! | `plan.rs` | the cost of a request, from a rehearsal |
+//! | `lagrangian.rs`, `tensor.rs`, `jacobian.rs` | the Lagrangian at any configuration, derivatives of any order, ∂x^m/∂W |
+//!
+//! What comes out does not depend on the chunk beyond rounding, and not at all on the number of threads.
 
-mod blocks;
+mod assemble;
+mod chain;
 mod chunks;
+mod counters;
 mod jacobian;
 mod lagrangian;
+mod linear;
+mod pairs;
 mod plan;
 mod products;
+mod samples;
+mod second;
+mod states;
+mod sums;
 mod sweep;
 mod tensor;
 
-use std::ops::Range;
+use std::sync::Mutex;
 
 use ndarray::Array2;
 
-pub(crate) use blocks::places;
+pub(crate) use assemble::places;
+pub(crate) use chunks::Division;
+pub(crate) use counters::Counters;
+pub use counters::Counts;
 pub(crate) use jacobian::jacobian;
 pub use lagrangian::{Configuration, LagrangianPoint};
 pub(crate) use lagrangian::{configuration, lagrangian};
+pub(crate) use linear::{Kept, Need};
 pub use plan::Plan;
 #[cfg(feature = "gpu")]
 pub(crate) use plan::rehearse;
-pub(crate) use plan::{Target, Theta, Work, plan, shape_product};
+pub(crate) use plan::{Planner, Target, Theta, Work, kept_bytes, shape_product};
+pub(crate) use samples::{Samples, resident_bytes};
+pub(crate) use states::Parameters;
 pub(crate) use tensor::{Tensor, tensor, tensor_at};
 
-use crate::backend::{Backend, Meter};
+use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Quantity, Result};
-use crate::network::{GroupView, Network};
+use crate::network::Network;
 use crate::objective::{Data, Loss, Penalty, Reduction};
-use chunks::over_samples;
-use products::{ProductSums, ProductTotals, Vectors, sweep_products, together};
-use sweep::{Batch, Parameters, Sums, Totals, sweep};
+use chunks::Task;
+use linear::Setting;
+use products::{ProductSums, ProductTotals, Vectors, together};
+use states::States;
+use sums::{Sums, Totals};
+use sweep::{Rows, sweep, sweep_products};
 
 /// What to compute besides the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,11 +93,6 @@ impl Request {
             curvature: Some((curvature, structure)),
             ..Request::gradient()
         }
-    }
-
-    /// Whether the multipliers must be propagated back.
-    fn backward(&self) -> bool {
-        self.gradient || self.multipliers || self.curvature.is_some()
     }
 }
 
@@ -103,152 +128,205 @@ pub(crate) struct Parts<'a> {
     pub reduction: Reduction,
 }
 
-/// E(W) and what `request` asks for, on `backend`, in chunks of `chunk` samples.
-pub(crate) fn evaluate<B: Backend>(
+/// Where a request is computed: a backend, with what requests leave on it for the next.
+pub(crate) struct Place<'a, B: Backend> {
+    pub backend: &'a B,
+    pub samples: &'a Samples<B>,
+    /// Backends for one thread each, with the arrays that wait in them.
+    pub idle: &'a Mutex<Vec<B>>,
+    pub counters: &'a Counters,
+    /// Whether arrays wait for the next request after this one.
+    pub is_warm: bool,
+}
+
+/// W, and what is kept at it.
+pub(crate) struct At<'a, B: Backend> {
+    pub w: &'a [f64],
+    pub parameters: &'a Parameters<B>,
+    pub kept: Option<&'a Kept<B>>,
+}
+
+impl<B: Backend> Place<'_, B> {
+    /// Calls `of` with some samples on the backend, chunk after chunk.
+    fn each_chunk(
+        &self,
+        task: &Task<B>,
+        parts: Parts,
+        at: &At<B>,
+        chunk: usize,
+        mut of: impl FnMut(Setting<B>, samples::Batch<B>, Option<&linear::Slot<B>>) -> Result<()>,
+    ) -> Result<()> {
+        let setting = Setting {
+            b: task.b,
+            network: parts.network,
+            loss: parts.loss,
+            parameters: at.parameters,
+            counters: self.counters,
+        };
+        for from in task.rows.clone().step_by(chunk) {
+            let rows = from..task.rows.end.min(from + chunk);
+            if rows.len() < chunk && from > task.rows.start {
+                // The last arrays have lengths of their own.
+                task.b.release();
+            }
+            let slot = at.kept.and_then(|kept| kept.slot(from));
+            self.samples
+                .with(task.b, parts, rows, self.counters, |batch| {
+                    of(setting, batch, slot)
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Frees the arrays that wait, unless they may.
+    fn release(&self, is_warm: bool) {
+        if is_warm {
+            return;
+        }
+        self.backend.release();
+        let mut idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        idle.clear();
+    }
+}
+
+/// Calls `f` where any backend computes a request of its own, from samples that are uploaded chunk by chunk.
+pub(crate) fn alone<B: Backend, R>(
     backend: &B,
     parts: Parts,
     w: &[f64],
+    f: impl FnOnce(&Place<B>, &At<B>) -> Result<R>,
+) -> Result<R> {
+    parts.network.check(w)?;
+    backend.check_parts(parts.network, parts.loss, parts.data.y())?;
+    let (idle, counters) = (Mutex::new(Vec::new()), Counters::default());
+    let place = Place {
+        backend,
+        samples: &Samples::in_windows(parts),
+        idle: &idle,
+        counters: &counters,
+        is_warm: false,
+    };
+    let parameters = Parameters::upload(backend, w)?;
+    let at = At {
+        w,
+        parameters: &parameters,
+        kept: None,
+    };
+    f(&place, &at)
+}
+
+/// E(W) and what `request` asks for.
+pub(crate) fn evaluate<B: Backend>(
+    place: &Place<B>,
+    parts: Parts,
+    at: &At<B>,
     request: Request,
-    chunk: usize,
+    division: Division,
 ) -> Result<Evaluation> {
-    let Parts {
-        network,
-        data,
-        loss,
-        penalty,
-        reduction,
-    } = parts;
-    network.check(w)?;
+    let network = parts.network;
     check_units(network, request.curvature.map(|(curvature, _)| curvature))?;
-    if chunk == 0 {
-        return Err(Error::invalid(
-            "chunk",
-            "at least one sample at a time is needed",
-        ));
-    }
-    backend.check_parts(network, loss, data.y())?;
-    let n = data.len();
-    let omega = weights(data, reduction);
-    let parameters = Parameters::upload(backend, network, w)?;
-    let add_up = |b: &B, samples: Range<usize>| -> Result<Found> {
-        let mut sums = Sums::new(b, network, request, b.values(samples.len()))?;
-        let held = match (request.multipliers, samples.start) {
-            (false, _) => 0,
-            // What those of the others are added to.
-            (true, 0) => n,
-            (true, _) => samples.len(),
+    let chunk = division.positive_chunk()?;
+    let n = parts.data.len();
+    let of = |task: Task<B>| -> Result<Found> {
+        let mut sums = Sums::new(task.b, network, request, task.values)?;
+        // The rows of the others are added to those of the first.
+        let rows = if task.rows.start == 0 {
+            n
+        } else {
+            task.rows.len()
         };
-        let multipliers = network.layers().iter();
-        let mut multipliers: Vec<Vec<f64>> = multipliers
-            .map(|l| Vec::with_capacity(held * l.units))
-            .collect();
-        let mut outputs = Vec::new();
-        for from in samples.clone().step_by(chunk) {
-            let rows = from..samples.end.min(from + chunk);
-            if rows.len() < chunk {
-                // The last arrays have lengths of their own.
-                b.release();
-            }
-            let batch = batch(b, parts, &omega, rows)?;
-            let states = sweep(b, network, loss, &parameters, batch, request, &mut sums)?;
-            if request.multipliers {
-                for (all, g) in multipliers.iter_mut().zip(&states.multipliers) {
-                    // e = −∂g/∂x (paper eq. 7, 8); 0 − g keeps the zeros positive.
-                    all.extend(b.download(g)?.into_iter().map(|g| 0.0 - g));
-                }
-            }
-            if request.outputs {
-                outputs.extend(b.download(&states.output)?);
-            }
-            b.recycle(states.multipliers.into_iter().chain([states.output]));
-        }
+        let mut all = Rows::with_capacity(network, request, rows);
+        place.each_chunk(&task, parts, at, chunk, |setting, batch, slot| {
+            all.extend(sweep(setting, batch, request, slot, &mut sums)?);
+            Ok(())
+        })?;
         Ok(Found {
-            totals: sums.read(b)?,
-            multipliers,
-            outputs,
+            totals: sums.read(task.b)?,
+            rows: all,
         })
     };
-    let numbers = (sums_of(network, request.into())?, kept(network, request));
-    let found = over_samples(backend, n, chunk, numbers, add_up, Found::add)?;
-    backend.release();
-    let Found {
-        totals,
-        multipliers,
-        outputs,
-    } = found;
-
-    let pen = penalty.value(network, w)?;
-    // A backend that only counts has no value.
-    let value = (totals.value.into_iter().reduce(|sum, v| sum + v)).map_or(f64::NAN, |v| v + pen);
-    if !value.is_finite() {
-        return Err(Error::non_finite(Quantity::Objective, &[]));
-    }
-    let mut gradient = totals.gradient.concat();
-    if request.gradient {
-        let pen = penalty.gradient(network, w)?;
-        gradient.iter_mut().zip(pen).for_each(|(g, p)| *g += p);
-        finite(Quantity::Gradient, &gradient)?;
-    }
-    let mut left_out = 0.0;
-    let curvature = match request.curvature {
-        None => None,
-        Some((curvature, structure)) => {
-            let mut matrix = match blocks::is_coupled(curvature, structure) {
-                true => blocks::assemble(network, structure, totals.pairs)?,
-                false => blocks::expand(network, structure, totals.curvature),
-            };
-            // Both Exact and GaussNewton have it: their difference has not.
-            if curvature != Curvature::Residual {
-                let hessian = penalty.hessian(network, w)?;
-                hessian.add_to(&mut matrix);
-                left_out = hessian.left_out(&matrix);
-            }
-            Some(matrix.finite(Quantity::Curvature)?)
-        }
-    };
-    let shape = |what: &str, columns: usize, values: Vec<f64>| {
-        let len = values.len();
-        Array2::from_shape_vec((n, columns), values)
-            .map_err(|_| Error::shape(what, &[n, columns], &[len]))
-    };
-    Ok(Evaluation {
-        value,
-        penalty: pen,
-        gradient,
-        multipliers: match request.multipliers {
-            false => Vec::new(),
-            true => (multipliers.into_iter().enumerate())
-                .map(|(k, e)| shape("multipliers", network.width(k + 1), e))
-                .collect::<Result<_>>()?,
-        },
-        outputs: match request.outputs {
-            false => None,
-            true => Some(shape("outputs", network.outputs(), outputs)?),
-        },
-        curvature,
-        left_out,
-    })
+    let found = division.run(place.backend, place.idle, of, Found::add)?;
+    let is_large = request
+        .curvature
+        .is_some_and(|(c, s)| pairs::is_coupled(c, s));
+    place.release(place.is_warm && !is_large);
+    found.finish(parts, at.w, request, n)
 }
 
 /// What some samples contribute.
 struct Found {
     totals: Totals,
-    multipliers: Vec<Vec<f64>>,
-    outputs: Vec<f64>,
+    rows: Rows,
 }
 
 impl Found {
     /// Adds what the next samples contribute.
     fn add(&mut self, next: Found) {
         self.totals.add(next.totals);
-        for (all, e) in self.multipliers.iter_mut().zip(next.multipliers) {
-            all.extend(e);
+        self.rows.extend(next.rows);
+    }
+
+    /// Returns the results, with the penalty.
+    fn finish(self, parts: Parts, w: &[f64], request: Request, n: usize) -> Result<Evaluation> {
+        let Parts {
+            network, penalty, ..
+        } = parts;
+        let Found { totals, rows } = self;
+        let pen = penalty.value(network, w)?;
+        let sum = totals.value.into_iter().reduce(|sum, v| sum + v);
+        // A backend that only counts has no value.
+        let value = sum.map_or(f64::NAN, |sum| sum + pen);
+        if !value.is_finite() {
+            return Err(Error::non_finite(Quantity::Objective, &[]));
         }
-        self.outputs.extend(next.outputs);
+        let mut gradient = totals.gradient.concat();
+        if request.gradient {
+            let pen = penalty.gradient(network, w)?;
+            gradient.iter_mut().zip(pen).for_each(|(g, p)| *g += p);
+            finite(Quantity::Gradient, &gradient)?;
+        }
+        let mut left_out = 0.0;
+        let mut curvature = None;
+        if let Some((which, structure)) = request.curvature {
+            let mut matrix = if pairs::is_coupled(which, structure) {
+                assemble::assemble(network, structure, totals.pairs)?
+            } else {
+                assemble::expand(network, structure, totals.curvature)
+            };
+            // Both Exact and GaussNewton have it: their difference has not.
+            if which != Curvature::Residual {
+                let hessian = penalty.hessian(network, w)?;
+                hessian.add_to(&mut matrix);
+                left_out = hessian.left_out(&matrix);
+            }
+            curvature = Some(matrix.finite(Quantity::Curvature)?);
+        }
+        let multipliers = (1..).zip(rows.multipliers);
+        let multipliers = multipliers.map(|(k, e)| rows_of("multipliers", n, network.width(k), e));
+        let outputs = || rows_of("outputs", n, network.outputs(), rows.outputs);
+        Ok(Evaluation {
+            value,
+            penalty: pen,
+            gradient,
+            multipliers: multipliers.collect::<Result<_>>()?,
+            outputs: request.outputs.then(outputs).transpose()?,
+            curvature,
+            left_out,
+        })
     }
 }
 
-/// Numbers of the results for each sample.
+/// Returns numbers as n rows.
+fn rows_of(what: &str, n: usize, columns: usize, values: Vec<f64>) -> Result<Array2<f64>> {
+    let len = values.len();
+    Array2::from_shape_vec((n, columns), values)
+        .map_err(|_| Error::shape(what, &[n, columns], &[len]))
+}
+
+/// The numbers of the results for each sample.
 pub(crate) fn kept(network: &Network, request: Request) -> usize {
     let units = network.layers().iter().map(|l| l.units).sum();
     let multipliers = if request.multipliers { units } else { 0 };
@@ -260,124 +338,98 @@ pub(crate) fn kept(network: &Network, request: Request) -> usize {
     multipliers + outputs
 }
 
-/// Numbers in the sums of a request.
+/// The numbers in the sums of a request.
+///
+/// # Errors
+/// `TooLarge` if there are too many to count.
 pub(crate) fn sums_of(network: &Network, work: Work) -> Result<usize> {
-    let meter = Meter::new(8, 1);
+    let (b, counter) = Cpu::<f64>::rehearsal(1);
     match work {
-        Work::Evaluate(request) => drop(Sums::new(&meter, network, request, 1)?),
+        Work::Evaluate(request) => drop(Sums::new(&b, network, request, 1)?),
         Work::Products(curvature, count) => {
-            drop(ProductSums::new(&meter, network, curvature, count)?);
+            drop(ProductSums::new(&b, network, curvature, count)?);
         }
         // Not divided.
         Work::Tensor(_) => return Ok(usize::MAX),
     }
-    Ok((meter.cost().peak / 8) as usize)
+    Ok((counter.cost().peak / 8) as usize)
+}
+
+impl Division {
+    /// Returns how a request divides n samples into chunks.
+    ///
+    /// # Errors
+    /// Those of [`sums_of`].
+    pub(crate) fn new(network: &Network, samples: usize, work: Work, chunk: usize) -> Result<Self> {
+        let kept = match work {
+            Work::Evaluate(request) => kept(network, request),
+            _ => 0,
+        };
+        let sums = sums_of(network, work)?;
+        Ok(Division {
+            samples,
+            chunk,
+            sums,
+            kept,
+        })
+    }
+
+    fn positive_chunk(self) -> Result<usize> {
+        if self.chunk == 0 {
+            let why = "at least one sample at a time is needed";
+            return Err(Error::invalid("chunk", why));
+        }
+        Ok(self.chunk)
+    }
 }
 
 /// Refuses a curvature that needs derivatives which units do not have.
 pub(crate) fn check_units(network: &Network, curvature: Option<Curvature>) -> Result<()> {
-    match curvature.is_some_and(Curvature::is_exact) {
-        true => network.check_exact(),
-        false => Ok(()),
+    if curvature.is_some_and(Curvature::is_exact) {
+        return network.check_exact();
     }
+    Ok(())
 }
 
-/// Some samples on the backend.
-fn batch<B: Backend>(
-    backend: &B,
-    parts: Parts,
-    omega: &[f64],
-    rows: Range<usize>,
-) -> Result<Batch<B>> {
-    let Parts { network, data, .. } = parts;
-    let part = |what: &str, values: &[f64], width: usize, constant: bool| {
-        let part = &values[rows.start * width..rows.end * width];
-        let first = rows.start;
-        let place = || format!("{what} from row {first} on, {width} numbers a row");
-        (backend.upload_rows(part, width, constant)).map_err(|e| e.inside(&place()))
-    };
-    let constant = network.constant_behind(0);
-    Ok(Batch {
-        n: rows.len(),
-        x: part("X", slice(data.x())?, network.inputs(), constant)?,
-        y: part("Y", slice(data.y())?, network.outputs(), false)?,
-        omega: part("the sample weights", omega, 1, false)?,
-    })
-}
-
-/// B v for each of the vectors, rows of length P, penalty included; in chunks of `chunk` samples.
+/// B v for each of the vectors, rows of length P, penalty included.
 pub(crate) fn products<B: Backend>(
-    backend: &B,
+    place: &Place<B>,
     parts: Parts,
-    w: &[f64],
+    at: &At<B>,
     curvature: Curvature,
     vectors: &[f64],
-    chunk: usize,
+    division: Division,
 ) -> Result<Vec<f64>> {
-    let Parts {
-        network,
-        data,
-        loss,
-        penalty,
-        reduction,
-    } = parts;
-    network.check(w)?;
+    let (network, b) = (parts.network, place.backend);
     check_units(network, Some(curvature))?;
-    if chunk == 0 {
-        return Err(Error::invalid(
-            "chunk",
-            "at least one sample at a time is needed",
-        ));
-    }
+    let chunk = division.positive_chunk()?;
     finite("the vectors", vectors)?;
-    backend.check_parts(network, loss, data.y())?;
-    let (n, p) = (data.len(), network.parameters());
-    let omega = weights(data, reduction);
-    let parameters = Parameters::upload(backend, network, w)?;
-    let mut out = vec![0.0; vectors.len()];
+    let p = network.parameters();
     let count = together(network, vectors.len() / p).max(1);
     let along = (vectors.chunks(count * p))
-        .map(|v| Vectors::new(backend, network, v.len() / p, v))
+        .map(|v| Vectors::upload(b, network, v.len() / p, v))
         .collect::<Result<Vec<_>>>()?;
-    let add_up = |b: &B, samples: Range<usize>| -> Result<Vec<ProductTotals>> {
+    let of = |task: Task<B>| -> Result<Vec<ProductTotals>> {
         let mut sums = (along.iter())
-            .map(|v| ProductSums::new(b, network, curvature, v.count))
+            .map(|v| ProductSums::new(task.b, network, curvature, v.count))
             .collect::<Result<Vec<_>>>()?;
-        for from in samples.clone().step_by(chunk) {
-            let rows = from..samples.end.min(from + chunk);
-            if rows.len() < chunk {
-                // The last arrays have lengths of their own.
-                b.release();
-            }
-            let batch = batch(b, parts, &omega, rows)?;
-            sweep_products(
-                b,
-                network,
-                loss,
-                &parameters,
-                batch,
-                curvature,
-                &along,
-                &mut sums,
-            )?;
-        }
-        sums.into_iter().map(|sums| sums.read(b)).collect()
+        place.each_chunk(&task, parts, at, chunk, |setting, batch, slot| {
+            sweep_products(setting, batch, curvature, slot, &along, &mut sums)
+        })?;
+        sums.into_iter().map(|sums| sums.read(task.b)).collect()
     };
     let add = |totals: &mut Vec<ProductTotals>, next: Vec<ProductTotals>| {
         (totals.iter_mut().zip(next)).for_each(|(total, next)| total.add(next));
     };
-    let numbers = (
-        sums_of(network, Work::Products(curvature, vectors.len() / p))?,
-        0,
-    );
-    let totals = over_samples(backend, n, chunk, numbers, add_up, add)?;
-    backend.release();
-    let places = along.iter().zip(out.chunks_mut(count * p));
-    for (totals, (vectors, out)) in totals.iter().zip(places) {
-        totals.spread(network, vectors.count, out);
+    let totals = division.run(b, place.idle, of, add)?;
+    place.release(place.is_warm);
+    let mut out = vec![0.0; vectors.len()];
+    for ((totals, vectors), out) in totals.iter().zip(&along).zip(out.chunks_mut(count * p)) {
+        totals.add_to(network, vectors.count, out);
     }
+    along.into_iter().for_each(|vectors| vectors.recycle(b));
     if curvature != Curvature::Residual {
-        let penalty = penalty.hessian(network, w)?;
+        let penalty = parts.penalty.hessian(network, at.w)?;
         for (v, out) in vectors.chunks(p).zip(out.chunks_mut(p)) {
             penalty.add_product(v, out);
         }
@@ -395,27 +447,27 @@ pub(crate) fn predict<B: Backend>(
     chunk: usize,
 ) -> Result<Array2<f64>> {
     network.check(w)?;
-    if x.ncols() != network.inputs() {
-        return Err(Error::shape(
-            "columns of X",
-            &[network.inputs()],
-            &[x.ncols()],
-        ));
+    let inputs = network.inputs();
+    if x.ncols() != inputs {
+        return Err(Error::shape("columns of X", &[inputs], &[x.ncols()]));
     }
     let standard = x.as_standard_layout();
     let values = standard.as_slice().unwrap_or_default();
-    let parameters = Parameters::upload(backend, network, w)?;
+    let parameters = Parameters::upload(backend, w)?;
     let mut out = Vec::new();
-    for from in (0..x.nrows()).step_by(chunk.max(1)) {
-        let to = x.nrows().min(from + chunk);
-        let input = &values[from * network.inputs()..to * network.inputs()];
-        let input = sweep::upload_inputs(backend, network, input)?;
-        let states = sweep::propagate(backend, network, &parameters, to - from, input, 0)?;
-        out.extend(backend.download(states.output())?);
+    for rows in values.chunks(chunk.max(1) * inputs) {
+        let n = rows.len() / inputs;
+        let x = samples::upload_inputs(backend, network, rows)?;
+        let view = samples::inputs_view(network, n, &x);
+        let states = States::propagate(backend, network, &parameters, view, 0)?;
+        out.extend(states::download(
+            backend,
+            states.x(network, view, network.depth()),
+        )?);
+        states.recycle(backend);
+        backend.recycle([x]);
     }
-    let len = out.len();
-    Array2::from_shape_vec((x.nrows(), network.outputs()), out)
-        .map_err(|_| Error::shape("outputs", &[x.nrows(), network.outputs()], &[len]))
+    rows_of("outputs", x.nrows(), network.outputs(), out)
 }
 
 /// ω as the reduction uses it: the mean divides by their sum.
@@ -427,25 +479,6 @@ pub(crate) fn weights(data: &Data, reduction: Reduction) -> Vec<f64> {
             data.weights().iter().map(|w| w / total).collect()
         }
     }
-}
-
-/// The matrix of the packed numbers of each group, blocks of units or entries of the diagonal.
-fn by_group(network: &Network, structure: Structure, parts: Vec<Vec<f64>>) -> Matrix {
-    let groups = network.groups().zip(parts);
-    let groups = groups.map(|((k, g), part)| (k, g.units.clone(), g.range.clone(), part));
-    Matrix::by_group(structure, groups)
-}
-
-/// The numbers in the lower triangles of a group's units.
-fn row_triangles(g: &GroupView) -> Result<usize> {
-    let lengths = [g.range.len(), g.row.saturating_add(1)];
-    Ok(shape_product("the row blocks", &lengths)? / 2)
-}
-
-fn slice(a: &Array2<f64>) -> Result<&[f64]> {
-    // Data keeps its arrays in standard layout.
-    a.as_slice()
-        .ok_or_else(|| Error::invalid("data", "the rows are not contiguous"))
 }
 
 fn finite(what: impl Into<Quantity>, values: &[f64]) -> Result<()> {

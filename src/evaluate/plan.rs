@@ -2,15 +2,21 @@
 
 use std::fmt;
 
-use super::chunks::{is_apart, waiting};
-use super::products::{ProductSums, Vectors, sweep_products, together};
-use super::sweep::{Batch, Parameters, Sums, sweep};
+use super::chunks::{are_apart, waiting};
+use super::counters::Counters;
+use super::linear::{Extent, Linear, Need, Setting};
+use super::products::{ProductSums, Vectors, together};
+use super::samples::Arrays;
+use super::states::Parameters;
+use super::sums::Sums;
+use super::sweep::{sweep, sweep_products};
 use super::tensor::{Tensor, TensorSums, sweep_tensor};
-use super::{Request, Structure, check_units, kept, sums_of};
+use super::{Division, Request, check_units};
+use crate::backend::cpu::{self, Real};
 #[cfg(feature = "gpu")]
-use crate::backend::gpu::{Gpu, Rehearsed};
-use crate::backend::{Backend, Cost, Meter, cpu};
-use crate::curvature::{Curvature, triangle};
+use crate::backend::gpu::Gpu;
+use crate::backend::{Backend, Cost, Cpu};
+use crate::curvature::{Curvature, Structure, triangle};
 use crate::error::{Error, Result, bytes};
 use crate::network::Network;
 use crate::objective::Loss;
@@ -29,7 +35,7 @@ const WORTH: f64 = 1e6;
 /// [32-64-1] then took 3.0 to 3.1 ms instead of 3.2 to 3.3, on 2 cores of an Intel Xeon with 2 MiB each.
 const CACHE: u64 = 3 << 19;
 
-/// What is asked of the driver.
+/// A request of any kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Work {
     /// The value, and what comes with it.
@@ -46,7 +52,7 @@ impl From<Request> for Work {
     }
 }
 
-/// What W = fixed + Cθ makes of the results of a request.
+/// The results of a request in θ, W = fixed + Cθ, besides those in W.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Theta {
     /// Bytes of what has a number for each θ, or for each pair: made beside the same in W, when the chunk is gone.
@@ -55,11 +61,14 @@ pub(crate) struct Theta {
     pub beside: u64,
 }
 
-/// What a request is planned for.
+/// Where a request is computed.
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
     /// The processor, with floats of so many bytes.
-    Cpu { float: usize },
+    Cpu {
+        /// 4 or 8.
+        float: usize,
+    },
     /// An adapter.
     #[cfg(feature = "gpu")]
     Gpu(Gpu),
@@ -83,6 +92,8 @@ pub struct Plan {
     pub device: u64,
     /// Floating-point operations over all samples.
     pub flops: f64,
+    /// Numbers that are summed over the samples.
+    pub(crate) sums: usize,
 }
 
 impl Plan {
@@ -121,291 +132,417 @@ impl fmt::Display for Plan {
     }
 }
 
-/// A product of lengths, or the error that names what is too large.
+/// Returns a product of lengths.
+///
+/// # Errors
+/// `TooLarge` that names what is too large.
 pub(crate) fn shape_product(what: &str, lengths: &[usize]) -> Result<usize> {
     crate::backend::product(lengths).map_err(|_| Error::TooLarge { what: what.into() })
 }
 
-/// What the request costs for `n` samples on a target, in the largest comfortable chunk, or the largest that fits in
-/// `budget` bytes of the host besides the data.
-///
-/// # Errors
-/// `Memory` with the numbers if not even one sample at a time fits, `Gpu` if an array exceeds what the adapter allows,
-/// `TooLarge` if a size overflows, `Unsupported` if units lack derivatives that the curvature needs.
-pub(crate) fn plan(
-    network: &Network,
-    loss: &Loss,
-    n: usize,
-    work: Work,
-    target: &Target,
-    budget: u64,
-    theta: Option<Theta>,
-) -> Result<Plan> {
-    check_units(
-        network,
-        match work {
-            Work::Evaluate(request) => request.curvature.map(|(curvature, _)| curvature),
-            Work::Products(curvature, _) => Some(curvature),
-            Work::Tensor(_) => None,
-        },
-    )?;
-    let kept = match work {
-        Work::Evaluate(request) => of_samples(network, n, request),
-        Work::Products(..) | Work::Tensor(_) => 0,
-    };
-    let measure = |chunk, threads| {
-        let (plan, bytes) = measure(network, loss, n, chunk, work, target, threads)?;
-        let plan = match theta {
-            None => plan,
-            Some(theta) => plan.in_theta(theta, kept),
-        };
-        Ok((plan, bytes))
-    };
-    // What lives as long as a chunk is limited where it is computed.
-    let comfortable = match target {
-        #[cfg(feature = "gpu")]
-        Target::Gpu(gpu) if gpu.adapter().software => 2 * CHUNK,
-        #[cfg(feature = "gpu")]
-        Target::Gpu(_) => CHUNK_ON_DEVICE,
-        _ => CHUNK,
-    };
-    let device_budget = match target {
-        #[cfg(feature = "gpu")]
-        Target::Gpu(gpu) => gpu.memory(),
-        _ => u64::MAX,
-    };
-    let fits = |plan: &Plan| plan.bytes() <= budget && plan.device <= device_budget;
-    // With very many units that are not linear, counting takes long, too: where the matrix alone exceeds the budget, that is
-    // answer enough.
-    let matrix = match work {
-        Work::Evaluate(request) => request.curvature.map_or(0, |(_, s)| match s {
-            Structure::Full | Structure::LayerBlocks => matrix_bytes(network, s),
-            _ => 0,
-        }),
-        Work::Products(..) | Work::Tensor(_) => 0,
-    };
-    let threads = rayon::current_num_threads();
-    let best = 'best: {
+/// A request of a kind for n samples, to be planned.
+pub(crate) struct Planner<'a> {
+    pub network: &'a Network,
+    pub loss: &'a Loss,
+    pub samples: usize,
+    pub work: Work,
+    pub target: &'a Target,
+    pub theta: Option<Theta>,
+}
+
+/// A plan, with the bytes that live at once while it is computed, where it is computed.
+type Measured = (Plan, u64);
+
+impl Planner<'_> {
+    /// Returns what the request costs in the largest comfortable chunk, or the largest that fits in `budget` bytes of the host besides
+    /// the data.
+    ///
+    /// # Errors
+    /// `Memory` with the numbers if not even one sample at a time fits, `Gpu` if an array exceeds what the adapter allows,
+    /// `TooLarge` if a size overflows, `Unsupported` if units lack derivatives that the curvature needs.
+    pub(crate) fn plan(&self, budget: u64) -> Result<Plan> {
+        check_units(
+            self.network,
+            match self.work {
+                Work::Evaluate(request) => request.curvature.map(|(curvature, _)| curvature),
+                Work::Products(curvature, _) => Some(curvature),
+                Work::Tensor(_) => None,
+            },
+        )?;
+        // With very many units that are not linear, counting takes long, too: where the matrix alone exceeds the budget, that is
+        // answer enough.
+        let matrix = self.matrix_bytes();
         if matrix > budget {
-            break 'best Plan {
+            let plan = Plan {
                 chunk: 1,
                 data: 0,
                 results: matrix,
                 working: 0,
                 device: 0,
                 flops: 0.0,
+                sums: 0,
             };
+            return Err(self.refusal(&plan, budget)?);
         }
-        // Chunks follow from the shapes alone, as if there were one thread, so that the bits of a result do not depend on
-        // the threads; only where memory is short do they get smaller.
-        let (_, fixed) = measure(0, 1)?;
-        let mut chunk = cpu::BLOCK.min(n);
-        let sums = sums_of(network, work)?;
-        let apart = match *target {
-            Target::Cpu { float } if is_apart(sums, cpu::QUANTUM, n) => Some(float),
-            _ => None,
-        };
-        if let Some(float) = apart {
-            // Short enough to keep some threads busy, if that is worth it.
-            let (plan, _) = measure(chunk, 1)?;
-            let short = plan.flops / n as f64 * cpu::block(n, false) as f64;
-            chunk = match plan.flops > 2.0 * WORTH {
-                true if short > WORTH => cpu::block(n, false).min(n),
-                true => chunk,
-                false => n,
-            };
-            if chunk == cpu::BLOCK {
-                let meter = Meter::of_part(float);
-                let part = run(&meter, || meter.cost(), network, loss, chunk, work)?;
-                if part.cost.peak - part.before > CACHE + 8 * sums as u64 {
-                    chunk /= 2;
-                }
-            }
-        }
-        while chunk < n && apart.is_none() {
-            let next = (2 * chunk).min(n);
-            match measure(next, 1) {
-                Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
-                Ok(_) => break,
-                // An array of that many samples exceeds what the adapter allows.
-                Err(Error::Gpu { .. }) => break,
-                Err(other) => return Err(other),
-            }
-        }
+        let threads = rayon::current_num_threads();
+        let mut chunk = self.comfortable_chunk()?;
         loop {
-            match measure(chunk, threads) {
-                Ok((plan, _)) if fits(&plan) => return Ok(plan),
-                Ok((plan, _)) if chunk <= 1 => break plan,
+            match self.measure(chunk, threads) {
+                Ok((plan, _)) if plan.bytes() <= budget && plan.device <= self.device_budget() => {
+                    return Ok(plan);
+                }
+                Ok((plan, _)) if chunk <= 1 => return Err(self.refusal(&plan, budget)?),
                 Err(error @ Error::Gpu { .. }) if chunk <= 1 => return Err(error),
                 Ok(_) | Err(Error::Gpu { .. }) => chunk /= 2,
                 Err(other) => return Err(other),
             }
         }
-    };
-    let on_device = best.device > device_budget;
-    let request = match work {
-        Work::Evaluate(request) => request.curvature,
-        Work::Products(..) | Work::Tensor(_) => None,
-    };
-    let smaller = |curvature, structure: Structure, next: &str| {
-        let request = Request::curvature(curvature, structure).into();
-        let (plan, _) = self::measure(network, loss, n, 1, request, target, threads)?;
-        Ok(format!(
-            "{} need {}{next}; or raise the memory budget, or make the layers narrower",
-            structure.name(),
-            bytes(plan.bytes())
-        ))
-    };
-    let advice = match request {
-        _ if on_device => "raise the device's memory budget, or use the CPU".into(),
-        Some((c, Structure::RowBlocks)) => smaller(c, Structure::Diagonal, "")?
-            .replace("diagonal need", "the diagonal alone needs"),
-        Some((c, Structure::Full | Structure::LayerBlocks)) => smaller(
-            c,
-            Structure::RowBlocks,
-            ", and products hold no matrix at all",
-        )?,
-        _ if matches!(work, Work::Tensor(_)) => {
-            "ask for a lower order, or raise the memory budget".into()
+    }
+
+    fn request(&self) -> Request {
+        match self.work {
+            Work::Evaluate(request) => request,
+            Work::Products(..) | Work::Tensor(_) => Request::default(),
         }
-        _ => "raise the memory budget, or make the layers narrower".into(),
-    };
-    let what = match (request, work) {
-        (Some((c, s)), _) => format!("{} ({}) of {network}", s.name(), c.name()),
-        (_, Work::Tensor(of)) => format!(
-            "the tensor of order {} of layer {}, row {}, of {network}",
-            of.order, of.layer, of.row
-        ),
-        (_, Work::Products(c, count)) => format!("{count} products ({}) of {network}", c.name()),
-        _ => format!("the evaluation of {network}"),
-    };
-    Err(Error::Memory {
-        what: match on_device {
-            true => format!("{what}, on the device,"),
-            false => what,
-        },
-        need: if on_device { best.device } else { best.bytes() },
-        budget: if on_device { device_budget } else { budget },
-        advice,
-    })
+    }
+
+    /// Bytes of a matrix whose blocks span units; 0 where there is none.
+    fn matrix_bytes(&self) -> u64 {
+        let order = |p: usize| 8u64.saturating_mul(triangle(p.min(1 << 31)) as u64);
+        match self.request().curvature {
+            Some((_, Structure::Full)) => order(self.network.parameters()),
+            Some((_, Structure::LayerBlocks)) => {
+                let layers = self.network.layers().iter();
+                layers
+                    .map(|l| order(l.range.len()))
+                    .fold(0, u64::saturating_add)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Bytes that may be taken on the adapter.
+    fn device_budget(&self) -> u64 {
+        match self.target {
+            #[cfg(feature = "gpu")]
+            Target::Gpu(gpu) => gpu.memory(),
+            _ => u64::MAX,
+        }
+    }
+
+    /// Returns the chunk where memory is not short. It follows from the shapes alone, as if there were one thread, so that the bits
+    /// of a result do not depend on the threads.
+    fn comfortable_chunk(&self) -> Result<usize> {
+        let n = self.samples;
+        let chunk = cpu::BLOCK.min(n);
+        let sums = super::sums_of(self.network, self.work)?;
+        match *self.target {
+            Target::Cpu { float } if are_apart(sums, cpu::QUANTUM, n) => {
+                self.chunk_of_one_thread(chunk, float, sums)
+            }
+            _ => self.longest_chunk(chunk),
+        }
+    }
+
+    /// Returns a chunk that is short enough to keep some threads busy, if that is worth it, and to stay in a core's cache.
+    fn chunk_of_one_thread(&self, block: usize, float: usize, sums: usize) -> Result<usize> {
+        let n = self.samples;
+        let (plan, _) = self.measure(block, 1)?;
+        let short = cpu::block(n, false);
+        let is_short_worth_it = plan.flops / n as f64 * short as f64 > WORTH;
+        let chunk = if plan.flops <= 2.0 * WORTH {
+            n
+        } else if is_short_worth_it {
+            short.min(n)
+        } else {
+            block
+        };
+        if chunk == cpu::BLOCK {
+            let Rehearsal { before, cost, .. } = self.rehearse_on_cpu(float, chunk, 1, true)?;
+            if cost.peak - before > CACHE + 8 * sums as u64 {
+                return Ok(chunk / 2);
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// Returns the longest chunk, from this one on, whose arrays together are comfortable where it is computed.
+    fn longest_chunk(&self, mut chunk: usize) -> Result<usize> {
+        let comfortable = match self.target {
+            #[cfg(feature = "gpu")]
+            Target::Gpu(gpu) if gpu.adapter().software => 2 * CHUNK,
+            #[cfg(feature = "gpu")]
+            Target::Gpu(_) => CHUNK_ON_DEVICE,
+            _ => CHUNK,
+        };
+        let (_, fixed) = self.measure(0, 1)?;
+        while chunk < self.samples {
+            let next = (2 * chunk).min(self.samples);
+            match self.measure(next, 1) {
+                Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
+                // An array of that many samples may exceed what the adapter allows.
+                Ok(_) | Err(Error::Gpu { .. }) => break,
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// Returns the plan for a chunk.
+    fn measure(&self, chunk: usize, threads: usize) -> Result<Measured> {
+        let division = Division::new(self.network, self.samples, self.work, chunk)?;
+        let (rehearsal, device) = match self.target {
+            &Target::Cpu { float } => (self.rehearse_chunks(float, division, threads)?, 0),
+            #[cfg(feature = "gpu")]
+            Target::Gpu(gpu) => {
+                let backend = gpu.rehearsal();
+                let measured = self.rehearse(&backend, || backend.cost(), chunk, 1)?;
+                (measured, backend.device_peak())
+            }
+        };
+        let peak = rehearsal.cost.peak;
+        let plan = self.plan_of(division, rehearsal, device)?;
+        Ok((plan, if device > 0 { device } else { peak }))
+    }
+
+    /// Rehearses a request on the processor, several chunks at once where they are apart.
+    fn rehearse_chunks(
+        &self,
+        float: usize,
+        division: Division,
+        threads: usize,
+    ) -> Result<Rehearsal> {
+        let Division {
+            samples: n,
+            chunk,
+            sums,
+            kept,
+        } = division;
+        if !are_apart(sums, chunk, n) {
+            return self.rehearse_on_cpu(float, chunk, threads, false);
+        }
+        let mut rehearsal = self.rehearse_on_cpu(float, chunk, 1, true)?;
+        let (chunks, peak) = (n.div_ceil(chunk), rehearsal.cost.peak);
+        // The sums of the chunks that are computed are those that wait later.
+        let own = (peak - rehearsal.before).saturating_sub(8 * sums as u64);
+        let each = sums + chunk * kept;
+        let waiting = chunks.min(waiting(each, threads)) as u64 * 8 * each as u64;
+        // With the arrays of the last chunk, which is shorter, beside those of the one before it.
+        rehearsal.cost.peak = own
+            .saturating_mul(threads.min(chunks) as u64)
+            .saturating_add((own as f64 * (n % chunk) as f64 / chunk as f64) as u64)
+            .saturating_add(rehearsal.before)
+            .saturating_add(waiting);
+        Ok(rehearsal)
+    }
+
+    /// Rehearses one chunk on the processor, on so many threads or as one of several chunks that are computed at once.
+    fn rehearse_on_cpu(
+        &self,
+        float: usize,
+        chunk: usize,
+        threads: usize,
+        apart: bool,
+    ) -> Result<Rehearsal> {
+        if float == 4 {
+            self.rehearse_in::<f32>(chunk, threads, apart)
+        } else {
+            self.rehearse_in::<f64>(chunk, threads, apart)
+        }
+    }
+
+    fn rehearse_in<T: Real>(&self, chunk: usize, threads: usize, apart: bool) -> Result<Rehearsal> {
+        let (mut b, counter) = Cpu::<T>::rehearsal(threads);
+        let mut values = 1;
+        if let Some(alone) = b.on_one_thread().filter(|_| apart) {
+            (b, values) = (alone, chunk.div_ceil(cpu::QUANTUM));
+        }
+        self.rehearse(&b, || counter.cost(), chunk, values)
+    }
+
+    /// Runs the driver for one chunk on a backend that counts.
+    fn rehearse<B: Backend>(
+        &self,
+        b: &B,
+        cost: impl Fn() -> Cost,
+        chunk: usize,
+        values: usize,
+    ) -> Result<Rehearsal> {
+        let network = self.network;
+        let counters = Counters::default();
+        let parameters = Parameters::blank(b, network)?;
+        let setting = Setting {
+            b,
+            network,
+            loss: self.loss,
+            parameters: &parameters,
+            counters: &counters,
+        };
+        let mut before = cost().live;
+        let (held, host);
+        match self.work {
+            Work::Evaluate(request) => {
+                let mut sums = Sums::new(b, network, request, values)?;
+                (held, host) = (cost().live, 0);
+                let arrays = Arrays::blank(b, network, chunk)?;
+                let batch = arrays.batch(network, 0, chunk);
+                sweep(setting, batch, request, None, &mut sums)?;
+            }
+            Work::Products(curvature, count) => {
+                let together = together(network, count).max(1);
+                let counts = (0..count)
+                    .step_by(together)
+                    .map(|from| together.min(count - from));
+                let vectors = (counts.clone())
+                    .map(|count| Vectors::blank(b, network, count))
+                    .collect::<Result<Vec<_>>>()?;
+                before = cost().live;
+                (held, host) = (before, 0);
+                let mut sums = counts
+                    .map(|count| ProductSums::new(b, network, curvature, count))
+                    .collect::<Result<Vec<_>>>()?;
+                let arrays = Arrays::blank(b, network, chunk)?;
+                let batch = arrays.batch(network, 0, chunk);
+                sweep_products(setting, batch, curvature, None, &vectors, &mut sums)?;
+            }
+            Work::Tensor(of) => {
+                let mut sums = TensorSums::new(b, network, of)?;
+                held = cost().live;
+                let arrays = Arrays::blank(b, network, chunk)?;
+                host = sums.host_bytes(chunk);
+                sweep_tensor(setting, arrays.batch(network, 0, chunk), &mut sums)?;
+            }
+        }
+        Ok(Rehearsal {
+            before,
+            held,
+            host,
+            cost: cost(),
+        })
+    }
+
+    /// Returns the plan that follows from the rehearsal of one chunk.
+    fn plan_of(&self, division: Division, rehearsal: Rehearsal, device: u64) -> Result<Plan> {
+        let (network, n, chunk) = (self.network, division.samples, division.chunk);
+        let Rehearsal {
+            before,
+            held,
+            host,
+            cost,
+        } = rehearsal;
+        let Cost { peak, flops, .. } = cost;
+        let (p, rows) = (network.parameters() as u64, n as u64);
+        let (count, on_host) = match self.work {
+            Work::Evaluate(_) => (0, 0.0),
+            Work::Products(_, count) => (count as u64, 0.0),
+            Work::Tensor(of) => (0, of.multiplications(network, n)?),
+        };
+        let of_samples = rows.saturating_mul(8 * division.kept as u64);
+        // The sums become the results, and the parameters do not; unless a matrix is made of the sums: then there are both,
+        // but no chunk any more.
+        let matrix = self.matrix_bytes();
+        let (results, most) = if matrix > 0 {
+            let results = matrix.saturating_add(8 * p);
+            (
+                results,
+                peak.max(held.saturating_add(matrix))
+                    .saturating_sub(results),
+            )
+        } else if count > 0 {
+            (count.saturating_mul(8 * p), peak)
+        } else {
+            let sums = held - before;
+            (sums.saturating_add(8 * p), peak - sums.min(peak))
+        };
+        let numbers = network.inputs() + network.outputs() + 1;
+        let plan = Plan {
+            chunk,
+            data: rows.saturating_mul(8 * numbers as u64),
+            results: results.saturating_add(of_samples),
+            // ω is copied once, scaled by the reduction; the penalty's parts are vectors of length P.
+            working: most.saturating_add(host).saturating_add(8 * rows + 24 * p),
+            device,
+            flops: match chunk {
+                0 => 0.0,
+                _ => flops * n as f64 / chunk as f64 + on_host,
+            },
+            sums: division.sums,
+        };
+        Ok(match self.theta {
+            None => plan,
+            Some(theta) => plan.in_theta(theta, of_samples),
+        })
+    }
+
+    /// Returns the error that refuses a plan, with what would need less.
+    fn refusal(&self, plan: &Plan, budget: u64) -> Result<Error> {
+        let network = self.network;
+        let (device_budget, curvature) = (self.device_budget(), self.request().curvature);
+        let on_device = plan.device > device_budget;
+        let smaller = |curvature, structure: Structure, next: &str| {
+            let smaller = Planner {
+                work: Request::curvature(curvature, structure).into(),
+                theta: None,
+                ..*self
+            };
+            let (plan, _) = smaller.measure(1, rayon::current_num_threads())?;
+            Ok(format!(
+                "{} need {}{next}; or raise the memory budget, or make the layers narrower",
+                structure.name(),
+                bytes(plan.bytes())
+            ))
+        };
+        let advice = match curvature {
+            _ if on_device => "raise the device's memory budget, or use the CPU".into(),
+            Some((c, Structure::RowBlocks)) => smaller(c, Structure::Diagonal, "")?
+                .replace("diagonal need", "the diagonal alone needs"),
+            Some((c, Structure::Full | Structure::LayerBlocks)) => {
+                let next = ", and products hold no matrix at all";
+                smaller(c, Structure::RowBlocks, next)?
+            }
+            _ if matches!(self.work, Work::Tensor(_)) => {
+                "ask for a lower order, or raise the memory budget".into()
+            }
+            _ => "raise the memory budget, or make the layers narrower".into(),
+        };
+        let mut what = match (curvature, self.work) {
+            (Some((c, s)), _) => format!("{} ({}) of {network}", s.name(), c.name()),
+            (_, Work::Tensor(of)) => format!(
+                "the tensor of order {} of layer {}, row {}, of {network}",
+                of.order, of.layer, of.row
+            ),
+            (_, Work::Products(c, count)) => {
+                format!("{count} products ({}) of {network}", c.name())
+            }
+            _ => format!("the evaluation of {network}"),
+        };
+        if on_device {
+            what += ", on the device,";
+        }
+        Ok(Error::Memory {
+            what,
+            need: if on_device { plan.device } else { plan.bytes() },
+            budget: if on_device { device_budget } else { budget },
+            advice,
+        })
+    }
 }
 
-/// What one chunk takes on the host: before the sums, with the sums, at the most; and flops.
-struct Measured {
+/// What one chunk takes on the host.
+struct Rehearsal {
+    /// Bytes before the sums.
     before: u64,
+    /// Bytes with the sums.
     held: u64,
-    /// What the host holds besides, which the backend does not count.
+    /// Bytes that the host holds besides, which the backend does not count.
     host: u64,
     cost: Cost,
 }
 
-/// Runs the driver for one chunk on a backend that counts.
-fn run<B: Backend>(
-    backend: &B,
-    cost: impl Fn() -> Cost,
-    network: &Network,
-    loss: &Loss,
-    chunk: usize,
-    work: Work,
-) -> Result<Measured> {
-    let parameters = Parameters::zeros(backend, network)?;
-    let before = cost().live;
-    let batch = |backend: &B| -> Result<Batch<B>> {
-        let inputs = network.inputs();
-        let x = backend.zeros(shape_product("the inputs", &[chunk, inputs])?)?;
-        Ok(Batch {
-            n: chunk,
-            x: backend.with_one(chunk, inputs, x, network.constant_behind(0))?,
-            y: backend.zeros(shape_product("the targets", &[chunk, network.outputs()])?)?,
-            omega: backend.zeros(chunk)?,
-        })
-    };
-    let request = match work {
-        Work::Evaluate(request) => request,
-        Work::Products(curvature, count) => {
-            let together = together(network, count).max(1);
-            let counts = || {
-                (0..count)
-                    .step_by(together)
-                    .map(|from| together.min(count - from))
-            };
-            let vectors = counts()
-                .map(|count| Vectors::new(backend, network, count, &[]))
-                .collect::<Result<Vec<_>>>()?;
-            let before = cost().live;
-            let mut sums = counts()
-                .map(|count| ProductSums::new(backend, network, curvature, count))
-                .collect::<Result<Vec<_>>>()?;
-            let batch = batch(backend)?;
-            sweep_products(
-                backend,
-                network,
-                loss,
-                &parameters,
-                batch,
-                curvature,
-                &vectors,
-                &mut sums,
-            )?;
-            let cost = cost();
-            return Ok(Measured {
-                before,
-                held: before,
-                host: 0,
-                cost,
-            });
-        }
-        Work::Tensor(of) => {
-            let mut sums = TensorSums::new(backend, network, of)?;
-            let held = cost().live;
-            sweep_tensor(
-                backend,
-                network,
-                loss,
-                &parameters,
-                batch(backend)?,
-                &mut sums,
-            )?;
-            let cost = cost();
-            let host = sums.host_bytes(chunk);
-            return Ok(Measured {
-                before,
-                held,
-                host,
-                cost,
-            });
-        }
-    };
-    let mut sums = Sums::new(backend, network, request, backend.values(chunk))?;
-    let held = cost().live;
-    let batch = batch(backend)?;
-    let swept = sweep(
-        backend,
-        network,
-        loss,
-        &parameters,
-        batch,
-        request,
-        &mut sums,
-    )?;
-    if request.multipliers {
-        for g in &swept.multipliers {
-            backend.download(g)?;
-        }
-    }
-    if request.outputs {
-        backend.download(&swept.output)?;
-    }
-    let cost = cost();
-    Ok(Measured {
-        before,
-        held,
-        host: 0,
-        cost,
-    })
-}
-
-/// What an adapter does for one chunk.
+/// Returns the backend of an adapter on which one chunk of a request was rehearsed.
+///
+/// # Errors
+/// What the rehearsal reports.
 #[cfg(feature = "gpu")]
 pub(crate) fn rehearse(
     gpu: &Gpu,
@@ -413,114 +550,58 @@ pub(crate) fn rehearse(
     loss: &Loss,
     chunk: usize,
     work: Work,
-) -> Result<Rehearsed> {
-    let (backend, rehearsed) = gpu.rehearsal();
-    run(&backend, || rehearsed.cost(), network, loss, chunk, work)?;
-    Ok(rehearsed)
+) -> Result<Gpu> {
+    let backend = gpu.rehearsal();
+    let planner = Planner {
+        network,
+        loss,
+        samples: chunk,
+        work,
+        target: &Target::Gpu(gpu.clone()),
+        theta: None,
+    };
+    planner.rehearse(&backend, || backend.cost(), chunk, 1)?;
+    Ok(backend)
 }
 
-/// The plan for a chunk, with the bytes that live at once while it is computed, where it is computed.
-fn measure(
+/// Returns the bytes that stay where a chunk is computed when all of its linearization is kept, h″ with it.
+///
+/// # Errors
+/// What the rehearsal reports.
+pub(crate) fn kept_bytes(
     network: &Network,
     loss: &Loss,
-    n: usize,
     chunk: usize,
-    work: Work,
     target: &Target,
-    threads: usize,
-) -> Result<(Plan, u64)> {
-    let (measured, device) = match target {
-        &Target::Cpu { float } => {
-            let sums = sums_of(network, work)?;
-            if !is_apart(sums, chunk, n) {
-                let meter = Meter::new(float, threads);
-                let measured = run(&meter, || meter.cost(), network, loss, chunk, work)?;
-                (measured, 0)
-            } else {
-                let meter = Meter::of_part(float);
-                let mut measured = run(&meter, || meter.cost(), network, loss, chunk, work)?;
-                let (chunks, peak) = (n.div_ceil(chunk), measured.cost.peak);
-                // The sums of the chunks that are computed are those that wait later.
-                let own = (peak - measured.before).saturating_sub(8 * sums as u64);
-                let each = match work {
-                    Work::Evaluate(request) => sums + chunk * kept(network, request),
-                    _ => sums,
-                };
-                let waiting = chunks.min(waiting(each, threads)) as u64 * 8 * each as u64;
-                // With the arrays of the last chunk, which is shorter, beside those of the one before it.
-                measured.cost.peak = own
-                    .saturating_mul(threads.min(chunks) as u64)
-                    .saturating_add((own as f64 * (n % chunk) as f64 / chunk as f64) as u64)
-                    .saturating_add(measured.before)
-                    .saturating_add(waiting);
-                (measured, 0)
-            }
-        }
+) -> Result<u64> {
+    fn of_chunk<B: Backend>(b: &B, network: &Network, loss: &Loss, chunk: usize) -> Result<()> {
+        let parameters = Parameters::blank(b, network)?;
+        let setting = Setting {
+            b,
+            network,
+            loss,
+            parameters: &parameters,
+            counters: &Counters::default(),
+        };
+        let arrays = Arrays::blank(b, network, chunk)?;
+        let need = Need {
+            extent: Extent::Multipliers,
+            order: 2,
+        };
+        Linear::new(setting, arrays.batch(network, 0, chunk), need, None, None)?;
+        Ok(())
+    }
+    match target {
         #[cfg(feature = "gpu")]
         Target::Gpu(gpu) => {
-            let (backend, rehearsed) = gpu.rehearsal();
-            let cost = || rehearsed.cost();
-            let measured = run(&backend, cost, network, loss, chunk, work)?;
-            (measured, rehearsed.device_peak())
+            let backend = gpu.rehearsal();
+            of_chunk(&backend, network, loss, chunk)?;
+            Ok(backend.device_peak())
         }
-    };
-    let Cost { peak, flops, .. } = measured.cost;
-    let p = network.parameters() as u64;
-    let rows = n as u64;
-    let (request, count, on_host) = match work {
-        Work::Evaluate(request) => (request, 0, 0.0),
-        Work::Products(_, count) => (Request::default(), count as u64, 0.0),
-        Work::Tensor(of) => (Request::default(), 0, of.multiplications(network, n)?),
-    };
-    // The sums become the results, and the parameters do not; unless a matrix is made of the sums: then there are both,
-    // but no chunk any more.
-    let (sums, mut host, most) = match request.curvature {
-        Some((_, s @ (Structure::Full | Structure::LayerBlocks))) => {
-            let matrix = matrix_bytes(network, s);
-            let made = measured.held.saturating_add(matrix);
-            let of_gradient = 8 * p;
-            (
-                0,
-                of_gradient.saturating_add(matrix),
-                (peak.max(made)).saturating_sub(of_gradient.saturating_add(matrix)),
-            )
+        Target::Cpu { float } => {
+            let (b, counter) = Cpu::<f64>::rehearsal(1);
+            of_chunk(&b, network, loss, chunk)?;
+            Ok(counter.cost().peak * *float as u64 / 8)
         }
-        _ if count > 0 => (0, count.saturating_mul(8 * p), peak),
-        _ => {
-            let sums = measured.held - measured.before;
-            (sums, 8 * p, peak - sums.min(peak))
-        }
-    };
-    host = host.saturating_add(of_samples(network, n, request));
-    let samples = rows.saturating_mul(8 * (network.inputs() + network.outputs() + 1) as u64);
-    let plan = Plan {
-        chunk,
-        data: samples,
-        results: sums.saturating_add(host),
-        // ω is copied once, scaled by the reduction; the penalty's parts are vectors of length P.
-        working: (most.saturating_add(measured.host)).saturating_add(8 * rows + 24 * p),
-        device,
-        flops: if chunk == 0 {
-            0.0
-        } else {
-            flops * n as f64 / chunk as f64 + on_host
-        },
-    };
-    Ok((plan, if device > 0 { device } else { peak }))
-}
-
-/// Bytes of the results that have numbers for each sample.
-fn of_samples(network: &Network, n: usize, request: Request) -> u64 {
-    (n as u64).saturating_mul(8 * kept(network, request) as u64)
-}
-
-/// Bytes of a matrix whose blocks span units.
-fn matrix_bytes(network: &Network, structure: Structure) -> u64 {
-    let order = |p: usize| 8u64.saturating_mul(triangle(p.min(1 << 31)) as u64);
-    match structure {
-        Structure::LayerBlocks => (network.layers().iter())
-            .map(|l| order(l.range.len()))
-            .sum(),
-        _ => order(network.parameters()),
     }
 }

@@ -18,16 +18,16 @@
 use rayon::prelude::*;
 
 use super::lagrangian::{Configuration, check, each_chunk, rows_of};
-use super::sweep::{
-    Batch, Chain, Parameters, States, back_propagated, layer_inputs, pre_activations, propagate,
-};
-use super::{Parts, batch, weights};
-use crate::backend::{Backend, Cpu};
+use super::linear::{Extent, Linear, Need, Setting};
+use super::samples::Batch;
+use super::states::{Parameters, States, download, pre_activations};
+use super::{At, Division, Parts, Place as Where};
+use crate::backend::kernel::TensorSum;
+use crate::backend::{Backend, Cpu, Layout, View};
 use crate::curvature::{Indices, SymmetricTensor};
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::network::{Activation, GroupView, LayerView, Network, Unit};
-use crate::objective::Loss;
 
 /// The highest order for units that are not linear: 4,213,597 partitions of twelve indices.
 const PARTITIONS: usize = 12;
@@ -198,19 +198,18 @@ impl<'a, B: Backend> TensorSums<'a, B> {
             .saturating_mul(8)
     }
 
-    /// Adds the samples of a chunk: z, n × d; p and ∂g/∂x = −e of the unit's layer, n × s_k.
+    /// Adds the samples of a chunk: z, n × 1 × d; p and ∂g/∂x = −e of the unit's layer, n × s_k.
     fn add(
         &mut self,
         b: &B,
         parameters: &Parameters<B>,
-        n: usize,
-        z: &B::Array,
+        z: View<B::Array>,
         p: &B::Array,
-        g_x: &B::Array,
+        g_x: &[f64],
     ) -> Result<()> {
         let place = &self.place;
-        let Tensor { row, order, .. } = place.of;
-        let (p, g_x) = (b.download(p)?, b.download(g_x)?);
+        let (n, Tensor { row, order, .. }) = (z.shape()[0], place.of);
+        let p = b.download(p)?;
         // A backend that only counts has no numbers.
         let own = |values: &[f64], i: usize| values.get(i * place.layer.units + row).copied();
         let h = place.activation;
@@ -219,34 +218,43 @@ impl<'a, B: Backend> TensorSums<'a, B> {
         let Some(unit) = place.group.propagation.unit() else {
             let c = (0..n)
                 .into_par_iter()
-                .map(|i| match (own(&p, i), own(&g_x, i)) {
+                .map(|i| match (own(&p, i), own(g_x, i)) {
                     (Some(p), Some(g)) => Ok(g * derivative(p, order)?),
                     _ => Ok(0.0),
                 });
             let c = b.upload(&c.collect::<Result<Vec<_>>>()?);
             let c = c.map_err(|e| e.inside("the coefficients"))?;
-            return b.tensor(n, order, &c, z, place.layer.width(), &mut self.sum);
+            let sum = &mut self.sum;
+            let weights = View::new(&c, Layout::rows_of(n, 1));
+            b.run(
+                TensorSum {
+                    order,
+                    c: weights,
+                    z,
+                    sum,
+                }
+                .into(),
+            )?;
+            b.recycle([c]);
+            return Ok(());
         };
         if p.is_empty() {
             return Ok(());
         }
         self.other.resize(place.len, 0.0);
         let other = &mut self.other;
-        let z = b.download(z)?;
-        let (width, inputs) = (place.layer.width(), place.layer.inputs);
-        let groups = (place.layer.groups.iter()).zip(&parameters.groups[place.of.layer - 1]);
-        let mut weights = Vec::new();
-        for (_, w) in groups.filter(|(g, _)| g.units.contains(&row)) {
-            weights = b.download(w)?;
-        }
-        let start = (row - place.group.units.start) * place.group.row;
-        let w = &weights[start..start + place.group.row];
+        let inputs = place.layer.inputs;
+        let z = download(b, z.with(|l| l.columns(0..inputs)))?;
+        let local = row - place.group.units.start;
+        let w = parameters
+            .of(1, place.group)
+            .with(|l| l.rows(local..local + 1));
+        let w = download(b, w)?;
         let sample = |i: usize, out: &mut [f64]| -> Result<()> {
-            if let (Some(p), Some(g)) = (own(&p, i), own(&g_x, i)) {
+            if let (Some(p), Some(g)) = (own(&p, i), own(g_x, i)) {
                 let h = (1..=order).map(|r| derivative(p, r));
                 let h: Vec<f64> = h.collect::<Result<_>>()?;
-                let z = &z[i * width..i * width + inputs];
-                add_terms(unit, z, w, g, &h, out);
+                add_terms(unit, &z[i * inputs..(i + 1) * inputs], &w, g, &h, out)?;
             }
             Ok(())
         };
@@ -275,7 +283,14 @@ impl<'a, B: Backend> TensorSums<'a, B> {
 }
 
 /// out += g Σ_π h⁽|π|⁾ Π_B ∂p: what one sample adds to the tensor of a unit that is not linear; h starts with h′.
-fn add_terms(unit: &dyn Unit, z: &[f64], w: &[f64], g: f64, h: &[f64], out: &mut [f64]) {
+fn add_terms(
+    unit: &dyn Unit,
+    z: &[f64],
+    w: &[f64],
+    g: f64,
+    h: &[f64],
+    out: &mut [f64],
+) -> Result<()> {
     let t = w.len();
     let (mut phi, mut psi) = (vec![0.0; t], vec![0.0; t * t]);
     unit.d_w(z, w, &mut phi);
@@ -289,17 +304,23 @@ fn add_terms(unit: &dyn Unit, z: &[f64], w: &[f64], g: f64, h: &[f64], out: &mut
                 .higher()
                 .map_or(0.0, |unit| unit.derivative(z, w, block)),
         };
-        guard::refuse_nan("unit", unit.name(), "a derivative in w", &[z, w], &[v]);
-        v
+        guard::refuse_nan("unit", unit.name(), "a derivative in w", &[z, w], &[v])?;
+        Ok(v)
     };
     for (indices, out) in Indices::new(t, h.len()).zip(out) {
-        let mut sum = 0.0;
+        let mut sum = Ok(0.0);
         partitions(&indices, &mut Vec::new(), &mut |blocks| {
-            let product: f64 = blocks.iter().map(|block| derivative(block)).product();
-            sum += h[blocks.len() - 1] * product;
+            let product = blocks
+                .iter()
+                .map(|block| derivative(block))
+                .product::<Result<f64>>();
+            sum = sum
+                .clone()
+                .and_then(|sum| Ok(sum + h[blocks.len() - 1] * product?));
         });
-        *out += g * sum;
+        *out += g * sum?;
     }
+    Ok(())
 }
 
 /// Calls `f` with every partition of the indices into blocks that starts with `blocks`.
@@ -317,55 +338,60 @@ fn partitions(rest: &[usize], blocks: &mut Vec<Vec<usize>>, f: &mut impl FnMut(&
     blocks.pop();
 }
 
-/// One chunk: forth, back, and the samples' share.
+/// Adds the samples of one chunk.
 pub(super) fn sweep_tensor<B: Backend>(
-    b: &B,
-    network: &Network,
-    loss: &Loss,
-    parameters: &Parameters<B>,
+    setting: Setting<B>,
     batch: Batch<B>,
     sums: &mut TensorSums<B>,
 ) -> Result<()> {
-    let Batch { n, x, y, omega } = batch;
-    let k = sums.place.of.layer;
-    let states = propagate(b, network, parameters, n, x, 1)?;
-    let mut value = b.sums(1)?;
-    let seed = b.loss(n, loss, states.output(), &y, &omega, &mut value, true)?;
-    let Some(seed) = seed else {
-        return Ok(());
+    let Setting {
+        b,
+        network,
+        parameters,
+        ..
+    } = setting;
+    let need = Need {
+        extent: Extent::Multipliers,
+        order: 1,
     };
-    let chain = Chain::new(b, network, parameters, &states)?;
-    let g_x = back_propagated(&chain, seed)?;
-    let z = &states.z[k - 1];
-    let p = pre_activations(b, network, parameters, n, k, z)?;
-    sums.add(b, parameters, n, z, &p, &g_x[k - 1])
+    let linear = Linear::new(setting, batch, need, None, None)?;
+    if let (Some(chain), Some(backward)) = (linear.chain(setting, batch), linear.backward()) {
+        let k = sums.place.of.layer;
+        let p = pre_activations(b, network, parameters, k, chain.z(k))?;
+        let g_x = b.download(&backward.multipliers[k - 1])?;
+        sums.add(b, parameters, chain.z(k), &p, &g_x)?;
+        b.recycle([p]);
+    }
+    linear.recycle(b);
+    Ok(())
 }
 
-/// The tensor at the states that W propagates and their multipliers, in chunks of `chunk` samples.
+/// The tensor at the states that W propagates and their multipliers.
 pub(crate) fn tensor<B: Backend>(
-    b: &B,
+    place: &Where<B>,
     parts: Parts,
-    w: &[f64],
+    at: &At<B>,
     of: Tensor,
     chunk: usize,
 ) -> Result<SymmetricTensor> {
-    let (network, n) = (parts.network, parts.data.len());
-    network.check(w)?;
-    if chunk == 0 {
-        return Err(Error::invalid(
-            "chunk",
-            "at least one sample at a time is needed",
-        ));
-    }
-    of.multiplications(network, n)?;
-    b.check_parts(network, parts.loss, parts.data.y())?;
-    let omega = weights(parts.data, parts.reduction);
-    let parameters = Parameters::upload(b, network, w)?;
-    let mut sums = TensorSums::new(b, network, of)?;
-    for from in (0..n).step_by(chunk) {
-        let batch = batch(b, parts, &omega, from..n.min(from + chunk))?;
-        sweep_tensor(b, network, parts.loss, &parameters, batch, &mut sums)?;
-    }
+    let (n, b) = (parts.data.len(), place.backend);
+    of.multiplications(parts.network, n)?;
+    let division = Division {
+        samples: n,
+        chunk,
+        sums: usize::MAX,
+        kept: 0,
+    };
+    let chunk = division.positive_chunk()?;
+    let mut sums = TensorSums::new(b, parts.network, of)?;
+    let task = super::chunks::Task {
+        b,
+        rows: 0..n,
+        values: 1,
+    };
+    place.each_chunk(&task, parts, at, chunk, |setting, batch, _| {
+        sweep_tensor(setting, batch, &mut sums)
+    })?;
     sums.read(b)
 }
 
@@ -379,17 +405,16 @@ pub(crate) fn tensor_at(
     let network = parts.network;
     check(parts, at)?;
     let b = Cpu::<f64>::new();
-    let parameters = Parameters::upload(&b, network, w)?;
+    let parameters = Parameters::upload(&b, w)?;
     let mut sums = TensorSums::new(&b, network, of)?;
-    each_chunk(parts, |n, x0, _, _, rows| {
-        let mut x = vec![x0];
-        x.extend((at.states.iter()).map(|x| rows_of(x, rows.clone())));
-        let states = States::<Cpu<f64>>::new(n, x);
-        let z = layer_inputs(&b, network, &states, of.layer)?;
-        let p = pre_activations(&b, network, &parameters, n, of.layer, &z)?;
+    each_chunk(&b, parts, |batch, rows| {
+        let x = (at.states.iter()).map(|x| b.upload(&rows_of(x, rows.clone())));
+        let states = States::given(&b, network, batch.x, x.collect::<Result<_>>()?, 1)?;
+        let z = states.z(network, batch.x, of.layer);
+        let p = pre_activations(&b, network, &parameters, of.layer, z)?;
         let mut minus_e = rows_of(&at.multipliers[of.layer - 1], rows);
         minus_e.iter_mut().for_each(|e| *e = -*e);
-        sums.add(&b, &parameters, n, &z, &p, &minus_e)
+        sums.add(&b, &parameters, z, &p, &minus_e)
     })?;
     sums.read(&b)
 }

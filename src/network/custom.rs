@@ -212,9 +212,10 @@ impl Custom {
                 }
             }
             for (what, h) in ["h", "h′", "h″"].into_iter().zip(out.iter()) {
-                guard::refuse_nan(KIND, self.name(), what, &[u], h);
+                guard::refuse_nan(KIND, self.name(), what, &[u], h)?;
             }
-        })
+            Ok(())
+        })?
     }
 }
 

@@ -1,5 +1,6 @@
 //! Penalties pen(W) with gradient and the parts of their Hessian that each structure can hold.
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -199,11 +200,15 @@ impl Penalty {
                 }
                 w
             };
-            // Where it is not finite there is nothing to compare; anything else goes up to the guard.
-            let finite = |done: Result<()>, out: &mut [f64]| match done {
-                Ok(()) => {}
-                Err(Error::NonFinite { .. }) => out.fill(f64::NAN),
-                Err(error) => guard::throw(error),
+            // Where it is not finite there is nothing to compare; anything else is the end.
+            let fault = Cell::new(None);
+            let finite = |done: Result<()>, out: &mut [f64]| {
+                if let Err(error) = done {
+                    out.fill(f64::NAN);
+                    if !matches!(error, Error::NonFinite { .. }) {
+                        fault.set(Some(error));
+                    }
+                }
             };
             let value = |t: &[f64], out: &mut [f64]| {
                 let done = self.value(network, &moved(t));
@@ -241,6 +246,9 @@ impl Penalty {
                 check::jacobian(&part, &second, p, gradient, images, &origin)
             };
             let mut checked = self.guarded(compare)?;
+            if let Some(error) = fault.take() {
+                return Err(error);
+            }
             if let Err(Error::Derivative { point, .. }) = &mut checked {
                 *point = w;
             }
@@ -257,9 +265,9 @@ impl Penalty {
                 .sum::<Result<f64>>()?,
             Penalty::Custom(custom) => self.guarded(|name| {
                 let value = custom.value(w);
-                guard::refuse_nan("penalty", name, "the value", &[w], &[value]);
-                value
-            })?,
+                guard::refuse_nan("penalty", name, "the value", &[w], &[value])?;
+                Ok(value)
+            })??,
             Penalty::GroupNorm { lambda, .. } => {
                 let scale = self.scale(network);
                 let norm = |r: Range<usize>| masked_norm(&w[r.clone()], &scale[r]);
@@ -294,9 +302,9 @@ impl Penalty {
             Penalty::Custom(custom) => self.guarded(|name| {
                 let mut out = vec![0.0; w.len()];
                 custom.gradient(w, &mut out);
-                guard::refuse_nan("penalty", name, "the gradient", &[w], &out);
-                out
-            }),
+                guard::refuse_nan("penalty", name, "the gradient", &[w], &out)?;
+                Ok(out)
+            })?,
             _ => {
                 let mut out = self.hessian(network, w)?.diagonal;
                 out.iter_mut().zip(w).for_each(|(d, w)| *d *= w);
@@ -319,20 +327,31 @@ impl Penalty {
         }
         if let Penalty::Custom(custom) = self {
             let p = w.len();
-            self.guarded(|name| {
-                custom.hessian(w, &mut |a, b, entry| {
-                    guard::refuse_nan("penalty", name, "the Hessian", &[w], &[entry]);
-                    match a.max(b) {
-                        outside if outside >= p => guard::throw(Error::Part {
+            let mut add = |name: &str, a: usize, b: usize, entry: f64| {
+                guard::refuse_nan("penalty", name, "the Hessian", &[w], &[entry])?;
+                match a.max(b) {
+                    outside if outside >= p => {
+                        return Err(Error::Part {
                             kind: "penalty",
                             name: name.into(),
                             why: format!("its Hessian has no entry ({a}, {b}) with {p} parameters"),
-                        }),
-                        high if a == b => diagonal[high] += entry,
-                        high => entries.push((high, a.min(b), entry)),
+                        });
+                    }
+                    high if a == b => diagonal[high] += entry,
+                    high => entries.push((high, a.min(b), entry)),
+                }
+                Ok(())
+            };
+            // The first fault; what comes after it does not count.
+            let mut fault = Ok(());
+            self.guarded(|name| {
+                custom.hessian(w, &mut |a, b, entry| {
+                    if fault.is_ok() {
+                        fault = add(name, a, b, entry);
                     }
                 });
             })?;
+            fault?;
         }
         merge(&mut entries);
         if let Penalty::GroupNorm { lambda, .. } = *self {

@@ -5,7 +5,10 @@ pub mod absolute;
 #[cfg(feature = "gpu")]
 pub mod adapter;
 pub mod datasets;
+pub mod exact;
+pub mod faulty;
 pub mod hyperdual;
+pub mod kernels;
 pub mod mirror;
 pub mod nets;
 pub mod own;

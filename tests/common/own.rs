@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use secondo::backend::UnitGroup;
 use secondo::{
     Activation, Data, ExactUnit, Group, Layer, Loss, Network, Problem, Propagation, Unit,
 };
@@ -280,19 +279,5 @@ impl ExactUnit for Magnitude<'_> {
         let (z, w) = self.point(z, w);
         self.unit.exact().unwrap().d_wz(&z, &w, out);
         absolute(out);
-    }
-}
-
-/// The same group of this unit with these parameters.
-pub fn of<'a, X, Y>(group: &UnitGroup<X>, unit: &'a dyn Unit, weights: &'a Y) -> UnitGroup<'a, Y> {
-    UnitGroup {
-        unit,
-        weights,
-        first: group.first,
-        units: group.units,
-        layer: group.layer,
-        inputs: group.inputs,
-        width: group.width,
-        row: group.row,
     }
 }

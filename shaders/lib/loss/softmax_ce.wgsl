@@ -14,19 +14,18 @@ struct Softmax {
 }
 
 fn softmax(i: u32) -> Softmax {
-    let start = i * params.outputs;
-    var s = Softmax(0u, x[start], 0.0);
+    var s = Softmax(0u, x_at(i, 0u), 0.0);
     for (var o = 1u; o < params.outputs; o++) {
-        if x[start + o] > s.largest {
+        if x_at(i, o) > s.largest {
             s.top = o;
-            s.largest = x[start + o];
+            s.largest = x_at(i, o);
         }
     }
     for (var o = 0u; o < params.outputs; o++) {
-        if is_nan(x[start + o]) {
+        if is_nan(x_at(i, o)) {
             s.others = nan();
         } else if o != s.top {
-            s.others += exp_(x[start + o] - s.largest);
+            s.others += exp_(x_at(i, o) - s.largest);
         }
     }
     return s;
@@ -38,34 +37,33 @@ fn probability(s: Softmax, i: u32, o: u32) -> vec2<real> {
     if o == s.top {
         return vec2<real>(1.0, s.others) / total;
     }
-    let e = exp_(x[i * params.outputs + o] - s.largest);
+    let e = exp_(x_at(i, o) - s.largest);
     return vec2<real>(e, total - e) / total;
 }
 
 fn value_at(i: u32) -> real {
-    let start = i * params.outputs;
     let s = softmax(i);
     var linear = real(0.0);
     for (var o = 0u; o < params.outputs; o++) {
-        linear += y[start + o] * (s.largest - x[start + o]);
+        linear += y_at(i, o) * (s.largest - x_at(i, o));
     }
     return log1p_(s.others) + linear;
 }
 
 fn gradient_at(i: u32, o: u32) -> real {
-    let goal = y[i * params.outputs + o];
+    let goal = y_at(i, o);
     let p = probability(softmax(i), i, o);
     return (1.0 - goal) * p.x - goal * p.y;
 }
 
-fn write_hessian_row(i: u32, o: u32, row: u32, weight: real) {
+fn write_hessian_row(i: u32, o: u32, weight: real) {
     let s = softmax(i);
     let p = probability(s, i, o);
     for (var q = 0u; q < params.outputs; q++) {
         if q == o {
-            out[row + q] = weight * (p.x * p.y);
+            out[at_out(i, o, q)] = weight * (p.x * p.y);
         } else {
-            out[row + q] = -weight * (p.x * probability(s, i, q).x);
+            out[at_out(i, o, q)] = -weight * (p.x * probability(s, i, q).x);
         }
     }
 }

@@ -3,142 +3,162 @@
 //! The formulas are the scalar ones; the loop over them is compiled for each instruction set, lane by lane where it pays. No
 //! set changes a digit: nothing is fused, and no order of sums depends on the lanes.
 
+use faer::Par;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
-use super::Real;
+use super::tasks::{parts, try_each};
+use super::{Array, Real, bytes};
+use crate::backend::Layout;
+use crate::backend::kernel::Activate;
 use crate::error::Result;
-use crate::guard;
 use crate::network::{Activation, Custom, FormulaUse};
 
 /// About as many numbers make a task; fewer are not worth waking another thread for.
 const TASK: usize = 4096;
+/// Where h has gaps between its rows, about so many numbers are evaluated before they are copied there: they stay in a first level cache.
+const PIECE: usize = 1024;
 
-/// Into arrays that `new` supplies, of so many numbers; with a 1 behind each row of h if `constant`.
-pub(super) fn activate<T: Real>(
-    runs: &[(Activation, usize)],
-    p: &[T],
-    order: usize,
-    constant: bool,
-    new: impl Fn(usize) -> Vec<T>,
-) -> Result<Vec<Vec<T>>> {
-    let units: usize = runs.iter().map(|r| r.1).sum();
-    let constant = constant && units > 0;
-    let rows = p.len().checked_div(units).unwrap_or(0);
-    let h = || new(p.len() + if constant { rows } else { 0 });
-    let arrays = || match order {
-        0 => arrays(runs, p, constant, [h()]).into(),
-        1 => arrays(runs, p, constant, [h(), new(p.len())]).into(),
-        _ => arrays(runs, p, constant, [h(), new(p.len()), new(p.len())]).into(),
-    };
-    let custom = runs.iter().find(|r| matches!(r.0, Activation::Custom(_)));
-    match custom {
-        // What such a one throws is its own error.
-        Some((activation, _)) => guard::call("activation", activation.name(), arrays),
-        None => Ok(arrays()),
+pub(super) fn run<T: Real>(par: Par, kernel: Activate<Array<T>>) -> Result<()> {
+    let Activate { runs, p, h, h1, h2 } = kernel;
+    let units = p.shape()[2];
+    let p = p.dense();
+    if p.is_empty() {
+        return Ok(());
+    }
+    // Tasks of whole samples.
+    let samples = TASK.div_ceil(units);
+    let size = samples * units;
+    let tasks = p.chunks(size).zip(parts(h, samples));
+    match (h1, h2) {
+        (None, _) => try_each(par, tasks, |(p, h)| {
+            samples_of_task(runs, p, h.layout, [h.numbers])
+        }),
+        (Some(h1), None) => {
+            let tasks = tasks.zip(h1.dense().chunks_mut(size));
+            try_each(par, tasks, |((p, h), h1)| {
+                samples_of_task(runs, p, h.layout, [h.numbers, h1])
+            })
+        }
+        (Some(h1), Some(h2)) => {
+            let others = (h1.dense().chunks_mut(size)).zip(h2.dense().chunks_mut(size));
+            try_each(par, tasks.zip(others), |((p, h), (h1, h2))| {
+                samples_of_task(runs, p, h.layout, [h.numbers, h1, h2])
+            })
+        }
     }
 }
 
-fn arrays<T: Real, const N: usize>(
+/// Numbers of the whole samples in a piece.
+fn piece(units: usize) -> usize {
+    (PIECE / units).max(1) * units
+}
+
+/// Bytes of the pieces on their way to rows with gaps.
+pub(super) fn scratch<T: Real>(threads: usize, kernel: &Activate<Array<T>>) -> u64 {
+    let apart = usize::from(!kernel.h.layout.is_dense());
+    let piece = piece(kernel.p.shape()[2].max(1));
+    bytes(&[apart, threads, piece, size_of::<T>()])
+}
+
+/// h, and its derivatives without gaps, for the samples of a task.
+fn samples_of_task<T: Real, const N: usize>(
     runs: &[(Activation, usize)],
     p: &[T],
-    constant: bool,
-    mut out: [Vec<T>; N],
-) -> [Vec<T>; N] {
-    let units: usize = runs.iter().map(|r| r.1).sum();
-    // Tasks of whole samples. Where all units share an activation, each is one run.
-    let size = TASK.next_multiple_of(units.max(1));
-    let whole = runs.first().map(|run| [(run.0, size)]);
-    let runs = match &whole {
-        Some(whole) if runs.len() == 1 => whole,
-        _ => runs,
-    };
-    let mut first = Some(if constant {
-        size / units * (units + 1)
-    } else {
-        size
-    });
-    let mut parts = (out.each_mut()).map(|array| array.chunks_mut(first.take().unwrap_or(size)));
-    let tasks: Vec<Task<T, N>> = (p.chunks(size))
-        .map(|p| Task {
-            runs,
-            spread: constant.then_some(units),
-            p,
-            out: parts.each_mut().map(|parts| parts.next().expect("as many")),
-        })
-        .collect();
+    h: Layout,
+    mut out: [&mut [T]; N],
+) -> Result<()> {
     let arch = Arch::new();
-    if tasks.len() <= 1 {
-        tasks.into_iter().for_each(|task| arch.dispatch(task));
-    } else {
-        tasks.into_par_iter().for_each(|task| arch.dispatch(task));
+    if h.is_dense() {
+        return arch.dispatch(Task { runs, p, out });
     }
-    out
+    let units = h.shape[2];
+    let size = piece(units);
+    let mut near = vec![T::ZERO; size.min(p.len())];
+    for (at, p) in p.chunks(size).enumerate() {
+        let mut first = Some(&mut near[..p.len()]);
+        let place = at * size..at * size + p.len();
+        let out_of_piece =
+            (out.each_mut()).map(|x| first.take().unwrap_or_else(|| &mut x[place.clone()]));
+        arch.dispatch(Task {
+            runs,
+            p,
+            out: out_of_piece,
+        })?;
+        let rows = near.chunks_exact(units).take(p.len() / units);
+        for (i, row) in (at * (size / units)..).zip(rows) {
+            let to = &mut out[0][h.at(i, 0, 0)..];
+            match h.strides[2] {
+                1 => to[..units].copy_from_slice(row),
+                step => (row.iter().enumerate()).for_each(|(c, &v)| to[c * step] = v),
+            }
+        }
+    }
+    Ok(())
 }
 
-/// The arrays of some samples.
+/// Numbers of whole samples, and what is made of them.
 struct Task<'a, T, const N: usize> {
     runs: &'a [(Activation, usize)],
-    /// The number of units if there is to be a 1 behind them.
-    spread: Option<usize>,
     p: &'a [T],
     out: [&'a mut [T]; N],
 }
 
 impl<T: Real, const N: usize> WithSimd for Task<'_, T, N> {
-    type Output = ();
+    type Output = Result<()>;
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Task {
-            runs,
-            spread,
-            p,
-            mut out,
-        } = self;
+    fn with_simd<S: Simd>(self, _: S) -> Result<()> {
+        let Task { runs, p, mut out } = self;
         let mut begin = 0;
         while begin < p.len() {
             for &(activation, count) in runs {
-                let end = p.len().min(begin + count);
+                // Where all units share an activation, all samples are one run.
+                let end = if runs.len() == 1 {
+                    p.len()
+                } else {
+                    p.len().min(begin + count)
+                };
                 let p = &p[begin..end];
                 let out = out.each_mut().map(|x| &mut x[begin..end]);
                 match activation {
-                    Activation::Custom(custom) => fill(custom, p, out),
+                    Activation::Custom(custom) => fill(custom, p, out)?,
                     _ => activation.with_formula(Run { p, out }),
                 }
                 begin = end;
             }
         }
-        if let (Some(units), Some(h)) = (spread, out.first_mut()) {
-            // While they are near: from the last row to the first, the rows make room.
-            for row in (0..p.len() / units).rev() {
-                let to = row * (units + 1);
-                h.copy_within(row * units..(row + 1) * units, to);
-                h[to + units] = T::ONE;
-            }
-        }
+        Ok(())
     }
 }
 
-/// A formula or the user's code, in f64.
+/// A formula of the user's, or the user's code, in f64.
 #[inline(never)]
-fn fill<T: Real, const N: usize>(custom: Custom, p: &[T], out: [&mut [T]; N]) {
+fn fill<T: Real, const N: usize>(custom: Custom, p: &[T], out: [&mut [T]; N]) -> Result<()> {
     let u: Vec<f64> = p.iter().map(|u| u.to_f64()).collect();
     let mut h = [(); N].map(|()| vec![0.0; p.len()]);
-    let filled = custom.fill(&u, &mut h.each_mut().map(|h| &mut h[..]), &|a, p, out| {
-        Arch::new().dispatch(Task {
-            runs: &[(a, p.len())],
-            spread: None,
-            p,
-            out,
-        });
-    });
-    if let Err(error) = filled {
-        guard::throw(error);
-    }
+    custom.fill(&u, &mut h.each_mut().map(|h| &mut h[..]), &|a, p, out| {
+        Arch::new().dispatch(Alone { a, p, out });
+    })?;
     for (out, h) in out.into_iter().zip(&h) {
         for (out, h) in out.iter_mut().zip(h) {
             *out = T::from_f64(*h);
         }
+    }
+    Ok(())
+}
+
+/// One activation that is built in, as a formula uses it.
+struct Alone<'a, const N: usize> {
+    a: Activation,
+    p: &'a [f64],
+    out: [&'a mut [f64]; N],
+}
+
+impl<const N: usize> WithSimd for Alone<'_, N> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Alone { a, p, out } = self;
+        a.with_formula(Run { p, out });
     }
 }
 
@@ -170,12 +190,12 @@ mod tests {
     fn the_same_bits_from_every_instruction_set() {
         fn bits<S: Simd>(simd: S, a: Activation, p: &[f64]) -> Vec<u64> {
             let mut out = [(); 3].map(|()| vec![0.0; p.len()]);
-            simd.vectorize(Task {
+            let task = Task {
                 runs: &[(a, p.len())],
-                spread: None,
                 p,
                 out: out.each_mut().map(|x| &mut x[..]),
-            });
+            };
+            simd.vectorize(task).unwrap();
             out.concat().into_iter().map(f64::to_bits).collect()
         }
         let p: Vec<f64> = (0..100_003)

@@ -1,25 +1,20 @@
-//! a[i, v, j] *= d[i, j].
+//! out[i, r, c] *= by[i, r, c].
 
-use super::{Real, each_row, each_samples};
+use faer::Par;
 
-pub(super) fn scale<T: Real>(vectors: usize, units: usize, d: &[T], a: &mut [T]) {
-    each_samples(
-        vectors * units,
-        a,
-        #[inline(always)]
-        |first, a| times(vectors, units, &d[first * units..], a),
-    );
-}
+use super::tasks::{each, in_lanes, parts, worth};
+use super::walk::Walk;
+use super::{Array, Real};
+use crate::backend::kernel::Scale;
 
-/// The same for the samples of a task, those of d from its first on.
-#[inline(always)]
-pub(super) fn times<T: Real>(vectors: usize, units: usize, d: &[T], a: &mut [T]) {
-    each_row(
-        vectors,
-        units,
-        units,
-        a,
-        #[inline(always)]
-        |a, _, sample| a.iter_mut().zip(&d[sample]).for_each(|(a, &d)| *a *= d),
-    );
+pub(super) fn run<T: Real>(par: Par, kernel: Scale<Array<T>>) {
+    let Scale { by, out } = kernel;
+    let [_, rows, columns] = out.shape();
+    each(par, parts(out, worth(rows * columns)), |part| {
+        let walk = Walk::new([part.layout, by.samples(part.samples()).layout]);
+        in_lanes(
+            #[inline(always)]
+            || walk.each(part.numbers, &by.array.numbers, |out, by| *out *= by),
+        );
+    });
 }

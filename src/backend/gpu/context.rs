@@ -9,57 +9,34 @@
 //! every submission counts one up and each read-back compares the count, and errors that wgpu reports to nobody are
 //! kept for the next call here.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::adapter::{Adapter, DOUBLE, Options};
 use super::cache::PipelineCache;
-use super::machine::{Bind, Buffer, Key, Launch, Limits, class};
+use super::health::{Health, Simulated, lock};
+use super::launch::{Key, Number, Threads, class};
+use super::pipeline::{self, Pipeline};
 use super::source;
-use super::{Adapter, Options};
 use crate::error::{Error, Fault, Result};
 use crate::network::Custom;
 
 /// Seconds for which one submission may keep the adapter busy: drivers kill what runs for seconds.
 const SLICE: f64 = 0.1;
 /// Bytes of a dispatch's parameters; offsets of uniform bindings are multiples of at most this.
-const SLOT: usize = 256;
+pub const SLOT: usize = 256;
 /// Dispatches in one submission.
 const SLOTS: usize = 256;
 
-/// What f64 takes: its bits are read as 64-bit integers.
-const DOUBLE: wgpu::Features = wgpu::Features::SHADER_F64.union(wgpu::Features::SHADER_INT64);
+/// A text in a kernel's shader, with another to stand in its place: the kernel's stem, the text, the other. For tests.
+pub type Patch = (&'static str, &'static str, &'static str);
 
 /// What is used where the adapter has it.
 const WANTED: wgpu::Features = DOUBLE
     .union(wgpu::Features::SUBGROUP)
     .union(wgpu::Features::PIPELINE_CACHE);
-
-/// A fault to be met by a later call, for tests.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Simulated {
-    /// The driver reports the device as lost.
-    Lost,
-    /// The wait panics, as wgpu's does on a lost device.
-    Panic,
-    /// The wait runs out of time.
-    Timeout,
-    /// The last dispatch does not run.
-    Unfinished,
-    /// A buffer cannot be created.
-    OutOfMemory,
-    /// The device is destroyed, as by an application that closes it.
-    Destroyed,
-}
-
-#[derive(Debug)]
-struct Pipeline {
-    pipeline: wgpu::ComputePipeline,
-    layout: wgpu::BindGroupLayout,
-}
 
 #[derive(Debug, Default)]
 struct State {
@@ -81,7 +58,6 @@ struct State {
     submissions: u32,
     /// Submissions that are known to have run.
     verified: u32,
-    simulate: Option<(Simulated, usize)>,
     times: Times,
 }
 
@@ -101,14 +77,12 @@ pub struct Times {
 pub struct Context {
     adapter: Arc<Adapter>,
     options: Arc<Options>,
+    patch: Option<Patch>,
     device: wgpu::Device,
     queue: wgpu::Queue,
     ring: wgpu::Buffer,
     status: wgpu::Buffer,
-    /// The driver's words when the device was lost.
-    lost: Arc<Mutex<Option<String>>>,
-    /// An error that wgpu reported to nobody.
-    refused: Arc<Mutex<Option<wgpu::Error>>>,
+    health: Health,
     pipelines: Mutex<BTreeMap<Key, Arc<Pipeline>>>,
     /// Pipelines of earlier starts.
     cache: Option<PipelineCache>,
@@ -155,60 +129,6 @@ impl Download {
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The adapters of this machine, hardware first.
-pub fn adapters() -> Vec<(wgpu::Adapter, Adapter)> {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-    descriptor.flags = wgpu::InstanceFlags::empty();
-    let backends = descriptor.backends;
-    // A driver that cannot be loaded is no reason to fail: then there is no adapter.
-    let found = catch_unwind(AssertUnwindSafe(|| {
-        pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends))
-    }));
-    let rank = |kind| match kind {
-        wgpu::DeviceType::DiscreteGpu => (0, "discrete"),
-        wgpu::DeviceType::IntegratedGpu => (1, "integrated"),
-        wgpu::DeviceType::VirtualGpu => (2, "virtual"),
-        wgpu::DeviceType::Other => (3, "other"),
-        wgpu::DeviceType::Cpu => (4, "software"),
-    };
-    let mut all: Vec<_> = (found.unwrap_or_default().into_iter())
-        .map(|raw| {
-            let (info, limits) = (raw.get_info(), raw.limits());
-            let (rank, kind) = rank(info.device_type);
-            let adapter = Adapter {
-                eight_lanes: info.device_type == wgpu::DeviceType::Cpu
-                    && raw.features().contains(wgpu::Features::SUBGROUP)
-                    && (info.subgroup_min_size, info.subgroup_max_size) == (8, 8),
-                name: info.name,
-                interface: format!("{:?}", info.backend).to_lowercase(),
-                kind,
-                driver: format!("{} {}", info.driver, info.driver_info)
-                    .trim()
-                    .into(),
-                software: info.device_type == wgpu::DeviceType::Cpu,
-                f64: raw.features().contains(DOUBLE),
-                limits: Limits {
-                    buffer: limits.max_buffer_size,
-                    // Kernels index with 32 bits.
-                    binding: limits.max_storage_buffer_binding_size.min(u32::MAX.into()) / 16 * 16,
-                    groups: limits.max_compute_workgroups_per_dimension,
-                    shared: limits.max_compute_workgroup_storage_size,
-                    threads: limits.max_compute_invocations_per_workgroup,
-                    alignment: limits.min_storage_buffer_offset_alignment,
-                },
-            };
-            (rank, raw, adapter)
-        })
-        .collect();
-    all.sort_by_key(|a| a.0);
-    all.into_iter().map(|(_, raw, a)| (raw, a)).collect()
-}
-
 /// A dispatch that is ready to be recorded.
 struct Recorded<'a> {
     label: &'a str,
@@ -244,6 +164,7 @@ impl Context {
         raw: &wgpu::Adapter,
         adapter: Arc<Adapter>,
         options: Arc<Options>,
+        patch: Option<Patch>,
     ) -> Result<Arc<Self>> {
         let limits = wgpu::Limits {
             max_storage_buffer_binding_size: adapter.limits.binding,
@@ -265,16 +186,7 @@ impl Context {
                 Fault::Refused { reason },
             )
         })?;
-        let lost = Arc::new(Mutex::new(None));
-        let note = lost.clone();
-        device.set_device_lost_callback(move |reason, words| {
-            lock(&note).get_or_insert(format!("{reason:?}: {words}"));
-        });
-        let refused = Arc::new(Mutex::new(None));
-        let note = refused.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&note).get_or_insert(error);
-        }));
+        let health = Health::of(&device, &adapter.name);
         let buffer = |label, size, usage| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(label),
@@ -297,15 +209,15 @@ impl Context {
             status: buffer("status", 16, storage),
             adapter,
             options,
+            patch,
             device,
             queue,
-            lost,
-            refused,
+            health,
             pipelines: Mutex::default(),
             turn: Mutex::default(),
             state: Mutex::new(state),
         };
-        context.check("opening the device")?;
+        context.health.check("opening the device")?;
         Ok(Arc::new(context))
     }
 
@@ -317,21 +229,9 @@ impl Context {
         lock(&self.state)
     }
 
-    fn error(&self, operation: &str, fault: Fault) -> Error {
-        Error::gpu(&self.adapter.name, operation, fault)
-    }
-
-    /// The next call of that kind meets the fault after `calls` that do not.
-    pub fn simulate(&self, fault: Simulated, calls: usize) {
-        self.state().simulate = Some((fault, calls));
-    }
-
-    /// Whether one of these faults is due now.
-    fn due(&self, faults: &[Simulated]) -> Option<Simulated> {
-        let mut state = self.state();
-        let (fault, calls) = state.simulate.filter(|s| faults.contains(&s.0))?;
-        state.simulate = calls.checked_sub(1).map(|calls| (fault, calls));
-        (calls == 0).then_some(fault)
+    /// What goes wrong with the device, and what tests make go wrong.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     pub fn times(&self) -> Times {
@@ -341,37 +241,6 @@ impl Context {
     /// The most bytes of buffers that were held at once.
     pub fn peak(&self) -> u64 {
         self.state().peak
-    }
-
-    /// What wgpu has reported since the last call.
-    fn check(&self, operation: &str) -> Result<()> {
-        if let Some(reason) = lock(&self.lost).clone() {
-            return Err(self.error(operation, Fault::Lost { reason }));
-        }
-        let refused = lock(&self.refused).take();
-        match refused {
-            None => Ok(()),
-            Some(wgpu::Error::OutOfMemory { .. }) => {
-                let reason = "the driver ran out of memory".into();
-                Err(self.error(operation, Fault::Lost { reason }))
-            }
-            Some(other) => {
-                let reason = other.to_string();
-                Err(self.error(operation, Fault::Refused { reason }))
-            }
-        }
-    }
-
-    /// A call that panics where the device is lost.
-    fn guarded<T>(&self, operation: &str, call: impl FnOnce() -> T) -> Result<T> {
-        catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
-            let words = (panic.downcast_ref::<String>().map(String::as_str))
-                .or(panic.downcast_ref::<&str>().copied())
-                .unwrap_or("the driver's interface gave up")
-                .to_string();
-            let reason = lock(&self.lost).get_or_insert(words).clone();
-            self.error(operation, Fault::Lost { reason })
-        })
     }
 
     fn create(
@@ -403,14 +272,14 @@ impl Context {
         usage: wgpu::BufferUsages,
         operation: &str,
     ) -> Result<wgpu::Buffer> {
-        self.check(operation)?;
-        let simulated = self.due(&[Simulated::OutOfMemory]).is_some();
+        self.health.check(operation)?;
+        let simulated = self.health.due(&[Simulated::OutOfMemory]).is_some();
         for last in [false, true] {
             match self.create(bytes, usage) {
                 Ok(buffer) if !simulated => return Ok(buffer),
                 Err(other) if !matches!(other, wgpu::Error::OutOfMemory { .. }) => {
                     let reason = other.to_string();
-                    return Err(self.error(operation, Fault::Refused { reason }));
+                    return Err(self.health.error(operation, Fault::Refused { reason }));
                 }
                 _ if last => break,
                 _ => {
@@ -423,12 +292,12 @@ impl Context {
                     drop(state);
                     drop(idle);
                     let poll = || self.device.poll(wgpu::PollType::Poll);
-                    let _ = self.guarded(operation, poll)?;
+                    let _ = self.health.guarded(operation, poll)?;
                 }
             }
         }
         let in_use = self.state().held;
-        Err(self.error(
+        Err(self.health.error(
             operation,
             Fault::OutOfMemory {
                 need: bytes,
@@ -480,14 +349,12 @@ impl Context {
             }
         }
         drop(state);
-        match dropped.is_empty() {
-            true => Ok(()),
-            false => {
-                drop(dropped);
-                // Memory is free once the work that used it is done.
-                self.submit(operation)
-            }
+        if dropped.is_empty() {
+            return Ok(());
         }
+        drop(dropped);
+        // Memory is free once the work that used it is done.
+        self.submit(operation)
     }
 
     /// Writes from the host go ahead of what is recorded, which may still read the buffer: submit that first.
@@ -496,8 +363,9 @@ impl Context {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.guarded(operation, || self.queue.write_buffer(block.raw(), 0, bytes))?;
-        self.check(operation)
+        self.health
+            .guarded(operation, || self.queue.write_buffer(block.raw(), 0, bytes))?;
+        self.health.check(operation)
     }
 
     pub fn clear(&self, block: &Block) -> Result<()> {
@@ -506,43 +374,42 @@ impl Context {
         Ok(())
     }
 
-    pub fn launch(&self, key: &Key, launch: &Launch, binds: &[Bind]) -> Result<()> {
-        if launch.groups == 0 {
-            return Ok(());
-        }
+    /// Records workgroups of a shader, over as many dispatches as they need. The words follow those of the
+    /// [`HEAD`](super::launch::HEAD); of each array there is the offset and the length in bytes of what is bound.
+    pub fn launch(
+        &self,
+        key: &Key,
+        (groups, flops_per_group): (u64, f64),
+        words: &[u32],
+        arrays: &[(&Block, u64, u64)],
+    ) -> Result<()> {
         let pipeline = self.pipeline(key)?;
-        let mut buffers = Vec::with_capacity(binds.len());
-        for bind in binds {
-            let Buffer::Real(block) = bind.buffer else {
-                let reason = "an array of a rehearsal".into();
-                return Err(self.error(key.stem, Fault::Refused { reason }));
-            };
-            buffers.push((block.raw(), bind.offset, bind.bytes));
-        }
-        let values: Vec<u32> = launch.params.iter().map(|p| p.1).collect();
+        let buffers: Vec<_> = (arrays.iter())
+            .map(|&(block, offset, bytes)| (block.raw(), offset, bytes))
+            .collect();
         // A dispatch takes as many workgroups as fit its two dimensions and its time.
         let side = u64::from(self.adapter.limits.groups);
         let mut first = 0;
-        while first < launch.groups {
-            let in_time = SLICE * self.state().rate / launch.flops_per_group.max(1.0);
-            let groups = (launch.groups - first)
+        while first < groups {
+            let in_time = SLICE * self.state().rate / flops_per_group.max(1.0);
+            let now = (groups - first)
                 .min(side * side)
                 .min((in_time as u64).max(1));
             // Whole rows of workgroups; the last of all may be ragged, the kernel knows where they end.
-            let x = groups.min(side);
-            let y = if groups < launch.groups - first {
-                groups / x
+            let x = now.min(side);
+            let y = if now < groups - first {
+                now / x
             } else {
-                groups.div_ceil(x)
+                now.div_ceil(x)
             };
-            let end = (first + x * y).min(launch.groups);
+            let end = (first + x * y).min(groups);
             let total = end.min(u64::from(u32::MAX)) as u32;
             let mut params = vec![first as u32, x as u32, total];
-            params.extend(&values);
+            params.extend(words);
             let dispatch =
                 self.dispatch(key.stem, &pipeline, &params, &buffers, (x as u32, y as u32));
             self.record(&dispatch)?;
-            self.spent(launch.flops_per_group * (end - first) as f64, key.stem)?;
+            self.spent(flops_per_group * (end - first) as f64, key.stem)?;
             first = end;
         }
         Ok(())
@@ -620,25 +487,26 @@ impl Context {
     /// The same for the thread whose turn it is: parameters are written for one submission at a time.
     fn submit_in_turn(&self, operation: &str) -> Result<()> {
         let recorded = self.state().encoder.is_some();
-        match recorded {
-            true => self.submit_and_copy(operation, None).map(drop),
-            false => Ok(()),
+        if recorded {
+            self.submit_and_copy(operation, None)?;
         }
+        Ok(())
     }
 
     /// Submits what is recorded, with the dispatch that counts submissions at its end and a copy of that count; returns
     /// what it must be.
     fn submit_and_copy(&self, operation: &str, status: Option<&wgpu::Buffer>) -> Result<u32> {
-        let key = Key {
-            stem: "check/stamp",
-            defines: BTreeMap::new(),
-            writes: vec![true],
-            params: Vec::new(),
-        };
+        let key = stamp();
         let pipeline = self.pipeline(&key)?;
         let count = (&self.status, 0, self.status.size());
-        let stamp = self.dispatch(key.stem, &pipeline, &[0, 1, 1], &[count], (1, 1));
-        let skipped = self.due(&[Simulated::Unfinished]).is_some();
+        let stamp = self.dispatch(
+            key.stem,
+            &pipeline,
+            &[0, 1, 1, 0, 0, 0, 0],
+            &[count],
+            (1, 1),
+        );
+        let skipped = self.health.due(&[Simulated::Unfinished]).is_some();
         // In one go: nothing may be recorded behind the stamp.
         let mut state = self.state();
         if !skipped {
@@ -652,14 +520,14 @@ impl Context {
         state.waiting += std::mem::take(&mut state.recorded);
         state.since.get_or_insert_with(Instant::now);
         drop(state);
-        self.check(operation)?;
-        self.guarded(operation, || {
+        self.health.check(operation)?;
+        self.health.guarded(operation, || {
             if !slots.is_empty() {
                 self.queue.write_buffer(&self.ring, 0, &slots);
             }
             self.queue.submit(encoder.map(wgpu::CommandEncoder::finish));
         })?;
-        self.check(operation)?;
+        self.health.check(operation)?;
         let mut state = self.state();
         state.submissions = state.submissions.wrapping_add(1);
         Ok(state.submissions)
@@ -667,7 +535,7 @@ impl Context {
 
     /// Waits for all submissions.
     fn wait(&self, operation: &str) -> Result<()> {
-        let simulated = self.due(&[
+        let simulated = self.health.due(&[
             Simulated::Lost,
             Simulated::Panic,
             Simulated::Timeout,
@@ -677,19 +545,19 @@ impl Context {
             self.device.destroy();
         }
         if simulated == Some(Simulated::Lost) {
-            lock(&self.lost).get_or_insert("simulated".into());
+            self.health.lose("simulated");
         }
-        self.check(operation)?;
+        self.health.check(operation)?;
         let clock = Instant::now();
         let timeout = self.options.timeout;
         let timed_out = || {
             let after = timeout.as_secs_f64();
-            Err(self.error(operation, Fault::Timeout { after }))
+            Err(self.health.error(operation, Fault::Timeout { after }))
         };
         if simulated == Some(Simulated::Timeout) {
             return timed_out();
         }
-        let polled = self.guarded(operation, || {
+        let polled = self.health.guarded(operation, || {
             if simulated == Some(Simulated::Panic) {
                 std::panic::resume_unwind(Box::new("simulated"));
             }
@@ -698,13 +566,13 @@ impl Context {
                 timeout: Some(timeout),
             })
         })?;
-        self.check(operation)?;
+        self.health.check(operation)?;
         match polled {
             Ok(_) => {}
             Err(wgpu::PollError::Timeout) => return timed_out(),
             Err(other) => {
                 let reason = other.to_string();
-                return Err(self.error(operation, Fault::Lost { reason }));
+                return Err(self.health.error(operation, Fault::Lost { reason }));
             }
         }
         let mut state = self.state();
@@ -754,12 +622,11 @@ impl Context {
         let state = self.state();
         let verified = state.encoder.is_none() && state.verified == state.submissions;
         drop(state);
-        let status = match verified {
-            true => None,
-            false => {
-                let expected = self.submit_and_copy(operation, Some(&copy))?;
-                Some((copy, expected))
-            }
+        let status = if verified {
+            None
+        } else {
+            let expected = self.submit_and_copy(operation, Some(&copy))?;
+            Some((copy, expected))
         };
         drop(turn);
         self.fetch_submitted(download, status, operation, take)
@@ -773,7 +640,7 @@ impl Context {
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
         let mapped = Arc::new(AtomicBool::new(true));
-        self.guarded(operation, || {
+        self.health.guarded(operation, || {
             let status = status.as_ref().map(|(copy, _)| copy);
             for copy in [Some(&download.0), status].into_iter().flatten() {
                 let mapped = mapped.clone();
@@ -787,7 +654,7 @@ impl Context {
         self.wait(operation)?;
         if !mapped.load(Ordering::SeqCst) {
             let reason = "results cannot be read back".into();
-            return Err(self.error(operation, Fault::Lost { reason }));
+            return Err(self.health.error(operation, Fault::Lost { reason }));
         }
         if let Some((copy, expected)) = status {
             let mut found = [0; 4];
@@ -800,7 +667,7 @@ impl Context {
                 // The next requests start from what the device has counted.
                 let missing = expected.wrapping_sub(found);
                 state.submissions = state.submissions.wrapping_sub(missing);
-                return Err(self.error(operation, Fault::Incomplete));
+                return Err(self.health.error(operation, Fault::Incomplete));
             }
             state.verified = expected;
         }
@@ -813,10 +680,12 @@ impl Context {
         operation: &str,
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
-        let range = self.guarded(operation, || staging.get_mapped_range(..))?;
+        let range = self
+            .health
+            .guarded(operation, || staging.get_mapped_range(..))?;
         let view = range.map_err(|e| {
             let reason = e.to_string();
-            self.error(operation, Fault::Lost { reason })
+            self.health.error(operation, Fault::Lost { reason })
         })?;
         let clock = Instant::now();
         take(&view);
@@ -825,7 +694,7 @@ impl Context {
     }
 
     /// Builds pipelines ahead of their first use.
-    pub fn prepare(&self, keys: &[Key]) -> Result<()> {
+    pub fn prepare(&self, keys: &BTreeSet<Key>) -> Result<()> {
         keys.iter().try_for_each(|key| self.pipeline(key).map(drop))
     }
 
@@ -842,7 +711,7 @@ impl Context {
 
     fn build(&self, key: &Key) -> Result<Pipeline> {
         let operation = format!("building the kernel {}", key.stem);
-        self.check(&operation)?;
+        self.health.check(&operation)?;
         let unit = key
             .defines
             .get("UNIT_NAME")
@@ -850,7 +719,7 @@ impl Context {
         let custom = (key.defines.get("ACTIVATION")).and_then(|stem| Custom::of_stem(stem));
         let part = unit.or(custom.map(|custom| ("activation", custom.name().to_string())));
         let refuse = |reason: String| match &part {
-            None => self.error(&operation, Fault::Shader { reason }),
+            None => self.health.error(&operation, Fault::Shader { reason }),
             Some((kind, name)) => Error::Part {
                 kind,
                 name: name.clone(),
@@ -858,83 +727,34 @@ impl Context {
             },
         };
         let mut text = source::text(key).map_err(&refuse)?;
-        if let Some((_, from, to)) = self.options.patch.filter(|p| p.0 == key.stem) {
+        if let Some((_, from, to)) = self.patch.filter(|p| p.0 == key.stem) {
             text = text.replace(from, to);
         }
-        let scopes = [
-            self.device.push_error_scope(wgpu::ErrorFilter::Internal),
-            self.device.push_error_scope(wgpu::ErrorFilter::Validation),
-        ];
-        let built = self.guarded(&operation, || {
-            let module = self
-                .device
-                .create_shader_module(wgpu::ShaderModuleDescriptor {
-                    label: Some(key.stem),
-                    source: wgpu::ShaderSource::Wgsl(text.into()),
-                });
-            let entry = |binding: usize, ty: wgpu::BufferBindingType, dynamic: bool| {
-                wgpu::BindGroupLayoutEntry {
-                    binding: binding as u32,
-                    visibility: wgpu::ShaderStages::COMPUTE,
-                    ty: wgpu::BindingType::Buffer {
-                        ty,
-                        has_dynamic_offset: dynamic,
-                        min_binding_size: None,
-                    },
-                    count: None,
-                }
-            };
-            let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
-            entries.extend(key.writes.iter().enumerate().map(|(i, &write)| {
-                let ty = wgpu::BufferBindingType::Storage { read_only: !write };
-                entry(i + 1, ty, false)
-            }));
-            let layout = self
-                .device
-                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                    label: Some(key.stem),
-                    entries: &entries,
-                });
-            let pipeline_layout =
-                self.device
-                    .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                        label: Some(key.stem),
-                        bind_group_layouts: &[Some(&layout)],
-                        immediate_size: 0,
-                    });
-            let pipeline = self
-                .device
-                .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                    label: Some(key.stem),
-                    layout: Some(&pipeline_layout),
-                    module: &module,
-                    entry_point: None,
-                    compilation_options: wgpu::PipelineCompilationOptions {
-                        // Every kernel writes what it reads of the memory that a workgroup shares.
-                        zero_initialize_workgroup_memory: false,
-                        ..Default::default()
-                    },
-                    cache: self.cache.as_ref().map(PipelineCache::raw),
-                });
-            Pipeline { pipeline, layout }
-        });
-        let mut error = None;
-        for scope in scopes.into_iter().rev() {
-            error = pollster::block_on(scope.pop()).or(error);
-        }
-        match error {
-            Some(error) => Err(refuse(error.to_string())),
-            None => {
-                self.check(&operation)?;
-                built
-            }
-        }
+        let cache = self.cache.as_ref().map(PipelineCache::raw);
+        let built = self.health.guarded(&operation, || {
+            pipeline::build(&self.device, cache, key, text)
+        })?;
+        let built = built.map_err(refuse)?;
+        self.health.check(&operation)?;
+        Ok(built)
+    }
+}
+
+/// The shader that counts submissions.
+pub fn stamp() -> Key {
+    Key {
+        stem: "device/stamp",
+        number: Number::U32,
+        threads: Threads::Workgroup(1),
+        defines: BTreeMap::new(),
+        params: Vec::new(),
+        arrays: vec![("status", true)],
     }
 }
 
 impl Drop for Context {
     fn drop(&mut self) {
-        if lock(&self.lost).is_some() {
+        if self.health.is_lost() {
             // wgpu may panic when it takes down a lost device: leak it.
             std::mem::forget((self.device.clone(), self.queue.clone()));
         } else if let Some(cache) = &self.cache {

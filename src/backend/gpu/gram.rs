@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::machine::Launch;
+use super::launch::{Launch, Threads};
 
 /// Samples that one accumulator runs over; `BLOCK` of the kernels.
 pub const BLOCK: u64 = 512;
@@ -25,7 +25,7 @@ pub enum Sum {
     /// out[j, (a, b)] = Σ_i c[i, j] φ[i, j, a] φ[i, j, b], a ≥ b, packed row by row.
     Gram,
     /// out[j, a] = Σ_i c[i, j] φ[i, j, a].
-    Gradient,
+    Weighted,
     /// out[j, a] = Σ_i c[i, j] φ[i, j, a]².
     Diagonal,
 }
@@ -35,7 +35,7 @@ impl Sum {
     pub fn name(self) -> &'static str {
         match self {
             Sum::Gram => "gram",
-            Sum::Gradient => "gradient",
+            Sum::Weighted => "weighted_sum",
             Sum::Diagonal => "gram_diagonal",
         }
     }
@@ -48,16 +48,12 @@ pub struct Shape {
     pub sum: Sum,
     /// Samples.
     pub n: u64,
-    /// Units of the group.
+    /// Units.
     pub units: u64,
-    /// The group's first unit in its layer.
-    pub first: u64,
-    /// Units of the layer: the columns of c.
-    pub layer: u64,
     /// Columns of φ.
     pub width: u64,
-    /// Whether each unit has its own rows, φ: n × units × width, or all share z: n × width.
-    pub sampled: bool,
+    /// Whether each unit has its own rows of φ, or all share them.
+    pub own: bool,
 }
 
 /// A kernel with its tile. `g` counts groups of 32 rows or columns, four of each a thread's.
@@ -73,12 +69,12 @@ pub enum Form {
     UnitLanes { broadcast: bool },
     /// `gram/input_lanes.wgsl`: one unit, T × T with T = 8 · columns.
     InputLanes { columns: u64, broadcast: bool },
-    /// `gradient/shared.wgsl`: 32 g units × 32 h inputs; rows shared by all units.
-    Gradient { g: u64, h: u64 },
-    /// `gradient/lanes.wgsl`: 8 units × 8 · columns inputs; rows shared by all units.
-    GradientLanes { columns: u64, broadcast: bool },
-    /// `gradient/sampled.wgsl`: one number in each thread; each unit with its own rows.
-    GradientSampled,
+    /// `weighted_sum/shared.wgsl`: 32 g units × 32 h inputs; rows shared by all units.
+    Shared { g: u64, h: u64 },
+    /// `weighted_sum/lanes.wgsl`: 8 units × 8 · columns inputs; rows shared by all units.
+    Lanes { columns: u64, broadcast: bool },
+    /// `weighted_sum/own.wgsl`: one number in each thread; each unit with its own rows.
+    Own,
 }
 
 /// A part of the output that one launch computes, and how it cuts the samples.
@@ -111,28 +107,21 @@ impl Form {
     /// Whether the kernel can compute the sum at all.
     pub fn fits(self, shape: Shape) -> bool {
         match self {
-            Form::KhatriRao { .. } | Form::UnitLanes { .. } => {
-                shape.sum == Sum::Gram && !shape.sampled
-            }
+            Form::KhatriRao { .. } | Form::UnitLanes { .. } => shape.sum == Sum::Gram && !shape.own,
             Form::Units { .. } | Form::Stream { .. } | Form::InputLanes { .. } => {
                 shape.sum == Sum::Gram
             }
-            Form::Gradient { .. } | Form::GradientLanes { .. } => {
-                shape.sum != Sum::Gram && !shape.sampled
-            }
-            Form::GradientSampled => shape.sum != Sum::Gram && shape.sampled,
+            Form::Shared { .. } | Form::Lanes { .. } => shape.sum != Sum::Gram && !shape.own,
+            Form::Own => shape.sum != Sum::Gram && shape.own,
         }
     }
 
     /// Units of one workgroup.
     fn units(self) -> u64 {
         match self {
-            Form::KhatriRao { g } | Form::Gradient { g, .. } => 32 * g,
-            Form::UnitLanes { .. } | Form::GradientLanes { .. } => 8,
-            Form::Units { .. }
-            | Form::Stream { .. }
-            | Form::InputLanes { .. }
-            | Form::GradientSampled => 1,
+            Form::KhatriRao { g } | Form::Shared { g, .. } => 32 * g,
+            Form::UnitLanes { .. } | Form::Lanes { .. } => 8,
+            Form::Units { .. } | Form::Stream { .. } | Form::InputLanes { .. } | Form::Own => 1,
         }
     }
 
@@ -144,9 +133,9 @@ impl Form {
             Form::Stream { tile } => tile,
             Form::UnitLanes { .. } => 8,
             Form::InputLanes { columns, .. } => 8 * columns,
-            Form::Gradient { h, .. } => 32 * h,
-            Form::GradientLanes { columns, .. } => 8 * columns,
-            Form::GradientSampled => 64,
+            Form::Shared { h, .. } => 32 * h,
+            Form::Lanes { columns, .. } => 8 * columns,
+            Form::Own => 64,
         }
     }
 
@@ -174,10 +163,8 @@ pub enum Adapter {
 pub fn choose(shape: Shape, float: u64, adapter: Adapter) -> Form {
     let Shape { units, width, .. } = shape;
     let wide = float > 4;
-    match (shape.sum, adapter, shape.sampled) {
-        (Sum::Gram, Adapter::Software { broadcast }, sampled) => {
-            software(units, width, sampled, broadcast)
-        }
+    match (shape.sum, adapter, shape.own) {
+        (Sum::Gram, Adapter::Software { broadcast }, own) => software(units, width, own, broadcast),
         (Sum::Gram, Adapter::Hardware, false) if units >= 16 && width >= 8 => Form::KhatriRao {
             g: if units > 32 && !wide { 2 } else { 1 },
         },
@@ -187,12 +174,12 @@ pub fn choose(shape: Shape, float: u64, adapter: Adapter) -> Form {
         (Sum::Gram, Adapter::Hardware, _) => Form::Stream {
             tile: width.clamp(1, if wide { 4 } else { 8 }),
         },
-        (_, _, true) => Form::GradientSampled,
-        (_, Adapter::Software { broadcast }, false) => Form::GradientLanes {
+        (_, _, true) => Form::Own,
+        (_, Adapter::Software { broadcast }, false) => Form::Lanes {
             columns: if width > 32 { 4 } else { 2 },
             broadcast,
         },
-        (_, Adapter::Hardware, false) => Form::Gradient {
+        (_, Adapter::Hardware, false) => Form::Shared {
             g: if units > 32 && !wide { 2 } else { 1 },
             h: if width > 32 { 2 } else { 1 },
         },
@@ -200,11 +187,11 @@ pub fn choose(shape: Shape, float: u64, adapter: Adapter) -> Form {
 }
 
 /// The form of a Gram sum on a software adapter.
-fn software(units: u64, width: u64, sampled: bool, broadcast: bool) -> Form {
+fn software(units: u64, width: u64, own: bool, broadcast: bool) -> Form {
     // Eight units to a vector: the last vector may be filled in part.
     let padded = units.div_ceil(8).saturating_mul(8);
     let filled = |quarters: u64| units.saturating_mul(4) > padded.saturating_mul(quarters);
-    let by_units = !sampled
+    let by_units = !own
         && match (broadcast, width) {
             (true, 9..64) => filled(1),
             (true, ..=8) => filled(2),
@@ -236,13 +223,13 @@ fn software(units: u64, width: u64, sampled: bool, broadcast: bool) -> Form {
 /// Every form that can compute the sum, with every tile that is ever chosen.
 #[cfg(test)]
 pub fn forms(shape: Shape, broadcast: bool) -> Vec<Form> {
-    let mut all = vec![Form::GradientSampled];
+    let mut all = vec![Form::Own];
     for g in 1..=2 {
         all.extend([
             Form::KhatriRao { g },
             Form::Units { g },
-            Form::Gradient { g, h: 1 },
-            Form::Gradient { g, h: 2 },
+            Form::Shared { g, h: 1 },
+            Form::Shared { g, h: 2 },
         ]);
     }
     all.extend((1..=8).map(|tile| Form::Stream { tile }));
@@ -253,7 +240,7 @@ pub fn forms(shape: Shape, broadcast: bool) -> Vec<Form> {
     } {
         all.push(Form::UnitLanes { broadcast });
         all.extend([1, 2, 4].map(|columns| Form::InputLanes { columns, broadcast }));
-        all.extend([1, 2, 4].map(|columns| Form::GradientLanes { columns, broadcast }));
+        all.extend([1, 2, 4].map(|columns| Form::Lanes { columns, broadcast }));
     }
     all.retain(|form| form.fits(shape));
     all
@@ -263,7 +250,7 @@ pub fn forms(shape: Shape, broadcast: bool) -> Vec<Form> {
 fn entries(shape: Shape, rows: (u64, u64)) -> Option<u64> {
     match shape.sum {
         Sum::Gram => triangle(rows.1)?.checked_sub(triangle(rows.0)?),
-        Sum::Gradient | Sum::Diagonal => Some(shape.width),
+        Sum::Weighted | Sum::Diagonal => Some(shape.width),
     }
 }
 
@@ -314,31 +301,11 @@ pub fn windows(shape: Shape, form: Form, limits: Limits) -> Result<Vec<Window>, 
     if n == 0 || units == 0 || width == 0 {
         return Ok(Vec::new());
     }
-    if shape
-        .first
-        .checked_add(units)
-        .is_none_or(|end| end > shape.layer)
+    // Sample indices run past n by less than a split.
+    if n.checked_add(BLOCKS * BLOCK)
+        .is_none_or(|v| u32::try_from(v).is_err())
     {
-        return Err(format!(
-            "{} units from the {}th on exceed a layer of {}",
-            units, shape.first, shape.layer
-        ));
-    }
-    let row = if shape.sampled {
-        units.checked_mul(width)
-    } else {
-        Some(width)
-    };
-    // Sample indices run past n by less than a split; only those below n are multiplied.
-    let small = |v: Option<u64>| v.is_some_and(|v| u32::try_from(v).is_ok());
-    if !small(n.checked_mul(shape.layer))
-        || !small(row.and_then(|v| v.checked_mul(n)))
-        || !small(n.checked_add(BLOCKS * BLOCK))
-    {
-        return Err(format!(
-            "{n} samples of {} coefficients and {units} units of {width} inputs are too many for one call",
-            shape.layer
-        ));
+        return Err(format!("{n} samples are too many for one call"));
     }
     let fewest = n.div_ceil(form.longest());
     let one_unit = entries(shape, (0, width)).ok_or("the triangle is too large")?;
@@ -453,7 +420,7 @@ fn tiles(shape: Shape, form: Form, units: (u64, u64), rows: (u64, u64)) -> Optio
             let tiles = triangle(rows.1.div_ceil(t))?.checked_sub(triangle(rows.0 / t)?)?;
             Some((tiles, count.div_ceil(form.units())))
         }
-        (_, Form::GradientSampled) => Some((count.checked_mul(shape.width)?.div_ceil(64), 1)),
+        (_, Form::Own) => Some((count.checked_mul(shape.width)?.div_ceil(64), 1)),
         _ => Some((
             shape.width.div_ceil(form.rows()),
             count.div_ceil(form.units()),
@@ -461,120 +428,89 @@ fn tiles(shape: Shape, form: Form, units: (u64, u64), rows: (u64, u64)) -> Optio
     }
 }
 
-/// The kernels' parameters after the head.
-const PARAMS: [&str; 13] = [
-    "n",
-    "run",
-    "layer",
-    "column",
-    "units",
-    "row",
-    "start",
-    "step",
-    "a0",
-    "a1",
-    "entries",
-    "tiles",
-    "first_tile",
-];
-
-/// The launch for one window, with the number of rows of partial sums that it writes and their length.
+/// The launch for one window, with the number of rows of partial sums that it writes and their length for one unit.
 ///
 /// # Errors
 /// The shape or the window does not fit the form or the numbers of a kernel.
 pub fn launch(shape: Shape, form: Form, window: Window) -> Result<(Launch, usize, usize), String> {
     let large = || format!("{window:?} of {shape:?} is too large for one launch");
-    let (stem, definitions): (_, Vec<(&'static str, u64)>) = match form {
-        Form::KhatriRao { g } => ("gram/khatri_rao", vec![("GM", g), ("GN", 2), ("PASSES", 2)]),
-        Form::Units { g } => ("gram/units", vec![("GM", g), ("GN", g), ("PASSES", 2)]),
-        Form::Stream { tile } => ("gram/stream", vec![("T", tile)]),
-        Form::UnitLanes { broadcast } => (
-            "gram/unit_lanes",
-            vec![("BROADCAST", u64::from(broadcast)), ("SAMPLES", 4)],
-        ),
-        Form::InputLanes { columns, broadcast } => (
-            "gram/input_lanes",
-            vec![
-                ("COLUMNS", columns),
-                ("BROADCAST", u64::from(broadcast)),
-                ("SAMPLES", if columns > 2 { 2 } else { 4 }),
-            ],
-        ),
-        Form::Gradient { g, h } => ("gradient/shared", vec![("GM", g), ("GN", h), ("PASSES", 2)]),
-        Form::GradientLanes { columns, broadcast } => (
-            "gradient/lanes",
-            vec![("COLUMNS", columns), ("BROADCAST", u64::from(broadcast))],
-        ),
-        Form::GradientSampled => ("gradient/sampled", vec![]),
-    };
-    let mut defines: Vec<_> = (definitions.into_iter())
-        .map(|(name, value)| (name, value.to_string()))
-        .collect();
-    if shape.sum == Sum::Diagonal {
-        defines.push(("SQUARED", "1".into()));
-    }
-    let count = window
-        .units
-        .1
-        .checked_sub(window.units.0)
-        .ok_or_else(large)?;
+    let (stem, threads, defines) = file(form);
     let entries = entries(shape, window.rows).ok_or_else(large)?;
     let (tiles, unit_tiles) = tiles(shape, form, window.units, window.rows).ok_or_else(large)?;
     let first_tile = match shape.sum {
         Sum::Gram => triangle(window.rows.0 / form.rows()).ok_or_else(large)?,
-        Sum::Gradient | Sum::Diagonal => 0,
+        Sum::Weighted | Sum::Diagonal => 0,
     };
-    let step = if shape.sampled { shape.width } else { 0 };
-    let row = if shape.sampled {
-        shape.units.checked_mul(shape.width).ok_or_else(large)?
-    } else {
-        shape.width
-    };
-    let start = window.units.0.checked_mul(step).ok_or_else(large)?;
-    let groups = tiles
-        .checked_mul(unit_tiles)
+    let groups = (tiles.checked_mul(unit_tiles))
         .and_then(|v| v.checked_mul(window.splits))
         .ok_or_else(large)?;
-    let len = count.checked_mul(entries).ok_or_else(large)?;
-    let partial = len.checked_mul(window.splits).ok_or_else(large)?;
-    let column = shape.first.checked_add(window.units.0).ok_or_else(large)?;
-    let numbers: [u64; PARAMS.len()] = [
-        shape.n,
-        window.run,
-        shape.layer,
-        column,
-        count,
-        row,
-        start,
-        step,
-        window.rows.0,
-        window.rows.1,
-        entries,
-        tiles,
-        first_tile,
-    ];
-    let params = (PARAMS.into_iter().zip(numbers))
-        .map(|(name, v)| Ok((name, u32::try_from(v).map_err(|_| large())?)))
-        .collect::<Result<_, String>>()?;
-    if u32::try_from(groups).is_err() || u32::try_from(partial).is_err() {
-        return Err(large());
-    }
-    // Products of one sample in a workgroup: all of its accumulators.
-    let products = match form {
-        Form::KhatriRao { g } => 32 * g * 64,
-        Form::Stream { tile } => tile * tile,
-        Form::GradientSampled => 64,
-        _ if shape.sum == Sum::Gram => form.units() * form.rows() * form.rows(),
-        _ => form.units() * form.rows(),
-    };
     let launch = Launch {
         stem,
-        defines,
-        params,
+        threads: Threads::Workgroup(threads),
+        defines: Vec::new(),
+        params: Vec::new(),
         groups,
-        flops_per_group: (2 * products) as f64 * window.run.min(shape.n) as f64,
-    };
-    Ok((launch, window.splits as usize, len as usize))
+        flops_per_group: (2 * products(shape, form)) as f64 * window.run.min(shape.n) as f64,
+    }
+    .param("n", shape.n)
+    .param("run", window.run)
+    .param("units", window.units.1 - window.units.0)
+    .param("a0", window.rows.0)
+    .param("a1", window.rows.1)
+    .param("tiles", tiles)
+    .param("first_tile", first_tile);
+    let squared = (shape.sum == Sum::Diagonal).then_some(("SQUARED", 1));
+    let launch = (defines.into_iter().chain(squared))
+        .fold(launch, |launch, (name, value)| launch.define(name, value));
+    Ok((launch, window.splits as usize, entries as usize))
+}
+
+/// A form's file, the threads of its workgroups, and what it is expanded with.
+fn file(form: Form) -> (&'static str, u32, Vec<(&'static str, u64)>) {
+    match form {
+        Form::KhatriRao { g } => {
+            let defines = vec![("GM", g), ("GN", 2), ("PASSES", 2)];
+            ("gram/khatri_rao", 64, defines)
+        }
+        Form::Units { g } => {
+            let defines = vec![("GM", g), ("GN", g), ("PASSES", 2)];
+            ("gram/units", 64, defines)
+        }
+        Form::Stream { tile } => ("gram/stream", 64, vec![("T", tile)]),
+        Form::UnitLanes { broadcast } => {
+            let defines = vec![("BROADCAST", u64::from(broadcast)), ("SAMPLES", 4)];
+            ("gram/unit_lanes", 8, defines)
+        }
+        Form::InputLanes { columns, broadcast } => {
+            let samples = if columns > 2 { 2 } else { 4 };
+            let defines = vec![
+                ("COLUMNS", columns),
+                ("BROADCAST", u64::from(broadcast)),
+                ("SAMPLES", samples),
+            ];
+            ("gram/input_lanes", 8, defines)
+        }
+        Form::Shared { g, h } => {
+            let defines = vec![("GM", g), ("GN", h), ("PASSES", 2)];
+            ("weighted_sum/shared", 64, defines)
+        }
+        Form::Lanes { columns, broadcast } => {
+            let defines = vec![("COLUMNS", columns), ("BROADCAST", u64::from(broadcast))];
+            ("weighted_sum/lanes", 8, defines)
+        }
+        Form::Own => ("weighted_sum/own", 64, vec![]),
+    }
+}
+
+/// Products of one sample in a workgroup: all of its accumulators.
+fn products(shape: Shape, form: Form) -> u64 {
+    match form {
+        Form::KhatriRao { g } => 32 * g * 64,
+        Form::Stream { tile } => tile * tile,
+        Form::Own => 64,
+        _ if shape.sum == Sum::Gram => form.units() * form.rows() * form.rows(),
+        _ => form.units() * form.rows(),
+    }
 }
 
 /// Where in the whole output the numbers of a window belong.

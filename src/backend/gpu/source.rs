@@ -16,7 +16,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::machine::Key;
+use super::launch::{Key, Number};
+use super::prologue::prologue;
 use crate::network::Activation;
 use crate::objective::Loss;
 
@@ -31,26 +32,28 @@ macro_rules! files {
 
 files! {
     "activate"
-    "contract"
-    "contract_diagonal"
-    "diagonal"
-    "fisher"
-    "gather"
-    "gauss_newton"
-    "loss"
-    "multiply_add"
-    "outer"
-    "pairs"
-    "propagate"
-    "reduce"
+    "copy"
+    "fill"
+    "gauss_newton_diagonal"
+    "loss_hessian"
+    "loss_value"
+    "lower_triangle"
+    "multiply"
+    "product"
+    "product_diagonal"
     "scale"
-    "tensor"
-    "transpose"
-    "check/stamp"
-    "check/unit"
-    "gradient/lanes"
-    "gradient/sampled"
-    "gradient/shared"
+    "scaled_matrix"
+    "squared_gradient"
+    "tensor_sum"
+    "unit_derivative"
+    "unit_derivative_slope"
+    "unit_input_hessian"
+    "unit_parameter_hessian"
+    "unit_slope"
+    "unit_value"
+    "device/reduce"
+    "device/stamp"
+    "device/unit"
     "gram/input_lanes"
     "gram/khatri_rao"
     "gram/stream"
@@ -67,15 +70,14 @@ files! {
     "lib/function/log1p"
     "lib/function/sinh"
     "lib/function/tan"
-    "lib/group"
     "lib/hyperbolic"
     "lib/log"
     "lib/log_cosh"
+    "lib/loss"
     "lib/normal"
     "lib/outer"
     "lib/packed"
     "lib/power"
-    "lib/product"
     "lib/real"
     "lib/real_f32"
     "lib/real_f64"
@@ -103,12 +105,9 @@ files! {
     "lib/unit/sigma"
     "lib/unit/square"
     "lib/unit/tau"
-    "unit/along"
-    "unit/d_ww"
-    "unit/d_zz"
-    "unit/derivative"
-    "unit/value"
-    "unit/value_along"
+    "weighted_sum/lanes"
+    "weighted_sum/own"
+    "weighted_sum/shared"
 }
 
 /// The file of that name, with or without its extension; that of an activation which is not built in was written when it
@@ -131,36 +130,28 @@ fn file(name: &str) -> Option<&'static str> {
 /// # Errors
 /// A message with what is missing or malformed.
 pub fn text(key: &Key) -> Result<String, String> {
-    let names = (key.defines.iter())
-        .map(|(name, value)| (name.to_string(), value.clone()))
-        .collect::<BTreeMap<_, _>>();
-    let float = if names.contains_key("F64") {
-        "f64"
-    } else {
-        "f32"
-    };
     let kernel = file(key.stem).ok_or_else(|| format!("no file '{}'", key.stem))?;
-    Ok(format!(
-        "alias real = {float};\n{}",
-        expand(kernel, &file, &names)?
-    ))
+    Ok(prologue(key) + &expand(kernel, &file, &names(key))?)
+}
+
+/// What a pipeline's file is expanded with.
+fn names(key: &Key) -> BTreeMap<String, String> {
+    let mut names: BTreeMap<_, _> = (key.defines.iter())
+        .map(|(name, value)| (name.to_string(), value.clone()))
+        .collect();
+    if key.number == Number::F64 {
+        names.insert("F64".into(), "1".into());
+    }
+    names
 }
 
 /// The files that a pipeline's shader includes.
 #[cfg(test)]
 pub fn uses(key: &Key) -> BTreeSet<String> {
-    let names = (key.defines.iter())
-        .map(|(name, value)| (name.to_string(), value.clone()))
-        .collect::<BTreeMap<_, _>>();
     let mut used = BTreeSet::new();
     let lines: Vec<&str> = file(key.stem).unwrap_or_default().lines().collect();
-    let _ = lines_into(
-        &lines,
-        &file,
-        &mut names.clone(),
-        &mut used,
-        &mut String::new(),
-    );
+    let mut text = String::new();
+    let _ = lines_into(&lines, &file, &mut names(key), &mut used, &mut text);
     used.into_iter()
         .map(|name| name.trim_end_matches(".wgsl").to_string())
         .collect()

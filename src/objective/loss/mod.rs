@@ -435,39 +435,45 @@ impl Loss {
         let (mut g, mut h) = (vec![0.0; outputs], vec![0.0; outputs * outputs]);
         let value = self.guarded(|| {
             self.gradient(x, y, &mut g);
+            self.refuse_nan("the gradient", x, y, &g)?;
             self.hessian(x, y, &mut h);
-            self.value(x, y)
-        })?;
+            self.refuse_nan("the Hessian", x, y, &h)?;
+            let value = self.value(x, y);
+            self.refuse_nan("the value", x, y, &[value])?;
+            Ok(value)
+        })??;
         Ok((value, g, h))
+    }
+
+    /// Refuses a NaN that a user's loss made of finite numbers.
+    ///
+    /// # Errors
+    /// `NonFinite` with its name.
+    #[inline]
+    pub(crate) fn refuse_nan(&self, what: &str, x: &[f64], y: &[f64], made: &[f64]) -> Result<()> {
+        match self {
+            Loss::Custom(custom) => guard::refuse_nan("loss", custom.name(), what, &[x, y], made),
+            _ => Ok(()),
+        }
     }
 
     /// Returns g(x, y).
     pub(crate) fn value(&self, x: &[f64], y: &[f64]) -> f64 {
         let (_, v) = self.parameter();
-        dispatch!(self, D => D::value(x, y, v), custom => {
-            let value = custom.value(x, y);
-            guard::refuse_nan("loss", custom.name(), "the value", &[x, y], &[value]);
-            value
-        })
+        dispatch!(self, D => D::value(x, y, v), custom => custom.value(x, y))
     }
 
     /// Writes ∂g/∂x_o, length outputs.
     pub(crate) fn gradient(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
         let (_, v) = self.parameter();
-        dispatch!(self, D => D::gradient(x, y, v, out), custom => {
-            custom.gradient(x, y, out);
-            guard::refuse_nan("loss", custom.name(), "the gradient", &[x, y], out);
-        });
+        dispatch!(self, D => D::gradient(x, y, v, out), custom => custom.gradient(x, y, out));
     }
 
     /// Writes ∂²g/∂x_o∂x_q, outputs × outputs row-major, whole.
     pub(crate) fn hessian(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
         let (_, v) = self.parameter();
         out.fill(0.0);
-        dispatch!(self, D => D::hessian(x, y, v, out), custom => {
-            custom.hessian(x, y, out);
-            guard::refuse_nan("loss", custom.name(), "the Hessian", &[x, y], out);
-        });
+        dispatch!(self, D => D::hessian(x, y, v, out), custom => custom.hessian(x, y, out));
     }
 }
 

@@ -5,7 +5,11 @@
 
 use naga::{Block, Module, Statement};
 
-use super::{BTreeMap, Key, keys, source};
+use std::collections::BTreeMap;
+
+use super::launch::{Key, Number, Threads};
+use super::source;
+use super::texts::keys;
 
 /// Branches that a loop's body may hold in a row: some 4000 paths.
 const MOST: u32 = 12;
@@ -167,10 +171,12 @@ fn branches_in_loops_are_counted() {
         assert_eq!(count(early, &body), expected, "{body}");
     }
     let key = Key {
-        stem: "gradient/lanes",
+        stem: "weighted_sum/lanes",
+        number: Number::F32,
+        threads: Threads::Workgroup(8),
         defines: [("COLUMNS", "4".into()), ("BROADCAST", "0".into())].into(),
-        writes: Vec::new(),
-        params: Vec::new(),
+        params: vec!["n", "run", "units", "a0", "a1", "tiles"],
+        arrays: vec![("c", false), ("phi", false), ("partial", true)],
     };
     let text = source::text(&key).unwrap();
     assert!(in_loops(&text) <= MOST);
