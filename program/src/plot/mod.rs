@@ -19,8 +19,8 @@ use crate::table::{Known, Rows, column};
 use crate::training::{Stand, Trained};
 use axis::{Scaling, extent};
 use marks::{
-    Area, CHOSEN, COLOURS, Drawn, FAMILY, FONT, GOAL, GREY, Mark, SCALE, WIDTH, chart, dot,
-    draw_line, draw_mark, head,
+    Area, CHOSEN, COLOURS, Drawn, FAMILY, FONT, GOAL, GREY, Mark, SCALE, WIDTH, chart, draw_line,
+    draw_mark, head,
 };
 
 /// The height of the upper figure, the fit, and of the lower one.
