@@ -118,9 +118,9 @@ impl Custom {
     }
 
     pub(super) fn register(function: Box<dyn ActivationFunction>) -> Result<Self> {
-        let asked = |f: &dyn Fn() -> String| guard::call(KIND, "to be registered", f);
-        let name = asked(&|| function.name().to_string())?;
-        let domain = asked(&|| function.domain().to_string())?;
+        let ask = |f: &dyn Fn() -> String| guard::call(KIND, "to be registered", f);
+        let name = ask(&|| function.name().to_string())?;
+        let domain = ask(&|| function.domain().to_string())?;
         let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let refuse = |why: &str| {
             Err(Error::Part {
@@ -136,7 +136,7 @@ impl Custom {
             return refuse("a built-in activation has that name");
         }
         if cfg!(debug_assertions) {
-            guard::call(KIND, &name, || agree(&name, &*function))??;
+            guard::call(KIND, &name, || check_function(&name, &*function))??;
         }
         #[cfg(feature = "gpu")]
         let wgsl = guard::call(KIND, &name, || function.wgsl().map(str::to_string))?;
@@ -187,10 +187,10 @@ impl Custom {
         }
     }
 
-    /// h, h′ … at each number, as many of them as there are slices in `out`; `lanes` is what computes a formula's functions.
+    /// Writes h, h′ … at each number, as many of them as there are slices in `out`; `lanes` computes a formula's functions.
     ///
     /// # Errors
-    /// A panic of the user's code, and NaN that it makes of finite numbers.
+    /// A panic of the user's code, NaN that it makes of finite numbers.
     pub(crate) fn fill(self, u: &[f64], out: &mut [&mut [f64]], lanes: Lanes) -> Result<()> {
         guard::call(KIND, self.name(), || {
             match &self.0.definition {
@@ -236,7 +236,7 @@ impl Custom {
         self.0.wgsl.as_deref()
     }
 
-    /// Whether WGSL and Rust were written by hand, each for itself.
+    /// Whether WGSL and Rust were written by hand, each on its own.
     pub(crate) fn is_function(self) -> bool {
         matches!(self.0.definition, Definition::Function { .. })
     }
@@ -271,7 +271,7 @@ fn enter(
     custom
 }
 
-/// h(a): by the function's own series, or from h, h′ and h″ as far as they go.
+/// Returns h(a): by the function's own series, or up to order 2 from h, h′ and h″.
 fn composed(function: &dyn ActivationFunction, a: &Series) -> Option<Series> {
     function.series(a).or_else(|| {
         let u = a.coefficients()[0];
@@ -281,8 +281,8 @@ fn composed(function: &dyn ActivationFunction, a: &Series) -> Option<Series> {
     })
 }
 
-/// Whether h′ and h″ are the derivatives of h, and the series has them, too.
-fn agree(name: &str, function: &dyn ActivationFunction) -> Result<()> {
+/// Checks that h′ and h″ are the derivatives of h, and that the series has them, too.
+fn check_function(name: &str, function: &dyn ActivationFunction) -> Result<()> {
     let points: Vec<f64> = check::points(40, 1, 5)
         .into_iter()
         .zip([0.5, 1.0, 3.0, 8.0].into_iter().cycle())

@@ -92,7 +92,7 @@ impl Group {
     }
 }
 
-/// One layer: who feeds it, whether it has a bias, and its units.
+/// One layer: its sources, whether it has a bias, and its units.
 ///
 /// ```
 /// use secondo::{Activation, Layer, Network};
@@ -186,7 +186,7 @@ pub struct LayerView {
     pub units: usize,
     /// Σ s_t over the sources: the width of z without the constant.
     pub inputs: usize,
-    /// Where this layer's parameters stand in the flat vector.
+    /// The place of this layer's parameters in the flat vector.
     pub range: Range<usize>,
 }
 
@@ -215,15 +215,15 @@ impl LayerView {
 /// A group of a [`Network`]'s layer, with the places of its units and parameters.
 #[derive(Debug, Clone)]
 pub struct GroupView {
-    /// How the units turn z and their parameters into p.
+    /// The units' p as a function of z and their parameters.
     pub propagation: Propagation,
     /// The activations as runs of units: each with the number of units that share it.
     pub runs: Vec<(Activation, usize)>,
-    /// Which units of the layer these are.
+    /// The places of these units in the layer.
     pub units: Range<usize>,
     /// The number of parameters of one unit.
     pub row: usize,
-    /// Where the group's parameters stand in the flat vector: unit by unit.
+    /// The place of the group's parameters in the flat vector, unit by unit.
     pub range: Range<usize>,
 }
 
@@ -302,27 +302,27 @@ impl Network {
         Network::new(*inputs, layers)
     }
 
-    /// s_0, the number of inputs.
+    /// Returns s_0, the number of inputs.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// s_m, the number of outputs.
+    /// Returns s_m, the number of outputs.
     pub fn outputs(&self) -> usize {
         self.layers.last().map_or(0, |l| l.units)
     }
 
-    /// m, the number of layers without the input.
+    /// Returns m, the number of layers without the input.
     pub fn depth(&self) -> usize {
         self.layers.len()
     }
 
-    /// P, the length of the flat parameter vector.
+    /// Returns P, the length of the flat parameter vector.
     pub fn parameters(&self) -> usize {
         self.layers.last().map_or(0, |l| l.range.end)
     }
 
-    /// Layer k, 1 ≤ k ≤ m, or `None`.
+    /// Returns layer k, 1 ≤ k ≤ m, or `None`.
     pub fn layer(&self, k: usize) -> Option<&LayerView> {
         k.checked_sub(1).and_then(|index| self.layers.get(index))
     }
@@ -332,7 +332,7 @@ impl Network {
         &self.layers
     }
 
-    /// s_k, the number of units of layer k; layer 0 is the input.
+    /// Returns s_k, the number of units of layer k; layer 0 is the input.
     pub fn width(&self, k: usize) -> usize {
         match k {
             0 => self.inputs,
@@ -405,14 +405,14 @@ impl Network {
         mask
     }
 
-    /// Every unit has the derivatives that the exact Hessian needs.
+    /// Checks that every unit has the derivatives that the exact Hessian needs.
     pub(crate) fn check_exact(&self) -> Result<()> {
         (self.all_groups())
             .filter_map(|(_, g)| g.propagation.unit())
             .try_for_each(|unit| exact(unit).map(drop))
     }
 
-    /// `w` has one finite number for each parameter.
+    /// Checks that `w` has one finite number for each parameter.
     pub(crate) fn check(&self, w: &[f64]) -> Result<()> {
         if w.len() != self.parameters() {
             return Err(Error::shape("parameters", &[self.parameters()], &[w.len()]));
@@ -424,7 +424,7 @@ impl Network {
     }
 }
 
-/// Layer `k` with its sizes checked and its parameters placed from `offset` on.
+/// Returns layer `k` with its sizes checked and its parameters placed from `offset` on.
 fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<LayerView> {
     let name = || format!("layer {k}");
     let too_large = || Error::TooLarge {
@@ -456,7 +456,7 @@ fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<Laye
     let mut end = offset;
     let mut groups = Vec::with_capacity(layer.groups.len());
     for group in layer.groups {
-        let row = unit::register(&group.propagation, inputs, layer.bias)?;
+        let row = unit::parameters(&group.propagation, inputs, layer.bias)?;
         let count = (group.runs.iter())
             .try_fold(0usize, |sum, r| sum.checked_add(r.1))
             .ok_or_else(too_large)?;

@@ -57,7 +57,7 @@ pub enum Radial {
     Augmented,
 }
 
-/// What M is made of.
+/// The structure of M.
 enum Metric {
     /// The entries themselves, or those of the upper triangle.
     Entries { packed: bool },
@@ -144,15 +144,13 @@ impl Point<'_> {
 }
 
 impl Metric {
-    /// Where M_ab stands in v.
+    /// Returns the place of M_ab in v.
     fn place(packed: bool, d: usize, a: usize, b: usize) -> usize {
-        match packed {
-            false => a * d + b,
-            true => {
-                let (row, column) = (a.min(b), a.max(b));
-                row * (2 * d - row - 1) / 2 + column
-            }
+        if !packed {
+            return a * d + b;
         }
+        let (row, column) = (a.min(b), a.max(b));
+        row * (2 * d - row - 1) / 2 + column
     }
 
     fn value(&self, at: &Point) -> f64 {
@@ -434,7 +432,7 @@ impl Radial {
         w
     }
 
-    /// Where the parameters of M begin, for units with `inputs` inputs.
+    /// Returns the place of the first parameter of M, for units with `inputs` inputs.
     pub(crate) fn shape(self, inputs: usize) -> usize {
         match self {
             Self::Augmented => 0,

@@ -1,4 +1,4 @@
-//! How a unit turns its inputs and its parameters into a pre-activation.
+//! Propagations: a unit's pre-activation as a function of its inputs and parameters.
 //!
 //! Linear units (p = w·z) are the fast case: their derivatives are z and w themselves, and the kernels
 //! never form them. Any other unit implements [`Unit`], in the notation
@@ -20,11 +20,11 @@ use crate::guard;
 /// z holds the outputs of the layer's sources, without a constant. Matrices are row-major and are
 /// written whole. The processor evaluates them in f64 whatever the backend's precision.
 ///
-/// The paper's matrix, Gauss–Newton and the empirical Fisher matrix need no more than what is required here; what only the
-/// exact Hessian and its residual part need besides is an [`ExactUnit`].
+/// The paper's matrix, Gauss–Newton and the empirical Fisher matrix need the required methods alone; an [`ExactUnit`] has the
+/// other second derivatives, for the exact Hessian and its residual part.
 ///
-/// `examples/custom_propagation.rs` trains one, with its text in WGSL. A panic in a unit's code, and a NaN that it makes of finite numbers, end as errors that name the unit. In debug builds,
-/// [`Network::new`](crate::Network::new) compares the derivatives with differences ([`Propagation::check`]).
+/// `examples/custom_propagation.rs` trains one, with its text in WGSL. A panic in a unit's code, and a NaN that it makes of finite
+/// numbers, end as errors that name the unit. In debug builds, [`Network::new`](crate::Network::new) compares the derivatives with differences ([`Propagation::check`]).
 ///
 /// ```
 /// use std::sync::Arc;
@@ -62,26 +62,26 @@ use crate::guard;
 pub trait Unit: fmt::Debug + Send + Sync {
     /// A short name for messages.
     fn name(&self) -> &str;
-    /// t, the number of parameters of one unit with `inputs` inputs.
+    /// Returns t, the number of parameters of one unit with `inputs` inputs.
     fn parameters(&self, inputs: usize) -> usize;
-    /// p(z; w).
+    /// Returns p(z; w).
     fn value(&self, z: &[f64], w: &[f64]) -> f64;
-    /// φ_a = ∂p/∂w_a, length t.
+    /// Writes φ_a = ∂p/∂w_a, length t.
     fn d_w(&self, z: &[f64], w: &[f64], phi: &mut [f64]);
-    /// a_c = ∂p/∂z_c, length d.
+    /// Writes a_c = ∂p/∂z_c, length d.
     fn d_z(&self, z: &[f64], w: &[f64], a: &mut [f64]);
-    /// Ψ_ab = ∂²p/∂w_a∂w_b, t × t.
+    /// Writes Ψ_ab = ∂²p/∂w_a∂w_b, t × t.
     fn d_ww(&self, z: &[f64], w: &[f64], psi: &mut [f64]);
-    /// The derivatives that only the exact Hessian needs; without them, asking for it is an error.
+    /// Returns the derivatives that only the exact Hessian needs; without them, asking for it is an error.
     fn exact(&self) -> Option<&dyn ExactUnit> {
         None
     }
-    /// The derivatives of third and higher order in w, where the unit supplies them: only
+    /// Returns the derivatives of third and higher order in w, where the unit supplies them: only
     /// [`Problem::lagrangian_tensor`](crate::Problem::lagrangian_tensor) of order 3 and more needs them.
     fn higher(&self) -> Option<&dyn HigherUnit> {
         None
     }
-    /// The same functions in WGSL, for adapters; without them, the processor computes the unit for these.
+    /// Returns the same functions in WGSL for adapters, which have the unit computed by the processor without them.
     ///
     /// The text defines, for the sample and unit at hand,
     ///
@@ -116,19 +116,19 @@ pub trait Unit: fmt::Debug + Send + Sync {
 
 /// The second derivatives of a [`Unit`] in its inputs, by the same conventions.
 pub trait ExactUnit: Send + Sync {
-    /// ∂²p/∂z_a∂z_b, d × d.
+    /// Writes ∂²p/∂z_a∂z_b, d × d.
     fn d_zz(&self, z: &[f64], w: &[f64], out: &mut [f64]);
-    /// ∂²p/∂w_a∂z_c, t × d.
+    /// Writes ∂²p/∂w_a∂z_c, t × d.
     fn d_wz(&self, z: &[f64], w: &[f64], out: &mut [f64]);
 }
 
 /// The derivatives of a [`Unit`] in its parameters beyond the second.
 pub trait HigherUnit: Send + Sync {
-    /// ∂^r p/∂w_{a₁} … ∂w_{a_r} for r = `indices.len()` ≥ 3; the indices stand in any order.
+    /// Returns ∂^r p/∂w_{a₁} … ∂w_{a_r} for r = `indices.len()` ≥ 3; the indices stand in any order.
     fn derivative(&self, z: &[f64], w: &[f64], indices: &[usize]) -> f64;
 }
 
-/// The second derivatives in a unit's inputs.
+/// Returns the second derivatives in a unit's inputs.
 ///
 /// # Errors
 /// `Unsupported`: it has none.
@@ -145,8 +145,8 @@ pub(crate) fn exact(unit: &dyn Unit) -> Result<&dyn ExactUnit> {
 /// Inputs and parameters up to which a unit is checked when a network is made.
 const CHECKED: usize = 64;
 
-/// The number of parameters of a unit, whose code runs here first; in debug builds its derivatives are checked.
-pub(super) fn register(propagation: &Propagation, inputs: usize, bias: bool) -> Result<usize> {
+/// Returns the number of parameters of a unit, whose code runs here first; in debug builds checks its derivatives.
+pub(super) fn parameters(propagation: &Propagation, inputs: usize, bias: bool) -> Result<usize> {
     let Propagation::Unit(unit) = propagation else {
         return Ok(propagation.parameters(inputs, bias));
     };
@@ -165,9 +165,9 @@ pub enum Propagation {
     Linear,
     /// p = (z − μ)ᵀ M (z − μ); the constant is not part of its z, here and below.
     Radial(Radial),
-    /// A part of a sum, without parameters.
+    /// p = e^(−z_j/2) / Σ_c e^(−z_c/2), without parameters: a unit of [`Layer::normalized`](crate::Layer::normalized).
     Normalized(Normalized),
-    /// Anything else.
+    /// Any other function, from code of the user's own.
     Unit(Arc<dyn Unit>),
 }
 

@@ -64,27 +64,27 @@ impl Data {
         Ok(self)
     }
 
-    /// n, the number of samples.
+    /// Returns n, the number of samples.
     pub fn len(&self) -> usize {
         self.x.nrows()
     }
 
-    /// Never: data have at least one row.
+    /// Returns false: data have at least one row.
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// X, n × inputs.
+    /// Returns X, n × inputs.
     pub fn x(&self) -> &Array2<f64> {
         &self.x
     }
 
-    /// Y, n × outputs.
+    /// Returns Y, n × outputs.
     pub fn y(&self) -> &Array2<f64> {
         &self.y
     }
 
-    /// ω, length n.
+    /// Returns ω, length n.
     pub fn weights(&self) -> &[f64] {
         &self.weights
     }

@@ -17,7 +17,7 @@ use crate::network::{Constraint, Network};
 /// blocks add the entries that they hold, and [`Evaluation::left_out`](crate::Evaluation::left_out) and the fit's method say
 /// what they leave out. It is computed on the host in f64.
 ///
-/// What it does wrong becomes an error that names it, as with [`LossFunction`](crate::LossFunction); in debug builds
+/// Its mistakes become errors that name it, as with [`LossFunction`](crate::LossFunction); in debug builds
 /// [`Problem::penalty`](crate::Problem::penalty) compares the derivatives with differences.
 ///
 /// ```
@@ -66,16 +66,16 @@ use crate::network::{Constraint, Network};
 pub trait PenaltyFunction: fmt::Debug + Send + Sync {
     /// A short name for messages.
     fn name(&self) -> &str;
-    /// pen(W).
+    /// Returns pen(W).
     fn value(&self, w: &[f64]) -> f64;
-    /// ∂pen/∂W, length P; `out` holds zeros before.
+    /// Writes ∂pen/∂W, length P; `out` holds zeros before.
     fn gradient(&self, w: &[f64], out: &mut [f64]);
-    /// ∂²pen/∂W_a∂W_b: calls `add(a, b, entry)` for the entries that are not 0, once for (a, b) and (b, a) together. Entries
+    /// Calls `add(a, b, entry)` with ∂²pen/∂W_a∂W_b for the entries that are not 0, once for (a, b) and (b, a) together. Entries
     /// at the same place add up.
     fn hessian(&self, w: &[f64], add: &mut dyn FnMut(usize, usize, f64));
 }
 
-/// Two are the same if they are one.
+/// Two penalties are equal if they are the same object.
 impl PartialEq for dyn PenaltyFunction {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::addr_eq(self, other)
@@ -86,7 +86,7 @@ impl PartialEq for dyn PenaltyFunction {
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Penalty {
-    /// 0.
+    /// No penalty, 0.
     #[default]
     None,
     /// ½ λ Σ_l w_l² (weight decay).
@@ -142,12 +142,12 @@ impl Penalty {
         }
     }
 
-    /// Calls of a user's penalty inside `f`, which gets its name, with its panics as errors.
+    /// Returns the result of `f`, which gets the penalty's name; a panic of a user's penalty that it calls is an error.
     pub(crate) fn guarded<'a, T>(&'a self, f: impl FnOnce(&'a str) -> T) -> Result<T> {
         guard::named("penalty", || self.name(), f)
     }
 
-    /// The name of a user's penalty that it is or has.
+    /// The name of a user's penalty, or of the first in a sum.
     #[cfg(feature = "io")]
     pub(crate) fn custom(&self) -> Result<Option<&str>> {
         match self {
@@ -160,12 +160,12 @@ impl Penalty {
     }
 
     pub(crate) fn check(&self, network: &Network) -> Result<()> {
-        let one = |l: f64| match l.is_finite() && l >= 0.0 {
-            true => Ok(()),
-            false => Err(Error::invalid(
-                "penalty: lambda",
-                format!("{l} must be finite and not negative"),
-            )),
+        let one = |l: f64| {
+            if l.is_finite() && l >= 0.0 {
+                return Ok(());
+            }
+            let why = format!("{l} must be finite and not negative");
+            Err(Error::invalid("penalty: lambda", why))
         };
         match self {
             Penalty::None | Penalty::Custom(_) => Ok(()),
@@ -257,7 +257,7 @@ impl Penalty {
         Ok(())
     }
 
-    /// pen(W).
+    /// Returns pen(W).
     pub(crate) fn value(&self, network: &Network, w: &[f64]) -> Result<f64> {
         Ok(match self {
             Penalty::Sum(terms) => (terms.iter())
@@ -288,7 +288,7 @@ impl Penalty {
         })
     }
 
-    /// ∂pen/∂W, length P.
+    /// Returns ∂pen/∂W, length P.
     pub(crate) fn gradient(&self, network: &Network, w: &[f64]) -> Result<Vec<f64>> {
         match self {
             Penalty::Sum(terms) => {
@@ -313,7 +313,7 @@ impl Penalty {
         }
     }
 
-    /// ∂²pen/∂W² as a diagonal, less one rank-one term for each layer, and single entries.
+    /// Returns ∂²pen/∂W² as a diagonal, less one rank-one term for each layer, and single entries.
     pub(crate) fn hessian(&self, network: &Network, w: &[f64]) -> Result<PenaltyHessian> {
         let mut diagonal = self.scale(network);
         let (mut rank_one, mut entries) = (Vec::new(), Vec::new());
@@ -378,7 +378,7 @@ impl Penalty {
         })
     }
 
-    /// λ for each parameter; 0 where the penalty does not reach.
+    /// Returns λ for each parameter, 0 where the penalty does not reach.
     fn scale(&self, network: &Network) -> Vec<f64> {
         match self {
             Penalty::None | Penalty::Sum(_) | Penalty::Custom(_) => vec![0.0; network.parameters()],
@@ -423,7 +423,7 @@ pub(crate) struct PenaltyHessian {
 /// c u uᵀ, with u on a range of the flat vector.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RankOne {
-    /// Where u stands in the flat vector.
+    /// The place of u in the flat vector.
     pub range: Range<usize>,
     /// c.
     pub coefficient: f64,
@@ -432,7 +432,7 @@ pub(crate) struct RankOne {
 }
 
 impl PenaltyHessian {
-    /// out += (the matrix) v, both of length P.
+    /// Adds the product of the matrix and v to `out`, both of length P.
     pub fn add_product(&self, v: &[f64], out: &mut [f64]) {
         for ((out, d), v) in out.iter_mut().zip(&self.diagonal).zip(v) {
             *out += d * v;
@@ -450,7 +450,7 @@ impl PenaltyHessian {
         }
     }
 
-    /// CᵀHC, the same in θ; a term then has the range from the first θ to the last that its layer reaches.
+    /// Returns CᵀHC, the Hessian in θ; a term then has the range from the first θ to the last that its layer reaches.
     pub fn congruence(&self, constraint: &Constraint) -> Result<Self> {
         let mut diagonal = vec![0.0; constraint.free()];
         let mut entries = Vec::new();
@@ -501,16 +501,19 @@ impl PenaltyHessian {
         }
     }
 
-    /// The largest size of an entry that a matrix with these blocks does not hold; where several terms reach the same
-    /// parameters a bound, the sum of their largest.
+    /// Returns the largest size of an entry that a matrix with these blocks does not hold; where several terms reach the same
+    /// parameters, the sum of their largest is a bound for it.
     pub fn left_out(&self, matrix: &Matrix) -> f64 {
         let ends: Vec<usize> = matrix.blocks().map(|b| b.range.end).collect();
         let block = |a: usize| ends.partition_point(|&end| end <= a);
         // Entry (a, b) of the terms.
         let of_terms = |a: usize, b: usize| -> f64 {
-            let at = |term: &RankOne, a: usize| match term.range.contains(&a) {
-                true => term.direction[a - term.range.start],
-                false => 0.0,
+            let at = |term: &RankOne, a: usize| {
+                if term.range.contains(&a) {
+                    term.direction[a - term.range.start]
+                } else {
+                    0.0
+                }
             };
             let terms = self.rank_one.iter();
             terms.map(|t| t.coefficient * at(t, a) * at(t, b)).sum()

@@ -58,7 +58,7 @@ enum Op {
     Call(Function, usize),
 }
 
-/// What a formula can call.
+/// A function that a formula can call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Function {
     Builtin(Activation),
@@ -94,7 +94,7 @@ impl Function {
         builtin.chain(Self::OTHERS.map(|f| f.0)).collect()
     }
 
-    /// f, f′ and f″ of the functions that are no activation.
+    /// Returns f, f′ and f″.
     fn derivatives(self, v: f64) -> [f64; 3] {
         match self {
             Self::Builtin(activation) => activation.derivatives(v),
@@ -138,7 +138,7 @@ impl Function {
     }
 }
 
-/// xⁿ, n xⁿ⁻¹ and n (n − 1) xⁿ⁻² by products, for n ≥ 2 or n < 0.
+/// Returns xⁿ, n xⁿ⁻¹ and n (n − 1) xⁿ⁻² by products, for n ≥ 2 or n < 0.
 fn integer_power(x: f64, n: i32) -> [f64; 3] {
     let mut k = if n >= 2 { n - 2 } else { -n };
     let (mut product, mut square) = (1.0, x);
@@ -166,20 +166,18 @@ fn real_power(x: f64, r: f64) -> [f64; 3] {
     ]
 }
 
-/// f v′ for f = f′(v): 0 where v has overflowed and f is at its limit.
+/// Returns f v′ for f = f′(v): 0 where v has overflowed and f is at its limit.
 fn chain(f: f64, v: f64, x: f64) -> f64 {
-    match f == 0.0 && v.is_infinite() {
-        true => 0.0,
-        false => f * x,
+    if f == 0.0 && v.is_infinite() {
+        0.0
+    } else {
+        f * x
     }
 }
 
-/// n/b for a derivative of a quotient: 0 where b has overflowed.
+/// Returns n/b for a derivative of a quotient: 0 where b has overflowed.
 fn quotient(numerator: f64, b: f64) -> f64 {
-    match b.is_infinite() {
-        true => 0.0,
-        false => numerator / b,
-    }
+    if b.is_infinite() { 0.0 } else { numerator / b }
 }
 
 /// A formula in u as a tape.
@@ -207,7 +205,7 @@ impl Formula {
         &self.text
     }
 
-    /// [h, h′, h″] at one number.
+    /// Returns [h, h′, h″] at one number.
     pub fn derivatives(&self, u: f64) -> [f64; 3] {
         let mut h = [[0.0]; 3];
         let [a, b, c] = &mut h;
@@ -218,7 +216,7 @@ impl Formula {
         h.map(|[h]| h)
     }
 
-    /// h(a) of a power series.
+    /// Returns h(a) of a power series.
     ///
     /// # Errors
     /// Those of [`Activation::series`] for the functions it calls, which are built in and have none.
@@ -231,7 +229,7 @@ impl Formula {
         Ok(tape.pop().unwrap_or_else(|| a.clone()))
     }
 
-    /// What [`fill`](Self::fill) works in; constants stand in it already.
+    /// Returns the memory that [`fill`](Self::fill) works in, with the constants in their places.
     pub fn scratch(&self) -> Vec<f64> {
         let mut scratch = vec![0.0; (self.tape.len() + 1) * 3 * LANES];
         for (slot, op) in scratch.chunks_mut(3 * LANES).zip(&self.tape) {
@@ -244,7 +242,7 @@ impl Formula {
         scratch
     }
 
-    /// h, h′ … at up to [`LANES`] numbers, as many of them as there are slices in `out`.
+    /// Writes h, h′ … at up to [`LANES`] numbers, as many of them as there are slices in `out`.
     pub fn fill(&self, u: &[f64], out: &mut [&mut [f64]], scratch: &mut [f64], lanes: Lanes) {
         let n = u.len();
         let (tape, outer) = scratch.split_at_mut(self.tape.len() * 3 * LANES);
@@ -263,9 +261,10 @@ impl Formula {
         }
         let last = self.tape.len() - 1;
         for (k, out) in out.iter_mut().enumerate() {
-            match k <= self.degrees[last] {
-                true => out.copy_from_slice(&tape[(3 * last + k) * LANES..][..n]),
-                false => out.fill(0.0),
+            if k <= self.degrees[last] {
+                out.copy_from_slice(&tape[(3 * last + k) * LANES..][..n]);
+            } else {
+                out.fill(0.0);
             }
         }
     }
@@ -277,7 +276,7 @@ fn each(v: &[f64], [f, first, second]: [&mut [f64]; 3], h: impl Fn(f64) -> [f64;
     }
 }
 
-/// One operation over series.
+/// Returns the result of one operation over series.
 fn series(op: Op, tape: &[Series], u: &Series) -> Result<Series> {
     let first = |slot: usize| tape[slot].coefficients()[0];
     let constant = |c: f64| Series::constant(c, u.order());
@@ -422,8 +421,8 @@ impl<'a> Operands<'a> {
                 if orders > 2 {
                     for (i, h2) in h2.iter_mut().enumerate() {
                         let slope = get(v1, i);
-                        let bend = v2.map_or(0.0, |v2| chain(f1[i], v[i], v2[i]));
-                        *h2 = chain(f2[i], v[i], slope * slope) + bend;
+                        let rest = v2.map_or(0.0, |v2| chain(f1[i], v[i], v2[i]));
+                        *h2 = chain(f2[i], v[i], slope * slope) + rest;
                     }
                 }
             }

@@ -172,13 +172,11 @@ impl Parser<'_> {
             _ => {
                 let base = self.atom()?;
                 let at = self.at;
-                match self.take('^') {
-                    true => {
-                        let exponent = self.nested(Self::factor)?;
-                        self.power(base, exponent, at)
-                    }
-                    false => Ok(base),
+                if !self.take('^') {
+                    return Ok(base);
                 }
+                let exponent = self.nested(Self::factor)?;
+                self.power(base, exponent, at)
             }
         }
     }

@@ -67,9 +67,10 @@ impl Formula {
             let terms: Vec<String> = (terms.iter())
                 .filter_map(|(c, x, y)| Some(format!("{c}{} * {}", x.as_ref()?, y.as_ref()?)))
                 .collect();
-            match terms.is_empty() {
-                true => "real(0.0)".to_string(),
-                false => terms.join(" + "),
+            if terms.is_empty() {
+                "real(0.0)".to_string()
+            } else {
+                terms.join(" + ")
             }
         };
         match op {
@@ -129,11 +130,11 @@ impl Formula {
                 line(0, format!("f{i}.x"));
                 let v1 = self.at(a, 1).unwrap_or_default();
                 line(1, format!("chain(f{i}.y, {v}, {v1})"));
-                let bend = match self.at(a, 2) {
+                let rest = match self.at(a, 2) {
                     Some(v2) => format!(" + chain(f{i}.y, {v}, {v2})"),
                     None => String::new(),
                 };
-                line(2, format!("chain(f{i}.z, {v}, {v1} * {v1}){bend}"));
+                line(2, format!("chain(f{i}.z, {v}, {v1} * {v1}){rest}"));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 /// x and y have one number for each output; matrices are row-major, outputs × outputs. No weight and no mean: the engine
 /// multiplies by ω_i and sums over the samples. It is evaluated in f64 whatever the backend's precision.
 ///
-/// What it does wrong becomes an error that names it. In debug builds [`Problem::new`](crate::Problem::new) compares the
+/// Its mistakes become errors that name it. In debug builds [`Problem::new`](crate::Problem::new) compares the
 /// derivatives with differences ([`check`]). A panic is [`Error::Part`], a NaN of finite numbers [`Error::NonFinite`]; a fit
 /// rejects a step to where there is a NaN, and ends at its best point with a panic.
 ///
@@ -62,22 +62,22 @@ use std::fmt;
 pub trait LossFunction: fmt::Debug + Send + Sync {
     /// A short name for messages.
     fn name(&self) -> &str;
-    /// g(x, y).
+    /// Returns g(x, y).
     fn value(&self, x: &[f64], y: &[f64]) -> f64;
-    /// ∂g/∂x_o.
+    /// Writes ∂g/∂x_o.
     fn gradient(&self, x: &[f64], y: &[f64], out: &mut [f64]);
-    /// ∂²g/∂x_o∂x_q, the whole symmetric matrix; `out` holds zeros before.
+    /// Writes ∂²g/∂x_o∂x_q, the whole symmetric matrix; `out` holds zeros before.
     fn hessian(&self, x: &[f64], y: &[f64], out: &mut [f64]);
     /// Whether ∂²g/∂x² is diagonal: the outputs do not couple. Default no.
     fn hessian_is_diagonal(&self) -> bool {
         false
     }
-    /// Refuses targets of one sample for which it is not defined, with the reason. Default none.
+    /// Returns why it is not defined for the targets of one sample, if it is not. Default: it is.
     #[allow(unused_variables)]
     fn check(&self, y: &[f64]) -> std::result::Result<(), String> {
         Ok(())
     }
-    /// The same in WGSL, for accelerators; without it they have it computed by the processor. Default none.
+    /// Returns the same functions in WGSL for adapters, which have it computed by the processor without them. Default none.
     ///
     /// The text defines, entry by entry, for the thread's sample,
     ///
@@ -97,7 +97,7 @@ pub trait LossFunction: fmt::Debug + Send + Sync {
     }
 }
 
-/// Two are the same if they are one.
+/// Two losses are equal if they are the same object.
 impl PartialEq for dyn LossFunction {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::addr_eq(self, other)

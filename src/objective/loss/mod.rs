@@ -337,7 +337,7 @@ impl Loss {
         }
     }
 
-    /// Calls of a user's loss inside `f`, with its panics as errors.
+    /// Returns the result of `f`; a panic of a user's loss that it calls is an error.
     pub(crate) fn guarded<T>(&self, f: impl FnOnce() -> T) -> Result<T> {
         match self {
             Loss::Custom(custom) => guard::named("loss", || custom.name(), |_| f()),
@@ -397,7 +397,7 @@ impl Loss {
         dispatch!(self, D => D::refuses(y), _custom => None)
     }
 
-    /// The parameters and the targets are what the loss is defined for.
+    /// Checks that the loss is defined for its parameters and the targets.
     pub(crate) fn check(&self, outputs: usize, y: &ndarray::Array2<f64>) -> Result<()> {
         let (_, v) = self.parameter();
         dispatch!(self, D => D::check_parameter(v, outputs)?, _custom => {});
@@ -419,7 +419,7 @@ impl Loss {
         Ok(())
     }
 
-    /// g(x, y) with ∂g/∂x_o (length outputs) and ∂²g/∂x_o∂x_q (outputs × outputs, row-major), without a weight.
+    /// Returns g(x, y) with ∂g/∂x_o (length outputs) and ∂²g/∂x_o∂x_q (outputs × outputs, row-major), without a weight.
     ///
     /// # Errors
     /// x and y are empty or differ in length, or have not the length of the output weights; a user's loss panics or gives NaN.
