@@ -53,7 +53,9 @@ pub(crate) use plan::rehearse;
 pub(crate) use plan::{Planner, Target, Theta, Work, shape_product};
 pub(crate) use samples::{Samples, resident_bytes};
 pub(crate) use states::Parameters;
-pub(crate) use store::{Leave, Memory, Planned, PointStore, Store};
+#[cfg(feature = "gpu")]
+pub(crate) use store::Store;
+pub(crate) use store::{Leave, Memory, Planned, PointStore};
 pub(crate) use tensor::{Tensor, tensor, tensor_at};
 
 use crate::backend::{Backend, Cpu};
@@ -218,7 +220,9 @@ fn alone<B: Backend, R>(
         parameters: &parameters,
         kept: None,
     };
-    f(&place, &at)
+    let done = f(&place, &at);
+    parameters.recycle(backend);
+    done
 }
 
 /// [`evaluate`] on any backend, `chunk` samples at a time.

@@ -28,15 +28,22 @@ pub(crate) struct Planned {
     work: Work,
     pub plan: Plan,
     /// Set when the adapter has built its pipelines for it.
+    #[cfg(feature = "gpu")]
     pub prepared: OnceLock<()>,
+}
+
+/// The plans of a problem.
+#[derive(Default)]
+struct Plans {
+    plans: Mutex<Vec<Arc<Planned>>>,
+    /// Bytes that stay of a linearized chunk, by target and chunk.
+    kept_bytes: Mutex<Vec<(u64, usize, u64)>>,
 }
 
 /// Everything that requests for one problem leave.
 pub(crate) struct Memory {
-    pub counters: Counters,
-    plans: Mutex<Vec<Arc<Planned>>>,
-    /// Bytes that stay of a linearized chunk, by target and chunk.
-    kept_bytes: Mutex<Vec<(u64, usize, u64)>>,
+    pub counters: Arc<Counters>,
+    plans: Arc<Plans>,
     /// How many derivatives of h requests needed at the most.
     order: Arc<AtomicUsize>,
     expected: OnceLock<Work>,
@@ -49,9 +56,8 @@ pub(crate) struct Memory {
 impl Default for Memory {
     fn default() -> Self {
         Memory {
-            counters: Counters::default(),
-            plans: Mutex::default(),
-            kept_bytes: Mutex::default(),
+            counters: Arc::default(),
+            plans: Arc::default(),
             order: Arc::default(),
             expected: OnceLock::new(),
             f64: Arc::new(Store::new(Cpu::new(), Some(Cpu::sequential()))),
@@ -69,30 +75,40 @@ impl fmt::Debug for Memory {
 }
 
 impl Memory {
-    /// The plan of a kind of request, if it is remembered.
-    pub(crate) fn plan(&self, target: &Target, work: Work) -> Option<Arc<Planned>> {
-        let is_it = |p: &&Arc<Planned>| p.work == work && p.target == target.number();
-        lock(&self.plans).iter().find(is_it).cloned()
+    /// Returns a memory that has nothing in common with another but the plans; its counts belong to those of the other, too.
+    pub(crate) fn within(whole: &Memory) -> Self {
+        Memory {
+            counters: Arc::new(Counters::within(whole.counters.clone())),
+            plans: whole.plans.clone(),
+            ..Memory::default()
+        }
     }
 
-    /// Returns a plan that was made, remembered if that is wanted.
-    pub(crate) fn planned(
+    /// The plan of a kind of request, if there is one that `fits`.
+    pub(crate) fn plan(
         &self,
         target: &Target,
         work: Work,
-        plan: Plan,
-        remember: bool,
-    ) -> Arc<Planned> {
+        fits: impl Fn(&Plan) -> bool,
+    ) -> Option<Arc<Planned>> {
+        let is_it = |p: &&Arc<Planned>| p.work == work && p.target == target.number();
+        let found = lock(&self.plans.plans).iter().find(is_it).cloned();
+        found.filter(|planned| fits(&planned.plan))
+    }
+
+    /// Remembers a plan, in the place of one that did not fit.
+    pub(crate) fn planned(&self, target: &Target, work: Work, plan: Plan) -> Arc<Planned> {
         self.counters.plan();
         let planned = Arc::new(Planned {
             target: target.number(),
             work,
             plan,
+            #[cfg(feature = "gpu")]
             prepared: OnceLock::new(),
         });
-        if remember {
-            lock(&self.plans).push(planned.clone());
-        }
+        let mut plans = lock(&self.plans.plans);
+        plans.retain(|p| (p.work, p.target) != (work, planned.target));
+        plans.push(planned.clone());
         planned
     }
 
@@ -126,12 +142,12 @@ impl Memory {
                 .find(|(target, chunk, _)| (*target, *chunk) == key)
                 .map(|found| found.2)
         };
-        let found = known(&lock(&self.kept_bytes));
+        let found = known(&lock(&self.plans.kept_bytes));
         let each = match found {
             Some(bytes) => bytes,
             None => {
                 let bytes = kept_bytes(parts.network, parts.loss, chunk, target)?;
-                lock(&self.kept_bytes).push((key.0, key.1, bytes));
+                lock(&self.plans.kept_bytes).push((key.0, key.1, bytes));
                 bytes
             }
         };
@@ -308,6 +324,9 @@ impl<B: Backend> PointStore<B> {
 impl<B: Backend> Drop for PointStore<B> {
     /// The arrays wait for the next point where others wait, too.
     fn drop(&mut self) {
+        if let Some(parameters) = self.parameters.take() {
+            parameters.recycle(&self.store.backend);
+        }
         let kept = std::mem::take(&mut *lock(&self.kept));
         let idle = lock(&self.store.idle);
         let mut backends = idle.iter().chain(&self.store.small).cycle();

@@ -3,7 +3,7 @@
 //! A [`Session`] remembers, and promises:
 //!
 //! * **One plan for a kind of request.** The memory budget is read once, when the session is made; each kind of request is planned
-//!   once, and refused before anything is allocated if it cannot fit.
+//!   once for a problem, and refused before anything is allocated if it cannot fit.
 //! * **One upload of the data.** X, Y and ω are copied to where the arithmetic is done at the first request and stay there, if they
 //!   take no more than half of what the budget leaves; otherwise each chunk of samples is copied when it is computed.
 //! * **Linearized points.** [`Session::at`] gives a [`Point`]: value, gradient, matrices and products at one w. The states of its
@@ -12,7 +12,7 @@
 //!   them anew. Either way the bits of the results are the same.
 //! * **Warm buffers.** Arrays wait for the next request where a request takes a small part of the budget.
 //!
-//! A session may be shared by threads, and several may live at once: nothing is common to them. [`Session::counts`] tells what was
+//! A session may be shared by threads, and several may live at once: nothing is common to them but the problem's plans. [`Session::counts`] tells what was
 //! done. Operators ([`Problem::operator`]) and fits have sessions of their own; [`Problem`]'s own requests leave for the next ones what
 //! is small, such as plans and arrays of small problems.
 
@@ -32,9 +32,9 @@ use crate::backend::gpu::Gpu;
 use crate::device::Device;
 #[cfg(feature = "gpu")]
 use crate::device::WORTHWHILE;
+use crate::error::Result;
 #[cfg(feature = "gpu")]
-use crate::error::Fault;
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault};
 #[cfg(feature = "gpu")]
 use crate::evaluate::rehearse;
 use crate::evaluate::{
@@ -89,7 +89,7 @@ impl<'a> Session<'a> {
         Session {
             problem,
             device,
-            memory: Arc::default(),
+            memory: Arc::new(Memory::within(problem.memory())),
             terms: Terms::Lasting {
                 budget: problem.budget(),
                 reserve: Arc::default(),
@@ -186,19 +186,23 @@ impl<'a> Session<'a> {
     }
 
     fn planned_for(&self, target: Target, work: Work) -> Result<(Target, Arc<Planned>)> {
-        if let Some(planned) = self.memory.plan(&target, work) {
+        // A request that is small needs no look at the memory.
+        let is_small = |plan: &Plan| plan.bytes() <= SMALL;
+        if let Some(planned) = self.memory.plan(&target, work, is_small) {
             return Ok((target, planned));
         }
         let budget = match &self.terms {
             Terms::Call => self.problem.budget(),
             Terms::Lasting { budget, .. } => *budget,
         };
-        let plan = self.problem.plan_for(&target, work, budget)?;
-        let remember = match self.terms {
-            Terms::Call => plan.bytes() <= SMALL,
-            Terms::Lasting { .. } => true,
+        let fits = |plan: &Plan| plan.bytes() <= budget;
+        let planned = match self.memory.plan(&target, work, fits) {
+            Some(planned) => planned,
+            None => {
+                let plan = self.problem.plan_for(&target, work, budget)?;
+                self.memory.planned(&target, work, plan)
+            }
         };
-        let planned = self.memory.planned(&target, work, plan, remember);
         Ok((target, planned))
     }
 

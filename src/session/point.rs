@@ -11,11 +11,11 @@ use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, SymmetricTensor};
 use crate::device::Device;
 use crate::error::{Error, Result};
-#[cfg(feature = "gpu")]
-use crate::evaluate::Store;
 use crate::evaluate::{
-    self, At, Division, Evaluation, Memory, Parts, Place, PointStore, Request, Tensor, Work,
+    self, At, Division, Evaluation, Parts, Place, PointStore, Request, Tensor, Work,
 };
+#[cfg(feature = "gpu")]
+use crate::evaluate::{Memory, Store};
 
 /// A problem at one w: value, derivatives and products from one linearization; see [`Session`].
 ///

@@ -6,13 +6,18 @@ use super::{Operator, Session};
 use crate::curvature::{Curvature, Structure, SymmetricTensor};
 use crate::device::Device;
 use crate::error::Result;
-use crate::evaluate::{self, Configuration, Evaluation, Plan, Request, Tensor, Work};
+use crate::evaluate::{self, Configuration, Counts, Evaluation, Plan, Request, Tensor, Work};
 use crate::problem::Problem;
 
 impl Problem {
     /// Returns a session on the problem's device, for many requests.
     pub fn session(&self) -> Session<'_> {
         Session::new(self, self.device().clone())
+    }
+
+    /// Returns the plans, uploads and sweeps so far, those of the problem's sessions, operators and fits with its own.
+    pub fn counts(&self) -> Counts {
+        self.memory().counters.read()
     }
 
     /// E at w. Under a constraint, here and below, w is θ.
