@@ -179,7 +179,7 @@ impl Device {
     }
 }
 
-/// Whether the adapter computes the derivatives of a small network as the processor does: every kernel of linear units
+/// Checks that the adapter computes the derivatives of a small network as the processor does: every kernel of linear units
 /// runs, with odd sizes, for every structure and for products.
 ///
 /// # Errors
@@ -208,7 +208,8 @@ pub fn self_test(gpu: &Gpu) -> Result<()> {
 #[cfg(feature = "gpu")]
 fn agrees(gpu: &Gpu, network: crate::Network) -> Result<()> {
     use crate::backend::Cpu;
-    use crate::{Curvature, Data, Loss, Matrix, Problem, Request, Structure};
+    use crate::evaluate::{Parts, evaluate_on, products_on};
+    use crate::{Curvature, Data, Loss, Matrix, Penalty, Reduction, Request, Structure};
 
     // Numbers between −1 and 1 that f32 holds exactly.
     let number = |i: usize| ((i * 37 + 11) % 64) as f64 / 32.0 - 1.0;
@@ -221,7 +222,14 @@ fn agrees(gpu: &Gpu, network: crate::Network) -> Result<()> {
     let w: Vec<f64> = (0..network.parameters())
         .map(|l| f64::from((scale * number(l)) as f32))
         .collect();
-    let problem = Problem::new(network, Data::new(x, y)?, Loss::SoftmaxCrossEntropy)?;
+    let parts = Parts {
+        network: &network,
+        data: &Data::new(x, y)?,
+        loss: &Loss::SoftmaxCrossEntropy,
+        penalty: &Penalty::None,
+        reduction: Reduction::Sum,
+    };
+    let cpu = Cpu::<f64>::new();
     let tolerance = if gpu.is_f64() { 1e-12 } else { 1e-4 };
     let compare = |what: &str, found: &[f64], right: &[f64]| {
         let largest = right.iter().fold(0.0f64, |m, v| m.max(v.abs()));
@@ -247,8 +255,8 @@ fn agrees(gpu: &Gpu, network: crate::Network) -> Result<()> {
     for curvature in Curvature::ALL {
         if !large || curvature == Curvature::Exact {
             let what = format!("products with {}", curvature.name());
-            let right = problem.products_on(&Cpu::<f64>::new(), &w, curvature, &v, n)?;
-            let found = problem.products_on(gpu, &w, curvature, &v, 64)?;
+            let right = products_on(&cpu, parts, &w, curvature, &v, n)?;
+            let found = products_on(gpu, parts, &w, curvature, &v, 64)?;
             compare(&what, &found, &right)?;
         }
         for structure in Structure::ALL {
@@ -258,8 +266,8 @@ fn agrees(gpu: &Gpu, network: crate::Network) -> Result<()> {
                 continue;
             }
             let request = Request::curvature(curvature, structure);
-            let right = problem.evaluate_on(&Cpu::<f64>::new(), &w, request, n)?;
-            let found = problem.evaluate_on(gpu, &w, request, 64)?;
+            let right = evaluate_on(&cpu, parts, &w, request, n)?;
+            let found = evaluate_on(gpu, parts, &w, request, 64)?;
             let entries = |m: &Option<Matrix>| -> Vec<f64> {
                 (m.iter().flat_map(Matrix::blocks))
                     .flat_map(|b| b.packed().to_vec())

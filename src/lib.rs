@@ -106,6 +106,7 @@ mod network;
 mod objective;
 pub mod paper;
 mod problem;
+mod session;
 pub mod solve;
 pub mod train;
 
@@ -115,14 +116,15 @@ pub use device::{Device, Precision};
 pub use device::{Hardware, self_test};
 use error::by_name as named;
 pub use error::{Error, Fault, Quantity, Result};
-pub use evaluate::{Configuration, Evaluation, LagrangianPoint, Plan, Request};
+pub use evaluate::{Configuration, Counts, Evaluation, LagrangianPoint, Plan, Request};
 pub use memory::available_memory;
 pub use network::{
     Activation, ActivationFunction, Constraint, Custom, ExactUnit, Group, GroupView, HigherUnit,
     Initialization, Layer, LayerView, Network, Normalized, Propagation, Radial, Series, Unit,
 };
 pub use objective::{Data, Loss, LossFunction, LossKind, Penalty, PenaltyFunction, Reduction};
-pub use problem::{Operator, Problem};
+pub use problem::Problem;
+pub use session::{Operator, Point, Session};
 pub use solve::Indefinite;
 pub use train::{
     Auto, BlockNewton, Control, Evaluations, Fit, LevenbergMarquardt, Method, NewtonCg, Observer,

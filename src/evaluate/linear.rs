@@ -71,6 +71,14 @@ impl Need {
         Need { extent, order }
     }
 
+    /// What a tensor needs.
+    pub(crate) fn of_tensor() -> Self {
+        Need {
+            extent: Extent::Multipliers,
+            order: 1,
+        }
+    }
+
     /// What products with a curvature need.
     pub(crate) fn of_products(curvature: Curvature) -> Self {
         match curvature {
@@ -337,13 +345,19 @@ impl<B: Backend> Kept<B> {
         self.slots.get(first / self.chunk)
     }
 
-    /// Gives the arrays back.
-    pub(crate) fn recycle(self, b: &B) {
+    /// Gives the arrays of each chunk back to the next backend.
+    pub(crate) fn recycle<'b>(self, mut next: impl FnMut() -> Option<&'b B>)
+    where
+        B: 'b,
+    {
         for slot in self.slots {
             let kept = slot
                 .kept
                 .into_inner()
                 .unwrap_or_else(PoisonError::into_inner);
+            let Some(b) = next() else {
+                return;
+            };
             if let Some(states) = kept.states.and_then(Arc::into_inner) {
                 states.recycle(b);
             }

@@ -11,6 +11,7 @@
 //! | `products/` | the R-operator: products with vectors |
 //! | `linear.rs`, `sweep.rs` | one chunk: how far it is linearized and what is kept of it; what a request adds |
 //! | `chunks.rs` | chunks of samples, several at once |
+//! | `store.rs` | what requests leave for the next ones |
 //! | `plan.rs` | the cost of a request, from a rehearsal |
 //! | `lagrangian.rs`, `tensor.rs`, `jacobian.rs` | the Lagrangian at any configuration, derivatives of any order, ∂x^m/∂W |
 //!
@@ -29,6 +30,7 @@ mod products;
 mod samples;
 mod second;
 mod states;
+mod store;
 mod sums;
 mod sweep;
 mod tensor;
@@ -48,13 +50,16 @@ pub(crate) use linear::{Kept, Need};
 pub use plan::Plan;
 #[cfg(feature = "gpu")]
 pub(crate) use plan::rehearse;
-pub(crate) use plan::{Planner, Target, Theta, Work, kept_bytes, shape_product};
+pub(crate) use plan::{Planner, Target, Theta, Work, shape_product};
 pub(crate) use samples::{Samples, resident_bytes};
 pub(crate) use states::Parameters;
+#[cfg(feature = "gpu")]
+pub(crate) use store::Store;
+pub(crate) use store::{Leave, Memory, Planned, PointStore};
 pub(crate) use tensor::{Tensor, tensor, tensor_at};
 
 use crate::backend::{Backend, Cpu};
-use crate::curvature::{Curvature, Matrix, Structure};
+use crate::curvature::{Curvature, Matrix, Structure, SymmetricTensor};
 use crate::error::{Error, Quantity, Result};
 use crate::network::Network;
 use crate::objective::{Data, Loss, Penalty, Reduction};
@@ -193,7 +198,7 @@ impl<B: Backend> Place<'_, B> {
 }
 
 /// Calls `f` where any backend computes a request of its own, from samples that are uploaded chunk by chunk.
-pub(crate) fn alone<B: Backend, R>(
+fn alone<B: Backend, R>(
     backend: &B,
     parts: Parts,
     w: &[f64],
@@ -201,7 +206,7 @@ pub(crate) fn alone<B: Backend, R>(
 ) -> Result<R> {
     parts.network.check(w)?;
     backend.check_parts(parts.network, parts.loss, parts.data.y())?;
-    let (idle, counters) = (Mutex::new(Vec::new()), Counters::default());
+    let (idle, counters) = (Mutex::default(), Counters::default());
     let place = Place {
         backend,
         samples: &Samples::in_windows(parts),
@@ -215,7 +220,52 @@ pub(crate) fn alone<B: Backend, R>(
         parameters: &parameters,
         kept: None,
     };
-    f(&place, &at)
+    let done = f(&place, &at);
+    parameters.recycle(backend);
+    done
+}
+
+/// [`evaluate`] on any backend, `chunk` samples at a time.
+pub(crate) fn evaluate_on<B: Backend>(
+    backend: &B,
+    parts: Parts,
+    w: &[f64],
+    request: Request,
+    chunk: usize,
+) -> Result<Evaluation> {
+    let division = Division::new(parts.network, parts.data.len(), request.into(), chunk)?;
+    alone(backend, parts, w, |place, at| {
+        evaluate(place, parts, at, request, division)
+    })
+}
+
+/// [`products`] on any backend, `chunk` samples at a time.
+pub(crate) fn products_on<B: Backend>(
+    backend: &B,
+    parts: Parts,
+    w: &[f64],
+    curvature: Curvature,
+    vectors: &[f64],
+    chunk: usize,
+) -> Result<Vec<f64>> {
+    let work = Work::Products(curvature, vectors.len() / w.len().max(1));
+    let division = Division::new(parts.network, parts.data.len(), work, chunk)?;
+    alone(backend, parts, w, |place, at| {
+        products(place, parts, at, curvature, vectors, division)
+    })
+}
+
+/// [`tensor`] on any backend, `chunk` samples at a time.
+pub(crate) fn tensor_on<B: Backend>(
+    backend: &B,
+    parts: Parts,
+    w: &[f64],
+    of: Tensor,
+    chunk: usize,
+) -> Result<SymmetricTensor> {
+    alone(backend, parts, w, |place, at| {
+        tensor(place, parts, at, of, chunk)
+    })
 }
 
 /// E(W) and what `request` asks for.
@@ -327,7 +377,10 @@ fn rows_of(what: &str, n: usize, columns: usize, values: Vec<f64>) -> Result<Arr
 }
 
 /// The numbers of the results for each sample.
-pub(crate) fn kept(network: &Network, request: Request) -> usize {
+fn kept(network: &Network, work: Work) -> usize {
+    let Work::Evaluate(request) = work else {
+        return 0;
+    };
     let units = network.layers().iter().map(|l| l.units).sum();
     let multipliers = if request.multipliers { units } else { 0 };
     let outputs = if request.outputs {
@@ -361,17 +414,29 @@ impl Division {
     /// # Errors
     /// Those of [`sums_of`].
     pub(crate) fn new(network: &Network, samples: usize, work: Work, chunk: usize) -> Result<Self> {
-        let kept = match work {
-            Work::Evaluate(request) => kept(network, request),
-            _ => 0,
-        };
         let sums = sums_of(network, work)?;
         Ok(Division {
             samples,
             chunk,
             sums,
-            kept,
+            kept: kept(network, work),
         })
+    }
+
+    /// Returns how a request with this plan divides n samples into chunks of `chunk`.
+    pub(crate) fn planned(
+        network: &Network,
+        samples: usize,
+        work: Work,
+        plan: &Plan,
+        chunk: usize,
+    ) -> Self {
+        Division {
+            samples,
+            chunk,
+            sums: plan.sums,
+            kept: kept(network, work),
+        }
     }
 
     fn positive_chunk(self) -> Result<usize> {

@@ -74,6 +74,32 @@ pub(crate) enum Target {
     Gpu(Gpu),
 }
 
+impl Target {
+    /// A number that tells targets of one problem apart.
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Target::Cpu { float } => *float as u64,
+            #[cfg(feature = "gpu")]
+            Target::Gpu(_) => 0,
+        }
+    }
+
+    /// Bytes of a float.
+    pub(crate) fn float(&self) -> usize {
+        match self {
+            Target::Cpu { float } => *float,
+            #[cfg(feature = "gpu")]
+            Target::Gpu(gpu) => {
+                if gpu.is_f64() {
+                    8
+                } else {
+                    4
+                }
+            }
+        }
+    }
+}
+
 /// The cost of a request and the number of samples it takes at a time.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

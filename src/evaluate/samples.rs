@@ -189,11 +189,6 @@ impl<B: Backend> Samples<B> {
         Ok(())
     }
 
-    /// Whether all samples are on the backend.
-    pub(crate) fn are_resident(&self) -> bool {
-        self.resident.is_some()
-    }
-
     /// Calls `f` with some samples on the backend.
     pub(super) fn with<R>(
         &self,

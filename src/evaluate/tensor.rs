@@ -18,7 +18,7 @@
 use rayon::prelude::*;
 
 use super::lagrangian::{Configuration, check, each_chunk, rows_of};
-use super::linear::{Extent, Linear, Need, Setting};
+use super::linear::{Linear, Need, Setting};
 use super::samples::Batch;
 use super::states::{Parameters, States, download, pre_activations};
 use super::{At, Division, Parts, Place as Where};
@@ -350,11 +350,7 @@ pub(super) fn sweep_tensor<B: Backend>(
         parameters,
         ..
     } = setting;
-    let need = Need {
-        extent: Extent::Multipliers,
-        order: 1,
-    };
-    let linear = Linear::new(setting, batch, need, None, None)?;
+    let linear = Linear::new(setting, batch, Need::of_tensor(), None, None)?;
     if let (Some(chain), Some(backward)) = (linear.chain(setting, batch), linear.backward()) {
         let k = sums.place.of.layer;
         let p = pre_activations(b, network, parameters, k, chain.z(k))?;

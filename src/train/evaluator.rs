@@ -3,6 +3,9 @@
 //! A fit decides in f64. On a device in f32 the curvature comes from there, which sets the rate of convergence alone; value
 //! and gradient are computed by the processor in f64, so that the fit ends at the gradient norm that it would reach on the
 //! processor. Where the accelerator fails, the processor takes over from the last accepted point, if that is allowed.
+//!
+//! All is asked in one session: a point whose value was computed keeps its states, while memory allows, for its derivatives and
+//! products.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +13,19 @@ use super::report::{Account, Evaluations, Times};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::device::{Device, Precision};
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, Request};
-use crate::problem::{Operator, Problem};
+use crate::evaluate::{Evaluation, Request, Work};
+use crate::problem::Problem;
+use crate::session::{Operator, Point, Session};
 use crate::solve::U;
+
+/// Vectors of length P that a fit holds besides its requests, at the most.
+const VECTORS: u64 = 32;
 
 /// Evaluates a problem for a fit, and keeps account.
 pub(super) struct Evaluator<'a> {
-    problem: &'a Problem,
+    session: Session<'a>,
+    /// The point that was asked last.
+    point: Option<Point<'a>>,
     /// The device for the curvature, until it failed.
     device: Device,
     /// The request for derivatives.
@@ -45,24 +54,56 @@ impl<'a> Evaluator<'a> {
             curvature,
             ..Request::gradient()
         };
-        let mut evaluator = Evaluator {
-            problem,
-            device: problem.device_for(problem.device(), largest.into()),
+        let session = problem.session();
+        let device = session.device_for(largest.into());
+        let mut failure = None;
+        match session.planned(&device, largest.into()) {
+            // A fit factorizes its matrix, and holds that of two points.
+            Ok((_, planned)) => {
+                let vectors = 8 * VECTORS * problem.parameters() as u64;
+                let matrices = planned.plan.results.saturating_mul(3);
+                let others = planned.plan.bytes().saturating_add(matrices);
+                session.reserve(others.saturating_add(vectors));
+            }
+            // What does not fit the accelerator may fit the processor.
+            Err(error) if device.is_accelerator() && fallback => failure = Some(error.to_string()),
+            Err(error) => return Err(error),
+        }
+        let is_single = device.precision() == Precision::F32;
+        session.expect(
+            if is_single {
+                Request::gradient()
+            } else {
+                largest
+            }
+            .into(),
+        );
+        Ok(Evaluator {
+            session,
+            point: None,
+            device,
             whole: largest,
             fallback,
-            failure: None,
+            failure,
             evaluations: Evaluations::default(),
             times: Times::default(),
             left_out: 0.0,
+        })
+    }
+
+    /// The same evaluator for fits that also take products with a curvature.
+    pub fn with_products(self, curvature: Curvature) -> Self {
+        self.session.expect(Work::Products(curvature, 1));
+        self
+    }
+
+    /// The point w: the last one, if that is it.
+    fn at(&mut self, w: &[f64]) -> Result<&Point<'a>> {
+        let point = match self.point.take().filter(|point| point.w() == w) {
+            Some(point) => point,
+            None => self.session.at(w)?,
         };
-        // What does not fit the accelerator may fit the processor.
-        if let Err(error) = problem.plan_on(&evaluator.device, largest.into()) {
-            if !evaluator.device.is_accelerator() || !fallback {
-                return Err(error);
-            }
-            evaluator.failure = Some(error.to_string());
-        }
-        Ok(evaluator)
+        Ok(self.point.insert(point))
     }
 
     /// The device for the curvature.
@@ -130,10 +171,10 @@ impl<'a> Evaluator<'a> {
         stage: fn(&mut Times) -> &mut Duration,
     ) -> Result<Evaluation> {
         let clock = Instant::now();
-        let mut done = self.problem.evaluate_with(device, w, request);
+        let mut done = self.at(w)?.evaluate_on(device, request);
         if let Err(error @ Error::Gpu { .. }) = done {
             done = match self.take_over(error) {
-                Ok(()) => self.problem.evaluate_with(&Device::Cpu, w, request),
+                Ok(()) => self.at(w)?.evaluate_on(&Device::Cpu, request),
                 Err(error) => Err(error),
             };
         }
@@ -177,7 +218,8 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// As [`derivatives`](Evaluator::derivatives).
     pub fn operator(&mut self, w: &[f64], curvature: Curvature) -> Result<Operator<'a>> {
-        let made = self.problem.operator_on(&self.computes(), w, curvature);
+        let device = self.computes();
+        let made = self.at(w)?.operator_on(&device, curvature);
         made.or_else(|error| self.recover(error, w, curvature))
     }
 
@@ -192,7 +234,7 @@ impl<'a> Evaluator<'a> {
         curvature: Curvature,
     ) -> Result<Operator<'a>> {
         self.take_over(error)?;
-        self.problem.operator_on(&Device::Cpu, w, curvature)
+        self.at(w)?.operator_on(&Device::Cpu, curvature)
     }
 
     /// Lets the processor compute from here on, after an accelerator failed or f32 did not hold what is finite in f64.

@@ -14,7 +14,8 @@ use super::{Evaluations, Fit, Method, Observer, State};
 use crate::curvature::{Curvature, LinearOperator, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
-use crate::problem::{Operator, Problem};
+use crate::problem::Problem;
+use crate::session::Operator;
 use crate::solve::{Preconditioner, conjugate_gradients, dot};
 
 /// How many vectors of length P live while a point is derived: the two points, gradients, scales, the step.
@@ -200,7 +201,8 @@ impl NewtonCg {
         };
         let request = method.preconditioning.request();
         let products = Products {
-            evaluator: Evaluator::new(problem, request, self.region.fallback)?,
+            evaluator: Evaluator::new(problem, request, self.region.fallback)?
+                .with_products(self.region.curvature),
             method,
         };
         method.check_memory(problem)?;

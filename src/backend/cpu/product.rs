@@ -85,18 +85,19 @@ pub(super) fn put<T: Real>(x: &Input<T>, b: &Input<T>, accumulate: bool, part: &
 #[inline(always)]
 fn in_loops<T: Real>(x: &Input<T>, b: &Input<T>, accumulate: bool, part: &mut Part<T>) {
     let ([_, rows, columns], inner) = (part.layout.shape, x.shape()[2]);
-    let [of_x, of_b, of_out] = [x.layout, b.layout, part.layout].map(|l| l.strides[2]);
+    let ([_, of_row, of_x], [_, of_k, of_b]) = (x.layout.strides, b.layout.strides);
+    let of_out = part.layout.strides[2];
     for (local, i) in part.samples().enumerate() {
+        let (x_i, b_i) = (x.layout.at(i, 0, 0), b.layout.at(i, 0, 0));
         // By numbers: another iterator would divide a length for each sample.
         for r in 0..rows {
             let out = &mut part.numbers[part.layout.at(local, r, 0)..];
             if inner == 0 && !accumulate {
                 (0..columns).for_each(|c| out[c * of_out] = T::ZERO);
             }
-            let from = x.layout.at(i, r, 0);
             for k in 0..inner {
-                let x = x.array.numbers[from + k * of_x];
-                let b = &b.array.numbers[b.layout.at(i, k, 0)..];
+                let x = x.array.numbers[x_i + r * of_row + k * of_x];
+                let b = &b.array.numbers[b_i + k * of_k..];
                 let adds = accumulate || k > 0;
                 if (of_out, of_b) == (1, 1) {
                     let pairs = out[..columns].iter_mut().zip(&b[..columns]);

@@ -45,15 +45,14 @@ impl<const N: usize> Walk<N> {
     #[inline(always)]
     fn rows(&self, mut f: impl FnMut([usize; N])) {
         let [outer, middle, _] = self.shape;
-        // By numbers: another iterator would divide a length for each sample.
-        for i in 0..outer {
-            for r in 0..middle {
-                let mut at = self.offsets;
-                for (k, at) in at.iter_mut().enumerate() {
-                    *at += i * self.strides[0][k] + r * self.strides[1][k];
-                }
+        let mut first = self.offsets;
+        for _ in 0..outer {
+            let mut at = first;
+            for _ in 0..middle {
                 f(at);
+                (at.iter_mut().zip(self.strides[1])).for_each(|(at, stride)| *at += stride);
             }
+            (first.iter_mut().zip(self.strides[0])).for_each(|(at, stride)| *at += stride);
         }
     }
 

@@ -7,7 +7,6 @@ use super::array::Input;
 use super::reduce::{self, in_blocks};
 use super::tasks::each;
 use super::{Array, BLOCK, PARTIALS, Real, Sum, bytes};
-use crate::backend::View;
 use crate::backend::kernel::WeightedSum;
 
 /// Rows and columns of a result's tile, at the most: in f64, with both operands of a block of samples, 1.8 MB. By arithmetic,

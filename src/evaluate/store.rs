@@ -1,0 +1,340 @@
+//! What requests for one problem leave for the next ones: plans, samples on the backend, arrays that wait, and linearizations.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::counters::Counters;
+use super::linear::Kept;
+use super::plan::kept_bytes;
+use super::samples::Samples;
+use super::states::Parameters;
+use super::{At, Parts, Place, Plan, Request, Target, Work};
+#[cfg(feature = "gpu")]
+use crate::backend::gpu::Gpu;
+use crate::backend::{Backend, Cpu};
+use crate::error::{Error, Result};
+
+/// Operations of a request that are worth handing to other threads; a choice, not a measurement.
+const WORTH: f64 = 2e6;
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The plan of a kind of request.
+pub(crate) struct Planned {
+    target: u64,
+    work: Work,
+    pub plan: Plan,
+    /// Set when the adapter has built its pipelines for it.
+    #[cfg(feature = "gpu")]
+    pub prepared: OnceLock<()>,
+}
+
+/// The plans of a problem.
+#[derive(Default)]
+struct Plans {
+    plans: Mutex<Vec<Arc<Planned>>>,
+    /// Bytes that stay of a linearized chunk, by target and chunk.
+    kept_bytes: Mutex<Vec<(u64, usize, u64)>>,
+}
+
+/// Everything that requests for one problem leave.
+pub(crate) struct Memory {
+    pub counters: Arc<Counters>,
+    plans: Arc<Plans>,
+    /// How many derivatives of h requests needed at the most.
+    order: Arc<AtomicUsize>,
+    expected: OnceLock<Work>,
+    pub f64: Arc<Store<Cpu<f64>>>,
+    pub f32: Arc<Store<Cpu<f32>>>,
+    #[cfg(feature = "gpu")]
+    pub gpu: OnceLock<Arc<Store<Gpu>>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory {
+            counters: Arc::default(),
+            plans: Arc::default(),
+            order: Arc::default(),
+            expected: OnceLock::new(),
+            f64: Arc::new(Store::new(Cpu::new(), Some(Cpu::sequential()))),
+            f32: Arc::new(Store::new(Cpu::new(), Some(Cpu::sequential()))),
+            #[cfg(feature = "gpu")]
+            gpu: OnceLock::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Memory({:?})", self.counters.read())
+    }
+}
+
+impl Memory {
+    /// Returns a memory that has nothing in common with another but the plans; its counts belong to those of the other, too.
+    pub(crate) fn within(whole: &Memory) -> Self {
+        Memory {
+            counters: Arc::new(Counters::within(whole.counters.clone())),
+            plans: whole.plans.clone(),
+            ..Memory::default()
+        }
+    }
+
+    /// The plan of a kind of request, if there is one that `fits`.
+    pub(crate) fn plan(
+        &self,
+        target: &Target,
+        work: Work,
+        fits: impl Fn(&Plan) -> bool,
+    ) -> Option<Arc<Planned>> {
+        let is_it = |p: &&Arc<Planned>| p.work == work && p.target == target.number();
+        let found = lock(&self.plans.plans).iter().find(is_it).cloned();
+        found.filter(|planned| fits(&planned.plan))
+    }
+
+    /// Remembers a plan, in the place of one that did not fit.
+    pub(crate) fn planned(&self, target: &Target, work: Work, plan: Plan) -> Arc<Planned> {
+        self.counters.plan();
+        let planned = Arc::new(Planned {
+            target: target.number(),
+            work,
+            plan,
+            #[cfg(feature = "gpu")]
+            prepared: OnceLock::new(),
+        });
+        let mut plans = lock(&self.plans.plans);
+        plans.retain(|p| (p.work, p.target) != (work, planned.target));
+        plans.push(planned.clone());
+        planned
+    }
+
+    /// Requests to come need h up to this order.
+    pub(crate) fn expect_order(&self, order: usize) {
+        self.order.fetch_max(order, Ordering::Relaxed);
+    }
+
+    /// Requests of this kind will come, which need h up to this order; the first counts as the usual one.
+    pub(crate) fn expect(&self, work: Work, order: usize) {
+        self.expected.get_or_init(|| work);
+        self.expect_order(order);
+    }
+
+    /// The usual kind of request: the gradient, unless another was expected.
+    pub(crate) fn expected(&self) -> Work {
+        *self
+            .expected
+            .get()
+            .unwrap_or(&Work::Evaluate(Request::gradient()))
+    }
+
+    /// Returns the bytes that stay where they are computed if all chunks of so many samples are linearized and kept.
+    ///
+    /// # Errors
+    /// What the rehearsal reports.
+    pub(crate) fn kept_bytes(&self, target: &Target, parts: Parts, chunk: usize) -> Result<u64> {
+        let key = (target.number(), chunk);
+        let known = |all: &[(u64, usize, u64)]| {
+            all.iter()
+                .find(|(target, chunk, _)| (*target, *chunk) == key)
+                .map(|found| found.2)
+        };
+        let found = known(&lock(&self.plans.kept_bytes));
+        let each = match found {
+            Some(bytes) => bytes,
+            None => {
+                let bytes = kept_bytes(parts.network, parts.loss, chunk, target)?;
+                lock(&self.plans.kept_bytes).push((key.0, key.1, bytes));
+                bytes
+            }
+        };
+        Ok(each.saturating_mul(parts.data.len().div_ceil(chunk) as u64))
+    }
+}
+
+/// What a request may leave behind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leave {
+    /// All samples, on the backend.
+    pub samples: bool,
+    /// Arrays that wait for the next request.
+    pub arrays: bool,
+}
+
+/// What requests leave on one backend.
+pub(crate) struct Store<B: Backend> {
+    backend: B,
+    /// The calling thread alone, with the same bits: for what is not worth waking others.
+    small: Option<B>,
+    /// Backends for one thread each, for chunks that are computed at once.
+    idle: Mutex<Vec<B>>,
+    samples: Mutex<Option<Arc<Samples<B>>>>,
+    /// Bytes of the linearizations that are kept.
+    held: AtomicU64,
+}
+
+impl<B: Backend> Store<B> {
+    /// Returns a store that holds nothing yet.
+    pub(crate) fn new(backend: B, small: Option<B>) -> Self {
+        Store {
+            backend,
+            small,
+            idle: Mutex::default(),
+            samples: Mutex::default(),
+            held: AtomicU64::new(0),
+        }
+    }
+
+    /// Calls `f` where a request with this plan is computed.
+    ///
+    /// # Errors
+    /// A number that the backend's floats do not hold; those of `f`.
+    pub(crate) fn place<R: Send>(
+        &self,
+        parts: Parts,
+        plan: &Plan,
+        leave: Leave,
+        counters: &Counters,
+        f: impl FnOnce(&Place<B>) -> Result<R> + Send,
+    ) -> Result<R> {
+        let samples = self.samples(parts, leave.samples, counters)?;
+        let small = self.small.as_ref().filter(|_| plan.flops < WORTH);
+        let place = Place {
+            backend: small.unwrap_or(&self.backend),
+            samples: &samples,
+            idle: &self.idle,
+            counters,
+            is_warm: leave.arrays,
+        };
+        if small.is_some() || self.small.is_none() {
+            return f(&place);
+        }
+        // On a thread of the pool: each of the many kernels would be handed over to one otherwise.
+        rayon::scope(|_| f(&place))
+    }
+
+    /// The samples on the backend, or such that are uploaded chunk by chunk.
+    fn samples(
+        &self,
+        parts: Parts,
+        is_resident: bool,
+        counters: &Counters,
+    ) -> Result<Arc<Samples<B>>> {
+        let mut known = lock(&self.samples);
+        if let Some(samples) = &*known {
+            return Ok(samples.clone());
+        }
+        let mut samples = Samples::in_windows(parts);
+        if is_resident {
+            match samples.make_resident(&self.backend, parts, counters) {
+                // Where all do not fit, chunks may.
+                Ok(()) | Err(Error::Gpu { .. } | Error::Memory { .. } | Error::TooLarge { .. }) => {
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        let samples = Arc::new(samples);
+        if is_resident {
+            *known = Some(samples.clone());
+        }
+        Ok(samples)
+    }
+
+    /// Bytes of the linearizations that are kept.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+/// What is kept at one W on one backend.
+pub(crate) struct PointStore<B: Backend> {
+    store: Arc<Store<B>>,
+    parameters: OnceLock<Parameters<B>>,
+    /// The linearizations, by the length of their chunks, with their bytes.
+    kept: Mutex<Vec<(Arc<Kept<B>>, u64)>>,
+}
+
+impl<B: Backend> PointStore<B> {
+    /// Returns a store that holds nothing yet.
+    pub(crate) fn new(store: Arc<Store<B>>) -> Self {
+        PointStore {
+            store,
+            parameters: OnceLock::new(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The store of the backend.
+    pub(crate) fn store(&self) -> &Store<B> {
+        &self.store
+    }
+
+    /// Calls `f` with W on the backend and what is kept at it.
+    ///
+    /// # Errors
+    /// A number that the backend's floats do not hold; those of `f`.
+    pub(crate) fn at<R>(
+        &self,
+        w: &[f64],
+        kept: Option<&Kept<B>>,
+        f: impl FnOnce(&At<B>) -> Result<R>,
+    ) -> Result<R> {
+        let parameters = match self.parameters.get() {
+            Some(parameters) => parameters,
+            None => {
+                let uploaded = Parameters::upload(&self.store.backend, w)?;
+                self.parameters.get_or_init(|| uploaded)
+            }
+        };
+        f(&At {
+            w,
+            parameters,
+            kept,
+        })
+    }
+
+    /// The linearizations of chunks of so many samples, if they are kept, or if the bytes that they take are within `room`.
+    ///
+    /// # Errors
+    /// Those of counting the bytes.
+    pub(crate) fn kept(
+        &self,
+        memory: &Memory,
+        n: usize,
+        chunk: usize,
+        room: impl FnOnce(u64) -> Result<Option<u64>>,
+    ) -> Result<Option<Arc<Kept<B>>>> {
+        let mut all = lock(&self.kept);
+        if let Some((kept, _)) = all.iter().find(|(kept, _)| kept.chunk() == chunk) {
+            return Ok(Some(kept.clone()));
+        }
+        let Some(bytes) = room(self.store.held())? else {
+            return Ok(None);
+        };
+        self.store.held.fetch_add(bytes, Ordering::Relaxed);
+        let kept = Arc::new(Kept::new(n, chunk, memory.order.clone()));
+        all.push((kept.clone(), bytes));
+        Ok(Some(kept))
+    }
+}
+
+impl<B: Backend> Drop for PointStore<B> {
+    /// The arrays wait for the next point where others wait, too.
+    fn drop(&mut self) {
+        if let Some(parameters) = self.parameters.take() {
+            parameters.recycle(&self.store.backend);
+        }
+        let kept = std::mem::take(&mut *lock(&self.kept));
+        let idle = lock(&self.store.idle);
+        let mut backends = idle.iter().chain(&self.store.small).cycle();
+        for (kept, bytes) in kept {
+            self.store.held.fetch_sub(bytes, Ordering::Relaxed);
+            if let (Some(kept), Some(_)) = (Arc::into_inner(kept), self.store.small.as_ref()) {
+                kept.recycle(|| backends.next());
+            }
+        }
+    }
+}

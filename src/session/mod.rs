@@ -1,0 +1,369 @@
+//! Sessions: many requests for one problem, with what each leaves for the next.
+//!
+//! A [`Session`] remembers, and promises:
+//!
+//! * **One plan for a kind of request.** The memory budget is read once, when the session is made; each kind of request is planned
+//!   once for a problem, and refused before anything is allocated if it cannot fit.
+//! * **One upload of the data.** X, Y and ω are copied to where the arithmetic is done at the first request and stay there, if they
+//!   take no more than half of what the budget leaves; otherwise each chunk of samples is copied when it is computed.
+//! * **Linearized points.** [`Session::at`] gives a [`Point`]: value, gradient, matrices and products at one w. The states of its
+//!   samples, h′ and h″, the sensitivities and the multipliers are kept while the budget has room: then the forward and the backward
+//!   sweep run once for a point, whatever is asked at it and by however many threads. Where there is no room, each request computes
+//!   them anew. Either way the bits of the results are the same.
+//! * **Warm buffers.** Arrays wait for the next request where a request takes a small part of the budget.
+//!
+//! A session may be shared by threads, and several may live at once: nothing is common to them but the problem's plans. [`Session::counts`] tells what was
+//! done. Operators ([`Problem::operator`]) and fits have sessions of their own; [`Problem`]'s own requests leave for the next ones what
+//! is small, such as plans and arrays of small problems.
+
+mod operator;
+mod point;
+mod requests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use operator::Operator;
+pub use point::Point;
+
+use crate::backend::Backend;
+#[cfg(feature = "gpu")]
+use crate::backend::gpu::Gpu;
+use crate::device::Device;
+#[cfg(feature = "gpu")]
+use crate::device::WORTHWHILE;
+use crate::error::Result;
+#[cfg(feature = "gpu")]
+use crate::error::{Error, Fault};
+#[cfg(feature = "gpu")]
+use crate::evaluate::rehearse;
+use crate::evaluate::{
+    At, Counts, Division, Leave, Memory, Need, Parts, Place, Plan, Planned, PointStore, Request,
+    Target, Work, resident_bytes,
+};
+use crate::problem::Problem;
+use point::Stores;
+
+/// Bytes that the requests of a problem may leave without a session: 4 MiB, a choice.
+const SMALL: u64 = 4 << 20;
+
+/// Many requests for one problem on its device; see the [module](self).
+///
+/// ```
+/// use ndarray::array;
+/// use secondo::{Activation, Curvature, Data, LinearOperator, Loss, Network, Problem};
+/// let data = Data::new(array![[0.0], [1.0], [2.0]], array![[0.0], [0.8], [0.9]])?;
+/// let problem = Problem::new(Network::dense(&[1, 2, 1], Activation::Tanh)?, data, Loss::SquaredError)?;
+/// let session = problem.session();
+/// let point = session.at(&[0.5; 7])?;
+/// let gradient = point.gradient()?;
+/// let operator = point.operator(Curvature::Exact)?;
+/// let product = operator.product(&gradient)?;
+/// // Three samples were propagated forward and back once, for the gradient and for the product.
+/// assert_eq!((session.counts().forward, session.counts().backward), (3, 3));
+/// # Ok::<(), secondo::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Session<'a> {
+    problem: &'a Problem,
+    device: Device,
+    memory: Arc<Memory>,
+    terms: Terms,
+}
+
+/// How much is remembered.
+#[derive(Debug, Clone)]
+enum Terms {
+    /// What is small.
+    Call,
+    /// What fits in the budget, less what others need of it besides.
+    Lasting {
+        budget: u64,
+        reserve: Arc<AtomicU64>,
+    },
+}
+
+impl<'a> Session<'a> {
+    /// Returns a session that reads the budget now.
+    fn new(problem: &'a Problem, device: Device) -> Self {
+        Session {
+            problem,
+            device,
+            memory: Arc::new(Memory::within(problem.memory())),
+            terms: Terms::Lasting {
+                budget: problem.budget(),
+                reserve: Arc::default(),
+            },
+        }
+    }
+
+    /// Returns the session of a problem's own requests.
+    fn of_call(problem: &'a Problem, device: &Device) -> Self {
+        Session {
+            problem,
+            device: device.clone(),
+            memory: problem.memory().clone(),
+            terms: Terms::Call,
+        }
+    }
+
+    /// The problem.
+    pub fn problem(&self) -> &'a Problem {
+        self.problem
+    }
+
+    /// Returns the plans, uploads and sweeps so far.
+    pub fn counts(&self) -> Counts {
+        self.memory.counters.read()
+    }
+
+    /// Returns the point w, to be linearized when something is asked at it.
+    ///
+    /// # Errors
+    /// A wrong length, a number that is not finite.
+    pub fn at(&self, w: &[f64]) -> Result<Point<'a>> {
+        Point::new(self.clone(), w)
+    }
+
+    /// Returns what `request` costs; see [`Problem::plan`].
+    ///
+    /// # Errors
+    /// As [`Problem::plan`].
+    pub fn plan(&self, request: Request) -> Result<Plan> {
+        let (_, planned) = self.planned(&self.device, request.into())?;
+        Ok(planned.plan.clone())
+    }
+
+    /// Returns the device that computes a kind of request: what `Auto` chooses, or the session's own.
+    pub(crate) fn device_for(&self, work: Work) -> Device {
+        #[cfg(feature = "gpu")]
+        if let Device::Auto(_) = self.device {
+            return match self.planned(&self.device, work) {
+                Ok((Target::Gpu(gpu), _)) => Device::Gpu(gpu),
+                _ => Device::Cpu,
+            };
+        }
+        let _ = work;
+        self.device.clone()
+    }
+
+    /// Leaves so many bytes of the budget to others.
+    pub(crate) fn reserve(&self, bytes: u64) {
+        if let Terms::Lasting { reserve, .. } = &self.terms {
+            reserve.fetch_max(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Linearizes points so that this kind of request will find all that it needs.
+    pub(crate) fn expect(&self, work: Work) {
+        self.memory.expect(work, need(work).order);
+    }
+
+    /// Returns where a request is computed on a device, with its plan: `Auto` chooses by the request's size, and takes the processor
+    /// where it does not fit the adapter.
+    ///
+    /// # Errors
+    /// `Memory` with the numbers and an alternative if it cannot fit.
+    pub(crate) fn planned(&self, device: &Device, work: Work) -> Result<(Target, Arc<Planned>)> {
+        let on_cpu = |float| self.planned_for(Target::Cpu { float }, work);
+        match device {
+            Device::CpuF32 => on_cpu(4),
+            Device::Cpu => on_cpu(8),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => self.planned_for(Target::Gpu(gpu.clone()), work),
+            #[cfg(feature = "gpu")]
+            Device::Auto(_) => {
+                let on_cpu = on_cpu(8);
+                // What the processor cannot hold is large.
+                let is_large = (on_cpu.as_ref()).map_or(true, |(_, p)| p.plan.flops >= WORTHWHILE);
+                let adapter = is_large.then(|| device.automatic()).flatten();
+                match adapter.map(|adapter| self.planned(&adapter, work)) {
+                    Some(Ok(planned)) => Ok(planned),
+                    _ => on_cpu,
+                }
+            }
+        }
+    }
+
+    fn planned_for(&self, target: Target, work: Work) -> Result<(Target, Arc<Planned>)> {
+        // A request that is small needs no look at the memory.
+        let is_small = |plan: &Plan| plan.bytes() <= SMALL;
+        if let Some(planned) = self.memory.plan(&target, work, is_small) {
+            return Ok((target, planned));
+        }
+        let budget = match &self.terms {
+            Terms::Call => self.problem.budget(),
+            Terms::Lasting { budget, .. } => *budget,
+        };
+        let fits = |plan: &Plan| plan.bytes() <= budget;
+        let planned = match self.memory.plan(&target, work, fits) {
+            Some(planned) => planned,
+            None => {
+                let plan = self.problem.plan_for(&target, work, budget)?;
+                self.memory.planned(&target, work, plan)
+            }
+        };
+        Ok((target, planned))
+    }
+
+    /// Bytes of samples and linearizations that may stay beside a request with this plan.
+    fn room(&self, target: &Target, plan: &Plan) -> u64 {
+        match (&self.terms, target) {
+            #[cfg(feature = "gpu")]
+            (Terms::Lasting { .. }, Target::Gpu(gpu)) => {
+                gpu.memory().saturating_sub(plan.device) / 2
+            }
+            (Terms::Lasting { budget, reserve }, _) => {
+                let others = plan.bytes().max(reserve.load(Ordering::Relaxed));
+                budget.saturating_sub(others) / 2
+            }
+            (Terms::Call, _) => SMALL.saturating_sub(plan.bytes()),
+        }
+    }
+
+    /// What a request may leave behind.
+    fn leave(&self, target: &Target, plan: &Plan) -> Leave {
+        let (network, n) = (self.problem.network(), self.problem.data().len());
+        let samples = resident_bytes(network, n, target.float());
+        let arrays = match &self.terms {
+            Terms::Call => plan.bytes() <= SMALL,
+            Terms::Lasting { budget, reserve } => {
+                plan.bytes() <= budget.saturating_sub(reserve.load(Ordering::Relaxed)) / 8
+            }
+        };
+        Leave {
+            samples: samples <= self.room(target, plan),
+            arrays,
+        }
+    }
+
+    /// Does a job where `device` computes it.
+    fn run<J: Job>(&self, device: &Device, stores: &Stores, job: &J) -> Result<J::Done> {
+        let work = job.work();
+        let (target, planned) = self.planned(device, work)?;
+        self.memory.expect_order(need(work).order);
+        let chunk = self.chunk(device, work, &planned);
+        match &target {
+            Target::Cpu { float: 4 } => {
+                self.run_on(&target, &planned, stores, &stores.f32, job, chunk)
+            }
+            Target::Cpu { .. } => self.run_on(&target, &planned, stores, &stores.f64, job, chunk),
+            #[cfg(feature = "gpu")]
+            Target::Gpu(gpu) => {
+                let done = self.run_on_gpu(gpu, &target, &planned, stores, job, chunk);
+                match done {
+                    Err(Error::Gpu { .. }) if matches!(device, Device::Auto(_)) => {
+                        self.run(&Device::Cpu, stores, job)
+                    }
+                    done => done,
+                }
+            }
+        }
+    }
+
+    /// Returns the samples at a time: those of the request's plan; for the value alone, in a session, those of the request that will
+    /// follow, so that its states serve that, too. The value has the same bits in every chunk on the processor.
+    fn chunk(&self, device: &Device, work: Work, planned: &Planned) -> usize {
+        if let (Terms::Lasting { .. }, Work::Evaluate(request)) = (&self.terms, work)
+            && request == Request::default()
+            && let Ok((_, next)) = self.planned(device, self.memory.expected())
+        {
+            return next.plan.chunk;
+        }
+        planned.plan.chunk
+    }
+
+    fn run_on<B: Backend, J: Job>(
+        &self,
+        target: &Target,
+        planned: &Planned,
+        stores: &Stores,
+        store: &PointStore<B>,
+        job: &J,
+        chunk: usize,
+    ) -> Result<J::Done> {
+        let (parts, plan, work) = (self.problem.parts(), &planned.plan, job.work());
+        let leave = self.leave(target, plan);
+        let n = parts.data.len();
+        let mut kept = None;
+        if let Terms::Lasting { .. } = self.terms {
+            kept = store.kept(&self.memory, n, chunk, |held| {
+                let bytes = self.memory.kept_bytes(target, parts, chunk)?;
+                let mut taken = held.saturating_add(bytes);
+                if leave.samples {
+                    taken += resident_bytes(parts.network, n, target.float());
+                }
+                Ok((taken <= self.room(target, plan)).then_some(bytes))
+            })?;
+        }
+        let division =
+            Division::planned(parts.network, n, self.problem.in_network(work), plan, chunk);
+        store
+            .store()
+            .place(parts, plan, leave, &self.memory.counters, |place| {
+                store.at(stores.weights(), kept.as_deref(), |at| {
+                    job.run(parts, place, at, division)
+                })
+            })
+    }
+
+    #[cfg(feature = "gpu")]
+    fn run_on_gpu<J: Job>(
+        &self,
+        gpu: &Gpu,
+        target: &Target,
+        planned: &Planned,
+        stores: &Stores,
+        job: &J,
+        mut chunk: usize,
+    ) -> Result<J::Done> {
+        let (parts, work) = (self.problem.parts(), job.work());
+        if planned.prepared.get().is_none() {
+            // Before the texts are compiled, so that a part whose text is wrong is named.
+            gpu.check_parts(parts.network, parts.loss, parts.data.y())?;
+            for n in [chunk, parts.data.len() % chunk] {
+                let work = self.problem.in_network(work);
+                gpu.prepare(&rehearse(gpu, parts.network, parts.loss, n, work)?)?;
+            }
+            planned.prepared.get_or_init(|| ());
+        }
+        let store = stores.gpu(&self.memory, gpu);
+        loop {
+            match self.run_on(target, planned, stores, store, job, chunk) {
+                // Others may hold the device's memory: what was planned need not be there.
+                Err(Error::Gpu {
+                    fault: Fault::OutOfMemory { .. },
+                    ..
+                }) if chunk > 64 => chunk /= 2,
+                done => return done,
+            }
+        }
+    }
+}
+
+/// Something that the driver does on any backend.
+trait Job: Sync {
+    /// What comes out.
+    type Done: Send;
+
+    /// The kind of request.
+    fn work(&self) -> Work;
+
+    /// Computes it in W.
+    fn run<B: Backend>(
+        &self,
+        parts: Parts,
+        place: &Place<B>,
+        at: &At<B>,
+        division: Division,
+    ) -> Result<Self::Done>;
+}
+
+/// What a request of a kind needs of the linearization.
+fn need(work: Work) -> Need {
+    match work {
+        Work::Evaluate(request) => Need::of_request(request),
+        Work::Products(curvature, _) => Need::of_products(curvature),
+        Work::Tensor(_) => Need::of_tensor(),
+    }
+}

@@ -1,0 +1,241 @@
+//! Points: what is asked at one w, and what is kept there.
+
+use std::sync::Arc;
+#[cfg(feature = "gpu")]
+use std::sync::OnceLock;
+
+use super::{Job, Operator, Session};
+#[cfg(feature = "gpu")]
+use crate::backend::gpu::Gpu;
+use crate::backend::{Backend, Cpu};
+use crate::curvature::{Curvature, SymmetricTensor};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::evaluate::{
+    self, At, Division, Evaluation, Parts, Place, PointStore, Request, Tensor, Work,
+};
+#[cfg(feature = "gpu")]
+use crate::evaluate::{Memory, Store};
+
+/// A problem at one w: value, derivatives and products from one linearization; see [`Session`].
+///
+/// It may be shared by threads. What is kept of it is freed with its last clone and operator.
+#[derive(Clone)]
+pub struct Point<'a> {
+    session: Session<'a>,
+    stores: Arc<Stores>,
+}
+
+/// What is kept at one w, wherever it is computed.
+pub(super) struct Stores {
+    w: Vec<f64>,
+    /// W = fixed + Cθ, where w is θ.
+    weights: Option<Vec<f64>>,
+    pub f64: PointStore<Cpu<f64>>,
+    pub f32: PointStore<Cpu<f32>>,
+    #[cfg(feature = "gpu")]
+    gpu: OnceLock<PointStore<Gpu>>,
+}
+
+impl Stores {
+    /// W, the network's parameters.
+    pub(super) fn weights(&self) -> &[f64] {
+        self.weights.as_ref().unwrap_or(&self.w)
+    }
+
+    /// What is kept on an adapter.
+    #[cfg(feature = "gpu")]
+    pub(super) fn gpu(&self, memory: &Memory, gpu: &Gpu) -> &PointStore<Gpu> {
+        let store = || Arc::new(Store::new(gpu.clone(), None));
+        (self.gpu).get_or_init(|| PointStore::new(memory.gpu.get_or_init(store).clone()))
+    }
+}
+
+impl std::fmt::Debug for Point<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Point")
+            .field("w", &self.stores.w)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Point<'a> {
+    pub(super) fn new(session: Session<'a>, w: &[f64]) -> Result<Self> {
+        let weights = session.problem.network_weights(w)?;
+        let weights = (session.problem.ties().is_some()).then(|| weights.into_owned());
+        let memory = &session.memory;
+        let stores = Stores {
+            w: w.to_vec(),
+            weights,
+            f64: PointStore::new(memory.f64.clone()),
+            f32: PointStore::new(memory.f32.clone()),
+            #[cfg(feature = "gpu")]
+            gpu: OnceLock::new(),
+        };
+        Ok(Point {
+            session,
+            stores: Arc::new(stores),
+        })
+    }
+
+    /// w; θ under a constraint.
+    pub fn w(&self) -> &[f64] {
+        &self.stores.w
+    }
+
+    /// Returns E(w).
+    ///
+    /// # Errors
+    /// As [`Problem::objective`](crate::Problem::objective).
+    pub fn value(&self) -> Result<f64> {
+        Ok(self.evaluate(Request::default())?.value)
+    }
+
+    /// Returns ∂E/∂w.
+    ///
+    /// # Errors
+    /// As [`Problem::objective`](crate::Problem::objective).
+    pub fn gradient(&self) -> Result<Vec<f64>> {
+        Ok(self.evaluate(Request::gradient())?.gradient)
+    }
+
+    /// Returns E(w) and what `request` asks for.
+    ///
+    /// # Errors
+    /// As [`Problem::curvature`](crate::Problem::curvature).
+    pub fn evaluate(&self, request: Request) -> Result<Evaluation> {
+        self.evaluate_on(&self.session.device, request)
+    }
+
+    pub(crate) fn evaluate_on(&self, device: &Device, request: Request) -> Result<Evaluation> {
+        let problem = self.session.problem;
+        let job = Evaluate {
+            request,
+            in_network: problem.request_in_network(request),
+        };
+        let found = self.session.run(device, &self.stores, &job)?;
+        problem.in_theta(self.stores.weights(), request, found)
+    }
+
+    /// Returns the curvature as an operator: products with vectors without the matrix.
+    ///
+    /// # Errors
+    /// `Memory` if even one product cannot fit.
+    pub fn operator(&self, curvature: Curvature) -> Result<Operator<'a>> {
+        self.operator_on(&self.session.device, curvature)
+    }
+
+    pub(crate) fn operator_on(
+        &self,
+        device: &Device,
+        curvature: Curvature,
+    ) -> Result<Operator<'a>> {
+        self.session.planned(device, Work::Products(curvature, 1))?;
+        Ok(Operator::new(self.clone(), device.clone(), curvature))
+    }
+
+    /// The number of free parameters.
+    pub(super) fn parameters(&self) -> usize {
+        self.session.problem.parameters()
+    }
+
+    /// Returns the products with vectors, rows of P numbers, as many at a time as fit.
+    pub(super) fn products(
+        &self,
+        device: &Device,
+        curvature: Curvature,
+        vectors: &[f64],
+    ) -> Result<Vec<f64>> {
+        let p = self.parameters().max(1);
+        let count = vectors.len() / p;
+        let planned = self
+            .session
+            .planned(device, Work::Products(curvature, count));
+        if count > 1 && matches!(planned, Err(Error::Memory { .. })) {
+            let (first, rest) = vectors.split_at(count / 2 * p);
+            let mut out = self.products(device, curvature, first)?;
+            out.extend(self.products(device, curvature, rest)?);
+            return Ok(out);
+        }
+        (self.session.problem).products_in_theta(vectors, |vectors| {
+            let job = Products {
+                curvature,
+                vectors,
+                count,
+            };
+            self.session.run(device, &self.stores, &job)
+        })
+    }
+
+    /// Returns a derivative of the Lagrangian in one unit's parameters.
+    pub(super) fn tensor(&self, of: Tensor) -> Result<SymmetricTensor> {
+        self.session.run(&self.session.device, &self.stores, &of)
+    }
+}
+
+/// An evaluation, with what it needs in W.
+struct Evaluate {
+    request: Request,
+    in_network: Request,
+}
+
+impl Job for Evaluate {
+    type Done = Evaluation;
+
+    fn work(&self) -> Work {
+        Work::Evaluate(self.request)
+    }
+
+    fn run<B: Backend>(
+        &self,
+        parts: Parts,
+        place: &Place<B>,
+        at: &At<B>,
+        division: Division,
+    ) -> Result<Evaluation> {
+        evaluate::evaluate(place, parts, at, self.in_network, division)
+    }
+}
+
+/// Products with some vectors in W.
+struct Products<'a> {
+    curvature: Curvature,
+    vectors: &'a [f64],
+    count: usize,
+}
+
+impl Job for Products<'_> {
+    type Done = Vec<f64>;
+
+    fn work(&self) -> Work {
+        Work::Products(self.curvature, self.count)
+    }
+
+    fn run<B: Backend>(
+        &self,
+        parts: Parts,
+        place: &Place<B>,
+        at: &At<B>,
+        division: Division,
+    ) -> Result<Vec<f64>> {
+        evaluate::products(place, parts, at, self.curvature, self.vectors, division)
+    }
+}
+
+impl Job for Tensor {
+    type Done = SymmetricTensor;
+
+    fn work(&self) -> Work {
+        Work::Tensor(*self)
+    }
+
+    fn run<B: Backend>(
+        &self,
+        parts: Parts,
+        place: &Place<B>,
+        at: &At<B>,
+        division: Division,
+    ) -> Result<SymmetricTensor> {
+        evaluate::tensor(place, parts, at, *self, division.chunk)
+    }
+}
