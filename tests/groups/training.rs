@@ -1,4 +1,4 @@
-//! Training: every method, on functions, residuals and networks, and the states and models that it leaves.
+//! Training: every method, on functions, residuals and networks, sessions, and the states and models that it leaves.
 
 #[path = "../fits.rs"]
 mod fits;
@@ -17,6 +17,9 @@ mod nist;
 
 #[path = "../nist_networks.rs"]
 mod nist_networks;
+
+#[path = "../session.rs"]
+mod session;
 
 #[path = "../solvers.rs"]
 mod solvers;
