@@ -121,7 +121,9 @@ mod tests {
                     .collect()
             };
             let mut x = numbers(n * outputs, 1);
-            let (y, mut omega) = (numbers(n * outputs, 4), numbers(n, 2));
+            let mut y = numbers(n * outputs, 4);
+            y.iter_mut().for_each(|y| *y = y.max(0.05)); // some losses take positive targets alone
+            let mut omega = numbers(n, 2);
             x[0] = f64::NAN;
             omega[0] = 0.0;
             let [x, y, omega] = [x, y, omega].map(|v| v.into_iter().map(T::from_f64).collect());
