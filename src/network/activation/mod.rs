@@ -5,8 +5,8 @@
 //! For every activation and every finite `u` of its domain, `h(u)`, `h′(u)`
 //! and `h″(u)` are each within 2 ULP of the exact value for that very `u`,
 //! and within one smallest subnormal where the exact value is subnormal. The
-//! one exception is the neighbourhood of an interior zero of SiLU′, SiLU″ and
-//! GELU′, where the bound is 2⁻⁵² times the largest size of that function
+//! one exception is the neighbourhood of an interior zero of SiLU′, SiLU″,
+//! GELU′, Mish′ and Mish″, where the bound is 2⁻⁵² times the largest size of that function
 //! within 1/4 of `u`: no bound relative to the value itself is promised there.
 //!
 //! Nothing overflows, or turns into NaN, unless the exact value does: the
@@ -223,7 +223,7 @@ registry! {
     /// The variants give the formula; [`domain`](Self::domain) says where it
     /// holds. Values and derivatives are good to 2 ULP over the whole range of
     /// `f64`, subnormals and the neighbourhood of overflow included; close to an
-    /// interior zero of SiLU′, SiLU″ and GELU′ the bound is 2⁻⁵² times the
+    /// interior zero of SiLU′, SiLU″, GELU′, Mish′ and Mish″ the bound is 2⁻⁵² times the
     /// function's largest size within 1/4 of `u` instead.
     ///
     /// NaN, and any `u` outside the domain, gives NaN; `±∞` gives the limits.

@@ -32,7 +32,7 @@ impl Definition for NegativeBinomial {
         (y < 0.0).then_some("is negative")
     }
 
-    // Where αμ > 1, in terms of its inverse: μ may overflow, where the results do not.
+    // Where αμ > 1, in terms of its inverse b = e⁻ˣ/α: μ may overflow, where the results do not.
 
     fn value(x: &[f64], y: &[f64], v: Parameter) -> f64 {
         sum(x, y, v, |x, y, alpha| {
@@ -41,8 +41,8 @@ impl Definition for NegativeBinomial {
             if a <= 1.0 {
                 return counts * libm::log1p(a) - y * x;
             }
-            let log = libm::log(alpha);
-            counts * libm::log1p(1.0 / a) + (x + log) / alpha + y * log
+            let (b, log) = (libm::exp(-x) / alpha, libm::log(alpha));
+            counts * libm::log1p(b) + (x + log) / alpha + y * log
         })
     }
 
@@ -51,10 +51,10 @@ impl Definition for NegativeBinomial {
             let mean = libm::exp(x);
             let a = alpha * mean;
             if a <= 1.0 {
-                (mean - y) / (1.0 + a)
-            } else {
-                (1.0 / alpha - y / a) / (1.0 + 1.0 / a)
+                return (mean - y) / (1.0 + a);
             }
+            let b = libm::exp(-x) / alpha;
+            (1.0 / alpha - y * b) / (1.0 + b)
         });
     }
 
@@ -63,11 +63,10 @@ impl Definition for NegativeBinomial {
             let mean = libm::exp(x);
             let a = alpha * mean;
             if a <= 1.0 {
-                (alpha * y + 1.0) * mean / ((1.0 + a) * (1.0 + a))
-            } else {
-                let b = 1.0 / a;
-                (y + 1.0 / alpha) * b / ((1.0 + b) * (1.0 + b))
+                return (alpha * y + 1.0) * mean / ((1.0 + a) * (1.0 + a));
             }
+            let b = libm::exp(-x) / alpha;
+            (y + 1.0 / alpha) * b / ((1.0 + b) * (1.0 + b))
         });
     }
 }
