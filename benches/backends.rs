@@ -244,11 +244,12 @@ impl<'b, B: Backend> Operands<'b, B> {
             out: out.expect("an output"),
             accumulate: false,
         };
+        let runs = [(Activation::Tanh, s)];
         self.backend.run(match self.kernel {
             Kernel::Forward => product(z, w.with(Layout::transposed), to(s)).into(),
             Kernel::Backward => product(c, w, to(d)).into(),
             Kernel::Activate => kernel::Activate {
-                runs: &[(Activation::Tanh, s)],
+                runs: &runs,
                 p: c,
                 h: to(s).expect("an output"),
                 h1: to(s),

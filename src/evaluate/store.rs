@@ -224,9 +224,11 @@ impl<B: Backend> Store<B> {
         counters: &Counters,
     ) -> Result<Arc<Samples<B>>> {
         let mut known = lock(&self.samples);
-        if let Some(samples) = &*known {
+        if let Some(samples) = known.as_ref().filter(|_| is_resident) {
             return Ok(samples.clone());
         }
+        // What has no room any more goes.
+        *known = None;
         let mut samples = Samples::in_windows(parts);
         if is_resident {
             match samples.make_resident(&self.backend, parts, counters) {

@@ -47,6 +47,9 @@ use point::Stores;
 /// Bytes that the requests of a problem may leave without a session: 4 MiB, a choice.
 const SMALL: u64 = 4 << 20;
 
+/// The processor, whose memory all requests share.
+const HOST: Target = Target::Cpu { float: 8 };
+
 /// Many requests for one problem on its device; see the [module](self).
 ///
 /// ```
@@ -79,7 +82,10 @@ enum Terms {
     /// What fits in the budget, less what others need of it besides.
     Lasting {
         budget: u64,
+        /// Bytes that others hold while requests are computed.
         reserve: Arc<AtomicU64>,
+        /// Bytes of the largest plan on the processor so far.
+        largest: Arc<AtomicU64>,
     },
 }
 
@@ -93,6 +99,7 @@ impl<'a> Session<'a> {
             terms: Terms::Lasting {
                 budget: problem.budget(),
                 reserve: Arc::default(),
+                largest: Arc::default(),
             },
         }
     }
@@ -187,22 +194,22 @@ impl<'a> Session<'a> {
 
     fn planned_for(&self, target: Target, work: Work) -> Result<(Target, Arc<Planned>)> {
         // A request that is small needs no look at the memory.
-        let is_small = |plan: &Plan| plan.bytes() <= SMALL;
-        if let Some(planned) = self.memory.plan(&target, work, is_small) {
-            return Ok((target, planned));
-        }
-        let budget = match &self.terms {
+        let budget = || match &self.terms {
             Terms::Call => self.problem.budget(),
             Terms::Lasting { budget, .. } => *budget,
         };
-        let fits = |plan: &Plan| plan.bytes() <= budget;
+        let fits = |plan: &Plan| plan.bytes() <= SMALL || plan.bytes() <= budget();
         let planned = match self.memory.plan(&target, work, fits) {
             Some(planned) => planned,
             None => {
+                let budget = budget();
                 let plan = self.problem.plan_for(&target, work, budget)?;
                 self.memory.planned(&target, work, plan)
             }
         };
+        if let Terms::Lasting { largest, .. } = &self.terms {
+            largest.fetch_max(planned.plan.bytes(), Ordering::Relaxed);
+        }
         Ok((target, planned))
     }
 
@@ -213,9 +220,16 @@ impl<'a> Session<'a> {
             (Terms::Lasting { .. }, Target::Gpu(gpu)) => {
                 gpu.memory().saturating_sub(plan.device) / 2
             }
-            (Terms::Lasting { budget, reserve }, _) => {
-                let others = plan.bytes().max(reserve.load(Ordering::Relaxed));
-                budget.saturating_sub(others) / 2
+            (
+                Terms::Lasting {
+                    budget,
+                    reserve,
+                    largest,
+                },
+                _,
+            ) => {
+                let [reserve, largest] = [reserve, largest].map(|a| a.load(Ordering::Relaxed));
+                budget.saturating_sub(reserve.saturating_add(largest)) / 2
             }
             (Terms::Call, _) => SMALL.saturating_sub(plan.bytes()),
         }
@@ -225,15 +239,12 @@ impl<'a> Session<'a> {
     fn leave(&self, target: &Target, plan: &Plan) -> Leave {
         let (network, n) = (self.problem.network(), self.problem.data().len());
         let samples = resident_bytes(network, n, target.float());
-        let arrays = match &self.terms {
-            Terms::Call => plan.bytes() <= SMALL,
-            Terms::Lasting { budget, reserve } => {
-                plan.bytes() <= budget.saturating_sub(reserve.load(Ordering::Relaxed)) / 8
-            }
-        };
         Leave {
             samples: samples <= self.room(target, plan),
-            arrays,
+            arrays: match &self.terms {
+                Terms::Call => plan.bytes() <= SMALL,
+                Terms::Lasting { .. } => plan.bytes() <= self.room(&HOST, plan) / 4,
+            },
         }
     }
 

@@ -62,8 +62,7 @@ impl<'a> Evaluator<'a> {
             Ok((_, planned)) => {
                 let vectors = 8 * VECTORS * problem.parameters() as u64;
                 let matrices = planned.plan.results.saturating_mul(3);
-                let others = planned.plan.bytes().saturating_add(matrices);
-                session.reserve(others.saturating_add(vectors));
+                session.reserve(matrices.saturating_add(vectors));
             }
             // What does not fit the accelerator may fit the processor.
             Err(error) if device.is_accelerator() && fallback => failure = Some(error.to_string()),
@@ -93,7 +92,10 @@ impl<'a> Evaluator<'a> {
 
     /// The same evaluator for fits that also take products with a curvature.
     pub fn with_products(self, curvature: Curvature) -> Self {
-        self.session.expect(Work::Products(curvature, 1));
+        let products = Work::Products(curvature, 1);
+        self.session.expect(products);
+        // Planned now, so that nothing is kept in the memory that they need; whether they fit is told when they are asked for.
+        let _ = self.session.planned(&self.computes(), products);
         self
     }
 

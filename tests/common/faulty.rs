@@ -140,7 +140,7 @@ impl Fault {
         fault("activate", "writes into a gap", How::Gap(0)),
         fault("loss_value", "flips the gradient", How::Output(0, negate)),
         fault("loss_value", "forgets the weights", How::Input(2, one)),
-        fault("loss_value", "drops the last sample", How::LastSample),
+        fault("loss_value", "drops the last sample", How::Input(2, last)),
         fault("loss_hessian", "is 0", How::Output(0, zero)),
         fault("loss_hessian", "is diagonal", How::Output(0, diagonal)),
         fault("loss_hessian", "forgets the weights", How::Input(2, one)),

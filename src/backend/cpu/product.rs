@@ -27,7 +27,9 @@ pub(super) fn run<T: Real>(par: Par, kernel: Product<Array<T>>) {
     } = kernel;
     let [_, rows, columns] = out.shape();
     let mut samples = samples_of_task(is_small(&x, &b), rows * columns);
+    // Forward propagation, with transposed weights; other products are divided as those of a sum of products.
     if is_shared(&b)
+        && b.layout.strides[2] != 1
         && let (Some(of_x), Some(of_out)) = (single_rows(&x.layout), single_rows(&out.layout))
     {
         b.layout.shape[0] = of_x.shape[0];

@@ -199,4 +199,43 @@ mod tests {
         assert!(file.write(&[1]).is_err());
         assert_eq!(file.read(), None);
     }
+
+    /// Every start computes, whatever it finds, and leaves a file that the next one reads.
+    #[test]
+    fn an_adapter_starts_from_any_file() {
+        use crate::backend::Backend;
+        use crate::backend::gpu::{Gpu, Options};
+        let folder = tempfile::tempdir().unwrap();
+        let name = std::env::var("SECONDO_TEST_ADAPTER").unwrap_or("llvmpipe".into());
+        let start = || {
+            let options = Options {
+                pipeline_cache: Some(folder.path().join("kept")),
+                ..Options::default()
+            };
+            let gpu = Gpu::open(Some(&name), options).unwrap();
+            let two = gpu.upload(&[2.0]).unwrap();
+            let mut a = gpu.upload(&[3.0]).unwrap();
+            gpu.scale(1, 1, 1, &two, &mut a).unwrap();
+            assert_eq!(gpu.download(&a).unwrap(), [6.0]);
+            assert!(!gpu.times().building.is_zero());
+        };
+        start();
+        let Ok(found) = fs::read_dir(folder.path().join("kept")) else {
+            // The driver has no such cache.
+            return;
+        };
+        let path = found.last().unwrap().unwrap().path();
+        let first = fs::read(&path).unwrap();
+        for content in [first.clone(), b"foreign".to_vec(), Vec::new()] {
+            let ignored = content != first;
+            fs::write(&path, content).unwrap();
+            start();
+            let after = fs::read(&path).unwrap();
+            assert!(!ignored || after.len() > 8, "it was not replaced");
+        }
+        // A folder that cannot be made is no reason to fail either.
+        fs::remove_dir_all(folder.path().join("kept")).unwrap();
+        fs::write(folder.path().join("kept"), "a file").unwrap();
+        start();
+    }
 }

@@ -100,10 +100,6 @@ pub struct Block {
 }
 
 impl Block {
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     fn raw(&self) -> &wgpu::Buffer {
         // Taken by `drop` alone.
         self.buffer.as_ref().unwrap_or(&self.context.status)

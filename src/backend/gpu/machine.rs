@@ -31,16 +31,7 @@ pub struct Bind<'a> {
 #[derive(Debug)]
 pub enum Buffer {
     Real(Block),
-    Counted { bytes: u64, _held: Held },
-}
-
-impl Buffer {
-    pub fn bytes(&self) -> u64 {
-        match self {
-            Buffer::Real(block) => block.bytes(),
-            Buffer::Counted { bytes, .. } => *bytes,
-        }
-    }
+    Counted { _held: Held },
 }
 
 /// A copy on its way to the host.
@@ -119,7 +110,6 @@ impl Machine {
         match self {
             Machine::Real(context) => Ok(Buffer::Real(context.buffer(bytes, operation)?)),
             Machine::Rehearsal { rehearsed, .. } => Ok(Buffer::Counted {
-                bytes,
                 _held: rehearsed.device.hold(need),
             }),
         }

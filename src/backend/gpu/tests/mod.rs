@@ -1,7 +1,6 @@
 //! The shaders' texts, every kernel over strided views, and every form of the sums at sizes past its edges.
 
 mod branches;
-#[cfg(not(scratch))]
 mod device;
 mod kernels;
 mod sums;
