@@ -214,7 +214,7 @@ fn a_state_of_other_options_is_refused() {
         ..region()
     };
     let settings = with_numbers.settings();
-    assert_eq!(settings.to_string().parse(), Ok(settings));
+    assert_eq!(settings.to_string().parse::<Settings>(), Ok(settings));
     assert!("lm 0 1e-8".parse::<Settings>().is_err());
 }
 

@@ -31,7 +31,7 @@ const KIND: Kind = Kind {
     hint: "is it a checkpoint?",
 };
 
-/// What a checkpoint belongs to: a hash of data and ties, the architecture, loss, penalty, reduction and options.
+/// The problem and the options that a checkpoint belongs to: a hash of data and ties, the architecture, loss, penalty, reduction and options.
 ///
 /// Two fits with the same fingerprint minimise the same function by the same rules. Options that may change between runs,
 /// such as limits, are not to be among them.

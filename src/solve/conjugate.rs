@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Cholesky, dot, packed};
 use crate::error::{Error, Result};
 
-/// What stands in for B where B is only known by its products: a positive definite M, easily solved with.
+/// A positive definite matrix M, easily solved with, that stands in for a B that is only known by its products.
 ///
 /// ```text
 /// z = M⁻¹ r,   ‖p‖_M² = pᵀMp
@@ -94,13 +94,13 @@ impl Preconditioner {
     }
 }
 
-/// What [`conjugate_gradients`] found.
+/// The result of [`conjugate_gradients`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ConjugateStep {
     /// The step p.
     pub step: Vec<f64>,
-    /// What the model promises, −gᵀp − ½pᵀBp ≥ 0.
+    /// The reduction that the model predicts, −gᵀp − ½pᵀBp ≥ 0.
     pub reduction: f64,
     /// ‖p‖_M.
     pub length: f64,

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{U, Workspace, cholesky, eigen, ldlt, packed};
 use crate::error::{Error, Result};
 
-/// What to put in place of a matrix that is not positive definite.
+/// The policy for a matrix that is not positive definite: what takes its place.
 ///
 /// Every policy solves with B + μI itself where that is safely positive definite, so that all four
 /// then give the same step, to the bit. The line is drawn at

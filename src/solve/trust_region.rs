@@ -11,7 +11,7 @@ pub struct TrustRegionStep {
     pub step: Vec<f64>,
     /// The multiplier λ ≥ 0 of the constraint.
     pub lambda: f64,
-    /// What the model promises, −gᵀp − ½pᵀBp ≥ 0.
+    /// The reduction that the model predicts, −gᵀp − ½pᵀBp ≥ 0.
     pub reduction: f64,
     /// ‖Dp‖.
     pub length: f64,

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::minimize::minimize;
+use super::minimize::{End, minimize};
 use super::residuals::SumOfSquares;
 use super::settings::{Settings, settings};
 use super::squares::Squares;
 use super::trust_region::Goal;
 use super::{Control, Fit, LevenbergMarquardt, Method, NewtonCg, Observer, Progress, Reason};
-use super::{State, Times, TrustRegion};
+use super::{State, TrustRegion};
 use crate::curvature::Curvature;
 use crate::error::Result;
 use crate::evaluate::check_units;
@@ -53,7 +53,7 @@ pub struct Auto {
     pub curvature: Curvature,
     /// The most steps to try, accepted or not; 0 evaluates the start and stops. Default 1000.
     pub max_iter: usize,
-    /// What ends second-derivative methods: max_l |g_l| ≤ gtol · max(1, max_l |g_l| at the start). Default 10⁻⁸.
+    /// Ends second-derivative methods where max_l |g_l| ≤ gtol · max(1, max_l |g_l| at the start). Default 10⁻⁸.
     pub gtol: f64,
     /// As of [`TrustRegion`]. Default 10⁻¹⁵.
     pub ftol: f64,
@@ -100,34 +100,26 @@ impl Method for Auto {
         if state.stage == 0 {
             state.stage = if cheap { SQUARES } else { SECOND };
         }
-        let (mut spent, mut choice) = (Times::default(), None);
-        match &squares {
-            Some(squares) if state.stage == SQUARES => {
-                match self.fit_squares(squares, state, &mut *observe)? {
-                    First::Ended(fit) => return Ok(*fit),
-                    First::Left(left) => (state, spent, choice) = (left.0, left.1, Some(left.2)),
-                }
+        let mut first = None;
+        if let (Some(squares), SQUARES) = (&squares, state.stage) {
+            let fit = self.fit_squares(squares, &mut state, &mut *observe)?;
+            if state.stage == SQUARES {
+                return Ok(fit);
             }
-            Some(_) if cheap => {
-                choice = Some("Levenberg–Marquardt before; now the exact Hessian".into());
-            }
-            _ => {}
+            first = Some(fit);
         }
         let sum = squares.is_some();
         let mut fit = self.fit_second(problem, sum, state, clock.elapsed(), observe)?;
-        fit.times.objective += spent.objective;
-        fit.times.curvature += spent.curvature;
-        fit.times.solve += spent.solve;
-        fit.choice = choice.or(fit.choice);
+        if let Some(first) = first {
+            fit.times.objective += first.times.objective;
+            fit.times.curvature += first.times.curvature;
+            fit.times.solve += first.times.solve;
+            fit.choice = first.choice;
+        } else if cheap {
+            fit.choice = Some("Levenberg–Marquardt before; now the exact Hessian".into());
+        }
         Ok(fit)
     }
-}
-
-/// The first of two methods has ended the fit, or left it.
-enum First {
-    Ended(Box<Fit>),
-    /// The state for the second method, the times, and why the first was chosen and left.
-    Left(Box<(State, Times, String)>),
 }
 
 impl Auto {
@@ -153,45 +145,41 @@ impl Auto {
         }
     }
 
-    /// Fits by Levenberg and Marquardt's method, from the start or from where `state` was left.
-    fn fit_squares(&self, squares: &Squares, mut state: State, observe: Observer) -> Result<First> {
+    /// Fits by Levenberg and Marquardt's method, from the start or from where `state` was left; where second derivatives
+    /// are to go on, `state` is ready for them.
+    fn fit_squares(&self, squares: &Squares, state: &mut State, observe: Observer) -> Result<Fit> {
         use Reason::{Interrupted, Iterations, Part, Time};
         let method = LevenbergMarquardt {
             max_iter: self.max_iter,
             time_limit: self.time_limit,
             ..LevenbergMarquardt::default()
         };
-        let mut model = method.model(squares, &state)?;
+        let mut model = method.model(squares, state)?;
         let mut choice = format!(
             "Levenberg–Marquardt: a sum of {} squares with {} parameters, whose Jacobian is cheap to factorize",
             squares.count(),
             squares.dim()
         );
-        let mut slow = is_slow(&state) && state.reached.is_none();
-        let mut ended = None;
-        if !slow {
+        let mut slow = is_slow(state) && state.reached.is_none();
+        let end = if slow {
+            End::because(Interrupted)
+        } else {
             let watch = &mut |progress: &Progress| {
                 let control = observe(progress);
                 slow = control == Control::Continue && is_slow(progress.state);
                 if slow { Control::Stop } else { control }
             };
-            let end = minimize(&mut model, &mut state, watch)?;
-            slow &= end.reason == Interrupted;
-            ended = Some(end).filter(|_| !slow);
+            minimize(&mut model, state, watch)?
+        };
+        let reason = end.reason;
+        let mut fit = model.fit(end, state.clone(), state.goal(self.gtol));
+        if slow && reason == Interrupted {
+            choice += self.leave_squares(state, None);
+        } else if !matches!(reason, Interrupted | Iterations | Part | Time) {
+            choice += self.leave_squares(state, Some(reason));
         }
-        let reason = ended.as_ref().map(|end| end.reason);
-        if let (Some(end), Some(Interrupted | Iterations | Part | Time)) = (ended, reason) {
-            let goal = state.goal(self.gtol);
-            let mut fit = model.fit(end, state, goal);
-            fit.choice = Some(choice);
-            return Ok(First::Ended(Box::new(fit)));
-        }
-        choice += self.leave_squares(&mut state, reason);
-        Ok(First::Left(Box::new((
-            state,
-            model.account().times,
-            choice,
-        ))))
+        fit.choice = Some(choice);
+        Ok(fit)
     }
 
     /// Makes the state ready for second derivatives, and says why Levenberg and Marquardt's method was left: it ended for

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::checks::check_tolerances;
+use super::checks::{check_memory, check_tolerances};
 use super::evaluator::{Evaluator, blocks};
 use super::minimize::{Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
 use super::settings::{Settings, settings};
@@ -151,24 +151,13 @@ impl BlockNewton {
             _ => 0,
         };
         let need = (plan.bytes()).max(plan.results + eigenvectors + workspaces);
-        let budget = problem.budget();
-        if need <= budget {
-            return Ok(());
-        }
-        Err(Error::Memory {
-            what: format!("the solution with {}", self.structure.name()),
-            need,
-            budget,
-            advice: "narrower layers need less, and so do the policies shift and ldlt for indefinite blocks".into(),
-        })
+        let what = format!("the solution with {}", self.structure.name());
+        let advice = "narrower layers need less, and so do the policies shift and ldlt for indefinite blocks";
+        check_memory(problem, what, need, advice)
     }
 
     fn check(&self) -> Result<()> {
-        check_tolerances(&[
-            ("gtol", self.gtol),
-            ("xtol", self.xtol),
-            ("ftol", self.ftol),
-        ])?;
+        check_tolerances(self.gtol, self.xtol, self.ftol)?;
         if !matches!(
             self.structure,
             Structure::RowBlocks | Structure::LayerBlocks

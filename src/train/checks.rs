@@ -1,16 +1,22 @@
 //! Checks of options and starting points.
 
 use crate::error::{Error, Result};
+use crate::problem::Problem;
 
 /// Refuses tolerances that are negative or not finite.
-pub(super) fn check_tolerances(tolerances: &[(&str, f64)]) -> Result<()> {
-    for &(name, value) in tolerances {
-        if !(value.is_finite() && value >= 0.0) {
-            let why = format!("{value} is not a finite number ≥ 0");
-            return Err(Error::invalid(name, why));
-        }
+pub(super) fn check_tolerances(gtol: f64, xtol: f64, ftol: f64) -> Result<()> {
+    [("gtol", gtol), ("xtol", xtol), ("ftol", ftol)]
+        .into_iter()
+        .try_for_each(|(name, value)| check_tolerance(name, value))
+}
+
+/// Refuses a tolerance that is negative or not finite.
+pub(super) fn check_tolerance(name: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(());
     }
-    Ok(())
+    let why = format!("{value} is not a finite number ≥ 0");
+    Err(Error::invalid(name, why))
 }
 
 /// Refuses a radius that is not positive, a largest that is smaller, and an acceptance of steps that the radius rules call
@@ -39,4 +45,18 @@ pub(super) fn check_start(d: usize, x0: &[f64]) -> Result<()> {
         Some(i) => Err(Error::non_finite("starting point", &[i])),
         None => Ok(()),
     }
+}
+
+/// Refuses a method for a problem where it needs more memory than it may take.
+pub(super) fn check_memory(problem: &Problem, what: String, need: u64, advice: &str) -> Result<()> {
+    let budget = problem.budget();
+    if need <= budget {
+        return Ok(());
+    }
+    Err(Error::Memory {
+        what,
+        need,
+        budget,
+        advice: advice.into(),
+    })
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::checks::{check_radius, check_start, check_tolerances};
+use super::checks::{check_radius, check_start, check_tolerance, check_tolerances};
 use super::linearized::{Linearized, Linearizer};
 use super::minimize::{End, Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
 use super::residuals::{Guarded, Residuals, SumOfSquares};
@@ -192,12 +192,8 @@ impl LevenbergMarquardt {
     }
 
     fn check(&self) -> Result<()> {
-        check_tolerances(&[
-            ("gtol", self.gtol),
-            ("xtol", self.xtol),
-            ("ftol", self.ftol),
-            ("goal", self.goal),
-        ])?;
+        check_tolerances(self.gtol, self.xtol, self.ftol)?;
+        check_tolerance("goal", self.goal)?;
         check_radius(self.initial_radius, self.max_radius, self.eta)
     }
 

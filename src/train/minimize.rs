@@ -168,14 +168,19 @@ pub(super) struct End<M> {
 }
 
 impl<M> End<M> {
+    /// The end for a reason that leaves no point.
+    pub fn because(reason: Reason) -> Self {
+        End {
+            reason,
+            fault: None,
+            at: None,
+        }
+    }
+
     /// The end of a function without a value or derivatives at its start, which is a result, not an error.
     pub fn at_start(error: Error) -> Result<Self> {
         match error {
-            Error::NonFinite { .. } => Ok(End {
-                reason: Reason::NonFinite,
-                fault: None,
-                at: None,
-            }),
+            Error::NonFinite { .. } => Ok(End::because(Reason::NonFinite)),
             error => Err(error),
         }
     }
@@ -211,6 +216,9 @@ pub(super) fn minimize<M: Model>(
     Ok(End { reason, fault, at })
 }
 
+/// A point of a model.
+type At<M> = Point<<M as Model>::Local>;
+
 struct Run<'a, M> {
     model: &'a mut M,
     rules: Rules,
@@ -223,7 +231,7 @@ struct Run<'a, M> {
 
 impl<M: Model> Run<'_, M> {
     /// The algorithm. It has no other end than a [`Stop`]; `best` then has the best point.
-    fn iterate(&mut self, best: &mut Option<Point<M::Local>>) -> Outcome<Infallible> {
+    fn iterate(&mut self, best: &mut Option<At<M>>) -> Outcome<Infallible> {
         let new = self.state.is_new();
         let at = best.insert(self.start()?);
         self.arrive(at, new)?;
@@ -241,7 +249,7 @@ impl<M: Model> Run<'_, M> {
     }
 
     /// The point to begin at, or to go on from.
-    fn start(&mut self) -> Result<Point<M::Local>> {
+    fn start(&mut self) -> Result<At<M>> {
         let at = self.model.derive(&self.state.x, None)?;
         if self.state.is_new() {
             self.state.begin(at.value, at.gradient_norm);
@@ -254,7 +262,7 @@ impl<M: Model> Run<'_, M> {
     }
 
     /// Ends at a point that met a tolerance, unless it is a saddle; shows a new point to the observer before.
-    fn arrive(&mut self, at: &mut Point<M::Local>, new: bool) -> Outcome<()> {
+    fn arrive(&mut self, at: &mut At<M>, new: bool) -> Outcome<()> {
         self.model.prepare(self.state, at);
         if new {
             self.count();
@@ -284,18 +292,14 @@ impl<M: Model> Run<'_, M> {
         }
     }
 
-    fn propose(&mut self, at: &mut Point<M::Local>) -> Proposal {
+    fn propose(&mut self, at: &mut At<M>) -> Proposal {
         let step = self.model.propose(self.state, at)?;
         self.state.tried += 1;
         Ok(step)
     }
 
     /// Takes a step on trial: accepted if f falls as predicted, or if f is level and the gradient smaller.
-    fn judge(
-        &mut self,
-        at: &mut Point<M::Local>,
-        step: Step,
-    ) -> Result<(Trial, Option<Point<M::Local>>)> {
+    fn judge(&mut self, at: &mut At<M>, step: Step) -> Result<(Trial, Option<At<M>>)> {
         let (value, actual) = self.model.value(at, &step.x)?;
         let gain = actual / step.predicted;
         let level = step.predicted <= at.rounding && actual.abs() <= at.rounding;
@@ -322,12 +326,7 @@ impl<M: Model> Run<'_, M> {
         Ok((trial, next))
     }
 
-    fn accept(
-        &mut self,
-        at: &mut Point<M::Local>,
-        next: Point<M::Local>,
-        trial: &Trial,
-    ) -> Outcome<()> {
+    fn accept(&mut self, at: &mut At<M>, next: At<M>, trial: &Trial) -> Outcome<()> {
         let reached = self.reached(at, &next, trial);
         self.model.adapt(self.state, trial, true);
         *at = next;
@@ -339,12 +338,7 @@ impl<M: Model> Run<'_, M> {
     }
 
     /// The tolerance that an accepted step meets, if it meets one.
-    fn reached(
-        &self,
-        at: &Point<M::Local>,
-        next: &Point<M::Local>,
-        trial: &Trial,
-    ) -> Option<Reason> {
+    fn reached(&self, at: &At<M>, next: &At<M>, trial: &Trial) -> Option<Reason> {
         let step = &trial.step;
         let small = self.rules.ftol * at.value.abs();
         if self.model.stationary(self.state, next, Some(step)) {
@@ -361,7 +355,7 @@ impl<M: Model> Run<'_, M> {
     }
 
     /// Has the next step made shorter, or ends where that leads nowhere.
-    fn reject(&mut self, at: &mut Point<M::Local>, trial: &Trial) -> Outcome<()> {
+    fn reject(&mut self, at: &mut At<M>, trial: &Trial) -> Outcome<()> {
         let step = &trial.step;
         let futile = trial.level || step.vanishing;
         if futile && self.leaving() {

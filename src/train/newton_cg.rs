@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
+use super::checks::check_memory;
 use super::evaluator::{Evaluator, blocks};
 use super::minimize::{Point, minimize};
 use super::objective::{Ellipsoid, Local, Objective, Quadratic, Short};
@@ -168,23 +169,13 @@ impl NewtonCg {
     }
 
     fn check_memory(&self, problem: &Problem) -> Result<()> {
-        let (need, budget) = (self.memory(problem)?, problem.budget());
-        if need <= budget {
-            return Ok(());
-        }
-        Err(Error::Memory {
-            what: format!(
-                "Newton–CG with {} parameters and the preconditioner {}",
-                problem.parameters(),
-                self.preconditioning.name()
-            ),
-            need,
-            budget,
-            advice: match self.preconditioning {
-                Preconditioning::RowBlocks => "the preconditioner diagonal needs no blocks".into(),
-                _ => "raise the memory budget, or make the layers narrower".into(),
-            },
-        })
+        let (p, name) = (problem.parameters(), self.preconditioning.name());
+        let what = format!("Newton–CG with {p} parameters and the preconditioner {name}");
+        let advice = match self.preconditioning {
+            Preconditioning::RowBlocks => "the preconditioner diagonal needs no blocks",
+            _ => "raise the memory budget, or make the layers narrower",
+        };
+        check_memory(problem, what, self.memory(problem)?, advice)
     }
 
     /// A fit from a state that has been checked.

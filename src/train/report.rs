@@ -38,42 +38,38 @@ pub enum Reason {
 impl Reason {
     /// The name used in reports.
     pub fn name(self) -> &'static str {
-        match self {
-            Reason::Gradient => "gradient",
-            Reason::Step => "step",
-            Reason::Function => "function",
-            Reason::Iterations => "iterations",
-            Reason::Time => "time",
-            Reason::Stalled => "stalled",
-            Reason::NonFinite => "non-finite",
-            Reason::Indefinite => "indefinite",
-            Reason::Singular => "singular",
-            Reason::Interrupted => "interrupted",
-            Reason::Part => "part",
-        }
+        self.words().0
     }
 
     /// Whether a tolerance was met. It does not prove a minimum.
     pub fn converged(self) -> bool {
         matches!(self, Reason::Gradient | Reason::Step | Reason::Function)
     }
+
+    /// The name and the sentence.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Reason::Gradient => ("gradient", "the gradient is within gtol"),
+            Reason::Step => ("step", "the step is within xtol"),
+            Reason::Function => ("function", "the change of the function is within ftol"),
+            Reason::Iterations => ("iterations", "the iterations are used up (max_iter)"),
+            Reason::Time => ("time", "the time is used up"),
+            Reason::Stalled => ("stalled", "no step reduces the function"),
+            Reason::NonFinite => ("non-finite", "the function or a derivative is not finite"),
+            Reason::Indefinite => {
+                let why = "stationary, but the matrix of the model is indefinite";
+                ("indefinite", why)
+            }
+            Reason::Singular => ("singular", "the matrix of the step is singular"),
+            Reason::Interrupted => ("interrupted", "it was interrupted"),
+            Reason::Part => ("part", "a user-defined part failed"),
+        }
+    }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Reason::Gradient => "the gradient is within gtol",
-            Reason::Step => "the step is within xtol",
-            Reason::Function => "the change of the function is within ftol",
-            Reason::Iterations => "the iterations are used up (max_iter)",
-            Reason::Time => "the time is used up",
-            Reason::Stalled => "no step reduces the function",
-            Reason::NonFinite => "the function or a derivative is not finite",
-            Reason::Indefinite => "stationary, but the matrix of the model is indefinite",
-            Reason::Singular => "the matrix of the step is singular",
-            Reason::Interrupted => "it was interrupted",
-            Reason::Part => "a user-defined part failed",
-        })
+        f.write_str(self.words().1)
     }
 }
 

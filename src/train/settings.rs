@@ -64,13 +64,8 @@ impl Settings {
         self
     }
 
-    /// The name of the method.
-    pub fn method(&self) -> &str {
-        &self.method
-    }
-
     /// The value of an option, if there is one of that name.
-    pub fn option(&self, name: &str) -> Option<&str> {
+    fn option(&self, name: &str) -> Option<&str> {
         let found = self.options.iter().find(|(n, _)| n == name);
         found.map(|(_, value)| value.as_str())
     }

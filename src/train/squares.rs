@@ -1,6 +1,6 @@
 //! A problem as a sum of squares.
 
-use super::checks::check_start;
+use super::checks::{check_memory, check_start};
 use super::linearized::Linearizer;
 use super::residuals::SumOfSquares;
 use crate::device::Device;
@@ -54,17 +54,10 @@ impl<'a> Squares<'a> {
         let rows = omega.len() * outputs + lambda.len();
         let p = problem.parameters().max(zero.len()) as u64;
         let need = (8 * rows as u64).saturating_mul(3 * p + 1);
-        let budget = problem.budget();
-        if need > budget {
-            return Err(Error::Memory {
-                what: format!(
-                    "a Jacobian of {rows} residuals and {p} parameters, with its factorization,"
-                ),
-                need,
-                budget,
-                advice: "use trust-region with the curvature gauss-newton, or newton-cg".into(),
-            });
-        }
+        let what =
+            format!("a Jacobian of {rows} residuals and {p} parameters, with its factorization,");
+        let advice = "use trust-region with the curvature gauss-newton, or newton-cg";
+        check_memory(problem, what, need, advice)?;
         Ok(Squares {
             problem,
             roots: (omega.iter())

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::checks::{check_radius, check_start, check_tolerances};
+use super::checks::{check_memory, check_radius, check_start, check_tolerances};
 use super::evaluator::Evaluator;
 use super::minimize::{End, Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
 use super::newton::{NewtonReport, TwiceDifferentiable};
@@ -149,11 +149,7 @@ impl TrustRegion {
     }
 
     pub(super) fn check(&self, d: usize) -> Result<()> {
-        check_tolerances(&[
-            ("gtol", self.gtol),
-            ("xtol", self.xtol),
-            ("ftol", self.ftol),
-        ])?;
+        check_tolerances(self.gtol, self.xtol, self.ftol)?;
         check_radius(self.initial_radius, self.max_radius, self.eta)?;
         let Some(scaling) = &self.scaling else {
             return Ok(());
@@ -194,16 +190,9 @@ impl TrustRegion {
     fn check_memory(&self, problem: &Problem) -> Result<()> {
         let p = problem.parameters() as u64;
         let need = p.saturating_mul(p).saturating_mul(36);
-        let budget = problem.budget();
-        if need <= budget {
-            return Ok(());
-        }
-        Err(Error::Memory {
-            what: format!("trust-region Newton with {p} parameters"),
-            need,
-            budget,
-            advice: "newton-cg needs no matrix, and newton-rows only small ones".into(),
-        })
+        let what = format!("trust-region Newton with {p} parameters");
+        let advice = "newton-cg needs no matrix, and newton-rows only small ones";
+        check_memory(problem, what, need, advice)
     }
 }
 
