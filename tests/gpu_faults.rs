@@ -328,7 +328,7 @@ fn other_fits_in_f32_end_where_those_in_f64_end() {
     let mut on_adapter = 0;
     for (problem, w) in [squares, (classes, start)] {
         for method in &methods {
-            let what = format!("{} {}", method.fingerprint(), problem.loss().name());
+            let what = format!("{} {}", method.settings(), problem.loss().name());
             let initial = problem.gradient(&w).unwrap();
             let goal = 1e-8 * initial.iter().fold(1.0, |m: f64, g| m.max(g.abs()));
             let right = match method.fit(&problem, &w, &mut silent) {

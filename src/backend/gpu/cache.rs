@@ -203,8 +203,9 @@ mod tests {
     /// Every start computes, whatever it finds, and leaves a file that the next one reads.
     #[test]
     fn an_adapter_starts_from_any_file() {
-        use crate::backend::Backend;
         use crate::backend::gpu::{Gpu, Options};
+        use crate::backend::kernel::Scale;
+        use crate::backend::{Backend, Layout, View, ViewMut};
         let folder = tempfile::tempdir().unwrap();
         let name = std::env::var("SECONDO_TEST_ADAPTER").unwrap_or("llvmpipe".into());
         let start = || {
@@ -215,7 +216,9 @@ mod tests {
             let gpu = Gpu::open(Some(&name), options).unwrap();
             let two = gpu.upload(&[2.0]).unwrap();
             let mut a = gpu.upload(&[3.0]).unwrap();
-            gpu.scale(1, 1, 1, &two, &mut a).unwrap();
+            let one = Layout::rows_of(1, 1);
+            let (by, out) = (View::new(&two, one), ViewMut::new(&mut a, one));
+            gpu.run(Scale { by, out }.into()).unwrap();
             assert_eq!(gpu.download(&a).unwrap(), [6.0]);
             assert!(!gpu.times().building.is_zero());
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::launch::{Key, Threads};
+use super::launch::Key;
 use super::*;
 use crate::LossFunction;
 use crate::backend::kernel::*;
