@@ -234,12 +234,13 @@ fn differences(f: &dyn Fn(f64, &mut [f64]), x: f64, outputs: usize) -> Vec<Diffe
             if stays(|s| s.jump, &|j| s[j].rounding * step(j)) {
                 return none;
             }
-            match stays(|s| s.bend, &|j| s[j].rounding) {
-                true => Difference {
+            if stays(|s| s.bend, &|j| s[j].rounding) {
+                Difference {
                     kink: 0.5 * s[SMALL[2]].bend.abs(),
                     ..at(SMALL[2])
-                },
-                false => best,
+                }
+            } else {
+                best
             }
         })
         .collect()

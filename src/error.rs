@@ -453,16 +453,11 @@ impl fmt::Display for Error {
                 error,
             } => {
                 write!(f, "{part}: {derivative}")?;
-                match at.as_slice() {
-                    [] => {}
-                    at => write!(f, ", entry {at:?},")?,
+                if !at.is_empty() {
+                    write!(f, ", entry {at:?},")?;
                 }
-                let some = &point[..point.len().min(8)];
-                let more = if point.len() > 8 { ", and so on" } else { "" };
-                write!(
-                    f,
-                    " is {given:e} at {some:?}{more}, where differences give {expected:e} ± {error:.1e}"
-                )
+                beginning(f, given, point)?;
+                write!(f, ", where differences give {expected:e} ± {error:.1e}")
             }
             Error::Gpu {
                 adapter,
@@ -491,6 +486,13 @@ impl fmt::Display for Error {
             }
         }
     }
+}
+
+/// Writes what is given at a point, of which only the first numbers are shown.
+fn beginning(f: &mut fmt::Formatter<'_>, given: &f64, point: &[f64]) -> fmt::Result {
+    let some = &point[..point.len().min(8)];
+    let more = if point.len() > 8 { ", and so on" } else { "" };
+    write!(f, " is {given:e} at {some:?}{more}")
 }
 
 impl std::error::Error for Error {}

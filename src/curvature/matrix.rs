@@ -304,9 +304,10 @@ impl Matrix {
         self.check(v)?;
         let of_block = |b: Block| solve::quadratic_form(b.packed, &v[b.range.clone()]);
         let form: f64 = self.blocks().map(of_block).sum();
-        match form.is_finite() {
-            true => Ok(form),
-            false => Err(Error::non_finite("the quadratic form", &[])),
+        if form.is_finite() {
+            Ok(form)
+        } else {
+            Err(Error::non_finite("the quadratic form", &[]))
         }
     }
 
@@ -430,9 +431,10 @@ impl Matrix {
     }
 
     fn check(&self, v: &[f64]) -> Result<()> {
-        match v.len() == self.order {
-            true => finite("vector", v),
-            false => Err(Error::shape("vector", &[self.order], &[v.len()])),
+        if v.len() == self.order {
+            finite("vector", v)
+        } else {
+            Err(Error::shape("vector", &[self.order], &[v.len()]))
         }
     }
 }

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::linear::{Extent, Linear, Need, Setting};
 use super::samples::Samples;
+use super::sizes::{finite, shape_product};
 use super::states::{Parameters, download};
 use super::{Counters, Parts};
 use crate::backend::Backend;
@@ -21,7 +22,7 @@ pub(crate) fn jacobian<B: Backend>(
     let Parts { network, data, .. } = parts;
     network.check(w)?;
     let (n, p, outputs) = (data.len(), network.parameters(), network.outputs());
-    let mut rows = vec![0.0; super::shape_product("the Jacobian", &[n, outputs, p])?];
+    let mut rows = vec![0.0; shape_product("the Jacobian", &[n, outputs, p])?];
     let mut all = Vec::with_capacity(n * outputs);
     let parameters = Parameters::upload(backend, w)?;
     let (samples, counters) = (Samples::in_windows(parts), Counters::default());
@@ -74,6 +75,6 @@ pub(crate) fn jacobian<B: Backend>(
             Ok(())
         })?;
     }
-    super::finite("the Jacobian", &rows)?;
+    finite("the Jacobian", &rows)?;
     Ok((rows, all))
 }

@@ -8,6 +8,7 @@
 //! | `second.rs` | second derivatives: the recursions of S^{lk} and T^{l,r} |
 //! | `sums.rs`, `pairs.rs` | what is summed over the samples: gradient and blocks of units; blocks that couple units |
 //! | `assemble.rs` | the matrix from the sums |
+//! | `sizes.rs` | lengths of arrays, and checks of their numbers |
 //! | `products/` | the R-operator: products with vectors |
 //! | `linear.rs`, `sweep.rs` | one chunk: how far it is linearized and what is kept of it; what a request adds |
 //! | `chunks.rs` | chunks of samples, several at once |
@@ -29,6 +30,7 @@ mod plan;
 mod products;
 mod samples;
 mod second;
+mod sizes;
 mod states;
 mod store;
 mod sums;
@@ -50,8 +52,10 @@ pub(crate) use linear::{Kept, Need};
 pub use plan::Plan;
 #[cfg(feature = "gpu")]
 pub(crate) use plan::rehearse;
-pub(crate) use plan::{Planner, Target, Theta, Work, shape_product};
+pub(crate) use plan::{Planner, Target, Theta, Work};
 pub(crate) use samples::{Samples, resident_bytes};
+use sizes::finite;
+pub(crate) use sizes::shape_product;
 pub(crate) use states::Parameters;
 #[cfg(feature = "gpu")]
 pub(crate) use store::Store;
@@ -543,12 +547,5 @@ pub(crate) fn weights(data: &Data, reduction: Reduction) -> Vec<f64> {
             let total: f64 = data.weights().iter().sum();
             data.weights().iter().map(|w| w / total).collect()
         }
-    }
-}
-
-fn finite(what: impl Into<Quantity>, values: &[f64]) -> Result<()> {
-    match values.iter().position(|v| !v.is_finite()) {
-        Some(i) => Err(Error::non_finite(what, &[i])),
-        None => Ok(()),
     }
 }

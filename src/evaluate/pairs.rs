@@ -19,9 +19,9 @@
 //! term cheap, where layer k is the only layer from k on that feeds layer l.
 
 use super::chain::{Backward, Chain, product_of};
+use super::samples::inverse_weights;
 use super::second::{InputDerivatives, Second};
-use super::sums::{add_each, inverse_weights, row_triangles};
-use super::{finite, shape_product};
+use super::sizes::{add_each, finite, row_triangles, shape_product};
 use crate::backend::kernel::{
     Argument, Direction, Gram, LowerTriangle, Multiply, PairBlock, UnitDerivativeSlope,
     UnitParameterHessian, WeightedSum,

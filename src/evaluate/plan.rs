@@ -158,14 +158,6 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Returns a product of lengths.
-///
-/// # Errors
-/// `TooLarge` that names what is too large.
-pub(crate) fn shape_product(what: &str, lengths: &[usize]) -> Result<usize> {
-    crate::backend::product(lengths).map_err(|_| Error::TooLarge { what: what.into() })
-}
-
 /// A request of a kind for n samples, to be planned.
 pub(crate) struct Planner<'a> {
     pub network: &'a Network,

@@ -5,8 +5,10 @@ use std::ops::Range;
 use ndarray::Array2;
 
 use super::counters::Counters;
-use super::{Parts, shape_product, weights};
-use crate::backend::{Backend, Layout, View, ViewMut, kernel};
+use super::sizes::shape_product;
+use super::{Parts, weights};
+use crate::backend::kernel::{self, Fill, SquaredGradient};
+use crate::backend::{Backend, Layout, View, ViewMut};
 use crate::error::{Error, Result};
 use crate::network::Network;
 
@@ -214,4 +216,21 @@ impl<B: Backend> Samples<B> {
 pub(crate) fn resident_bytes(network: &Network, n: usize, float: usize) -> u64 {
     let numbers = columns_of_x(network) + network.outputs() + 1;
     (n as u64).saturating_mul((float * numbers) as u64)
+}
+
+/// Returns 1/ω, 0 where ω = 0, n × 1.
+pub(super) fn inverse_weights<B: Backend>(b: &B, omega: View<B::Array>) -> Result<B::Array> {
+    let n = omega.shape()[0];
+    let layout = Layout::rows_of(n, 1);
+    let (mut ones, mut inverse) = (b.alloc(n)?, b.alloc(n)?);
+    let out = ViewMut::new(&mut ones, layout);
+    b.run(Fill { value: 1.0, out }.into())?;
+    let kernel = SquaredGradient {
+        delta: View::new(&ones, layout),
+        omega,
+        out: ViewMut::new(&mut inverse, layout),
+    };
+    b.run(kernel.into())?;
+    b.recycle([ones]);
+    Ok(inverse)
 }

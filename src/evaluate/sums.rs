@@ -14,17 +14,17 @@
 //! Exact, Residual    c^k = diag(S^{kk})
 //! ```
 
+use super::Request;
 use super::chain::{Backward, Chain};
 use super::pairs::{PairSums, PairTotals, is_coupled};
-use super::{Request, shape_product};
+use super::sizes::{add_each, row_triangles};
 use crate::backend::kernel::{
-    Fill, GaussNewtonDiagonal, Gram, GramDiagonal, SquaredGradient, UnitParameterHessian,
-    WeightedSum,
+    GaussNewtonDiagonal, Gram, GramDiagonal, SquaredGradient, UnitParameterHessian, WeightedSum,
 };
-use crate::backend::{Backend, Layout, View, ViewMut};
+use crate::backend::{Backend, ViewMut};
 use crate::curvature::{Curvature, Structure};
 use crate::error::Result;
-use crate::network::{GroupView, Network};
+use crate::network::Network;
 
 /// What is summed over the samples: one sum for each group of units.
 pub(super) struct Sums<B: Backend> {
@@ -100,39 +100,6 @@ impl Totals {
             pair.add(next);
         }
     }
-}
-
-/// total += next, list by list.
-pub(super) fn add_each<'a>(
-    total: impl IntoIterator<Item = &'a mut Vec<f64>>,
-    next: impl IntoIterator<Item = Vec<f64>>,
-) {
-    for (total, next) in total.into_iter().zip(next) {
-        (total.iter_mut().zip(next)).for_each(|(total, v)| *total += v);
-    }
-}
-
-/// The numbers in the lower triangles of a group's units.
-pub(super) fn row_triangles(g: &GroupView) -> Result<usize> {
-    let lengths = [g.range.len(), g.row.saturating_add(1)];
-    Ok(shape_product("the row blocks", &lengths)? / 2)
-}
-
-/// Returns 1/ω, 0 where ω = 0, n × 1.
-pub(super) fn inverse_weights<B: Backend>(b: &B, omega: View<B::Array>) -> Result<B::Array> {
-    let n = omega.shape()[0];
-    let layout = Layout::rows_of(n, 1);
-    let (mut ones, mut inverse) = (b.alloc(n)?, b.alloc(n)?);
-    let out = ViewMut::new(&mut ones, layout);
-    b.run(Fill { value: 1.0, out }.into())?;
-    let kernel = SquaredGradient {
-        delta: View::new(&ones, layout),
-        omega,
-        out: ViewMut::new(&mut inverse, layout),
-    };
-    b.run(kernel.into())?;
-    b.recycle([ones]);
-    Ok(inverse)
 }
 
 impl<B: Backend> Chain<'_, B> {

@@ -188,9 +188,10 @@ impl<'a, B: Backend> TensorSums<'a, B> {
         let Place {
             layer, group, len, ..
         } = &self.place;
-        let (z, sums) = match group.propagation.is_linear() {
-            true => (1, 0),
-            false => (layer.width(), 1 + HELD),
+        let (z, sums) = if group.propagation.is_linear() {
+            (1, 0)
+        } else {
+            (layer.width(), 1 + HELD)
         };
         let samples = (n as u64).saturating_mul((2 * layer.units + z) as u64);
         samples

@@ -6,7 +6,7 @@ use rand_distr::{Distribution, Normal, Uniform};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
 
-use super::{Activation, GroupView, LayerView, Network, Propagation, Radial};
+use super::{GroupView, LayerView, Network, Propagation, Radial};
 use crate::error::{Error, Result};
 
 /// The most multiplications that a start from the data may take: minutes.
@@ -68,11 +68,6 @@ impl Initialization {
             name,
             &Self::ALL.map(|rule| (rule.name(), rule)),
         )
-    }
-
-    /// The rule that suits a hidden activation: He for ReLU and its smooth forms, Glorot otherwise.
-    pub fn suited_to(activation: Activation) -> Self {
-        activation.initialization()
     }
 
     /// Initial parameters of `network` in the order of its flat vector. Radial units take their centres from the rule as if
@@ -226,17 +221,16 @@ fn centres(rows: &[Vec<f64>], count: usize, spread: f64, rng: &mut Pcg64) -> Vec
     let mut nearest = vec![f64::INFINITY; rows.len()];
     while centres.len() < count {
         let total: f64 = nearest.iter().sum();
-        let row = match total.is_finite() && total > 0.0 {
+        let row = if total.is_finite() && total > 0.0 {
             // With the probability of its squared distance to the nearest centre.
-            true => {
-                let mut rest = total * unit(rng);
-                let chosen = nearest.iter().position(|d| {
-                    rest -= d;
-                    rest < 0.0
-                });
-                chosen.or_else(|| nearest.iter().rposition(|&d| d > 0.0))
-            }
-            false => None,
+            let mut rest = total * unit(rng);
+            let chosen = nearest.iter().position(|d| {
+                rest -= d;
+                rest < 0.0
+            });
+            chosen.or_else(|| nearest.iter().rposition(|&d| d > 0.0))
+        } else {
+            None
         };
         let centre = match row {
             Some(row) => rows[row].clone(),

@@ -15,25 +15,22 @@
 
 mod activation;
 mod constraint;
-mod custom;
-mod formula;
 mod initial;
+mod propagation;
 mod radial;
-mod series;
 mod unit;
 
 use std::fmt;
 use std::ops::Range;
 
-pub use activation::Activation;
 pub(crate) use activation::FormulaUse;
+pub use activation::{Activation, ActivationFunction, Custom, Series};
 pub use constraint::Constraint;
-pub use custom::{ActivationFunction, Custom};
 pub use initial::Initialization;
+pub use propagation::Propagation;
 pub use radial::{Normalized, Radial};
-pub use series::Series;
 pub(crate) use unit::exact;
-pub use unit::{ExactUnit, HigherUnit, Propagation, Unit};
+pub use unit::{ExactUnit, HigherUnit, Unit};
 
 use crate::error::{Error, Result};
 
@@ -456,7 +453,7 @@ fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<Laye
     let mut end = offset;
     let mut groups = Vec::with_capacity(layer.groups.len());
     for group in layer.groups {
-        let row = unit::parameters(&group.propagation, inputs, layer.bias)?;
+        let row = propagation::parameters(&group.propagation, inputs, layer.bias)?;
         let count = (group.runs.iter())
             .try_fold(0usize, |sum, r| sum.checked_add(r.1))
             .ok_or_else(too_large)?;

@@ -459,12 +459,11 @@ impl PenaltyHessian {
             for (q, left) in constraint.row(a) {
                 for (r, right) in constraint.row(b) {
                     let entry = left * entry * right;
-                    match q == r {
+                    if q == r {
                         // (a, b) stands for (b, a), too.
-                        true if a != b => diagonal[q] += 2.0 * entry,
-                        true => diagonal[q] += entry,
-                        false if a == b && q < r => {}
-                        false => entries.push((q.max(r), q.min(r), entry)),
+                        diagonal[q] += if a == b { entry } else { 2.0 * entry };
+                    } else if a != b || q > r {
+                        entries.push((q.max(r), q.min(r), entry));
                     }
                 }
             }

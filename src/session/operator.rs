@@ -6,6 +6,7 @@ use super::Point;
 use crate::curvature::{Curvature, LinearOperator};
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::evaluate::Work;
 
 /// A curvature at a point that is never formed: products with vectors by the R-operator.
 ///
@@ -39,15 +40,31 @@ pub struct Operator<'a> {
     curvature: Curvature,
 }
 
-impl<'a> Operator<'a> {
-    pub(super) fn new(point: Point<'a>, device: Device, curvature: Curvature) -> Self {
-        Operator {
-            point,
-            device,
-            curvature,
-        }
+impl<'a> Point<'a> {
+    /// Returns the curvature as an operator: products with vectors without the matrix.
+    ///
+    /// # Errors
+    /// `Memory` if even one product cannot fit.
+    pub fn operator(&self, curvature: Curvature) -> Result<Operator<'a>> {
+        self.operator_on(&self.session().device, curvature)
     }
 
+    pub(crate) fn operator_on(
+        &self,
+        device: &Device,
+        curvature: Curvature,
+    ) -> Result<Operator<'a>> {
+        self.session()
+            .planned(device, Work::Products(curvature, 1))?;
+        Ok(Operator {
+            point: self.clone(),
+            device: device.clone(),
+            curvature,
+        })
+    }
+}
+
+impl Operator<'_> {
     /// Which curvature it is.
     pub fn curvature(&self) -> Curvature {
         self.curvature

@@ -4,7 +4,7 @@ use std::sync::Arc;
 #[cfg(feature = "gpu")]
 use std::sync::OnceLock;
 
-use super::{Job, Operator, Session};
+use super::{Job, Session};
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::Gpu;
 use crate::backend::{Backend, Cpu};
@@ -117,21 +117,9 @@ impl<'a> Point<'a> {
         problem.in_theta(self.stores.weights(), request, found)
     }
 
-    /// Returns the curvature as an operator: products with vectors without the matrix.
-    ///
-    /// # Errors
-    /// `Memory` if even one product cannot fit.
-    pub fn operator(&self, curvature: Curvature) -> Result<Operator<'a>> {
-        self.operator_on(&self.session.device, curvature)
-    }
-
-    pub(crate) fn operator_on(
-        &self,
-        device: &Device,
-        curvature: Curvature,
-    ) -> Result<Operator<'a>> {
-        self.session.planned(device, Work::Products(curvature, 1))?;
-        Ok(Operator::new(self.clone(), device.clone(), curvature))
+    /// The session that it is a point of.
+    pub(super) fn session(&self) -> &Session<'a> {
+        &self.session
     }
 
     /// The number of free parameters.

@@ -87,9 +87,10 @@ impl Preconditioner {
             }
             Preconditioner::Blocks(factors) => factors.iter().map(Cholesky::order).sum(),
         };
-        match order == d {
-            true => Ok(()),
-            false => Err(Error::shape("preconditioner", &[d], &[order])),
+        if order == d {
+            Ok(())
+        } else {
+            Err(Error::shape("preconditioner", &[d], &[order]))
         }
     }
 }
@@ -181,9 +182,10 @@ pub fn conjugate_gradients(
         let image = product(&direction)?;
         found.products += 1;
         let curvature = dot(&direction, &image);
-        let free = match curvature > 0.0 {
-            true => along / curvature,
-            false => f64::INFINITY,
+        let free = if curvature > 0.0 {
+            along / curvature
+        } else {
+            f64::INFINITY
         };
         let inside = pp + free * (2.0 * pd + free * dd) < radius * radius;
         if !inside {
@@ -192,9 +194,10 @@ pub fn conjugate_gradients(
                 radius * radius - pp,
                 (pd / dd).hypot(((radius * radius - pp) / dd).max(0.0).sqrt()),
             );
-            let tau = match pd > 0.0 {
-                true => gap / dd / (pd / dd + root),
-                false => root - pd / dd,
+            let tau = if pd > 0.0 {
+                gap / dd / (pd / dd + root)
+            } else {
+                root - pd / dd
             };
             found.reduction += tau * (along - 0.5 * tau * curvature);
             step(&mut found.step, tau, &direction);
@@ -217,11 +220,12 @@ pub fn conjugate_gradients(
     found.reduction *= unit * unit;
     found.step.iter_mut().for_each(|p| *p *= unit);
     let scalars = [found.reduction, found.length];
-    match scalars.iter().chain(&found.step).all(|v| v.is_finite()) {
-        true => Ok(found),
-        false => Err(Error::Numerical {
+    if scalars.iter().chain(&found.step).all(|v| v.is_finite()) {
+        Ok(found)
+    } else {
+        Err(Error::Numerical {
             what: "the step of conjugate gradients is beyond the range of f64".to_string(),
-        }),
+        })
     }
 }
 

@@ -217,7 +217,9 @@ fn model(
     target: &str,
     train_rows: &[usize],
 ) -> Result<(Model, Vec<String>), Failure> {
-    let loss = loss::choose(&options.objective, data)?;
+    let objective = &options.objective;
+    let given = [objective.delta, objective.dispersion];
+    let loss = loss::choose(objective.loss.as_deref(), given, data)?;
     if let Target::Numbers(y) = &data.target {
         let refused = |(i, y): (usize, &f64)| Some((i, loss.refuses(*y)?));
         if let Some((i, why)) = y.iter().enumerate().find_map(refused) {

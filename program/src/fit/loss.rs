@@ -4,7 +4,6 @@ use secondo::io::{Dataset, Target, loss_from_json};
 use secondo::{Loss, LossKind};
 use serde_json::json;
 
-use super::options::ObjectiveOptions;
 use crate::exit::Failure;
 
 /// The options that are parameters of losses.
@@ -30,12 +29,15 @@ fn of_numbers() -> impl Iterator<Item = &'static LossKind> {
         .filter(|kind| kind.parameters.iter().all(|p| PARAMETERS.contains(p)))
 }
 
-/// The loss that the options or the task of the data choose.
+/// Returns the loss of that name with the given `delta` and `dispersion`, or the one that the task of the data chooses.
 ///
 /// # Errors
 /// One that does not fit the task, or does not take a parameter that is given.
-pub fn choose(options: &ObjectiveOptions, data: &Dataset) -> Result<Loss, Failure> {
-    let name = options.loss.as_deref();
+pub fn choose(
+    name: Option<&str>,
+    given: [Option<f64>; PARAMETERS.len()],
+    data: &Dataset,
+) -> Result<Loss, Failure> {
     let wrong = |known: &str| {
         Err(Failure::usage(format!(
             "--loss {} does not fit a {}; losses for it: {known}",
@@ -43,7 +45,7 @@ pub fn choose(options: &ObjectiveOptions, data: &Dataset) -> Result<Loss, Failur
             data.task()
         )))
     };
-    let parameters = parameters(options, name)?;
+    let parameters = parameters(name, given)?;
     match &data.target {
         Target::Numbers(_) => {
             let name = name.unwrap_or("sos");
@@ -70,10 +72,9 @@ pub fn choose(options: &ObjectiveOptions, data: &Dataset) -> Result<Loss, Failur
 
 /// The parameters of losses, 1 unless they are given, which only those of the chosen loss may be.
 fn parameters(
-    options: &ObjectiveOptions,
     name: Option<&str>,
+    given: [Option<f64>; PARAMETERS.len()],
 ) -> Result<[(&'static str, f64); PARAMETERS.len()], Failure> {
-    let given = [options.delta, options.dispersion];
     for (parameter, _) in PARAMETERS.iter().zip(given).filter(|p| p.1.is_some()) {
         let has_it = |kind: &&LossKind| kind.parameters.contains(parameter);
         let mut losses = Loss::KINDS.iter().filter(has_it);

@@ -158,7 +158,9 @@ mod tests {
             };
             let mut x = numbers(n * outputs, 1);
             // Some losses take positive targets alone.
-            let y: Vec<f64> = (numbers(n * outputs, 4).into_iter()).map(|y| y.max(0.05)).collect();
+            let y: Vec<f64> = (numbers(n * outputs, 4).into_iter())
+                .map(|y| y.max(0.05))
+                .collect();
             let mut omega = numbers(n, 2);
             x[0] = f64::NAN;
             omega[0] = 0.0;

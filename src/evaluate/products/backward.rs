@@ -10,7 +10,7 @@ use crate::backend::kernel::{
 use crate::backend::{Backend, Layout, View, ViewMut, product};
 use crate::error::Result;
 use crate::evaluate::chain::product_of;
-use crate::evaluate::sums::inverse_weights;
+use crate::evaluate::samples::inverse_weights;
 
 /// Ȧ^r of a group of units that are not linear.
 struct SensitivitySlope<B: Backend> {

@@ -6,8 +6,7 @@ use crate::backend::kernel::{Argument, Direction, UnitDerivativeSlope, WeightedS
 use crate::backend::{Backend, Layout, View, ViewMut, product};
 use crate::curvature::Curvature;
 use crate::error::Result;
-use crate::evaluate::shape_product;
-use crate::evaluate::sums::add_each;
+use crate::evaluate::sizes::{add_each, shape_product};
 use crate::network::{GroupView, Network};
 
 /// The sums of the products: one of each for each group of units.

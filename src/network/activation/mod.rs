@@ -41,10 +41,12 @@
 
 mod atan;
 mod cos;
+mod custom;
 mod elliot;
 mod elu;
 mod exp;
 mod exp_neg_half;
+mod formula;
 mod gauss;
 mod gauss_half;
 mod gelu;
@@ -57,6 +59,7 @@ mod numeric;
 mod one_minus_exp_neg;
 mod reciprocal;
 mod relu;
+mod series;
 mod silu;
 mod sin;
 mod softplus;
@@ -65,8 +68,10 @@ mod tanh;
 
 use std::fmt;
 
-use super::custom::{ActivationFunction, Custom};
-use super::{Initialization, Series};
+pub use custom::{ActivationFunction, Custom};
+pub use series::Series;
+
+use super::Initialization;
 use crate::error::{Error, Result};
 
 /// The facts about a built-in activation h(u), beside its name and its WGSL.
@@ -464,4 +469,11 @@ impl fmt::Display for Activation {
 #[inline(always)]
 fn or_nan(u: f64, h: [f64; 3]) -> [f64; 3] {
     if u.is_nan() { [u; 3] } else { h }
+}
+
+impl Initialization {
+    /// Returns the rule that suits a hidden activation: He for ReLU and its like, Glorot otherwise.
+    pub fn suited_to(activation: Activation) -> Self {
+        activation.initialization()
+    }
 }

@@ -1,0 +1,39 @@
+//! Lengths of arrays, and checks of their numbers.
+
+use crate::error::{Error, Quantity, Result};
+use crate::network::GroupView;
+
+/// Returns a product of lengths.
+///
+/// # Errors
+/// `TooLarge` that names what is too large.
+pub(crate) fn shape_product(what: &str, lengths: &[usize]) -> Result<usize> {
+    crate::backend::product(lengths).map_err(|_| Error::TooLarge { what: what.into() })
+}
+
+/// Returns the number of entries in the lower triangles of a group's units.
+pub(super) fn row_triangles(g: &GroupView) -> Result<usize> {
+    let lengths = [g.range.len(), g.row.saturating_add(1)];
+    Ok(shape_product("the row blocks", &lengths)? / 2)
+}
+
+/// Adds `next` to `total`, list by list.
+pub(super) fn add_each<'a>(
+    total: impl IntoIterator<Item = &'a mut Vec<f64>>,
+    next: impl IntoIterator<Item = Vec<f64>>,
+) {
+    for (total, next) in total.into_iter().zip(next) {
+        (total.iter_mut().zip(next)).for_each(|(total, v)| *total += v);
+    }
+}
+
+/// Refuses numbers that are not finite.
+///
+/// # Errors
+/// `NonFinite` with the place of the first.
+pub(super) fn finite(what: impl Into<Quantity>, values: &[f64]) -> Result<()> {
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(i) => Err(Error::non_finite(what, &[i])),
+        None => Ok(()),
+    }
+}
