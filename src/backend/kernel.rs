@@ -669,7 +669,9 @@ costs! {
     WeightedSum<A, S> |k| 2.0 * volume(&k.phi.shape()), read(&[&k.c, &k.phi]);
     // Forming c φ is counted with the products.
     Gram<A, S> |k| volume(&k.phi.shape()) * (k.phi.shape()[2] + 1) as f64, read(&[&k.c, &k.phi]);
-    GramDiagonal<A, S> |k| 3.0 * volume(&k.phi.shape()), read(&[&k.c, &k.phi]);
+    // Numbers that units share are squared once.
+    GramDiagonal<A, S> |k| 2.0 * volume(&k.phi.shape()) + k.phi.layout.distinct() as f64,
+        read(&[&k.c, &k.phi]);
     PairBlock<A, S> |k| {
         let (l, width) = (k.z_l.shape()[2] as f64, k.z_k.shape()[2] as f64);
         volume(&k.s.shape()) * l * (2.0 * width + 3.0)

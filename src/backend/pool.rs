@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Arrays shorter than this are left to the allocator, which keeps small memory anyway.
-const SMALL: usize = 1 << 12;
+/// Arrays shorter than this are left to the allocator: to clear them takes no longer than to look for one that waits.
+const SMALL: usize = 1 << 6;
 
 /// Arrays that were given back, by their lengths.
 #[derive(Debug)]

@@ -128,6 +128,12 @@ impl Plan {
         self.results.saturating_add(self.working)
     }
 
+    /// Whether chunks of n samples have sums of their own, or would if there were several.
+    pub(crate) fn may_be_apart(&self, n: usize) -> bool {
+        let is_whole = self.chunk == n || self.chunk.is_multiple_of(cpu::QUANTUM);
+        is_whole && are_apart(self.sums, cpu::QUANTUM, n)
+    }
+
     /// The plan in θ from that in W, of whose results `kept` bytes have a number for each sample.
     fn in_theta(self, theta: Theta, kept: u64) -> Plan {
         let made = self.results.saturating_add(theta.results);

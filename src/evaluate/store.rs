@@ -46,7 +46,7 @@ pub(crate) struct Memory {
     plans: Arc<Plans>,
     /// How many derivatives of h requests needed at the most.
     order: Arc<AtomicUsize>,
-    expected: OnceLock<Work>,
+    expected: Mutex<Vec<Work>>,
     pub f64: Arc<Store<Cpu<f64>>>,
     pub f32: Arc<Store<Cpu<f32>>>,
     #[cfg(feature = "gpu")]
@@ -59,7 +59,7 @@ impl Default for Memory {
             counters: Arc::default(),
             plans: Arc::default(),
             order: Arc::default(),
-            expected: OnceLock::new(),
+            expected: Mutex::default(),
             f64: Arc::new(Store::new(Cpu::new(), Some(Cpu::sequential()))),
             f32: Arc::new(Store::new(Cpu::new(), Some(Cpu::sequential()))),
             #[cfg(feature = "gpu")]
@@ -117,18 +117,21 @@ impl Memory {
         self.order.fetch_max(order, Ordering::Relaxed);
     }
 
-    /// Requests of this kind will come, which need h up to this order; the first counts as the usual one.
-    pub(crate) fn expect(&self, work: Work, order: usize) {
-        self.expected.get_or_init(|| work);
-        self.expect_order(order);
+    /// Requests of this kind will come, at the same points as others that were expected.
+    pub(crate) fn expect(&self, work: Work) {
+        let mut expected = lock(&self.expected);
+        if !expected.contains(&work) {
+            expected.push(work);
+        }
     }
 
-    /// The usual kind of request: the gradient, unless another was expected.
-    pub(crate) fn expected(&self) -> Work {
-        *self
-            .expected
-            .get()
-            .unwrap_or(&Work::Evaluate(Request::gradient()))
+    /// Returns the kinds of requests that are expected, the usual one first: the gradient, unless others were named.
+    pub(crate) fn expected(&self) -> Vec<Work> {
+        let expected = lock(&self.expected).clone();
+        if expected.is_empty() {
+            return vec![Request::gradient().into()];
+        }
+        expected
     }
 
     /// Returns the bytes that stay where they are computed if all chunks of so many samples are linearized and kept.

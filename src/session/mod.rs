@@ -27,6 +27,7 @@ pub use operator::Operator;
 pub use point::Point;
 
 use crate::backend::Backend;
+use crate::backend::cpu::BLOCK;
 #[cfg(feature = "gpu")]
 use crate::backend::gpu::Gpu;
 use crate::device::Device;
@@ -163,7 +164,8 @@ impl<'a> Session<'a> {
 
     /// Linearizes points so that this kind of request will find all that it needs.
     pub(crate) fn expect(&self, work: Work) {
-        self.memory.expect(work, need(work).order);
+        self.memory.expect(work);
+        self.memory.expect_order(need(work).order);
     }
 
     /// Returns where a request is computed on a device, with its plan: `Auto` chooses by the request's size, and takes the processor
@@ -272,16 +274,35 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns the samples at a time: those of the request's plan; for the value alone, in a session, those of the request that will
-    /// follow, so that its states serve that, too. The value has the same bits in every chunk on the processor.
+    /// Returns the number of samples at a time: that of the request's plan, or a shorter one that it shares with the other requests
+    /// that are expected at a point. The value has the same bits in all of them on the processor.
     fn chunk(&self, device: &Device, work: Work, planned: &Planned) -> usize {
-        if let (Terms::Lasting { .. }, Work::Evaluate(request)) = (&self.terms, work)
-            && request == Request::default()
-            && let Ok((_, next)) = self.planned(device, self.memory.expected())
-        {
-            return next.plan.chunk;
+        let (own, n) = (planned.plan.chunk, self.problem.data().len());
+        if matches!(self.terms, Terms::Call) || n <= own && n <= BLOCK {
+            return own;
         }
-        planned.plan.chunk
+        let expected = self.memory.expected();
+        let is_value = work == Request::default().into();
+        if !is_value && !expected.contains(&work) {
+            return own;
+        }
+        let plans = expected
+            .iter()
+            .filter_map(|work| self.planned(device, *work).ok());
+        let plans: Vec<_> = plans.map(|(_, planned)| planned).collect();
+        let first = if is_value {
+            plans.first().map_or(planned, |p| p)
+        } else {
+            planned
+        };
+        if !first.plan.may_be_apart(n) {
+            return first.plan.chunk;
+        }
+        let shared = plans
+            .iter()
+            .filter(|p| p.plan.may_be_apart(n))
+            .map(|p| p.plan.chunk);
+        shared.min().unwrap_or(own)
     }
 
     fn run_on<B: Backend, J: Job>(

@@ -29,7 +29,7 @@ pub(super) fn run<T: Real>(par: Par, kernel: Product<Array<T>>) {
     let mut samples = samples_of_task(is_small(&x, &b), rows * columns);
     // Forward propagation, with transposed weights; other products are divided as those of a sum of products.
     if is_shared(&b)
-        && b.layout.strides[2] != 1
+        && is_transposed(&b)
         && let (Some(of_x), Some(of_out)) = (single_rows(&x.layout), single_rows(&out.layout))
     {
         b.layout.shape[0] = of_x.shape[0];
@@ -51,11 +51,17 @@ fn is_shared<T>(b: &Input<T>) -> bool {
     b.layout.strides[0] == 0
 }
 
+/// Whether the columns of b stand one behind the other, as those of transposed weights in forward propagation.
+fn is_transposed<T>(b: &Input<T>) -> bool {
+    let ([_, _, columns], [_, of_row, of_column]) = (b.shape(), b.layout.strides);
+    of_row == 1 && (of_column != 1 || columns > 1)
+}
+
 /// Products of two vectors, or of single samples: too small to be worth a library's call.
 pub(super) fn is_small<T>(x: &Input<T>, b: &Input<T>) -> bool {
     let ([_, rows, inner], [_, _, columns]) = (x.shape(), b.shape());
-    let plain = !is_shared(b) && b.layout.strides[2] == 1;
-    inner <= 1 || plain && inner * columns * rows <= FEW
+    let few = inner <= 1 || !is_shared(b) && inner * columns * rows <= FEW;
+    inner == 0 || few && !is_transposed(b)
 }
 
 /// The rows of all samples as so many samples of one row, where they are equally far apart.
