@@ -8,6 +8,7 @@ use super::chain::{Backward, Chain, Sensitivities};
 use super::counters::Counters;
 use super::samples::Batch;
 use super::states::{Parameters, States, download};
+use super::store::lock;
 use crate::backend::kernel::{LossHessian, LossValue};
 use crate::backend::{Backend, ViewMut, product};
 use crate::curvature::Curvature;
@@ -294,24 +295,33 @@ impl<B: Backend> Setting<'_, B> {
         &self,
         chain: &Chain<B>,
         curvature: Curvature,
-    ) -> Result<Option<B::Array>> {
-        let (b, outputs) = (self.b, self.network.outputs());
+        slot: Option<&Slot<B>>,
+    ) -> Result<Option<Arc<B::Array>>> {
+        let (b, outputs, m) = (self.b, self.network.outputs(), self.network.depth());
         match curvature {
             Curvature::GaussNewton | Curvature::Exact => {}
             Curvature::Residual => {
-                return Ok(Some(b.zeros(product(&[chain.n, outputs, outputs])?)?));
+                let zeros = b.zeros(product(&[chain.n, outputs, outputs])?)?;
+                return Ok(Some(Arc::new(zeros)));
             }
             _ => return Ok(None),
         }
-        let mut hessian = chain.alloc(outputs, self.network.depth())?;
+        if let Some(kept) = slot.and_then(Slot::hessian) {
+            return Ok(Some(kept));
+        }
+        let mut hessian = chain.alloc(outputs, m)?;
         let kernel = LossHessian {
             loss: self.loss,
             x: chain.output(),
             y: chain.batch.y,
             omega: chain.batch.omega,
-            out: ViewMut::new(&mut hessian, chain.layout(outputs, self.network.depth())),
+            out: ViewMut::new(&mut hessian, chain.layout(outputs, m)),
         };
         b.run(kernel.into())?;
+        let hessian = Arc::new(hessian);
+        if let Some(slot) = slot {
+            slot.keep_hessian(&hessian);
+        }
         Ok(Some(hessian))
     }
 }
@@ -323,10 +333,12 @@ pub(crate) struct Kept<B: Backend> {
 }
 
 impl<B: Backend> Kept<B> {
-    /// Keeps nothing yet of n samples, in chunks of `chunk`; later, h′ and h″ up to the greatest order that was needed.
-    pub(crate) fn new(n: usize, chunk: usize, order: Arc<AtomicUsize>) -> Self {
+    /// Keeps nothing yet of n samples, in chunks of `chunk`; later, h′ and h″ up to the greatest order that was needed,
+    /// and ∂²g/∂x² if `hessians` are to be kept.
+    pub(crate) fn new(n: usize, chunk: usize, order: Arc<AtomicUsize>, hessians: bool) -> Self {
         let slot = |_| Slot {
             order: order.clone(),
+            hessians,
             kept: Mutex::default(),
         };
         Kept {
@@ -364,6 +376,7 @@ impl<B: Backend> Kept<B> {
             if let Some(back) = kept.back.and_then(Arc::into_inner) {
                 back.recycle(b);
             }
+            b.recycle(kept.hessian.and_then(Arc::into_inner));
         }
     }
 }
@@ -371,6 +384,8 @@ impl<B: Backend> Kept<B> {
 /// The place of one chunk's linearization.
 pub(super) struct Slot<B: Backend> {
     order: Arc<AtomicUsize>,
+    /// Whether ∂²g/∂x² is kept, too.
+    hessians: bool,
     kept: Mutex<Linearized<B>>,
 }
 
@@ -378,6 +393,7 @@ pub(super) struct Slot<B: Backend> {
 struct Linearized<B: Backend> {
     states: Option<Arc<States<B>>>,
     back: Option<Arc<Back<B>>>,
+    hessian: Option<Arc<B::Array>>,
 }
 
 // Not derived: a backend need not have a default.
@@ -386,21 +402,33 @@ impl<B: Backend> Default for Linearized<B> {
         Linearized {
             states: None,
             back: None,
+            hessian: None,
         }
     }
 }
 
 impl<B: Backend> Slot<B> {
     fn read(&self) -> Linearized<B> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = lock(&self.kept);
         Linearized {
             states: kept.states.clone(),
             back: kept.back.clone(),
+            hessian: None,
         }
     }
 
+    fn hessian(&self) -> Option<Arc<B::Array>> {
+        let kept = lock(&self.kept);
+        kept.hessian.clone()
+    }
+
+    fn keep_hessian(&self, hessian: &Arc<B::Array>) {
+        let mut kept = lock(&self.kept);
+        kept.hessian = Some(hessian.clone()).filter(|_| self.hessians);
+    }
+
     fn keep(&self, linear: &Linear<B>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.kept);
         kept.states = Some(linear.states.clone());
         if let Some(back) = &linear.back {
             kept.back = Some(back.clone());

@@ -185,15 +185,15 @@ impl<'a, B: Backend> Couplings<'a, B> {
         chain: &Chain<B>,
         curvature: Curvature,
         structure: Structure,
-        hessian: Option<B::Array>,
+        hessian: Option<&B::Array>,
         backward: &'a Backward<B>,
     ) -> Result<Self> {
         match (curvature, hessian) {
             // J = ∂x^m/∂p, G = ∂²g/∂x².
             (Curvature::GaussNewton, Some(hessian)) => {
                 let jacobians = chain.jacobians()?;
-                let made = Self::low_rank(chain, chain.network.outputs(), &jacobians, &hessian)?;
-                chain.b.recycle(jacobians.into_iter().chain([hessian]));
+                let made = Self::low_rank(chain, chain.network.outputs(), &jacobians, hessian)?;
+                chain.b.recycle(jacobians);
                 Ok(made)
             }
             (_, Some(hessian)) => Ok(Couplings::Exact {

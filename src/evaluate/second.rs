@@ -62,7 +62,7 @@ impl<B: Backend> Chain<'_, B> {
     /// Returns S^{lk} for l ≥ k as far as a structure needs them, and the S^{kl} that were on the way; `hessian` is ∂²g/∂x².
     pub(super) fn second(
         &self,
-        hessian: B::Array,
+        hessian: &B::Array,
         backward: &Backward<B>,
         structure: Structure,
     ) -> Result<Second<B>> {
@@ -96,11 +96,11 @@ impl<B: Backend> Chain<'_, B> {
     }
 
     /// Returns h′ (∂²g/∂x²) h′.
-    fn second_of_outputs(&self, hessian: B::Array) -> Result<B::Array> {
+    fn second_of_outputs(&self, hessian: &B::Array) -> Result<B::Array> {
         let (m, outputs) = (self.network.depth(), self.network.outputs());
         let mut block = self.alloc(outputs, m)?;
         let kernel = Multiply {
-            a: View::new(&hessian, self.square(m).transposed()),
+            a: View::new(hessian, self.square(m).transposed()),
             b: self
                 .h1(m)
                 .with(|l| l.transposed().repeated_columns(outputs)),
@@ -109,7 +109,6 @@ impl<B: Backend> Chain<'_, B> {
         };
         self.b.run(kernel.into())?;
         self.times_h1(outputs, m, &mut block)?;
-        self.b.recycle([hessian]);
         Ok(block)
     }
 

@@ -301,7 +301,8 @@ impl<B: Backend> PointStore<B> {
         })
     }
 
-    /// The linearizations of chunks of so many samples, if they are kept, or if the bytes that they take are within `room`.
+    /// The linearizations of chunks of so many samples, if they are kept, or if `room` finds room for them beside what is held: it
+    /// returns their bytes, and whether ∂²g/∂x² is among them.
     ///
     /// # Errors
     /// Those of counting the bytes.
@@ -310,17 +311,17 @@ impl<B: Backend> PointStore<B> {
         memory: &Memory,
         n: usize,
         chunk: usize,
-        room: impl FnOnce(u64) -> Result<Option<u64>>,
+        room: impl FnOnce(u64) -> Result<Option<(u64, bool)>>,
     ) -> Result<Option<Arc<Kept<B>>>> {
         let mut all = lock(&self.kept);
         if let Some((kept, _)) = all.iter().find(|(kept, _)| kept.chunk() == chunk) {
             return Ok(Some(kept.clone()));
         }
-        let Some(bytes) = room(self.store.held())? else {
+        let Some((bytes, hessians)) = room(self.store.held())? else {
             return Ok(None);
         };
         self.store.held.fetch_add(bytes, Ordering::Relaxed);
-        let kept = Arc::new(Kept::new(n, chunk, memory.order.clone()));
+        let kept = Arc::new(Kept::new(n, chunk, memory.order.clone(), hessians));
         all.push((kept.clone(), bytes));
         Ok(Some(kept))
     }

@@ -155,16 +155,12 @@ impl<B: Backend> Chain<'_, B> {
         &self,
         curvature: Curvature,
         structure: Structure,
-        hessian: Option<B::Array>,
+        hessian: Option<&B::Array>,
         backward: &Backward<B>,
     ) -> Result<Vec<B::Array>> {
         let layers = 1..=self.network.depth();
         match (curvature, hessian) {
-            (Curvature::GaussNewton, Some(hessian)) => {
-                let c = self.gauss_newton_diagonals(&hessian);
-                self.b.recycle([hessian]);
-                c
-            }
+            (Curvature::GaussNewton, Some(hessian)) => self.gauss_newton_diagonals(hessian),
             (_, Some(hessian)) => {
                 let s = self.second(hessian, backward, structure)?;
                 let c = self.diagonals(&s, &backward.multipliers)?;

@@ -1,5 +1,7 @@
 //! One chunk of samples: linearize it, and add what a request asks for to the sums.
 
+use std::sync::Arc;
+
 use super::Request;
 use super::linear::{Linear, Need, Setting, Slot};
 use super::pairs::{Couplings, is_coupled};
@@ -68,17 +70,19 @@ pub(super) fn sweep<B: Backend>(
             chain.add_gradient(&backward.delta, &mut sums.gradient)?;
         }
         if let Some((curvature, structure)) = request.curvature {
-            let hessian = setting.loss_hessian(&chain, curvature)?;
+            let hessian = setting.loss_hessian(&chain, curvature, slot)?;
+            let of_loss = hessian.as_deref();
             if is_coupled(curvature, structure) {
-                let couplings = Couplings::new(&chain, curvature, structure, hessian, backward)?;
+                let couplings = Couplings::new(&chain, curvature, structure, of_loss, backward)?;
                 chain.add_pairs(structure, couplings, &mut sums.pairs)?;
             } else {
-                let c = chain.coefficients(curvature, structure, hessian, backward)?;
+                let c = chain.coefficients(curvature, structure, of_loss, backward)?;
                 let second = curvature.is_exact() || curvature == Curvature::Lagrangian;
                 let delta = second.then_some(&backward.delta[..]);
                 chain.add_blocks(structure, &c, delta, &mut sums.curvature)?;
                 b.recycle(c);
             }
+            b.recycle(hessian.and_then(Arc::into_inner));
         }
         if request.multipliers {
             // e = −∂g/∂x (paper eq. 7, 8); 0 − g keeps the zeros positive.
@@ -113,11 +117,12 @@ pub(super) fn sweep_products<B: Backend>(
         // The residual's is 0, and so is its term.
         let hessian = match curvature {
             Curvature::Residual => None,
-            _ => setting.loss_hessian(&chain, curvature)?,
+            _ => setting.loss_hessian(&chain, curvature, slot)?,
         };
         let backward = linear.backward();
-        add_products(&chain, curvature, hessian.as_ref(), backward, vectors, sums)?;
-        setting.b.recycle(hessian);
+        let of_loss = hessian.as_deref();
+        add_products(&chain, curvature, of_loss, backward, vectors, sums)?;
+        setting.b.recycle(hessian.and_then(Arc::into_inner));
     }
     linear.recycle(setting.b);
     Ok(())

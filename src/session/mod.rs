@@ -325,7 +325,16 @@ impl<'a> Session<'a> {
                 if leave.samples {
                     taken += resident_bytes(parts.network, n, target.float());
                 }
-                Ok((taken <= self.room(target, plan)).then_some(bytes))
+                let room = self.room(target, plan);
+                let outputs = parts.network.outputs() as u64;
+                let hessians = (n as u64 * target.float() as u64).saturating_mul(outputs * outputs);
+                let all = taken.saturating_add(hessians) <= room;
+                let bytes = if all {
+                    bytes.saturating_add(hessians)
+                } else {
+                    bytes
+                };
+                Ok((taken <= room).then_some((bytes, all)))
             })?;
         }
         let division =

@@ -61,7 +61,7 @@ fn is_transposed<T>(b: &Input<T>) -> bool {
 pub(super) fn is_small<T>(x: &Input<T>, b: &Input<T>) -> bool {
     let ([_, rows, inner], [_, _, columns]) = (x.shape(), b.shape());
     let few = inner <= 1 || !is_shared(b) && inner * columns * rows <= FEW;
-    inner == 0 || few && !is_transposed(b)
+    inner * columns <= 1 || few && !is_transposed(b)
 }
 
 /// The rows of all samples as so many samples of one row, where they are equally far apart.

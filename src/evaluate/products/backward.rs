@@ -49,9 +49,8 @@ impl<B: Backend> Along<'_, '_, B> {
         let Some(x) = self.output(forward) else {
             return Ok(Vec::new());
         };
-        let seed = chain
-            .view(&self.multipliers()[m - 1], 1, m)
-            .with(Layout::transposed);
+        let seed = &self.multipliers()[m - 1];
+        let seed = View::new(seed, Layout::dense(n, chain.network.outputs(), 1));
         let mut slope = product_of(b, x, seed)?;
         let inverse = inverse_weights(b, chain.batch.omega)?;
         let by = View::new(&inverse, Layout::rows_of(n, 1)).with(|l| l.repeated_rows(count));
