@@ -144,13 +144,8 @@ enum Kernel {
 }
 
 impl Kernel {
-    const ALL: [Kernel; 5] = [
-        Kernel::Gram,
-        Kernel::WeightedSum,
-        Kernel::Forward,
-        Kernel::Backward,
-        Kernel::Activate,
-    ];
+    const ALL: [Kernel; 5] =
+        [Kernel::Gram, Kernel::WeightedSum, Kernel::Forward, Kernel::Backward, Kernel::Activate];
 
     fn name(self) -> &'static str {
         match self {
@@ -216,9 +211,7 @@ impl<'b, B: Backend> Operands<'b, B> {
             z: upload(matches!(kernel, Forward | WeightedSum | Gram), n * d)?,
             c: upload(kernel != Forward, n * s)?,
             w: upload(matches!(kernel, Forward | Backward), s * d)?,
-            outputs: (arrays.into_iter())
-                .map(|len| backend.alloc(len))
-                .collect::<Result<_>>()?,
+            outputs: (arrays.into_iter()).map(|len| backend.alloc(len)).collect::<Result<_>>()?,
             mark: backend.upload(&[0.0])?,
         })
     }
@@ -226,18 +219,12 @@ impl<'b, B: Backend> Operands<'b, B> {
     /// Launches the kernel.
     fn launch(&mut self, sum: &mut B::Sum) -> Result<()> {
         let (n, d, s) = self.size;
-        let (z, c) = (
-            View::new(&self.z, Layout::rows_of(n, d)),
-            View::new(&self.c, Layout::rows_of(n, s)),
-        );
+        let (z, c) =
+            (View::new(&self.z, Layout::rows_of(n, d)), View::new(&self.c, Layout::rows_of(n, s)));
         let w = View::new(&self.w, Layout::shared(n, s, d));
         let phi = z.with(|layout| layout.repeated_rows(s));
         let mut outputs = self.outputs.iter_mut();
-        let mut to = |width| {
-            outputs
-                .next()
-                .map(|out| ViewMut::new(out, Layout::rows_of(n, width)))
-        };
+        let mut to = |width| outputs.next().map(|out| ViewMut::new(out, Layout::rows_of(n, width)));
         let product = |x, b, out: Option<_>| kernel::Product {
             x,
             b,
@@ -293,10 +280,7 @@ impl Seconds {
     fn of(times: &[Duration]) -> Self {
         let mut times: Vec<f64> = times.iter().map(Duration::as_secs_f64).collect();
         times.sort_by(f64::total_cmp);
-        Seconds {
-            median: times[times.len() / 2],
-            min: times[0],
-        }
+        Seconds { median: times[times.len() / 2], min: times[0] }
     }
 
     /// Calls for about a second, at least 3 and at most 25.
@@ -333,11 +317,7 @@ fn time(backend: &Named, kernel: Kernel, size: Size, smoke: bool) -> Result<Time
                 Seconds::repeat(|| Ok(operands.run(true)?.0))?,
             ),
         };
-        Ok(Timed {
-            done,
-            on_host,
-            result,
-        })
+        Ok(Timed { done, on_host, result })
     }
     match &backend.device {
         Device::Gpu(gpu) => on(gpu, kernel, size, smoke),
@@ -425,9 +405,7 @@ fn steps(backend: &Named, widths: &[usize], n: usize, curvature: Curvature) -> R
 
     let whole: Vec<Duration> = ends.windows(2).map(|w| w[1] - w[0]).collect();
     if whole.is_empty() {
-        return Err(Error::Numerical {
-            what: format!("no step: {}", fit.reason),
-        });
+        return Err(Error::Numerical { what: format!("no step: {}", fit.reason) });
     }
     // The start is evaluated as well, and trials are rejected: stages are divided by what they were called for.
     let each = |time: Duration, calls: usize| {
@@ -583,17 +561,12 @@ fn cpu() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find(|line| line.starts_with("model name"));
     let name = model.and_then(|line| line.split_once(": "));
-    name.map_or(std::env::consts::ARCH, |(_, name)| name)
-        .to_string()
+    name.map_or(std::env::consts::ARCH, |(_, name)| name).to_string()
 }
 
 fn header(backends: &[Named], cpu: &str) -> String {
     let mut out = "# Backends\n\n".to_string();
-    let _ = writeln!(
-        out,
-        "- cpu: {cpu}, {} threads",
-        rayon::current_num_threads()
-    );
+    let _ = writeln!(out, "- cpu: {cpu}, {} threads", rayon::current_num_threads());
     for adapter in backends
         .iter()
         .filter(|b| b.device.precision() == secondo::Precision::F32)
@@ -630,10 +603,7 @@ fn main() {
             std::process::exit(1);
         }
     };
-    let large = !smoke
-        && backends
-            .iter()
-            .any(|b| b.adapter().is_some_and(|a| !a.software));
+    let large = !smoke && backends.iter().any(|b| b.adapter().is_some_and(|a| !a.software));
     let kernels = kernels(&backends, large, smoke);
     let networks = networks(&backends, large, smoke);
     if smoke {
@@ -657,10 +627,7 @@ fn main() {
         "steps": networks,
     });
     for (extension, text) in [
-        (
-            "md",
-            markdown(&header(&backends, &cpu), &kernels, &networks),
-        ),
+        ("md", markdown(&header(&backends, &cpu), &kernels, &networks)),
         ("svg", figure(&backends, &cpu, &kernels)),
         ("json", format!("{data:#}\n")),
     ] {

@@ -20,12 +20,9 @@ fn shape<T: Real>(criterion: &mut Criterion, kind: &str, d: usize, s: usize) {
         .measurement_time(Duration::from_secs(1))
         .warm_up_time(Duration::from_millis(200));
     group.throughput(Throughput::Elements(2 * (n * d * d * s) as u64));
-    group.bench_function(
-        BenchmarkId::from_parameter(format!("n{n} d{d} s{s}")),
-        |bencher| {
-            bencher.iter(|| case.run().expect("a result"));
-        },
-    );
+    group.bench_function(BenchmarkId::from_parameter(format!("n{n} d{d} s{s}")), |bencher| {
+        bencher.iter(|| case.run().expect("a result"));
+    });
     group.finish();
 }
 

@@ -51,10 +51,7 @@ fn problem(widths: &[usize], loss: Loss, n: usize) -> (Problem, Vec<f64>) {
         Loss::BinaryCrossEntropy => Array2::from_shape_fn((n, outputs), |(i, _)| (i % 2) as f64),
         _ => Array2::from_shape_fn((n, outputs), |(i, o)| f64::from(u8::from(i % outputs == o))),
     };
-    let w = numbers(network.parameters(), 3)
-        .iter()
-        .map(|v| 0.3 * v)
-        .collect();
+    let w = numbers(network.parameters(), 3).iter().map(|v| 0.3 * v).collect();
     let data = Data::new(x, y).expect("data");
     (Problem::new(network, data, loss).expect("a problem"), w)
 }
@@ -102,12 +99,7 @@ fn main() {
     };
     let mut rows = Vec::new();
     let mut add = |name: &str, what, seconds, beside| {
-        let row = Row {
-            name: name.into(),
-            what,
-            seconds,
-            beside,
-        };
+        let row = Row { name: name.into(), what, seconds, beside };
         match row.beside {
             None => println!("{name:42} {what:24} {:>10.3} ms", 1e3 * seconds),
             Some((other, t)) => println!(
@@ -130,23 +122,10 @@ fn main() {
         }
         let p = problem(widths, loss, n);
         let name = format!("{} {} n={n}", p.0.network(), p.0.loss().name());
-        let (gn, exact) = (
-            whole(&p, Curvature::GaussNewton),
-            whole(&p, Curvature::Exact),
-        );
+        let (gn, exact) = (whole(&p, Curvature::GaussNewton), whole(&p, Curvature::Exact));
         let plain = (p.0.network().outputs() == 1).then(|| plain_product(&p));
-        add(
-            &name,
-            "Gauss–Newton, full",
-            gn,
-            plain.map(|t| ("JᵀJ by the library", t)),
-        );
-        add(
-            &name,
-            "exact Hessian, full",
-            exact,
-            Some(("Gauss–Newton", gn)),
-        );
+        add(&name, "Gauss–Newton, full", gn, plain.map(|t| ("JᵀJ by the library", t)));
+        add(&name, "exact Hessian, full", exact, Some(("Gauss–Newton", gn)));
     }
     for widths in [&[32, 64, 1][..], &[64, 256, 10]] {
         if skipped(widths) {

@@ -15,14 +15,9 @@ use common::problem;
 fn bench(c: &mut Criterion, group: &str, name: String, p: &(Problem, Vec<f64>), request: Request) {
     let mut group = c.benchmark_group(group);
     group.sample_size(10);
-    group.throughput(Throughput::Elements(
-        p.0.plan(request).expect("a plan").flops as u64,
-    ));
+    group.throughput(Throughput::Elements(p.0.plan(request).expect("a plan").flops as u64));
     group.bench_function(BenchmarkId::from_parameter(name), |b| {
-        b.iter(|| {
-            p.0.evaluate(black_box(&p.1), request)
-                .expect("an evaluation")
-        });
+        b.iter(|| p.0.evaluate(black_box(&p.1), request).expect("an evaluation"));
     });
     group.finish();
 }
@@ -56,13 +51,7 @@ fn curvatures(c: &mut Criterion) {
     for curvature in Curvature::ALL {
         for structure in Structure::ALL {
             let name = format!("{} {}", structure.name(), curvature.name());
-            bench(
-                c,
-                "digits-like",
-                name,
-                &p,
-                Request::curvature(curvature, structure),
-            );
+            bench(c, "digits-like", name, &p, Request::curvature(curvature, structure));
         }
     }
 }

@@ -32,9 +32,7 @@ struct Run {
 
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).map(PathBuf::from);
-    let starts = (std::env::args().nth(2))
-        .and_then(|a| a.parse().ok())
-        .unwrap_or(5);
+    let starts = (std::env::args().nth(2)).and_then(|a| a.parse().ok()).unwrap_or(5);
     println!(
         "| data, network | method | curvature | after 10 steps | after 50 | after 200 | gradient | steps | evaluations | s | ended |"
     );
@@ -86,38 +84,23 @@ fn methods() -> Vec<Entry> {
         Curvature::EmpiricalFisher,
         Curvature::Lagrangian,
     ];
-    for (label, structure) in [
-        ("rows", Structure::RowBlocks),
-        ("layers", Structure::LayerBlocks),
-    ] {
+    for (label, structure) in [("rows", Structure::RowBlocks), ("layers", Structure::LayerBlocks)] {
         for curvature in four {
             if structure == Structure::LayerBlocks && curvature == Curvature::Lagrangian {
                 continue;
             }
-            let method = BlockNewton {
-                curvature,
-                structure,
-                max_iter: STEPS,
-                ..BlockNewton::default()
-            };
+            let method =
+                BlockNewton { curvature, structure, max_iter: STEPS, ..BlockNewton::default() };
             all.push((label, curvature.name(), Some(Box::new(method))));
         }
     }
     for curvature in four {
-        let method = TrustRegion {
-            curvature,
-            max_iter: STEPS,
-            ..TrustRegion::default()
-        };
+        let method = TrustRegion { curvature, max_iter: STEPS, ..TrustRegion::default() };
         all.push(("whole", curvature.name(), Some(Box::new(method))));
     }
     for curvature in [Curvature::Exact, Curvature::GaussNewton] {
         let method = NewtonCg {
-            region: TrustRegion {
-                curvature,
-                max_iter: STEPS,
-                ..TrustRegion::default()
-            },
+            region: TrustRegion { curvature, max_iter: STEPS, ..TrustRegion::default() },
             preconditioning: Preconditioning::RowBlocks,
             ..NewtonCg::default()
         };
@@ -152,11 +135,7 @@ fn ours(method: &dyn Method, problem: &Problem, start: &[f64]) -> Result<Run> {
 
 fn theirs(problem: &Problem, start: &[f64]) -> Result<Run> {
     let run = common::lbfgs(problem, start, 1e-8, 20_000)?;
-    let why = if run.why.contains("converged") {
-        "gradient"
-    } else {
-        "stalled"
-    };
+    let why = if run.why.contains("converged") { "gradient" } else { "stalled" };
     Ok(Run {
         points: run.points,
         gradient: run.gradient,
@@ -185,9 +164,7 @@ fn table_row(title: &str, label: &str, curvature: &str, runs: &[Run]) {
     let mut reasons: Vec<&str> = runs.iter().map(|run| run.why.as_str()).collect();
     reasons.sort_unstable();
     reasons.dedup();
-    let marks = MARKS
-        .map(|steps| format!("{:.4}", after(steps)))
-        .join(" | ");
+    let marks = MARKS.map(|steps| format!("{:.4}", after(steps))).join(" | ");
     println!(
         "| {title} | {label} | {curvature} | {marks} | {:.1e} | {} | {} | {:.3} | {} |",
         median(runs.iter().map(|r| r.gradient)),
@@ -238,14 +215,8 @@ fn dash(name: &str) -> &'static str {
 /// The objective above the lowest that any method found, against steps, evaluations and seconds, as SVG: three panels with
 /// logarithmic axes.
 fn plot(title: &str, runs: &[(String, Vec<Point>)]) -> String {
-    let values = || {
-        runs.iter()
-            .flat_map(|(_, points)| points.iter().map(|p| p.value))
-    };
-    let (low, high) = (
-        values().fold(f64::INFINITY, f64::min),
-        values().fold(0.0, f64::max),
-    );
+    let values = || runs.iter().flat_map(|(_, points)| points.iter().map(|p| p.value));
+    let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     let above = |value: f64| ((value - low) / (high - low)).max(1e-10).log10();
     let (width, height, top, left) = (330.0, 330.0, 70.0, 60.0);
     let whole = 3.0 * (width + left) + 230.0;
@@ -257,17 +228,12 @@ fn plot(title: &str, runs: &[(String, Vec<Point>)]) -> String {
     type Measure = fn(&Point) -> f64;
     let panels: [(&str, Measure); 3] = [
         ("steps", |p| p.steps as f64 + 1.0),
-        ("evaluations: objectives, gradients, products", |p| {
-            p.evaluations as f64
-        }),
+        ("evaluations: objectives, gradients, products", |p| p.evaluations as f64),
         ("seconds", |p| p.seconds.max(1e-5)),
     ];
     for (panel, (axis, measure)) in panels.into_iter().enumerate() {
         let x0 = left + panel as f64 * (width + left);
-        let ends = || {
-            runs.iter()
-                .flat_map(|(_, points)| points.iter().map(measure))
-        };
+        let ends = || runs.iter().flat_map(|(_, points)| points.iter().map(measure));
         let (from, to) = (
             ends().fold(f64::INFINITY, f64::min).log10().floor(),
             ends().fold(0.0, f64::max).log10().ceil(),
@@ -281,11 +247,7 @@ fn plot(title: &str, runs: &[(String, Vec<Point>)]) -> String {
                 let (x, y, power) = (
                     x0 - 6.0,
                     at + 4.0,
-                    if decade == 0 {
-                        "1".into()
-                    } else {
-                        format!("1e-{decade}")
-                    },
+                    if decade == 0 { "1".into() } else { format!("1e-{decade}") },
                 );
                 let _ = writeln!(
                     out,
@@ -334,12 +296,7 @@ fn plot(title: &str, runs: &[(String, Vec<Point>)]) -> String {
             out,
             "<path d=\"M{x} {y}h36\" stroke=\"{colour}\" stroke-width=\"1.6\" stroke-dasharray=\"{dash}\"/>"
         );
-        let _ = writeln!(
-            out,
-            "<text x=\"{}\" y=\"{}\">{name}</text>",
-            x + 44.0,
-            y + 4.0
-        );
+        let _ = writeln!(out, "<text x=\"{}\" y=\"{}\">{name}</text>", x + 44.0, y + 4.0);
     }
     out + "</svg>\n"
 }

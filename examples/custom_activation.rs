@@ -56,10 +56,7 @@ fn main() -> secondo::Result<()> {
     let y = x.mapv(|x| 3.0 * mish.value(2.0 * x - 1.0));
     let network = Network::new(
         1,
-        vec![
-            Layer::dense(1, mish),
-            Layer::dense(1, Activation::Identity).without_bias(),
-        ],
+        vec![Layer::dense(1, mish), Layer::dense(1, Activation::Identity).without_bias()],
     )?;
     let device = match std::env::args().nth(1) {
         Some(name) => Device::gpu(&name)?,

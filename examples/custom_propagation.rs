@@ -110,11 +110,7 @@ fn main() -> Result<(), Error> {
         Some(name) => Device::gpu(&name)?,
     };
     let problem = Problem::new(network, Data::new(x, y)?, Loss::SquaredError)?.on(device);
-    println!(
-        "{}, {}",
-        problem.device().adapter(),
-        problem.device().precision()
-    );
+    println!("{}, {}", problem.device().adapter(), problem.device().precision());
 
     // The text in WGSL is compared with the Rust form before an adapter uses it.
     let at = problem.curvature(&point, Curvature::Exact, Structure::Full)?;

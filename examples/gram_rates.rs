@@ -28,13 +28,9 @@ fn best<T: Real>(n: usize, d: usize, s: usize) -> Result<f64> {
 
 fn main() -> Result<()> {
     for shape in std::env::args().skip(1).filter(|x| !x.starts_with('-')) {
-        let sizes: Vec<usize> = shape
-            .split(',')
-            .map(|x| x.parse().expect("shapes are n,d,s"))
-            .collect();
-        let [n, d, s] = sizes[..] else {
-            panic!("shapes are n,d,s")
-        };
+        let sizes: Vec<usize> =
+            shape.split(',').map(|x| x.parse().expect("shapes are n,d,s")).collect();
+        let [n, d, s] = sizes[..] else { panic!("shapes are n,d,s") };
         println!("{n},{d},{s},f32,{:e}", best::<f32>(n, d, s)?);
         println!("{n},{d},{s},f64,{:e}", best::<f64>(n, d, s)?);
     }

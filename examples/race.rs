@@ -12,10 +12,7 @@ use secondo::{Auto, Initialization, Method, Problem, Result, silent};
 const GOAL: f64 = 1e-8;
 
 fn main() -> Result<()> {
-    let seeds: u64 = std::env::args()
-        .nth(1)
-        .and_then(|a| a.parse().ok())
-        .unwrap_or(10);
+    let seeds: u64 = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(10);
     println!(
         "| problem | P | seed | default: steps | seconds | objective | gradient/start | L-BFGS: evaluations | seconds | objective | gradient/start | times |"
     );
@@ -23,12 +20,7 @@ fn main() -> Result<()> {
     let mut summary = Vec::new();
     for (name, target, hidden) in common::SETS {
         let problem = common::read(name, target, hidden)?;
-        race(
-            &format!("{name} {}", problem.network()),
-            &problem,
-            seeds,
-            &mut summary,
-        )?;
+        race(&format!("{name} {}", problem.network()), &problem, seeds, &mut summary)?;
     }
     // The crossover: one set of data, more and more units.
     for hidden in [2, 4, 8, 16, 32, 64] {
@@ -47,11 +39,7 @@ fn main() -> Result<()> {
     for (name, p, mut ratios) in summary {
         ratios.sort_by(f64::total_cmp);
         let faster = ratios.iter().filter(|r| **r > 1.0).count();
-        let (low, middle, high) = (
-            ratios[0],
-            ratios[ratios.len() / 2],
-            ratios[ratios.len() - 1],
-        );
+        let (low, middle, high) = (ratios[0], ratios[ratios.len() / 2], ratios[ratios.len() - 1]);
         println!(
             "| {name} | {p} | {low:.2} | {middle:.2} | {high:.2} | {faster} of {} |",
             ratios.len()

@@ -41,21 +41,9 @@ fn main() -> Result<()> {
 
     // NIST's first start, in the order of the network: −b₂; μ, σ of each Gaussian; the heights.
     let root = 2.0_f64.sqrt();
-    let start = [
-        -0.009,
-        65.0,
-        20.0 / root,
-        178.0,
-        16.5 / root,
-        97.0,
-        100.0,
-        70.0,
-    ];
+    let start = [-0.009, 65.0, 20.0 / root, 178.0, 16.5 / root, 97.0, 100.0, 70.0];
     let fit = Auto::default().fit(&problem, &start, &mut silent)?;
-    println!(
-        "{fit}\nresidual sum of squares {:.7} (certified 1315.8222432)",
-        2.0 * fit.value
-    );
+    println!("{fit}\nresidual sum of squares {:.7} (certified 1315.8222432)", 2.0 * fit.value);
     let [decay, m1, s1, m2, s2, b1, b3, b6] = fit.w[..] else {
         return Ok(());
     };

@@ -20,11 +20,7 @@ fn main() -> Result<()> {
                 Layer::dense(1, Activation::Identity).sources(sources),
             ],
         )?;
-        let problem = Problem::new(
-            network,
-            Data::new(x.clone(), y.clone())?,
-            Loss::SquaredError,
-        )?;
+        let problem = Problem::new(network, Data::new(x.clone(), y.clone())?, Loss::SquaredError)?;
         let mut best: Option<secondo::Fit> = None;
         for seed in 0..10 {
             let start = Initialization::Glorot.draw(problem.network(), seed);
@@ -33,11 +29,7 @@ fn main() -> Result<()> {
         }
         let Some(fit) = best else { continue };
         let answers = problem.predict(&fit.w, &x)?;
-        println!(
-            "{name:<14} E = {:.2e}, answers {:.3}",
-            fit.value,
-            answers.column(0)
-        );
+        println!("{name:<14} E = {:.2e}, answers {:.3}", fit.value, answers.column(0));
     }
     Ok(())
 }

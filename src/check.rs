@@ -49,12 +49,8 @@ pub fn derivatives<const N: usize>(
         let given = f(u);
         let found = differences(&|t, out| out.copy_from_slice(&f(t)), u, N);
         for order in 1..N {
-            let at = Place {
-                part,
-                derivative: &format!("derivative {order}"),
-                at: &[],
-                point: &[u],
-            };
+            let at =
+                Place { part, derivative: &format!("derivative {order}"), at: &[], point: &[u] };
             at.compare(given[order], given[order - 1], &found[order - 1], 0.0)?;
         }
     }
@@ -100,12 +96,8 @@ pub fn jacobian(
         };
         let found = differences(&along, point[a], outputs);
         for (i, found) in found.iter().enumerate() {
-            let at = Place {
-                part,
-                derivative,
-                at: if outputs == 1 { &[a] } else { &[i, a] },
-                point,
-            };
+            let at =
+                Place { part, derivative, at: if outputs == 1 { &[a] } else { &[i, a] }, point };
             at.compare(given[i * n + a], values[i], found, largest)?;
         }
     }
@@ -210,16 +202,8 @@ fn differences(f: &dyn Fn(f64, &mut [f64]), x: f64, outputs: usize) -> Vec<Diffe
                     .map(|i| ((s[j].slope - i.slope).abs() - 16.0 * i.rounding).max(0.0));
                 s[j].rounding + apart.fold(0.0, f64::max)
             };
-            let none = Difference {
-                value: f64::NAN,
-                error: f64::INFINITY,
-                kink: 0.0,
-            };
-            let at = |j: usize| Difference {
-                value: s[j].slope,
-                error: error(j),
-                kink: 0.0,
-            };
+            let none = Difference { value: f64::NAN, error: f64::INFINITY, kink: 0.0 };
+            let at = |j: usize| Difference { value: s[j].slope, error: error(j), kink: 0.0 };
             let best = (0..STEPS - 1)
                 .map(at)
                 .filter(|d| d.error.is_finite())
@@ -235,10 +219,7 @@ fn differences(f: &dyn Fn(f64, &mut [f64]), x: f64, outputs: usize) -> Vec<Diffe
                 return none;
             }
             if stays(|s| s.bend, &|j| s[j].rounding) {
-                Difference {
-                    kink: 0.5 * s[SMALL[2]].bend.abs(),
-                    ..at(SMALL[2])
-                }
+                Difference { kink: 0.5 * s[SMALL[2]].bend.abs(), ..at(SMALL[2]) }
             } else {
                 best
             }

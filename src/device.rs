@@ -219,9 +219,8 @@ fn agrees(gpu: &Gpu, network: crate::Network) -> Result<()> {
     let y = ndarray::Array2::from_shape_fn((n, 3), |(i, j)| f64::from(u8::from(i % 3 == j)));
     // Wide sums must not saturate the units.
     let scale = 4.0 / (4 + inputs) as f64;
-    let w: Vec<f64> = (0..network.parameters())
-        .map(|l| f64::from((scale * number(l)) as f32))
-        .collect();
+    let w: Vec<f64> =
+        (0..network.parameters()).map(|l| f64::from((scale * number(l)) as f32)).collect();
     let parts = Parts {
         network: &network,
         data: &Data::new(x, y)?,
@@ -269,9 +268,7 @@ fn agrees(gpu: &Gpu, network: crate::Network) -> Result<()> {
             let right = evaluate_on(&cpu, parts, &w, request, n)?;
             let found = evaluate_on(gpu, parts, &w, request, 64)?;
             let entries = |m: &Option<Matrix>| -> Vec<f64> {
-                (m.iter().flat_map(Matrix::blocks))
-                    .flat_map(|b| b.packed().to_vec())
-                    .collect()
+                (m.iter().flat_map(Matrix::blocks)).flat_map(|b| b.packed().to_vec()).collect()
             };
             compare("the objective", &[found.value], &[right.value])?;
             compare("the gradient", &found.gradient, &right.gradient)?;

@@ -153,14 +153,13 @@ pub(crate) fn by_name<T: Copy>(
     name: &str,
     known: &[(&'static str, T)],
 ) -> Result<T> {
-    (known.iter())
-        .find(|(n, _)| *n == name)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| Error::Unknown {
+    (known.iter()).find(|(n, _)| *n == name).map(|(_, value)| *value).ok_or_else(|| {
+        Error::Unknown {
             kind,
             name: name.to_string(),
             known: known.iter().map(|(n, _)| n.to_string()).collect(),
-        })
+        }
+    })
 }
 
 /// A quantity that has a number that is not finite.
@@ -267,10 +266,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::NoAdapter { known } if known.is_empty() => {
-                write!(
-                    f,
-                    "this machine has no adapter with Vulkan, Metal or DX12; use the CPU"
-                )
+                write!(f, "this machine has no adapter with Vulkan, Metal or DX12; use the CPU")
             }
             Fault::NoAdapter { known } => {
                 write!(
@@ -279,10 +275,9 @@ impl fmt::Display for Fault {
                     known.join("; ")
                 )
             }
-            Fault::NoF64 => write!(
-                f,
-                "the adapter does not compute in f64; use f32 there or f64 on the CPU"
-            ),
+            Fault::NoF64 => {
+                write!(f, "the adapter does not compute in f64; use f32 there or f64 on the CPU")
+            }
             Fault::Lost { reason } => write!(f, "the device was lost ({reason})"),
             Fault::OutOfMemory { need, in_use } => write!(
                 f,
@@ -290,19 +285,14 @@ impl fmt::Display for Fault {
                 bytes(*need),
                 bytes(*in_use)
             ),
-            Fault::Timeout { after } => write!(
-                f,
-                "not finished after {after:.3} s; raise the time limit or use the CPU"
-            ),
-            Fault::Incomplete => write!(
-                f,
-                "the device reported work as done that did not run to its end"
-            ),
+            Fault::Timeout { after } => {
+                write!(f, "not finished after {after:.3} s; raise the time limit or use the CPU")
+            }
+            Fault::Incomplete => {
+                write!(f, "the device reported work as done that did not run to its end")
+            }
             Fault::Limit { limit, need, have } => {
-                write!(
-                    f,
-                    "{limit} is {have} and {need} is needed; use narrower layers or the CPU"
-                )
+                write!(f, "{limit} is {have} and {need} is needed; use narrower layers or the CPU")
             }
             Fault::TooLarge { reason } => write!(f, "{reason}; use narrower layers or the CPU"),
             Fault::Shader { reason } => write!(f, "the shader was refused: {reason}"),
@@ -320,47 +310,32 @@ impl Error {
         operation: impl Into<String>,
         fault: Fault,
     ) -> Self {
-        Error::Gpu {
-            adapter: adapter.into(),
-            operation: operation.into(),
-            fault,
-        }
+        Error::Gpu { adapter: adapter.into(), operation: operation.into(), fault }
     }
 
     /// A wrong shape.
     pub(crate) fn shape(what: impl Into<String>, expected: &[usize], found: &[usize]) -> Self {
-        Error::Shape {
-            what: what.into(),
-            expected: expected.to_vec(),
-            found: found.to_vec(),
-        }
+        Error::Shape { what: what.into(), expected: expected.to_vec(), found: found.to_vec() }
     }
 
     /// A value outside its domain.
     pub(crate) fn invalid(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Error::Invalid {
-            what: what.into(),
-            why: why.into(),
-        }
+        Error::Invalid { what: what.into(), why: why.into() }
     }
 
     /// The same error with the name of what holds the offending number.
     pub(crate) fn inside(self, holder: &str) -> Self {
         match self {
-            Error::Invalid { what, why } => Error::Invalid {
-                what: format!("{holder}, {what}"),
-                why,
-            },
+            Error::Invalid { what, why } => {
+                Error::Invalid { what: format!("{holder}, {what}"), why }
+            }
             other => other,
         }
     }
 
     /// A number that is not finite.
     pub(crate) fn non_finite(what: impl Into<Quantity>, at: &[usize]) -> Self {
-        Error::NonFinite {
-            what: what.into(),
-            at: at.to_vec(),
-        }
+        Error::NonFinite { what: what.into(), at: at.to_vec() }
     }
 }
 
@@ -373,11 +348,7 @@ pub(crate) fn bytes(b: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 {
-        format!("{b} B")
-    } else {
-        format!("{value:.2} {}", UNITS[unit])
-    }
+    if unit == 0 { format!("{b} B") } else { format!("{value:.2} {}", UNITS[unit]) }
 }
 
 fn product(f: &mut fmt::Formatter<'_>, lengths: &[usize]) -> fmt::Result {
@@ -390,11 +361,7 @@ fn product(f: &mut fmt::Formatter<'_>, lengths: &[usize]) -> fmt::Result {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Shape {
-                what,
-                expected,
-                found,
-            } => {
+            Error::Shape { what, expected, found } => {
                 write!(f, "{what}: expected ")?;
                 product(f, expected)?;
                 write!(f, ", found ")?;
@@ -413,11 +380,7 @@ impl fmt::Display for Error {
             Error::Unknown { kind, name, known } => {
                 write!(f, "unknown {kind} '{name}'; known: {}", known.join(", "))
             }
-            Error::Formula {
-                formula,
-                column,
-                why,
-            } => write!(
+            Error::Formula { formula, column, why } => write!(
                 f,
                 "the formula, column {column}: {why}\n  {formula}\n{:>width$}",
                 '^',
@@ -426,32 +389,16 @@ impl fmt::Display for Error {
             Error::TooLarge { what } => {
                 write!(f, "{what}: too large to address; use narrower layers")
             }
-            Error::Memory {
-                what,
-                need,
-                budget,
-                advice,
-            } => write!(
-                f,
-                "{what} needs {} and may take {}; {advice}",
-                bytes(*need),
-                bytes(*budget)
-            ),
+            Error::Memory { what, need, budget, advice } => {
+                write!(f, "{what} needs {} and may take {}; {advice}", bytes(*need), bytes(*budget))
+            }
             Error::Unsupported { what, why } => write!(f, "{what} is not available: {why}"),
             Error::NotPositiveDefinite { what, pivot } => {
                 write!(f, "{what} is not positive definite (pivot {pivot})")
             }
             Error::Numerical { what } => write!(f, "{what}"),
             Error::Part { kind, name, why } => write!(f, "the {kind} '{name}': {why}"),
-            Error::Derivative {
-                part,
-                derivative,
-                at,
-                point,
-                given,
-                expected,
-                error,
-            } => {
+            Error::Derivative { part, derivative, at, point, given, expected, error } => {
                 write!(f, "{part}: {derivative}")?;
                 if !at.is_empty() {
                     write!(f, ", entry {at:?},")?;
@@ -459,22 +406,13 @@ impl fmt::Display for Error {
                 beginning(f, given, point)?;
                 write!(f, ", where differences give {expected:e} ± {error:.1e}")
             }
-            Error::Gpu {
-                adapter,
-                operation,
-                fault,
-            } => write!(f, "{adapter}, {operation}: {fault}"),
-            Error::Io {
-                path,
-                action,
-                reason,
-            } => write!(f, "cannot {action} {}: {reason}", path.display()),
-            Error::Format {
-                path,
-                line,
-                column,
-                why,
-            } => {
+            Error::Gpu { adapter, operation, fault } => {
+                write!(f, "{adapter}, {operation}: {fault}")
+            }
+            Error::Io { path, action, reason } => {
+                write!(f, "cannot {action} {}: {reason}", path.display())
+            }
+            Error::Format { path, line, column, why } => {
                 write!(f, "{}", path.display())?;
                 if let Some(line) = line {
                     write!(f, ", line {line}")?;

@@ -17,11 +17,7 @@ pub(crate) fn call<T>(kind: &'static str, name: &str, f: impl FnOnce() -> T) -> 
                 Err(_) => "no message".into(),
             },
         };
-        Error::Part {
-            kind,
-            name: name.into(),
-            why: format!("it panicked: {message}"),
-        }
+        Error::Part { kind, name: name.into(), why: format!("it panicked: {message}") }
     })
 }
 
@@ -65,25 +61,14 @@ mod tests {
     use rayon::prelude::*;
 
     fn part(why: &str) -> Error {
-        Error::Part {
-            kind: "loss",
-            name: "mine".into(),
-            why: why.into(),
-        }
+        Error::Part { kind: "loss", name: "mine".into(), why: why.into() }
     }
 
     #[test]
     fn panics_of_any_thread_name_the_part() {
         assert_eq!(call("loss", "mine", || 3), Ok(3));
-        let worker = || {
-            (0..1000)
-                .into_par_iter()
-                .for_each(|i| assert!(i != 637, "at {i}"))
-        };
-        assert_eq!(
-            call("loss", "mine", worker),
-            Err(part("it panicked: at 637"))
-        );
+        let worker = || (0..1000).into_par_iter().for_each(|i| assert!(i != 637, "at {i}"));
+        assert_eq!(call("loss", "mine", worker), Err(part("it panicked: at 637")));
         let odd = call("loss", "mine", || std::panic::panic_any(5u8));
         assert_eq!(odd, Err(part("it panicked: no message")));
     }

@@ -60,9 +60,10 @@
 //! | `src/io/` | CSV tables, problem files, models, checkpoints (feature `io`) |
 //! | [`train`] | one loop, and its models: trust regions with formed and with multiplied matrices, block Newton, Levenberg–Marquardt; `auto`; the same for any function with two derivatives and any residuals |
 //! | `src/problem.rs` | [`Problem`]: network, data, loss, penalty, device; the entry to everything below |
-//! | `src/evaluate/` | the driver: `sweep.rs` is the mathematics of one chunk of samples, `blocks.rs` what couples units, `products.rs` the R-operator, `tensor.rs` derivatives of any order, `plan.rs` the cost |
+//! | `src/session/` | [`Session`]: the plans, data and buffers that requests of one problem share, and [`Point`], the linearization at one w |
+//! | `src/evaluate/` | the mathematics of one chunk of samples, a file for each step: `states.rs` forward propagation, `chain.rs` what is carried back, `second.rs` second derivatives, `sums.rs` and `pairs.rs` the sums over samples, `products/` the R-operator, `tensor.rs` derivatives of any order, `plan.rs` the cost |
 //! | `src/device.rs` | [`Device`]: what computes, and the test that an adapter must pass |
-//! | [`backend`] | the kernels: one trait method, one file in `backend/cpu/` and one shader in `shaders/` each; the meter that only counts |
+//! | [`backend`] | the kernels: a struct each in `kernel.rs`, one file in `backend/cpu/` and one shader in `shaders/`; memory and `run(kernel)` of each device |
 //! | `src/objective/` | data, losses, penalties |
 //! | `src/network/` | layers, units, activations, initial values, ties |
 //! | `src/curvature/` | curvature × structure, result types: [`Matrix`], and [`SymmetricTensor`] for derivatives of any order |
@@ -73,12 +74,10 @@
 //!
 //! [`paper`] holds no code: it says where each equation of the paper is computed, and what of it is corrected.
 //!
-//! The driver is written once over [`backend::Backend`]. [`backend::Meter`] runs the same driver and counts bytes and flops, and so
-//! does the GPU's backend in rehearsal, so a request that cannot fit is refused with the numbers before anything is allocated. A
-//! kernel is added as one trait method, its code in `backend/cpu/`, its shader, and its count in the meter; a unit that is neither
-//! linear nor [`Radial`] as one `impl` of [`Unit`], in WGSL besides if adapters are to compute it; an activation, loss or penalty as
-//! one arm that holds value, first and second derivative. Users add their own as a formula (`src/network/formula/`: parser, tape,
-//! WGSL), as [`ActivationFunction`], [`LossFunction`] and [`PenaltyFunction`]; [`check`] compares derivatives with differences.
+//! The mathematics is written once over [`backend::Backend`]. In a rehearsal a backend allocates and runs nothing but counts bytes and
+//! flops, so a request that cannot fit is refused with the numbers before anything is allocated. The pages `docs/adding-….md` give the
+//! steps to add a kernel, an activation, a loss or a unit. Users add their own as a formula (`src/network/activation/formula/`: parser,
+//! tape, WGSL), as [`ActivationFunction`], [`LossFunction`] and [`PenaltyFunction`]; [`check`] compares derivatives with differences.
 //!
 //! # Features
 //!

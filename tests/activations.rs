@@ -34,10 +34,7 @@ fn parse(text: &str) -> Table {
     let mut table = Table::new();
     for line in text.lines() {
         let (name, numbers) = line.split_once(',').expect("a name");
-        let numbers: Vec<f64> = numbers
-            .split(',')
-            .map(|x| x.parse().expect("a number"))
-            .collect();
+        let numbers: Vec<f64> = numbers.split(',').map(|x| x.parse().expect("a number")).collect();
         let [u, h, dh, h1, dh1, h2, dh2, s, s1, s2] = numbers[..] else {
             panic!("eleven columns: {line}")
         };
@@ -46,10 +43,7 @@ fn parse(text: &str) -> Table {
             rest,
             scale,
         });
-        table
-            .entry(name.to_owned())
-            .or_default()
-            .push(Row { u, exact });
+        table.entry(name.to_owned()).or_default().push(Row { u, exact });
     }
     table
 }
@@ -126,10 +120,7 @@ fn worst(rows: &[Row], order: usize, mut f: impl FnMut(f64) -> f64) -> Worst {
 /// Every activation of `all` against the table; what is wrong, if anything is.
 fn check(table: &Table, all: &[Activation]) -> Result<(), String> {
     let mut wrong = String::new();
-    println!(
-        "{:18} {:>6}   ULP of h, h′, h″ (parts of the bound, at u)",
-        "", "points"
-    );
+    println!("{:18} {:>6}   ULP of h, h′, h″ (parts of the bound, at u)", "", "points");
     for &a in all {
         let Some(rows) = table.get(a.name()) else {
             wrong += &format!("{a} has no table\n");
@@ -142,10 +133,7 @@ fn check(table: &Table, all: &[Activation]) -> Result<(), String> {
             let w = worst(rows, order, |_| h.next().expect("as many"));
             print!("   {:.3} ({:.2}, {:?})", w.ulp, w.parts, w.u);
             if w.parts > 1.0 {
-                wrong += &format!(
-                    "{a}, order {order}: {} of the bound at {:?}\n",
-                    w.parts, w.u
-                );
+                wrong += &format!("{a}, order {order}: {} of the bound at {:?}\n", w.parts, w.u);
             }
         }
         println!();
@@ -182,10 +170,7 @@ fn naive_formulas_exceed_the_bounds() {
         let row: Vec<Row> = table[name]
             .iter()
             .filter(|row| row.u == u)
-            .map(|row| Row {
-                u,
-                exact: row.exact.each_ref().map(|e| Exact { ..*e }),
-            })
+            .map(|row| Row { u, exact: row.exact.each_ref().map(|e| Exact { ..*e }) })
             .collect();
         assert_eq!(row.len(), 1, "{name} at {u}");
         worst(&row, order, f).parts
@@ -209,9 +194,7 @@ fn naive_formulas_exceed_the_bounds() {
 fn numbers() -> Vec<f64> {
     let mut state = 1_u64;
     let mut bits = || {
-        state = state
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         state ^ state >> 32
     };
     let mut found: Vec<f64> = (0..40_000).map(|_| f64::from_bits(bits())).collect();
@@ -268,10 +251,8 @@ fn the_kernel_has_the_digits_of_the_scalar() {
 fn every_unit_has_its_own_activation() {
     use Activation::*;
     let runs = [(Tanh, 3), (Relu, 1), (Gelu, 2), (Softplus, 17), (Tanh, 1)];
-    let own: Vec<Activation> = runs
-        .iter()
-        .flat_map(|&(a, units)| std::iter::repeat_n(a, units))
-        .collect();
+    let own: Vec<Activation> =
+        runs.iter().flat_map(|&(a, units)| std::iter::repeat_n(a, units)).collect();
     let u = numbers();
     for n in [0, 1, 2, 170, 171, 341, 1000] {
         let p = u[..n * own.len()].to_vec();
@@ -313,11 +294,7 @@ fn odd_and_even_functions_are_so_exactly() {
         for row in &table()[a.name()] {
             let (plus, minus) = (a.derivatives(row.u), a.derivatives(-row.u));
             for order in 0..3 {
-                let sign = if h_is_odd == (order % 2 == 0) {
-                    -1.0
-                } else {
-                    1.0
-                };
+                let sign = if h_is_odd == (order % 2 == 0) { -1.0 } else { 1.0 };
                 assert_eq!(plus[order], sign * minus[order], "{a} at {:?}", row.u);
             }
         }
@@ -341,19 +318,7 @@ fn relations_between_activations_hold_exactly() {
 #[test]
 fn signs_of_zeros_are_kept_by_odd_functions() {
     use Activation::*;
-    for a in [
-        Identity,
-        Tanh,
-        Sin,
-        Atan,
-        OneMinusExpNeg,
-        Silu,
-        Gelu,
-        Elliot,
-        Elu,
-        LeakyRelu,
-        Mish,
-    ] {
+    for a in [Identity, Tanh, Sin, Atan, OneMinusExpNeg, Silu, Gelu, Elliot, Elu, LeakyRelu, Mish] {
         for zero in [0.0_f64, -0.0] {
             assert_eq!(a.value(zero).to_bits(), zero.to_bits(), "{a}");
         }
@@ -465,9 +430,6 @@ fn facts() {
     for a in Activation::ALL {
         let rows = &table()[a.name()];
         assert_eq!(a.is_identity(), rows.iter().all(|r| a.value(r.u) == r.u));
-        assert_eq!(
-            a.second_is_zero(),
-            rows.iter().all(|r| a.derivatives(r.u)[2] == 0.0)
-        );
+        assert_eq!(a.second_is_zero(), rows.iter().all(|r| a.derivatives(r.u)[2] == 0.0));
     }
 }

@@ -48,13 +48,7 @@ fn mistakes_are_found() {
             for factor in [-1.0, 2.0, 0.0, 1.0 + 1e-6, 1.0 - 1e-6, f64::NAN] {
                 let found = activation(a, &points(a), |h| h[order] *= factor);
                 let Err(Error::Derivative {
-                    part,
-                    derivative,
-                    given,
-                    expected,
-                    error,
-                    point,
-                    ..
+                    part, derivative, given, expected, error, point, ..
                 }) = found
                 else {
                     panic!("{a}, derivative {order} times {factor}: {found:?}");
@@ -108,13 +102,8 @@ fn vectors() -> Result<(), Error> {
             gradient(x, g);
             g[2] *= 1.0 + 1e-6;
         };
-        let Err(Error::Derivative {
-            part,
-            derivative,
-            at,
-            point,
-            ..
-        }) = check::jacobian("f", "the gradient", 1, value, little, x)
+        let Err(Error::Derivative { part, derivative, at, point, .. }) =
+            check::jacobian("f", "the gradient", 1, value, little, x)
         else {
             panic!("not found");
         };
@@ -136,10 +125,7 @@ fn vectors() -> Result<(), Error> {
         };
         let found = check::jacobian("f", "the Hessian", 3, gradient, dropped, x);
         let message = found.map_err(|e| e.to_string()).unwrap_err();
-        assert!(
-            message.starts_with("f: the Hessian, entry [0, 2], is "),
-            "{message}"
-        );
+        assert!(message.starts_with("f: the Hessian, entry [0, 2], is "), "{message}");
     }
     Ok(())
 }
@@ -148,12 +134,7 @@ fn vectors() -> Result<(), Error> {
 fn kinks_and_jumps() {
     // At the kink of |u| − u/2 any slope between the two is right, and no other.
     let kink = |slope: f64| {
-        let f = move |u: f64| {
-            [
-                u.abs() - 0.5 * u,
-                if u == 0.0 { slope } else { u.signum() - 0.5 },
-            ]
-        };
+        let f = move |u: f64| [u.abs() - 0.5 * u, if u == 0.0 { slope } else { u.signum() - 0.5 }];
         check::derivatives("kink", f, &[0.0])
     };
     for slope in [-1.5, -0.5, 0.0, 0.5] {
@@ -173,15 +154,9 @@ fn kinks_and_jumps() {
     }
     // A step has no derivative where it jumps, and 0 beside it.
     let step = |u: f64| [f64::from(u > 0.0), 0.0];
-    assert_eq!(
-        check::derivatives("step", step, &[0.0, 1e-3, -1e-3]),
-        Ok(())
-    );
+    assert_eq!(check::derivatives("step", step, &[0.0, 1e-3, -1e-3]), Ok(()));
     let wrong = |u: f64| [f64::from(u > 0.0), 1e-6];
     assert!(check::derivatives("step", wrong, &[1e-3]).is_err());
     // Outside its domain a function is not compared.
-    assert_eq!(
-        check::derivatives("log", |u| Activation::Log.derivatives(u), &[-1.0, 0.0]),
-        Ok(())
-    );
+    assert_eq!(check::derivatives("log", |u| Activation::Log.derivatives(u), &[-1.0, 0.0]), Ok(()));
 }

@@ -54,12 +54,8 @@ const W: [f64; 10] = [0.5, 0.1, -0.7, 0.3, 0.2, -0.4, 1.0, -1.0, 0.5, 0.1];
 
 #[test]
 fn it_is_an_activation_like_others() {
-    let wave = Activation::register(Wave {
-        name: "wave",
-        series: Some(1.0),
-        ..Wave::default()
-    })
-    .unwrap();
+    let wave =
+        Activation::register(Wave { name: "wave", series: Some(1.0), ..Wave::default() }).unwrap();
     assert_eq!(Activation::from_name("wave"), Ok(wave));
     assert_eq!(wave.to_string(), "wave");
     let same = Activation::formula("sin(u)*exp(u)").unwrap();
@@ -84,11 +80,7 @@ fn it_is_an_activation_like_others() {
 
 #[test]
 fn without_a_series_there_are_two_orders() {
-    let wave = Activation::register(Wave {
-        name: "two_orders",
-        ..Wave::default()
-    })
-    .unwrap();
+    let wave = Activation::register(Wave { name: "two_orders", ..Wave::default() }).unwrap();
     let series = wave.series(&Series::variable(0.3, 2)).unwrap();
     for (a, b) in series.derivatives().iter().zip(wave.derivatives(0.3)) {
         assert!((a - b).abs() < 1e-15);
@@ -104,42 +96,21 @@ fn wrong_derivatives_and_names_are_refused() {
         let error = Activation::register(wave).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     };
-    let wrong = Wave {
-        name: "wrong_derivative",
-        off: 1e-3,
-        ..Wave::default()
-    };
+    let wrong = Wave { name: "wrong_derivative", off: 1e-3, ..Wave::default() };
     refused(wrong, "wrong_derivative: derivative 1");
-    let series = Wave {
-        name: "wrong_series",
-        series: Some(1.0 + 1e-6),
-        ..Wave::default()
-    };
+    let series = Wave { name: "wrong_series", series: Some(1.0 + 1e-6), ..Wave::default() };
     refused(series, "'wrong_series': its series gives");
-    let panics = Wave {
-        name: "panics_at_once",
-        panics: Some(0.0),
-        ..Wave::default()
-    };
+    let panics = Wave { name: "panics_at_once", panics: Some(0.0), ..Wave::default() };
     refused(panics, "'panics_at_once': it panicked: too far");
     for name in ["", "my wave", "1-u", "größe"] {
-        let wave = Wave {
-            name,
-            ..Wave::default()
-        };
+        let wave = Wave { name, ..Wave::default() };
         refused(wave, "letters, digits and underscores");
     }
     for name in ["tanh", "sigmoid", "u"] {
-        let wave = Wave {
-            name,
-            ..Wave::default()
-        };
+        let wave = Wave { name, ..Wave::default() };
         refused(wave, "built-in");
     }
-    let twice = || Wave {
-        name: "twice",
-        ..Wave::default()
-    };
+    let twice = || Wave { name: "twice", ..Wave::default() };
     Activation::register(twice()).unwrap();
     refused(twice(), "registered already");
     assert!(Activation::from_name("wrong_derivative").is_err());
@@ -147,37 +118,16 @@ fn wrong_derivatives_and_names_are_refused() {
 
 #[test]
 fn panics_and_nan_are_errors_that_name_it() {
-    let panics = Activation::register(Wave {
-        name: "panics_far_out",
-        panics: Some(1e3),
-        ..Wave::default()
-    })
-    .unwrap();
+    let panics =
+        Activation::register(Wave { name: "panics_far_out", panics: Some(1e3), ..Wave::default() })
+            .unwrap();
     let mut far = W;
     far[0] = 1e5;
     let error = problem(panics).objective(&far).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Part {
-                kind: "activation",
-                ..
-            }
-        ),
-        "{error}"
-    );
-    assert!(
-        error
-            .to_string()
-            .contains("'panics_far_out': it panicked: too far"),
-        "{error}"
-    );
-    let nan = Activation::register(Wave {
-        name: "nan_far_out",
-        nan: Some(3.0),
-        ..Wave::default()
-    })
-    .unwrap();
+    assert!(matches!(error, Error::Part { kind: "activation", .. }), "{error}");
+    assert!(error.to_string().contains("'panics_far_out': it panicked: too far"), "{error}");
+    let nan = Activation::register(Wave { name: "nan_far_out", nan: Some(3.0), ..Wave::default() })
+        .unwrap();
     let error = problem(nan).objective(&far).unwrap_err();
     assert!(matches!(error, Error::NonFinite { .. }), "{error}");
     assert!(error.to_string().contains("'nan_far_out'"), "{error}");
@@ -208,11 +158,7 @@ fn activation(u: real) -> vec3<real> {
 }"#;
 
     fn wave(name: &'static str, wgsl: Option<&'static str>) -> Activation {
-        let wave = Wave {
-            name,
-            wgsl,
-            ..Wave::default()
-        };
+        let wave = Wave { name, wgsl, ..Wave::default() };
         Activation::register(wave).unwrap()
     }
 
@@ -246,34 +192,16 @@ fn activation(u: real) -> vec3<real> {
         let error = on(wave("wrong_wgsl", Some(WRONG))).unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, Error::Part { .. }), "{error}");
-        assert!(
-            text.contains("'wrong_wgsl': at u = ") && text.contains("h″"),
-            "{text}"
-        );
+        assert!(text.contains("'wrong_wgsl': at u = ") && text.contains("h″"), "{text}");
         for (name, wgsl, said) in [
-            (
-                "no_function",
-                "fn other(u: real) -> real { return u; }",
-                "activation",
-            ),
-            (
-                "no_type",
-                "fn activation(u: real) -> vec3<reel> { return u; }",
-                "reel",
-            ),
-            (
-                "no_file",
-                "#include \"lib/nothing.wgsl\"",
-                "'lib/nothing.wgsl'",
-            ),
+            ("no_function", "fn other(u: real) -> real { return u; }", "activation"),
+            ("no_type", "fn activation(u: real) -> vec3<reel> { return u; }", "reel"),
+            ("no_file", "#include \"lib/nothing.wgsl\"", "'lib/nothing.wgsl'"),
         ] {
             let error = on(wave(name, Some(wgsl))).unwrap_err();
             let text = error.to_string();
             assert!(matches!(error, Error::Part { .. }), "{text}");
-            assert!(
-                text.contains(&format!("'{name}'")) && text.contains(said),
-                "{text}"
-            );
+            assert!(text.contains(&format!("'{name}'")) && text.contains(said), "{text}");
         }
         // The adapter goes on.
         assert!(on(Activation::Tanh).is_ok());

@@ -38,10 +38,7 @@ impl Trigger {
     }
 
     fn after(left: i64, deed: Deed) -> Self {
-        Trigger {
-            left: AtomicI64::new(left),
-            deed,
-        }
+        Trigger { left: AtomicI64::new(left), deed }
     }
 
     /// The number itself, or what the deed makes of it.
@@ -68,12 +65,7 @@ struct Student {
 }
 
 fn student() -> Student {
-    Student {
-        change: |_, _| {},
-        trigger: Trigger::none(),
-        limit: f64::INFINITY,
-        wgsl: None,
-    }
+    Student { change: |_, _| {}, trigger: Trigger::none(), limit: f64::INFINITY, wgsl: None }
 }
 
 fn apart(x: &[f64], y: &[f64]) -> (Vec<f64>, f64) {
@@ -91,8 +83,7 @@ impl LossFunction for Student {
         if square.sqrt() > self.limit {
             return f64::NAN;
         }
-        self.trigger
-            .pull(0.5 * (2.0 + x.len() as f64) * (square / 2.0).ln_1p())
+        self.trigger.pull(0.5 * (2.0 + x.len() as f64) * (square / 2.0).ln_1p())
     }
     fn gradient(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
         let (r, square) = apart(x, y);
@@ -197,11 +188,8 @@ fn custom(loss: impl LossFunction + 'static) -> Loss {
 fn against_hyper_dual(what: &str, problem: &Problem, w: &[f64], tolerance: f64) -> Failures {
     let mut failures = Failures::default();
     let p = w.len();
-    let value = hyperdual::objective(
-        problem,
-        &w.iter().map(|&v| v.into()).collect::<Vec<Hyper>>(),
-    )
-    .v;
+    let value =
+        hyperdual::objective(problem, &w.iter().map(|&v| v.into()).collect::<Vec<Hyper>>()).v;
     let gradient = hyperdual::gradient(problem, w);
     let v = Random::new(3).vector(p, 1.0);
     for curvature in Curvature::ALL {
@@ -211,12 +199,7 @@ fn against_hyper_dual(what: &str, problem: &Problem, w: &[f64], tolerance: f64) 
             let what = format!("{what}, {} {}", curvature.name(), structure.name());
             let at = problem.curvature(w, curvature, structure).unwrap();
             failures.compare(&format!("{what}: value"), &[at.value], &[value], tolerance);
-            failures.compare(
-                &format!("{what}: gradient"),
-                &at.gradient,
-                &gradient,
-                tolerance,
-            );
+            failures.compare(&format!("{what}: gradient"), &at.gradient, &gradient, tolerance);
             let matrix = at.curvature.unwrap();
             let (mut found, mut right) = (Vec::new(), Vec::new());
             for block in matrix.blocks() {
@@ -227,9 +210,7 @@ fn against_hyper_dual(what: &str, problem: &Problem, w: &[f64], tolerance: f64) 
             }
             failures.compare(&what, &found, &right, tolerance);
         }
-        let right: Vec<f64> = (0..p)
-            .map(|a| (0..p).map(|b| entry(a, b) * v[b]).sum())
-            .collect();
+        let right: Vec<f64> = (0..p).map(|a| (0..p).map(|b| entry(a, b) * v[b]).sum()).collect();
         let found = problem.operator(w, curvature).unwrap().product(&v).unwrap();
         let what = format!("{what}, {}: product", curvature.name());
         failures.compare(&what, &found, &right, tolerance);
@@ -248,10 +229,9 @@ fn losses_in_every_curvature_and_structure() {
     }
     // Bit for bit the crate's own.
     let ((own, w), (built_in, _)) = (problem(custom(Square)), problem(Loss::SquaredError));
-    for (curvature, structure) in [
-        (Curvature::Exact, Structure::Full),
-        (Curvature::GaussNewton, Structure::RowBlocks),
-    ] {
+    for (curvature, structure) in
+        [(Curvature::Exact, Structure::Full), (Curvature::GaussNewton, Structure::RowBlocks)]
+    {
         let request = Request::curvature(curvature, structure);
         assert_eq!(own.evaluate(&w, request), built_in.evaluate(&w, request));
     }
@@ -299,20 +279,11 @@ mod on_an_adapter {
             (problem.evaluate_on(&gpu, &w, Request::default(), 3)).unwrap_err(),
             (problem.products_on(&gpu, &w, Curvature::Exact, &w, 3)).unwrap_err(),
             (problem.lagrangian_tensor_on(&gpu, &w, 1, 0, 2, 3)).unwrap_err(),
-            problem
-                .operator(&w, Curvature::Exact)
-                .unwrap()
-                .product(&w)
-                .unwrap_err(),
-            TrustRegion::default()
-                .fit(&problem, &w, &mut silent)
-                .unwrap_err(),
+            problem.operator(&w, Curvature::Exact).unwrap().product(&w).unwrap_err(),
+            TrustRegion::default().fit(&problem, &w, &mut silent).unwrap_err(),
         ];
         for error in &errors {
-            let Error::Part {
-                kind: "loss", name, ..
-            } = error
-            else {
+            let Error::Part { kind: "loss", name, .. } = error else {
                 panic!("{error}");
             };
             assert_eq!(name, "student");
@@ -334,18 +305,12 @@ mod on_an_adapter {
             assert!(STUDENT.contains(from));
             for gpu in [single(), double()] {
                 let why = refused(STUDENT.replace(from, to), gpu);
-                assert!(
-                    why.starts_with("the loss 'student': its WGSL gives"),
-                    "{why}"
-                );
+                assert!(why.starts_with("the loss 'student': its WGSL gives"), "{why}");
                 assert!(why.contains(said), "{why}");
             }
         }
         // A relative error of 1e-8 shows in f64.
-        let why = refused(
-            STUDENT.replace("0.5 * (2.0", "0.500000005 * (2.0"),
-            double(),
-        );
+        let why = refused(STUDENT.replace("0.5 * (2.0", "0.500000005 * (2.0"), double());
         assert!(why.contains("the value, entry 0"), "{why}");
     }
 
@@ -432,10 +397,7 @@ fn loss_hessian(o: u32, q: u32) -> real {
                 }
             }
             let error = positive(1.0, 2.5, "panic", &gpu).unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                "the loss 'positive': it panicked: no text"
-            );
+            assert_eq!(error.to_string(), "the loss 'positive': it panicked: no text");
         }
     }
 
@@ -514,27 +476,13 @@ fn wrong_derivatives_are_refused_at_registration() {
     ];
     let (right, _) = problem(Loss::SquaredError);
     for (change, what, place) in changes {
-        let loss = custom(Student {
-            change,
-            ..student()
-        });
+        let loss = custom(Student { change, ..student() });
         let done = Problem::new(right.network().clone(), right.data().clone(), loss);
-        let Err(Error::Derivative {
-            part,
-            derivative,
-            at,
-            point,
-            given,
-            expected,
-            error,
-        }) = done
+        let Err(Error::Derivative { part, derivative, at, point, given, expected, error }) = done
         else {
             panic!("{what} {place:?}: {done:?}");
         };
-        assert_eq!(
-            (part.as_str(), derivative),
-            ("the loss 'student'", format!("the {what}"))
-        );
+        assert_eq!((part.as_str(), derivative), ("the loss 'student'", format!("the {what}")));
         assert_eq!((at.as_slice(), point.len()), (place, 3));
         assert!((given - expected).abs() > 100.0 * error);
     }
@@ -556,10 +504,7 @@ fn wrong_derivatives_are_refused_at_registration() {
             v[2] *= 1.0 + 1e-6
         }
     };
-    let sum = Penalty::Sum(vec![
-        Penalty::ridge(0.1),
-        Penalty::Custom(Arc::new(penalty)),
-    ]);
+    let sum = Penalty::Sum(vec![Penalty::ridge(0.1), Penalty::Custom(Arc::new(penalty))]);
     let Err(Error::Derivative { derivative, at, .. }) = right.penalty(sum) else {
         panic!("the wrong Hessian is not found");
     };
@@ -574,10 +519,7 @@ fn many_parameters_are_checked_along_directions() {
     let data = Data::new(random.matrix(4, 10, 1.0), random.matrix(4, 3, 1.0)).unwrap();
     let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
     let with = |change: Change| {
-        let penalty = Coupling {
-            change,
-            ..coupling()
-        };
+        let penalty = Coupling { change, ..coupling() };
         let done = problem.clone().penalty(Penalty::Custom(Arc::new(penalty)));
         done.map(drop).map_err(|e| e.to_string())
     };
@@ -607,10 +549,7 @@ fn targets_are_the_losses_to_refuse() {
     y[(4, 2)] = 91.0;
     let data = Data::new(right.data().x().clone(), y).unwrap();
     let refused = Problem::new(right.network().clone(), data, custom(student())).unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "targets of sample 4: 91 of output 2 is above 90"
-    );
+    assert_eq!(refused.to_string(), "targets of sample 4: 91 of output 2 is above 90");
 }
 
 /// Parameters of different layers: a weight of a hidden unit and one of an output.
@@ -625,10 +564,7 @@ struct Coupling {
 }
 
 fn coupling() -> Coupling {
-    Coupling {
-        change: |_, _| {},
-        trigger: Trigger::none(),
-    }
+    Coupling { change: |_, _| {}, trigger: Trigger::none() }
 }
 
 impl PenaltyFunction for Coupling {
@@ -658,19 +594,14 @@ impl PenaltyFunction for Coupling {
 
 fn coupled(penalty: Coupling, loss: Loss) -> (Problem, Vec<f64>) {
     let (problem, w) = problem(loss);
-    let sum = Penalty::Sum(vec![
-        Penalty::Custom(Arc::new(penalty)),
-        Penalty::ridge(0.25),
-    ]);
+    let sum = Penalty::Sum(vec![Penalty::Custom(Arc::new(penalty)), Penalty::ridge(0.25)]);
     (problem.penalty(sum).unwrap(), w)
 }
 
 #[test]
 fn a_penalty_that_couples_layers() {
-    let ((bare, w), (with, _)) = (
-        problem(Loss::SquaredError),
-        coupled(coupling(), Loss::SquaredError),
-    );
+    let ((bare, w), (with, _)) =
+        (problem(Loss::SquaredError), coupled(coupling(), Loss::SquaredError));
     let p = w.len();
     // By hyper-dual numbers.
     let penalty = |first: usize, second: usize| {
@@ -678,9 +609,7 @@ fn a_penalty_that_couples_layers() {
         (v[first].d1, v[second].d2) = (1.0, 1.0);
         let c = Hyper::from;
         let r = v[A] * v[B] - c(1.0);
-        let ridge = v
-            .iter()
-            .fold(Hyper::ZERO, |sum, v| sum + c(0.125) * *v * *v);
+        let ridge = v.iter().fold(Hyper::ZERO, |sum, v| sum + c(0.125) * *v * *v);
         c(0.5) * r * r + v[A] * v[A] * v[A] * v[A] / c(3.0) + ridge
     };
     let hessian = |a: usize, b: usize| penalty(a, b).d12;
@@ -699,21 +628,14 @@ fn a_penalty_that_couples_layers() {
                 &[penalty(0, 0).v; 2],
                 1e-14,
             );
-            let added: Vec<f64> = (at.gradient.iter().zip(&alone.gradient))
-                .map(|(g, h)| g - h)
-                .collect();
+            let added: Vec<f64> =
+                (at.gradient.iter().zip(&alone.gradient)).map(|(g, h)| g - h).collect();
             let right: Vec<f64> = (0..p).map(|a| penalty(a, a).d1).collect();
             failures.compare(&format!("{what}: gradient"), &added, &right, 1e-14);
             let (matrix, alone) = (at.curvature.unwrap(), alone.curvature.unwrap());
             let (mut found, mut right) = (Vec::new(), Vec::new());
             for (block, alone) in matrix.blocks().zip(alone.blocks()) {
-                found.extend(
-                    block
-                        .packed()
-                        .iter()
-                        .zip(alone.packed())
-                        .map(|(v, w)| v - w),
-                );
+                found.extend(block.packed().iter().zip(alone.packed()).map(|(v, w)| v - w));
                 for a in block.range.clone() {
                     let entry = |b| if has_it { hessian(a, b) } else { 0.0 };
                     right.extend((block.range.start..=a).map(entry));
@@ -730,53 +652,28 @@ fn a_penalty_that_couples_layers() {
                 _ if has_it => hessian(A, B).abs(),
                 _ => 0.0,
             };
-            assert!(
-                (at.left_out - left_out).abs() < 1e-14,
-                "{what}: {}",
-                at.left_out
-            );
+            assert!((at.left_out - left_out).abs() < 1e-14, "{what}: {}", at.left_out);
         }
         let v = Random::new(8).vector(p, 1.0);
         let product = |p: &Problem| p.operator(&w, curvature).unwrap().product(&v).unwrap();
-        let found: Vec<f64> = product(&with)
-            .iter()
-            .zip(product(&bare))
-            .map(|(v, w)| v - w)
-            .collect();
+        let found: Vec<f64> =
+            product(&with).iter().zip(product(&bare)).map(|(v, w)| v - w).collect();
         let right: Vec<f64> = (0..p)
-            .map(|a| {
-                (0..p)
-                    .map(|b| if has_it { hessian(a, b) * v[b] } else { 0.0 })
-                    .sum()
-            })
+            .map(|a| (0..p).map(|b| if has_it { hessian(a, b) * v[b] } else { 0.0 }).sum())
             .collect();
         if has_it {
-            failures.compare(
-                &format!("{}: product", curvature.name()),
-                &found,
-                &right,
-                1e-13,
-            );
+            failures.compare(&format!("{}: product", curvature.name()), &found, &right, 1e-13);
         }
     }
     failures.assert_none();
     // The report of a fit by blocks says what they leave out.
     let fit = |method: &dyn Method| method.fit(&with, &w, &mut silent).unwrap();
     assert!(
-        fit(&BlockNewton::default())
-            .method
-            .contains("leave out entries of the penalty's Hessian")
+        fit(&BlockNewton::default()).method.contains("leave out entries of the penalty's Hessian")
     );
-    let found = [
-        fit(&TrustRegion::default()),
-        fit(&NewtonCg::default()),
-        fit(&Auto::default()),
-    ];
+    let found = [fit(&TrustRegion::default()), fit(&NewtonCg::default()), fit(&Auto::default())];
     for fit in &found {
-        assert!(
-            fit.converged() && !fit.method.contains("leave out"),
-            "{fit}"
-        );
+        assert!(fit.converged() && !fit.method.contains("leave out"), "{fit}");
         assert!(fit.value < fit.initial_value, "{fit}");
     }
 }
@@ -789,12 +686,8 @@ fn under_a_constraint() {
     let entries = vec![(A, 0, 1.0), (B, 0, -2.0), (5, 1, 1.0)];
     let constraint = Constraint::new(w.clone(), 2, entries.clone()).unwrap();
     let tied = problem.clone().constraint(constraint).unwrap();
-    let whole = problem
-        .curvature(&w, Curvature::Exact, Structure::Full)
-        .unwrap();
-    let at = tied
-        .curvature(&[0.0, 0.0], Curvature::Exact, Structure::Full)
-        .unwrap();
+    let whole = problem.curvature(&w, Curvature::Exact, Structure::Full).unwrap();
+    let at = tied.curvature(&[0.0, 0.0], Curvature::Exact, Structure::Full).unwrap();
     let mut c = vec![[0.0; 2]; p];
     entries.iter().for_each(|&(l, q, v)| c[l][q] = v);
     let matrix = whole.curvature.unwrap();
@@ -805,30 +698,18 @@ fn under_a_constraint() {
             .sum()
     };
     let mut failures = Failures::default();
-    let gradient: Vec<f64> = (0..2)
-        .map(|q| (0..p).map(|l| c[l][q] * whole.gradient[l]).sum())
-        .collect();
+    let gradient: Vec<f64> =
+        (0..2).map(|q| (0..p).map(|l| c[l][q] * whole.gradient[l]).sum()).collect();
     failures.compare("gradient", &at.gradient, &gradient, 1e-14);
     let found = at.curvature.unwrap();
-    let found: Vec<f64> = [(0, 0), (1, 0), (1, 1)]
-        .map(|(a, b)| found.entry(a, b).unwrap())
-        .to_vec();
+    let found: Vec<f64> =
+        [(0, 0), (1, 0), (1, 1)].map(|(a, b)| found.entry(a, b).unwrap()).to_vec();
     failures.compare("matrix", &found, &[sum(0, 0), sum(1, 0), sum(1, 1)], 1e-14);
-    let product = tied
-        .operator(&[0.0, 0.0], Curvature::Exact)
-        .unwrap()
-        .product(&[1.0, 1.0])
-        .unwrap();
-    failures.compare(
-        "product",
-        &product,
-        &[sum(0, 0) + sum(0, 1), sum(1, 0) + sum(1, 1)],
-        1e-13,
-    );
+    let product =
+        tied.operator(&[0.0, 0.0], Curvature::Exact).unwrap().product(&[1.0, 1.0]).unwrap();
+    failures.compare("product", &product, &[sum(0, 0) + sum(0, 1), sum(1, 0) + sum(1, 1)], 1e-13);
     failures.assert_none();
-    let fit = Auto::default()
-        .fit(&tied, &[0.0, 0.0], &mut silent)
-        .unwrap();
+    let fit = Auto::default().fit(&tied, &[0.0, 0.0], &mut silent).unwrap();
     assert!(fit.converged(), "{fit}");
 }
 
@@ -837,26 +718,12 @@ fn under_a_constraint() {
 fn the_group_norm_is_left_out_of_the_blocks_of_units() {
     let (problem, w) = problem(Loss::SquaredError);
     let (lambda, include_bias) = (0.7, true);
-    let problem = problem
-        .penalty(Penalty::GroupNorm {
-            lambda,
-            include_bias,
-        })
-        .unwrap();
+    let problem = problem.penalty(Penalty::GroupNorm { lambda, include_bias }).unwrap();
     // −λ w_a w_b/‖W^k‖³ for different rows of a layer; all entries off the diagonal are larger.
     let mut largest = [0.0f64; 2];
     for layer in problem.network().layers() {
-        let norm = w[layer.range.clone()]
-            .iter()
-            .map(|v| v * v)
-            .sum::<f64>()
-            .sqrt();
-        let row = |l: usize| {
-            problem
-                .network()
-                .rows()
-                .position(|(_, _, r)| r.contains(&l))
-        };
+        let norm = w[layer.range.clone()].iter().map(|v| v * v).sum::<f64>().sqrt();
+        let row = |l: usize| problem.network().rows().position(|(_, _, r)| r.contains(&l));
         for a in layer.range.clone() {
             for b in layer.range.clone().filter(|&b| b != a) {
                 let entry = (lambda * w[a] * w[b] / norm.powi(3)).abs();
@@ -874,12 +741,7 @@ fn the_group_norm_is_left_out_of_the_blocks_of_units() {
         (Structure::Diagonal, largest[0]),
     ] {
         let at = problem.curvature(&w, Curvature::Exact, structure).unwrap();
-        assert!(
-            (at.left_out - left_out).abs() < 1e-15,
-            "{}: {}",
-            structure.name(),
-            at.left_out
-        );
+        assert!((at.left_out - left_out).abs() < 1e-15, "{}: {}", structure.name(), at.left_out);
     }
 }
 
@@ -900,11 +762,8 @@ fn penalties_that_do_not_know_their_size() {
         }
     }
     let (problem, _) = problem(Loss::SquaredError);
-    let Err(Error::Part {
-        kind: "penalty",
-        name,
-        why,
-    }) = problem.penalty(Penalty::Custom(Arc::new(Beyond)))
+    let Err(Error::Part { kind: "penalty", name, why }) =
+        problem.penalty(Penalty::Custom(Arc::new(Beyond)))
     else {
         panic!("not refused");
     };
@@ -915,23 +774,14 @@ fn penalties_that_do_not_know_their_size() {
 /// One with a faulty loss, one with a faulty penalty: sound when they are registered, and for `left` calls more.
 fn faulty(left: i64, deed: Deed) -> [(Problem, Vec<f64>, &'static str); 2] {
     let trigger = || Trigger::after(i64::MAX, deed);
-    let loss = Arc::new(Student {
-        trigger: trigger(),
-        ..student()
-    });
-    let penalty = Arc::new(Coupling {
-        trigger: trigger(),
-        ..coupling()
-    });
+    let loss = Arc::new(Student { trigger: trigger(), ..student() });
+    let penalty = Arc::new(Coupling { trigger: trigger(), ..coupling() });
     let (first, w) = problem(Loss::Custom(loss.clone()));
     let (second, _) = problem(Loss::SquaredError);
     let second = second.penalty(Penalty::Custom(penalty.clone())).unwrap();
     loss.trigger.left.store(left, Ordering::Relaxed);
     penalty.trigger.left.store(left, Ordering::Relaxed);
-    [
-        (first, w.clone(), "loss 'student'"),
-        (second, w, "penalty 'coupling'"),
-    ]
+    [(first, w.clone(), "loss 'student'"), (second, w, "penalty 'coupling'")]
 }
 
 #[test]
@@ -941,10 +791,7 @@ fn panics_and_nan_name_the_part() {
             let problem = problem.on(device.clone());
             let error = problem.objective(&w).unwrap_err();
             assert!(matches!(error, Error::Part { .. }));
-            assert_eq!(
-                error.to_string(),
-                format!("the {part}: it panicked: out of calls")
-            );
+            assert_eq!(error.to_string(), format!("the {part}: it panicked: out of calls"));
             // At the start there is no best point.
             let fit = TrustRegion::default().fit(&problem, &w, &mut silent);
             assert!(matches!(fit, Err(Error::Part { .. })));
@@ -957,28 +804,16 @@ fn panics_and_nan_name_the_part() {
             assert_eq!(error.to_string(), said);
         }
     }
-    let problem = Loss::Custom(Arc::new(Student {
-        trigger: Trigger::after(0, Deed::Panic),
-        ..student()
-    }));
-    assert!(matches!(
-        problem.derivatives(&[1.0], &[0.0]),
-        Err(Error::Part { .. })
-    ));
+    let problem =
+        Loss::Custom(Arc::new(Student { trigger: Trigger::after(0, Deed::Panic), ..student() }));
+    assert!(matches!(problem.derivatives(&[1.0], &[0.0]), Err(Error::Part { .. })));
 }
 
 /// Every method, by the fit that it makes.
 fn fits(problem: &Problem, w: &[f64]) -> Vec<(&'static str, Fit)> {
-    let block = BlockNewton {
-        max_iter: 30,
-        ..BlockNewton::default()
-    };
-    let methods: [&dyn Method; 4] = [
-        &TrustRegion::default(),
-        &NewtonCg::default(),
-        &block,
-        &Auto::default(),
-    ];
+    let block = BlockNewton { max_iter: 30, ..BlockNewton::default() };
+    let methods: [&dyn Method; 4] =
+        [&TrustRegion::default(), &NewtonCg::default(), &block, &Auto::default()];
     let fit = |m: &dyn Method| (m.name(), m.fit(problem, w, &mut silent).unwrap());
     methods.map(fit).into_iter().collect()
 }
@@ -992,12 +827,8 @@ fn a_panic_ends_a_fit_at_its_best_point() {
             let [first, second] = faulty(calls, Deed::Panic);
             let (problem, w, part) = if at == 0 { first } else { second };
             let block = BlockNewton::default();
-            let methods: [&dyn Method; 4] = [
-                &TrustRegion::default(),
-                &NewtonCg::default(),
-                &block,
-                &Auto::default(),
-            ];
+            let methods: [&dyn Method; 4] =
+                [&TrustRegion::default(), &NewtonCg::default(), &block, &Auto::default()];
             let fit = methods[method].fit(&problem, &w, &mut silent).unwrap();
             let what = methods[method].name();
             assert_eq!(fit.reason, Reason::Part, "{what}: {fit}");
@@ -1010,10 +841,7 @@ fn a_panic_ends_a_fit_at_its_best_point() {
             // The best point is that of the value, which the part no longer tells.
             let [(sound, ..), (other, ..)] = faulty(i64::MAX, Deed::Panic);
             let sound = if at == 0 { sound } else { other };
-            assert!(
-                fit.iterations > 0 && fit.value < fit.initial_value,
-                "{what}: {fit}"
-            );
+            assert!(fit.iterations > 0 && fit.value < fit.initial_value, "{what}: {fit}");
             assert!(
                 (sound.objective(&fit.w).unwrap() - fit.value).abs() <= 1e-13 * fit.value,
                 "{what}"
@@ -1071,27 +899,13 @@ fn a_step_to_nan_is_rejected() {
     let (sound, w) = problem(custom(student()));
     let outputs = sound.predict(&w, sound.data().x()).unwrap();
     let farthest = (0..7)
-        .map(|i| {
-            (&outputs.row(i) - &sound.data().y().row(i))
-                .mapv(|v| v * v)
-                .sum()
-                .sqrt()
-        })
+        .map(|i| (&outputs.row(i) - &sound.data().y().row(i)).mapv(|v| v * v).sum().sqrt())
         .fold(0.0, f64::max);
-    let loss = custom(Student {
-        limit: 1.05 * farthest,
-        ..student()
-    });
+    let loss = custom(Student { limit: 1.05 * farthest, ..student() });
     let problem = Problem::new(sound.network().clone(), sound.data().clone(), loss).unwrap();
     for (name, fit) in fits(&problem, &w) {
-        assert!(
-            fit.fault.is_none() && fit.reason != Reason::NonFinite,
-            "{name}: {fit}"
-        );
-        assert!(
-            fit.value < fit.initial_value && fit.value.is_finite(),
-            "{name}: {fit}"
-        );
+        assert!(fit.fault.is_none() && fit.reason != Reason::NonFinite, "{name}: {fit}");
+        assert!(fit.value < fit.initial_value && fit.value.is_finite(), "{name}: {fit}");
     }
     let far = TrustRegion {
         initial_radius: 1e3,
@@ -1102,9 +916,7 @@ fn a_step_to_nan_is_rejected() {
     assert!(fit.converged() && fit.rejected > 0, "{fit}");
     // NaN from some call on, wherever it goes: no step is left.
     for (problem, w, _) in faulty(60, Deed::Nan) {
-        let fit = TrustRegion::default()
-            .fit(&problem, &w, &mut silent)
-            .unwrap();
+        let fit = TrustRegion::default().fit(&problem, &w, &mut silent).unwrap();
         assert!(fit.value <= fit.initial_value, "{fit}");
         assert!(fit.reason == Reason::NonFinite || fit.converged(), "{fit}");
     }
@@ -1122,54 +934,23 @@ fn functions_of_ones_own() {
         g.copy_from_slice(&[-400.0 * x[0] * r - 2.0 * (1.0 - x[0]), 200.0 * r]);
     };
     let hessian = |x: &[f64], h: &mut [f64]| {
-        h.copy_from_slice(&[
-            1200.0 * x[0] * x[0] - 400.0 * x[1] + 2.0,
-            -400.0 * x[0],
-            200.0,
-        ]);
+        h.copy_from_slice(&[1200.0 * x[0] * x[0] - 400.0 * x[1] + 2.0, -400.0 * x[0], 200.0]);
     };
     let start = [-1.2, 1.0];
     let rosenbrock = function(2, |x| f(&trigger, x), gradient, hessian);
-    let report = TrustRegion::default()
-        .minimize(&rosenbrock, &start)
-        .unwrap();
+    let report = TrustRegion::default().minimize(&rosenbrock, &start).unwrap();
     assert_eq!(report.reason, Reason::Part);
-    assert_eq!(
-        report.fault.as_deref(),
-        Some("the function 'f': it panicked: out of calls")
-    );
+    assert_eq!(report.fault.as_deref(), Some("the function 'f': it panicked: out of calls"));
     assert!(report.value < 24.2 && report.path.len() > 1, "{report}");
     assert_eq!(f(&Trigger::none(), &report.x), report.value);
     trigger.left.store(0, Ordering::Relaxed);
-    let is_part = |e: Error| {
-        matches!(
-            e,
-            Error::Part {
-                kind: "function",
-                ..
-            }
-        )
-    };
-    assert!(is_part(
-        TrustRegion::default()
-            .minimize(&rosenbrock, &start)
-            .unwrap_err()
-    ));
-    assert!(is_part(
-        Newton::default().pure(&rosenbrock, &start).unwrap_err()
-    ));
+    let is_part = |e: Error| matches!(e, Error::Part { kind: "function", .. });
+    assert!(is_part(TrustRegion::default().minimize(&rosenbrock, &start).unwrap_err()));
+    assert!(is_part(Newton::default().pure(&rosenbrock, &start).unwrap_err()));
     // A gradient or a Hessian that panics.
-    let odd = function(
-        2,
-        |x| f(&Trigger::none(), x),
-        |_, _| panic!("no gradient"),
-        hessian,
-    );
+    let odd = function(2, |x| f(&Trigger::none(), x), |_, _| panic!("no gradient"), hessian);
     let error = TrustRegion::default().minimize(&odd, &start).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the function 'f': it panicked: no gradient"
-    );
+    assert_eq!(error.to_string(), "the function 'f': it panicked: no gradient");
 
     // Residuals: r = (10 (x₁ − x₀²), 1 − x₀).
     let trigger = Trigger::after(6, Deed::Panic);
@@ -1179,41 +960,24 @@ fn functions_of_ones_own() {
         |x, r| r.copy_from_slice(&[trigger.pull(10.0 * (x[1] - x[0] * x[0])), 1.0 - x[0]]),
         |x, j| j.copy_from_slice(&[-20.0 * x[0], 10.0, -1.0, 0.0]),
     );
-    let found = LevenbergMarquardt::default()
-        .minimize(&residuals, &start)
-        .unwrap();
+    let found = LevenbergMarquardt::default().minimize(&residuals, &start).unwrap();
     assert_eq!(found.reason, Reason::Part);
-    assert_eq!(
-        found.fault.as_deref(),
-        Some("the function 'r': it panicked: out of calls")
-    );
+    assert_eq!(found.fault.as_deref(), Some("the function 'r': it panicked: out of calls"));
     assert!(found.accepted > 0 && found.value < 12.1, "{found}");
-    assert!(is_part(
-        LevenbergMarquardt::default()
-            .minimize(&residuals, &start)
-            .unwrap_err()
-    ));
+    assert!(is_part(LevenbergMarquardt::default().minimize(&residuals, &start).unwrap_err()));
     // NaN is a step that is rejected.
     let wary = residual_function(
         2,
         2,
         |x, r| {
-            let first = if x[0] < -2.0 || x[1] > 2.5 {
-                f64::NAN
-            } else {
-                10.0 * (x[1] - x[0] * x[0])
-            };
+            let first =
+                if x[0] < -2.0 || x[1] > 2.5 { f64::NAN } else { 10.0 * (x[1] - x[0] * x[0]) };
             r.copy_from_slice(&[first, 1.0 - x[0]]);
         },
         |x, j| j.copy_from_slice(&[-20.0 * x[0], 10.0, -1.0, 0.0]),
     );
-    let found = LevenbergMarquardt::default()
-        .minimize(&wary, &start)
-        .unwrap();
-    assert!(
-        found.converged() && found.value < 1e-20 && found.fault.is_none(),
-        "{found}"
-    );
+    let found = LevenbergMarquardt::default().minimize(&wary, &start).unwrap();
+    assert!(found.converged() && found.value < 1e-20 && found.fault.is_none(), "{found}");
 
     // A root.
     let calls = Trigger::after(3, Deed::Panic);
@@ -1234,19 +998,13 @@ fn standard_errors_need_squares() {
     let error = problem.standard_errors(&w).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
     let (problem, w) = problem_of_line(custom(Square));
-    assert!(matches!(
-        problem.standard_errors(&w),
-        Err(Error::Unsupported { .. })
-    ));
+    assert!(matches!(problem.standard_errors(&w), Err(Error::Unsupported { .. })));
 }
 
 fn problem_of_line(loss: Loss) -> (Problem, Vec<f64>) {
     let data = Data::new(array![[0.0], [1.0], [2.0]], array![[0.0], [1.0], [1.0]]).unwrap();
     let network = Network::dense(&[1, 1], Activation::Tanh).unwrap();
-    (
-        Problem::new(network, data, loss).unwrap(),
-        vec![0.5, 1.0 / 6.0],
-    )
+    (Problem::new(network, data, loss).unwrap(), vec![0.5, 1.0 / 6.0])
 }
 
 #[cfg(feature = "io")]
@@ -1256,29 +1014,13 @@ fn files_hold_no_code() {
     let (problem, w) = problem_of_line(custom(Square));
     let model = Model::new(problem.network().clone(), w.clone(), custom(Square)).unwrap();
     let error = model.to_bytes().unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("saving the loss 'square' is not available"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("saving the loss 'square' is not available"), "{error}");
     assert_eq!(loss_to_json(&custom(Square))["type"], "square");
     let mut model = Model::new(problem.network().clone(), w, Loss::SquaredError).unwrap();
-    model.penalty = Penalty::Sum(vec![
-        Penalty::ridge(1.0),
-        Penalty::Custom(Arc::new(coupling())),
-    ]);
+    model.penalty = Penalty::Sum(vec![Penalty::ridge(1.0), Penalty::Custom(Arc::new(coupling()))]);
     let error = model.to_bytes().unwrap_err();
-    assert!(
-        error.to_string().contains("saving the penalty 'coupling'"),
-        "{error}"
-    );
-    let sum = Penalty::Sum(vec![
-        Penalty::ridge(1.0),
-        Penalty::RidgeVec {
-            lambda: vec![0.5, 0.0],
-        },
-    ]);
+    assert!(error.to_string().contains("saving the penalty 'coupling'"), "{error}");
+    let sum = Penalty::Sum(vec![Penalty::ridge(1.0), Penalty::RidgeVec { lambda: vec![0.5, 0.0] }]);
     assert_eq!(penalty_from_json(&penalty_to_json(&sum)), Ok(sum));
 }
 
@@ -1313,31 +1055,16 @@ fn what_is_left_out_adds_up() {
     let bilinear = |c| Penalty::Custom(Arc::new(Bilinear { c, a: A, b: B }));
     let left_out = |penalty: Penalty, structure| {
         let problem = problem.clone().penalty(penalty).unwrap();
-        problem
-            .curvature(&w, Curvature::Exact, structure)
-            .unwrap()
-            .left_out
+        problem.curvature(&w, Curvature::Exact, structure).unwrap().left_out
     };
     let rows = Structure::RowBlocks;
     assert_eq!(left_out(bilinear(2.0), rows), 2.0);
-    assert_eq!(
-        left_out(Penalty::Sum(vec![bilinear(2.0), bilinear(3.0)]), rows),
-        5.0
-    );
-    assert_eq!(
-        left_out(Penalty::Sum(vec![bilinear(2.0), bilinear(-2.0)]), rows),
-        0.0
-    );
-    let norm = |lambda| Penalty::GroupNorm {
-        lambda,
-        include_bias: true,
-    };
+    assert_eq!(left_out(Penalty::Sum(vec![bilinear(2.0), bilinear(3.0)]), rows), 5.0);
+    assert_eq!(left_out(Penalty::Sum(vec![bilinear(2.0), bilinear(-2.0)]), rows), 0.0);
+    let norm = |lambda| Penalty::GroupNorm { lambda, include_bias: true };
     let once = left_out(norm(3.0), rows);
     let twice = left_out(Penalty::Sum(vec![norm(1.0), norm(2.0)]), rows);
-    assert!(
-        once > 0.0 && (once - twice).abs() < 1e-15 * once.max(1.0),
-        "{once} {twice}"
-    );
+    assert!(once > 0.0 && (once - twice).abs() < 1e-15 * once.max(1.0), "{once} {twice}");
 }
 
 /// Under a constraint it is what the matrix in θ leaves out, whatever was formed in W on the way.
@@ -1349,9 +1076,7 @@ fn what_is_left_out_under_a_constraint() {
     let left_out = |entries: Vec<(usize, usize, f64)>, structure| {
         let constraint = Constraint::new(w.clone(), 2, entries).unwrap();
         let tied = penalised.clone().constraint(constraint).unwrap();
-        tied.curvature(&[0.0, 0.0], Curvature::Exact, structure)
-            .unwrap()
-            .left_out
+        tied.curvature(&[0.0, 0.0], Curvature::Exact, structure).unwrap().left_out
     };
     // θ₀ moves 5 and A together, which needs more than the diagonal in W; θ₁ moves B.
     let apart = vec![(A, 0, 1.0), (5, 0, 1.0), (B, 1, 3.0)];

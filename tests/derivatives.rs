@@ -13,17 +13,11 @@ fn blocks(evaluation: Evaluation) -> Vec<Vec<f64>> {
 }
 
 fn row_blocks(problem: &Problem, w: &[f64], curvature: Curvature) -> Vec<Vec<f64>> {
-    blocks(
-        problem
-            .curvature(w, curvature, Structure::RowBlocks)
-            .unwrap(),
-    )
+    blocks(problem.curvature(w, curvature, Structure::RowBlocks).unwrap())
 }
 
 fn diagonal(problem: &Problem, w: &[f64], curvature: Curvature) -> Vec<f64> {
-    let at = problem
-        .curvature(w, curvature, Structure::Diagonal)
-        .unwrap();
+    let at = problem.curvature(w, curvature, Structure::Diagonal).unwrap();
     at.curvature.unwrap().diagonal()
 }
 
@@ -33,21 +27,12 @@ fn stored_networks() {
     for f in fixtures("derivs") {
         let name = |what: &str| format!("{}: {what}", f.name);
         let (data, whole) = (f.without_penalty(), f.problem());
-        let everything = Request {
-            gradient: true,
-            multipliers: true,
-            outputs: true,
-            curvature: None,
-        };
+        let everything =
+            Request { gradient: true, multipliers: true, outputs: true, curvature: None };
         let at = data.evaluate(&f.w, everything).unwrap();
         let value = f.json["value_data"].as_f64().unwrap();
         failures.compare(&name("value"), &[at.value], &[value], TOLERANCE);
-        failures.compare(
-            &name("gradient"),
-            &at.gradient,
-            &f.numbers("grad_data"),
-            TOLERANCE,
-        );
+        failures.compare(&name("gradient"), &at.gradient, &f.numbers("grad_data"), TOLERANCE);
         let outputs: Vec<f64> = at.outputs.unwrap().iter().copied().collect();
         failures.compare(&name("outputs"), &outputs, &f.numbers("outputs"), TOLERANCE);
         for (k, e) in at.multipliers.iter().enumerate() {
@@ -57,12 +42,7 @@ fn stored_networks() {
         }
         let penalised = whole.evaluate(&f.w, Request::gradient()).unwrap();
         let value = f.json["value"].as_f64().unwrap();
-        failures.compare(
-            &name("value with penalty"),
-            &[penalised.value],
-            &[value],
-            TOLERANCE,
-        );
+        failures.compare(&name("value with penalty"), &[penalised.value], &[value], TOLERANCE);
         failures.compare(
             &name("gradient with penalty"),
             &penalised.gradient,
@@ -73,11 +53,7 @@ fn stored_networks() {
         let p = f.w.len();
         for (curvature, key, full) in [
             (Curvature::Lagrangian, "lagrangian", None),
-            (
-                Curvature::GaussNewton,
-                "gauss_newton_data",
-                Some("gauss_newton_data"),
-            ),
+            (Curvature::GaussNewton, "gauss_newton_data", Some("gauss_newton_data")),
             (Curvature::Exact, "hessian_data", Some("hessian_data")),
         ] {
             let what = |row: usize| name(&format!("{} block {row}", curvature.name()));
@@ -162,9 +138,7 @@ fn whole_matrices_and_layers() {
         ] {
             let got = full(&data, &f.w, curvature);
             failures.compare(&name(curvature.name()), &got, want, TOLERANCE);
-            let at = data
-                .curvature(&f.w, curvature, Structure::LayerBlocks)
-                .unwrap();
+            let at = data.curvature(&f.w, curvature, Structure::LayerBlocks).unwrap();
             // All together: of the residual, the last layer may be 0 but for rounding.
             let got = dense_blocks(&at.curvature.unwrap()).concat();
             let want = layers(&f.network, want).concat();
@@ -173,21 +147,15 @@ fn whole_matrices_and_layers() {
         }
         if !f.json["hessian"].is_null() {
             let got = full(&f.problem(), &f.w, Curvature::Exact);
-            failures.compare(
-                &name("with the penalty"),
-                &got,
-                &f.numbers("hessian"),
-                TOLERANCE,
-            );
+            failures.compare(&name("with the penalty"), &got, &f.numbers("hessian"), TOLERANCE);
         }
     }
     for f in fixtures("nnet") {
         let name = |what: &str| format!("{}: {what}", f.name);
         let data = f.without_penalty();
-        for (curvature, key) in [
-            (Curvature::Exact, "hessian_data"),
-            (Curvature::GaussNewton, "gauss_newton_data"),
-        ] {
+        for (curvature, key) in
+            [(Curvature::Exact, "hessian_data"), (Curvature::GaussNewton, "gauss_newton_data")]
+        {
             let got = full(&data, &f.w, curvature);
             failures.compare(&name(key), &got, &flat(&f.json["jax"][key]), TOLERANCE);
         }
@@ -195,17 +163,15 @@ fn whole_matrices_and_layers() {
         let lambda = f.numbers("decay_ours_order");
         let whole = data.penalty(Penalty::RidgeVec { lambda }).unwrap();
         let factor = f.json["factor_R_over_ours"].as_f64().unwrap();
-        let perm: Vec<usize> = (flat(&f.json["perm_our_from_R"]).iter())
-            .map(|&v| v as usize)
-            .collect();
+        let perm: Vec<usize> =
+            (flat(&f.json["perm_our_from_R"]).iter()).map(|&v| v as usize).collect();
         let r = matrix(&f.json["hessian_R_in_R_order"]);
         let want: Vec<f64> = (perm.iter())
             .flat_map(|&a| perm.iter().map(move |&b| (a, b)))
             .map(|at| r[at])
             .collect();
-        let got: Vec<f64> = (full(&whole, &f.w, Curvature::Exact).iter())
-            .map(|v| factor * v)
-            .collect();
+        let got: Vec<f64> =
+            (full(&whole, &f.w, Curvature::Exact).iter()).map(|v| factor * v).collect();
         failures.compare(&name("R's Hessian"), &got, &want, TOLERANCE);
     }
     failures.assert_none();
@@ -235,11 +201,7 @@ fn empirical_fisher_from_stored_jacobians() {
                 })
                 .collect();
             let g: Vec<f64> = (0..p)
-                .map(|l| {
-                    (0..outputs)
-                        .map(|o| jacobian[(i * outputs + o) * p + l] * g_x[o])
-                        .sum()
-                })
+                .map(|l| (0..outputs).map(|o| jacobian[(i * outputs + o) * p + l] * g_x[o]).sum())
                 .collect();
             for a in 0..p {
                 for b in 0..p {
@@ -270,16 +232,10 @@ fn r_nnet() {
         let at = data.evaluate(&f.w, Request::gradient()).unwrap();
         let value = jax["value_data"].as_f64().unwrap();
         failures.compare(&name("value"), &[at.value], &[value], TOLERANCE);
-        failures.compare(
-            &name("gradient"),
-            &at.gradient,
-            &flat(&jax["grad_data"]),
-            TOLERANCE,
-        );
-        for (curvature, key) in [
-            (Curvature::Exact, "hessian_data"),
-            (Curvature::GaussNewton, "gauss_newton_data"),
-        ] {
+        failures.compare(&name("gradient"), &at.gradient, &flat(&jax["grad_data"]), TOLERANCE);
+        for (curvature, key) in
+            [(Curvature::Exact, "hessian_data"), (Curvature::GaussNewton, "gauss_newton_data")]
+        {
             let matrix = flat(&jax[key]);
             let got = row_blocks(&data, &f.w, curvature);
             for ((_, row, range), got) in f.network.rows().zip(&got) {
@@ -295,16 +251,9 @@ fn r_nnet() {
         let factor = f.json["factor_R_over_ours"].as_f64().unwrap();
         let at = whole.evaluate(&f.w, Request::default()).unwrap();
         let value_r = f.json["value_R"].as_f64().unwrap();
-        failures.compare(
-            &name("value of R"),
-            &[factor * at.value],
-            &[value_r],
-            TOLERANCE,
-        );
-        let perm: Vec<usize> = flat(&f.json["perm_our_from_R"])
-            .iter()
-            .map(|&v| v as usize)
-            .collect();
+        failures.compare(&name("value of R"), &[factor * at.value], &[value_r], TOLERANCE);
+        let perm: Vec<usize> =
+            flat(&f.json["perm_our_from_R"]).iter().map(|&v| v as usize).collect();
         let r = matrix(&f.json["hessian_R_in_R_order"]);
         let got = row_blocks(&whole, &f.w, Curvature::Exact);
         for ((_, row, range), got) in f.network.rows().zip(&got) {

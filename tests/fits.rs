@@ -12,12 +12,8 @@ use secondo::{
     Network, Problem, Reason, silent,
 };
 
-const SETS: [(&str, usize); 4] = [
-    ("diabetes", 8),
-    ("breast_cancer", 5),
-    ("iris", 5),
-    ("digits", 16),
-];
+const SETS: [(&str, usize); 4] =
+    [("diabetes", 8), ("breast_cancer", 5), ("iris", 5), ("digits", 16)];
 
 /// Fits and checks what every fit promises; returns the last objective.
 fn fit(problem: &Problem, start: &[f64], method: &BlockNewton) -> f64 {
@@ -28,15 +24,9 @@ fn fit(problem: &Problem, start: &[f64], method: &BlockNewton) -> f64 {
             Control::Continue
         })
         .unwrap();
-    assert!(
-        values.windows(2).all(|v| v[1] < v[0]),
-        "the objective rose: {values:?}"
-    );
+    assert!(values.windows(2).all(|v| v[1] < v[0]), "the objective rose: {values:?}");
     assert_eq!(values.len(), report.iterations + 1);
-    assert_eq!(
-        (values[0], *values.last().unwrap()),
-        (report.initial_value, report.value)
-    );
+    assert_eq!((values[0], *values.last().unwrap()), (report.initial_value, report.value));
     // The report's point is the one with the report's value.
     assert_eq!(problem.objective(&report.w).unwrap(), report.value);
     let gradient = problem.gradient(&report.w).unwrap();
@@ -65,11 +55,7 @@ fn the_objective_never_rises_on_any_data_with_any_curvature() {
                 let start = datasets::start(&problem, seed);
                 let end = fit(&problem, &start, &method);
                 let initial = problem.objective(&start).unwrap();
-                assert!(
-                    end < 0.9 * initial,
-                    "{name}, {}: {initial} to {end}",
-                    curvature.name()
-                );
+                assert!(end < 0.9 * initial, "{name}, {}: {initial} to {end}", curvature.name());
             }
         }
     }
@@ -80,12 +66,8 @@ fn every_policy_descends() {
     let problem = datasets::problem("breast_cancer", 5);
     for indefinite in Indefinite::ALL {
         for curvature in [Curvature::Exact, Curvature::Lagrangian] {
-            let method = BlockNewton {
-                curvature,
-                indefinite,
-                max_iter: 60,
-                ..BlockNewton::default()
-            };
+            let method =
+                BlockNewton { curvature, indefinite, max_iter: 60, ..BlockNewton::default() };
             let end = fit(&problem, &datasets::start(&problem, 3), &method);
             assert!(end < 60.0, "{indefinite}, {}: {end}", curvature.name());
         }
@@ -94,21 +76,14 @@ fn every_policy_descends() {
 
 fn line() -> Problem {
     let data = Data::new(array![[1.0], [2.0], [4.0]], array![[1.0], [2.5], [3.5]]).unwrap();
-    Problem::new(
-        Network::dense(&[1, 1], Activation::Tanh).unwrap(),
-        data,
-        Loss::SquaredError,
-    )
-    .unwrap()
+    Problem::new(Network::dense(&[1, 1], Activation::Tanh).unwrap(), data, Loss::SquaredError)
+        .unwrap()
 }
 
 /// A linear unit has the whole Hessian as its block: least squares in a few steps.
 #[test]
 fn a_linear_unit_is_least_squares() {
-    let method = BlockNewton {
-        gtol: 1e-10,
-        ..BlockNewton::default()
-    };
+    let method = BlockNewton { gtol: 1e-10, ..BlockNewton::default() };
     let report = method.fit(&line(), &[0.0, 0.0], &mut silent).unwrap();
     assert_eq!(report.reason, Reason::Gradient);
     // x̄ = 7/3, ȳ = 7/3: slope Σ(x−x̄)(y−ȳ)/Σ(x−x̄)² = 11/14, through the means.
@@ -122,78 +97,37 @@ fn ends_have_their_reasons() {
     let problem = datasets::problem("iris", 5);
     let start = datasets::start(&problem, 1);
     let run = |method: BlockNewton| method.fit(&problem, &start, &mut silent).unwrap();
-    let none = run(BlockNewton {
-        max_iter: 0,
-        ..BlockNewton::default()
-    });
+    let none = run(BlockNewton { max_iter: 0, ..BlockNewton::default() });
     assert_eq!((none.reason, &none.w), (Reason::Iterations, &start));
     assert_eq!(none.evaluations.curvature, 1);
-    let now = run(BlockNewton {
-        time_limit: Some(Duration::ZERO),
-        ..BlockNewton::default()
-    });
+    let now = run(BlockNewton { time_limit: Some(Duration::ZERO), ..BlockNewton::default() });
     assert_eq!((now.reason, &now.w), (Reason::Time, &start));
-    assert_eq!(
-        run(BlockNewton {
-            gtol: 1e9,
-            ..BlockNewton::default()
-        })
-        .reason,
-        Reason::Gradient
-    );
-    assert_eq!(
-        run(BlockNewton {
-            ftol: 0.5,
-            ..BlockNewton::default()
-        })
-        .reason,
-        Reason::Function
-    );
-    assert_eq!(
-        run(BlockNewton {
-            xtol: 10.0,
-            ..BlockNewton::default()
-        })
-        .reason,
-        Reason::Step
-    );
+    assert_eq!(run(BlockNewton { gtol: 1e9, ..BlockNewton::default() }).reason, Reason::Gradient);
+    assert_eq!(run(BlockNewton { ftol: 0.5, ..BlockNewton::default() }).reason, Reason::Function);
+    assert_eq!(run(BlockNewton { xtol: 10.0, ..BlockNewton::default() }).reason, Reason::Step);
     let mut seen = 0;
     let stopped = BlockNewton::default()
         .fit(&problem, &start, &mut |_| {
             seen += 1;
-            if seen == 4 {
-                Control::Stop
-            } else {
-                Control::Continue
-            }
+            if seen == 4 { Control::Stop } else { Control::Continue }
         })
         .unwrap();
-    assert_eq!(
-        (stopped.reason, stopped.iterations),
-        (Reason::Interrupted, 3)
-    );
+    assert_eq!((stopped.reason, stopped.iterations), (Reason::Interrupted, 3));
     assert!(stopped.value < stopped.initial_value);
 }
 
 /// An exponential of an exponential: most trial points overflow, and none may cost the best point.
 #[test]
 fn trial_points_that_are_not_finite_are_rejected() {
-    let layers = vec![
-        Layer::dense(2, Activation::Exp),
-        Layer::dense(1, Activation::Exp),
-    ];
+    let layers = vec![Layer::dense(2, Activation::Exp), Layer::dense(1, Activation::Exp)];
     let network = Network::new(1, layers).unwrap();
     let data = Data::new(array![[1.0], [2.0], [3.0]], array![[1.0], [0.5], [2.0]]).unwrap();
     let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
     for seed in 0..20 {
         let start = Initialization::Normal.draw(problem.network(), seed);
         for curvature in Curvature::ALL {
-            let method = BlockNewton {
-                curvature,
-                mu: 1e-12,
-                max_iter: 50,
-                ..BlockNewton::default()
-            };
+            let method =
+                BlockNewton { curvature, mu: 1e-12, max_iter: 50, ..BlockNewton::default() };
             let report = method.fit(&problem, &start, &mut silent).unwrap();
             assert!(report.value <= report.initial_value && report.value.is_finite());
             assert!(report.w.iter().all(|w| w.is_finite()));
@@ -203,10 +137,7 @@ fn trial_points_that_are_not_finite_are_rejected() {
 
 #[test]
 fn a_start_that_cannot_be_evaluated_and_options_out_of_range_are_errors() {
-    let layers = vec![
-        Layer::dense(1, Activation::Exp),
-        Layer::dense(1, Activation::Exp),
-    ];
+    let layers = vec![Layer::dense(1, Activation::Exp), Layer::dense(1, Activation::Exp)];
     let data = Data::new(array![[1.0]], array![[1.0]]).unwrap();
     let problem = Problem::new(Network::new(1, layers).unwrap(), data, Loss::SquaredError).unwrap();
     let huge = BlockNewton::default().fit(&problem, &[800.0, 0.0, 800.0, 0.0], &mut silent);
@@ -214,22 +145,10 @@ fn a_start_that_cannot_be_evaluated_and_options_out_of_range_are_errors() {
     let short = BlockNewton::default().fit(&problem, &[1.0], &mut silent);
     assert!(matches!(short, Err(Error::Shape { .. })), "{short:?}");
     for method in [
-        BlockNewton {
-            gtol: -1.0,
-            ..BlockNewton::default()
-        },
-        BlockNewton {
-            ftol: f64::NAN,
-            ..BlockNewton::default()
-        },
-        BlockNewton {
-            xtol: f64::INFINITY,
-            ..BlockNewton::default()
-        },
-        BlockNewton {
-            mu: 0.0,
-            ..BlockNewton::default()
-        },
+        BlockNewton { gtol: -1.0, ..BlockNewton::default() },
+        BlockNewton { ftol: f64::NAN, ..BlockNewton::default() },
+        BlockNewton { xtol: f64::INFINITY, ..BlockNewton::default() },
+        BlockNewton { mu: 0.0, ..BlockNewton::default() },
     ] {
         let refused = method.fit(&problem, &[0.1; 4], &mut silent);
         assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
@@ -254,14 +173,7 @@ fn the_objective_never_rises_over_many_chunks() {
     .map(|r| problem.plan(r).unwrap().chunk);
     assert!(plans[0] < plans[1] && plans[1] < n, "{plans:?}");
     let start = Initialization::Glorot.draw(problem.network(), 1);
-    fit(
-        &problem,
-        &start,
-        &BlockNewton {
-            max_iter: 6,
-            ..BlockNewton::default()
-        },
-    );
+    fit(&problem, &start, &BlockNewton { max_iter: 6, ..BlockNewton::default() });
 }
 
 #[test]

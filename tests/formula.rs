@@ -60,12 +60,7 @@ fn errors(rows: &[Row], found: impl Fn(&Row) -> [f64; 3], unit: f64, allowed: f6
 #[test]
 fn values_and_derivatives_in_f64() {
     let rows = table();
-    let wrong = errors(
-        &rows,
-        |row| row.activation.derivatives(row.u),
-        0.5f64.powi(53),
-        32.0,
-    );
+    let wrong = errors(&rows, |row| row.activation.derivatives(row.u), 0.5f64.powi(53), 32.0);
     assert!(wrong.is_empty(), "{wrong:#?}");
     // The measure sees a wrong digit.
     let off = |row: &Row| row.activation.derivatives(row.u).map(|h| h * (1.0 + 1e-14));
@@ -121,12 +116,7 @@ fn higher_orders_by_series() {
         let largest = row.exact.iter().fold(0.0f64, |m, v| m.max(v.abs()));
         for (k, (found, exact)) in series.derivatives().iter().zip(&row.exact).enumerate() {
             let error = (found - exact).abs() / exact.abs().max(largest / 10.0);
-            assert!(
-                error < 1e-13,
-                "{} at {}, order {k}: {error:e}",
-                row.activation,
-                row.u
-            );
+            assert!(error < 1e-13, "{} at {}, order {k}: {error:e}", row.activation, row.u);
         }
     }
 }
@@ -189,39 +179,19 @@ fn malformed_formulas_are_refused_at_their_place() {
         ("", 1, "it is empty"),
         ("   ", 1, "it is empty"),
         ("1-(1+u)^", 9, "where it ends"),
-        (
-            "1-(1+u",
-            7,
-            "')' is needed for the '(' at column 3, but the formula ends",
-        ),
+        ("1-(1+u", 7, "')' is needed for the '(' at column 3, but the formula ends"),
         ("(u]", 3, "')' is needed for the '(' at column 1, not ']'"),
         ("u)", 2, "this ')' closes no '('"),
-        (
-            "2u",
-            2,
-            "an operator (+ - * / ^) or the end is needed, not 'u'",
-        ),
+        ("2u", 2, "an operator (+ - * / ^) or the end is needed, not 'u'"),
         ("u u", 3, "an operator"),
-        (
-            "u**2",
-            3,
-            "a number, u, a function or '(' is needed, not '*'",
-        ),
+        ("u**2", 3, "a number, u, a function or '(' is needed, not '*'"),
         ("u+", 3, "where it ends"),
         ("*u", 1, "not '*'"),
-        (
-            "u + x",
-            5,
-            "unknown name 'x'; known: u, pi, e and the functions identity, tanh",
-        ),
+        ("u + x", 5, "unknown name 'x'; known: u, pi, e and the functions identity, tanh"),
         ("tan h(u)", 5, "'(' is needed: tan takes one argument"),
         ("tanh", 5, "'(' is needed: tanh takes one argument, tanh(u)"),
         ("tanh()", 6, "not ')'"),
-        (
-            "tanh(u, 2)",
-            7,
-            "')' is needed for the '(' at column 5, not ','",
-        ),
+        ("tanh(u, 2)", 7, "')' is needed for the '(' at column 5, not ','"),
         ("1.2.3*u", 4, "an operator"),
         ("u+.", 3, "'.' is not a number"),
         ("1e999*u", 1, "the number is too large"),
@@ -231,11 +201,7 @@ fn malformed_formulas_are_refused_at_their_place() {
         ("pi*e^2", 1, "it does not depend on u"),
         ("u+1/0", 4, "this constant part is inf"),
         ("u*log(-1)", 3, "this constant part is NaN"),
-        (
-            "(-2)^u",
-            5,
-            "-2 to a power that varies: the base must be greater than 0",
-        ),
+        ("(-2)^u", 5, "-2 to a power that varies: the base must be greater than 0"),
         ("0^u", 2, "the base must be greater than 0"),
         ("log(-u^2-1)", 1, "it is finite at none of 24 points"),
         ("u/0", 1, "it is finite at none"),
@@ -248,14 +214,7 @@ fn malformed_formulas_are_refused_at_their_place() {
         match Activation::formula(formula) {
             Err(error @ Error::Formula { .. }) => {
                 let text = error.to_string();
-                let Error::Formula {
-                    column: found,
-                    why: said,
-                    ..
-                } = error
-                else {
-                    unreachable!()
-                };
+                let Error::Formula { column: found, why: said, .. } = error else { unreachable!() };
                 let caret = text.lines().last().unwrap().chars().count();
                 if found != *column || !said.contains(why) || caret != found + 2 {
                     wrong.push(format!("{formula}: column {found}, {said}"));
@@ -268,20 +227,14 @@ fn malformed_formulas_are_refused_at_their_place() {
     // A word is taken for a name.
     let error = Activation::from_name("tanhh").unwrap_err();
     assert!(matches!(error, Error::Unknown { .. }), "{error}");
-    assert!(matches!(
-        Activation::from_name("tanh(u"),
-        Err(Error::Formula { .. })
-    ));
+    assert!(matches!(Activation::from_name("tanh(u"), Err(Error::Formula { .. })));
 }
 
 #[test]
 fn a_formula_is_registered_once() {
     let a = Activation::formula(" u*tanh(u) ").unwrap();
     assert_eq!(Activation::from_name("u*tanh(u)"), Ok(a));
-    assert_eq!(
-        (a.name(), a.to_string().as_str()),
-        ("u*tanh(u)", "u*tanh(u)")
-    );
+    assert_eq!((a.name(), a.to_string().as_str()), ("u*tanh(u)", "u*tanh(u)"));
     assert_ne!(Ok(a), Activation::formula("u * tanh(u)"));
     assert!(!a.is_identity() && !a.second_is_zero());
 }
@@ -304,11 +257,7 @@ fn misra1b() -> (Problem, [f64; 2], [f64; 2]) {
     let data = Data::new(column(&x), column(&y)).unwrap();
     let network = Network::new(1, layers).unwrap();
     let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
-    (
-        problem,
-        [5e-5, 500.0],
-        [0.00039039091287 / 2.0, 337.99746163],
-    )
+    (problem, [5e-5, 500.0], [0.00039039091287 / 2.0, 337.99746163])
 }
 
 fn finds(problem: &Problem, start: &[f64], certified: &[f64]) {
@@ -336,10 +285,7 @@ mod on_an_adapter {
             // In f64 every third formula: compiling them takes its time.
             let all = table();
             let mut rows: Vec<Row> = Vec::new();
-            for (i, some) in all
-                .chunk_by(|a, b| a.activation == b.activation)
-                .enumerate()
-            {
+            for (i, some) in all.chunk_by(|a, b| a.activation == b.activation).enumerate() {
                 if !gpu.is_f64() || i % 3 == 0 {
                     rows.extend(some.iter().cloned());
                 }
@@ -406,19 +352,11 @@ mod in_files {
     #[test]
     fn wrong_definitions_are_told_with_their_place() {
         for (definitions, said) in [
-            (
-                r#""mine": "u*(u""#,
-                ["activation_definitions.mine", "column 5"],
-            ),
+            (r#""mine": "u*(u""#, ["activation_definitions.mine", "column 5"]),
             (r#""mine": 3"#, ["activation_definitions.mine", "formula"]),
-            (
-                r#""other": "u""#,
-                ["spec.layers[0].activations", "unknown activation 'mine'"],
-            ),
+            (r#""other": "u""#, ["spec.layers[0].activations", "unknown activation 'mine'"]),
         ] {
-            let error = ProblemFile::from_str(&file(definitions))
-                .unwrap_err()
-                .to_string();
+            let error = ProblemFile::from_str(&file(definitions)).unwrap_err().to_string();
             assert!(said.iter().all(|s| error.contains(s)), "{error}");
         }
     }

@@ -96,12 +96,7 @@ fn radial_units_of_every_form() {
             let found = numbers(&on.evaluate(&w, request).unwrap());
             failures.compare(&name, &found, &right, tolerance);
             let found = products(&on, &w, Curvature::Exact);
-            failures.compare(
-                &format!("{name} products"),
-                &found,
-                &right_products,
-                tolerance,
-            );
+            failures.compare(&format!("{name} products"), &found, &right_products, tolerance);
         }
     }
     failures.assert_none();
@@ -175,23 +170,13 @@ fn planted_faults_are_found() {
         })
         .to_vec();
     // Many inputs to many units and to few, two blocks of samples, and a softmax.
-    let wide = vec![
-        of(&[60, 20, 4, 2], 0, 70),
-        of(&[70, 4, 2], 0, 530),
-        of(&[5, 4, 3], 3, 9),
-    ];
+    let wide = vec![of(&[60, 20, 4, 2], 0, 70), of(&[70, 4, 2], 0, 530), of(&[5, 4, 3], 3, 9)];
     let many = vec![of(&[4, 9, 2], 0, 3000)];
     // More blocks than splits.
     let long = vec![of(&[3, 2, 1], 0, 70_000)];
     let (software, hardware) = (false, true);
     let faults = [
-        (
-            software,
-            "fill",
-            "bitcast<real>(params.low)",
-            "real(0.0)",
-            "fill",
-        ),
+        (software, "fill", "bitcast<real>(params.low)", "real(0.0)", "fill"),
         (software, "fill", "params.out_offset + ", "", "fill"),
         (software, "copy", "+ c * params.source_c", "", "copy"),
         (software, "copy", "params.to_offset + ", "", "copy"),
@@ -201,65 +186,17 @@ fn planted_faults_are_found() {
         (software, "activate", "params.h_offset + ", "", "activate"),
         (software, "scale", "*= by", "+= by", "scale"),
         (software, "scale", "+ c * params.by_c", "", "scale"),
-        (
-            software,
-            "multiply",
-            "out[at] += both",
-            "out[at] = both",
-            "multiply",
-        ),
-        (
-            software,
-            "multiply",
-            "out[at] = both",
-            "out[at] += both",
-            "multiply",
-        ),
+        (software, "multiply", "out[at] += both", "out[at] = both", "multiply"),
+        (software, "multiply", "out[at] = both", "out[at] += both", "multiply"),
         (software, "multiply", "r * params.b_r", "0u", "multiply"),
         (software, "multiply", "+ c * params.a_c", "", "multiply"),
         (software, "multiply", "params.a_offset + ", "", "multiply"),
-        (
-            software,
-            "scaled_matrix",
-            "p[at_p(i, 0u, q)] *",
-            "",
-            "scaled_matrix",
-        ),
-        (
-            software,
-            "scaled_matrix",
-            "d[at_d(i, 0u, j)]",
-            "d[at_d(i, 0u, q)]",
-            "scaled_matrix",
-        ),
-        (
-            software,
-            "lower_triangle",
-            "pair.x, pair.y",
-            "pair.x, pair.x",
-            "lower_triangle",
-        ),
-        (
-            software,
-            "lower_triangle",
-            "params.a_offset + ",
-            "",
-            "lower_triangle",
-        ),
-        (
-            software,
-            "squared_gradient",
-            "d * (d / w)",
-            "d * d",
-            "squared_gradient",
-        ),
-        (
-            software,
-            "squared_gradient",
-            "w != real(0.0)",
-            "true",
-            "squared_gradient",
-        ),
+        (software, "scaled_matrix", "p[at_p(i, 0u, q)] *", "", "scaled_matrix"),
+        (software, "scaled_matrix", "d[at_d(i, 0u, j)]", "d[at_d(i, 0u, q)]", "scaled_matrix"),
+        (software, "lower_triangle", "pair.x, pair.y", "pair.x, pair.x", "lower_triangle"),
+        (software, "lower_triangle", "params.a_offset + ", "", "lower_triangle"),
+        (software, "squared_gradient", "d * (d / w)", "d * d", "squared_gradient"),
+        (software, "squared_gradient", "w != real(0.0)", "true", "squared_gradient"),
         (
             software,
             "gauss_newton_diagonal",
@@ -267,59 +204,17 @@ fn planted_faults_are_found() {
             "inner = hessian",
             "gauss_newton_diagonal",
         ),
-        (
-            software,
-            "product_diagonal",
-            "params.b_offset + ",
-            "",
-            "product_diagonal",
-        ),
-        (
-            software,
-            "product_diagonal",
-            "] += sum",
-            "] = sum",
-            "product_diagonal",
-        ),
-        (
-            software,
-            "loss_value",
-            "weight * gradient_at",
-            "gradient_at",
-            "loss_value",
-        ),
-        (
-            software,
-            "loss_value",
-            "weight * value_at",
-            "value_at",
-            "loss_value",
-        ),
-        (
-            software,
-            "loss_value",
-            "total = 1.0 +",
-            "total = 2.0 +",
-            "loss_value",
-        ),
+        (software, "product_diagonal", "params.b_offset + ", "", "product_diagonal"),
+        (software, "product_diagonal", "] += sum", "] = sum", "product_diagonal"),
+        (software, "loss_value", "weight * gradient_at", "gradient_at", "loss_value"),
+        (software, "loss_value", "weight * value_at", "value_at", "loss_value"),
+        (software, "loss_value", "total = 1.0 +", "total = 2.0 +", "loss_value"),
         (software, "loss_hessian", "= weight *", "=", "loss_hessian"),
         (software, "product", "k * params.b_r", "0u", "product"),
-        (
-            software,
-            "product",
-            "sum += out[at]",
-            "sum += real(0.0)",
-            "product",
-        ),
+        (software, "product", "sum += out[at]", "sum += real(0.0)", "product"),
         (software, "product", "params.out_offset + ", "", "product"),
         (software, "product", "params.x_offset + ", "", "product"),
-        (
-            software,
-            "gram/unit_lanes",
-            "let w = c[",
-            "let w = 1.0 + 0.0 * c[",
-            "gram",
-        ),
+        (software, "gram/unit_lanes", "let w = c[", "let w = 1.0 + 0.0 * c[", "gram"),
         (software, "gram/unit_lanes", "(b <= a)", "(b < a)", "gram"),
         (software, "gram/input_lanes", "(b <= a)", "(b < a)", "gram"),
         (
@@ -329,20 +224,8 @@ fn planted_faults_are_found() {
             "var sum = 2.0 * value",
             "weighted_sum",
         ),
-        (
-            software,
-            "weighted_sum/lanes",
-            "sum += partial[at]",
-            "sum += real(0.0)",
-            "weighted_sum",
-        ),
-        (
-            software,
-            "weighted_sum/lanes",
-            "params.c_offset + ",
-            "",
-            "weighted_sum",
-        ),
+        (software, "weighted_sum/lanes", "sum += partial[at]", "sum += real(0.0)", "weighted_sum"),
+        (software, "weighted_sum/lanes", "params.c_offset + ", "", "weighted_sum"),
         (software, "device/reduce", "(s0 + s1)", "(s0 - s1)", "gram"),
         (
             hardware,
@@ -351,49 +234,13 @@ fn planted_faults_are_found() {
             "v *= phi[at_phi(i, 0u, b)]",
             "gram",
         ),
-        (
-            hardware,
-            "gram/khatri_rao",
-            "b = column + m",
-            "b = row + m",
-            "gram",
-        ),
+        (hardware, "gram/khatri_rao", "b = column + m", "b = row + m", "gram"),
         (hardware, "gram/units", "(b <= a)", "(b < a)", "gram"),
-        (
-            hardware,
-            "gram/stream",
-            "let w = c[",
-            "let w = 1.0 + 0.0 * c[",
-            "gram",
-        ),
-        (
-            hardware,
-            "gram/stream",
-            "sums[at + 56u]",
-            "sums[at + 48u]",
-            "gram",
-        ),
-        (
-            hardware,
-            "weighted_sum/shared",
-            "v *= v;",
-            "v *= 1.0;",
-            "gram_diagonal",
-        ),
-        (
-            hardware,
-            "weighted_sum/shared",
-            "let a = input + m;",
-            "let a = input;",
-            "weighted_sum",
-        ),
-        (
-            hardware,
-            "product",
-            "row % params.row_tiles",
-            "0u",
-            "product",
-        ),
+        (hardware, "gram/stream", "let w = c[", "let w = 1.0 + 0.0 * c[", "gram"),
+        (hardware, "gram/stream", "sums[at + 56u]", "sums[at + 48u]", "gram"),
+        (hardware, "weighted_sum/shared", "v *= v;", "v *= 1.0;", "gram_diagonal"),
+        (hardware, "weighted_sum/shared", "let a = input + m;", "let a = input;", "weighted_sum"),
+        (hardware, "product", "row % params.row_tiles", "0u", "product"),
         (
             hardware,
             "product",
@@ -405,11 +252,7 @@ fn planted_faults_are_found() {
     let mut missed = Vec::new();
     for (hardware, stem, from, to, kernel) in faults {
         let gpu = patched((stem, from, to));
-        let gpu = if hardware {
-            testing::with_kernels_for_hardware(gpu)
-        } else {
-            gpu
-        };
+        let gpu = if hardware { testing::with_kernels_for_hardware(gpu) } else { gpu };
         let sums = stem.starts_with("gram") || stem.starts_with("weighted_sum");
         let offset = from.ends_with("_offset + ");
         let problems = match stem {
@@ -424,11 +267,7 @@ fn planted_faults_are_found() {
         // What only products and pairs of units show, and what blocks of units show already.
         let coupled = ["multiply", "lower_triangle", "copy"].contains(&stem)
             || stem == "product" && !hardware;
-        let asked = if coupled {
-            Asked::Coupled
-        } else {
-            Asked::Units
-        };
+        let asked = if coupled { Asked::Coupled } else { Asked::Units };
         let report = mirror_of(&gpu, SINGLE, problems, asked);
         let failing: Vec<String> = report.failing().iter().map(ToString::to_string).collect();
         println!("{stem}: {from} -> {to}: {failing:?}");
@@ -458,21 +297,13 @@ fn planted_faults_in_units_are_found() {
             "unit_d_wz(b, a) * dw[at_dw(0u, j, b)]",
             "unit_d_wz(b, a) * dw[at_dw(0u, 0u, b)]",
         ),
-        (
-            "unit_derivative_slope",
-            "unit_d_wz(a, c)",
-            "unit_d_wz(a, 0u)",
-        ),
+        ("unit_derivative_slope", "unit_d_wz(a, c)", "unit_d_wz(a, 0u)"),
         ("unit_derivative_slope", "c * params.dz_c", "0u"),
         ("unit_input_hessian", "sum += delta", "sum = delta"),
         ("unit_input_hessian", "] += sum", "] = sum"),
         ("unit_input_hessian", "params.delta_offset + ", ""),
         ("unit_parameter_hessian", "params.delta_offset + ", ""),
-        (
-            "unit_parameter_hessian",
-            "let j = entry / size;",
-            "let j = 0u;",
-        ),
+        ("unit_parameter_hessian", "let j = entry / size;", "let j = 0u;"),
         (
             "unit_parameter_hessian",
             "begin + params.run, params.n",
@@ -546,11 +377,7 @@ fn the_error_does_not_grow_with_the_samples() {
         let w: Vec<f64> = w.iter().map(|&v| f64::from(v as f32)).collect();
         let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
         let right = numbers(&problem.evaluate(&w, request).unwrap());
-        let bound = numbers(
-            &problem
-                .evaluate_on(&Absolute, &w, request, 1 << 16)
-                .unwrap(),
-        );
+        let bound = numbers(&problem.evaluate_on(&Absolute, &w, request, 1 << 16).unwrap());
         let k = chain(&problem);
         let on = problem.on(Device::Gpu(single()));
         let found = numbers(&on.evaluate(&w, request).unwrap());
@@ -560,10 +387,7 @@ fn the_error_does_not_grow_with_the_samples() {
     };
     let (few, many) = (at(3_000), at(3_000_000));
     println!("ratio {few:.2e} at 3,000, {many:.2e} at 3,000,000 samples");
-    assert!(
-        many < 1.5 * few && few < 1.0,
-        "{few:.2e} at 3,000, {many:.2e} at 3,000,000 samples"
-    );
+    assert!(many < 1.5 * few && few < 1.0, "{few:.2e} at 3,000, {many:.2e} at 3,000,000 samples");
 }
 
 #[test]
@@ -609,9 +433,8 @@ fn chunks_change_nothing_beyond_rounding() {
     let network = Network::new(3, layers).unwrap();
     let (dense, _) = dense(&[3, 2], Activation::Identity, 0, 700, 0.5);
     let problem = Problem::new(network, dense.data().clone(), Loss::SquaredError).unwrap();
-    let w: Vec<f64> = (0..problem.parameters())
-        .map(|l| ((7 * l) % 16) as f64 / 16.0 - 0.5)
-        .collect();
+    let w: Vec<f64> =
+        (0..problem.parameters()).map(|l| ((7 * l) % 16) as f64 / 16.0 - 0.5).collect();
     let v = vectors(&problem);
     for gpu in [single(), hardware(), double()] {
         let tolerance = if gpu.is_f64() { 1e-14 } else { 3e-6 };
@@ -671,11 +494,7 @@ fn small_limits_change_nothing_beyond_rounding() {
     // 70 units of 81 weights take 22 KiB, their blocks 929 KiB, the samples 1 MiB.
     let (problem, w) = dense(&[80, 70, 3], Activation::Tanh, 0, 3300, 0.05);
     for request in requests(&problem) {
-        let right = problem
-            .clone()
-            .on(Device::Gpu(single()))
-            .evaluate(&w, request)
-            .unwrap();
+        let right = problem.clone().on(Device::Gpu(single())).evaluate(&w, request).unwrap();
         let problem = problem.clone().on(Device::Gpu(narrow.clone()));
         assert!(problem.plan(request).unwrap().chunk < 205);
         let found = problem.evaluate(&w, request).unwrap();
@@ -686,10 +505,7 @@ fn small_limits_change_nothing_beyond_rounding() {
     let (problem, w) = dense(&[200, 300, 2], Activation::Tanh, 0, 40, 0.05);
     let request = Request::curvature(Curvature::GaussNewton, Structure::Diagonal);
     let right = problem.evaluate(&w, request).unwrap();
-    let found = problem
-        .on(Device::Gpu(narrow))
-        .evaluate(&w, request)
-        .unwrap();
+    let found = problem.on(Device::Gpu(narrow)).evaluate(&w, request).unwrap();
     let error = error_of_largest(&found, &right);
     assert!(error < 3e-6, "{error:.1e}");
 
@@ -698,10 +514,7 @@ fn small_limits_change_nothing_beyond_rounding() {
     let narrow = limited(limits);
     let (problem, w) = dense(&[9, 12, 10, 3], Activation::Tanh, 0, 900, 0.3);
     let gpu = narrow.clone();
-    let (on, narrow) = (
-        problem.clone().on(Device::Gpu(single())),
-        problem.on(Device::Gpu(narrow)),
-    );
+    let (on, narrow) = (problem.clone().on(Device::Gpu(single())), problem.on(Device::Gpu(narrow)));
     for curvature in Curvature::ALL {
         for structure in [Structure::LayerBlocks, Structure::Full] {
             let request = Request::curvature(curvature, structure);
@@ -754,12 +567,7 @@ fn small_limits_change_nothing_beyond_rounding() {
 fn more_workgroups_than_a_dimension_has() {
     let gpu = single();
     let side = gpu.adapter().limits.groups as usize;
-    for len in [
-        64 * side - 1,
-        64 * side,
-        64 * side + 1,
-        64 * (side + 70) + 5,
-    ] {
+    for len in [64 * side - 1, 64 * side, 64 * side + 1, 64 * (side + 70) + 5] {
         // Small integers: sums and products are exact.
         let numbers =
             |salt: usize| -> Vec<f64> { (0..len).map(|i| ((i + salt) % 97) as f64).collect() };
@@ -786,10 +594,7 @@ fn past_128_mib() {
     let request = Request::gradient();
     let (problem, w) = dense(&[6000, 5600, 1], Activation::Tanh, 0, 3, 0.01);
     let right = problem.evaluate(&w, request).unwrap();
-    let found = problem
-        .on(Device::Gpu(single()))
-        .evaluate(&w, request)
-        .unwrap();
+    let found = problem.on(Device::Gpu(single())).evaluate(&w, request).unwrap();
     assert!(4 * found.gradient.len() > 128 << 20);
     let error = error_of_largest(&found, &right);
     assert!(error < 3e-6, "{error:.1e}");
@@ -797,10 +602,7 @@ fn past_128_mib() {
     let request = Request::curvature(Curvature::GaussNewton, Structure::RowBlocks);
     let (problem, w) = dense(&[8192, 1], Activation::Tanh, 0, 5, 0.01);
     let right = problem.evaluate(&w, request).unwrap();
-    let found = problem
-        .on(Device::Gpu(single()))
-        .evaluate(&w, request)
-        .unwrap();
+    let found = problem.on(Device::Gpu(single())).evaluate(&w, request).unwrap();
     let error = error_of_largest(&found, &right);
     assert!(error < 3e-6, "{error:.1e}");
 }
@@ -817,10 +619,7 @@ fn what_no_chunk_can_hold_is_refused() {
     let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
     let error = problem.evaluate(&w, request).unwrap_err();
     let limit = |fault: &Fault| matches!(fault, Fault::Limit { need, have, .. } if need > have);
-    assert!(
-        matches!(&error, Error::Gpu { fault, .. } if limit(fault)),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Gpu { fault, .. } if limit(fault)), "{error}");
     problem.gradient(&w).unwrap();
 }
 
@@ -831,10 +630,7 @@ fn the_device_holds_what_was_planned_and_no_more_than_it_may() {
     let (problem, w) = dense(&[40, 30, 3], Activation::Tanh, 0, 30_000, 0.1);
     let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
     for memory in [1 << 20, 4 << 20, 64 << 20, 2 << 30] {
-        let gpu = open(Options {
-            memory,
-            ..Options::default()
-        });
+        let gpu = open(Options { memory, ..Options::default() });
         let problem = problem.clone().on(Device::Gpu(gpu.clone()));
         let plan = problem.plan(request).unwrap();
         assert!(plan.device <= memory);
@@ -845,27 +641,16 @@ fn the_device_holds_what_was_planned_and_no_more_than_it_may() {
         let held = plan.device * 9 / 10..=plan.device * 5 / 2;
         assert!(held.contains(&peak), "{peak}, plan {}", plan.device);
     }
-    let gpu = open(Options {
-        memory: 1 << 12,
-        ..Options::default()
-    });
-    let error = problem
-        .on(Device::Gpu(gpu))
-        .evaluate(&w, request)
-        .unwrap_err();
-    assert!(
-        matches!(&error, Error::Memory { need, budget, .. } if need > budget),
-        "{error}"
-    );
+    let gpu = open(Options { memory: 1 << 12, ..Options::default() });
+    let error = problem.on(Device::Gpu(gpu)).evaluate(&w, request).unwrap_err();
+    assert!(matches!(&error, Error::Memory { need, budget, .. } if need > budget), "{error}");
 }
 
 #[test]
 fn adapters_are_chosen_by_name_and_number() {
     let all = adapters();
     let wanted = name().to_lowercase();
-    let number = (all.iter())
-        .position(|a| a.name.to_lowercase().contains(&wanted))
-        .unwrap();
+    let number = (all.iter()).position(|a| a.name.to_lowercase().contains(&wanted)).unwrap();
     let by_number = Gpu::open(Some(&number.to_string()), Options::default()).unwrap();
     assert_eq!(by_number.adapter(), single().adapter());
     // Two digits are a number; "4090" is a name.
@@ -873,10 +658,7 @@ fn adapters_are_chosen_by_name_and_number() {
         let error = Gpu::open(Some(name), Options::default()).unwrap_err();
         let known =
             |fault: &Fault| matches!(fault, Fault::NoAdapter { known } if known.len() == all.len());
-        assert!(
-            matches!(&error, Error::Gpu { fault, .. } if known(fault)),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::Gpu { fault, .. } if known(fault)), "{error}");
     }
     // Without a name, software is never chosen.
     match Gpu::open(None, Options::default()) {
@@ -896,16 +678,7 @@ fn the_test_at_the_start_passes_and_can_fail() {
     println!("{:.0} ms once more", 1e3 * clock.elapsed().as_secs_f64());
     let faulty = patched(("copy", "c * params.source_c", "0u"));
     let error = secondo::self_test(&faulty).unwrap_err();
-    assert!(
-        matches!(
-            &error,
-            Error::Gpu {
-                fault: Fault::SelfTest { .. },
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Gpu { fault: Fault::SelfTest { .. }, .. }), "{error}");
     // Kernels that wait at barriers are tested, too.
     // What is for products and whole matrices alone.
     for (stem, from, to) in [
@@ -916,30 +689,19 @@ fn the_test_at_the_start_passes_and_can_fail() {
         let faulty = patched((stem, from, to));
         let error = secondo::self_test(&faulty).unwrap_err();
         let found = |fault: &Fault| matches!(fault, Fault::SelfTest { .. });
-        assert!(
-            matches!(&error, Error::Gpu { fault, .. } if found(fault)),
-            "{stem}: {error}"
-        );
+        assert!(matches!(&error, Error::Gpu { fault, .. } if found(fault)), "{stem}: {error}");
     }
     for stem in ["gram/khatri_rao", "gram/units", "weighted_sum/shared"] {
         let faulty = patched((stem, "var sum = value", "var sum = 1.01 * value"));
         let error = secondo::self_test(&testing::with_kernels_for_hardware(faulty)).unwrap_err();
         let found = |fault: &Fault| matches!(fault, Fault::SelfTest { .. });
-        assert!(
-            matches!(&error, Error::Gpu { fault, .. } if found(fault)),
-            "{stem}: {error}"
-        );
+        assert!(matches!(&error, Error::Gpu { fault, .. } if found(fault)), "{stem}: {error}");
     }
     let broken = patched(("squared_gradient", "let d =", "let let ="));
     let error = secondo::self_test(&broken).unwrap_err();
     assert!(
-        matches!(
-            &error,
-            Error::Gpu {
-                fault: Fault::Shader { .. },
-                ..
-            }
-        ) && error.to_string().contains("squared_gradient"),
+        matches!(&error, Error::Gpu { fault: Fault::Shader { .. }, .. })
+            && error.to_string().contains("squared_gradient"),
         "{error}"
     );
 }
@@ -953,23 +715,14 @@ fn numbers_that_are_not_finite() {
     let on = problem.clone().on(Device::Gpu(single()));
     let mut w = vec![0.5; 7];
     w[2] = f64::NAN;
-    let verdicts = [
-        problem.gradient(&w).unwrap_err(),
-        on.gradient(&w).unwrap_err(),
-    ];
+    let verdicts = [problem.gradient(&w).unwrap_err(), on.gradient(&w).unwrap_err()];
     assert!(matches!(verdicts[0], Error::NonFinite { .. }) && verdicts[0] == verdicts[1]);
     // Finite in f64, not in f32.
     w[2] = 1e39;
-    assert!(matches!(
-        on.gradient(&w).unwrap_err(),
-        Error::Invalid { .. }
-    ));
+    assert!(matches!(on.gradient(&w).unwrap_err(), Error::Invalid { .. }));
     // Overflow within: p = 3e38 · 2 + …; ReLU must not hide what comes of it.
     let w = vec![3e38, 3e38, 0.5, 0.5, 1.0, -1.0, 0.0];
-    assert!(matches!(
-        on.gradient(&w).unwrap_err(),
-        Error::NonFinite { .. }
-    ));
+    assert!(matches!(on.gradient(&w).unwrap_err(), Error::NonFinite { .. }));
     let at = on.curvature(&[0.5; 7], Curvature::Exact, Structure::Diagonal);
     assert_eq!(at.unwrap().curvature.unwrap().order(), 7);
 }

@@ -11,10 +11,7 @@ use secondo::backend::gpu::Gpu;
 
 /// The text of the activation's shader, its comments in one line each.
 fn head(activation: Activation) -> String {
-    let file = format!(
-        "{}/shaders/lib/activation/{activation}.wgsl",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let file = format!("{}/shaders/lib/activation/{activation}.wgsl", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&file).unwrap().replace("\n//", "")
 }
 
@@ -28,13 +25,9 @@ fn promise(activation: Activation) -> [f64; 3] {
         .split_once("h, h′ and h″ are within ")
         .unwrap_or_else(|| panic!("{activation} promises nothing"));
     let (numbers, _) = after.split_once(" ULP").unwrap();
-    let numbers: Vec<f64> = numbers
-        .split([',', ' '])
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    numbers
-        .try_into()
-        .unwrap_or_else(|_| panic!("{activation}: three numbers"))
+    let numbers: Vec<f64> =
+        numbers.split([',', ' ']).filter_map(|word| word.parse().ok()).collect();
+    numbers.try_into().unwrap_or_else(|_| panic!("{activation}: three numbers"))
 }
 
 fn on(gpu: &Gpu, activation: Activation, points: &[f64]) -> Vec<Vec<f64>> {
@@ -45,9 +38,8 @@ fn on(gpu: &Gpu, activation: Activation, points: &[f64]) -> Vec<Vec<f64>> {
 fn points() -> Vec<f64> {
     let mut state = 1u64;
     let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as f64 / (1u64 << 31) as f64
     };
     let mut all = vec![0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
@@ -104,11 +96,7 @@ fn worst_in_f32(
             let (found, exact) = (found[order][i], exact[order]);
             let largest = f64::from(f32::MAX);
             let parts = if exact.is_nan() || found.is_nan() {
-                if exact.is_nan() && found.is_nan() {
-                    0.0
-                } else {
-                    f64::INFINITY
-                }
+                if exact.is_nan() && found.is_nan() { 0.0 } else { f64::INFINITY }
             } else if exact.abs() > largest || found.is_infinite() {
                 // Overflow within the promise of the largest number is right as well.
                 let close = exact.abs() >= largest * (1.0 - 4.0 * f64::from(f32::EPSILON));
@@ -123,16 +111,8 @@ fn worst_in_f32(
             } else {
                 // Subnormal results may be 0.
                 let floor = f64::from(f32::MIN_POSITIVE)
-                    * if exact.abs() < f64::from(f32::MIN_POSITIVE) {
-                        1.0
-                    } else {
-                        0.0
-                    };
-                let local = if zeros[order] {
-                    local(activation, order, u)
-                } else {
-                    0.0
-                };
+                    * if exact.abs() < f64::from(f32::MIN_POSITIVE) { 1.0 } else { 0.0 };
+                let local = if zeros[order] { local(activation, order, u) } else { 0.0 };
                 let unit = ulp32(exact).max(local * f64::from(f32::EPSILON) / 2.0);
                 // The rounding of the exact value to f64 is nothing beside this.
                 let allowed = promise[order] * unit + floor;
@@ -200,12 +180,8 @@ fn f64_keeps_the_promises() {
         let mut worst = [(0.0, 0.0); 3];
         for (i, row) in rows.iter().enumerate() {
             for order in 0..3 {
-                let (found, hi, rest, scale) = (
-                    found[order][i],
-                    row[1 + 2 * order],
-                    row[2 + 2 * order],
-                    row[7 + order],
-                );
+                let (found, hi, rest, scale) =
+                    (found[order][i], row[1 + 2 * order], row[2 + 2 * order], row[7 + order]);
                 let small = hi.abs() < f64::MIN_POSITIVE;
                 let error = if found == hi {
                     rest.abs()

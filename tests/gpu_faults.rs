@@ -28,15 +28,8 @@ fn request() -> Request {
 
 fn fault(error: &Error) -> &Fault {
     match error {
-        Error::Gpu {
-            adapter,
-            operation,
-            fault,
-        } => {
-            assert!(
-                adapter.to_lowercase().contains(&name().to_lowercase()),
-                "{error}"
-            );
+        Error::Gpu { adapter, operation, fault } => {
+            assert!(adapter.to_lowercase().contains(&name().to_lowercase()), "{error}");
             assert!(!operation.is_empty() && error.to_string().contains(operation.as_str()));
             fault
         }
@@ -117,10 +110,7 @@ fn strike(ask: Ask, step: usize) {
             }
         }
         println!("{simulated:?} struck {struck} times");
-        assert!(
-            (1..40).contains(&struck),
-            "{simulated:?} struck {struck} times"
-        );
+        assert!((1..40).contains(&struck), "{simulated:?} struck {struck} times");
     }
 }
 
@@ -145,24 +135,12 @@ fn child(test: &str, prefix: &str) -> String {
     // The file may be a module of a larger test program.
     let module = module_path!().split_once("::");
     let module = module.map_or(String::new(), |(_, path)| format!("{path}::"));
-    let run = format!(
-        "{prefix} exec '{}' --exact {module}{test} --nocapture",
-        own.display()
-    );
-    let out = Command::new("sh")
-        .args(["-c", &run])
-        .env("SECONDO_TEST_CHILD", test)
-        .output()
-        .unwrap();
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr)
-    );
-    assert!(
-        out.status.success() && text.contains("1 passed"),
-        "{test}: {text}"
-    );
+    let run = format!("{prefix} exec '{}' --exact {module}{test} --nocapture", own.display());
+    let out =
+        Command::new("sh").args(["-c", &run]).env("SECONDO_TEST_CHILD", test).output().unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success() && text.contains("1 passed"), "{test}: {text}");
     text
 }
 
@@ -183,10 +161,7 @@ fn out_of_memory_in_a_limited_process() {
     // The processor's matrix products reserve memory of their own: first.
     let (problem, w) = problem();
     let right = problem.evaluate(&w, request()).unwrap();
-    let gpu = open(Options {
-        memory: 1 << 40,
-        ..Options::default()
-    });
+    let gpu = open(Options { memory: 1 << 40, ..Options::default() });
     // Arrays of a hundred megabytes each until there is no more.
     use secondo::backend::Backend;
     let mut held = Vec::new();
@@ -201,10 +176,7 @@ fn out_of_memory_in_a_limited_process() {
     let facts = |f: &Fault| matches!(f, Fault::OutOfMemory { need, in_use } if *need >= 100 << 20 && *in_use > *need);
     assert!(facts(fault(&error)), "{error}");
     drop(held);
-    let found = problem
-        .on(Device::Gpu(gpu))
-        .evaluate(&w, request())
-        .unwrap();
+    let found = problem.on(Device::Gpu(gpu)).evaluate(&w, request()).unwrap();
     assert!((found.value - right.value).abs() < 1e-5 * right.value);
 }
 
@@ -214,10 +186,7 @@ fn out_of_memory_in_a_limited_process() {
 fn a_machine_without_adapters() {
     let test = "a_machine_without_adapters";
     if !is_child(test) {
-        child(
-            test,
-            "VK_DRIVER_FILES=/nonexistent VK_ICD_FILENAMES=/nonexistent",
-        );
+        child(test, "VK_DRIVER_FILES=/nonexistent VK_ICD_FILENAMES=/nonexistent");
         return;
     }
     assert!(adapters().is_empty());
@@ -236,17 +205,11 @@ fn a_machine_without_adapters() {
 /// A wait that is too short is an error with its length; the next one succeeds.
 #[test]
 fn a_real_timeout() {
-    let gpu = open(Options {
-        timeout: Duration::from_millis(1),
-        ..Options::default()
-    });
+    let gpu = open(Options { timeout: Duration::from_millis(1), ..Options::default() });
     let (problem, w) = dense(&[60, 100, 3], Activation::Tanh, 0, 20_000, 0.1);
     let problem = problem.on(Device::Gpu(gpu.clone()));
     let error = problem.evaluate(&w, request()).unwrap_err();
-    assert!(
-        matches!(fault(&error), Fault::Timeout { after } if *after == 0.001),
-        "{error}"
-    );
+    assert!(matches!(fault(&error), Fault::Timeout { after } if *after == 0.001), "{error}");
     // The work goes on, and so does the adapter: a later wait for something small succeeds.
     std::thread::sleep(Duration::from_secs(5));
     use secondo::backend::Backend;
@@ -276,11 +239,7 @@ fn fit_problem() -> (Problem, Vec<f64>) {
 }
 
 fn solver() -> BlockNewton {
-    BlockNewton {
-        max_iter: 5000,
-        gtol: 1e-6,
-        ..BlockNewton::default()
-    }
+    BlockNewton { max_iter: 5000, gtol: 1e-6, ..BlockNewton::default() }
 }
 
 /// The curvature in f32 sets the rate only: the fit ends at the same point and gradient norm as on the processor.
@@ -290,19 +249,12 @@ fn a_fit_in_f32_ends_where_the_fit_in_f64_ends() {
     let right = solver().fit(&problem, &w, &mut silent).unwrap();
     assert_eq!(right.reason, Reason::Gradient);
     for gpu in [single(), single().in_f64().unwrap()] {
-        let precision = if gpu.is_f64() {
-            Precision::F64
-        } else {
-            Precision::F32
-        };
+        let precision = if gpu.is_f64() { Precision::F64 } else { Precision::F32 };
         let on = problem.clone().on(Device::Gpu(gpu));
         let fit = solver().fit(&on, &w, &mut silent).unwrap();
         assert_eq!((fit.reason, fit.precision), (Reason::Gradient, precision));
         assert!(fit.gradient_norm <= fit.gradient_goal && fit.gradient_goal == right.gradient_goal);
-        assert!(
-            (fit.value - right.value).abs() < 1e-9 * right.value,
-            "{precision}"
-        );
+        assert!((fit.value - right.value).abs() < 1e-9 * right.value, "{precision}");
         assert!(fit.failure.is_none() && fit.adapter.contains(&problem_adapter()));
     }
 }
@@ -313,10 +265,7 @@ fn other_fits_in_f32_end_where_those_in_f64_end() {
     let squares = fit_problem();
     let classes = datasets::problem("breast_cancer", 2);
     let start = datasets::start(&classes, 3);
-    let cg = |preconditioning| NewtonCg {
-        preconditioning,
-        ..NewtonCg::default()
-    };
+    let cg = |preconditioning| NewtonCg { preconditioning, ..NewtonCg::default() };
     let mut methods: Vec<Box<dyn Method>> = vec![
         Box::new(Auto::default()),
         Box::new(TrustRegion::default()),
@@ -338,16 +287,11 @@ fn other_fits_in_f32_end_where_those_in_f64_end() {
             };
             for device in [Device::Gpu(single()), Device::CpuF32] {
                 let adapter = device.adapter();
-                let fit = method
-                    .fit(&problem.clone().on(device), &w, &mut silent)
-                    .unwrap();
+                let fit = method.fit(&problem.clone().on(device), &w, &mut silent).unwrap();
                 assert!(fit.converged() && fit.failure.is_none(), "{what}: {fit}");
                 // The first gradients may come from chunks of other lengths.
                 let goals = (fit.gradient_goal, right.gradient_goal);
-                assert!(
-                    (goals.0 - goals.1).abs() <= 1e-13 * goals.1,
-                    "{what}: {goals:?}"
-                );
+                assert!((goals.0 - goals.1).abs() <= 1e-13 * goals.1, "{what}: {goals:?}");
                 // Levenberg and Marquardt's method ends where f64 sees no more, on the processor.
                 let reached = goal.max(right.gradient_norm);
                 assert!(fit.gradient_norm <= reached, "{what}: {fit}");
@@ -361,10 +305,7 @@ fn other_fits_in_f32_end_where_those_in_f64_end() {
                 assert!(error < 1e-9 || !squares, "{what}: {error:e}");
                 let gradient = problem.gradient(&fit.w).unwrap();
                 let norm = gradient.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
-                assert!(
-                    (norm - fit.gradient_norm).abs() <= 1e-3 * goal,
-                    "{what}: {norm:e}"
-                );
+                assert!((norm - fit.gradient_norm).abs() <= 1e-3 * goal, "{what}: {norm:e}");
                 on_adapter +=
                     usize::from(fit.precision == Precision::F32 && fit.adapter == adapter);
             }
@@ -390,14 +331,8 @@ fn a_fit_goes_on_when_the_device_is_lost() {
         Simulated::Unfinished,
         Simulated::Destroyed,
     ] {
-        for (calls, f64) in [
-            (0, false),
-            (1, true),
-            (7, false),
-            (7, true),
-            (30, false),
-            (31, true),
-        ] {
+        for (calls, f64) in [(0, false), (1, true), (7, false), (7, true), (30, false), (31, true)]
+        {
             let lose = |solver: BlockNewton| {
                 let gpu = open(Options::default());
                 let gpu = if f64 { gpu.in_f64().unwrap() } else { gpu };
@@ -420,19 +355,10 @@ fn a_fit_goes_on_when_the_device_is_lost() {
                 "{simulated:?} after {calls}"
             );
             let failure = fit.failure.as_deref().unwrap_or_default();
-            assert!(
-                failure.contains(&problem_adapter()),
-                "{simulated:?} after {calls}: {failure}"
-            );
+            assert!(failure.contains(&problem_adapter()), "{simulated:?} after {calls}: {failure}");
             assert!(fit.adapter.contains("then cpu") && fit.to_string().contains(failure));
-            let (fit, _) = lose(BlockNewton {
-                fallback: false,
-                ..solver()
-            });
-            assert!(
-                matches!(fit.unwrap_err(), Error::Gpu { .. }),
-                "{simulated:?} after {calls}"
-            );
+            let (fit, _) = lose(BlockNewton { fallback: false, ..solver() });
+            assert!(matches!(fit.unwrap_err(), Error::Gpu { .. }), "{simulated:?} after {calls}");
         }
     }
 }
@@ -441,29 +367,19 @@ fn a_fit_goes_on_when_the_device_is_lost() {
 #[test]
 fn a_fit_goes_on_where_f32_or_the_device_is_too_small() {
     let network = Network::dense(&[1, 1], Activation::Tanh).unwrap();
-    let data = Data::new(
-        ndarray::array![[1.0], [2.0]],
-        ndarray::array![[1e20], [2e20]],
-    )
-    .unwrap();
+    let data = Data::new(ndarray::array![[1.0], [2.0]], ndarray::array![[1e20], [2e20]]).unwrap();
     let large = Problem::new(network, data, Loss::SquaredError).unwrap();
     let mut limits = single().adapter().limits;
     (limits.buffer, limits.binding) = (1 << 17, 1 << 16);
     let narrow = limited(limits);
     let (wide, w) = dense(&[3, 140, 140, 2], Activation::Tanh, 0, 10, 0.05);
     for (problem, w, gpu) in [(large, vec![0.0, 0.0], single()), (wide, w, narrow)] {
-        let short = BlockNewton {
-            max_iter: 3,
-            ..BlockNewton::default()
-        };
+        let short = BlockNewton { max_iter: 3, ..BlockNewton::default() };
         let right = short.fit(&problem, &w, &mut silent).unwrap();
         let problem = problem.on(Device::Gpu(gpu));
         let fit = short.fit(&problem, &w, &mut silent).unwrap();
         assert!(fit.failure.is_some() && fit.value == right.value, "{fit}");
-        let strict = BlockNewton {
-            fallback: false,
-            ..short
-        };
+        let strict = BlockNewton { fallback: false, ..short };
         strict.fit(&problem, &w, &mut silent).unwrap_err();
     }
 }
@@ -476,37 +392,21 @@ fn a_fit_goes_on_where_a_product_overflows_f32() {
     // Σ x² is 5·10⁴⁰; the gradient is not.
     let data = Data::new(array![[1e20], [2e20]], array![[1.0], [3.0]]).unwrap();
     let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
-    let method = NewtonCg {
-        preconditioning: Preconditioning::None,
-        ..NewtonCg::default()
-    };
+    let method = NewtonCg { preconditioning: Preconditioning::None, ..NewtonCg::default() };
     let right = method.fit(&problem, &[0.0], &mut silent).unwrap();
     assert!(right.converged() && (right.w[0] - 1.4e-20).abs() < 1e-32);
     for device in [Device::Gpu(single()), Device::CpuF32] {
         let on = problem.clone().on(device);
         let fit = method.fit(&on, &[0.0], &mut silent).unwrap();
         let failure = fit.failure.as_deref().unwrap_or_default();
-        assert!(
-            failure.contains("in f32") && failure.contains("product"),
-            "{fit}"
-        );
-        assert_eq!(
-            (fit.reason, fit.value, &fit.w),
-            (right.reason, right.value, &right.w)
-        );
+        assert!(failure.contains("in f32") && failure.contains("product"), "{fit}");
+        assert_eq!((fit.reason, fit.value, &fit.w), (right.reason, right.value, &right.w));
         let strict = NewtonCg {
-            region: TrustRegion {
-                fallback: false,
-                ..method.region.clone()
-            },
+            region: TrustRegion { fallback: false, ..method.region.clone() },
             ..method.clone()
         };
         let stopped = strict.fit(&on, &[0.0], &mut silent).unwrap();
-        assert_eq!(
-            (stopped.reason, &stopped.w[..]),
-            (Reason::Stalled, &[0.0][..]),
-            "{stopped}"
-        );
+        assert_eq!((stopped.reason, &stopped.w[..]), (Reason::Stalled, &[0.0][..]), "{stopped}");
         assert!(stopped.failure.is_none());
     }
 }
@@ -519,12 +419,7 @@ fn many_adapters_one_after_another() {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         (status.lines())
             .find_map(|l| {
-                l.strip_prefix("VmRSS:")?
-                    .trim()
-                    .strip_suffix("kB")?
-                    .trim()
-                    .parse::<u64>()
-                    .ok()
+                l.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
             })
             .unwrap_or(0)
     };
@@ -549,14 +444,9 @@ fn threads_of_the_adapter_change_no_bit() {
     let test = "threads_of_the_adapter_change_no_bit";
     if is_child(test) {
         let (problem, w) = dense(&[33, 20, 2], Activation::Tanh, 0, 3000, 0.5);
-        let at = problem
-            .on(Device::Gpu(single()))
-            .evaluate(&w, request())
-            .unwrap();
+        let at = problem.on(Device::Gpu(single())).evaluate(&w, request()).unwrap();
         let bits = numbers(&at).into_iter().map(f64::to_bits);
-        let hash = bits.fold(0u64, |hash, bits| {
-            (hash ^ bits).wrapping_mul(0x100_0000_01b3)
-        });
+        let hash = bits.fold(0u64, |hash, bits| (hash ^ bits).wrapping_mul(0x100_0000_01b3));
         println!("hash {hash:016x}");
         return;
     }

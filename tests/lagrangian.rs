@@ -18,10 +18,7 @@ fn largest<'a>(v: impl IntoIterator<Item = &'a f64>) -> f64 {
 
 #[test]
 fn a_propagated_configuration_is_stationary() {
-    for (seed, radial) in (0..40)
-        .map(|s| (s, false))
-        .chain((1000..1020).map(|s| (s, true)))
-    {
+    for (seed, radial) in (0..40).map(|s| (s, false)).chain((1000..1020).map(|s| (s, true))) {
         let (problem, w) = random_problem(seed, radial);
         let problem = problem.penalty(Penalty::ridge(0.1)).unwrap();
         let at = problem.configuration(&w).unwrap();
@@ -33,28 +30,14 @@ fn a_propagated_configuration_is_stationary() {
             assert!(largest(d_x) < 1e-12 * scale, "seed {seed}: ∂L/∂X = {d_x}");
         }
         let value = problem.objective(&w).unwrap();
-        assert!(
-            (l.value - value).abs() <= 1e-12 * value.abs(),
-            "seed {seed}"
-        );
+        assert!((l.value - value).abs() <= 1e-12 * value.abs(), "seed {seed}");
         let mut failures = Failures::default();
         failures.compare(&format!("seed {seed}: ∂L/∂W"), &l.d_w, &gradient, 1e-12);
-        let blocks = problem
-            .curvature(&w, Curvature::Lagrangian, Structure::RowBlocks)
-            .unwrap();
+        let blocks = problem.curvature(&w, Curvature::Lagrangian, Structure::RowBlocks).unwrap();
         assert_eq!(blocks.multipliers.len(), 0);
         let blocks = blocks.curvature.unwrap();
-        let flat = |b: &Matrix| {
-            b.blocks()
-                .flat_map(|b| b.packed().to_vec())
-                .collect::<Vec<_>>()
-        };
-        failures.compare(
-            &format!("seed {seed}: ∂²L/∂W²"),
-            &flat(&l.d_ww),
-            &flat(&blocks),
-            1e-12,
-        );
+        let flat = |b: &Matrix| b.blocks().flat_map(|b| b.packed().to_vec()).collect::<Vec<_>>();
+        failures.compare(&format!("seed {seed}: ∂²L/∂W²"), &flat(&l.d_ww), &flat(&blocks), 1e-12);
         failures.assert_none();
     }
 }
@@ -103,18 +86,13 @@ fn derivatives_at_any_configuration() {
                 .map(|k| random.matrix(problem.data().len(), problem.network().width(k), 1.0))
                 .collect()
         };
-        let at = Configuration {
-            states: any(()),
-            multipliers: any(()),
-        };
+        let at = Configuration { states: any(()), multipliers: any(()) };
         let l = problem.lagrangian(&w, &at).unwrap();
         let name = |what: &str| format!("seed {seed}, {}: {what}", problem.network());
 
         let hyper = |v: &[f64]| v.iter().map(|&v| Hyper::from(v)).collect::<Vec<_>>();
         let layers = |a: &[Array2<f64>]| -> Vec<Vec<Hyper>> {
-            a.iter()
-                .map(|a| hyper(&a.iter().copied().collect::<Vec<_>>()))
-                .collect()
+            a.iter().map(|a| hyper(&a.iter().copied().collect::<Vec<_>>())).collect()
         };
         let (w0, x0, e0) = (hyper(&w), layers(&at.states), layers(&at.multipliers));
         let value = reference(&problem, &w0, &x0, &e0).v;
@@ -158,31 +136,18 @@ fn wrong_configurations_are_errors() {
     let good = problem.configuration(&w).unwrap();
     let mut bad = good.clone();
     bad.states.pop();
-    assert!(matches!(
-        problem.lagrangian(&w, &bad),
-        Err(secondo::Error::Shape { .. })
-    ));
+    assert!(matches!(problem.lagrangian(&w, &bad), Err(secondo::Error::Shape { .. })));
     let mut bad = good.clone();
     bad.multipliers[0] = Array2::zeros((1, 99));
-    assert!(matches!(
-        problem.lagrangian(&w, &bad),
-        Err(secondo::Error::Shape { .. })
-    ));
+    assert!(matches!(problem.lagrangian(&w, &bad), Err(secondo::Error::Shape { .. })));
     let mut bad = good;
     bad.states[0][(0, 0)] = f64::NAN;
-    assert!(matches!(
-        problem.lagrangian(&w, &bad),
-        Err(secondo::Error::NonFinite { .. })
-    ));
+    assert!(matches!(problem.lagrangian(&w, &bad), Err(secondo::Error::NonFinite { .. })));
 }
 
 fn blocks(problem: &Problem, w: &[f64], curvature: Curvature) -> Vec<Array2<f64>> {
-    let at = problem
-        .curvature(w, curvature, Structure::RowBlocks)
-        .unwrap();
-    (at.curvature.unwrap().blocks())
-        .map(|b| b.dense())
-        .collect()
+    let at = problem.curvature(w, curvature, Structure::RowBlocks).unwrap();
+    (at.curvature.unwrap().blocks()).map(|b| b.dense()).collect()
 }
 
 /// By hand: x = 1, y = 0, f = w₂ tanh w₁ at (1, 1). The Hessian is [[−0.31081, 0.63970], [0.63970, 0.58003]], the
@@ -196,25 +161,15 @@ fn how_far_the_papers_blocks_are_from_the_hessian() {
     let network = Network::new(1, layers).unwrap();
     let data = Data::new(array![[1.0]], array![[0.0]]).unwrap();
     let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
-    let numbers = |c| {
-        blocks(&problem, &[1.0, 1.0], c)
-            .iter()
-            .map(|b| b[(0, 0)])
-            .collect::<Vec<_>>()
-    };
+    let numbers =
+        |c| blocks(&problem, &[1.0, 1.0], c).iter().map(|b| b[(0, 0)]).collect::<Vec<_>>();
     let (exact, paper) = (numbers(Curvature::Exact), numbers(Curvature::Lagrangian));
     let gauss_newton = numbers(Curvature::GaussNewton);
     let t = 1.0f64.tanh();
     let t1 = 1.0 - t * t;
     let close = |a: f64, b: f64| (a - b).abs() < 1e-15;
-    assert!(
-        close(exact[0], t1 * t1 - 2.0 * t * t * t1) && close(exact[1], t * t),
-        "{exact:?}"
-    );
-    assert!(
-        close(paper[0], -2.0 * t * t * t1) && paper[1] == 0.0,
-        "{paper:?}"
-    );
+    assert!(close(exact[0], t1 * t1 - 2.0 * t * t * t1) && close(exact[1], t * t), "{exact:?}");
+    assert!(close(paper[0], -2.0 * t * t * t1) && paper[1] == 0.0, "{paper:?}");
     assert!((exact[0] + 0.31081).abs() < 1e-5 && (paper[0] + 0.48719).abs() < 1e-5);
     // What the paper's blocks lack here is the Gauss–Newton part.
     for j in 0..2 {
@@ -264,16 +219,9 @@ fn at_an_exact_fit_the_papers_blocks_vanish() {
     let x = random.matrix(9, 2, 1.0);
     let y = network.predict(&w, &x).unwrap();
     let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
-    assert!(
-        blocks(&problem, &w, Curvature::Lagrangian)
-            .iter()
-            .all(|b| largest(b) == 0.0)
-    );
+    assert!(blocks(&problem, &w, Curvature::Lagrangian).iter().all(|b| largest(b) == 0.0));
     let exact = blocks(&problem, &w, Curvature::Exact);
-    for (e, g) in exact
-        .iter()
-        .zip(blocks(&problem, &w, Curvature::GaussNewton))
-    {
+    for (e, g) in exact.iter().zip(blocks(&problem, &w, Curvature::GaussNewton)) {
         assert!(largest(&(e - &g)) <= 1e-15 * largest(e));
     }
 }

@@ -51,10 +51,7 @@ fn a_line_has_the_textbook_standard_deviations() {
 fn singular_and_wide_jacobians_do_no_harm() {
     // Two equal columns: no standard deviations, but a minimum.
     let found = (fit().minimize(&linear(vec![1.0; 6], vec![1.0, 2.0, 3.0]), &[0.0, 0.0])).unwrap();
-    assert!(
-        found.converged() && (found.x[0] + found.x[1] - 2.0).abs() < 1e-12,
-        "{found}"
-    );
+    assert!(found.converged() && (found.x[0] + found.x[1] - 2.0).abs() < 1e-12, "{found}");
     assert!(found.deviations.is_none() && found.residual_deviation.is_some());
     // Fewer residuals than parameters.
     let found = (fit().minimize(&linear(vec![1.0, 2.0, 3.0], vec![6.0]), &[0.0; 3])).unwrap();
@@ -65,9 +62,7 @@ fn singular_and_wide_jacobians_do_no_harm() {
     let found = fit().minimize(&idle, &[0.0, 7.0]).unwrap();
     assert!(found.converged() && found.x[1] == 7.0, "{found}");
     // Residuals of 0 at the start; no parameters.
-    let found = fit()
-        .minimize(&linear(vec![1.0], vec![0.0]), &[0.0])
-        .unwrap();
+    let found = fit().minimize(&linear(vec![1.0], vec![0.0]), &[0.0]).unwrap();
     assert_eq!((found.reason, found.iterations), (Reason::Gradient, 0));
     let none = residual_function(0, 2, |_, r| r.fill(3.0), |_, _| ());
     let found = fit().minimize(&none, &[]).unwrap();
@@ -94,47 +89,24 @@ fn units_do_not_matter() {
             },
         )
     };
-    let plain = fit()
-        .minimize(&rosenbrock(1.0, 1.0, 1.0), &[-1.2, 1.0])
-        .unwrap();
-    assert!(
-        plain.converged() && plain.value < 1e-28 && plain.iterations < 60,
-        "{plain}"
-    );
+    let plain = fit().minimize(&rosenbrock(1.0, 1.0, 1.0), &[-1.2, 1.0]).unwrap();
+    assert!(plain.converged() && plain.value < 1e-28 && plain.iterations < 60, "{plain}");
     let (s, t, u) = (2_f64.powi(-60), 2_f64.powi(40), 2_f64.powi(100));
-    let other = fit()
-        .minimize(&rosenbrock(s, t, u), &[-1.2 * s, t])
-        .unwrap();
+    let other = fit().minimize(&rosenbrock(s, t, u), &[-1.2 * s, t]).unwrap();
     assert_eq!([plain.x[0] * s, plain.x[1] * t], other.x.as_slice());
-    assert_eq!(
-        (plain.iterations, plain.reason),
-        (other.iterations, other.reason)
-    );
+    assert_eq!((plain.iterations, plain.reason), (other.iterations, other.reason));
     // The tolerances end it before.
-    let early = LevenbergMarquardt {
-        xtol: 1e-3,
-        ..fit()
-    };
-    let found = early
-        .minimize(&rosenbrock(1.0, 1.0, 1.0), &[-1.2, 1.0])
-        .unwrap();
+    let early = LevenbergMarquardt { xtol: 1e-3, ..fit() };
+    let found = early.minimize(&rosenbrock(1.0, 1.0, 1.0), &[-1.2, 1.0]).unwrap();
     assert!(found.iterations <= plain.iterations && found.converged());
 }
 
 #[test]
 fn the_best_point_is_kept_where_residuals_are_not_defined() {
     // ln x − 1 from 20: Gauss and Newton's step goes to −19.9.
-    let log = residual_function(
-        1,
-        1,
-        |x, r| r[0] = x[0].ln() - 1.0,
-        |x, j| j[0] = 1.0 / x[0],
-    );
+    let log = residual_function(1, 1, |x, r| r[0] = x[0].ln() - 1.0, |x, j| j[0] = 1.0 / x[0]);
     let found = fit().minimize(&log, &[20.0]).unwrap();
-    assert!(
-        found.converged() && (found.x[0] - 1.0_f64.exp()).abs() < 1e-14,
-        "{found}"
-    );
+    assert!(found.converged() && (found.x[0] - 1.0_f64.exp()).abs() < 1e-14, "{found}");
     let start = fit().minimize(&log, &[-1.0]).unwrap();
     assert_eq!((start.reason, start.x), (Reason::NonFinite, vec![-1.0]));
     let island = residual_function(
@@ -159,40 +131,20 @@ fn options_and_starting_points_are_checked() {
             LevenbergMarquardt { gtol: bad, ..fit() },
             LevenbergMarquardt { xtol: bad, ..fit() },
             LevenbergMarquardt { ftol: bad, ..fit() },
-            LevenbergMarquardt {
-                initial_radius: bad,
-                ..fit()
-            },
+            LevenbergMarquardt { initial_radius: bad, ..fit() },
             LevenbergMarquardt { eta: bad, ..fit() },
         ] {
             let refused = options.minimize(&f, &[0.0]);
             assert!(matches!(refused, Err(Error::Invalid { .. })), "{options:?}");
         }
     }
-    let small = LevenbergMarquardt {
-        max_radius: 0.5,
-        ..fit()
-    };
-    assert!(matches!(
-        small.minimize(&f, &[0.0]),
-        Err(Error::Invalid { .. })
-    ));
+    let small = LevenbergMarquardt { max_radius: 0.5, ..fit() };
+    assert!(matches!(small.minimize(&f, &[0.0]), Err(Error::Invalid { .. })));
     assert!(matches!(fit().minimize(&f, &[]), Err(Error::Shape { .. })));
     let refused = fit().minimize(&f, &[f64::NAN]);
     assert!(matches!(refused, Err(Error::NonFinite { at, .. }) if at == [0]));
-    let none = LevenbergMarquardt {
-        max_iter: 0,
-        ..fit()
-    }
-    .minimize(&f, &[0.0])
-    .unwrap();
-    assert_eq!(
-        (none.reason, none.iterations, none.value),
-        (Reason::Iterations, 0, 2.5)
-    );
+    let none = LevenbergMarquardt { max_iter: 0, ..fit() }.minimize(&f, &[0.0]).unwrap();
+    assert_eq!((none.reason, none.iterations, none.value), (Reason::Iterations, 0, 2.5));
     let vast = residual_function(2, usize::MAX, |_, _| (), |_, _| ());
-    assert!(matches!(
-        fit().minimize(&vast, &[0.0; 2]),
-        Err(Error::TooLarge { .. })
-    ));
+    assert!(matches!(fit().minimize(&vast, &[0.0; 2]), Err(Error::TooLarge { .. })));
 }

@@ -69,16 +69,12 @@ fn plain(matrix: &Matrix) -> Array2<f64> {
 
 fn packed(dense: &Array2<f64>) -> Vec<f64> {
     let rows = dense.rows().into_iter().enumerate();
-    rows.flat_map(|(a, row)| row.to_vec().into_iter().take(a + 1))
-        .collect()
+    rows.flat_map(|(a, row)| row.to_vec().into_iter().take(a + 1)).collect()
 }
 
 /// ‖A‖₁.
 fn norm(a: &Array2<f64>) -> f64 {
-    let sums = a
-        .columns()
-        .into_iter()
-        .map(|c| c.iter().map(|v| v.abs()).sum());
+    let sums = a.columns().into_iter().map(|c| c.iter().map(|v| v.abs()).sum());
     sums.fold(0.0, f64::max)
 }
 
@@ -104,9 +100,8 @@ fn product_ratio(a: &Array2<f64>, v: &[f64], found: &[f64]) -> f64 {
 /// `dpot02`: ‖b − Bx‖ / (‖B‖ ‖x‖ u).
 fn solve_ratio(a: &Array2<f64>, x: &[f64], b: &[f64]) -> f64 {
     let rows = a.rows().into_iter().zip(b);
-    let residual: Vec<f64> = rows
-        .map(|(row, b)| b - row.iter().zip(x).map(|(a, x)| a * x).sum::<f64>())
-        .collect();
+    let residual: Vec<f64> =
+        rows.map(|(row, b)| b - row.iter().zip(x).map(|(a, x)| a * x).sum::<f64>()).collect();
     one_norm(&residual) / norm(a) / one_norm(x) / U
 }
 
@@ -124,9 +119,7 @@ fn log_determinant(a: &Array2<f64>) -> (f64, f64) {
     let (p, mut a) = (a.nrows(), a.clone());
     let (mut log, mut sign) = (0.0, 1.0);
     for k in 0..p {
-        let pivot = (k..p)
-            .max_by(|&i, &j| a[(i, k)].abs().total_cmp(&a[(j, k)].abs()))
-            .unwrap();
+        let pivot = (k..p).max_by(|&i, &j| a[(i, k)].abs().total_cmp(&a[(j, k)].abs())).unwrap();
         if pivot != k {
             sign = -sign;
             for j in 0..p {
@@ -304,10 +297,7 @@ fn determinants_and_eigenvalues_are_those_of_the_whole_matrix() {
 
 #[test]
 fn orders_0_and_1() {
-    for empty in [
-        Matrix::full(0, vec![]).unwrap(),
-        Matrix::from_diagonal(vec![]).unwrap(),
-    ] {
+    for empty in [Matrix::full(0, vec![]).unwrap(), Matrix::from_diagonal(vec![]).unwrap()] {
         assert_eq!(empty.shape(), (0, 0));
         assert_eq!(empty.dense().unwrap().dim(), (0, 0));
         assert!(empty.product(&[]).unwrap().is_empty());
@@ -321,10 +311,9 @@ fn orders_0_and_1() {
         assert!(matches!(empty.entry(0, 0), Err(Error::Invalid { .. })));
     }
     for value in [4.0, -4.0, 2f64.powi(1000), -(2f64.powi(-1000))] {
-        for one in [
-            Matrix::full(1, vec![value]).unwrap(),
-            Matrix::from_diagonal(vec![value]).unwrap(),
-        ] {
+        for one in
+            [Matrix::full(1, vec![value]).unwrap(), Matrix::from_diagonal(vec![value]).unwrap()]
+        {
             assert_eq!(one.product(&[0.5]).unwrap(), [0.5 * value]);
             assert_eq!(one.solve(&[2.0]).unwrap(), [2.0 / value]);
             assert_eq!(one.inverse().unwrap().trace(), 1.0 / value);
@@ -351,10 +340,7 @@ fn a_singular_matrix_is_an_error_with_facts() {
             let gram = factors.dot(&factors.t());
             for sign in [1.0, -1.0] {
                 let matrix = Matrix::full(d, packed(&(&gram * sign))).unwrap();
-                for found in [
-                    matrix.solve(&vec![1.0; d]).map(drop),
-                    matrix.inverse().map(drop),
-                ] {
+                for found in [matrix.solve(&vec![1.0; d]).map(drop), matrix.inverse().map(drop)] {
                     let Err(Error::Numerical { what }) = found else {
                         panic!("order {d}: {found:?}");
                     };
@@ -393,9 +379,7 @@ fn badly_scaled_is_not_singular() {
     let d = 12;
     let factors = random.matrix(d, 3 * d, 1.0);
     let well = factors.dot(&factors.t());
-    let units: Vec<f64> = (0..d)
-        .map(|a| 10f64.powi(20 * (a % 7) as i32 - 60))
-        .collect();
+    let units: Vec<f64> = (0..d).map(|a| 10f64.powi(20 * (a % 7) as i32 - 60)).collect();
     let badly = Array2::from_shape_fn((d, d), |(a, b)| well[(a, b)] * units[a] * units[b]);
     let right: Vec<f64> = random.vector(d, 1.0);
     let expected = Matrix::full(d, packed(&well)).unwrap().solve(&right);
@@ -440,10 +424,7 @@ fn results_beyond_the_range_are_no_numbers() {
     };
     let huge = Matrix::full(2, vec![1.7e308, 1.6e308, 1.7e308]).unwrap();
     beyond(huge.product(&[1.0, 1.0]).map(drop), "the product");
-    beyond(
-        huge.quadratic_form(&[1.0, 1.0]).map(drop),
-        "the quadratic form",
-    );
+    beyond(huge.quadratic_form(&[1.0, 1.0]).map(drop), "the quadratic form");
     beyond(huge.eigenvalues().map(drop), "the eigenvalues");
     beyond(huge.condition().map(drop), "the eigenvalues");
     assert!(huge.solve(&[1.0, 1.0]).is_ok() && huge.log_determinant().is_ok());
@@ -455,10 +436,7 @@ fn results_beyond_the_range_are_no_numbers() {
             beyond(tiny.solve(&[1.0, 1.0]).map(drop), "the solution");
             beyond(tiny.inverse().map(drop), "the inverse");
             let x = tiny.solve(&[1e-310, 1e-310]).unwrap();
-            assert!(
-                (x[0] - sign).abs() < 1e-9 && (x[1] - sign / 2.0).abs() < 1e-9,
-                "{x:?}"
-            );
+            assert!((x[0] - sign).abs() < 1e-9 && (x[1] - sign / 2.0).abs() < 1e-9, "{x:?}");
         }
     }
 }
@@ -466,11 +444,7 @@ fn results_beyond_the_range_are_no_numbers() {
 #[test]
 fn wrong_lengths_are_shapes() {
     let shape = |found: secondo::Result<()>, expected: usize, length: usize| match found {
-        Err(Error::Shape {
-            expected: e,
-            found: f,
-            ..
-        }) => {
+        Err(Error::Shape { expected: e, found: f, .. }) => {
             assert_eq!((e, f), (vec![expected], vec![length]));
         }
         other => panic!("{other:?}"),

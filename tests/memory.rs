@@ -47,15 +47,10 @@ static ALLOCATOR: Counting = Counting;
 fn problem(widths: &[usize], n: usize) -> (Problem, Vec<f64>) {
     let network = Network::dense(widths, Activation::Tanh).unwrap();
     let (d, o) = (network.inputs(), network.outputs());
-    let x = Array2::from_shape_fn((n, d), |(i, j)| {
-        ((i * 7 + j * 13) % 101) as f64 / 50.0 - 1.0
-    });
+    let x = Array2::from_shape_fn((n, d), |(i, j)| ((i * 7 + j * 13) % 101) as f64 / 50.0 - 1.0);
     let y = Array2::from_shape_fn((n, o), |(i, j)| ((i * 3 + j) % 17) as f64 / 8.0 - 1.0);
     let w = Initialization::Glorot.draw(&network, 1);
-    (
-        Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap(),
-        w,
-    )
+    (Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap(), w)
 }
 
 /// The test below allocates next to nothing meanwhile.
@@ -79,43 +74,15 @@ fn the_plan_is_within_a_tenth_of_what_is_held() {
         long.on(device).gradient(&w).unwrap();
     }
     for (widths, n, request, device) in [
-        (
-            vec![32, 64, 1],
-            1_000_000,
-            blocks(Curvature::Exact),
-            Device::Cpu,
-        ),
-        (
-            vec![32, 64, 1],
-            100_000,
-            blocks(Curvature::GaussNewton),
-            Device::CpuF32,
-        ),
-        (
-            vec![20, 40, 30, 5],
-            20_000,
-            blocks(Curvature::Exact),
-            Device::Cpu,
-        ),
-        (
-            vec![20, 40, 30, 5],
-            20_000,
-            blocks(Curvature::GaussNewton),
-            Device::Cpu,
-        ),
-        (
-            vec![300, 40, 10],
-            3_000,
-            blocks(Curvature::Lagrangian),
-            Device::Cpu,
-        ),
+        (vec![32, 64, 1], 1_000_000, blocks(Curvature::Exact), Device::Cpu),
+        (vec![32, 64, 1], 100_000, blocks(Curvature::GaussNewton), Device::CpuF32),
+        (vec![20, 40, 30, 5], 20_000, blocks(Curvature::Exact), Device::Cpu),
+        (vec![20, 40, 30, 5], 20_000, blocks(Curvature::GaussNewton), Device::Cpu),
+        (vec![300, 40, 10], 3_000, blocks(Curvature::Lagrangian), Device::Cpu),
         (
             vec![50, 200, 3],
             30_000,
-            Request {
-                multipliers: true,
-                ..Request::gradient()
-            },
+            Request { multipliers: true, ..Request::gradient() },
             Device::Cpu,
         ),
         (
@@ -132,12 +99,7 @@ fn the_plan_is_within_a_tenth_of_what_is_held() {
             Device::Cpu,
         ),
         // The matrix is, and what it is made of.
-        (
-            vec![60, 50, 2],
-            300,
-            Request::curvature(Curvature::Exact, Structure::Full),
-            Device::Cpu,
-        ),
+        (vec![60, 50, 2], 300, Request::curvature(Curvature::Exact, Structure::Full), Device::Cpu),
         (
             vec![60, 50, 2],
             300,
@@ -165,28 +127,10 @@ fn the_plan_is_within_a_tenth_of_what_is_held() {
     }
     for (widths, n, curvature, count, device) in [
         (vec![50, 200, 3], 30_000, Curvature::Exact, 1, Device::Cpu),
-        (
-            vec![32, 64, 1],
-            100_000,
-            Curvature::GaussNewton,
-            8,
-            Device::CpuF32,
-        ),
+        (vec![32, 64, 1], 100_000, Curvature::GaussNewton, 8, Device::CpuF32),
         // Vectors and products are most of it.
-        (
-            vec![300, 200, 10],
-            300,
-            Curvature::Residual,
-            30,
-            Device::Cpu,
-        ),
-        (
-            vec![50, 200, 3],
-            30_000,
-            Curvature::EmpiricalFisher,
-            2,
-            Device::Cpu,
-        ),
+        (vec![300, 200, 10], 300, Curvature::Residual, 30, Device::Cpu),
+        (vec![50, 200, 3], 30_000, Curvature::EmpiricalFisher, 2, Device::Cpu),
     ] {
         let (problem, w) = problem(&widths, n);
         let problem = problem.on(device);
@@ -214,10 +158,7 @@ fn fits() {
         let method = NewtonCg {
             preconditioning,
             products: 3,
-            region: TrustRegion {
-                max_iter: 10,
-                ..TrustRegion::default()
-            },
+            region: TrustRegion { max_iter: 10, ..TrustRegion::default() },
         };
         let clock = std::time::Instant::now();
         let need = method.memory(&problem).unwrap();
@@ -245,26 +186,10 @@ fn fits() {
 fn under_a_constraint() {
     for (widths, n, request) in [
         // The matrices in W and in θ are most of it.
-        (
-            vec![60, 50, 2],
-            300,
-            Request::curvature(Curvature::Exact, Structure::Full),
-        ),
-        (
-            vec![60, 50, 2],
-            300,
-            Request::curvature(Curvature::GaussNewton, Structure::LayerBlocks),
-        ),
-        (
-            vec![300, 80, 10],
-            300,
-            Request::curvature(Curvature::Exact, Structure::RowBlocks),
-        ),
-        (
-            vec![300, 80, 10],
-            6_000,
-            Request::curvature(Curvature::Exact, Structure::Diagonal),
-        ),
+        (vec![60, 50, 2], 300, Request::curvature(Curvature::Exact, Structure::Full)),
+        (vec![60, 50, 2], 300, Request::curvature(Curvature::GaussNewton, Structure::LayerBlocks)),
+        (vec![300, 80, 10], 300, Request::curvature(Curvature::Exact, Structure::RowBlocks)),
+        (vec![300, 80, 10], 6_000, Request::curvature(Curvature::Exact, Structure::Diagonal)),
     ] {
         let (problem, w) = problem(&widths, n);
         // Two thirds of the parameters are free.
@@ -275,9 +200,7 @@ fn under_a_constraint() {
         let theta = vec![0.01; free.len()];
         let plan = problem.plan(request).unwrap();
         let what = format!("{widths:?}, n = {n}, in θ, {request:?}, {plan}");
-        holds(&what, n, &plan, || {
-            problem.evaluate(&theta, request).unwrap()
-        });
+        holds(&what, n, &plan, || problem.evaluate(&theta, request).unwrap());
         let v = Array2::from_elem((30, free.len()), 1.0);
         let plan = problem.plan_products(Curvature::Exact, 30).unwrap();
         let problem = problem.memory_budget(plan.bytes());
@@ -302,10 +225,7 @@ fn held<R>(what: &str, predicted: u64, run: impl FnOnce() -> R) -> (R, f64) {
     PEAK.store(before, Relaxed);
     let result = run();
     let held = (PEAK.load(Relaxed) - before) as f64;
-    println!(
-        "{what}: held {held:.4e} bytes, predicted {:.4e}",
-        predicted as f64
-    );
+    println!("{what}: held {held:.4e} bytes, predicted {:.4e}", predicted as f64);
     (result, held / predicted as f64)
 }
 
@@ -314,12 +234,7 @@ fn held<R>(what: &str, predicted: u64, run: impl FnOnce() -> R) -> (R, f64) {
 fn flops_are_of_the_size_that_formulas_give() {
     let (problem, _) = problem(&[20, 40, 30, 5], 1000);
     let gradient = problem.plan(Request::gradient()).unwrap().flops;
-    let products = |count| {
-        problem
-            .plan_products(Curvature::Exact, count)
-            .unwrap()
-            .flops
-    };
+    let products = |count| problem.plan_products(Curvature::Exact, count).unwrap().flops;
     let (one, ten) = (products(1), products(10));
     assert!((2.0..5.0).contains(&(one / gradient)), "{}", one / gradient);
     assert!((4.0..10.0).contains(&(ten / one)), "{}", ten / one);

@@ -35,10 +35,7 @@ fn model() -> Model {
         x_scale: vec![2.0f64.sqrt(), 1e300],
         ..Standardization::none(2, 1)
     };
-    model.penalty = Penalty::Ridge {
-        lambda: 0.01,
-        include_bias: false,
-    };
+    model.penalty = Penalty::Ridge { lambda: 0.01, include_bias: false };
     model.reduction = Reduction::Mean;
     model
 }
@@ -70,21 +67,13 @@ fn with_header(bytes: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     change(&mut header);
     let header = header.to_string().into_bytes();
-    [
-        &(header.len() as u64).to_le_bytes(),
-        header.as_slice(),
-        &bytes[8 + length..],
-    ]
-    .concat()
+    [&(header.len() as u64).to_le_bytes(), header.as_slice(), &bytes[8 + length..]].concat()
 }
 
 #[track_caller]
 fn refused(bytes: &[u8], said: &str) {
     let error = load(bytes).expect_err("the file is refused").to_string();
-    assert!(
-        error.contains("m.safetensors") && error.contains(said),
-        "'{said}' is not in: {error}"
-    );
+    assert!(error.contains("m.safetensors") && error.contains(said), "'{said}' is not in: {error}");
 }
 
 #[test]
@@ -114,15 +103,9 @@ fn the_file_is_what_other_readers_expect() {
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(file.tensor("layer1.weight").unwrap().shape(), [2, 2]);
     let last = file.tensor("layer2.weight").unwrap();
-    assert_eq!(
-        (last.dtype(), last.shape()),
-        (safetensors::Dtype::F64, &[3, 5][..])
-    );
-    let numbers: Vec<f64> = last
-        .data()
-        .chunks(8)
-        .map(|b| f64::from_le_bytes(b.try_into().unwrap()))
-        .collect();
+    assert_eq!((last.dtype(), last.shape()), (safetensors::Dtype::F64, &[3, 5][..]));
+    let numbers: Vec<f64> =
+        last.data().chunks(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect();
     assert_eq!(numbers, model.weights[4..]);
 }
 
@@ -166,29 +149,17 @@ fn each_kind_of_damage_has_its_message() {
             };
         })
     };
-    assert!(
-        load(&meta("checksum", None)).is_ok(),
-        "the checksum is optional"
-    );
-    assert!(
-        load(&meta("author", Some("me"))).is_ok(),
-        "further keys are allowed"
-    );
+    assert!(load(&meta("checksum", None)).is_ok(), "the checksum is optional");
+    assert!(load(&meta("author", Some("me"))).is_ok(), "further keys are allowed");
     assert!(load(&meta("standardization", None)).is_ok());
-    refused(
-        &meta("checksum", Some("fnv1a64:0000000000000000")),
-        "checksum",
-    );
+    refused(&meta("checksum", Some("fnv1a64:0000000000000000")), "checksum");
     refused(&meta("checksum", Some("crc32:0")), "checksum");
     refused(&meta("format", None), "no model of secondo");
     refused(&meta("format", Some("pt")), "no model of secondo");
     refused(&meta("version", Some("2")), "newer than 1");
     refused(&meta("version", Some("x")), "no format version");
     refused(&meta("network", None), "'network' is missing");
-    refused(
-        &meta("network", Some("{")),
-        "'network', line 1, column 1: not valid JSON",
-    );
+    refused(&meta("network", Some("{")), "'network', line 1, column 1: not valid JSON");
     refused(&meta("network", Some("[]")), "must be an object");
     refused(
         &meta(
@@ -207,32 +178,20 @@ fn each_kind_of_damage_has_its_message() {
         "too large",
     );
     refused(
-        &meta(
-            "network",
-            Some(r#"{"inputs": 2, "layers": [{"units": 2, "activations": "x"}]}"#),
-        ),
+        &meta("network", Some(r#"{"inputs": 2, "layers": [{"units": 2, "activations": "x"}]}"#)),
         "unknown activation",
     );
     refused(
-        &meta(
-            "network",
-            Some(r#"{"inputs": 2, "layers": [{"units": 2, "activations": "tanh"}]}"#),
-        ),
+        &meta("network", Some(r#"{"inputs": 2, "layers": [{"units": 2, "activations": "tanh"}]}"#)),
         "layer1.weight",
     );
-    refused(
-        &meta("features", Some(r#"["a"]"#)),
-        "features: expected 2, found 1",
-    );
+    refused(&meta("features", Some(r#"["a"]"#)), "features: expected 2, found 1");
     refused(&meta("features", Some(r#"["a", "a"]"#)), "listed twice");
     refused(&meta("features", Some(r#"["a", 1]"#)), "list of names");
     refused(&meta("classes", Some("[]")), "classes");
     refused(&meta("loss", Some(r#"{"type": "x"}"#)), "unknown loss");
     refused(&meta("loss", Some(r#"{"type": "sos"}"#)), "classification");
-    refused(
-        &meta("penalty", Some(r#"{"type": "ridge", "lambda": -1}"#)),
-        "lambda",
-    );
+    refused(&meta("penalty", Some(r#"{"type": "ridge", "lambda": -1}"#)), "lambda");
     refused(&meta("reduction", Some("max")), "sum, mean");
     let scaling = |x_scale: &str| {
         meta(
@@ -249,18 +208,12 @@ fn each_kind_of_damage_has_its_message() {
 
     let tensor = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
         with_header(&bytes, |h| {
-            h["__metadata__"]
-                .as_object_mut()
-                .unwrap()
-                .remove("checksum");
+            h["__metadata__"].as_object_mut().unwrap().remove("checksum");
             change(h.as_object_mut().unwrap());
         })
     };
     refused(&tensor(&|h| drop(h.remove("layer2.weight"))), "damaged");
-    refused(
-        &tensor(&|h| h["layer1.weight"]["dtype"] = json!("I64")),
-        "is of type I64",
-    );
+    refused(&tensor(&|h| h["layer1.weight"]["dtype"] = json!("I64")), "is of type I64");
     refused(
         &tensor(&|h| {
             h["layer1.weight"]["dtype"] = json!("F32");
@@ -280,14 +233,8 @@ fn each_kind_of_damage_has_its_message() {
         &tensor(&|h| h["layer1.weight"]["data_offsets"] = json!([0, u64::MAX])),
         "within the file",
     );
-    refused(
-        &tensor(&|h| h["layer1.weight"]["data_offsets"] = json!([8, 40])),
-        "damaged",
-    );
-    refused(
-        &tensor(&|h| drop(h.insert("layer1.weight".into(), json!(1)))),
-        "within the file",
-    );
+    refused(&tensor(&|h| h["layer1.weight"]["data_offsets"] = json!([8, 40])), "damaged");
+    refused(&tensor(&|h| drop(h.insert("layer1.weight".into(), json!(1)))), "within the file");
     refused(
         &tensor(&|h| {
             let moved = h.remove("layer1.weight").unwrap();
@@ -311,14 +258,7 @@ fn each_kind_of_damage_has_its_message() {
     nan[end - 8..].copy_from_slice(&f64::NAN.to_le_bytes());
     refused(&nan, "checksum");
     refused(
-        &with_header(&nan, |h| {
-            drop(
-                h["__metadata__"]
-                    .as_object_mut()
-                    .unwrap()
-                    .remove("checksum"),
-            )
-        }),
+        &with_header(&nan, |h| drop(h["__metadata__"].as_object_mut().unwrap().remove("checksum"))),
         "row 2, column 4",
     );
 
@@ -332,51 +272,26 @@ fn each_kind_of_damage_has_its_message() {
 #[test]
 fn what_is_no_file_is_an_io_error() {
     let dir = tempfile::tempdir().unwrap();
-    for path in [
-        dir.path().to_path_buf(),
-        dir.path().join("none.safetensors"),
-    ] {
-        assert!(matches!(
-            Model::load(&path),
-            Err(Error::Io { action: "read", .. })
-        ));
+    for path in [dir.path().to_path_buf(), dir.path().join("none.safetensors")] {
+        assert!(matches!(Model::load(&path), Err(Error::Io { action: "read", .. })));
     }
-    assert!(matches!(
-        model().save(dir.path()),
-        Err(Error::Io {
-            action: "write",
-            ..
-        })
-    ));
+    assert!(matches!(model().save(dir.path()), Err(Error::Io { action: "write", .. })));
     let lost = dir.path().join("no").join("m.safetensors");
-    assert!(matches!(
-        model().save(&lost),
-        Err(Error::Io {
-            action: "write",
-            ..
-        })
-    ));
+    assert!(matches!(model().save(&lost), Err(Error::Io { action: "write", .. })));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn a_link_keeps_pointing_at_its_target() {
     let dir = tempfile::tempdir().unwrap();
-    let (target, link) = (
-        dir.path().join("target.safetensors"),
-        dir.path().join("link.safetensors"),
-    );
+    let (target, link) =
+        (dir.path().join("target.safetensors"), dir.path().join("link.safetensors"));
     std::fs::write(&target, "old").unwrap();
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink(&target, &link).unwrap();
         model().save(&link).unwrap();
-        assert!(
-            std::fs::symlink_metadata(&link)
-                .unwrap()
-                .file_type()
-                .is_symlink()
-        );
+        assert!(std::fs::symlink_metadata(&link).unwrap().file_type().is_symlink());
         assert!(same(&model(), &Model::load(&target).unwrap()));
     }
     let _ = link;
@@ -394,14 +309,8 @@ fn predictions_are_in_the_units_of_the_file() {
         y_scale: vec![10.0],
     };
     assert_eq!(line.predict(&array![[14.0]]).unwrap(), array![[65.0]]); // (3·2 + 1)·10 − 5
-    assert!(matches!(
-        line.predict(&array![[1.0, 2.0]]),
-        Err(Error::Shape { .. })
-    ));
-    assert!(matches!(
-        line.predict(&array![[f64::NAN]]),
-        Err(Error::NonFinite { .. })
-    ));
+    assert!(matches!(line.predict(&array![[1.0, 2.0]]), Err(Error::Shape { .. })));
+    assert!(matches!(line.predict(&array![[f64::NAN]]), Err(Error::NonFinite { .. })));
     let odds = Model::new(network, vec![0.0, 3f64.ln()], Loss::BinaryCrossEntropy).unwrap();
     let p = odds.predict(&array![[0.0]]).unwrap();
     assert!((p[(0, 0)] - 0.25).abs() < 1e-15 && (p[(0, 1)] - 0.75).abs() < 1e-15);
@@ -427,10 +336,7 @@ fn networks_with_radial_units_are_read_back() {
         let model = Model::new(network, weights, Loss::SquaredError).unwrap();
         let bytes = model.to_bytes().unwrap();
         let back = load(&bytes).unwrap();
-        assert!(
-            same(&model, &back) && back.to_bytes().unwrap() == bytes,
-            "{form:?}"
-        );
+        assert!(same(&model, &back) && back.to_bytes().unwrap() == bytes, "{form:?}");
     }
     // Each normalised unit is a group of its own: a width that no memory holds is refused before.
     let layer =
@@ -446,10 +352,7 @@ fn networks_with_radial_units_are_read_back() {
         let layer =
             json!({"units": 10u64.pow(18), "propagation": propagation, "activations": activations});
         let long = secondo::io::network_from_json(&json!({"inputs": 1, "layers": [layer]}));
-        assert!(
-            matches!(long, Err(Error::Shape { .. } | Error::Invalid { .. })),
-            "{long:?}"
-        );
+        assert!(matches!(long, Err(Error::Shape { .. } | Error::Invalid { .. })), "{long:?}");
     }
     let unit = Propagation::Unit(std::sync::Arc::new(Radial::Full));
     let own = Layer::of(vec![Group::uniform(unit, 1, Activation::Identity)]);

@@ -6,11 +6,7 @@ use secondo::train::newton::*;
 
 /// eˣ − ln x.
 fn exp_minus_log() -> impl TwiceDifferentiable {
-    univariate(
-        |x| x.exp() - x.ln(),
-        |x| x.exp() - 1.0 / x,
-        |x| x.exp() + x.powi(-2),
-    )
+    univariate(|x| x.exp() - x.ln(), |x| x.exp() - 1.0 / x, |x| x.exp() + x.powi(-2))
 }
 
 /// x⁴ + 0.8y⁴ + 4x² + 2y² − xy − 0.2x²y.
@@ -69,18 +65,12 @@ fn region() -> TrustRegion {
 #[test]
 fn one_variable_gives_the_printed_iterates() {
     let found = Newton::default().pure(&exp_minus_log(), &[0.05]).unwrap();
-    for (x, printed) in found.path[1..]
-        .iter()
-        .zip([0.097, 0.183, 0.320, 0.477, 0.558, 0.567])
-    {
+    for (x, printed) in found.path[1..].iter().zip([0.097, 0.183, 0.320, 0.477, 0.558, 0.567]) {
         // Half a unit of the last digit, and a little more: 0.32052 is printed as 0.320.
         assert!((x[0] - printed).abs() <= 6e-4, "{} for {printed}", x[0]);
     }
     assert!(found.converged() && (found.x[0] - 0.5671).abs() < 5e-5);
-    let exact = TrustRegion {
-        gtol: 1e-12,
-        ..region()
-    };
+    let exact = TrustRegion { gtol: 1e-12, ..region() };
     let damped = exact.minimize(&exp_minus_log(), &[0.05]).unwrap();
     assert!(damped.converged() && (damped.x[0] - 0.567143290409784).abs() < 1e-12);
 }
@@ -94,17 +84,10 @@ fn two_variables_give_the_printed_iterates() {
     for (found, printed) in g.iter().chain(&h).zip([277.6, 213.6, 198.4, -2.6, 157.6]) {
         assert!((found - printed).abs() < 1e-12 * printed.abs());
     }
-    let options = Newton {
-        max_iter: 8,
-        gtol: 0.0,
-        xtol: 0.0,
-    };
+    let options = Newton { max_iter: 8, gtol: 0.0, xtol: 0.0 };
     let found = options.pure(&f, &[4.0, 4.0]).unwrap();
     for (x, printed) in found.path[1..].iter().zip([[2.58, 2.62], [1.59, 1.67]]) {
-        assert!(
-            (x[0] - printed[0]).abs() <= 5e-3 && (x[1] - printed[1]).abs() <= 5e-3,
-            "{x:?}"
-        );
+        assert!((x[0] - printed[0]).abs() <= 5e-3 && (x[1] - printed[1]).abs() <= 5e-3, "{x:?}");
     }
     let eighth = found.path[8].iter().fold(0.0, |m: f64, v| m.max(v.abs()));
     assert!((1e-18..1e-16).contains(&eighth), "{eighth:e}");
@@ -120,26 +103,14 @@ fn two_variables_give_the_printed_iterates() {
 fn eigenvalues_name_the_critical_point() {
     let root = 2.0_f64.sqrt();
     for (hessian, kind, values) in [
-        (
-            [4.0, -1.0, 6.0],
-            CriticalKind::Minimum,
-            [5.0 - root, 5.0 + root],
-        ),
-        (
-            [-4.0, -1.0, -6.0],
-            CriticalKind::Maximum,
-            [-5.0 - root, -5.0 + root],
-        ),
+        ([4.0, -1.0, 6.0], CriticalKind::Minimum, [5.0 - root, 5.0 + root]),
+        ([-4.0, -1.0, -6.0], CriticalKind::Maximum, [-5.0 - root, -5.0 + root]),
         ([4.0, 0.0, -4.0], CriticalKind::Saddle, [-4.0, 4.0]),
         ([4.0, 0.0, 0.0], CriticalKind::Inconclusive, [0.0, 4.0]),
         ([-4.0, 0.0, 0.0], CriticalKind::Inconclusive, [-4.0, 0.0]),
         ([0.0, 0.0, 0.0], CriticalKind::Inconclusive, [0.0, 0.0]),
         ([1.0, 0.0, 1e-12], CriticalKind::Inconclusive, [1e-12, 1.0]),
-        (
-            [1.0, 0.0, -1e-12],
-            CriticalKind::Inconclusive,
-            [-1e-12, 1.0],
-        ),
+        ([1.0, 0.0, -1e-12], CriticalKind::Inconclusive, [-1e-12, 1.0]),
     ] {
         let found = classify(&hessian, 2, 1e-10).unwrap();
         assert_eq!(found.kind, kind);
@@ -155,15 +126,9 @@ fn eigenvalues_name_the_critical_point() {
     // Both signs make a saddle whatever else is zero.
     let three = classify(&[1.0, 0.0, 0.0, 0.0, 0.0, -1.0], 3, 1e-10).unwrap();
     assert_eq!(three.kind, CriticalKind::Saddle);
-    assert_eq!(
-        classify(&[], 0, 0.0).unwrap().kind,
-        CriticalKind::Inconclusive
-    );
+    assert_eq!(classify(&[], 0, 0.0).unwrap().kind, CriticalKind::Inconclusive);
     for tol in [-1.0, 1.0, f64::NAN] {
-        assert!(matches!(
-            classify(&[1.0], 1, tol),
-            Err(Error::Invalid { .. })
-        ));
+        assert!(matches!(classify(&[1.0], 1, tol), Err(Error::Invalid { .. })));
     }
     assert!(matches!(classify(&[1.0], 2, 0.0), Err(Error::Shape { .. })));
 }
@@ -173,13 +138,7 @@ fn the_minimiser_leaves_the_saddle_where_the_pure_iteration_stays() {
     let pure = Newton::default().pure(&saddle(), &[1.0, 0.0]).unwrap();
     assert!(pure.converged());
     assert_eq!(pure.x, [0.0, 0.0]);
-    for x0 in [
-        [1.0, 0.0],
-        [0.0, 0.0],
-        [1.0, 1e-9],
-        [1e-9, -1e-12],
-        [-3.0, 0.1],
-    ] {
+    for x0 in [[1.0, 0.0], [0.0, 0.0], [1.0, 1e-9], [1e-9, -1e-12], [-3.0, 0.1]] {
         let found = region().minimize(&saddle(), &x0).unwrap();
         assert!(found.converged(), "from {x0:?}: {found}");
         assert!((found.value + 0.25).abs() < 1e-15, "from {x0:?}: {found}");
@@ -216,10 +175,7 @@ fn a_root_of_one_equation_and_of_a_system() {
             j.copy_from_slice(&[2.0 * x[0], 2.0 * x[1], y2 * x[1], 3.0 * x[0] * y2]);
         },
         &[2.5, 0.8],
-        &Newton {
-            gtol: 1e-13,
-            ..Newton::default()
-        },
+        &Newton { gtol: 1e-13, ..Newton::default() },
     )
     .unwrap();
     assert!(system.converged(), "{system}");
@@ -233,10 +189,7 @@ fn a_root_of_one_equation_and_of_a_system() {
         },
         |_, j| j.copy_from_slice(&[1e-200, 2e-100, 3e150, -1e250]),
         &[0.0, 0.0],
-        &Newton {
-            max_iter: 1,
-            ..Newton::default()
-        },
+        &Newton { max_iter: 1, ..Newton::default() },
     )
     .unwrap();
     assert!((linear.x[0] - 1.0).abs() < 1e-14 && (linear.x[1] * 1e100 - 2.0).abs() < 1e-14);
@@ -252,10 +205,7 @@ fn the_root_finder_ends_with_a_reason() {
         newton_root(f, j, &[x0], &Newton::default()).unwrap()
     };
     let singular = root(|x| x * x + 1.0, |x| 2.0 * x, 0.0);
-    assert_eq!(
-        (singular.reason, singular.x[0], singular.value),
-        (Reason::Singular, 0.0, 1.0)
-    );
+    assert_eq!((singular.reason, singular.x[0], singular.value), (Reason::Singular, 0.0, 1.0));
     let outside = root(f64::ln, |x| 1.0 / x, 10.0);
     assert_eq!((outside.reason, outside.x[0]), (Reason::NonFinite, 10.0));
     assert!(!outside.converged());
@@ -271,30 +221,16 @@ fn the_root_finder_ends_with_a_reason() {
 
 #[test]
 fn no_iterations_evaluate_once() {
-    let none = TrustRegion {
-        max_iter: 0,
-        ..region()
-    };
+    let none = TrustRegion { max_iter: 0, ..region() };
     let found = none.minimize(&quartic(), &[4.0, 4.0]).unwrap();
     assert_eq!(found.reason, Reason::Iterations);
     assert_eq!(
         found.evaluations,
-        Evaluations {
-            objective: 1,
-            gradient: 1,
-            curvature: 1,
-            products: 0,
-        }
+        Evaluations { objective: 1, gradient: 1, curvature: 1, products: 0 }
     );
-    assert_eq!(
-        (found.iterations, found.x.as_slice()),
-        (0, [4.0, 4.0].as_slice())
-    );
+    assert_eq!((found.iterations, found.x.as_slice()), (0, [4.0, 4.0].as_slice()));
     assert!((found.gradient_norm - 277.6).abs() < 1e-12);
-    let options = Newton {
-        max_iter: 0,
-        ..Newton::default()
-    };
+    let options = Newton { max_iter: 0, ..Newton::default() };
     let pure = options.pure(&quartic(), &[4.0, 4.0]).unwrap();
     assert_eq!((pure.reason, pure.x), (Reason::Iterations, vec![4.0, 4.0]));
 }
@@ -304,10 +240,7 @@ fn the_best_point_is_kept_where_the_function_is_not_defined() {
     // x − ln x from 3.9: the full step goes to −11.3.
     let f = univariate(|x| x - x.ln(), |x| 1.0 - 1.0 / x, |x| x.powi(-2));
     let found = region().minimize(&f, &[3.9]).unwrap();
-    assert!(
-        found.converged() && (found.x[0] - 1.0).abs() < 1e-8,
-        "{found}"
-    );
+    assert!(found.converged() && (found.x[0] - 1.0).abs() < 1e-8, "{found}");
     assert!(found.path.iter().all(|x| x[0] > 0.0));
     let start = region().minimize(&f, &[-1.0]).unwrap();
     assert_eq!((start.reason, start.x), (Reason::NonFinite, vec![-1.0]));
@@ -317,16 +250,9 @@ fn the_best_point_is_kept_where_the_function_is_not_defined() {
     let found = region().minimize(&island, &[1.0]).unwrap();
     assert_eq!((found.reason, found.x), (Reason::NonFinite, vec![1.0]));
     // A gradient that is not finite is rejected as well.
-    let edge = univariate(
-        |x| x * x,
-        |x| if x.abs() < 0.5 { f64::NAN } else { 2.0 * x },
-        |_| 2.0,
-    );
+    let edge = univariate(|x| x * x, |x| if x.abs() < 0.5 { f64::NAN } else { 2.0 * x }, |_| 2.0);
     let found = region().minimize(&edge, &[2.0]).unwrap();
-    assert!(
-        !found.converged() && found.x[0] >= 0.5 && found.value <= 4.0,
-        "{found}"
-    );
+    assert!(!found.converged() && found.x[0] >= 0.5 && found.value <= 4.0, "{found}");
 }
 
 #[test]
@@ -339,31 +265,19 @@ fn wrong_derivatives_stall_and_do_not_converge() {
     assert_eq!((found.reason, found.x), (Reason::Stalled, vec![1.0]));
     // A concave point that f does not know of.
     let flat = univariate(|_| 1.0, |_| 0.0, |_| -1.0);
-    assert_eq!(
-        region().minimize(&flat, &[0.0]).unwrap().reason,
-        Reason::Indefinite
-    );
+    assert_eq!(region().minimize(&flat, &[0.0]).unwrap().reason, Reason::Indefinite);
 }
 
 #[test]
 fn values_never_increase_and_known_minima_are_found() {
     for x0 in [[-1.2, 1.0], [0.0, 0.0], [10.0, -10.0], [-100.0, 3.0]] {
         let f = rosenbrock();
-        let options = TrustRegion {
-            max_iter: 1000,
-            ..region()
-        };
+        let options = TrustRegion { max_iter: 1000, ..region() };
         let found = options.minimize(&f, &x0).unwrap();
         assert!(found.converged(), "from {x0:?}: {found}");
-        assert!(
-            (found.x[0] - 1.0).abs() + (found.x[1] - 1.0).abs() < 1e-7,
-            "{found}"
-        );
+        assert!((found.x[0] - 1.0).abs() + (found.x[1] - 1.0).abs() < 1e-7, "{found}");
         let values: Vec<f64> = found.path.iter().map(|x| f.value(x)).collect();
-        assert!(
-            values.windows(2).all(|v| v[1] <= v[0] + 1e-14),
-            "{values:?}"
-        );
+        assert!(values.windows(2).all(|v| v[1] <= v[0] + 1e-14), "{values:?}");
     }
     // An offset hides the last decreases of f; the gradient still tells.
     let lifted = univariate(|x| 1e6 + x.cosh(), f64::sinh, f64::cosh);
@@ -384,19 +298,10 @@ fn options_and_starting_points_are_checked() {
     let f = quartic();
     for wrong in [-1.0, f64::NAN, f64::INFINITY] {
         for options in [
-            Newton {
-                gtol: wrong,
-                ..Newton::default()
-            },
-            Newton {
-                xtol: wrong,
-                ..Newton::default()
-            },
+            Newton { gtol: wrong, ..Newton::default() },
+            Newton { xtol: wrong, ..Newton::default() },
         ] {
-            assert!(matches!(
-                options.pure(&f, &[0.0, 0.0]),
-                Err(Error::Invalid { .. })
-            ));
+            assert!(matches!(options.pure(&f, &[0.0, 0.0]), Err(Error::Invalid { .. })));
         }
     }
     let newton = Newton::default();

@@ -80,12 +80,7 @@ fn mgh09(b: &[f64], x: &[f64], g: &mut [f64]) -> f64 {
     let x = x[0];
     let (above, below) = (x * (x + b[1]), x * (x + b[2]) + b[3]);
     let v = above / below;
-    g.copy_from_slice(&[
-        v,
-        b[0] * x / below,
-        -b[0] * v * x / below,
-        -b[0] * v / below,
-    ]);
+    g.copy_from_slice(&[v, b[0] * x / below, -b[0] * v * x / below, -b[0] * v / below]);
     b[0] * v
 }
 
@@ -152,9 +147,7 @@ impl Problem {
         let read = |(name, model, text): &(&'static str, Model, &str)| {
             let json: Value = serde_json::from_str(text).unwrap();
             let numbers = |v: &Value| -> Vec<f64> {
-                (v.as_array().unwrap().iter())
-                    .map(|v| v.as_f64().unwrap())
-                    .collect()
+                (v.as_array().unwrap().iter()).map(|v| v.as_f64().unwrap()).collect()
             };
             Problem {
                 name,
@@ -200,9 +193,7 @@ fn digits(found: f64, certified: f64) -> f64 {
 }
 
 fn fewest(found: &[f64], certified: &[f64]) -> f64 {
-    (found.iter().zip(certified))
-        .map(|(f, c)| digits(*f, *c))
-        .fold(11.0, f64::min)
+    (found.iter().zip(certified)).map(|(f, c)| digits(*f, *c)).fold(11.0, f64::min)
 }
 
 /// The digits of parameters and standard deviations. The terms of a sum may come in another order, and a width with
@@ -233,14 +224,9 @@ fn accuracy(problem: &Problem, found: &LeastSquares) -> (f64, f64) {
         let mut x: Vec<f64> = order.iter().map(|&a| found.x[a]).collect();
         let sd: Vec<f64> = order.iter().map(|&a| deviations[a]).collect();
         widths.iter().for_each(|&a| x[a] = x[a].abs());
-        (
-            fewest(&x, &problem.certified),
-            fewest(&sd, &problem.deviations),
-        )
+        (fewest(&x, &problem.certified), fewest(&sd, &problem.deviations))
     };
-    (orders.iter().map(of))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .unwrap()
+    (orders.iter().map(of)).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
 }
 
 #[test]
@@ -249,9 +235,7 @@ fn certified_values_are_found_from_both_starts() {
     println!("problem   start  digits  of sd  steps  tried  rss digits  ended");
     for problem in Problem::all() {
         for (k, start) in problem.starts.iter().enumerate() {
-            let found = LevenbergMarquardt::default()
-                .minimize(&problem, start)
-                .unwrap();
+            let found = LevenbergMarquardt::default().minimize(&problem, start).unwrap();
             let (b, sd) = accuracy(&problem, &found);
             let rss = digits(2.0 * found.value, problem.rss);
             println!(
@@ -306,13 +290,7 @@ fn models_and_data_are_right() {
             for i in 0..m {
                 let slope = (8.0 * (p1[i] - m1[i]) - (p2[i] - m2[i])) / (12.0 * h);
                 let error = (slope - column[i]).abs() / size;
-                assert!(
-                    error < 1e-6,
-                    "{}, b{}: {slope} for {}",
-                    problem.name,
-                    a + 1,
-                    column[i]
-                );
+                assert!(error < 1e-6, "{}, b{}: {slope} for {}", problem.name, a + 1, column[i]);
             }
         }
     }

@@ -24,9 +24,7 @@ struct Case {
 }
 
 fn numbers(v: &Value) -> Vec<f64> {
-    (v.as_array().unwrap().iter())
-        .map(|v| v.as_f64().unwrap())
-        .collect()
+    (v.as_array().unwrap().iter()).map(|v| v.as_f64().unwrap()).collect()
 }
 
 fn square(x: &Value) -> Value {
@@ -46,8 +44,7 @@ fn cases() -> Vec<Case> {
         let data = read(&name);
         let rows = |v: &Value| -> Value {
             let rows = v.as_array().unwrap().iter();
-            rows.map(|v| if v.is_array() { v.clone() } else { json!([v]) })
-                .collect()
+            rows.map(|v| if v.is_array() { v.clone() } else { json!([v]) }).collect()
         };
         let x = match name.as_str() {
             // A quotient of quadratics: x and x², unless the units square x themselves.
@@ -71,12 +68,7 @@ fn cases() -> Vec<Case> {
             form: network["form"].as_str().unwrap_or("linear").into(),
             points: network["points"].as_array().cloned().unwrap_or_default(),
             problem: ProblemFile::from_str(&file.to_string()).unwrap().problem,
-            starts: network["starts"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(numbers)
-                .collect(),
+            starts: network["starts"].as_array().unwrap().iter().map(numbers).collect(),
             solution: numbers(&network["solution"]),
         });
     }
@@ -89,11 +81,7 @@ fn digits(case: &Case, found: &[f64]) -> f64 {
         (order.iter().zip(signs).zip(&case.solution))
             .map(|((&a, sign), c)| {
                 let error = ((sign * found[a] - c) / c).abs();
-                if error.is_nan() {
-                    0.0
-                } else {
-                    (-error.log10()).clamp(0.0, 11.0)
-                }
+                if error.is_nan() { 0.0 } else { (-error.log10()).clamp(0.0, 11.0) }
             })
             .fold(11.0, f64::min)
     };
@@ -101,14 +89,7 @@ fn digits(case: &Case, found: &[f64]) -> f64 {
     let mut best = 0.0_f64;
     match case.name.as_str() {
         "Lanczos3" => {
-            for [a, b, c] in [
-                [0, 1, 2],
-                [0, 2, 1],
-                [1, 0, 2],
-                [1, 2, 0],
-                [2, 0, 1],
-                [2, 1, 0],
-            ] {
+            for [a, b, c] in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
                 best = best.max(fewest(&[a, b, c, a + 3, b + 3, c + 3], &plain));
             }
         }
@@ -146,10 +127,7 @@ fn table(
                 Ok(fit) => {
                     let b = digits(&case, &fit.w);
                     let steps = format!("{:3} + {:3}", fit.iterations, fit.rejected);
-                    (
-                        b,
-                        format!("{steps}  {}  {:?}", fit.reason.name(), fit.choice),
-                    )
+                    (b, format!("{steps}  {}  {:?}", fit.reason.name(), fit.choice))
                 }
                 Err(error) => (0.0, error.to_string()),
             };
@@ -194,17 +172,13 @@ fn radial_forms_have_the_stored_derivatives() {
                 let largest = want.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
                 for (g, w) in got.iter().zip(&want) {
                     let (name, form) = (&case.name, &case.form);
-                    assert!(
-                        (g - w).abs() <= 1e-13 * largest,
-                        "{name} {form} {what}: {g} {w}"
-                    );
+                    assert!((g - w).abs() <= 1e-13 * largest, "{name} {form} {what}: {g} {w}");
                 }
                 assert_eq!(got.len(), want.len());
             };
-            for (curvature, key) in [
-                (Curvature::Exact, "hessian"),
-                (Curvature::GaussNewton, "gauss_newton"),
-            ] {
+            for (curvature, key) in
+                [(Curvature::Exact, "hessian"), (Curvature::GaussNewton, "gauss_newton")]
+            {
                 let at = case.problem.curvature(&theta, curvature, Structure::Full);
                 let at = at.unwrap();
                 compare("value", &[at.value], &point["half_rss"]);
@@ -221,10 +195,7 @@ fn radial_forms_have_the_stored_derivatives() {
 /// The harness tells a fit from none: a few steps do not do.
 #[test]
 fn a_fit_that_stops_early_has_no_digits() {
-    let method = TrustRegion {
-        max_iter: 1,
-        ..TrustRegion::default()
-    };
+    let method = TrustRegion { max_iter: 1, ..TrustRegion::default() };
     let (_, failures) = table("one step", |p, start| method.fit(p, start, &mut silent));
     assert!(failures.len() >= 20, "{failures:#?}");
 }

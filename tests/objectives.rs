@@ -40,9 +40,8 @@ fn losses_agree_with_hyper_dual_numbers() {
                 close(&mut failures, "g", &[value], &[hyper(0, 0).v]);
                 let want: Vec<f64> = (0..outputs).map(|o| hyper(o, o).d1).collect();
                 close(&mut failures, "∂g", &g, &want);
-                let want: Vec<f64> = (0..outputs * outputs)
-                    .map(|e| hyper(e / outputs, e % outputs).d12)
-                    .collect();
+                let want: Vec<f64> =
+                    (0..outputs * outputs).map(|e| hyper(e / outputs, e % outputs).d12).collect();
                 close(&mut failures, "∂²g", &h, &want);
             }
         }
@@ -69,19 +68,12 @@ fn losses_at_the_ends_of_the_range() {
     let (v, g, _) = softmax(&[1e4, -1e4, 0.0], &[0.0, 1.0, 0.0]);
     assert_eq!((v, g), (2e4, vec![1.0, -1.0, 0.0]));
     let (v, g, h) = softmax(&[40.0, 0.0, 0.0], &[1.0, 0.0, 0.0]);
-    for (got, want) in [
-        (v, 2.0 * small),
-        (g[0], -2.0 * small),
-        (g[1], small),
-        (h[0], 2.0 * small),
-    ] {
+    for (got, want) in [(v, 2.0 * small), (g[0], -2.0 * small), (g[1], small), (h[0], 2.0 * small)]
+    {
         assert!((got / want - 1.0).abs() < 1e-14, "{got} {want}");
     }
     // Shifting all predictors changes nothing, whatever their size.
-    assert_eq!(
-        softmax(&[1e300, 1e300], &[0.5, 0.5]).0,
-        std::f64::consts::LN_2
-    );
+    assert_eq!(softmax(&[1e300, 1e300], &[0.5, 0.5]).0, std::f64::consts::LN_2);
 
     let cosh = |t: f64| at(&Loss::LogCosh { delta: 1.0 }, &[t], &[0.0]);
     assert!((cosh(1e-9).0 / 5e-19 - 1.0).abs() < 1e-15);
@@ -105,16 +97,8 @@ fn losses_at_the_ends_of_the_range() {
     // e⁸⁰⁰ is no number, 1e-300 e⁸⁰⁰ is one: 2.726…e47.
     let want = (800.0 - 300.0 * std::f64::consts::LN_10).exp();
     assert!((gamma(-800.0, 1e-300).2[0] / want - 1.0).abs() < 1e-12);
-    for t in [
-        0.999_999_999f64,
-        1.000_000_001,
-        -0.999_999_999,
-        -1.000_000_001,
-    ] {
-        assert!(
-            (gamma(-t, 1.0).0 - (t.exp() - 1.0 - t)).abs() < 1e-15,
-            "{t}"
-        );
+    for t in [0.999_999_999f64, 1.000_000_001, -0.999_999_999, -1.000_000_001] {
+        assert!((gamma(-t, 1.0).0 - (t.exp() - 1.0 - t)).abs() < 1e-15, "{t}");
     }
 
     let binomial =
@@ -122,20 +106,10 @@ fn losses_at_the_ends_of_the_range() {
     assert_eq!(binomial(2.0, 1e300, 0.0), (5e299, vec![0.5], vec![0.0]));
     assert_eq!(binomial(1.0, -1e4, 3.0), (3e4, vec![-3.0], vec![0.0]));
     // (y + 1) ln 2 at α = μ = 1.
-    assert_eq!(
-        binomial(1.0, 0.0, 3.0),
-        (4.0 * std::f64::consts::LN_2, vec![-1.0], vec![1.0])
-    );
+    assert_eq!(binomial(1.0, 0.0, 3.0), (4.0 * std::f64::consts::LN_2, vec![-1.0], vec![1.0]));
     // Of small dispersion the Poisson loss.
-    let (poisson, close) = (
-        at(&Loss::Poisson, &[0.7], &[3.0]),
-        binomial(1e-200, 0.7, 3.0),
-    );
-    for (a, b) in [
-        (close.0, poisson.0),
-        (close.1[0], poisson.1[0]),
-        (close.2[0], poisson.2[0]),
-    ] {
+    let (poisson, close) = (at(&Loss::Poisson, &[0.7], &[3.0]), binomial(1e-200, 0.7, 3.0));
+    for (a, b) in [(close.0, poisson.0), (close.1[0], poisson.1[0]), (close.2[0], poisson.2[0])] {
         assert!((a / b - 1.0).abs() < 1e-14, "{a} {b}");
     }
     // A cross-over without a step.
@@ -156,11 +130,7 @@ fn weights_and_the_mean() {
     let (problem, w) = random_problem(7, false);
     let (sum, weights) = (problem.clone(), problem.data().weights().to_vec());
     let total: f64 = weights.iter().sum();
-    let mean = problem
-        .clone()
-        .reduction(Reduction::Mean)
-        .penalty(Penalty::ridge(0.5))
-        .unwrap();
+    let mean = problem.clone().reduction(Reduction::Mean).penalty(Penalty::ridge(0.5)).unwrap();
     let at = mean.evaluate(&w, Request::gradient()).unwrap();
     let want = sum.objective(&w).unwrap() / total + at.penalty;
     assert!((at.value - want).abs() < 1e-14 * want.abs());
@@ -180,12 +150,7 @@ fn weights_and_the_mean() {
     };
     let mut failures = Failures::default();
     for c in Curvature::ALL {
-        failures.compare(
-            c.name(),
-            &of(weighted.clone(), c),
-            &of(twice.clone(), c),
-            1e-14,
-        );
+        failures.compare(c.name(), &of(weighted.clone(), c), &of(twice.clone(), c), 1e-14);
     }
     failures.assert_none();
 }
@@ -193,16 +158,10 @@ fn weights_and_the_mean() {
 #[test]
 fn a_sample_of_weight_0_takes_no_part_even_where_its_loss_overflows() {
     let data = Data::new(array![[1.0], [800.0]], array![[1.0], [1.0]]).unwrap();
-    let network = Network::new(
-        1,
-        vec![Layer::dense(1, Activation::Identity).without_bias()],
-    )
-    .unwrap();
+    let network =
+        Network::new(1, vec![Layer::dense(1, Activation::Identity).without_bias()]).unwrap();
     let problem = |data| Problem::new(network.clone(), data, Loss::Poisson).unwrap();
-    assert!(matches!(
-        problem(data.clone()).objective(&[1.0]),
-        Err(Error::NonFinite { .. })
-    ));
+    assert!(matches!(problem(data.clone()).objective(&[1.0]), Err(Error::NonFinite { .. })));
     let at = problem(data.weighted(vec![1.0, 0.0]).unwrap())
         .curvature(&[1.0], Curvature::Exact, Structure::Diagonal)
         .unwrap();
@@ -213,18 +172,11 @@ fn a_sample_of_weight_0_takes_no_part_even_where_its_loss_overflows() {
 
 #[test]
 fn the_group_norm_at_zero() {
-    let penalty = Penalty::GroupNorm {
-        lambda: 2.0,
-        include_bias: true,
-    };
-    let problem = small(Loss::SquaredError, array![[0.0], [0.0]])
-        .unwrap()
-        .penalty(penalty)
-        .unwrap();
+    let penalty = Penalty::GroupNorm { lambda: 2.0, include_bias: true };
+    let problem =
+        small(Loss::SquaredError, array![[0.0], [0.0]]).unwrap().penalty(penalty).unwrap();
     let zero = vec![0.0; problem.parameters()];
-    let at = problem
-        .curvature(&zero, Curvature::Exact, Structure::RowBlocks)
-        .unwrap();
+    let at = problem.curvature(&zero, Curvature::Exact, Structure::RowBlocks).unwrap();
     // No derivative there: the subgradient of least norm, and no curvature of its own.
     assert_eq!((at.value, at.penalty), (0.0, 0.0));
     assert!(at.gradient.iter().all(|&g| g == 0.0));
@@ -240,10 +192,7 @@ fn the_group_norm_of_large_weights() {
     let problem = small(Loss::SquaredError, array![[0.0], [1.0]]).unwrap();
     let lambda = 2.0;
     let include_bias = true;
-    let penalty = Penalty::GroupNorm {
-        lambda,
-        include_bias,
-    };
+    let penalty = Penalty::GroupNorm { lambda, include_bias };
     let problem = problem.penalty(penalty).unwrap();
     // [1-2-1]: the hidden weights are huge, the output's are 0.
     let mut w = vec![0.0; 7];
@@ -266,9 +215,7 @@ fn signs_of_zeros_and_denormals() {
             let problem = Problem::new(network.clone(), data, Loss::SquaredError).unwrap();
             let mut w = w.clone();
             (w[0], w[5]) = (tiny, tiny);
-            let at = problem
-                .curvature(&w, Curvature::Exact, Structure::Full)
-                .unwrap();
+            let at = problem.curvature(&w, Curvature::Exact, Structure::Full).unwrap();
             let h = at.curvature.unwrap().dense().unwrap();
             let mut all = vec![at.value];
             all.extend(at.gradient);
@@ -282,10 +229,7 @@ fn signs_of_zeros_and_denormals() {
                 continue;
             }
             for (found, right) in at(tiny).iter().zip(&right) {
-                assert!(
-                    (found - right).abs() <= allowed,
-                    "{h}, {tiny}: {found} for {right}"
-                );
+                assert!((found - right).abs() <= allowed, "{h}, {tiny}: {found} for {right}");
             }
         }
     }
@@ -305,10 +249,7 @@ fn tied_and_fixed_parameters() {
     let whole = constraint.weights(&theta).unwrap();
     let tied = problem.clone().constraint(constraint).unwrap();
     assert_eq!(tied.parameters(), 2);
-    assert_eq!(
-        tied.objective(&theta).unwrap(),
-        problem.objective(&whole).unwrap()
-    );
+    assert_eq!(tied.objective(&theta).unwrap(), problem.objective(&whole).unwrap());
     let g = problem.gradient(&whole).unwrap();
     let sum = |r: usize| (0..p).filter(|l| l % 3 == r).map(|l| g[l]).sum::<f64>();
     let got = tied.gradient(&theta).unwrap();
@@ -326,10 +267,7 @@ fn tied_and_fixed_parameters() {
         }
     }
     assert!(matches!(tied.objective(&[1.0]), Err(Error::Shape { .. })));
-    assert!(matches!(
-        tied.objective(&[1.0, f64::NAN]),
-        Err(Error::NonFinite { .. })
-    ));
+    assert!(matches!(tied.objective(&[1.0, f64::NAN]), Err(Error::NonFinite { .. })));
 }
 
 /// CᵀBC from B in W, with C by its entries.
@@ -358,10 +296,7 @@ fn mixing(random: &mut Random, p: usize, free: usize) -> Vec<(usize, usize, f64)
 #[test]
 fn second_derivatives_under_a_constraint() {
     let mut failures = Failures::default();
-    for (seed, radial) in (0..12)
-        .map(|s| (s, false))
-        .chain((1000..1008).map(|s| (s, true)))
-    {
+    for (seed, radial) in (0..12).map(|s| (s, false)).chain((1000..1008).map(|s| (s, true))) {
         let (problem, w) = random_problem(seed, radial);
         let problem = problem.penalty(Penalty::ridge(0.3)).unwrap();
         let (mut random, p) = (Random::new(seed), problem.parameters());
@@ -423,30 +358,14 @@ fn a_diagonal_under_a_constraint() {
     type Tie = fn(usize) -> usize;
     // Which θ reaches a parameter. The first layer has 12 rows of 21.
     let ties: [(&str, &str, f64, Tie); 5] = [
-        (
-            "a θ for each parameter but some, in the other order",
-            "diagonal",
-            10.0,
-            |l| if l % 7 == 6 { FIXED } else { 1000 - l },
-        ),
-        ("the same in order", "row-blocks", 10.0, |l| {
-            if l % 7 == 6 { FIXED } else { l }
+        ("a θ for each parameter but some, in the other order", "diagonal", 10.0, |l| {
+            if l % 7 == 6 { FIXED } else { 1000 - l }
         }),
-        (
-            "pairs within rows, in the other order",
-            "diagonal",
-            8.0,
-            |l| {
-                if l < 252 {
-                    1000 - l / 21 * 21 - l % 21 / 2
-                } else {
-                    1000 - l
-                }
-            },
-        ),
-        ("columns of the first layer", "none", 2.0, |l| {
-            if l < 252 { l % 21 } else { l }
+        ("the same in order", "row-blocks", 10.0, |l| if l % 7 == 6 { FIXED } else { l }),
+        ("pairs within rows, in the other order", "diagonal", 8.0, |l| {
+            if l < 252 { 1000 - l / 21 * 21 - l % 21 / 2 } else { 1000 - l }
         }),
+        ("columns of the first layer", "none", 2.0, |l| if l < 252 { l % 21 } else { l }),
         ("across layers", "none", 1.0, |l| l % 300),
     ];
     let mut failures = Failures::default();
@@ -455,9 +374,8 @@ fn a_diagonal_under_a_constraint() {
         names.sort();
         names.dedup();
         let place = |l: usize| names.binary_search(&tie(l)).ok();
-        let entries: Vec<_> = (0..p)
-            .filter_map(|l| Some((l, place(l)?, 1.0 + (l % 3) as f64)))
-            .collect();
+        let entries: Vec<_> =
+            (0..p).filter_map(|l| Some((l, place(l)?, 1.0 + (l % 3) as f64))).collect();
         let constraint = Constraint::new(fixed.clone(), names.len(), entries.clone()).unwrap();
         let tied = problem.clone().constraint(constraint.clone()).unwrap();
         let theta = random.vector(names.len(), 0.1);
@@ -466,17 +384,11 @@ fn a_diagonal_under_a_constraint() {
             let matrix = problem.curvature(&w, curvature, Structure::Full).unwrap();
             let whole = matrix.curvature.unwrap().dense().unwrap();
             let want = congruent(&whole, names.len(), &entries).diag().to_vec();
-            let got = tied
-                .curvature(&theta, curvature, Structure::Diagonal)
-                .unwrap();
+            let got = tied.curvature(&theta, curvature, Structure::Diagonal).unwrap();
             let got = got.curvature.unwrap().diagonal();
             failures.compare(name, &got, &want, 1e-12);
         }
-        let need = |s| {
-            tied.plan(Request::curvature(Curvature::Exact, s))
-                .unwrap()
-                .flops
-        };
+        let need = |s| tied.plan(Request::curvature(Curvature::Exact, s)).unwrap().flops;
         let share = need(Structure::Full) / need(Structure::Diagonal);
         println!("{name}: the whole matrix takes {share} times the flops");
         assert!(share >= least, "{name}: {share}");
@@ -495,10 +407,7 @@ fn blocks_under_a_constraint() {
     let mut random = Random::new(8);
     let data = Data::new(random.matrix(9, 2, 1.0), random.matrix(9, 1, 1.0)).unwrap();
     let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
-    let (p, fixed) = (
-        problem.parameters(),
-        random.vector(problem.parameters(), 0.5),
-    );
+    let (p, fixed) = (problem.parameters(), random.vector(problem.parameters(), 0.5));
     let units: Vec<_> = problem
         .curvature(&fixed, Curvature::Exact, Structure::RowBlocks)
         .unwrap()
@@ -532,11 +441,7 @@ fn blocks_under_a_constraint() {
                 at.curvature.unwrap()
             };
             let got = matrix(&tied, &theta);
-            let blocks = if structure == Structure::RowBlocks {
-                5
-            } else {
-                3
-            };
+            let blocks = if structure == Structure::RowBlocks { 5 } else { 3 };
             assert_eq!((got.order(), got.blocks().count()), (free, blocks));
             assert_eq!(got.structure(), structure);
             let want = congruent(&matrix(&problem, &w).dense().unwrap(), free, &entries);
@@ -548,10 +453,7 @@ fn blocks_under_a_constraint() {
     failures.assert_none();
     let got = tied.curvature(&theta, Curvature::Exact, Structure::RowBlocks);
     let got = got.unwrap().curvature.unwrap();
-    let places: Vec<_> = got
-        .blocks()
-        .map(|b| (b.layer, b.unit, b.range.clone()))
-        .collect();
+    let places: Vec<_> = got.blocks().map(|b| (b.layer, b.unit, b.range.clone())).collect();
     assert_eq!(places[1], (Some(1), Some(2), 2..4));
     // θ in another order, a θ that reaches two units, and θ of two units that alternate.
     let (last, second) = (free - 1, units[2].clone());
@@ -562,10 +464,7 @@ fn blocks_under_a_constraint() {
     for entries in [reversed, shared, alternating] {
         let tied = problem.clone().constraint(constraint(&entries)).unwrap();
         let refused = tied.curvature(&theta, Curvature::Exact, Structure::RowBlocks);
-        assert!(
-            matches!(refused, Err(Error::Unsupported { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
         let want = congruent(
             &problem
                 .curvature(
@@ -581,9 +480,7 @@ fn blocks_under_a_constraint() {
             free,
             &entries,
         );
-        let got = tied
-            .curvature(&theta, Curvature::Exact, Structure::Full)
-            .unwrap();
+        let got = tied.curvature(&theta, Curvature::Exact, Structure::Full).unwrap();
         let got = got.curvature.unwrap().dense().unwrap();
         let error = (&got - &want).iter().fold(0.0f64, |m, v| m.max(v.abs()));
         assert!(error < 1e-12, "{error}");
@@ -604,13 +501,7 @@ fn initial_parameters_are_the_same_everywhere() {
     // Bounds and biases of the Glorot rule.
     let w = Initialization::Glorot.draw(&network, 7);
     assert!(w.iter().all(|v| v.abs() <= (6.0f64 / 5.0).sqrt()));
-    assert!(
-        network
-            .is_bias()
-            .iter()
-            .zip(&w)
-            .all(|(&bias, &w)| !bias || w == 0.0)
-    );
+    assert!(network.is_bias().iter().zip(&w).all(|(&bias, &w)| !bias || w == 0.0));
     // Stored numbers: another machine must draw them, too.
     let stored = STORED_GLOROT;
     assert_eq!(&w[..3], &stored, "{:?}", &w[..3]);
@@ -626,15 +517,9 @@ fn everything_wrong_is_refused_by_kind() {
     let y = array![[0.0], [1.0]];
     let x = array![[0.0], [1.0]];
     assert!(shape(Data::new(array![[0.0]], y.clone()).unwrap_err()));
-    assert!(invalid(
-        Data::new(Array2::zeros((0, 1)), Array2::zeros((0, 1))).unwrap_err()
-    ));
-    assert!(non_finite(
-        Data::new(array![[f64::NAN], [0.0]], y.clone()).unwrap_err()
-    ));
-    assert!(non_finite(
-        Data::new(x.clone(), array![[f64::INFINITY], [0.0]]).unwrap_err()
-    ));
+    assert!(invalid(Data::new(Array2::zeros((0, 1)), Array2::zeros((0, 1))).unwrap_err()));
+    assert!(non_finite(Data::new(array![[f64::NAN], [0.0]], y.clone()).unwrap_err()));
+    assert!(non_finite(Data::new(x.clone(), array![[f64::INFINITY], [0.0]]).unwrap_err()));
     let data = Data::new(x, y.clone()).unwrap();
     assert!(shape(data.clone().weighted(vec![1.0]).unwrap_err()));
     assert!(invalid(data.clone().weighted(vec![1.0, -1.0]).unwrap_err()));
@@ -644,66 +529,39 @@ fn everything_wrong_is_refused_by_kind() {
         (Loss::BinaryCrossEntropy, array![[0.0], [2.0]]),
         (Loss::Poisson, array![[0.0], [-1.0]]),
         (Loss::Gamma, array![[1.0], [0.0]]),
-        (
-            Loss::NegativeBinomial { dispersion: 1.0 },
-            array![[1.0], [-1.0]],
-        ),
+        (Loss::NegativeBinomial { dispersion: 1.0 }, array![[1.0], [-1.0]]),
         (Loss::NegativeBinomial { dispersion: 0.0 }, y.clone()),
         (Loss::NegativeBinomial { dispersion: 1e-310 }, y.clone()),
         (Loss::SoftmaxCrossEntropy, array![[0.5, 0.2], [1.0, 0.0]]),
         (Loss::LogCosh { delta: 0.0 }, y.clone()),
         (Loss::PseudoHuber { delta: f64::NAN }, y.clone()),
-        (
-            Loss::WeightedSquaredError {
-                output_weights: vec![-1.0],
-            },
-            y.clone(),
-        ),
+        (Loss::WeightedSquaredError { output_weights: vec![-1.0] }, y.clone()),
     ] {
         let error = small(loss.clone(), y).unwrap_err();
         assert!(invalid(error), "{loss:?}");
     }
-    let wsos = Loss::WeightedSquaredError {
-        output_weights: vec![1.0, 2.0],
-    };
+    let wsos = Loss::WeightedSquaredError { output_weights: vec![1.0, 2.0] };
     assert!(shape(small(wsos, y.clone()).unwrap_err()));
     let problem = small(Loss::SquaredError, y).unwrap();
     assert!(shape(problem.objective(&[0.0]).unwrap_err()));
     let mut w = vec![0.1; problem.parameters()];
     w[3] = f64::NAN;
     let error = problem.objective(&w).unwrap_err();
-    assert_eq!(
-        error,
-        Error::NonFinite {
-            what: "parameters".into(),
-            at: vec![3]
-        }
-    );
-    assert!(invalid(
-        problem.clone().penalty(Penalty::ridge(-1.0)).unwrap_err()
-    ));
+    assert_eq!(error, Error::NonFinite { what: "parameters".into(), at: vec![3] });
+    assert!(invalid(problem.clone().penalty(Penalty::ridge(-1.0)).unwrap_err()));
     let short = Penalty::RidgeVec { lambda: vec![1.0] };
     assert!(shape(problem.penalty(short).unwrap_err()));
     let layer = |units| Layer::dense(units, Activation::Tanh);
     assert!(invalid(Network::new(0, vec![layer(1)]).unwrap_err()));
     assert!(invalid(Network::new(1, vec![]).unwrap_err()));
-    assert!(invalid(
-        Network::dense(&[1, 0, 1], Activation::Tanh).unwrap_err()
-    ));
+    assert!(invalid(Network::dense(&[1, 0, 1], Activation::Tanh).unwrap_err()));
     for sources in [vec![1], vec![0, 0], vec![], vec![7]] {
-        assert!(invalid(
-            Network::new(1, vec![layer(1).sources(sources)]).unwrap_err()
-        ));
+        assert!(invalid(Network::new(1, vec![layer(1).sources(sources)]).unwrap_err()));
     }
     for entries in [vec![(9, 0, 1.0)], vec![(0, 9, 1.0)], vec![(0, 0, 0.0)]] {
-        assert!(invalid(
-            Constraint::new(vec![0.0; 2], 1, entries).unwrap_err()
-        ));
+        assert!(invalid(Constraint::new(vec![0.0; 2], 1, entries).unwrap_err()));
     }
-    assert!(matches!(
-        Curvature::from_name("hessian"),
-        Err(Error::Unknown { .. })
-    ));
+    assert!(matches!(Curvature::from_name("hessian"), Err(Error::Unknown { .. })));
     for loss in losses(2) {
         assert!(invalid(loss.derivatives(&[], &[]).unwrap_err()), "{loss:?}");
         let ragged = loss.derivatives(&[1.0, 2.0], &[1.0]).unwrap_err();
@@ -720,9 +578,7 @@ fn two_hundred_layers() {
     let data = Data::new(random.matrix(5, 2, 1.0), random.matrix(5, 2, 1.0)).unwrap();
     let w = random.vector(network.parameters(), 1.0);
     let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
-    let at = problem
-        .curvature(&w, Curvature::Exact, Structure::Diagonal)
-        .unwrap();
+    let at = problem.curvature(&w, Curvature::Exact, Structure::Diagonal).unwrap();
     let step = 1e-6;
     for l in [0, 7, 599, 1199] {
         let moved = |by: f64| {
@@ -732,11 +588,7 @@ fn two_hundred_layers() {
         };
         let slope = (moved(step) - moved(-step)) / (2.0 * step);
         let d = at.curvature.as_ref().unwrap().diagonal();
-        assert!(
-            (slope - d[l]).abs() < 1e-6 * (1.0 + d[l].abs()),
-            "{l}: {slope} {}",
-            d[l]
-        );
+        assert!((slope - d[l]).abs() < 1e-6 * (1.0 + d[l].abs()), "{l}: {slope} {}", d[l]);
     }
 }
 
@@ -747,20 +599,11 @@ fn entries_of_a_constraint_add_up() {
     assert_eq!(twice.weights(&[1.0]), Ok(vec![2.0]));
     assert_eq!(twice.project(&[2.0]), Ok(vec![1.0]));
     let none = Constraint::new(vec![0.0], 1, vec![(0, 0, 1.0), (0, 0, -1.0)]).unwrap_err();
-    assert!(
-        none.to_string().contains("θ[0] reaches no parameter"),
-        "{none}"
-    );
+    assert!(none.to_string().contains("θ[0] reaches no parameter"), "{none}");
     let large = Constraint::new(vec![0.0], 1, vec![(0, 0, f64::MAX), (0, 0, f64::MAX)]);
     assert!(matches!(large, Err(Error::NonFinite { .. })));
     // θ₀ reaches no parameter that θ₁ reaches.
-    let apart = vec![
-        (0, 1, 1.0),
-        (0, 1, 1.0),
-        (1, 0, 3.0),
-        (0, 0, 2.0),
-        (0, 0, -2.0),
-    ];
+    let apart = vec![(0, 1, 1.0), (0, 1, 1.0), (1, 0, 3.0), (0, 0, 2.0), (0, 0, -2.0)];
     let apart = Constraint::new(vec![0.0; 2], 2, apart).unwrap();
     assert_eq!(apart.project(&[4.0, 3.0]), Ok(vec![1.0, 2.0]));
 }

@@ -34,9 +34,7 @@ impl Reference {
             multipliers: (1..=problem.network().depth())
                 .map(|k| hyperdual::multipliers(&problem, &w, k))
                 .collect(),
-            lower: Curvature::ALL
-                .map(|c| hyperdual::lower(&problem, &w, c))
-                .to_vec(),
+            lower: Curvature::ALL.map(|c| hyperdual::lower(&problem, &w, c)).to_vec(),
             name,
             problem,
             w,
@@ -53,11 +51,7 @@ impl Reference {
     fn compare(&self, fault: Fault, failures: &mut Failures) {
         let backend = Faulty(Cpu::<f64>::new(), fault);
         let name = |what: &str| format!("{}: {what}", self.name);
-        let request = Request {
-            gradient: true,
-            multipliers: true,
-            ..Request::default()
-        };
+        let request = Request { gradient: true, multipliers: true, ..Request::default() };
         let evaluate = |request| self.problem.evaluate_on(&backend, &self.w, request, 512);
         let Ok(at) = evaluate(request) else {
             return failures.push(name("an error"));
@@ -107,9 +101,7 @@ impl Reference {
                 failures.compare(&name(&what), &got, &want, TOLERANCE);
             }
             let p = self.w.len();
-            let vectors: Vec<f64> = (0..2 * p)
-                .map(|l| ((7 * l) % 11) as f64 / 5.0 - 1.0)
-                .collect();
+            let vectors: Vec<f64> = (0..2 * p).map(|l| ((7 * l) % 11) as f64 / 5.0 - 1.0).collect();
             let Ok(got) = (self.problem).products_on(&backend, &self.w, curvature, &vectors, 512)
             else {
                 return failures.push(name("an error"));
@@ -157,9 +149,7 @@ fn activations_of_the_half_line() {
     .unwrap();
     let x = array![[0.3, -0.4], [1.0, 0.2], [-0.7, 0.9]];
     let y = array![[0.1, 1.0], [-0.4, 0.3], [0.8, -0.2]];
-    let w: Vec<f64> = (0..network.parameters())
-        .map(|l| 0.3 + 0.1 * (l % 7) as f64)
-        .collect();
+    let w: Vec<f64> = (0..network.parameters()).map(|l| 0.3 + 0.1 * (l % 7) as f64).collect();
     let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
     let mut failures = Failures::default();
     Reference::new("half line".into(), problem, w).compare(Fault::NONE, &mut failures);
@@ -189,18 +179,12 @@ fn normalized_units() {
         ],
         vec![
             radial(2, Radial::Cholesky).and(Group::linear(1, Tanh)),
-            Layer::normalized(2)
-                .and(Group::linear(2, Logistic))
-                .sources([0, 1]),
+            Layer::normalized(2).and(Group::linear(2, Logistic)).sources([0, 1]),
             radial(2, Radial::DiagonalLogSigma).sources([1, 2]),
             Layer::normalized(2),
             Layer::dense(2, Tanh).sources([1, 3, 4]),
         ],
-        vec![
-            Layer::normalized(2),
-            radial(2, Radial::Full),
-            Layer::normalized(2),
-        ],
+        vec![Layer::normalized(2), radial(2, Radial::Full), Layer::normalized(2)],
     ];
     compare("normalized", networks);
 }
@@ -214,29 +198,10 @@ fn skips_and_layers_of_one_source() {
     let networks = [
         vec![tanh(3), tanh(2), linear(2).sources([0, 2])],
         vec![tanh(3), mixed.clone().sources([0, 1]), linear(2)],
-        vec![
-            tanh(3),
-            tanh(2).sources([0]),
-            tanh(2),
-            linear(2).sources([1, 3]),
-        ],
-        vec![
-            tanh(3),
-            tanh(2).sources([0]),
-            mixed.sources([1]),
-            linear(2).sources([2, 3]),
-        ],
-        vec![
-            tanh(2).without_bias(),
-            tanh(3),
-            tanh(2).without_bias(),
-            linear(2),
-        ],
-        vec![
-            tanh(2),
-            tanh(3).without_bias().sources([0, 1]),
-            linear(2).without_bias(),
-        ],
+        vec![tanh(3), tanh(2).sources([0]), tanh(2), linear(2).sources([1, 3])],
+        vec![tanh(3), tanh(2).sources([0]), mixed.sources([1]), linear(2).sources([2, 3])],
+        vec![tanh(2).without_bias(), tanh(3), tanh(2).without_bias(), linear(2)],
+        vec![tanh(2), tanh(3).without_bias().sources([0, 1]), linear(2).without_bias()],
     ];
     compare("skips", networks);
 }
@@ -274,9 +239,7 @@ fn planted_faults_are_caught() {
     let missed: Vec<_> = (Fault::ALL.iter())
         .filter(|&&fault| {
             let mut failures = Failures::default();
-            references
-                .iter()
-                .for_each(|r| r.compare(fault, &mut failures));
+            references.iter().for_each(|r| r.compare(fault, &mut failures));
             !failures.any()
         })
         .collect();

@@ -40,12 +40,7 @@ fn the_ratio_test_sees_a_disturbance() {
         let little = 3e-3 / SINGLE * u;
         for at in [0, 3, 20, 60, 200] {
             // Products have fewer numbers.
-            let r = ratio(&|v| {
-                v.iter_mut()
-                    .skip(at)
-                    .take(1)
-                    .for_each(|v| *v *= 1.0 + little)
-            });
+            let r = ratio(&|v| v.iter_mut().skip(at).take(1).for_each(|v| *v *= 1.0 + little));
             assert!(r > 1.0, "number {at}: {r}");
         }
         // In a product alone.
@@ -83,28 +78,14 @@ fn the_error_does_not_grow_with_the_samples() {
         let (problem, w) = dense(&[8, 3, 1], Activation::Tanh, 0, n, 0.5);
         let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
         let run = |b: &dyn Fn() -> Evaluation| numbers(&b());
-        let exact = run(&|| {
-            problem
-                .evaluate_on(&Cpu::<f64>::new(), &w, request, 8192)
-                .unwrap()
-        });
-        let single = run(&|| {
-            problem
-                .evaluate_on(&Cpu::<f32>::new(), &w, request, 8192)
-                .unwrap()
-        });
+        let exact = run(&|| problem.evaluate_on(&Cpu::<f64>::new(), &w, request, 8192).unwrap());
+        let single = run(&|| problem.evaluate_on(&Cpu::<f32>::new(), &w, request, 8192).unwrap());
         let scale = exact.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-        let error = exact
-            .iter()
-            .zip(&single)
-            .fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+        let error = exact.iter().zip(&single).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
         error / scale
     };
     let (few, many) = (at(3_000), at(300_000));
-    assert!(
-        many < 2.0 * few + 1e-9,
-        "{few:.2e} at 3,000, {many:.2e} at 300,000 samples"
-    );
+    assert!(many < 2.0 * few + 1e-9, "{few:.2e} at 3,000, {many:.2e} at 300,000 samples");
 }
 
 fn bits<B: Backend>(backend: &B, problem: &Problem, w: &[f64], chunk: usize) -> Vec<u64> {
@@ -116,17 +97,10 @@ fn bits<B: Backend>(backend: &B, problem: &Problem, w: &[f64], chunk: usize) -> 
 
 #[test]
 fn threads_change_no_bit() {
-    for (widths, n) in [
-        (vec![9, 8, 3], 3000),
-        (vec![70, 40, 2], 700),
-        (vec![3, 2, 2, 1], 20_000),
-    ] {
+    for (widths, n) in [(vec![9, 8, 3], 3000), (vec![70, 40, 2], 700), (vec![3, 2, 2, 1], 20_000)] {
         let (problem, w) = dense(&widths, Activation::Logistic, 0, n, 0.5);
         let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 (
                     bits(&Cpu::<f64>::new(), &problem, &w, 2048),
@@ -148,15 +122,9 @@ fn threads_change_no_bit_of_a_planned_evaluation() {
         let (problem, w) = dense(&widths, Activation::Tanh, 0, n, 0.1);
         let request = Request::curvature(Curvature::Exact, Structure::RowBlocks);
         let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let at = pool.install(|| problem.evaluate(&w, request).unwrap());
-            numbers(&at)
-                .into_iter()
-                .map(f64::to_bits)
-                .collect::<Vec<_>>()
+            numbers(&at).into_iter().map(f64::to_bits).collect::<Vec<_>>()
         };
         let one = on(1);
         for threads in [2, 16, 64] {
@@ -169,27 +137,17 @@ fn threads_change_no_bit_of_a_planned_evaluation() {
 fn a_chunk_of_nothing_is_refused() {
     let (problem, w) = dense(&[2, 3, 1], Activation::Tanh, 0, 9, 0.5);
     let none = problem.evaluate_on(&Cpu::<f64>::new(), &w, Request::default(), 0);
-    assert!(
-        matches!(none, Err(secondo::Error::Invalid { .. })),
-        "{none:?}"
-    );
+    assert!(matches!(none, Err(secondo::Error::Invalid { .. })), "{none:?}");
 }
 
 #[test]
 fn chunks_change_nothing_beyond_rounding() {
     let (problem, w) = dense(&[9, 8, 3], Activation::Logistic, 0, 2600, 0.5);
     for request in requests(&problem) {
-        let at = |chunk| {
-            numbers(
-                &problem
-                    .evaluate_on(&Cpu::<f64>::new(), &w, request, chunk)
-                    .unwrap(),
-            )
-        };
-        let (whole, bound) = (
-            at(2600),
-            numbers(&problem.evaluate_on(&Absolute, &w, request, 2600).unwrap()),
-        );
+        let at =
+            |chunk| numbers(&problem.evaluate_on(&Cpu::<f64>::new(), &w, request, chunk).unwrap());
+        let (whole, bound) =
+            (at(2600), numbers(&problem.evaluate_on(&Absolute, &w, request, 2600).unwrap()));
         for chunk in [1, 7, 511, 512, 513, 2599] {
             for ((x, y), a) in at(chunk).iter().zip(&whole).zip(&bound) {
                 let allowed = 2.0 * chain(&problem) * f64::EPSILON * a.abs();
@@ -208,23 +166,12 @@ fn a_request_that_cannot_fit_is_refused_with_the_numbers() {
     assert!(plan.results >= 8 * (80 * 61 * 62 / 2 + 3 * 81 * 82 / 2));
     let tight = problem.clone().memory_budget(plan.results / 2);
     let error = tight.evaluate(&w, request).unwrap_err();
-    let secondo::Error::Memory {
-        need,
-        budget,
-        advice,
-        ..
-    } = &error
-    else {
+    let secondo::Error::Memory { need, budget, advice, .. } = &error else {
         panic!("{error}");
     };
     assert!(need > budget && advice.contains("diagonal"), "{error}");
     // The diagonal still fits, and a little less than everything takes smaller chunks.
-    tight
-        .evaluate(
-            &w,
-            Request::curvature(Curvature::Exact, Structure::Diagonal),
-        )
-        .unwrap();
+    tight.evaluate(&w, Request::curvature(Curvature::Exact, Structure::Diagonal)).unwrap();
     let wide = dense(&[60, 80, 3], Activation::Tanh, 0, 5000, 0.5).0;
     let plan = wide.plan(request).unwrap();
     let less = wide.clone().memory_budget(plan.bytes() - plan.working / 2);
@@ -235,34 +182,23 @@ fn a_request_that_cannot_fit_is_refused_with_the_numbers() {
 
 #[test]
 fn sizes_that_overflow_are_errors() {
-    for widths in [
-        vec![1 << 40, 1 << 40],
-        vec![usize::MAX, 1],
-        vec![1, usize::MAX, 1],
-    ] {
+    for widths in [vec![1 << 40, 1 << 40], vec![usize::MAX, 1], vec![1, usize::MAX, 1]] {
         let error = Network::dense(&widths, Activation::Tanh).unwrap_err();
         assert!(matches!(error, secondo::Error::TooLarge { .. }), "{error}");
     }
     // Parameters that can be addressed, blocks that cannot: nothing is allocated for either.
-    let layers = vec![
-        Layer::dense(1 << 30, Activation::Tanh),
-        Layer::dense(1 << 20, Activation::Tanh),
-    ];
+    let layers =
+        vec![Layer::dense(1 << 30, Activation::Tanh), Layer::dense(1 << 20, Activation::Tanh)];
     let network = Network::new(1, layers).unwrap();
     assert!(network.parameters() > 1 << 50);
     let network = Network::dense(&[1, 1 << 40, 1], Activation::Tanh).unwrap();
     let data = Data::new(ndarray::array![[0.0]], ndarray::array![[0.0]]).unwrap();
     let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
-    for request in [
-        Request::gradient(),
-        Request::curvature(Curvature::Exact, Structure::RowBlocks),
-    ] {
+    for request in [Request::gradient(), Request::curvature(Curvature::Exact, Structure::RowBlocks)]
+    {
         let error = problem.plan(request).unwrap_err();
         assert!(
-            matches!(
-                error,
-                secondo::Error::Memory { .. } | secondo::Error::TooLarge { .. }
-            ),
+            matches!(error, secondo::Error::Memory { .. } | secondo::Error::TooLarge { .. }),
             "{error}"
         );
     }
@@ -301,9 +237,7 @@ fn sums_that_are_cut_into_tiles() {
                 false => 0.0,
                 true => {
                     let (j, a) = ((k - at) / width, (k - at) % width);
-                    (0..n)
-                        .map(|i| 2.0 * delta[i * layer + first + j] * phi[i * width + a])
-                        .sum()
+                    (0..n).map(|i| 2.0 * delta[i * layer + first + j] * phi[i * width + a]).sum()
                 }
             };
             worst = worst.max((found - right).abs());

@@ -40,10 +40,7 @@ fn all_forms_of_one_unit_are_the_same_function() {
         form.d_z(&z, &w, &mut slope);
         for (s, u) in slope.iter().zip(&u) {
             let want = 2.0 * u / (sigma * sigma);
-            assert!(
-                (s - want).abs() < 1e-14 * want.abs(),
-                "{form:?}: {s}, not {want}"
-            );
+            assert!((s - want).abs() < 1e-14 * want.abs(), "{form:?}: {s}, not {want}");
         }
         assert_eq!(Radial::from_name(Radial::name(form)), Ok(form));
     }
@@ -95,16 +92,10 @@ fn starts_from_awkward_data() {
         let net = network(1, units, Radial::IsotropicSigma);
         let w = Initialization::Glorot.draw_from(&net, &x, 1).unwrap();
         let units: Vec<&[f64]> = w[..2 * units].chunks(2).collect();
-        assert!(
-            units.iter().all(|u| u[0].is_finite() && u[1] > 0.0),
-            "{units:?}"
-        );
+        assert!(units.iter().all(|u| u[0].is_finite() && u[1] > 0.0), "{units:?}");
         for (j, unit) in units.iter().enumerate() {
             // Two units at one place would stay together for ever.
-            assert!(
-                units[..j].iter().all(|other| other[0] != unit[0]),
-                "{units:?}"
-            );
+            assert!(units[..j].iter().all(|other| other[0] != unit[0]), "{units:?}");
         }
     }
 }
@@ -135,21 +126,12 @@ fn a_shared_width_is_fitted() {
     assert!(fit.converged() && close, "{:?}", fit.w);
 
     for k in [0, 2, 3] {
-        assert!(
-            matches!(
-                Constraint::shared_width(&net, k),
-                Err(Error::Invalid { .. })
-            ),
-            "{k}"
-        );
+        assert!(matches!(Constraint::shared_width(&net, k), Err(Error::Invalid { .. })), "{k}");
     }
     let augmented = network(1, 2, Radial::Augmented);
     assert!(Constraint::shared_width(&augmented, 1).is_err());
     let sum = Constraint::new(vec![0.0], 2, vec![(0, 0, 1.0), (0, 1, 1.0)]).unwrap();
-    assert!(matches!(
-        sum.project(&[1.0]),
-        Err(Error::Unsupported { .. })
-    ));
+    assert!(matches!(sum.project(&[1.0]), Err(Error::Unsupported { .. })));
 }
 
 /// σ = 0, on a centre and off it, and what overflows: refused by name, and never a wrong number.
@@ -168,15 +150,9 @@ fn where_p_is_not_defined() {
         let at = problem(network(1, 1, form), x.clone());
         let w = [0.0, shape, 1.0, 0.0];
         let refused = at.evaluate(&w, Request::gradient()).unwrap_err();
-        assert!(
-            matches!(refused, Error::NonFinite { .. }),
-            "{form:?} {shape}: {refused}"
-        );
+        assert!(matches!(refused, Error::NonFinite { .. }), "{form:?} {shape}: {refused}");
         let fit = TrustRegion::default().fit(&at, &w, &mut silent);
-        assert!(
-            matches!(fit, Err(Error::NonFinite { .. })),
-            "{form:?} {shape}: {fit:?}"
-        );
+        assert!(matches!(fit, Err(Error::NonFinite { .. })), "{form:?} {shape}: {fit:?}");
     }
     // A narrow unit on a sample is no trouble, until the squares of its slopes overflow.
     let at = problem(network(1, 1, Radial::IsotropicSigma), x);
@@ -201,17 +177,11 @@ fn fits_from_bad_widths_end_with_a_report() {
         let net = network(2, 3, form);
         let mut w = Initialization::Glorot.draw_from(&net, &x, 2).unwrap();
         let row = Unit::parameters(&form, 2);
-        w[..3 * row]
-            .chunks_mut(row)
-            .for_each(|row| row[2..].fill(shape));
+        w[..3 * row].chunks_mut(row).for_each(|row| row[2..].fill(shape));
         let at = problem(net, x.clone());
         let before = at.objective(&w).unwrap();
         let fit = Auto::default().fit(&at, &w, &mut silent).unwrap();
-        assert!(
-            fit.value < before && fit.value.is_finite(),
-            "{form:?}: {}",
-            fit.value
-        );
+        assert!(fit.value < before && fit.value.is_finite(), "{form:?}: {}", fit.value);
         assert!(fit.w.iter().all(|w| w.is_finite()), "{form:?}");
     }
 }
@@ -225,18 +195,11 @@ fn ten_thousand_centres() {
     let at = problem(net, x).memory_budget(1 << 30);
     let all = at.evaluate(&w, Request::gradient()).unwrap();
     assert_eq!(all.gradient.len(), 3 * units + 1);
-    let rows = at
-        .curvature(&w, Curvature::GaussNewton, Structure::RowBlocks)
-        .unwrap();
+    let rows = at.curvature(&w, Curvature::GaussNewton, Structure::RowBlocks).unwrap();
     assert_eq!(rows.curvature.unwrap().blocks().count(), units + 1);
     let v = vec![1e-3; w.len()];
-    at.operator(&w, Curvature::Exact)
-        .unwrap()
-        .product(&v)
-        .unwrap();
-    let refused = at
-        .curvature(&w, Curvature::Exact, Structure::Full)
-        .unwrap_err();
+    at.operator(&w, Curvature::Exact).unwrap().product(&v).unwrap();
+    let refused = at.curvature(&w, Curvature::Exact, Structure::Full).unwrap_err();
     assert!(matches!(refused, Error::Memory { .. }), "{refused}");
 }
 
@@ -253,18 +216,11 @@ fn starts_that_would_take_hours_are_refused() {
 
 #[test]
 fn networks_that_cannot_be_are_refused() {
-    let more = Network::new(
-        2,
-        vec![Layer::normalized(3), Layer::dense(1, Activation::Identity)],
-    );
+    let more = Network::new(2, vec![Layer::normalized(3), Layer::dense(1, Activation::Identity)]);
     assert!(more.unwrap_err().to_string().contains("normalised unit 2"));
     // Files give units by their places alone.
     let unit = |j, units| {
-        Group::uniform(
-            Propagation::Normalized(Normalized(j)),
-            units,
-            Activation::Identity,
-        )
+        Group::uniform(Propagation::Normalized(Normalized(j)), units, Activation::Identity)
     };
     let output = || Layer::dense(1, Activation::Identity);
     for groups in [vec![unit(1, 1), unit(0, 1)], vec![unit(0, 2)]] {

@@ -17,10 +17,7 @@ fn series(name: &str, u: &Series) -> Series {
         "cosh" => u.sinh_cosh().1,
         "erf" => u.erf(),
         "normal_cdf" => u.normal_cdf(),
-        activation => Activation::from_name(activation)
-            .unwrap()
-            .series(u)
-            .unwrap(),
+        activation => Activation::from_name(activation).unwrap().series(u).unwrap(),
     }
 }
 
@@ -37,11 +34,7 @@ fn table() -> Vec<Row> {
         let mut cells = line.split(',');
         let name = cells.next().unwrap().to_string();
         let mut numbers = cells.map(|c| c.parse::<f64>().unwrap());
-        Row {
-            name,
-            u: numbers.next().unwrap(),
-            exact: numbers.collect(),
-        }
+        Row { name, u: numbers.next().unwrap(), exact: numbers.collect() }
     };
     text.lines().map(row).collect()
 }

@@ -16,16 +16,10 @@ use secondo::{
 /// Three classes on curved borders; several chunks of samples are computed at once.
 fn problem(n: usize) -> (Problem, Vec<f64>) {
     let network = Network::dense(&[6, 12, 3], Activation::Tanh).unwrap();
-    let x = Array2::from_shape_fn((n, 6), |(i, j)| {
-        ((i * 7 + j * 13) % 101) as f64 / 50.0 - 1.0
-    });
+    let x = Array2::from_shape_fn((n, 6), |(i, j)| ((i * 7 + j * 13) % 101) as f64 / 50.0 - 1.0);
     let class = |i: usize| {
         let s: f64 = (0..6).map(|j| x[(i, j)] * (j as f64 - 2.5)).sum();
-        if s * s > 4.0 {
-            0
-        } else {
-            1 + usize::from(s + x[(i, 0)] > 0.3)
-        }
+        if s * s > 4.0 { 0 } else { 1 + usize::from(s + x[(i, 0)] > 0.3) }
     };
     let y = Array2::from_shape_fn((n, 3), |(i, o)| f64::from(u8::from(class(i) == o)));
     let w = Initialization::Glorot.draw(&network, 3);
@@ -49,25 +43,14 @@ fn numbers(point: &Point) -> Vec<u64> {
         (Curvature::Exact, Structure::Full),
         (Curvature::Lagrangian, Structure::Diagonal),
     ] {
-        let at = point
-            .evaluate(Request::curvature(curvature, structure))
-            .unwrap();
+        let at = point.evaluate(Request::curvature(curvature, structure)).unwrap();
         all.push(at.value);
         all.extend(&at.gradient);
-        all.extend(
-            at.curvature
-                .iter()
-                .flat_map(|m| m.blocks())
-                .flat_map(|b| b.packed().to_vec()),
-        );
+        all.extend(at.curvature.iter().flat_map(|m| m.blocks()).flat_map(|b| b.packed().to_vec()));
     }
     for curvature in Curvature::ALL {
         let operator = point.operator(curvature).unwrap();
-        all.extend(
-            operator
-                .products(vectors(3, point.w().len()).view())
-                .unwrap(),
-        );
+        all.extend(operator.products(vectors(3, point.w().len()).view()).unwrap());
     }
     all.iter().map(|v| v.to_bits()).collect()
 }
@@ -83,12 +66,7 @@ fn fresh(problem: &Problem, w: &[f64]) -> Vec<u64> {
         let at = problem.clone().curvature(w, curvature, structure).unwrap();
         all.push(at.value);
         all.extend(&at.gradient);
-        all.extend(
-            at.curvature
-                .iter()
-                .flat_map(|m| m.blocks())
-                .flat_map(|b| b.packed().to_vec()),
-        );
+        all.extend(at.curvature.iter().flat_map(|m| m.blocks()).flat_map(|b| b.packed().to_vec()));
     }
     for curvature in Curvature::ALL {
         // In a budget in which nothing is kept.
@@ -101,10 +79,7 @@ fn fresh(problem: &Problem, w: &[f64]) -> Vec<u64> {
 }
 
 fn other(w: &[f64], t: f64) -> Vec<f64> {
-    w.iter()
-        .enumerate()
-        .map(|(l, w)| w + t * (l as f64).sin())
-        .collect()
+    w.iter().enumerate().map(|(l, w)| w + t * (l as f64).sin()).collect()
 }
 
 #[test]
@@ -117,10 +92,7 @@ fn a_session_has_the_bits_of_single_requests() {
             let point = session.at(&w).unwrap();
             assert!(numbers(&point) == fresh(&problem, &w), "n = {n}, t = {t}");
             // From what is kept now.
-            assert!(
-                numbers(&point) == fresh(&problem, &w),
-                "n = {n}, t = {t}, again"
-            );
+            assert!(numbers(&point) == fresh(&problem, &w), "n = {n}, t = {t}, again");
         }
     }
 }
@@ -131,21 +103,13 @@ fn everything_at_a_point_takes_one_sweep_forward_and_one_back() {
     let session = problem.session();
     let point = session.at(&w).unwrap();
     // The greatest order first: what h″ is needed for is not known before it is asked.
-    point
-        .operator(Curvature::Exact)
-        .unwrap()
-        .product(&w)
-        .unwrap();
+    point.operator(Curvature::Exact).unwrap().product(&w).unwrap();
     let (value, gradient) = (point.value().unwrap(), point.gradient().unwrap());
     let diagonal = Request::curvature(Curvature::GaussNewton, Structure::Diagonal);
     for _ in 0..3 {
         assert_eq!(point.value().unwrap(), value);
         assert_eq!(point.evaluate(diagonal).unwrap().gradient, gradient);
-        point
-            .operator(Curvature::Exact)
-            .unwrap()
-            .product(&w)
-            .unwrap();
+        point.operator(Curvature::Exact).unwrap().product(&w).unwrap();
     }
     let counts = session.counts();
     let chunks_agree = [Request::gradient(), diagonal].map(|r| session.plan(r).unwrap().chunk);
@@ -179,27 +143,13 @@ fn no_kind_of_request_is_planned_twice() {
     }
     assert_eq!(session.counts().plans, 5);
     // A kind that is new.
-    session
-        .at(&w)
-        .unwrap()
-        .evaluate(Request {
-            outputs: true,
-            ..Request::default()
-        })
-        .unwrap();
+    session.at(&w).unwrap().evaluate(Request { outputs: true, ..Request::default() }).unwrap();
     assert_eq!(session.counts().plans, 6);
 }
 
 fn newton_cg(preconditioning: Preconditioning, max_iter: usize) -> NewtonCg {
-    let region = TrustRegion {
-        max_iter,
-        ..NewtonCg::default().region
-    };
-    NewtonCg {
-        preconditioning,
-        region,
-        ..NewtonCg::default()
-    }
+    let region = TrustRegion { max_iter, ..NewtonCg::default().region };
+    NewtonCg { preconditioning, region, ..NewtonCg::default() }
 }
 
 #[test]
@@ -208,18 +158,12 @@ fn a_fit_by_products_sweeps_once_for_a_point() {
         let (problem, w) = problem(N);
         let before = problem.counts();
         assert_eq!(before.forward, 0);
-        let fit = newton_cg(preconditioning, 20)
-            .fit(&problem, &w, &mut silent)
-            .unwrap();
+        let fit = newton_cg(preconditioning, 20).fit(&problem, &w, &mut silent).unwrap();
         let (counts, asked) = (problem.counts(), fit.evaluations);
         assert!(asked.products > 2 * asked.gradient, "{asked:?}");
         // The start, and every trial; back where one was accepted.
         let points = asked.objective as u64 + 1;
-        assert_eq!(
-            counts.forward,
-            points * N as u64,
-            "{preconditioning:?} {asked:?}"
-        );
+        assert_eq!(counts.forward, points * N as u64, "{preconditioning:?} {asked:?}");
         assert_eq!(
             counts.backward,
             asked.gradient as u64 * N as u64,
@@ -231,9 +175,7 @@ fn a_fit_by_products_sweeps_once_for_a_point() {
 
         // The same steps, to the bit, in a budget that leaves no room.
         let method = newton_cg(preconditioning, 20);
-        let tight = problem
-            .clone()
-            .memory_budget(method.memory(&problem).unwrap());
+        let tight = problem.clone().memory_budget(method.memory(&problem).unwrap());
         let alone = method.fit(&tight, &w, &mut silent).unwrap();
         assert!(fit.w == alone.w && fit.iterations == alone.iterations);
         assert!(tight.counts().forward > 2 * counts.forward);
@@ -256,10 +198,7 @@ fn threads_share_a_session() {
                 for round in 0..3 {
                     assert!(numbers(point) == *right, "thread {t}, round {round}");
                     let own = session.at(&w).unwrap();
-                    assert!(
-                        numbers(&own) == *elsewhere,
-                        "thread {t}, round {round}, elsewhere"
-                    );
+                    assert!(numbers(&own) == *elsewhere, "thread {t}, round {round}, elsewhere");
                 }
             });
         }

@@ -15,10 +15,7 @@ use secondo::{
 const SETS: [(&str, usize); 3] = [("breast_cancer", 5), ("diabetes", 8), ("digits", 16)];
 
 fn cg(preconditioning: Preconditioning) -> NewtonCg {
-    NewtonCg {
-        preconditioning,
-        ..NewtonCg::default()
-    }
+    NewtonCg { preconditioning, ..NewtonCg::default() }
 }
 
 /// Every method, by a title.
@@ -32,10 +29,7 @@ fn methods() -> Vec<(&'static str, Box<dyn Method>)> {
     for preconditioning in Preconditioning::ALL {
         all.push((preconditioning.name(), Box::new(cg(preconditioning))));
     }
-    let layers = BlockNewton {
-        structure: Structure::LayerBlocks,
-        ..BlockNewton::default()
-    };
+    let layers = BlockNewton { structure: Structure::LayerBlocks, ..BlockNewton::default() };
     all.push(("layers", Box::new(layers)));
     all
 }
@@ -69,17 +63,10 @@ fn check(title: &str, problem: &Problem, start: &[f64], method: &dyn Method) -> 
         })
         .unwrap();
     let slack = 1e-13 * values[0].abs();
-    assert!(
-        values.windows(2).all(|v| v[1] <= v[0] + slack),
-        "{title}: the objective rose"
-    );
+    assert!(values.windows(2).all(|v| v[1] <= v[0] + slack), "{title}: the objective rose");
     assert_eq!(values.len(), fit.iterations + 1, "{title}");
     let at = problem.objective(&fit.w).unwrap();
-    assert!(
-        (at - fit.value).abs() <= 1e-12 * at,
-        "{title}: {at} for {}",
-        fit.value
-    );
+    assert!((at - fit.value).abs() <= 1e-12 * at, "{title}: {at} for {}", fit.value);
     let gradient = largest(&problem.gradient(&fit.w).unwrap());
     assert!(
         (gradient - fit.gradient_norm).abs() <= 1e-9 * (1.0 + gradient),
@@ -94,10 +81,7 @@ fn every_method_descends_and_reports_what_is_so() {
     let (problem, start) = small();
     for (title, method) in methods() {
         let fit = check(title, &problem, &start, &*method);
-        println!(
-            "{title:13} {:?} {:e} {:e}",
-            fit.reason, fit.value, fit.gradient_norm
-        );
+        println!("{title:13} {:?} {:e} {:e}", fit.reason, fit.value, fit.gradient_norm);
         assert!(fit.value < 0.2 * fit.initial_value, "{title}: {fit}");
         let blocks = ["rows", "layers"].contains(&title);
         assert!(blocks || fit.converged(), "{title}: {fit}");
@@ -137,10 +121,7 @@ fn a_resumed_fit_is_the_same_fit() {
             assert_eq!(rest.w, whole.w, "{title}, from step {at}");
             let counts = |f: &Fit| (f.iterations, f.rejected, f.value, f.reason, f.gradient_norm);
             assert_eq!(counts(&rest), counts(&whole), "{title}, from step {at}");
-            assert_eq!(
-                rest.evaluations, whole.evaluations,
-                "{title}, from step {at}"
-            );
+            assert_eq!(rest.evaluations, whole.evaluations, "{title}, from step {at}");
             // The harness must notice a state that is another.
             let mut other = state.clone();
             other.x[0] += 1e-9;
@@ -151,10 +132,7 @@ fn a_resumed_fit_is_the_same_fit() {
         let mut foreign = states[0].clone();
         foreign.settings = Settings::new("another");
         let refused = method.resume(&problem, foreign, &mut silent);
-        assert!(
-            matches!(refused, Err(Error::Invalid { .. })),
-            "{title}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(Error::Invalid { .. })), "{title}: {refused:?}");
     }
 }
 
@@ -199,20 +177,14 @@ fn a_state_of_other_options_is_refused() {
     assert!(resumed.unwrap().iterations > 0);
     let said = cg(Preconditioning::None).resume(&problem, of_region, &mut silent);
     let said = said.unwrap_err().to_string();
-    assert!(
-        said.contains("it is one of 'trust-region', not of 'newton-cg'"),
-        "{said}"
-    );
+    assert!(said.contains("it is one of 'trust-region', not of 'newton-cg'"), "{said}");
     // Written and read, they are the same to the last bit.
     for (title, method) in methods() {
         let settings = method.settings();
         let again: Settings = settings.to_string().parse().unwrap();
         assert_eq!(again, settings, "{title}");
     }
-    let with_numbers = TrustRegion {
-        scaling: Some(vec![1.0 / 3.0, 1e-300]),
-        ..region()
-    };
+    let with_numbers = TrustRegion { scaling: Some(vec![1.0 / 3.0, 1e-300]), ..region() };
     let settings = with_numbers.settings();
     assert_eq!(settings.to_string().parse::<Settings>(), Ok(settings));
     assert!("lm 0 1e-8".parse::<Settings>().is_err());
@@ -235,11 +207,7 @@ fn a_saddle_with_no_gradient_is_left() {
             let fit = method.fit(problem, &start, &mut silent).unwrap();
             let leaves = !["lm", "rows", "layers"].contains(&title);
             println!("{title:13} {:?} {:e}", fit.reason, fit.value);
-            assert_eq!(
-                fit.value < part * fit.initial_value,
-                leaves,
-                "{title}: {fit}"
-            );
+            assert_eq!(fit.value < part * fit.initial_value, leaves, "{title}: {fit}");
         }
     }
 }
@@ -255,19 +223,12 @@ fn a_loss_that_falls_for_ever_ends_within_its_goal() {
     let problem = Problem::new(network, data, Loss::BinaryCrossEntropy).unwrap();
     for seed in 0..4 {
         let start = Initialization::Glorot.draw(problem.network(), seed);
-        for (title, method) in [
-            ("auto", &Auto::default() as &dyn Method),
-            ("trust-region", &TrustRegion::default()),
-        ] {
+        for (title, method) in
+            [("auto", &Auto::default() as &dyn Method), ("trust-region", &TrustRegion::default())]
+        {
             let fit = method.fit(&problem, &start, &mut silent).unwrap();
-            assert!(
-                fit.converged() && fit.value > 1e-40,
-                "{title}, {seed}: {fit}"
-            );
-            assert!(
-                fit.gradient_norm <= fit.gradient_goal,
-                "{title}, {seed}: {fit}"
-            );
+            assert!(fit.converged() && fit.value > 1e-40, "{title}, {seed}: {fit}");
+            assert!(fit.gradient_norm <= fit.gradient_goal, "{title}, {seed}: {fit}");
         }
     }
 }
@@ -288,16 +249,10 @@ fn points_without_a_value_are_left_out() {
         let scaled = ["diagonal", "row-blocks"].contains(&title);
         let first = if scaled { -0.05 } else { -0.5 };
         let fit = method.fit(&problem, &[first, 1.0], &mut silent).unwrap();
-        assert!(
-            fit.w.iter().all(|w| w.is_finite()) && fit.value.is_finite(),
-            "{title}: {fit}"
-        );
+        assert!(fit.w.iter().all(|w| w.is_finite()) && fit.value.is_finite(), "{title}: {fit}");
         assert!(fit.value < fit.initial_value, "{title}: {fit}");
         let none = method.fit(&problem, &[5.0, 1.0], &mut silent);
-        assert!(
-            matches!(none, Err(Error::NonFinite { .. })),
-            "{title}: {none:?}"
-        );
+        assert!(matches!(none, Err(Error::NonFinite { .. })), "{title}: {none:?}");
     }
 }
 
@@ -310,64 +265,26 @@ fn every_end_has_its_reason() {
             _ => Control::Continue,
         });
         let stopped = stopped.unwrap();
-        assert_eq!(
-            (stopped.reason, stopped.iterations),
-            (Reason::Interrupted, 2),
-            "{title}"
-        );
+        assert_eq!((stopped.reason, stopped.iterations), (Reason::Interrupted, 2), "{title}");
         let short = method.fit(&problem, &[0.0], &mut silent);
-        assert!(
-            matches!(short, Err(Error::Shape { .. })),
-            "{title}: {short:?}"
-        );
+        assert!(matches!(short, Err(Error::Shape { .. })), "{title}: {short:?}");
         let hole = method.fit(&problem, &vec![f64::NAN; start.len()], &mut silent);
-        assert!(
-            matches!(hole, Err(Error::NonFinite { .. })),
-            "{title}: {hole:?}"
-        );
+        assert!(matches!(hole, Err(Error::NonFinite { .. })), "{title}: {hole:?}");
     }
 }
 
 /// Every method within limits, by a title.
 fn limited(max_iter: usize, time_limit: Option<Duration>) -> Vec<(&'static str, Box<dyn Method>)> {
-    let region = TrustRegion {
-        max_iter,
-        time_limit,
-        ..TrustRegion::default()
-    };
+    let region = TrustRegion { max_iter, time_limit, ..TrustRegion::default() };
     vec![
         ("trust-region", Box::new(region.clone())),
-        (
-            "newton-cg",
-            Box::new(NewtonCg {
-                region,
-                ..NewtonCg::default()
-            }),
-        ),
-        (
-            "auto",
-            Box::new(Auto {
-                max_iter,
-                time_limit,
-                ..Auto::default()
-            }),
-        ),
+        ("newton-cg", Box::new(NewtonCg { region, ..NewtonCg::default() })),
+        ("auto", Box::new(Auto { max_iter, time_limit, ..Auto::default() })),
         (
             "lm",
-            Box::new(LevenbergMarquardt {
-                max_iter,
-                time_limit,
-                ..LevenbergMarquardt::default()
-            }),
+            Box::new(LevenbergMarquardt { max_iter, time_limit, ..LevenbergMarquardt::default() }),
         ),
-        (
-            "rows",
-            Box::new(BlockNewton {
-                max_iter,
-                time_limit,
-                ..BlockNewton::default()
-            }),
-        ),
+        ("rows", Box::new(BlockNewton { max_iter, time_limit, ..BlockNewton::default() })),
     ]
 }
 
@@ -376,19 +293,14 @@ fn limited(max_iter: usize, time_limit: Option<Duration>) -> Vec<(&'static str, 
 fn limits_of_0_evaluate_the_start() {
     let (problem, start) = small();
     let value = problem.objective(&start).unwrap();
-    for (limits, reason) in [
-        (limited(0, None), Reason::Iterations),
-        (limited(100, Some(Duration::ZERO)), Reason::Time),
-    ] {
+    for (limits, reason) in
+        [(limited(0, None), Reason::Iterations), (limited(100, Some(Duration::ZERO)), Reason::Time)]
+    {
         for (title, method) in limits {
             let fit = method.fit(&problem, &start, &mut silent).unwrap();
             assert_eq!((fit.reason, &fit.w), (reason, &start), "{title}");
             assert!((fit.value - value).abs() <= 1e-14 * value, "{title}");
-            assert_eq!(
-                (fit.iterations, fit.evaluations.curvature),
-                (0, 1),
-                "{title}"
-            );
+            assert_eq!((fit.iterations, fit.evaluations.curvature), (0, 1), "{title}");
         }
     }
 }
@@ -402,41 +314,20 @@ fn options_out_of_range_are_refused() {
         let region = |set: fn(&mut TrustRegion, f64)| {
             let mut region = TrustRegion::default();
             set(&mut region, number);
-            Box::new(NewtonCg {
-                region,
-                ..NewtonCg::default()
-            })
+            Box::new(NewtonCg { region, ..NewtonCg::default() })
         };
         bad.push(region(|r, v| r.gtol = v));
         bad.push(region(|r, v| r.xtol = v));
         bad.push(region(|r, v| r.ftol = v));
         bad.push(region(|r, v| r.initial_radius = v));
         bad.push(region(|r, v| r.eta = v));
-        bad.push(Box::new(Auto {
-            gtol: number,
-            ..Auto::default()
-        }));
-        bad.push(Box::new(Auto {
-            xtol: number,
-            ..Auto::default()
-        }));
-        bad.push(Box::new(Auto {
-            ftol: number,
-            ..Auto::default()
-        }));
+        bad.push(Box::new(Auto { gtol: number, ..Auto::default() }));
+        bad.push(Box::new(Auto { xtol: number, ..Auto::default() }));
+        bad.push(Box::new(Auto { ftol: number, ..Auto::default() }));
     }
-    bad.push(Box::new(NewtonCg {
-        products: 0,
-        ..NewtonCg::default()
-    }));
-    let region = TrustRegion {
-        max_radius: 0.5,
-        ..TrustRegion::default()
-    };
-    bad.push(Box::new(NewtonCg {
-        region,
-        ..NewtonCg::default()
-    }));
+    bad.push(Box::new(NewtonCg { products: 0, ..NewtonCg::default() }));
+    let region = TrustRegion { max_radius: 0.5, ..TrustRegion::default() };
+    bad.push(Box::new(NewtonCg { region, ..NewtonCg::default() }));
     for method in bad {
         let refused = method.fit(&problem, &start, &mut silent);
         assert!(
@@ -480,10 +371,7 @@ fn exact_fits_have_converged() {
     let flat = Problem::new(network, data, Loss::SquaredError).unwrap();
     for (title, method) in methods() {
         let fit = method.fit(&flat, &[2.0], &mut silent).unwrap();
-        assert!(
-            fit.converged() && fit.w == [2.0] && fit.value == 1.5,
-            "{title}: {fit}"
-        );
+        assert!(fit.converged() && fit.w == [2.0] && fit.value == 1.5, "{title}: {fit}");
     }
 }
 
@@ -509,16 +397,10 @@ fn scales_far_apart() {
         let start: Vec<f64> = start.iter().map(|w| w * scale).collect();
         for (title, method) in methods() {
             let fit = check(title, &problem, &start, &*method);
-            assert!(
-                fit.w.iter().all(|w| w.is_finite()),
-                "{title} {scale}: {fit}"
-            );
+            assert!(fit.w.iter().all(|w| w.is_finite()), "{title} {scale}: {fit}");
             // A region as small as the start need not show a decrease, nor blocks damped by a multiple of the identity.
             let held = scale < 1.0 || ["rows", "layers"].contains(&title);
-            assert!(
-                held || fit.value < fit.initial_value,
-                "{title} {scale}: {fit}"
-            );
+            assert!(held || fit.value < fit.initial_value, "{title} {scale}: {fit}");
         }
     }
 }
@@ -530,10 +412,7 @@ fn other_losses_are_refused_by_levenberg_marquardt() {
     let start = datasets::start(&problem, 0);
     let refused = LevenbergMarquardt::default().fit(&problem, &start, &mut silent);
     assert!(refused.unwrap_err().to_string().contains("gauss-newton"));
-    let method = TrustRegion {
-        curvature: Curvature::GaussNewton,
-        ..TrustRegion::default()
-    };
+    let method = TrustRegion { curvature: Curvature::GaussNewton, ..TrustRegion::default() };
     let fit = check("gauss-newton", &problem, &start, &method);
     assert!(fit.value < 0.2 * fit.initial_value, "{fit}");
 }
@@ -549,10 +428,7 @@ fn levenberg_marquardt_minimises_the_objective_itself() {
     let problem = Problem::new(problem.network().clone(), data, loss)
         .unwrap()
         .reduction(secondo::Reduction::Mean)
-        .penalty(Penalty::Ridge {
-            lambda: 1e-3,
-            include_bias: false,
-        })
+        .penalty(Penalty::Ridge { lambda: 1e-3, include_bias: false })
         .unwrap();
     let fit = check("lm", &problem, &start, &LevenbergMarquardt::default());
     assert!((fit.initial_value - problem.objective(&start).unwrap()).abs() < 1e-14);
@@ -570,20 +446,13 @@ fn singular_directions_stop_no_method() {
     let hill = |centre: [f64; 2]| Radial::Augmented.weights(&centre, 0.9);
     let truth = [hill([-0.8, -0.5]), hill([0.9, 0.6]), vec![1.0, 1.5, 0.2]].concat();
     let hills = network.predict(&truth, &x).unwrap();
-    let y = Array2::from_shape_fn((64, 1), |(i, _)| {
-        hills[(i, 0)] + 0.05 * (3.0 * i as f64).cos()
-    });
+    let y = Array2::from_shape_fn((64, 1), |(i, _)| hills[(i, 0)] + 0.05 * (3.0 * i as f64).cos());
     let start = [hill([-0.5, -0.9]), hill([0.5, 0.9]), vec![0.5, 0.5, 0.0]].concat();
     let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
-    let at = problem
-        .curvature(&start, Curvature::Exact, Structure::Full)
-        .unwrap();
+    let at = problem.curvature(&start, Curvature::Exact, Structure::Full).unwrap();
     let eigenvalues = at.curvature.unwrap().eigenvalues().unwrap();
     let scale = largest(&eigenvalues);
-    let null = eigenvalues
-        .iter()
-        .filter(|v| v.abs() < 1e-13 * scale)
-        .count();
+    let null = eigenvalues.iter().filter(|v| v.abs() < 1e-13 * scale).count();
     assert!(null >= 6, "three for each unit: {eigenvalues:?}");
     let begin = largest(&at.gradient);
     let mut slow = Vec::new();

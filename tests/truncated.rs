@@ -77,10 +77,7 @@ fn steps_are_what_they_promise() {
                     } else if b.eigenvalues().unwrap()[0] > 0.0 {
                         bounded += 1;
                         // Yuan 2000: at least half of the best where the matrix is positive definite.
-                        assert!(
-                            found.reduction >= 0.5 * best.reduction,
-                            "{found:?} for {best:?}"
-                        );
+                        assert!(found.reduction >= 0.5 * best.reduction, "{found:?} for {best:?}");
                     }
                     negative += usize::from(b.quadratic_form(&found.step).unwrap() < 0.0);
                 }
@@ -121,10 +118,7 @@ fn blocks_that_are_the_matrix_need_one_product() {
     let blocks = Preconditioner::blocks(parts).unwrap();
     let found =
         conjugate_gradients(|v| Ok(v.to_vec()), &[1.0; 3], &blocks, 10.0, 1e-12, 50).unwrap();
-    assert!(
-        found.step.iter().all(|p| (p + 1.0).abs() < 1e-9),
-        "{found:?}"
-    );
+    assert!(found.step.iter().all(|p| (p + 1.0).abs() < 1e-9), "{found:?}");
 }
 
 #[test]
@@ -143,31 +137,18 @@ fn ends_of_the_range_and_bad_input() {
     // A linear model goes to the boundary.
     let flat =
         conjugate_gradients(|v| Ok(vec![0.0; v.len()]), &[3.0, 4.0], none, 10.0, 0.0, 5).unwrap();
-    assert!(
-        flat.boundary && (flat.step[0] + 6.0).abs() < 1e-14,
-        "{flat:?}"
-    );
+    assert!(flat.boundary && (flat.step[0] + 6.0).abs() < 1e-14, "{flat:?}");
     assert!((flat.reduction - 50.0).abs() < 1e-12);
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(matches!(run(&[1.0], none, bad), Err(Error::Invalid { .. })));
         let m = Preconditioner::Diagonal(vec![bad]);
         assert!(matches!(run(&[1.0], &m, 1.0), Err(Error::Invalid { .. })));
     }
-    assert!(matches!(
-        run(&[f64::NAN], none, 1.0),
-        Err(Error::NonFinite { .. })
-    ));
+    assert!(matches!(run(&[f64::NAN], none, 1.0), Err(Error::NonFinite { .. })));
     let short = Preconditioner::Diagonal(vec![1.0]);
-    assert!(matches!(
-        run(&[1.0, 1.0], &short, 1.0),
-        Err(Error::Shape { .. })
-    ));
+    assert!(matches!(run(&[1.0, 1.0], &short, 1.0), Err(Error::Shape { .. })));
     let wild = conjugate_gradients(|v| Ok(vec![f64::NAN; v.len()]), &[1.0], none, 1.0, 0.0, 5);
     assert!(matches!(wild, Err(Error::Numerical { .. })), "{wild:?}");
-    let failing = |_: &[f64]| {
-        Err(Error::Numerical {
-            what: "the device".into(),
-        })
-    };
+    let failing = |_: &[f64]| Err(Error::Numerical { what: "the device".into() });
     assert!(conjugate_gradients(failing, &[1.0], none, 1.0, 0.0, 5).is_err());
 }

@@ -107,23 +107,11 @@ struct Model {
 
 impl Model {
     fn plain(lower: Vec<f64>, gradient: Vec<f64>, radius: f64) -> Self {
-        Model {
-            scaling: vec![1.0; gradient.len()],
-            lower,
-            gradient,
-            radius,
-        }
+        Model { scaling: vec![1.0; gradient.len()], lower, gradient, radius }
     }
 
     fn solve(&self, precision: f64) -> TrustRegionStep {
-        trust_region(
-            &self.lower,
-            &self.gradient,
-            &self.scaling,
-            self.radius,
-            precision,
-        )
-        .unwrap()
+        trust_region(&self.lower, &self.gradient, &self.scaling, self.radius, precision).unwrap()
     }
 
     /// The largest of the three ratios; infinite where a sign or a length is wrong.
@@ -142,11 +130,7 @@ impl Model {
         let h: Vec<f64> = self.gradient.iter().zip(d).map(|(g, d)| g / d).collect();
         let y: Vec<f64> = found.step.iter().zip(d).map(|(p, d)| p * d).collect();
         // Lengths in units of the radius, so that squares stay in range.
-        let length = y
-            .iter()
-            .map(|y| (y / self.radius).powi(2))
-            .sum::<f64>()
-            .sqrt();
+        let length = y.iter().map(|y| (y / self.radius).powi(2)).sum::<f64>().sqrt();
         let lambda = found.lambda;
         let held = match found.boundary {
             true => (length - 1.0).abs() <= precision,
@@ -156,12 +140,9 @@ impl Model {
         if !(lambda >= 0.0 && held && reported) {
             return f64::INFINITY;
         }
-        let norm = (c.iter())
-            .map(|row| row.iter().map(|c| c.abs()).sum::<f64>())
-            .fold(0.0, f64::max);
-        let residual: Vec<f64> = (0..n)
-            .map(|a| dot(&c[a], &y) + lambda * y[a] + h[a])
-            .collect();
+        let norm =
+            (c.iter()).map(|row| row.iter().map(|c| c.abs()).sum::<f64>()).fold(0.0, f64::max);
+        let residual: Vec<f64> = (0..n).map(|a| dot(&c[a], &y) + lambda * y[a] + h[a]).collect();
         let unit = n as f64 * U;
         let stationary = largest(&residual) / unit / ((norm + lambda) * largest(&y) + largest(&h));
         let mut shifted = c.clone();
@@ -175,9 +156,7 @@ impl Model {
         let terms = dot(&sizes(&h), &sizes(&y)) + 0.5 * product(&|a| sizes(&c[a]), &sizes(&y));
         let reduction = (value - found.reduction).abs() / unit / terms;
         // 0/0 where everything is 0.
-        [stationary, curvature, reduction]
-            .into_iter()
-            .fold(0.0, f64::max)
+        [stationary, curvature, reduction].into_iter().fold(0.0, f64::max)
     }
 }
 
@@ -200,9 +179,8 @@ fn all_648_combinations_meet_the_optimality_conditions() {
     for case in ["easy", "hard", "no gradient"] {
         for (low, high) in ranges {
             let basis = random.basis(5);
-            let mut values: Vec<f64> = (0..5)
-                .map(|_| low + (high - low) * 0.5 * (random.next() + 1.0))
-                .collect();
+            let mut values: Vec<f64> =
+                (0..5).map(|_| low + (high - low) * 0.5 * (random.next() + 1.0)).collect();
             values.sort_by(f64::total_cmp);
             let mut gradient = match case {
                 "no gradient" => vec![0.0; 5],
@@ -218,30 +196,20 @@ fn all_648_combinations_meet_the_optimality_conditions() {
                 let model = Model::plain(assemble(&values, &basis), gradient.clone(), radius);
                 let best = model.solve(0.0);
                 let ratio = model.ratio(&best, 1e-10);
-                assert!(
-                    ratio < 30.0,
-                    "{case}, {low}…{high}, {radius}: {ratio}, {best:?}"
-                );
+                assert!(ratio < 30.0, "{case}, {low}…{high}, {radius}: {ratio}, {best:?}");
                 worst = worst.max(ratio);
                 hard += usize::from(best.hard_case);
                 // Whether the region holds the step back is known from the spectrum.
-                let free: f64 = (basis.iter().zip(&values))
-                    .map(|(v, l)| (dot(v, &gradient) / l).powi(2))
-                    .sum();
+                let free: f64 =
+                    (basis.iter().zip(&values)).map(|(v, l)| (dot(v, &gradient) / l).powi(2)).sum();
                 let inside = values[0] > 0.0 && free.sqrt() < radius;
                 assert_eq!(best.boundary, !inside, "{case}, {low}…{high}, {radius}");
                 for (k_opt, k_trf) in [(0.1, 2.0), (0.5, 1.1), (0.9, 1.01_f64)] {
                     let precision = (k_trf - 1.0).min(1.0 - f64::sqrt(k_opt));
                     let found = model.solve(precision);
                     let ratio = model.ratio(&found, precision);
-                    assert!(
-                        ratio < 30.0,
-                        "{case}, {low}…{high}, {radius}: {ratio}, {found:?}"
-                    );
-                    assert!(
-                        found.reduction >= k_opt * best.reduction,
-                        "{found:?} for {best:?}"
-                    );
+                    assert!(ratio < 30.0, "{case}, {low}…{high}, {radius}: {ratio}, {found:?}");
+                    assert!(found.reduction >= k_opt * best.reduction, "{found:?} for {best:?}");
                     worst = worst.max(ratio);
                     count += 1;
                 }
@@ -259,15 +227,7 @@ fn all_orders_and_scales_meet_the_optimality_conditions() {
     let mut worst = 0.0_f64;
     for n in [1, 2, 3, 5, 10, 50] {
         let basis = random.basis(n);
-        for kind in [
-            "definite",
-            "indefinite",
-            "singular",
-            "nearly hard",
-            "hard",
-            "ill",
-            "twice",
-        ] {
+        for kind in ["definite", "indefinite", "singular", "nearly hard", "hard", "ill", "twice"] {
             let mut values: Vec<f64> = (0..n).map(|i| 1.0 + i as f64).collect();
             match kind {
                 "definite" => {}
@@ -291,23 +251,13 @@ fn all_orders_and_scales_meet_the_optimality_conditions() {
             }
             let lower = assemble(&values, &basis);
             for radius in [1e-6, 0.1, 1.0, 10.0, 1e6] {
-                for (b, s) in [
-                    (1.0, 1.0),
-                    (1e140, 1e140),
-                    (1e-140, 1e-140),
-                    (1e-100, 1e60),
-                    (1e60, 1e-100),
-                ] {
+                for (b, s) in
+                    [(1.0, 1.0), (1e140, 1e140), (1e-140, 1e-140), (1e-100, 1e60), (1e60, 1e-100)]
+                {
                     for uneven in [false, true] {
                         // In B, g and Δ the scales b, s and t of the value's units; D and 1/D in the variables.
                         let scaling: Vec<f64> = (0..n)
-                            .map(|a| {
-                                if uneven {
-                                    10_f64.powi(a as i32 % 7 - 3)
-                                } else {
-                                    1.0
-                                }
-                            })
+                            .map(|a| if uneven { 10_f64.powi(a as i32 % 7 - 3) } else { 1.0 })
                             .collect();
                         let mut scaled = Vec::new();
                         for a in 0..n {
@@ -347,15 +297,9 @@ fn small_models_with_known_answers() {
     };
     // Order 0 and zeros.
     let none = solve(&[], &[], 1.0);
-    assert_eq!(
-        (none.step.len(), none.lambda, none.reduction),
-        (0, 0.0, 0.0)
-    );
+    assert_eq!((none.step.len(), none.lambda, none.reduction), (0, 0.0, 0.0));
     let zero = solve(&[0.0], &[0.0], 1.0);
-    assert_eq!(
-        (zero.step[0], zero.reduction, zero.boundary),
-        (0.0, 0.0, false)
-    );
+    assert_eq!((zero.step[0], zero.reduction, zero.boundary), (0.0, 0.0, false));
     // A linear model goes to the boundary along −g.
     let linear = solve(&[0.0, 0.0, 0.0], &[3.0, 4.0], 10.0);
     assert!((linear.step[0] + 6.0).abs() < 1e-14 && (linear.step[1] + 8.0).abs() < 1e-14);
@@ -369,10 +313,7 @@ fn small_models_with_known_answers() {
         (5e-324, 0.0, 3.0, 0.0),
     ] {
         let found = solve(&[b], &[g], radius);
-        assert!(
-            (found.step[0] - p).abs() <= 1e-14 * p.abs(),
-            "{b}, {g}: {found:?}"
-        );
+        assert!((found.step[0] - p).abs() <= 1e-14 * p.abs(), "{b}, {g}: {found:?}");
     }
     // A maximum: either way.
     let maximum = solve(&[-2.0], &[0.0], 3.0);
@@ -385,10 +326,7 @@ fn small_models_with_known_answers() {
     // A gradient that has lost most of its part along the eigenvector still chooses the side.
     for part in [1e-15, -1e-15] {
         let found = solve(&[-1.0, 0.0, 1.0], &[part, 1.0], 10.0);
-        assert!(
-            found.step[0] * part < 0.0 && found.step[0].abs() > 9.9,
-            "{found:?}"
-        );
+        assert!(found.step[0] * part < 0.0 && found.step[0].abs() > 9.9, "{found:?}");
     }
     // The ends of the range of f64.
     let far = trust_region(&[1e300], &[1e-300], &[1e-5], 1e300, 0.0);
@@ -403,33 +341,15 @@ fn bad_models_are_refused() {
     let call = |b: &[f64], d: f64, radius: f64, precision: f64| {
         trust_region(b, &one, &[d], radius, precision)
     };
-    assert!(matches!(
-        call(&[1.0, 2.0], 1.0, 1.0, 0.1),
-        Err(Error::Shape { .. })
-    ));
-    assert!(matches!(
-        call(&[f64::NAN], 1.0, 1.0, 0.1),
-        Err(Error::NonFinite { .. })
-    ));
-    assert!(matches!(
-        trust_region(&one, &one, &[], 1.0, 0.1),
-        Err(Error::Shape { .. })
-    ));
+    assert!(matches!(call(&[1.0, 2.0], 1.0, 1.0, 0.1), Err(Error::Shape { .. })));
+    assert!(matches!(call(&[f64::NAN], 1.0, 1.0, 0.1), Err(Error::NonFinite { .. })));
+    assert!(matches!(trust_region(&one, &one, &[], 1.0, 0.1), Err(Error::Shape { .. })));
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert!(matches!(
-            call(&one, bad, 1.0, 0.1),
-            Err(Error::Invalid { .. })
-        ));
-        assert!(matches!(
-            call(&one, 1.0, bad, 0.1),
-            Err(Error::Invalid { .. })
-        ));
+        assert!(matches!(call(&one, bad, 1.0, 0.1), Err(Error::Invalid { .. })));
+        assert!(matches!(call(&one, 1.0, bad, 0.1), Err(Error::Invalid { .. })));
     }
     for bad in [-0.1, 1.0, f64::NAN] {
-        assert!(matches!(
-            call(&one, 1.0, 1.0, bad),
-            Err(Error::Invalid { .. })
-        ));
+        assert!(matches!(call(&one, 1.0, 1.0, bad), Err(Error::Invalid { .. })));
     }
 }
 
@@ -496,30 +416,18 @@ fn minima_are_found_and_values_never_rise() {
     let f = rosenbrock(1.0, 1.0);
     for x0 in [[-1.2, 1.0], [0.0, 0.0], [10.0, -10.0], [-100.0, 3.0]] {
         // From afar D starts large, and the largest is kept: the steps stay short for a while.
-        let options = TrustRegion {
-            max_iter: 1000,
-            ..TrustRegion::default()
-        };
+        let options = TrustRegion { max_iter: 1000, ..TrustRegion::default() };
         let found = options.minimize(&f, &x0).unwrap();
         println!("{x0:?}: {found}");
         assert!(found.converged(), "{x0:?}: {found}");
-        assert!(
-            (found.x[0] - 1.0).abs() + (found.x[1] - 1.0).abs() < 1e-7,
-            "{found}"
-        );
+        assert!((found.x[0] - 1.0).abs() + (found.x[1] - 1.0).abs() < 1e-7, "{found}");
         let values: Vec<f64> = found.path.iter().map(|x| f.value(x)).collect();
-        assert!(
-            values.windows(2).all(|v| v[1] <= v[0] + 1e-14),
-            "{values:?}"
-        );
+        assert!(values.windows(2).all(|v| v[1] <= v[0] + 1e-14), "{values:?}");
     }
     // Quadratic convergence at the end: Newton's own steps.
     let cosh = univariate(f64::cosh, f64::sinh, f64::cosh);
     let found = TrustRegion::default().minimize(&cosh, &[3.0]).unwrap();
-    assert!(
-        found.converged() && found.x[0].abs() < 1e-8 && found.iterations < 10,
-        "{found}"
-    );
+    assert!(found.converged() && found.x[0].abs() < 1e-8 && found.iterations < 10, "{found}");
     // An offset hides the last decreases of f; the gradient still tells.
     let lifted = univariate(|x| 1e6 + x.cosh(), f64::sinh, f64::cosh);
     let found = TrustRegion::default().minimize(&lifted, &[1.0]).unwrap();
@@ -536,50 +444,28 @@ fn minima_are_found_and_values_never_rise() {
 /// Powers of two, so that the paths are the same to the bit.
 #[test]
 fn units_of_the_variables_do_not_matter() {
-    let plain = TrustRegion::default()
-        .minimize(&rosenbrock(1.0, 1.0), &[-1.2, 1.0])
-        .unwrap();
+    let plain = TrustRegion::default().minimize(&rosenbrock(1.0, 1.0), &[-1.2, 1.0]).unwrap();
     let (s, t) = (2_f64.powi(-40), 2_f64.powi(30));
-    let options = TrustRegion {
-        gtol: 0.0,
-        xtol: 0.0,
-        ftol: 0.0,
-        ..TrustRegion::default()
-    };
+    let options = TrustRegion { gtol: 0.0, xtol: 0.0, ftol: 0.0, ..TrustRegion::default() };
     let other = options.minimize(&rosenbrock(s, t), &[-1.2 * s, t]).unwrap();
     for (a, b) in plain.path.iter().zip(&other.path) {
         assert_eq!([a[0] * s, a[1] * t], b.as_slice());
     }
     // Without the scaling they do.
-    let fixed = TrustRegion {
-        scaling: Some(vec![1.0; 2]),
-        ..options
-    };
+    let fixed = TrustRegion { scaling: Some(vec![1.0; 2]), ..options };
     let found = fixed.minimize(&rosenbrock(s, t), &[-1.2 * s, t]).unwrap();
     assert!(found.path[1] != other.path[1]);
 }
 
 #[test]
 fn saddles_and_maxima_are_left() {
-    for x0 in [
-        [1.0, 0.0],
-        [0.0, 0.0],
-        [1.0, 1e-9],
-        [1e-9, -1e-12],
-        [-3.0, 0.1],
-    ] {
+    for x0 in [[1.0, 0.0], [0.0, 0.0], [1.0, 1e-9], [1e-9, -1e-12], [-3.0, 0.1]] {
         let found = TrustRegion::default().minimize(&saddle(), &x0).unwrap();
-        assert!(
-            found.converged() && (found.value + 0.25).abs() < 1e-15,
-            "{x0:?}: {found}"
-        );
+        assert!(found.converged() && (found.value + 0.25).abs() < 1e-15, "{x0:?}: {found}");
     }
     let cosine = univariate(f64::cos, |x| -x.sin(), |x| -x.cos());
     let found = TrustRegion::default().minimize(&cosine, &[0.0]).unwrap();
-    assert!(
-        found.converged() && (found.value + 1.0).abs() < 1e-15,
-        "{found}"
-    );
+    assert!(found.converged() && (found.value + 1.0).abs() < 1e-15, "{found}");
     // A concave point that f does not know of.
     let flat = univariate(|_| 1.0, |_| 0.0, |_| -1.0);
     let found = TrustRegion::default().minimize(&flat, &[0.0]).unwrap();
@@ -590,10 +476,7 @@ fn saddles_and_maxima_are_left() {
 #[test]
 fn a_linear_function_is_followed_downhill() {
     let slope = univariate(|x| 3.0 * x, |_| 3.0, |_| 0.0);
-    let options = TrustRegion {
-        max_iter: 20,
-        ..TrustRegion::default()
-    };
+    let options = TrustRegion { max_iter: 20, ..TrustRegion::default() };
     let found = options.minimize(&slope, &[1.0]).unwrap();
     assert_eq!((found.reason, found.iterations), (Reason::Iterations, 20));
     assert_eq!(found.path[1..3], [[0.0], [-2.0]]);
@@ -604,10 +487,7 @@ fn a_linear_function_is_followed_downhill() {
 fn the_best_point_is_kept_where_the_function_is_not_defined() {
     let f = univariate(|x| x - x.ln(), |x| 1.0 - 1.0 / x, |x| x.powi(-2));
     let found = TrustRegion::default().minimize(&f, &[3.9]).unwrap();
-    assert!(
-        found.converged() && (found.x[0] - 1.0).abs() < 1e-8,
-        "{found}"
-    );
+    assert!(found.converged() && (found.x[0] - 1.0).abs() < 1e-8, "{found}");
     assert!(found.path.iter().all(|x| x[0] > 0.0));
     let start = TrustRegion::default().minimize(&f, &[-1.0]).unwrap();
     assert_eq!((start.reason, start.x), (Reason::NonFinite, vec![-1.0]));
@@ -625,67 +505,27 @@ fn options_and_starting_points_are_checked() {
     let good = TrustRegion::default;
     for bad in [-1.0, f64::NAN, f64::INFINITY] {
         for options in [
-            TrustRegion {
-                gtol: bad,
-                ..good()
-            },
-            TrustRegion {
-                xtol: bad,
-                ..good()
-            },
-            TrustRegion {
-                ftol: bad,
-                ..good()
-            },
-            TrustRegion {
-                initial_radius: bad,
-                ..good()
-            },
+            TrustRegion { gtol: bad, ..good() },
+            TrustRegion { xtol: bad, ..good() },
+            TrustRegion { ftol: bad, ..good() },
+            TrustRegion { initial_radius: bad, ..good() },
             TrustRegion { eta: bad, ..good() },
-            TrustRegion {
-                scaling: Some(vec![1.0, bad]),
-                ..good()
-            },
+            TrustRegion { scaling: Some(vec![1.0, bad]), ..good() },
         ] {
             let refused = options.minimize(&f, &[0.0, 0.0]);
             assert!(matches!(refused, Err(Error::Invalid { .. })), "{options:?}");
         }
     }
-    for options in [
-        TrustRegion {
-            max_radius: 0.5,
-            ..good()
-        },
-        TrustRegion {
-            eta: 0.25,
-            ..good()
-        },
-    ] {
-        assert!(matches!(
-            options.minimize(&f, &[0.0, 0.0]),
-            Err(Error::Invalid { .. })
-        ));
+    for options in [TrustRegion { max_radius: 0.5, ..good() }, TrustRegion { eta: 0.25, ..good() }]
+    {
+        assert!(matches!(options.minimize(&f, &[0.0, 0.0]), Err(Error::Invalid { .. })));
     }
-    let short = TrustRegion {
-        scaling: Some(vec![1.0]),
-        ..good()
-    };
-    assert!(matches!(
-        short.minimize(&f, &[0.0, 0.0]),
-        Err(Error::Shape { .. })
-    ));
-    assert!(matches!(
-        good().minimize(&f, &[0.0]),
-        Err(Error::Shape { .. })
-    ));
+    let short = TrustRegion { scaling: Some(vec![1.0]), ..good() };
+    assert!(matches!(short.minimize(&f, &[0.0, 0.0]), Err(Error::Shape { .. })));
+    assert!(matches!(good().minimize(&f, &[0.0]), Err(Error::Shape { .. })));
     let not_finite = good().minimize(&f, &[0.0, f64::NAN]);
     assert!(matches!(not_finite, Err(Error::NonFinite { at, .. }) if at == [1]));
-    let none = TrustRegion {
-        max_iter: 0,
-        ..good()
-    }
-    .minimize(&f, &[1.0, 1.0])
-    .unwrap();
+    let none = TrustRegion { max_iter: 0, ..good() }.minimize(&f, &[1.0, 1.0]).unwrap();
     assert_eq!(
         (none.reason, none.iterations, none.evaluations.objective),
         (Reason::Iterations, 0, 1)
@@ -695,18 +535,10 @@ fn options_and_starting_points_are_checked() {
     assert_eq!((found.reason, found.value), (Reason::Gradient, 7.0));
     // The largest radius bounds every step, in units of ‖Dx‖: here D = √2 throughout.
     let bowl = univariate(|x| x * x, |x| 2.0 * x, |_| 2.0);
-    let options = TrustRegion {
-        initial_radius: 0.125,
-        max_radius: 0.125,
-        ..good()
-    };
+    let options = TrustRegion { initial_radius: 0.125, max_radius: 0.125, ..good() };
     let found = options.minimize(&bowl, &[8.0]).unwrap();
     assert!(
-        found.converged()
-            && found
-                .path
-                .windows(2)
-                .all(|x| (x[0][0] - x[1][0]).abs() <= 1.1),
+        found.converged() && found.path.windows(2).all(|x| (x[0][0] - x[1][0]).abs() <= 1.1),
         "{found:?}"
     );
 }

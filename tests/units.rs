@@ -47,9 +47,7 @@ fn problem(unit: Arc<dyn Unit>) -> (Problem, Vec<f64>) {
         Layer::dense(1, Activation::Identity),
     ];
     let network = Network::new(2, layers).unwrap();
-    let w = (0..network.parameters())
-        .map(|l| ((5 * l) % 7) as f64 / 7.0 - 0.4)
-        .collect();
+    let w = (0..network.parameters()).map(|l| ((5 * l) % 7) as f64 / 7.0 - 0.4).collect();
     let x = array![[0.5, -1.0], [1.5, 0.3], [-0.7, 0.9]];
     let data = Data::new(x, array![[1.0], [0.0], [2.0]]).unwrap();
     (Problem::new(network, data, Loss::SquaredError).unwrap(), w)
@@ -63,13 +61,7 @@ fn without_an_exact_part_only_the_exact_hessian_is_refused() {
             panic!("{what}: {found:?}");
         };
         let text = error.to_string();
-        for fact in [
-            "squares",
-            "∂²p/∂z²",
-            "ExactUnit",
-            "gauss-newton",
-            "lagrangian",
-        ] {
+        for fact in ["squares", "∂²p/∂z²", "ExactUnit", "gauss-newton", "lagrangian"] {
             assert!(text.contains(fact), "{what}: {text}");
         }
     };
@@ -82,9 +74,7 @@ fn without_an_exact_part_only_the_exact_hessian_is_refused() {
             let all = [
                 problem.plan(request).map(drop),
                 problem.evaluate(&w, request).map(drop),
-                problem
-                    .evaluate_on(&Cpu::<f64>::new(), &w, request, 2)
-                    .map(drop),
+                problem.evaluate_on(&Cpu::<f64>::new(), &w, request, 2).map(drop),
             ];
             for found in all {
                 match exact {
@@ -115,25 +105,13 @@ fn without_an_exact_part_only_the_exact_hessian_is_refused() {
 #[test]
 fn products_without_an_exact_part_are_those_of_the_matrix() {
     let (problem, w) = problem(Arc::new(Squares));
-    for curvature in [
-        Curvature::GaussNewton,
-        Curvature::EmpiricalFisher,
-        Curvature::Lagrangian,
-    ] {
+    for curvature in [Curvature::GaussNewton, Curvature::EmpiricalFisher, Curvature::Lagrangian] {
         let at = problem.curvature(&w, curvature, Structure::Full).unwrap();
         let v: Vec<f64> = (0..w.len()).map(|l| (l % 5) as f64 - 2.0).collect();
-        let found = problem
-            .operator(&w, curvature)
-            .unwrap()
-            .product(&v)
-            .unwrap();
+        let found = problem.operator(&w, curvature).unwrap().product(&v).unwrap();
         let right = at.curvature.unwrap().product(&v).unwrap();
         for (found, right) in found.iter().zip(&right) {
-            assert!(
-                (found - right).abs() < 1e-12 * (1.0 + right.abs()),
-                "{}",
-                curvature.name()
-            );
+            assert!((found - right).abs() < 1e-12 * (1.0 + right.abs()), "{}", curvature.name());
         }
     }
 }
@@ -225,18 +203,8 @@ fn wrong_derivatives_are_refused() {
     ] {
         let check = Propagation::Unit(Arc::new(Wrong(mistake))).check(3);
         let made = network(Wrong(mistake), 3).map(drop);
-        for found in [Some(check), cfg!(debug_assertions).then_some(made)]
-            .into_iter()
-            .flatten()
-        {
-            let Err(Error::Derivative {
-                part,
-                derivative,
-                given,
-                expected,
-                ..
-            }) = found
-            else {
+        for found in [Some(check), cfg!(debug_assertions).then_some(made)].into_iter().flatten() {
+            let Err(Error::Derivative { part, derivative, given, expected, .. }) = found else {
                 panic!("{mistake:?}: {found:?}");
             };
             assert!(part.contains("wrong"), "{part}");
@@ -245,10 +213,7 @@ fn wrong_derivatives_are_refused() {
             assert!((given - expected).abs() > 1e-4 * expected.abs());
         }
     }
-    assert_eq!(
-        Propagation::Unit(Arc::new(Wrong(Mistake::None))).check(3),
-        Ok(())
-    );
+    assert_eq!(Propagation::Unit(Arc::new(Wrong(Mistake::None))).check(3), Ok(()));
     network(Wrong(Mistake::None), 3).unwrap();
     // More than is checked without being asked.
     network(Wrong(Mistake::DW), 64).unwrap();
@@ -256,18 +221,11 @@ fn wrong_derivatives_are_refused() {
 
 #[test]
 fn a_panic_and_a_nan_name_the_unit() {
-    let Err(Error::Part {
-        kind: "unit",
-        name,
-        why,
-    }) = network(Wrong(Mistake::Parameters), 2)
+    let Err(Error::Part { kind: "unit", name, why }) = network(Wrong(Mistake::Parameters), 2)
     else {
         panic!("a panic in parameters()");
     };
-    assert!(
-        name == "wrong" && why.contains("no parameters"),
-        "{name}: {why}"
-    );
+    assert!(name == "wrong" && why.contains("no parameters"), "{name}: {why}");
     for mistake in [Mistake::Nan, Mistake::Panic] {
         let network = network(Wrong(mistake), 2).unwrap();
         let w = vec![0.5; network.parameters()];
@@ -312,10 +270,7 @@ fn bare() -> Bare {
         s: 1.0,
         exact: true,
         wgsl: None,
-        calls: Calls {
-            of_value: i64::MAX.into(),
-            of_names: i64::MAX.into(),
-        },
+        calls: Calls { of_value: i64::MAX.into(), of_names: i64::MAX.into() },
     }
 }
 
@@ -360,18 +315,13 @@ impl ExactUnit for Bare {
 /// They are asked like the others, wherever they stand.
 #[test]
 fn units_without_parameters_are_seen() {
-    let (problem, w) = problem(Arc::new(Bare {
-        exact: false,
-        ..bare()
-    }));
+    let (problem, w) = problem(Arc::new(Bare { exact: false, ..bare() }));
     for curvature in [Curvature::Exact, Curvature::Residual] {
         let request = Request::curvature(curvature, Structure::Full);
         let found = problem.plan(request).map(drop);
         assert!(matches!(found, Err(Error::Unsupported { .. })), "{found:?}");
     }
-    problem
-        .curvature(&w, Curvature::GaussNewton, Structure::Full)
-        .unwrap();
+    problem.curvature(&w, Curvature::GaussNewton, Structure::Full).unwrap();
     #[cfg(feature = "io")]
     {
         let network = problem.network().clone();
@@ -388,27 +338,18 @@ fn a_panic_in_a_name_is_an_error() {
     let (problem, w) = problem(unit.clone());
     unit.calls.of_names.store(0, Ordering::Relaxed);
     let exact = Request::curvature(Curvature::Exact, Structure::Full);
-    for found in [
-        problem.plan(exact).map(drop),
-        problem.objective(&w).map(drop),
-    ] {
+    for found in [problem.plan(exact).map(drop), problem.objective(&w).map(drop)] {
         let Err(Error::Part { name, why, .. }) = found else {
             panic!("{found:?}");
         };
-        assert_eq!(
-            (&*name, &*why),
-            ("without a name", "it panicked: out of calls")
-        );
+        assert_eq!((&*name, &*why), ("without a name", "it panicked: out of calls"));
     }
 }
 
 /// On every device that computes the unit.
 fn a_panic_ends_a_fit_at_its_best_point_on(device: &Device) {
-    let methods: [&dyn Method; 3] = [
-        &TrustRegion::default(),
-        &NewtonCg::default(),
-        &BlockNewton::default(),
-    ];
+    let methods: [&dyn Method; 3] =
+        [&TrustRegion::default(), &NewtonCg::default(), &BlockNewton::default()];
     for method in methods {
         let mut progressed = false;
         // Methods need one to many values for a step.
@@ -462,12 +403,7 @@ fn unit_d_wz(a: u32, c: u32) -> real { return real(); }
 ";
 
     fn refused(found: Result<(), Error>, what: &str) {
-        let Err(Error::Part {
-            kind: "unit",
-            name,
-            why,
-        }) = found
-        else {
+        let Err(Error::Part { kind: "unit", name, why }) = found else {
             panic!("{what}: {found:?}");
         };
         assert!(name == "bare" && why.contains("gives"), "{what}: {why}");
@@ -478,13 +414,7 @@ fn unit_d_wz(a: u32, c: u32) -> real { return real(); }
     fn a_text_is_compared_with_each_unit() {
         let devices: [fn() -> Gpu; 2] = [single, double];
         for gpu in devices.map(|open| open()) {
-            let on = |s: f64| {
-                problem(Arc::new(Bare {
-                    s,
-                    wgsl: Some(BARE),
-                    ..bare()
-                }))
-            };
+            let on = |s: f64| problem(Arc::new(Bare { s, wgsl: Some(BARE), ..bare() }));
             let exact = Request::curvature(Curvature::Exact, Structure::Full);
             let (right, w) = on(1.0);
             let expected = right.evaluate(&w, exact).unwrap();
@@ -535,26 +465,13 @@ fn unit_d_wz(a: u32, c: u32) -> real { return real(); }
             for (from, to, function) in [
                 ("return sum + w", "return sum + 1.001 * w", "unit_value()"),
                 ("return -unit_d_z(a);", "return unit_d_z(a);", "unit_d_w(0)"),
-                (
-                    "return 2.0 * (w(INPUTS + c)",
-                    "return 2.0 * (w(INPUTS)",
-                    "unit_d_w(1)",
-                ),
-                (
-                    "return -unit_d_wz(a, b);",
-                    "return unit_d_wz(a, b);",
-                    "unit_d_ww(2, 0)",
-                ),
+                ("return 2.0 * (w(INPUTS + c)", "return 2.0 * (w(INPUTS)", "unit_d_w(1)"),
+                ("return -unit_d_wz(a, b);", "return unit_d_wz(a, b);", "unit_d_ww(2, 0)"),
                 ("second += 2.0", "second += 2.002", "unit_d_ww(0, 0)"),
                 ("a - INPUTS == c", "a - INPUTS == 0u", "unit_d_ww(1, 2)"),
             ] {
                 let error = at(changed(from, to), &device).unwrap_err();
-                let Error::Part {
-                    kind: "unit",
-                    name,
-                    why,
-                } = &error
-                else {
+                let Error::Part { kind: "unit", name, why } = &error else {
                     panic!("{from}: {error}");
                 };
                 assert_eq!(name, "quadratic");
@@ -570,23 +487,14 @@ fn unit_d_wz(a: u32, c: u32) -> real { return real(); }
     #[test]
     fn a_text_that_does_not_compile_is_refused_in_the_compilers_words() {
         for (from, to, words) in [
-            (
-                "fn unit_value() -> real {",
-                "fn unit_value() -> real { let x: i32 = 1.5;",
-                "i32",
-            ),
+            ("fn unit_value() -> real {", "fn unit_value() -> real { let x: i32 = 1.5;", "i32"),
             ("fn unit_d_w(", "fn unit_dw(", "unit_d_w"),
             ("return z(a) - w(a);", "return z(a) - ;", "expected"),
             ("return z(a) - w(a);", "return $MISSING;", "MISSING"),
         ] {
             let device = Device::Gpu(single());
             let error = at(changed(from, to), &device).unwrap_err();
-            let Error::Part {
-                kind: "unit",
-                name,
-                why,
-            } = &error
-            else {
+            let Error::Part { kind: "unit", name, why } = &error else {
                 panic!("{from}: {error}");
             };
             assert!(name == "quadratic" && why.contains(words), "{why}");

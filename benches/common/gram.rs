@@ -18,19 +18,9 @@ impl<T: Real> Case<T> {
     pub fn new(n: usize, d: usize, s: usize, number: impl Fn(usize) -> f64) -> Result<Self> {
         let cpu = Cpu::new();
         let upload = |len: usize| cpu.upload(&(0..len).map(&number).collect::<Vec<_>>());
-        let (z, c, sum) = (
-            upload(n * d)?,
-            upload(n * s)?,
-            cpu.sums(s * d * (d + 1) / 2)?,
-        );
+        let (z, c, sum) = (upload(n * d)?, upload(n * s)?, cpu.sums(s * d * (d + 1) / 2)?);
         let size = [n, d, s];
-        Ok(Case {
-            cpu,
-            z,
-            c,
-            sum,
-            size,
-        })
+        Ok(Case { cpu, z, c, sum, size })
     }
 
     pub fn run(&mut self) -> Result<()> {

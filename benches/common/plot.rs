@@ -6,19 +6,15 @@
 use std::fmt::Write;
 
 /// Colours that the colour-blind can tell apart (Okabe and Ito).
-const COLOURS: [&str; 7] = [
-    "#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#000000",
-];
+const COLOURS: [&str; 7] =
+    ["#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#000000"];
 const LEFT: f64 = 230.0;
 const WIDTH: f64 = 520.0;
 const STEP: f64 = 30.0;
 
 fn text(out: &mut String, x: f64, y: f64, anchor: &str, words: &str) {
     let words = (words.replace('&', "&amp;").replace('<', "&lt;")).replace('>', "&gt;");
-    let _ = writeln!(
-        out,
-        r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{words}</text>"#
-    );
+    let _ = writeln!(out, r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{words}</text>"#);
 }
 
 fn dot(out: &mut String, x: f64, y: f64, series: usize) {
@@ -60,23 +56,13 @@ pub fn dots(
     for decade in low as i32..=high as i32 {
         let x = at(10f64.powi(decade));
         let _ = writeln!(out, r##"<path d="M{x:.1} {top}V{bottom}" stroke="#bbb"/>"##);
-        text(
-            &mut out,
-            x,
-            bottom + 20.0,
-            "middle",
-            &10f64.powi(decade).to_string(),
-        );
+        text(&mut out, x, bottom + 20.0, "middle", &10f64.powi(decade).to_string());
     }
     text(&mut out, LEFT + WIDTH / 2.0, bottom + 45.0, "middle", axis);
     for (i, (name, dots)) in rows.iter().enumerate() {
         let y = top + STEP * (i as f64 + 0.5);
         text(&mut out, LEFT - 15.0, y + 4.0, "end", name);
-        let _ = writeln!(
-            out,
-            r##"<path d="M{LEFT} {y}H{}" stroke="#eee"/>"##,
-            LEFT + WIDTH
-        );
+        let _ = writeln!(out, r##"<path d="M{LEFT} {y}H{}" stroke="#eee"/>"##, LEFT + WIDTH);
         for &(series, value) in dots {
             dot(&mut out, at(value), y, series);
         }

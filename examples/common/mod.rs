@@ -164,13 +164,5 @@ pub fn lbfgs(problem: &Problem, start: &[f64], gtol: f64, max_iter: u64) -> Resu
     let w = w.unwrap_or_else(|| counted.last.borrow().0.clone());
     let (value, gradient) = (problem.objective(&w)?, largest(&problem.gradient(&w)?));
     let points = counted.points.into_inner();
-    Ok(Run {
-        steps,
-        evaluations: points.len(),
-        points,
-        seconds,
-        value,
-        gradient,
-        why,
-    })
+    Ok(Run { steps, evaluations: points.len(), points, seconds, value, gradient, why })
 }

@@ -35,10 +35,7 @@ pub fn run(_: &Options) -> Result<(), Failure> {
 fn list(out: &mut impl Write) -> std::io::Result<()> {
     let all = adapters();
     if all.is_empty() {
-        return writeln!(
-            out,
-            "no adapter with Vulkan, Metal or DX12; the CPU computes"
-        );
+        return writeln!(out, "no adapter with Vulkan, Metal or DX12; the CPU computes");
     }
     for (number, adapter) in all.iter().enumerate() {
         let limits = adapter.limits;
@@ -72,10 +69,9 @@ fn tested(number: usize, adapter: &Adapter, f64: bool) -> String {
         Ok(gpu.times().building)
     };
     match test() {
-        Ok(building) => format!(
-            "test passed, its pipelines built in {:.2} s",
-            building.as_secs_f64()
-        ),
+        Ok(building) => {
+            format!("test passed, its pipelines built in {:.2} s", building.as_secs_f64())
+        }
         Err(error) => format!("test failed: {error}"),
     }
 }

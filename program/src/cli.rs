@@ -63,16 +63,10 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version go to stdout and are no failure. A closed pipe is none either.
             let _ = error.print();
-            return if error.use_stderr() {
-                Exit::Usage.into()
-            } else {
-                Exit::Done.into()
-            };
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
-    let matches = matches
-        .subcommand()
-        .map_or(&matches, |(_, matches)| matches);
+    let matches = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let done = match cli.command {
         Command::Fit(options) => fit::run(&options, matches),
         Command::Predict(options) => predict::run(&options),

@@ -37,9 +37,10 @@ fn device(text: &str) -> Result<String, String> {
     match text {
         "auto" | "cpu" | "gpu" => Ok(text.into()),
         _ if text.len() > 4 && text.starts_with("gpu:") => Ok(text.into()),
-        _ => Err(
-            "known: auto, cpu, gpu, gpu:NAME with a name or number from 'secondo adapters'".into(),
-        ),
+        _ => {
+            Err("known: auto, cpu, gpu, gpu:NAME with a name or number from 'secondo adapters'"
+                .into())
+        }
     }
 }
 
@@ -48,10 +49,8 @@ impl Computing {
     /// decides in f64; single derivatives are never less precise than asked for.
     pub fn start(&self, fit: bool) -> Result<Device, Failure> {
         if let Some(threads) = self.threads {
-            (rayon::ThreadPoolBuilder::new()
-                .num_threads(threads.into())
-                .build_global())
-            .map_err(|e| Failure::resources(format!("cannot start {threads} threads: {e}")))?;
+            (rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global())
+                .map_err(|e| Failure::resources(format!("cannot start {threads} threads: {e}")))?;
         }
         let single = self.precision == Some(Precision::F32);
         let double = self.precision == Some(Precision::F64);
@@ -76,7 +75,5 @@ fn adapter(name: &str, in_f64: bool) -> Result<Device, Failure> {
 
 #[cfg(not(feature = "gpu"))]
 fn adapter(_: &str, _: bool) -> Result<Device, Failure> {
-    Err(Failure::resources(
-        "this program was built without the feature gpu; use --device cpu",
-    ))
+    Err(Failure::resources("this program was built without the feature gpu; use --device cpu"))
 }

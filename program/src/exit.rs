@@ -43,26 +43,17 @@ pub struct Failure {
 impl Failure {
     /// Bad input or usage.
     pub fn usage(message: impl Into<String>) -> Self {
-        Failure {
-            exit: Exit::Usage,
-            message: message.into(),
-        }
+        Failure { exit: Exit::Usage, message: message.into() }
     }
 
     /// A device or a resource is missing.
     pub fn resources(message: impl Into<String>) -> Self {
-        Failure {
-            exit: Exit::Resources,
-            message: message.into(),
-        }
+        Failure { exit: Exit::Resources, message: message.into() }
     }
 
     /// An interruption, after everything was written and said.
     pub fn interrupted() -> Self {
-        Failure {
-            exit: Exit::Interrupted,
-            message: String::new(),
-        }
+        Failure { exit: Exit::Interrupted, message: String::new() }
     }
 }
 
@@ -77,9 +68,6 @@ impl From<Error> for Failure {
             } => Exit::Numerical,
             _ => Exit::Usage,
         };
-        Failure {
-            exit,
-            message: error.to_string(),
-        }
+        Failure { exit, message: error.to_string() }
     }
 }

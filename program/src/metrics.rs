@@ -78,9 +78,7 @@ impl Metrics {
                     let row: Vec<f64> = outputs.row(i).to_vec();
                     let y: Vec<f64> = match model.loss {
                         Loss::BinaryCrossEntropy => vec![index[i] as f64],
-                        _ => (0..row.len())
-                            .map(|c| f64::from(u8::from(c == index[i])))
-                            .collect(),
+                        _ => (0..row.len()).map(|c| f64::from(u8::from(c == index[i]))).collect(),
                     };
                     // The lengths are the model's own.
                     model.loss.derivatives(&row, &y).map_or(f64::NAN, |d| d.0)
@@ -106,11 +104,7 @@ impl Metrics {
                 ("RMSE", digits(*rmse)),
                 ("R²", r2.map_or("undefined".into(), digits)),
             ],
-            Metrics::Classification {
-                rows,
-                accuracy,
-                log_loss,
-            } => vec![
+            Metrics::Classification { rows, accuracy, log_loss } => vec![
                 ("rows", rows.to_string()),
                 ("accuracy", format!("{accuracy:.6}")),
                 ("log loss", digits(*log_loss)),

@@ -108,10 +108,7 @@ pub fn check_distinct(inputs: &[&Path], outputs: &[&Path]) -> Result<(), Failure
                 output.display()
             )));
         }
-        if outputs[..index]
-            .iter()
-            .any(|other| place(other) == place(output))
-        {
+        if outputs[..index].iter().any(|other| place(other) == place(output)) {
             return Err(Failure::usage(format!(
                 "{} is given for two outputs; choose different files",
                 output.display()
@@ -123,10 +120,7 @@ pub fn check_distinct(inputs: &[&Path], outputs: &[&Path]) -> Result<(), Failure
 
 /// The stem of a path with another extension, in the current folder.
 pub fn here(path: &Path, extension: &str) -> PathBuf {
-    let mut name = path
-        .file_stem()
-        .unwrap_or(OsStr::new("model"))
-        .to_os_string();
+    let mut name = path.file_stem().unwrap_or(OsStr::new("model")).to_os_string();
     name.push(".");
     name.push(extension);
     PathBuf::from(name)
@@ -134,8 +128,7 @@ pub fn here(path: &Path, extension: &str) -> PathBuf {
 
 /// Whether the path ends with this extension, in any case.
 pub fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension()
-        .is_some_and(|e| e.eq_ignore_ascii_case(extension))
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension))
 }
 
 /// Titles and values in columns, a line for each.

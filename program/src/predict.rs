@@ -113,9 +113,8 @@ fn csv_bytes(
         }
     }
     let mut bytes = Vec::new();
-    let mut csv = csv::WriterBuilder::new()
-        .delimiter(options.table.delimiter())
-        .from_writer(&mut bytes);
+    let mut csv =
+        csv::WriterBuilder::new().delimiter(options.table.delimiter()).from_writer(&mut bytes);
     csv.write_record(&header)?;
     for (row, line) in predicted.rows().into_iter().zip(&rows.lines) {
         let mut fields: Vec<String> = Vec::new();

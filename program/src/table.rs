@@ -138,10 +138,8 @@ impl TableOptions {
         let mut notes = Vec::new();
         let columns = self.columns(model, table, target_needed)?;
         if !columns.extra.is_empty() {
-            notes.push(format!(
-                "columns that the model does not use: {}",
-                columns.extra.join(", ")
-            ));
+            notes
+                .push(format!("columns that the model does not use: {}", columns.extra.join(", ")));
         }
         let mut needed = columns.features.clone();
         needed.extend(columns.weights);
@@ -162,11 +160,7 @@ impl TableOptions {
         let target = match target {
             None => None,
             Some(c) if model.classes.is_empty() => Some(Known::Numbers(table.numbers(c, &rows)?)),
-            Some(c) => Some(Known::Classes(table.class_index(
-                c,
-                &rows,
-                &model.classes,
-            )?)),
+            Some(c) => Some(Known::Classes(table.class_index(c, &rows, &model.classes)?)),
         };
         let weights = (columns.weights).map(|c| table.weights(c, &rows));
         let lines = rows.iter().filter_map(|&r| table.lines().get(r).copied());
@@ -187,9 +181,7 @@ impl TableOptions {
         let features = indices(&model.features)?;
         if let Some(c) = ignored.iter().find(|c| features.contains(c)) {
             let name = &table.names()[*c];
-            return Err(Failure::usage(format!(
-                "--ignore {name}: the model needs this column"
-            )));
+            return Err(Failure::usage(format!("--ignore {name}: the model needs this column")));
         }
         let weights = self.weights().map(|name| table.column(name)).transpose()?;
         let target = match model.targets.as_slice() {
@@ -205,12 +197,7 @@ impl TableOptions {
             .map(|(_, name)| name.clone())
             .take(20)
             .collect();
-        Ok(Columns {
-            features,
-            weights,
-            target,
-            extra,
-        })
+        Ok(Columns { features, weights, target, extra })
     }
 }
 
@@ -279,12 +266,10 @@ impl Rows {
         if let Some(weights) = &self.weights {
             data = data.weighted(weights.clone())?;
         }
-        Ok(
-            Problem::new(model.network.clone(), data, model.loss.clone())?
-                .penalty(model.penalty.clone())?
-                .reduction(model.reduction)
-                .on(device),
-        )
+        Ok(Problem::new(model.network.clone(), data, model.loss.clone())?
+            .penalty(model.penalty.clone())?
+            .reduction(model.reduction)
+            .on(device))
     }
 }
 

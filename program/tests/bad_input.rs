@@ -23,10 +23,7 @@ fn refused(name: &str, files: &[(&str, &[u8])], args: &[&str], code: i32, said: 
         String::from_utf8_lossy(&out.stdout)
     );
     for part in said {
-        assert!(
-            stderr.contains(part),
-            "{name}: '{part}' is not in: {stderr}"
-        );
+        assert!(stderr.contains(part), "{name}: '{part}' is not in: {stderr}");
     }
     assert!(!stderr.contains("panicked"), "{name}: {stderr}");
     let mut left: Vec<_> = std::fs::read_dir(dir.path())
@@ -62,10 +59,7 @@ fn tables() {
         .into_iter()
         .chain("a,y\n1,2\n".encode_utf16().flat_map(u16::to_le_bytes))
         .collect();
-    let plain16: Vec<u8> = "a,y\n1,2\n"
-        .encode_utf16()
-        .flat_map(u16::to_be_bytes)
-        .collect();
+    let plain16: Vec<u8> = "a,y\n1,2\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
     let cases: &[(&str, &[u8], &[&str])] = &[
         ("empty", b"", &["d.csv, line 1", "no header"]),
         ("only line ends", b"\n\n", &["no header"]),
@@ -81,58 +75,18 @@ fn tables() {
         ("utf-16", &utf16, &["UTF-16"]),
         ("utf-16 without mark", &plain16, &["UTF-16"]),
         ("not utf-8", b"a,y\n1,2\n\xff,2\n", &["line 3", "UTF-8"]),
-        (
-            "nul",
-            b"a,y\n1,2\n3,4\n5,6\n7,8\n9,\x000\n",
-            &["line 6", "NUL"],
-        ),
-        (
-            "nul after cr",
-            b"a,y\r1,2\r3,4\r5,6\r7,8\r9,\x000\r",
-            &["line 6", "NUL"],
-        ),
-        (
-            "long row",
-            b"a,y\n1,2\n1,2,3\n",
-            &["line 3", "found 3 fields", "has 2"],
-        ),
-        (
-            "short row",
-            b"a,y\n1,2\n\n1\n",
-            &["line 4", "found 1 field,", "has 2"],
-        ),
-        (
-            "short row, cr lf",
-            b"a,y\r\n1,2\r\n1\r\n",
-            &["line 3", "found 1 field,"],
-        ),
-        (
-            "short row, cr",
-            b"a,y\r1,2\r1\r",
-            &["line 3", "found 1 field,"],
-        ),
-        (
-            "trailing comma in the header",
-            b"a,y,\n1,2,\n",
-            &["line 1, column 3", "no name"],
-        ),
-        (
-            "trailing comma in a row",
-            b"a,y\n1,2\n1,2,\n",
-            &["line 3", "ends with a delimiter"],
-        ),
-        (
-            "unclosed quote",
-            b"a,y\n1,2\n\"3,4\n5,6\n",
-            &["line 3", "never closed"],
-        ),
+        ("nul", b"a,y\n1,2\n3,4\n5,6\n7,8\n9,\x000\n", &["line 6", "NUL"]),
+        ("nul after cr", b"a,y\r1,2\r3,4\r5,6\r7,8\r9,\x000\r", &["line 6", "NUL"]),
+        ("long row", b"a,y\n1,2\n1,2,3\n", &["line 3", "found 3 fields", "has 2"]),
+        ("short row", b"a,y\n1,2\n\n1\n", &["line 4", "found 1 field,", "has 2"]),
+        ("short row, cr lf", b"a,y\r\n1,2\r\n1\r\n", &["line 3", "found 1 field,"]),
+        ("short row, cr", b"a,y\r1,2\r1\r", &["line 3", "found 1 field,"]),
+        ("trailing comma in the header", b"a,y,\n1,2,\n", &["line 1, column 3", "no name"]),
+        ("trailing comma in a row", b"a,y\n1,2\n1,2,\n", &["line 3", "ends with a delimiter"]),
+        ("unclosed quote", b"a,y\n1,2\n\"3,4\n5,6\n", &["line 3", "never closed"]),
         ("semicolons", b"a;y\n1;2\n", &["line 1", "--delimiter ';'"]),
         ("tabs", b"a\ty\n1\t2\n", &["--delimiter 'tab'"]),
-        (
-            "decimal comma",
-            b"a,y\n1,5,2\n",
-            &["line 2", "decimal comma"],
-        ),
+        ("decimal comma", b"a,y\n1,5,2\n", &["line 2", "decimal comma"]),
         (
             "quoted decimal comma",
             b"a,y\n1,2.5\n\"1,5\",2.5\n",
@@ -143,71 +97,23 @@ fn tables() {
             b"a,y\n1,2.5\n1_000,2.5\n",
             &["line 3, column a", "'1_000' is not a number"],
         ),
-        (
-            "hexadecimal",
-            b"a,y\n0x10,2.5\n1,2.5\n",
-            &["line 2, column a", "'0x10' is not a number"],
-        ),
-        (
-            "fortran",
-            b"a,y\n1d3,2.5\n1,2.5\n",
-            &["'1d3' is not a number"],
-        ),
+        ("hexadecimal", b"a,y\n0x10,2.5\n1,2.5\n", &["line 2, column a", "'0x10' is not a number"]),
+        ("fortran", b"a,y\n1d3,2.5\n1,2.5\n", &["'1d3' is not a number"]),
         (
             "unicode minus",
             "a,y\n−1,2.5\n1,2.5\n".as_bytes(),
             &["line 2, column a", "is not a number"],
         ),
-        (
-            "full width",
-            "a,y\n１,2.5\n1,2.5\n".as_bytes(),
-            &["line 2, column a", "is not a number"],
-        ),
-        (
-            "nan",
-            b"a,y\n1,2.5\nnan,2.5\n",
-            &["line 3, column a", "not a finite number"],
-        ),
-        (
-            "infinity",
-            b"a,y\n1,2.5\n-Infinity,2.5\n",
-            &["line 3, column a", "not a finite number"],
-        ),
-        (
-            "1e400",
-            b"a,y\n1,2.5\n1e400,2.5\n",
-            &["line 3, column a", "too large"],
-        ),
-        (
-            "nan target",
-            b"a,y\n1,2.5\n1,NaN\n",
-            &["line 3, column y", "not a finite number"],
-        ),
-        (
-            "missing NA",
-            b"a,y\n1,2.5\nNA,2.5\n",
-            &["line 3, column a", "missing", "--missing drop"],
-        ),
-        (
-            "missing empty",
-            b"a,y\n1,2.5\n,2.5\n",
-            &["line 3, column a", "missing"],
-        ),
-        (
-            "missing null",
-            b"a,y\n1,2.5\nnull,2.5\n",
-            &["line 3, column a", "missing"],
-        ),
-        (
-            "missing target",
-            b"a,y\n1,2.5\n1,?\n",
-            &["line 3, column y", "missing"],
-        ),
-        (
-            "duplicate",
-            b"a,y,a\n1,2,3\n",
-            &["line 1, column 3", "'a'", "column 1"],
-        ),
+        ("full width", "a,y\n１,2.5\n1,2.5\n".as_bytes(), &["line 2, column a", "is not a number"]),
+        ("nan", b"a,y\n1,2.5\nnan,2.5\n", &["line 3, column a", "not a finite number"]),
+        ("infinity", b"a,y\n1,2.5\n-Infinity,2.5\n", &["line 3, column a", "not a finite number"]),
+        ("1e400", b"a,y\n1,2.5\n1e400,2.5\n", &["line 3, column a", "too large"]),
+        ("nan target", b"a,y\n1,2.5\n1,NaN\n", &["line 3, column y", "not a finite number"]),
+        ("missing NA", b"a,y\n1,2.5\nNA,2.5\n", &["line 3, column a", "missing", "--missing drop"]),
+        ("missing empty", b"a,y\n1,2.5\n,2.5\n", &["line 3, column a", "missing"]),
+        ("missing null", b"a,y\n1,2.5\nnull,2.5\n", &["line 3, column a", "missing"]),
+        ("missing target", b"a,y\n1,2.5\n1,?\n", &["line 3, column y", "missing"]),
+        ("duplicate", b"a,y,a\n1,2,3\n", &["line 1, column 3", "'a'", "column 1"]),
         ("no target", b"a,b\n1,2\n", &["no column 'y'", "a, b"]),
         ("other case", b"a,Y\n1,2\n", &["did you mean 'Y'"]),
         ("no header", b"1,2\n3,4\n", &["must name the columns"]),
@@ -222,20 +128,10 @@ fn tables() {
             b"a,y\n1,2.5\n1,abc\n",
             &["line 3, column y", "'abc'", "--task classification"],
         ),
-        (
-            "one class",
-            b"a,y\n1,red\n2,red\n",
-            &["column y", "one class only ('red')"],
-        ),
+        ("one class", b"a,y\n1,red\n2,red\n", &["column y", "one class only ('red')"]),
     ];
     for (name, content, said) in cases {
-        refused(
-            name,
-            &[("d.csv", content)],
-            &["fit", "d.csv", "--target", "y"],
-            2,
-            said,
-        );
+        refused(name, &[("d.csv", content)], &["fit", "d.csv", "--target", "y"], 2, said);
     }
 }
 
@@ -270,36 +166,11 @@ fn columns_and_tasks() {
         &["--task", "classification"],
         &["one class only ('7')"],
     );
-    fit(
-        "unknown ignore",
-        &good,
-        &["--ignore", "z"],
-        &["no column 'z'", "a, b, y"],
-    );
-    fit(
-        "target ignored",
-        &good,
-        &["--ignore", "y"],
-        &["cannot be ignored"],
-    );
-    fit(
-        "target weighs",
-        &good,
-        &["--weights", "y"],
-        &["both target and weights"],
-    );
-    fit(
-        "all ignored",
-        &good,
-        &["--ignore", "a", "--ignore", "b"],
-        &["no column is left"],
-    );
-    fit(
-        "all dropped",
-        b"a,y\n,1\n2,\n",
-        &["--missing", "drop"],
-        &["no row is left"],
-    );
+    fit("unknown ignore", &good, &["--ignore", "z"], &["no column 'z'", "a, b, y"]);
+    fit("target ignored", &good, &["--ignore", "y"], &["cannot be ignored"]);
+    fit("target weighs", &good, &["--weights", "y"], &["both target and weights"]);
+    fit("all ignored", &good, &["--ignore", "a", "--ignore", "b"], &["no column is left"]);
+    fit("all dropped", b"a,y\n,1\n2,\n", &["--missing", "drop"], &["no row is left"]);
     fit(
         "negative weight",
         b"a,w,y\n1,1,1.5\n1,-1,2\n",
@@ -331,19 +202,9 @@ fn columns_and_tasks() {
         &["line 3, column y", "negative"],
     );
     let huge = b"a,y\n1.7e308,2.5\n-1.7e308,2.5\n1.7e308,1\n";
-    fit(
-        "huge spread",
-        huge,
-        &["--test-fraction", "0"],
-        &["column 'a'", "rescale"],
-    );
+    fit("huge spread", huge, &["--test-fraction", "0"], &["column 'a'", "rescale"]);
     fit("delta alone", &good, &["--delta", "2"], &["--delta is for"]);
-    fit(
-        "wrong delimiter",
-        &good,
-        &["--delimiter", ";"],
-        &["--delimiter ','"],
-    );
+    fit("wrong delimiter", &good, &["--delimiter", ";"], &["--delimiter ','"]);
 }
 
 #[test]
@@ -355,24 +216,9 @@ fn options() {
     };
     fit("zero width", &["--hidden", "8,0"], 2, &["zero width"]);
     fit("width", &["--hidden", "8,x"], 2, &["'x' is not a width"]);
-    fit(
-        "overflow",
-        &["--hidden", "4294967296,4294967296,4294967296"],
-        2,
-        &["too large"],
-    );
-    fit(
-        "beyond usize",
-        &["--hidden", "99999999999999999999999"],
-        2,
-        &["is not a width"],
-    );
-    fit(
-        "beyond memory",
-        &["--hidden", "1000000000000"],
-        3,
-        &["needs", "may take"],
-    );
+    fit("overflow", &["--hidden", "4294967296,4294967296,4294967296"], 2, &["too large"]);
+    fit("beyond usize", &["--hidden", "99999999999999999999999"], 2, &["is not a width"]);
+    fit("beyond memory", &["--hidden", "1000000000000"], 3, &["needs", "may take"]);
     fit(
         "activation",
         &["--activation", "tanhh"],
@@ -389,124 +235,35 @@ fn options() {
         2,
         &["logcosh", "gauss-newton"],
     );
-    fit(
-        "curvature",
-        &["--curvature", "x"],
-        2,
-        &["exact, gauss-newton"],
-    );
+    fit("curvature", &["--curvature", "x"], 2, &["exact, gauss-newton"]);
     fit("indefinite", &["--indefinite", "x"], 2, &["shift"]);
     fit("ridge", &["--ridge", "-1"], 2, &["--ridge"]);
     fit("nan ridge", &["--ridge", "nan"], 2, &["not negative"]);
     fit("gtol", &["--gtol", "inf"], 2, &["finite"]);
-    fit(
-        "fraction",
-        &["--test-fraction", "1"],
-        2,
-        &["from 0 to less than 1"],
-    );
+    fit("fraction", &["--test-fraction", "1"], 2, &["from 0 to less than 1"]);
     fit("seed", &["--seed", "-1"], 2, &["--seed"]);
-    fit(
-        "large seed",
-        &["--seed", "18446744073709551616"],
-        2,
-        &["--seed"],
-    );
-    fit(
-        "last seed",
-        &["--seed", "18446744073709551615", "--starts", "2"],
-        2,
-        &["no room"],
-    );
+    fit("large seed", &["--seed", "18446744073709551616"], 2, &["--seed"]);
+    fit("last seed", &["--seed", "18446744073709551615", "--starts", "2"], 2, &["no room"]);
     fit("starts", &["--starts", "0"], 2, &["--starts"]);
     fit("no thread", &["--threads", "0"], 2, &["--threads"]);
     fit("many threads", &["--threads", "10000"], 2, &["--threads"]);
-    fit(
-        "gpu number",
-        &["--device", "gpu:77"],
-        3,
-        &["gpu:77", "adapter"],
-    );
-    fit(
-        "gpu name",
-        &["--device", "gpu:nothing"],
-        3,
-        &["gpu:nothing", "adapter"],
-    );
-    fit(
-        "gpu without a name",
-        &["--device", "gpu:"],
-        2,
-        &["gpu:NAME"],
-    );
+    fit("gpu number", &["--device", "gpu:77"], 3, &["gpu:77", "adapter"]);
+    fit("gpu name", &["--device", "gpu:nothing"], 3, &["gpu:nothing", "adapter"]);
+    fit("gpu without a name", &["--device", "gpu:"], 2, &["gpu:NAME"]);
     fit("device", &["--device", "tpu"], 2, &["auto, cpu, gpu"]);
-    fit(
-        "failure",
-        &["--device-failure", "panic"],
-        2,
-        &["continue", "stop"],
-    );
+    fit("failure", &["--device-failure", "panic"], 2, &["continue", "stop"]);
     fit("precision", &["--precision", "f16"], 2, &["f64"]);
     fit("flag", &["--nonsense"], 2, &["--nonsense"]);
-    fit(
-        "twice",
-        &["--seed", "1", "--seed", "2"],
-        2,
-        &["multiple times"],
-    );
-    fit(
-        "over the data",
-        &["--model", "d.csv"],
-        2,
-        &["would be overwritten"],
-    );
-    fit(
-        "over the data, other way",
-        &["--report", "./d.csv"],
-        2,
-        &["would be overwritten"],
-    );
-    fit(
-        "same outputs",
-        &["--model", "o", "--report", "./o"],
-        2,
-        &["two outputs"],
-    );
-    fit(
-        "no folder",
-        &["--report", "no/such.json"],
-        2,
-        &["its folder does not exist"],
-    );
-    refused(
-        "no target",
-        &[("d.csv", &good)],
-        &["fit", "d.csv"],
-        2,
-        &["--target"],
-    );
+    fit("twice", &["--seed", "1", "--seed", "2"], 2, &["multiple times"]);
+    fit("over the data", &["--model", "d.csv"], 2, &["would be overwritten"]);
+    fit("over the data, other way", &["--report", "./d.csv"], 2, &["would be overwritten"]);
+    fit("same outputs", &["--model", "o", "--report", "./o"], 2, &["two outputs"]);
+    fit("no folder", &["--report", "no/such.json"], 2, &["its folder does not exist"]);
+    refused("no target", &[("d.csv", &good)], &["fit", "d.csv"], 2, &["--target"]);
     refused("no command", &[], &["fly"], 2, &["fly"]);
-    refused(
-        "no file",
-        &[],
-        &["fit", "none.csv", "--target", "y"],
-        2,
-        &["cannot read none.csv"],
-    );
-    refused(
-        "a folder",
-        &[],
-        &["fit", ".", "--target", "y", "--model", "m"],
-        2,
-        &["directory"],
-    );
-    refused(
-        "device file",
-        &[],
-        &["fit", "/dev/null", "--target", "y"],
-        2,
-        &["not a regular file"],
-    );
+    refused("no file", &[], &["fit", "none.csv", "--target", "y"], 2, &["cannot read none.csv"]);
+    refused("a folder", &[], &["fit", ".", "--target", "y", "--model", "m"], 2, &["directory"]);
+    refused("device file", &[], &["fit", "/dev/null", "--target", "y"], 2, &["not a regular file"]);
 }
 
 const GOOD: &str = r#"{"spec": {"inputs": 1, "layers": [{"units": 1, "activations": "tanh"}]},
@@ -516,18 +273,8 @@ const GOOD: &str = r#"{"spec": {"inputs": 1, "layers": [{"units": 1, "activation
 #[test]
 fn problem_files() {
     let cases: &[(&str, &str, &str, &[&str])] = &[
-        (
-            "syntax",
-            "\"Y\"",
-            "Y",
-            &["p.json, line 3, column", "not valid JSON"],
-        ),
-        (
-            "1e400",
-            "[[1], [2]]",
-            "[[1], [1e400]]",
-            &["line 3", "too large"],
-        ),
+        ("syntax", "\"Y\"", "Y", &["p.json, line 3, column", "not valid JSON"]),
+        ("1e400", "[[1], [2]]", "[[1], [1e400]]", &["line 3", "too large"]),
         (
             "1e400 as text",
             "[[1], [2]]",
@@ -535,57 +282,18 @@ fn problem_files() {
             &["p.json", "X[1][0]", "not a finite number"],
         ),
         ("NaN", "[1, 0]", "[NaN, 0]", &["line 3", "not valid JSON"]),
-        (
-            "no spec",
-            "\"spec\"",
-            "\"spek\"",
-            &["p.json: spec: the key is missing"],
-        ),
-        (
-            "no layers",
-            "\"layers\"",
-            "\"layer\"",
-            &["spec", "'layers'"],
-        ),
-        (
-            "zero width",
-            "\"units\": 1",
-            "\"units\": 0",
-            &["p.json", "layer 1"],
-        ),
-        (
-            "no input",
-            "\"inputs\": 1",
-            "\"inputs\": 0",
-            &["p.json", "input"],
-        ),
-        (
-            "negative",
-            "\"units\": 1",
-            "\"units\": -1",
-            &["spec.layers[0].units", "whole number"],
-        ),
-        (
-            "wide",
-            "\"units\": 1",
-            "\"units\": 4000000000",
-            &["spec.layers[0].units", "4000000000"],
-        ),
-        (
-            "overflow",
-            "\"inputs\": 1",
-            "\"inputs\": 18446744073709551615",
-            &["too large"],
-        ),
+        ("no spec", "\"spec\"", "\"spek\"", &["p.json: spec: the key is missing"]),
+        ("no layers", "\"layers\"", "\"layer\"", &["spec", "'layers'"]),
+        ("zero width", "\"units\": 1", "\"units\": 0", &["p.json", "layer 1"]),
+        ("no input", "\"inputs\": 1", "\"inputs\": 0", &["p.json", "input"]),
+        ("negative", "\"units\": 1", "\"units\": -1", &["spec.layers[0].units", "whole number"]),
+        ("wide", "\"units\": 1", "\"units\": 4000000000", &["spec.layers[0].units", "4000000000"]),
+        ("overflow", "\"inputs\": 1", "\"inputs\": 18446744073709551615", &["too large"]),
         (
             "activation",
             "\"tanh\"",
             "\"tanhh\"",
-            &[
-                "spec.layers[0].activations",
-                "unknown activation 'tanhh'",
-                "softplus",
-            ],
+            &["spec.layers[0].activations", "unknown activation 'tanhh'", "softplus"],
         ),
         (
             "activation list",
@@ -603,37 +311,12 @@ fn problem_files() {
             "propagation",
             "\"tanh\"",
             "\"tanh\", \"propagation\": \"x\"",
-            &[
-                "p.json",
-                "unknown propagation 'x'",
-                "linear",
-                "rbf_cholesky",
-            ],
+            &["p.json", "unknown propagation 'x'", "linear", "rbf_cholesky"],
         ),
-        (
-            "source",
-            "\"tanh\"",
-            "\"tanh\", \"sources\": [1]",
-            &["source 1 is not an earlier layer"],
-        ),
-        (
-            "loss",
-            "\"sos\"",
-            "\"soss\"",
-            &["loss.type", "unknown loss 'soss'", "sos, wsos"],
-        ),
-        (
-            "delta",
-            "\"sos\"",
-            "\"logcosh\"",
-            &["loss", "'delta' is missing"],
-        ),
-        (
-            "bad delta",
-            "\"sos\"",
-            "\"logcosh\", \"delta\": 0",
-            &["delta", "not positive"],
-        ),
+        ("source", "\"tanh\"", "\"tanh\", \"sources\": [1]", &["source 1 is not an earlier layer"]),
+        ("loss", "\"sos\"", "\"soss\"", &["loss.type", "unknown loss 'soss'", "sos, wsos"]),
+        ("delta", "\"sos\"", "\"logcosh\"", &["loss", "'delta' is missing"]),
+        ("bad delta", "\"sos\"", "\"logcosh\", \"delta\": 0", &["delta", "not positive"]),
         (
             "weights of outputs",
             "\"sos\"",
@@ -646,12 +329,7 @@ fn problem_files() {
             "{\"type\": \"x\", \"lambda\": 1}",
             &["penalty.type", "ridge, ridge_vec, group_norm"],
         ),
-        (
-            "lambda",
-            "null",
-            "{\"type\": \"ridge\", \"lambda\": -1}",
-            &["lambda", "not negative"],
-        ),
+        ("lambda", "null", "{\"type\": \"ridge\", \"lambda\": -1}", &["lambda", "not negative"]),
         (
             "lambda list",
             "null",
@@ -659,32 +337,12 @@ fn problem_files() {
             &["lambda", "expected 2, found 1"],
         ),
         ("no X", "\"X\"", "\"x\"", &["X: the key is missing"]),
-        (
-            "ragged X",
-            "[[1], [2]]",
-            "[[1], [2, 3]]",
-            &["X[1]", "expected 1, found 2"],
-        ),
+        ("ragged X", "[[1], [2]]", "[[1], [2, 3]]", &["X[1]", "expected 1, found 2"]),
         ("flat X", "[[1], [2]]", "[1, 2]", &["X[0]", "a list"]),
-        (
-            "text X",
-            "[[1], [2]]",
-            "[[1], [\"a\"]]",
-            &["X[1][0]", "must be a number"],
-        ),
+        ("text X", "[[1], [2]]", "[[1], [\"a\"]]", &["X[1][0]", "must be a number"]),
         ("no rows", "[[1], [2]]", "[]", &["X: there are no rows"]),
-        (
-            "rows of Y",
-            "[[0], [1]]",
-            "[[0]]",
-            &["rows of Y", "expected 2, found 1"],
-        ),
-        (
-            "length of W",
-            "[1, 0]",
-            "[1, 0, 0]",
-            &["W", "expected 2, found 3"],
-        ),
+        ("rows of Y", "[[0], [1]]", "[[0]]", &["rows of Y", "expected 2, found 1"]),
+        ("length of W", "[1, 0]", "[1, 0, 0]", &["W", "expected 2, found 3"]),
         ("no W", "\"W\"", "\"w\"", &["W: the key is missing"]),
         (
             "weights",
@@ -698,12 +356,7 @@ fn problem_files() {
             "\"sample_weights\": [1, -1], \"penalty\"",
             &["must not be negative"],
         ),
-        (
-            "v",
-            "\"penalty\"",
-            "\"v\": [1], \"penalty\"",
-            &["v: expected 2, found 1"],
-        ),
+        ("v", "\"penalty\"", "\"v\": [1], \"penalty\"", &["v: expected 2, found 1"]),
         (
             "V",
             "\"penalty\"",
@@ -736,24 +389,12 @@ fn problem_files() {
         let text = GOOD.replacen(from, to, 1);
         assert_ne!(text, GOOD, "{name} changes something");
         for command in ["derivatives", "fit"] {
-            refused(
-                name,
-                &[("p.json", text.as_bytes())],
-                &[command, "p.json"],
-                2,
-                said,
-            );
+            refused(name, &[("p.json", text.as_bytes())], &[command, "p.json"], 2, said);
         }
     }
     let good = ("p.json", GOOD.as_bytes());
     let derive = |name: &str, more: &[&str], code: i32, said: &[&str]| {
-        refused(
-            name,
-            &[good],
-            &[&["derivatives", "p.json"], more].concat(),
-            code,
-            said,
-        );
+        refused(name, &[good], &[&["derivatives", "p.json"], more].concat(), code, said);
     };
     derive(
         "structure",
@@ -765,30 +406,12 @@ fn problem_files() {
         "products without vectors",
         &["--structure", "products"],
         2,
-        &[
-            "p.json",
-            "the key 'v' (one) or 'V' (a list), each of 2 numbers",
-        ],
+        &["p.json", "the key 'v' (one) or 'V' (a list), each of 2 numbers"],
     );
-    derive(
-        "curvature",
-        &["--curvature", "x"],
-        2,
-        &["unknown curvature 'x'"],
-    );
-    derive(
-        "over the input",
-        &["--output", "p.json"],
-        2,
-        &["would be overwritten"],
-    );
+    derive("curvature", &["--curvature", "x"], 2, &["unknown curvature 'x'"]);
+    derive("over the input", &["--output", "p.json"], 2, &["would be overwritten"]);
     derive("a table, too", &["d.csv"], 2, &["leave out d.csv"]);
-    derive(
-        "gpu",
-        &["--device", "gpu:nothing"],
-        3,
-        &["gpu:nothing", "adapter"],
-    );
+    derive("gpu", &["--device", "gpu:nothing"], 3, &["gpu:nothing", "adapter"]);
     refused(
         "options of tables",
         &[good],
@@ -796,20 +419,8 @@ fn problem_files() {
         2,
         &["--target, --ridge"],
     );
-    refused(
-        "no model",
-        &[good],
-        &["predict", "p.json", "p.json"],
-        2,
-        &["p.json", ".safetensors"],
-    );
-    refused(
-        "utf-16",
-        &[("p.json", b"\xff\xfe{\0}\0")],
-        &["derivatives", "p.json"],
-        2,
-        &["UTF-16"],
-    );
+    refused("no model", &[good], &["predict", "p.json", "p.json"], 2, &["p.json", ".safetensors"]);
+    refused("utf-16", &[("p.json", b"\xff\xfe{\0}\0")], &["derivatives", "p.json"], 2, &["UTF-16"]);
 
     // Row blocks in θ: not where units share a θ.
     let shared = GOOD
@@ -840,41 +451,21 @@ fn problem_files() {
 #[test]
 fn predictions() {
     let dir = tempfile::tempdir().unwrap();
-    let rows: String = (0..20)
-        .map(|i| format!("{},{},{}\n", i, i % 3, ["no", "yes"][i % 2]))
-        .collect();
+    let rows: String =
+        (0..20).map(|i| format!("{},{},{}\n", i, i % 3, ["no", "yes"][i % 2])).collect();
     std::fs::write(dir.path().join("d.csv"), format!("a,b,y\n{rows}")).unwrap();
     let done = Command::new(env!("CARGO_BIN_EXE_secondo"))
         .current_dir(dir.path())
-        .args([
-            "fit",
-            "d.csv",
-            "--target",
-            "y",
-            "--max-iter",
-            "2",
-            "--quiet",
-        ])
+        .args(["fit", "d.csv", "--target", "y", "--max-iter", "2", "--quiet"])
         .status()
         .unwrap();
     assert!(done.success());
     let model = std::fs::read(dir.path().join("d.safetensors")).unwrap();
     let predict = |name: &str, content: &[u8], more: &[&str], said: &[&str]| {
         let args = [&["predict", "m.safetensors", "n.csv"], more].concat();
-        refused(
-            name,
-            &[("m.safetensors", &model), ("n.csv", content)],
-            &args,
-            2,
-            said,
-        );
+        refused(name, &[("m.safetensors", &model), ("n.csv", content)], &args, 2, said);
     };
-    predict(
-        "missing feature",
-        b"a\n1\n",
-        &[],
-        &["n.csv", "no column 'b'", "the columns are: a"],
-    );
+    predict("missing feature", b"a\n1\n", &[], &["n.csv", "no column 'b'", "the columns are: a"]);
     predict(
         "unseen class",
         b"a,b,y\n1,2,yes\n1,2,perhaps\n",
@@ -882,24 +473,14 @@ fn predictions() {
         &["line 3, column y", "'perhaps' is unknown", "no, yes"],
     );
     predict("nan", b"a,b\n1,2\nnan,3\n", &[], &["line 3, column a"]);
-    predict(
-        "output is input",
-        b"a,b\n1,2\n",
-        &["--output", "n.csv"],
-        &["would be overwritten"],
-    );
+    predict("output is input", b"a,b\n1,2\n", &["--output", "n.csv"], &["would be overwritten"]);
     predict(
         "output is model",
         b"a,b\n1,2\n",
         &["--output", "./m.safetensors"],
         &["would be overwritten"],
     );
-    predict(
-        "ignored feature",
-        b"a,b\n1,2\n",
-        &["--ignore", "a"],
-        &["the model needs this column"],
-    );
+    predict("ignored feature", b"a,b\n1,2\n", &["--ignore", "a"], &["the model needs this column"]);
     for end in [0, 7, 8, 100, model.len() - 1] {
         let files: [(&str, &[u8]); 2] =
             [("m.safetensors", &model[..end]), ("n.csv", b"a,b\n1,2\n")];
@@ -912,13 +493,7 @@ fn predictions() {
         );
     }
     let files: [(&str, &[u8]); 1] = [("m.safetensors", &model)];
-    refused(
-        "no table",
-        &files,
-        &["derivatives", "m.safetensors"],
-        2,
-        &["a model needs a table"],
-    );
+    refused("no table", &files, &["derivatives", "m.safetensors"], 2, &["a model needs a table"]);
     refused(
         "no model",
         &[],

@@ -51,17 +51,10 @@ fn close(found: &[f64], expected: &[f64]) {
 
 /// The value in a report's line, such as `RMSE  49.9  59.7`.
 fn value(text: &str, name: &str) -> f64 {
-    let line = text
-        .lines()
-        .find(|l| l.contains(name))
-        .unwrap_or_else(|| panic!("{name} in\n{text}"));
+    let line =
+        text.lines().find(|l| l.contains(name)).unwrap_or_else(|| panic!("{name} in\n{text}"));
     let after = &line[line.find(name).expect("found") + name.len()..];
-    after
-        .split_whitespace()
-        .next()
-        .expect("a value")
-        .parse()
-        .expect("a number")
+    after.split_whitespace().next().expect("a value").parse().expect("a number")
 }
 
 #[test]
@@ -85,15 +78,9 @@ fn the_main_job_writes_a_model_that_predicts_the_same() {
         ],
     );
     assert_eq!(stderr, "", "no progress in a pipe");
-    assert!(
-        stdout.contains("442 rows, 10 features") && stdout.contains("regression"),
-        "{stdout}"
-    );
+    assert!(stdout.contains("442 rows, 10 features") && stdout.contains("regression"), "{stdout}");
     assert!(stdout.contains("not converged"), "{stdout}");
-    assert!(
-        !stdout.contains(['\r', '\u{1b}']),
-        "no progress characters in a pipe"
-    );
+    assert!(!stdout.contains(['\r', '\u{1b}']), "no progress characters in a pipe");
     let report = json(&dir.path().join("fit.json"));
     for key in [
         "W",
@@ -126,15 +113,9 @@ fn the_main_job_writes_a_model_that_predicts_the_same() {
     assert_eq!(predictions.lines().next(), Some("prediction"));
 
     // The model with its data gives the objective of the fit.
-    let (out, _) = succeed(
-        dir.path(),
-        &["derivatives", model, data, "--structure", "diagonal"],
-    );
+    let (out, _) = succeed(dir.path(), &["derivatives", model, data, "--structure", "diagonal"]);
     let out: Value = serde_json::from_str(&out).unwrap();
-    close(
-        &[out["value"].as_f64().unwrap()],
-        &[report["value"].as_f64().unwrap()],
-    );
+    close(&[out["value"].as_f64().unwrap()], &[report["value"].as_f64().unwrap()]);
     assert_eq!(out["diagonal"].as_array().unwrap().len(), 97);
 }
 
@@ -168,21 +149,11 @@ fn the_same_seed_gives_the_same_bytes_and_several_starts_keep_the_best() {
     let (stdout, _) = fit("b.safetensors", "b.json", "3");
     let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
     assert_eq!(read("a.safetensors"), read("b.safetensors"));
-    assert!(
-        stdout.contains("3 classes (setosa, versicolor, virginica)"),
-        "{stdout}"
-    );
-    assert!(
-        stdout.contains("(seed 6)") && stdout.contains("accuracy"),
-        "{stdout}"
-    );
+    assert!(stdout.contains("3 classes (setosa, versicolor, virginica)"), "{stdout}");
+    assert!(stdout.contains("(seed 6)") && stdout.contains("accuracy"), "{stdout}");
     let report = json(&dir.path().join("b.json"));
-    let starts: Vec<f64> = report["starts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|s| s["value"].as_f64().unwrap())
-        .collect();
+    let starts: Vec<f64> =
+        report["starts"].as_array().unwrap().iter().map(|s| s["value"].as_f64().unwrap()).collect();
     let best = starts.iter().copied().fold(f64::INFINITY, f64::min);
     assert_eq!(report["value"].as_f64(), Some(best));
     assert_eq!(report["metrics"]["test"]["rows"], 30);
@@ -192,11 +163,7 @@ fn the_same_seed_gives_the_same_bytes_and_several_starts_keep_the_best() {
         "prediction,probability_setosa,probability_versicolor,probability_virginica\n"
     ));
     for row in said.lines().skip(1) {
-        let sum: f64 = row
-            .split(',')
-            .skip(1)
-            .map(|p| p.parse::<f64>().unwrap())
-            .sum();
+        let sum: f64 = row.split(',').skip(1).map(|p| p.parse::<f64>().unwrap()).sum();
         assert!((sum - 1.0).abs() < 1e-14, "{row}");
     }
     assert!(notes.contains("accuracy"), "{notes}");
@@ -208,10 +175,7 @@ fn derivatives_of_a_problem_file_are_those_of_the_fixture() {
     let path = here("tests/data/derivs/d02_tanh_sos.json");
     let file = path.to_str().unwrap();
     let fixture = json(&path);
-    for (curvature, key) in [
-        ("exact", "hessian_data"),
-        ("gauss-newton", "gauss_newton_data"),
-    ] {
+    for (curvature, key) in [("exact", "hessian_data"), ("gauss-newton", "gauss_newton_data")] {
         succeed(
             dir.path(),
             &[
@@ -229,19 +193,13 @@ fn derivatives_of_a_problem_file_are_those_of_the_fixture() {
         let out = json(&dir.path().join("out.json"));
         close(&numbers(&out["value"]), &numbers(&fixture["value"]));
         close(&numbers(&out["gradient"]), &numbers(&fixture["grad"]));
-        close(
-            &numbers(&out["multipliers"]),
-            &numbers(&fixture["multipliers"]),
-        );
+        close(&numbers(&out["multipliers"]), &numbers(&fixture["multipliers"]));
         assert_eq!(out["precision"], "f64");
         let blocks = out["row_blocks"].as_array().unwrap();
         let ranges = fixture["row_ranges"].as_array().unwrap();
         assert_eq!(blocks.len(), 6);
         for block in blocks {
-            let (layer, row) = (
-                block["layer"].as_u64().unwrap(),
-                block["row"].as_u64().unwrap(),
-            );
+            let (layer, row) = (block["layer"].as_u64().unwrap(), block["row"].as_u64().unwrap());
             let range = numbers(&ranges[layer as usize - 1][row as usize]);
             let range = range[0] as usize..range[1] as usize;
             let expected: Vec<f64> = (range.clone())
@@ -268,10 +226,7 @@ fn derivatives_of_third_order_are_those_of_the_fixture() {
     let (out, _) = succeed(dir.path(), &ask);
     let out: Value = serde_json::from_str(&out).unwrap();
     let tensor = &out["tensor"];
-    assert_eq!(
-        (&tensor["order"], &tensor["dimension"]),
-        (&3.into(), &4.into())
-    );
+    assert_eq!((&tensor["order"], &tensor["dimension"]), (&3.into(), &4.into()));
     let expected: Vec<f64> = (0..4)
         .flat_map(|a| (0..=a).map(move |b| (a, b)))
         .flat_map(|(a, b)| (0..=b).map(move |c| (a, b, c)))
@@ -294,20 +249,12 @@ fn products_of_a_problem_file_are_those_of_the_fixture() {
         assert_eq!(out["structure"], "products");
         assert_eq!(out["curvature"], curvature);
         assert!(out.get("matrix").is_none());
-        let rows: Vec<Vec<f64>> = out["products"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(numbers)
-            .collect();
+        let rows: Vec<Vec<f64>> = out["products"].as_array().unwrap().iter().map(numbers).collect();
         rows
     };
     let file = path.to_str().unwrap();
     close(&products(file, "exact")[0], &numbers(&fixture["hvp_data"]));
-    close(
-        &products(file, "gauss-newton")[0],
-        &numbers(&fixture["gnvp_data"]),
-    );
+    close(&products(file, "gauss-newton")[0], &numbers(&fixture["gnvp_data"]));
 
     // Two vectors, every curvature, with a penalty: the same as with the matrix.
     let (v, p) = (numbers(&fixture["v"]), numbers(&fixture["W"]).len());
@@ -317,23 +264,9 @@ fn products_of_a_problem_file_are_those_of_the_fixture() {
     two["V"] = serde_json::json!([v, w]);
     two["penalty"] = serde_json::json!({"type": "ridge", "lambda": 0.5});
     std::fs::write(dir.path().join("two.json"), two.to_string()).unwrap();
-    for curvature in [
-        "exact",
-        "gauss-newton",
-        "empirical-fisher",
-        "lagrangian",
-        "residual",
-    ] {
-        let out = derive(
-            "two.json",
-            &["--structure", "full", "--curvature", curvature],
-        );
-        let matrix: Vec<Vec<f64>> = out["matrix"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(numbers)
-            .collect();
+    for curvature in ["exact", "gauss-newton", "empirical-fisher", "lagrangian", "residual"] {
+        let out = derive("two.json", &["--structure", "full", "--curvature", curvature]);
+        let matrix: Vec<Vec<f64>> = out["matrix"].as_array().unwrap().iter().map(numbers).collect();
         let found = products("two.json", curvature);
         assert_eq!(found.len(), 2);
         for (found, v) in found.iter().zip([&v, &w]) {
@@ -359,10 +292,7 @@ fn other_fixtures_have_their_values() {
         let (out, _) = succeed(dir.path(), &["derivatives", path.to_str().unwrap()]);
         let out: Value = serde_json::from_str(&out).unwrap();
         let expected = json(&path);
-        close(
-            &numbers(&out["value"]),
-            &numbers(expected.pointer(place).unwrap()),
-        );
+        close(&numbers(&out["value"]), &numbers(expected.pointer(place).unwrap()));
     }
 }
 
@@ -374,10 +304,7 @@ fn tied_parameters_have_a_gradient_in_theta() {
         "loss": {"type": "sos"}, "X": [[1], ["2"]], "Y": [[0], [1]], "theta": ["0.5"],
         "constraint": {"fixed": [0, 1], "C_entries": [[0, 0, 1]]}}"#;
     std::fs::write(dir.path().join("p.json"), problem).unwrap();
-    let (out, _) = succeed(
-        dir.path(),
-        &["derivatives", "p.json", "--structure", "none"],
-    );
+    let (out, _) = succeed(dir.path(), &["derivatives", "p.json", "--structure", "none"]);
     let out: Value = serde_json::from_str(&out).unwrap();
     let (a, b) = (1.5f64.tanh(), 2.0f64.tanh());
     // The second derivative in θ: h′² + (h − y) h″ times x², in every structure and as a product.
@@ -395,21 +322,12 @@ fn tied_parameters_have_a_gradient_in_theta() {
         ("diagonal", "/diagonal/0", 1.0),
         ("products", "/products/0/0", 2.0),
     ] {
-        let (said, _) = succeed(
-            dir.path(),
-            &["derivatives", "v.json", "--structure", structure],
-        );
+        let (said, _) = succeed(dir.path(), &["derivatives", "v.json", "--structure", structure]);
         let said: Value = serde_json::from_str(&said).unwrap();
         close(&numbers(said.pointer(place).unwrap()), &[factor * hessian]);
     }
-    close(
-        &numbers(&out["value"]),
-        &[0.5 * (a * a + (1.0 - b) * (1.0 - b))],
-    );
-    close(
-        &numbers(&out["gradient"]),
-        &[a * (1.0 - a * a) + (b - 1.0) * (1.0 - b * b) * 2.0],
-    );
+    close(&numbers(&out["value"]), &[0.5 * (a * a + (1.0 - b) * (1.0 - b))]);
+    close(&numbers(&out["gradient"]), &[a * (1.0 - a * a) + (b - 1.0) * (1.0 - b * b) * 2.0]);
     // So has its second derivative: Σ x² (h′² + (h − y) h″).
     let term = |h: f64, x: f64, y: f64| {
         let d = 1.0 - h * h;
@@ -422,10 +340,7 @@ fn tied_parameters_have_a_gradient_in_theta() {
         ("row-blocks", "/row_blocks/0/block"),
         ("layer-blocks", "/layer_blocks/0/block"),
     ] {
-        let (out, _) = succeed(
-            dir.path(),
-            &["derivatives", "p.json", "--structure", structure],
-        );
+        let (out, _) = succeed(dir.path(), &["derivatives", "p.json", "--structure", structure]);
         let out: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(out["structure"], structure);
         close(&numbers(out.pointer(place).unwrap()), &expected);
@@ -439,10 +354,8 @@ fn whole_matrices_and_the_blocks_of_layers_are_written() {
     let fixture = json(&path);
     let derive = |structure: &str, curvature: &str| -> Value {
         let more = ["--structure", structure, "--curvature", curvature];
-        let (out, _) = succeed(
-            dir.path(),
-            &[&["derivatives", path.to_str().unwrap()], &more[..]].concat(),
-        );
+        let (out, _) =
+            succeed(dir.path(), &[&["derivatives", path.to_str().unwrap()], &more[..]].concat());
         serde_json::from_str(&out).unwrap()
     };
     let expected = numbers(&fixture["hessian"]);
@@ -457,17 +370,14 @@ fn whole_matrices_and_the_blocks_of_layers_are_written() {
         assert_eq!(block["layer"], k + 1);
         assert!(block.get("row").is_none());
         let range = numbers(range)[0] as usize..numbers(range)[1] as usize;
-        let square: Vec<f64> = (range.clone())
-            .flat_map(|i| expected[37 * i..][range.clone()].to_vec())
-            .collect();
+        let square: Vec<f64> =
+            (range.clone()).flat_map(|i| expected[37 * i..][range.clone()].to_vec()).collect();
         close(&numbers(&block["block"]), &square);
     }
     // The Hessian is Gauss-Newton and the residual's part; the penalty is in both and not in the residual.
     let gauss_newton = numbers(&derive("full", "gauss-newton")["matrix"]);
     let residual = numbers(&derive("full", "residual")["matrix"]);
-    let sum: Vec<f64> = (gauss_newton.iter().zip(&residual))
-        .map(|(a, b)| a + b)
-        .collect();
+    let sum: Vec<f64> = (gauss_newton.iter().zip(&residual)).map(|(a, b)| a + b).collect();
     close(&sum, &expected);
 }
 
@@ -486,16 +396,11 @@ fn unzipped(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
         let (name, local) = (number(at + 28, 2), number(at + 42, 4));
         let title = text(&bytes[at + 46..at + 46 + name]);
         at += 46 + name;
-        assert_eq!(
-            (number(local, 4), number(local + 26, 2)),
-            (0x0403_4b50, name)
-        );
+        assert_eq!((number(local, 4), number(local + 26, 2)), (0x0403_4b50, name));
         assert_eq!(bytes[local + 30..local + 30 + name], *title.as_bytes());
         let content = &bytes[local + 30 + name..][..len];
         let crc = content.iter().fold(!0u32, |crc, byte| {
-            (0..8).fold(crc ^ u32::from(*byte), |c, _| {
-                (c >> 1) ^ (0xedb8_8320 * (c & 1))
-            })
+            (0..8).fold(crc ^ u32::from(*byte), |c, _| (c >> 1) ^ (0xedb8_8320 * (c & 1)))
         });
         assert_eq!(!crc as usize, sum, "{title}");
         (title, content.to_vec())
@@ -516,9 +421,7 @@ fn array(bytes: &[u8]) -> (String, Vec<f64>) {
     let shape = shape.split_once(", }").unwrap().0.to_string();
     let body = &bytes[start..];
     let values = match head.contains("'descr': '<f8'") {
-        true => (body.chunks_exact(8))
-            .map(|b| f64::from_le_bytes(b.try_into().unwrap()))
-            .collect(),
+        true => (body.chunks_exact(8)).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect(),
         false => (body.chunks_exact(4))
             .map(|b| f64::from(u32::from_le_bytes(b.try_into().unwrap())))
             .collect(),
@@ -554,10 +457,7 @@ fn arrays_are_written() {
         };
         assert_eq!(take("value"), ("()".into(), numbers(&right["value"])));
         let gradient = numbers(&right["gradient"]);
-        assert_eq!(
-            take("gradient"),
-            (format!("({},)", gradient.len()), gradient)
-        );
+        assert_eq!(take("gradient"), (format!("({},)", gradient.len()), gradient));
         for (k, e) in right["multipliers"].as_array().unwrap().iter().enumerate() {
             assert_eq!(take(&format!("multipliers_{}", k + 1)).1, numbers(e));
         }
@@ -578,10 +478,7 @@ fn arrays_are_written() {
             Some(matrix) => assert_eq!(take(key).1, numbers(matrix)),
             None => assert_eq!(structure, "none"),
         }
-        assert_eq!(
-            take("adapter").1.len(),
-            right["adapter"].as_str().unwrap().len()
-        );
+        assert_eq!(take("adapter").1.len(), right["adapter"].as_str().unwrap().len());
         assert_eq!(take("precision").1.len(), 3);
         assert_eq!(take("seconds").0, "()");
         assert!(files.is_empty(), "{structure}");
@@ -599,21 +496,14 @@ fn a_formula_is_an_activation() {
         secondo(dir.path(), &args)
     };
     let formula = ["--activation", "u/(1+abs(u))"];
-    let first = fit(&[
-        &formula[..],
-        &["--max-iter", "2", "--checkpoint", "c", "-q"],
-    ]
-    .concat());
+    let first = fit(&[&formula[..], &["--max-iter", "2", "--checkpoint", "c", "-q"]].concat());
     assert_eq!(first.status.code(), Some(0), "{}", text(&first.stderr));
     let rest = ["--max-iter", "4", "--resume", "c", "--report", "r.json"];
     let rest = fit(&[&formula[..], &rest].concat());
     assert_eq!(rest.status.code(), Some(0), "{}", text(&rest.stderr));
     assert!(text(&rest.stdout).contains("u/(1+abs(u)) hidden units"));
     let report = json(&dir.path().join("r.json"));
-    assert_eq!(
-        report["network"]["layers"][0]["activations"],
-        "u/(1+abs(u))"
-    );
+    assert_eq!(report["network"]["layers"][0]["activations"], "u/(1+abs(u))");
     succeed(dir.path(), &["predict", "diabetes.safetensors", data]);
     // Another activation is another fit.
     let other = fit(&["--activation", "u/(2+abs(u))", "--resume", "c"]);
@@ -621,10 +511,7 @@ fn a_formula_is_an_activation() {
     let wrong = fit(&["--activation", "1-(1+u)^"]);
     let said = text(&wrong.stderr);
     assert_eq!(wrong.status.code(), Some(2), "{said}");
-    assert!(
-        said.contains("column 9") && said.contains("  1-(1+u)^\n          ^"),
-        "{said}"
-    );
+    assert!(said.contains("column 9") && said.contains("  1-(1+u)^\n          ^"), "{said}");
 }
 
 #[test]
@@ -651,10 +538,7 @@ fn a_problem_file_is_fitted_from_its_own_start() {
     let report = json(&dir.path().join("fit.json"));
     assert!(report["value"].as_f64().unwrap() < start);
     assert_eq!(report["W"].as_array().unwrap().len(), 37);
-    assert!(
-        report["notes"].to_string().contains("standard errors"),
-        "{report}"
-    );
+    assert!(report["notes"].to_string().contains("standard errors"), "{report}");
     assert!(dir.path().join("m.safetensors").is_file());
 }
 
@@ -674,116 +558,63 @@ fn networks_of_all_kinds_are_fitted() {
     std::fs::write(dir.path().join("net.json"), normalized).unwrap();
     let mut reports = Vec::new();
     for (options, words, parameters) in [
-        (
-            &["--hidden", "rbf:4"][..],
-            "hidden units rbf_iso_log_sigma, 17 parameters",
-            17,
-        ),
+        (&["--hidden", "rbf:4"][..], "hidden units rbf_iso_log_sigma, 17 parameters", 17),
         (
             &["--hidden", "3,rbf_diag_sigma:2", "--skip"],
             "hidden units tanh, rbf_diag_sigma, all layers fed by all before, 37 parameters",
             37,
         ),
-        (
-            &["--architecture", "net.json"],
-            "as in net.json, 18 parameters",
-            18,
-        ),
+        (&["--architecture", "net.json"], "as in net.json, 18 parameters", 18),
     ] {
-        let fit = [
-            "fit", "d.csv", "--target", "y", "--ridge", "0.001", "--report", "fit.json",
-        ];
+        let fit = ["fit", "d.csv", "--target", "y", "--ridge", "0.001", "--report", "fit.json"];
         let (said, _) = succeed(dir.path(), &[&fit[..], options].concat());
         assert!(said.contains(words), "{said}");
         let report = json(&dir.path().join("fit.json"));
         assert_eq!(report["W"].as_array().unwrap().len(), parameters);
-        let (predicted, _) = succeed(
-            dir.path(),
-            &["predict", "d.safetensors", "d.csv", "-o", "p.csv"],
-        );
+        let (predicted, _) =
+            succeed(dir.path(), &["predict", "d.safetensors", "d.csv", "-o", "p.csv"]);
         assert!(predicted.contains("R²"), "{predicted}");
         // The report's network is an architecture.
         std::fs::write(dir.path().join("again.json"), report["network"].to_string()).unwrap();
         reports.push(report);
     }
-    let again = [
-        "fit", "d.csv", "--target", "y", "--ridge", "0.001", "--report", "fit.json",
-    ];
-    succeed(
-        dir.path(),
-        &[&again[..], &["--architecture", "again.json"]].concat(),
-    );
+    let again = ["fit", "d.csv", "--target", "y", "--ridge", "0.001", "--report", "fit.json"];
+    succeed(dir.path(), &[&again[..], &["--architecture", "again.json"]].concat());
     assert_eq!(json(&dir.path().join("fit.json"))["W"], reports[2]["W"]);
-    assert_eq!(
-        reports[1]["options"]["hidden"].to_string(),
-        r#"[3,"rbf_diag_sigma:2"]"#
-    );
+    assert_eq!(reports[1]["options"]["hidden"].to_string(), r#"[3,"rbf_diag_sigma:2"]"#);
 
     let refused = |options: &[&str], words: &[&str]| {
-        let out = secondo(
-            dir.path(),
-            &[&["fit", "d.csv", "--target", "y"], options].concat(),
-        );
+        let out = secondo(dir.path(), &[&["fit", "d.csv", "--target", "y"], options].concat());
         let said = text(&out.stderr);
         assert_eq!(out.status.code(), Some(2), "{said}");
-        words
-            .iter()
-            .for_each(|word| assert!(said.contains(word), "{word}: {said}"));
+        words.iter().for_each(|word| assert!(said.contains(word), "{word}: {said}"));
     };
     refused(&["--hidden", "rbf"], &["'rbf' is not a width", "rbf:8"]);
-    refused(
-        &["--hidden", "cone:3"],
-        &["unknown radial unit 'cone'", "rbf_cholesky"],
-    );
+    refused(&["--hidden", "cone:3"], &["unknown radial unit 'cone'", "rbf_cholesky"]);
     refused(&["--hidden", "rbf:0"], &["zero width"]);
     refused(&["--architecture", "none.json"], &["none.json"]);
     refused(&["--architecture", "d.csv"], &["d.csv", "not valid JSON"]);
-    refused(
-        &["--architecture", "net.json", "--skip"],
-        &["--skip", "--architecture"],
-    );
-    refused(
-        &["--architecture", "net.json", "--ignore", "b"],
-        &["2 inputs", "needs 1"],
-    );
-    refused(
-        &["--architecture", "net.json", "--model", "net.json"],
-        &["net.json", "overwritten"],
-    );
+    refused(&["--architecture", "net.json", "--skip"], &["--skip", "--architecture"]);
+    refused(&["--architecture", "net.json", "--ignore", "b"], &["2 inputs", "needs 1"]);
+    refused(&["--architecture", "net.json", "--model", "net.json"], &["net.json", "overwritten"]);
 }
 
 #[test]
 fn rows_with_gaps_are_dropped_only_when_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let rows: String = (0..30)
-        .map(|i| format!("{i},{},{}\n", i % 7, (i * i) as f64 / 10.0 + 0.05))
-        .collect();
-    std::fs::write(
-        dir.path().join("d.csv"),
-        format!("\u{feff}a,b,y\r\n1,,2.5\r\n{rows}"),
-    )
-    .unwrap();
+    let rows: String =
+        (0..30).map(|i| format!("{i},{},{}\n", i % 7, (i * i) as f64 / 10.0 + 0.05)).collect();
+    std::fs::write(dir.path().join("d.csv"), format!("\u{feff}a,b,y\r\n1,,2.5\r\n{rows}")).unwrap();
     let (stdout, _) = succeed(
         dir.path(),
-        &[
-            "fit",
-            "d.csv",
-            "--target",
-            "y",
-            "--missing",
-            "drop",
-            "--max-iter",
-            "3",
-        ],
+        &["fit", "d.csv", "--target", "y", "--missing", "drop", "--max-iter", "3"],
     );
     assert!(
         stdout.contains("30 rows, 2 features (1 rows with missing values left out)"),
         "{stdout}"
     );
-    let (stdout, _) = succeed(
-        dir.path(),
-        &["predict", "d.safetensors", "d.csv", "--missing", "drop"],
-    );
+    let (stdout, _) =
+        succeed(dir.path(), &["predict", "d.safetensors", "d.csv", "--missing", "drop"]);
     assert!(stdout.starts_with("line,prediction\n3,"), "{stdout}");
 }
 
@@ -792,9 +623,8 @@ fn rows_with_gaps_are_dropped_only_when_asked_for() {
 fn errors_have_digits_in_any_units() {
     let dir = tempfile::tempdir().unwrap();
     for (scale, exponent) in [(1e-9, "e-"), (1e12, "e1")] {
-        let rows: String = (0..30)
-            .map(|i| format!("{i},{:e}\n", scale * (f64::from(i) * 0.3).sin()))
-            .collect();
+        let rows: String =
+            (0..30).map(|i| format!("{i},{:e}\n", scale * (f64::from(i) * 0.3).sin())).collect();
         let path = dir.path().join("t.csv");
         std::fs::write(&path, format!("x,y\n{rows}")).unwrap();
         let (done, _) = succeed(dir.path(), &["fit", "t.csv", "--target", "y"]);
@@ -809,21 +639,9 @@ fn quiet_prints_nothing_and_constant_columns_are_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     let rows: String = (0..30).map(|i| format!("{i},5,{}.5,1\n", i * i)).collect();
     std::fs::write(dir.path().join("d.csv"), format!("a,c,y,w\n{rows}")).unwrap();
-    let args = [
-        "fit",
-        "d.csv",
-        "--target",
-        "y",
-        "--weights",
-        "w",
-        "--hidden",
-        "none",
-    ];
+    let args = ["fit", "d.csv", "--target", "y", "--weights", "w", "--hidden", "none"];
     let (_, stderr) = succeed(dir.path(), &args);
-    assert!(
-        stderr.contains("warning: the column 'c' is constant"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("warning: the column 'c' is constant"), "{stderr}");
     let (stdout, stderr) = succeed(dir.path(), &[&args[..], &["--quiet"]].concat());
     assert_eq!((stdout.as_str(), stderr.as_str()), ("", ""));
 }
@@ -833,22 +651,13 @@ fn quiet_prints_nothing_and_constant_columns_are_a_warning() {
 #[test]
 fn the_default_method_goes_on_where_f64_resolves_the_gradient_alone() {
     let folder = tempfile::tempdir().unwrap();
-    for (data, target, hidden) in [
-        ("gauss1", "y", "rbf:3"),
-        ("gauss1", "y", "rbf:2"),
-        ("diabetes", "progression", "2"),
-    ] {
+    for (data, target, hidden) in
+        [("gauss1", "y", "rbf:3"), ("gauss1", "y", "rbf:2"), ("diabetes", "progression", "2")]
+    {
         let data = here(&format!("examples/data/{data}.csv"));
         let fit = |gtol: &str| {
             let data = ["fit", data.to_str().unwrap(), "--target", target];
-            let options = [
-                "--hidden",
-                hidden,
-                "--gtol",
-                gtol,
-                "--report",
-                "report.json",
-            ];
+            let options = ["--hidden", hidden, "--gtol", gtol, "--report", "report.json"];
             succeed(folder.path(), &[&data[..], &options].concat());
             json(&folder.path().join("report.json"))
         };
@@ -858,10 +667,7 @@ fn the_default_method_goes_on_where_f64_resolves_the_gradient_alone() {
         assert!(choice.starts_with("Levenberg–Marquardt"), "{choice}");
         let report = fit("0");
         assert_eq!(report["converged"], true, "{hidden}: {report}");
-        assert!(
-            report["gradient_norm"].as_f64().unwrap() < 1e-12,
-            "{report}"
-        );
+        assert!(report["gradient_norm"].as_f64().unwrap() < 1e-12, "{report}");
     }
 }
 
@@ -870,10 +676,7 @@ fn a_constant_target_has_no_r2() {
     let dir = tempfile::tempdir().unwrap();
     let rows: String = (0..12).map(|i| format!("{i},2.5\n")).collect();
     std::fs::write(dir.path().join("d.csv"), format!("a,y\n{rows}")).unwrap();
-    let (stdout, _) = succeed(
-        dir.path(),
-        &["fit", "d.csv", "--target", "y", "--report", "r.json"],
-    );
+    let (stdout, _) = succeed(dir.path(), &["fit", "d.csv", "--target", "y", "--report", "r.json"]);
     assert!(stdout.contains("undefined"), "{stdout}");
     assert!(json(&dir.path().join("r.json"))["metrics"]["train"]["r2"].is_null());
 }
@@ -883,19 +686,9 @@ fn limits_are_no_failures() {
     let dir = tempfile::tempdir().unwrap();
     let data = here("examples/data/diabetes.csv");
     for limit in [["--max-iter", "0"], ["--time-limit", "0"]] {
-        let args = [
-            "fit",
-            data.to_str().unwrap(),
-            "--target",
-            "progression",
-            limit[0],
-            limit[1],
-        ];
+        let args = ["fit", data.to_str().unwrap(), "--target", "progression", limit[0], limit[1]];
         let (stdout, _) = succeed(dir.path(), &args);
-        assert!(
-            stdout.contains("0 accepted") && stdout.contains("not converged"),
-            "{stdout}"
-        );
+        assert!(stdout.contains("0 accepted") && stdout.contains("not converged"), "{stdout}");
     }
 }
 
@@ -954,28 +747,16 @@ fn an_interrupted_fit_writes_its_best_point() {
         let out = child.wait_with_output().unwrap();
         let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
         assert_eq!(out.status.code(), Some(130), "{stdout}{stderr}");
-        assert_eq!(
-            stderr.contains("note: interrupted"),
-            signal == "-INT",
-            "{stderr}"
-        );
+        assert_eq!(stderr.contains("note: interrupted"), signal == "-INT", "{stderr}");
         assert!(!stderr.contains("error"), "{stderr}");
-        assert!(
-            stdout.contains("not converged: it was interrupted"),
-            "{stdout}"
-        );
-        assert!(
-            stdout.contains("2 more were not begun: it was interrupted"),
-            "{stdout}"
-        );
+        assert!(stdout.contains("not converged: it was interrupted"), "{stdout}");
+        assert!(stdout.contains("2 more were not begun: it was interrupted"), "{stdout}");
         let report = json(&dir.path().join("r.json"));
         assert_eq!(report["reason"], "interrupted");
         drawing(&dir.path().join("i.svg")).says("steps tried");
         assert_eq!(report["converged"], false);
-        let (out, _) = succeed(
-            dir.path(),
-            &["predict", "d.safetensors", "d.csv", "--output", "p.csv"],
-        );
+        let (out, _) =
+            succeed(dir.path(), &["predict", "d.safetensors", "d.csv", "--output", "p.csv"]);
         assert!(out.contains("RMSE"), "{out}");
     }
     // An end of its own is no interruption.
@@ -992,9 +773,7 @@ fn a_second_interruption_ends_at_once() {
     let mut child = long_fit(dir.path(), "160,160", &[]);
     interrupt(&child, "-INT");
     let mut note = [0; 10];
-    (child.stderr.as_mut().unwrap())
-        .read_exact(&mut note)
-        .unwrap();
+    (child.stderr.as_mut().unwrap()).read_exact(&mut note).unwrap();
     interrupt(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(!dir.path().join("d.safetensors").exists());
@@ -1003,12 +782,9 @@ fn a_second_interruption_ends_at_once() {
 #[test]
 fn help_teaches_and_a_closed_pipe_is_no_panic() {
     let dir = tempfile::tempdir().unwrap();
-    for args in [
-        &["--help"][..],
-        &["fit", "--help"],
-        &["predict", "--help"],
-        &["derivatives", "--help"],
-    ] {
+    for args in
+        [&["--help"][..], &["fit", "--help"], &["predict", "--help"], &["derivatives", "--help"]]
+    {
         let (stdout, _) = succeed(dir.path(), args);
         assert!(
             stdout.contains(
@@ -1028,10 +804,7 @@ fn help_teaches_and_a_closed_pipe_is_no_panic() {
         .unwrap();
     drop(child.stdout.take());
     let out = child.wait_with_output().unwrap();
-    assert_eq!(
-        (out.status.code(), text(&out.stderr).as_str()),
-        (Some(0), "")
-    );
+    assert_eq!((out.status.code(), text(&out.stderr).as_str()), (Some(0), ""));
 }
 
 #[test]
@@ -1040,10 +813,7 @@ fn an_unwritable_target_keeps_the_old_file() {
     let data = here("examples/data/iris.csv");
     let data = data.to_str().unwrap();
     std::fs::create_dir(dir.path().join("folder")).unwrap();
-    let out = secondo(
-        dir.path(),
-        &["fit", data, "--target", "species", "--model", "folder"],
-    );
+    let out = secondo(dir.path(), &["fit", data, "--target", "species", "--model", "folder"]);
     assert_eq!(out.status.code(), Some(2));
     assert!(text(&out.stderr).contains("cannot write folder: it is a directory"));
     #[cfg(unix)]
@@ -1078,13 +848,7 @@ fn adapters_are_listed_and_tested() {
     let (said, _) = succeed(dir.path(), &["adapters"]);
     let name = adapter().to_lowercase();
     assert!(said.to_lowercase().contains(&name), "{said}");
-    for line in [
-        "interface",
-        "driver",
-        "limits",
-        "f32        test passed",
-        "f64        ",
-    ] {
+    for line in ["interface", "driver", "limits", "f32        test passed", "f64        "] {
         assert!(said.contains(line), "{line} in\n{said}");
     }
     assert!(!said.contains("test failed"), "{said}");
@@ -1120,29 +884,18 @@ fn a_fit_and_derivatives_on_an_adapter() {
     };
     let right = run(&["--device", "cpu"], "cpu.json");
     let found = run(&["--device", &device], "gpu.json");
-    assert!(
-        found["adapter"].as_str().unwrap().contains("software"),
-        "{found}"
-    );
-    assert_eq!(
-        (&found["precision"], &right["precision"]),
-        (&"f32".into(), &"f64".into())
-    );
+    assert!(found["adapter"].as_str().unwrap().contains("software"), "{found}");
+    assert_eq!((&found["precision"], &right["precision"]), (&"f32".into(), &"f64".into()));
     assert_eq!(found["device_failure"], Value::Null);
     for report in [&right, &found] {
         assert_eq!(report["reason"], "gradient", "{report}");
         assert!(report["gradient_norm"].as_f64().unwrap() < 1e-3);
     }
-    let (a, b) = (
-        right["value"].as_f64().unwrap(),
-        found["value"].as_f64().unwrap(),
-    );
+    let (a, b) = (right["value"].as_f64().unwrap(), found["value"].as_f64().unwrap());
     assert!((a - b).abs() < 1e-7 * a, "{a} and {b}");
 
     let problem = here("tests/data/derivs");
-    let file = std::fs::read_dir(problem)
-        .unwrap()
-        .map(|f| f.unwrap().path());
+    let file = std::fs::read_dir(problem).unwrap().map(|f| f.unwrap().path());
     let file = file.min().unwrap();
     for (precision, tolerance) in [("f32", 1e-5), ("f64", 1e-12)] {
         let args = [
@@ -1161,10 +914,7 @@ fn a_fit_and_derivatives_on_an_adapter() {
         let (found, right) = (numbers(&out["gradient"]), numbers(&json(&file)["grad"]));
         let scale = right.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
         assert!(
-            found
-                .iter()
-                .zip(&right)
-                .all(|(a, b)| (a - b).abs() <= tolerance * scale),
+            found.iter().zip(&right).all(|(a, b)| (a - b).abs() <= tolerance * scale),
             "{precision}"
         );
     }
@@ -1185,9 +935,8 @@ fn drawing(path: &Path) -> Drawing {
     let text = std::fs::read_to_string(path).unwrap();
     let document = roxmltree::Document::parse(&text).unwrap();
     let root = document.root_element();
-    let shown: Vec<f64> = (root.attribute("viewBox").unwrap().split(' '))
-        .map(|v| v.parse().unwrap())
-        .collect();
+    let shown: Vec<f64> =
+        (root.attribute("viewBox").unwrap().split(' ')).map(|v| v.parse().unwrap()).collect();
     let mut out = Drawing {
         height: root.attribute("height").unwrap().parse().unwrap(),
         ..Default::default()
@@ -1236,9 +985,7 @@ fn picture(path: &Path) -> (u32, u32, std::collections::HashMap<[u8; 3], usize>)
     let bytes = std::fs::read(path).unwrap();
     assert_eq!(bytes[..8], *b"\x89PNG\r\n\x1a\n");
     let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
-    let mut reader = png::Decoder::new(std::io::Cursor::new(&bytes))
-        .read_info()
-        .unwrap();
+    let mut reader = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     reader.next_frame(&mut pixels).unwrap();
     let mut colours = std::collections::HashMap::new();
@@ -1292,24 +1039,15 @@ fn a_fit_of_one_input_is_drawn_in_the_units_of_its_data() {
     assert!(!said.contains("convergence alone"), "{said}");
     let report = json(&dir.path().join("r.json"));
     let svg = drawing(&dir.path().join("f.svg"));
-    for text in [
-        target,
-        "time <h>",
-        "steps tried",
-        "model",
-        "training rows",
-        "test rows",
-    ] {
+    for text in [target, "time <h>", "steps tried", "model", "training rows", "test rows"] {
         svg.says(text);
     }
     // Each row once, the accepted steps with the start twice (the lowest objective is no distance), and the legends' three.
     let accepted = report["iterations"].as_u64().unwrap() as usize;
     assert!(accepted >= 4);
     assert_eq!(svg.rings.len(), 12 + 1);
-    let dots: Vec<[f64; 2]> = (svg.dots.iter())
-        .filter(|(_, colour)| colour == BLUE)
-        .map(|(at, _)| *at)
-        .collect();
+    let dots: Vec<[f64; 2]> =
+        (svg.dots.iter()).filter(|(_, colour)| colour == BLUE).map(|(at, _)| *at).collect();
     assert_eq!(dots.len(), 48 + 1 + (accepted + 1) + accepted + 1);
 
     // One affine map of each axis takes all rows to their places, and the model's predictions to its curve.
@@ -1343,20 +1081,14 @@ fn a_fit_of_one_input_is_drawn_in_the_units_of_its_data() {
     for ((_, row), place) in test.iter().zip(&svg.rings[1..]) {
         assert!(far(*place, *row) < 3.0, "{place:?} is not that of {row:?}");
     }
-    assert!(
-        far(places[0], train[1].1) > 3.0,
-        "another row's place is far"
-    );
+    assert!(far(places[0], train[1].1) > 3.0, "another row's place is far");
     assert!(map(1, 100.0) < map(1, 0.0), "upwards is more");
     let curve = svg.lines.iter().find(|line| line.len() == 601).unwrap();
     let (out, _) = succeed(dir.path(), &["predict", "d.safetensors", "d.csv", "-q"]);
     for (predicted, [x, _]) in out.lines().skip(1).zip(&rows) {
         let y = map(1, predicted.parse().unwrap());
         let far = |p: &&[f64; 2]| (p[0] - map(0, *x)).abs();
-        let at = curve
-            .iter()
-            .min_by(|a, b| far(a).total_cmp(&far(b)))
-            .unwrap();
+        let at = curve.iter().min_by(|a, b| far(a).total_cmp(&far(b))).unwrap();
         assert!((at[1] - y).abs() < 8.0, "{at:?} and {y} at {x}");
     }
 
@@ -1365,10 +1097,7 @@ fn a_fit_of_one_input_is_drawn_in_the_units_of_its_data() {
     assert_eq!(svg.height, 900.0);
     let all = (width * height) as usize;
     let white = colours[&[255; 3]];
-    assert!(
-        (all / 2..all * 49 / 50).contains(&white),
-        "{white} of {all}"
-    );
+    assert!((all / 2..all * 49 / 50).contains(&white), "{white} of {all}");
     // Texts and axes, the curve and its goal, the steps.
     for colour in [[0, 0, 0], [213, 94, 0], [0, 114, 178]] {
         assert!(colours[&colour] > 1000, "{colour:?}");
@@ -1458,10 +1187,7 @@ fn any_numbers_can_be_drawn() {
     let problem = r#"{"spec": {"inputs": 1, "layers": [{"units": 2, "activations": "tanh"}, {"units": 2, "activations": "identity"}]},
         "loss": {"type": "sos"}, "X": [[-1], [0], [2]], "Y": [[1, 2], [0, 3], [2, -1]], "W": [1, 0, -1, 0.5, 1, 2, 3, 1, 1, 0]}"#;
     std::fs::write(dir.path().join("p.json"), problem).unwrap();
-    succeed(
-        dir.path(),
-        &["fit", "p.json", "--plot", "p.svg", "--max-iter", "4"],
-    );
+    succeed(dir.path(), &["fit", "p.json", "--plot", "p.svg", "--max-iter", "4"]);
     let svg = drawing(&plot);
     assert_eq!(svg.lines.iter().filter(|l| l.len() == 601).count(), 2);
     for text in ["x1", "y1, y2", "rows"] {
@@ -1494,11 +1220,7 @@ fn any_numbers_can_be_drawn() {
                 "p.svg",
             ],
         );
-        assert!(
-            matches!(out.status.code(), Some(0 | 2)),
-            "{}",
-            text(&out.stderr)
-        );
+        assert!(matches!(out.status.code(), Some(0 | 2)), "{}", text(&out.stderr));
         if out.status.success() {
             drawing(&plot);
         }
@@ -1530,9 +1252,7 @@ fn any_numbers_can_be_drawn() {
         "r.json",
     ];
     succeed(dir.path(), &args);
-    let steps = json(&dir.path().join("r.json"))["iterations"]
-        .as_u64()
-        .unwrap();
+    let steps = json(&dir.path().join("r.json"))["iterations"].as_u64().unwrap();
     assert!(steps > 2000, "{steps}");
     let svg = drawing(&plot);
     svg.says("accepted steps, one of 2");
@@ -1543,26 +1263,12 @@ fn any_numbers_can_be_drawn() {
 fn plots_that_cannot_be_written_are_refused_before_the_fit() {
     let dir = tempfile::tempdir().unwrap();
     one_input(dir.path());
-    let fit = [
-        "fit",
-        "d.csv",
-        "--target",
-        "mass (µg) & \"more\"",
-        "--max-iter",
-        "2",
-        "--model",
-        "m.svg",
-    ];
+    let fit =
+        ["fit", "d.csv", "--target", "mass (µg) & \"more\"", "--max-iter", "2", "--model", "m.svg"];
     for (plots, why) in [
-        (
-            &["f.pdf"][..],
-            "--plot f.pdf: the extension must be .svg or .png",
-        ),
+        (&["f.pdf"][..], "--plot f.pdf: the extension must be .svg or .png"),
         (&["svg"], "must be .svg or .png"),
-        (
-            &["nowhere/f.svg"],
-            "cannot write nowhere/f.svg: its folder does not exist",
-        ),
+        (&["nowhere/f.svg"], "cannot write nowhere/f.svg: its folder does not exist"),
         (&["m.svg"], "m.svg is given for two outputs"),
         (&["f.svg", "./f.svg"], "./f.svg is given for two outputs"),
     ] {
@@ -1572,11 +1278,7 @@ fn plots_that_cannot_be_written_are_refused_before_the_fit() {
         let said = text(&out.stderr);
         assert_eq!(out.status.code(), Some(2), "{said}");
         assert!(said.contains(why), "{said}");
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "{args:?}"
-        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "{args:?}");
     }
 
     // What fails after the fit takes nothing else with it.
@@ -1588,10 +1290,7 @@ fn plots_that_cannot_be_written_are_refused_before_the_fit() {
         assert_eq!(out.status.code(), Some(2));
         let said = (text(&out.stdout), text(&out.stderr));
         assert!(said.1.contains("cannot write full.png: "), "{said:?}");
-        assert!(
-            said.0.contains("RMSE") && !said.0.contains("plot"),
-            "{said:?}"
-        );
+        assert!(said.0.contains("RMSE") && !said.0.contains("plot"), "{said:?}");
         assert_eq!(json(&dir.path().join("r.json"))["model"], "m.svg");
         succeed(dir.path(), &["predict", "m.svg", "d.csv"]);
     }

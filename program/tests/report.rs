@@ -20,10 +20,7 @@ fn reads_back(folder: &Path, args: &[&str]) -> String {
     let report = Report::from_json(&json).expect("a report");
     assert_eq!(report.to_json(), json);
     let printed = String::from_utf8(out.stdout).expect("UTF-8");
-    assert_eq!(
-        format!("{report}report       written to report.json\n"),
-        printed
-    );
+    assert_eq!(format!("{report}report       written to report.json\n"), printed);
     json
 }
 
@@ -34,10 +31,7 @@ fn data(path: &str) -> String {
 #[test]
 fn of_tables() {
     let dir = tempfile::tempdir().unwrap();
-    let (iris, diabetes) = (
-        data("examples/data/iris.csv"),
-        data("examples/data/diabetes.csv"),
-    );
+    let (iris, diabetes) = (data("examples/data/iris.csv"), data("examples/data/diabetes.csv"));
     let few = ["--max-iter", "5", "--seed", "3"];
     let of = |args: &[&str]| reads_back(dir.path(), &[args, &few].concat());
     of(&[&iris, "--target", "species", "--starts", "3", "--skip"]);
@@ -52,10 +46,7 @@ fn of_tables() {
         "--test-fraction",
         "0",
     ]);
-    assert!(
-        json.contains("\"hidden\":[3,\"rbf_diag_sigma:2\"]"),
-        "{json}"
-    );
+    assert!(json.contains("\"hidden\":[3,\"rbf_diag_sigma:2\"]"), "{json}");
     std::fs::write(dir.path().join("net.json"), json).unwrap();
     of(&[
         &diabetes,

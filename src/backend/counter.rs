@@ -32,10 +32,7 @@ impl Counter {
     /// Counts bytes that live until the result is dropped.
     pub fn hold(&self, bytes: u64) -> Held {
         self.change(|cost| cost.live = cost.live.saturating_add(bytes));
-        Held {
-            bytes,
-            counter: self.clone(),
-        }
+        Held { bytes, counter: self.clone() }
     }
 
     /// Counts bytes that a kernel takes while it runs.

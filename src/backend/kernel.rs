@@ -427,20 +427,10 @@ impl<A> ProductSum<'_, A> {
     /// # Errors
     /// Those of the backend.
     pub fn lower<B: Backend<Array = A>>(self, b: &B) -> Result<()> {
-        let ProductSum {
-            terms,
-            epilogue,
-            mut out,
-        } = self;
+        let ProductSum { terms, epilogue, mut out } = self;
         let [n, rows, columns] = out.shape();
         if terms.is_empty() {
-            b.run(
-                Fill {
-                    value: 0.0,
-                    out: out.reborrow(),
-                }
-                .into(),
-            )?;
+            b.run(Fill { value: 0.0, out: out.reborrow() }.into())?;
         }
         for (at, Term { x, b: matrix }) in terms.into_iter().enumerate() {
             let mut out = out.reborrow();
@@ -450,15 +440,7 @@ impl<A> ProductSum<'_, A> {
                 ..Layout::dense(n, x.shape()[1], matrix.shape()[2])
             };
             let accumulate = at > 0;
-            b.run(
-                Product {
-                    x,
-                    b: matrix,
-                    out,
-                    accumulate,
-                }
-                .into(),
-            )?;
+            b.run(Product { x, b: matrix, out, accumulate }.into())?;
         }
         match epilogue {
             Epilogue::None => Ok(()),
@@ -468,35 +450,13 @@ impl<A> ProductSum<'_, A> {
             }
             Epilogue::ProductRule { h1, h2, g, p } => {
                 let by = h1.with(|l| l.repeated_rows(rows));
-                b.run(
-                    Scale {
-                        by,
-                        out: out.reborrow(),
-                    }
-                    .into(),
-                )?;
+                b.run(Scale { by, out: out.reborrow() }.into())?;
                 let layout = Layout::rows_of(n, columns);
                 let mut c = b.alloc(product(&[n, columns])?)?;
                 let to = ViewMut::new(&mut c, layout);
-                b.run(
-                    Multiply {
-                        a: g,
-                        b: h2,
-                        out: to,
-                        accumulate: false,
-                    }
-                    .into(),
-                )?;
+                b.run(Multiply { a: g, b: h2, out: to, accumulate: false }.into())?;
                 let a = View::new(&c, layout.repeated_rows(rows));
-                b.run(
-                    Multiply {
-                        a,
-                        b: p,
-                        out,
-                        accumulate: true,
-                    }
-                    .into(),
-                )?;
+                b.run(Multiply { a, b: p, out, accumulate: true }.into())?;
                 b.recycle([c]);
                 Ok(())
             }
@@ -510,24 +470,11 @@ impl<A> ScaledMatrix<'_, A> {
     /// # Errors
     /// Those of the backend.
     pub fn lower<B: Backend<Array = A>>(self, b: &B) -> Result<()> {
-        let ScaledMatrix {
-            rows,
-            matrix,
-            columns,
-            mut out,
-        } = self;
+        let ScaledMatrix { rows, matrix, columns, mut out } = self;
         let [_, height, width] = out.shape();
         let columns = columns.with(|l| l.repeated_rows(height));
         let to = out.reborrow();
-        b.run(
-            Multiply {
-                a: matrix,
-                b: columns,
-                out: to,
-                accumulate: false,
-            }
-            .into(),
-        )?;
+        b.run(Multiply { a: matrix, b: columns, out: to, accumulate: false }.into())?;
         let by = rows.with(|l| l.transposed().repeated_columns(width));
         b.run(Scale { by, out }.into())
     }
@@ -539,14 +486,7 @@ impl<A, S> PairBlock<'_, A, S> {
     /// # Errors
     /// Those of the backend.
     pub fn lower<B: Backend<Array = A, Sum = S>>(self, b: &B) -> Result<()> {
-        let PairBlock {
-            s,
-            t,
-            delta,
-            z_l,
-            z_k,
-            sum,
-        } = self;
+        let PairBlock { s, t, delta, z_l, z_k, sum } = self;
         let ([n, rows, columns], [_, _, l], [_, _, k]) = (s.shape(), z_l.shape(), z_k.shape());
         let outer = |y: View<A>| -> Result<A> {
             let mut out = b.alloc(product(&[n, l, k])?)?;
@@ -567,26 +507,10 @@ impl<A, S> PairBlock<'_, A, S> {
         for j in 0..rows {
             let at = j * columns * l * k;
             let c = s.with(|layout| layout.rows(j..j + 1));
-            b.run(
-                WeightedSum {
-                    c,
-                    phi: View::new(&z, shared),
-                    sum: &mut *sum,
-                    at,
-                }
-                .into(),
-            )?;
+            b.run(WeightedSum { c, phi: View::new(&z, shared), sum: &mut *sum, at }.into())?;
             let t_z = outer(t.with(|layout| layout.rows(j..j + 1)))?;
             let phi = View::new(&t_z, shared);
-            b.run(
-                WeightedSum {
-                    c: delta,
-                    phi,
-                    sum: &mut *sum,
-                    at,
-                }
-                .into(),
-            )?;
+            b.run(WeightedSum { c: delta, phi, sum: &mut *sum, at }.into())?;
             b.recycle([t_z]);
         }
         b.recycle([z]);

@@ -112,9 +112,7 @@ pub trait Backend: Sized + Send + Sync {
 pub(crate) fn product(lengths: &[usize]) -> Result<usize> {
     (lengths.iter())
         .try_fold(1usize, |p, &l| p.checked_mul(l))
-        .ok_or_else(|| Error::TooLarge {
-            what: "an intermediate array".into(),
-        })
+        .ok_or_else(|| Error::TooLarge { what: "an intermediate array".into() })
 }
 
 /// Refuses what is finite in f64 and infinite in f32.

@@ -33,10 +33,7 @@ impl<A> Pool<A> {
             return None;
         }
         let mut shelves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let shelf = shelves.entry(len).or_insert(Shelf {
-            free: Vec::new(),
-            out: 0,
-        });
+        let shelf = shelves.entry(len).or_insert(Shelf { free: Vec::new(), out: 0 });
         shelf.out += 1;
         shelf.free.pop()
     }

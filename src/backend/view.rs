@@ -26,11 +26,7 @@ pub struct Layout {
 impl Layout {
     /// An array of samples × rows × columns without gaps, row-major.
     pub fn dense(samples: usize, rows: usize, columns: usize) -> Self {
-        Layout {
-            offset: 0,
-            shape: [samples, rows, columns],
-            strides: [rows * columns, columns, 1],
-        }
+        Layout { offset: 0, shape: [samples, rows, columns], strides: [rows * columns, columns, 1] }
     }
 
     /// One row for each sample, without gaps.
@@ -40,11 +36,7 @@ impl Layout {
 
     /// A matrix of rows × columns without gaps that every sample shares.
     pub fn shared(samples: usize, rows: usize, columns: usize) -> Self {
-        Layout {
-            offset: 0,
-            shape: [samples, rows, columns],
-            strides: [0, columns, 1],
-        }
+        Layout { offset: 0, shape: [samples, rows, columns], strides: [0, columns, 1] }
     }
 
     /// The samples of a range.
@@ -109,9 +101,8 @@ impl Layout {
         if self.is_empty() {
             return 0;
         }
-        let last: usize = (self.shape.iter().zip(&self.strides))
-            .map(|(n, stride)| (n - 1) * stride)
-            .sum();
+        let last: usize =
+            (self.shape.iter().zip(&self.strides)).map(|(n, stride)| (n - 1) * stride).sum();
         self.offset + last + 1
     }
 
@@ -217,24 +208,12 @@ mod tests {
         assert_eq!(places(dense.columns(1..3)), [1, 2, 4, 5, 7, 8, 10, 11]);
         assert!(!dense.columns(1..3).is_dense());
         assert_eq!(places(dense.rows(1..2).samples(1..2)), [9, 10, 11]);
-        assert_eq!(
-            places(dense.transposed()),
-            [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11]
-        );
+        assert_eq!(places(dense.transposed()), [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11]);
         assert_eq!(places(Layout::dense(2, 2, 2).diagonal()), [0, 3, 4, 7]);
         assert_eq!(places(Layout::shared(2, 1, 2)), [0, 1, 0, 1]);
         assert_eq!(Layout::shared(5, 3, 2).distinct(), 6);
-        assert_eq!(
-            places(Layout::rows_of(2, 2).repeated_rows(2)),
-            [0, 1, 0, 1, 2, 3, 2, 3]
-        );
-        assert_eq!(
-            places(Layout::rows_of(2, 1).repeated_columns(2)),
-            [0, 0, 1, 1]
-        );
-        assert_eq!(
-            (Layout::dense(0, 2, 3).span(), Layout::dense(0, 2, 3).len()),
-            (0, 0)
-        );
+        assert_eq!(places(Layout::rows_of(2, 2).repeated_rows(2)), [0, 1, 0, 1, 2, 3, 2, 3]);
+        assert_eq!(places(Layout::rows_of(2, 1).repeated_columns(2)), [0, 0, 1, 1]);
+        assert_eq!((Layout::dense(0, 2, 3).span(), Layout::dense(0, 2, 3).len()), (0, 0));
     }
 }

@@ -85,13 +85,7 @@ impl Matrix {
     /// `lower`.
     pub fn full(order: usize, lower: Vec<f64>) -> Result<Self> {
         check_packed(&lower, order)?;
-        let run = Run {
-            layer: None,
-            unit: None,
-            start: 0,
-            count: 1,
-            order,
-        };
+        let run = Run { layer: None, unit: None, start: 0, count: 1, order };
         Ok(Self::of(Structure::Full, vec![(run, lower)]))
     }
 
@@ -100,13 +94,7 @@ impl Matrix {
     /// # Errors
     /// `NonFinite` with the index.
     pub fn from_diagonal(entries: Vec<f64>) -> Result<Self> {
-        let run = Run {
-            layer: None,
-            unit: None,
-            start: 0,
-            count: entries.len(),
-            order: 1,
-        };
+        let run = Run { layer: None, unit: None, start: 0, count: entries.len(), order: 1 };
         Self::of(Structure::Diagonal, vec![(run, entries)]).finite("diagonal")
     }
 
@@ -136,19 +124,9 @@ impl Matrix {
         let runs = groups.map(|(layer, units, range, packed)| {
             let (unit, count, order) = match structure {
                 Structure::Diagonal => (None, range.len(), 1),
-                _ => (
-                    Some(units.start),
-                    units.len(),
-                    range.len() / units.len().max(1),
-                ),
+                _ => (Some(units.start), units.len(), range.len() / units.len().max(1)),
             };
-            let run = Run {
-                layer: Some(layer),
-                unit,
-                start: range.start,
-                count,
-                order,
-            };
+            let run = Run { layer: Some(layer), unit, start: range.start, count, order };
             (run, packed)
         });
         Self::of(structure, runs.collect())
@@ -203,12 +181,10 @@ impl Matrix {
     /// The packed triangles, for what is added to them block by block.
     pub(crate) fn blocks_mut(&mut self) -> impl Iterator<Item = (Range<usize>, &mut [f64])> {
         (self.runs.iter().zip(&mut self.parts)).flat_map(|(run, part)| {
-            part.chunks_mut(triangle(run.order).max(1))
-                .enumerate()
-                .map(move |(i, packed)| {
-                    let start = run.start + i * run.order;
-                    (start..start + run.order, packed)
-                })
+            part.chunks_mut(triangle(run.order).max(1)).enumerate().map(move |(i, packed)| {
+                let start = run.start + i * run.order;
+                (start..start + run.order, packed)
+            })
         })
     }
 
@@ -242,9 +218,7 @@ impl Matrix {
             let why = format!("({a}, {b}) lies outside a matrix of order {}", self.order);
             return Err(Error::invalid("entry", why));
         }
-        let run = self
-            .runs
-            .partition_point(|r| r.start + r.count * r.order <= high);
+        let run = self.runs.partition_point(|r| r.start + r.count * r.order <= high);
         let Run { start, order, .. } = self.runs[run];
         if low < start || (low - start) / order != (high - start) / order {
             return Ok(0.0);
@@ -304,11 +278,7 @@ impl Matrix {
         self.check(v)?;
         let of_block = |b: Block| solve::quadratic_form(b.packed, &v[b.range.clone()]);
         let form: f64 = self.blocks().map(of_block).sum();
-        if form.is_finite() {
-            Ok(form)
-        } else {
-            Err(Error::non_finite("the quadratic form", &[]))
-        }
+        if form.is_finite() { Ok(form) } else { Err(Error::non_finite("the quadratic form", &[])) }
     }
 
     /// The diagonal, length P.
@@ -347,9 +317,8 @@ impl Matrix {
                 Factors::Cholesky(factor) => factor.solve(&mut x)?,
                 Factors::Spectrum(values, vectors) => {
                     let vectors = || vectors.chunks_exact(block.order());
-                    let along: Vec<f64> = (vectors().zip(&values))
-                        .map(|(v, value)| dot(v, &x) / value)
-                        .collect();
+                    let along: Vec<f64> =
+                        (vectors().zip(&values)).map(|(v, value)| dot(v, &x) / value).collect();
                     x.fill(0.0);
                     for (v, along) in vectors().zip(along) {
                         x.iter_mut().zip(v).for_each(|(x, v)| *x += along * v);
@@ -389,12 +358,8 @@ impl Matrix {
         let parts = (self.runs.iter())
             .map(|run| inverses.by_ref().take(run.count).flatten().collect())
             .collect();
-        let inverse = Matrix {
-            structure: self.structure,
-            order: self.order,
-            runs: self.runs.clone(),
-            parts,
-        };
+        let inverse =
+            Matrix { structure: self.structure, order: self.order, runs: self.runs.clone(), parts };
         inverse.finite("the inverse")
     }
 
@@ -470,12 +435,7 @@ enum Factors {
 impl<'a> Block<'a> {
     /// A place without numbers.
     pub(crate) fn place(layer: Option<usize>, unit: Option<usize>, range: Range<usize>) -> Self {
-        Block {
-            layer,
-            unit,
-            range,
-            packed: &[],
-        }
+        Block { layer, unit, range, packed: &[] }
     }
 
     /// The number of the block's parameters.
@@ -515,9 +475,7 @@ impl<'a> Block<'a> {
 
     /// The diagonal.
     pub fn diagonal(&self) -> Vec<f64> {
-        (0..self.order())
-            .map(|a| self.packed[triangle(a) + a])
-            .collect()
+        (0..self.order()).map(|a| self.packed[triangle(a) + a]).collect()
     }
 
     /// out = B v for a vector of the block's order.
@@ -526,19 +484,15 @@ impl<'a> Block<'a> {
             let row = self.row(a);
             out[a] += dot(row, &v[..=a]);
             let (before, factor) = (&mut out[..a], v[a]);
-            before
-                .iter_mut()
-                .zip(row)
-                .for_each(|(x, r)| *x += factor * r);
+            before.iter_mut().zip(row).for_each(|(x, r)| *x += factor * r);
         }
     }
 
     fn cholesky(&self) -> Result<Cholesky> {
         Cholesky::new(self.packed, self.order()).map_err(|e| match e {
-            Error::NotPositiveDefinite { pivot, .. } => Error::NotPositiveDefinite {
-                what: self.to_string(),
-                pivot,
-            },
+            Error::NotPositiveDefinite { pivot, .. } => {
+                Error::NotPositiveDefinite { what: self.to_string(), pivot }
+            }
             other => other.inside(&self.to_string()),
         })
     }

@@ -93,12 +93,8 @@ pub enum Structure {
 
 impl Structure {
     /// Those that are available.
-    pub const ALL: [Structure; 4] = [
-        Structure::RowBlocks,
-        Structure::LayerBlocks,
-        Structure::Full,
-        Structure::Diagonal,
-    ];
+    pub const ALL: [Structure; 4] =
+        [Structure::RowBlocks, Structure::LayerBlocks, Structure::Full, Structure::Diagonal];
 
     /// The name used by the program.
     pub fn name(self) -> &'static str {

@@ -61,11 +61,7 @@ impl SymmetricTensor {
                 let indices = Indices::new(dimension, order).nth(at).unwrap_or_default();
                 Err(Error::non_finite("the tensor", &indices))
             }
-            None => Ok(SymmetricTensor {
-                dimension,
-                order,
-                packed,
-            }),
+            None => Ok(SymmetricTensor { dimension, order, packed }),
         }
     }
 
@@ -150,10 +146,7 @@ pub(crate) struct Indices {
 
 impl Indices {
     pub(crate) fn new(dimension: usize, order: usize) -> Self {
-        Indices {
-            dimension,
-            next: (dimension > 0).then(|| vec![0; order]),
-        }
+        Indices { dimension, next: (dimension > 0).then(|| vec![0; order]) }
     }
 }
 
@@ -164,11 +157,7 @@ impl Iterator for Indices {
         let now = self.next.take()?;
         // The last index that may grow does, and those behind it start again.
         let limit = |r: usize| {
-            if r == 0 {
-                self.dimension - 1
-            } else {
-                now[r - 1]
-            }
+            if r == 0 { self.dimension - 1 } else { now[r - 1] }
         };
         self.next = (0..now.len()).rev().find(|&r| now[r] < limit(r)).map(|r| {
             let mut next = now.clone();

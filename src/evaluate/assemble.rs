@@ -99,11 +99,7 @@ fn write_row(pair: &Pair, column: Option<usize>, sums: &PairTotals, at: usize, o
     let Pair { g, h, .. } = pair;
     let local = at - g.range.start;
     let (j2, b) = (local / g.row, local % g.row);
-    let units = if pair.is_same() {
-        j2 + 1
-    } else {
-        h.units.len()
-    };
+    let units = if pair.is_same() { j2 + 1 } else { h.units.len() };
     for (j, out) in out.chunks_mut(h.row).enumerate().take(units) {
         if pair.is_packed() {
             let block = &sums.main[(triangle(j2) + j) * triangle(g.row)..][..triangle(g.row)];

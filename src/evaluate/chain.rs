@@ -56,18 +56,10 @@ fn unit_derivative<B: Backend>(
     units: Units<B::Array>,
     with_respect_to: Argument,
 ) -> Result<B::Array> {
-    let shape = [
-        units.samples(),
-        units.units(),
-        units.width_of(with_respect_to),
-    ];
+    let shape = [units.samples(), units.units(), units.width_of(with_respect_to)];
     let mut array = b.alloc(product(&shape)?)?;
     let out = ViewMut::new(&mut array, Layout::dense(shape[0], shape[1], shape[2]));
-    let kernel = UnitDerivative {
-        units,
-        with_respect_to,
-        out,
-    };
+    let kernel = UnitDerivative { units, with_respect_to, out };
     b.run(kernel.into())?;
     Ok(array)
 }
@@ -138,28 +130,25 @@ impl<'a, B: Backend> Chain<'a, B> {
 
     /// Returns an array for n × `vectors` × s_k numbers.
     pub(super) fn alloc(&self, vectors: usize, k: usize) -> Result<B::Array> {
-        self.b
-            .alloc(product(&[self.n, vectors, self.network.width(k)])?)
+        self.b.alloc(product(&[self.n, vectors, self.network.width(k)])?)
     }
 
     /// A of each group of layer r, n × units × inputs, with the units' places in the layer.
     fn sensitivities(&self, r: usize) -> impl Iterator<Item = (Range<usize>, View<'a, B::Array>)> {
         let layer = &self.network.layers()[r - 1];
         let (n, parameters) = (self.n, self.parameters);
-        (layer.groups.iter())
-            .zip(&self.sensitivities.0[r - 1])
-            .filter_map(move |(g, computed)| {
-                let a = match computed {
-                    None if g.propagation.is_linear() => {
-                        parameters.of(n, g).with(|l| l.columns(0..layer.inputs))
-                    }
-                    computed => {
-                        let layout = Layout::dense(n, g.units.len(), layer.inputs);
-                        View::new(computed.as_ref()?, layout)
-                    }
-                };
-                Some((g.units.clone(), a))
-            })
+        (layer.groups.iter()).zip(&self.sensitivities.0[r - 1]).filter_map(move |(g, computed)| {
+            let a = match computed {
+                None if g.propagation.is_linear() => {
+                    parameters.of(n, g).with(|l| l.columns(0..layer.inputs))
+                }
+                computed => {
+                    let layout = Layout::dense(n, g.units.len(), layer.inputs);
+                    View::new(computed.as_ref()?, layout)
+                }
+            };
+            Some((g.units.clone(), a))
+        })
     }
 
     /// A^r\[:, k\] of each group of the consumers r of layer k: r, the units' places in layer r, and n × units × s_k numbers.
@@ -179,8 +168,7 @@ impl<'a, B: Backend> Chain<'a, B> {
         &self,
         r: usize,
     ) -> impl Iterator<Item = (Range<usize>, View<'a, B::Array>)> {
-        self.sensitivities(r)
-            .map(|(units, a)| (units, a.with(Layout::transposed)))
+        self.sensitivities(r).map(|(units, a)| (units, a.with(Layout::transposed)))
     }
 
     /// The terms M^r A^r\[:, k\] for the consumers r of layer k; M^r is n × vectors × s_r.
@@ -223,14 +211,7 @@ impl<'a, B: Backend> Chain<'a, B> {
     ) -> Result<B::Array> {
         let mut sum = self.alloc(vectors, k)?;
         let out = ViewMut::new(&mut sum, self.layout(vectors, k));
-        self.b.run(
-            ProductSum {
-                terms,
-                epilogue,
-                out,
-            }
-            .into(),
-        )?;
+        self.b.run(ProductSum { terms, epilogue, out }.into())?;
         Ok(sum)
     }
 
@@ -245,15 +226,7 @@ impl<'a, B: Backend> Chain<'a, B> {
     pub(super) fn times(&self, k: usize, a: View<B::Array>, b: View<B::Array>) -> Result<B::Array> {
         let mut product = self.alloc(1, k)?;
         let out = ViewMut::new(&mut product, self.layout(1, k));
-        self.b.run(
-            Multiply {
-                a,
-                b,
-                out,
-                accumulate: false,
-            }
-            .into(),
-        )?;
+        self.b.run(Multiply { a, b, out, accumulate: false }.into())?;
         Ok(product)
     }
 
@@ -267,8 +240,7 @@ impl<'a, B: Backend> Chain<'a, B> {
     where
         'a: 'g,
     {
-        self.parameters
-            .units(&self.network.layers()[k - 1], g, self.z(k))
+        self.parameters.units(&self.network.layers()[k - 1], g, self.z(k))
     }
 
     /// Calls `f` with φ of a group of layer k, n × units × parameters of a unit: z, which linear units share, or computed.
@@ -333,13 +305,7 @@ impl<'a, B: Backend> Chain<'a, B> {
             let j = if k == m {
                 let mut j = b.zeros(product(&[self.n, outputs, outputs])?)?;
                 let to = ViewMut::new(&mut j, self.layout(outputs, m).diagonal());
-                b.run(
-                    Copy {
-                        from: self.h1(m),
-                        to,
-                    }
-                    .into(),
-                )?;
+                b.run(Copy { from: self.h1(m), to }.into())?;
                 j
             } else {
                 let by = self.h1(k);

@@ -67,13 +67,7 @@ impl Division {
         let Division { samples, chunk, .. } = self;
         let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
         let alone = || lock().pop().or_else(|| b.on_one_thread());
-        let all = || {
-            of(Task {
-                b,
-                rows: 0..samples,
-                values: 1,
-            })
-        };
+        let all = || of(Task { b, rows: 0..samples, values: 1 });
         if !are_apart(self.sums, chunk, samples) {
             return all();
         }
@@ -100,11 +94,7 @@ impl Division {
                     }
                     let rows = at * chunk..samples.min((at + 1) * chunk);
                     let values = rows.len().div_ceil(QUANTUM);
-                    let result = of(Task {
-                        b: &b,
-                        rows,
-                        values,
-                    });
+                    let result = of(Task { b: &b, rows, values });
                     if result.is_err() {
                         // Chunks before this one have been taken: the first error is always the same.
                         next.store(end, Ordering::Relaxed);

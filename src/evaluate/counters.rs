@@ -30,10 +30,7 @@ pub(crate) struct Counters {
 impl Counters {
     /// Returns counters whose counts belong to a whole.
     pub(crate) fn within(whole: Arc<Counters>) -> Self {
-        Counters {
-            whole: Some(whole),
-            ..Counters::default()
-        }
+        Counters { whole: Some(whole), ..Counters::default() }
     }
 
     /// Returns the counts so far.

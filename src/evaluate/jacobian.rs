@@ -33,10 +33,7 @@ pub(crate) fn jacobian<B: Backend>(
         parameters: &parameters,
         counters: &counters,
     };
-    let need = Need {
-        extent: Extent::Sensitivities,
-        order: 1,
-    };
+    let need = Need { extent: Extent::Sensitivities, order: 1 };
     for from in (0..n).step_by(chunk.max(1)) {
         let count = chunk.min(n - from);
         let rows = &mut rows[from * outputs * p..(from + count) * outputs * p];
@@ -59,11 +56,7 @@ pub(crate) fn jacobian<B: Backend>(
                 rows.par_chunks_mut(p).enumerate().for_each(|(row, out)| {
                     let i = row / outputs;
                     for (local, out) in out[g.range.clone()].chunks_mut(g.row).enumerate() {
-                        let at = if is_shared {
-                            i
-                        } else {
-                            i * g.units.len() + local
-                        };
+                        let at = if is_shared { i } else { i * g.units.len() + local };
                         let phi = &phi[at * g.row..(at + 1) * g.row];
                         let j = j[row * units + g.units.start + local];
                         (out.iter_mut().zip(phi)).for_each(|(out, phi)| *out = j * phi);

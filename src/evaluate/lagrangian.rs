@@ -63,10 +63,7 @@ pub(crate) fn configuration(parts: Parts, w: &[f64]) -> Result<Configuration> {
     let mut states = vec![Vec::new(); network.depth()];
     let mut multipliers = vec![Vec::new(); network.depth()];
     each_chunk(&b, parts, |batch, _| {
-        let need = Need {
-            extent: Extent::Multipliers,
-            order: 1,
-        };
+        let need = Need { extent: Extent::Multipliers, order: 1 };
         let linear = Linear::new(setting, batch, need, None, None)?;
         if let Some(backward) = linear.backward() {
             for k in 1..=network.depth() {
@@ -90,13 +87,7 @@ fn setting<'a, B: Backend>(
     parameters: &'a Parameters<B>,
     counters: &'a Counters,
 ) -> Setting<'a, B> {
-    Setting {
-        b,
-        network: parts.network,
-        loss: parts.loss,
-        parameters,
-        counters,
-    }
+    Setting { b, network: parts.network, loss: parts.loss, parameters, counters }
 }
 
 /// The configuration's arrays are n × s_k, and finite.
@@ -116,10 +107,7 @@ pub(super) fn check(parts: Parts, at: &Configuration) -> Result<()> {
                 ));
             }
             if let Some(((i, j), _)) = a.indexed_iter().find(|(_, v)| !v.is_finite()) {
-                return Err(Error::non_finite(
-                    format!("{what} of layer {}", index + 1),
-                    &[i, j],
-                ));
+                return Err(Error::non_finite(format!("{what} of layer {}", index + 1), &[i, j]));
             }
         }
     }
@@ -185,9 +173,7 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
             }
             d_x[k - 1].extend(d);
         }
-        let c = (1..=m)
-            .map(|k| chain.times_h2(&minus_e, k))
-            .collect::<Result<Vec<_>>>()?;
+        let c = (1..=m).map(|k| chain.times_h2(&minus_e, k)).collect::<Result<Vec<_>>>()?;
         chain.add_gradient(&delta, &mut sums.gradient)?;
         chain.add_blocks(Structure::RowBlocks, &c, Some(&delta), &mut sums.curvature)
     })?;

@@ -74,27 +74,15 @@ impl Need {
 
     /// What a tensor needs.
     pub(crate) fn of_tensor() -> Self {
-        Need {
-            extent: Extent::Multipliers,
-            order: 1,
-        }
+        Need { extent: Extent::Multipliers, order: 1 }
     }
 
     /// What products with a curvature need.
     pub(crate) fn of_products(curvature: Curvature) -> Self {
         match curvature {
-            Curvature::GaussNewton => Need {
-                extent: Extent::Sensitivities,
-                order: 1,
-            },
-            Curvature::EmpiricalFisher => Need {
-                extent: Extent::Multipliers,
-                order: 1,
-            },
-            _ => Need {
-                extent: Extent::Multipliers,
-                order: 2,
-            },
+            Curvature::GaussNewton => Need { extent: Extent::Sensitivities, order: 1 },
+            Curvature::EmpiricalFisher => Need { extent: Extent::Multipliers, order: 1 },
+            _ => Need { extent: Extent::Multipliers, order: 2 },
         }
     }
 }
@@ -125,12 +113,7 @@ impl<B: Backend> Linear<B> {
         if let Some(slot) = slot {
             need = slot.whole(need);
         }
-        let Setting {
-            b,
-            network,
-            parameters,
-            ..
-        } = setting;
+        let Setting { b, network, parameters, .. } = setting;
         let states = match kept.states.filter(|states| states.order >= need.order) {
             Some(states) => states,
             None => {
@@ -145,13 +128,7 @@ impl<B: Backend> Linear<B> {
         let back = match kept {
             Some(back) => Some(back),
             None if need.extent == Extent::Outputs => None,
-            None => Some(Arc::new(Back::new(
-                setting,
-                batch,
-                &states,
-                need.extent,
-                seed,
-            )?)),
+            None => Some(Arc::new(Back::new(setting, batch, &states, need.extent, seed)?)),
         };
         let linear = Linear { states, back };
         if let Some(slot) = slot {
@@ -166,12 +143,7 @@ impl<B: Backend> Linear<B> {
         setting: Setting<'a, B>,
         batch: Batch<'a, B>,
     ) -> Option<Chain<'a, B>> {
-        let Setting {
-            b,
-            network,
-            parameters,
-            ..
-        } = setting;
+        let Setting { b, network, parameters, .. } = setting;
         Some(Chain {
             b,
             n: batch.n,
@@ -217,19 +189,10 @@ impl<B: Backend> Back<B> {
         extent: Extent,
         seed: Option<B::Array>,
     ) -> Result<Self> {
-        let Setting {
-            b,
-            network,
-            parameters,
-            counters,
-            ..
-        } = setting;
+        let Setting { b, network, parameters, counters, .. } = setting;
         let sensitivities = Sensitivities::new(b, network, parameters, states, &batch)?;
         let Some(seed) = seed else {
-            return Ok(Back {
-                sensitivities,
-                backward: None,
-            });
+            return Ok(Back { sensitivities, backward: None });
         };
         let chain = Chain {
             b,
@@ -242,10 +205,7 @@ impl<B: Backend> Back<B> {
         };
         counters.backward(batch.n);
         let backward = chain.back_propagate(seed, extent == Extent::Multipliers)?;
-        Ok(Back {
-            sensitivities,
-            backward: Some(backward),
-        })
+        Ok(Back { sensitivities, backward: Some(backward) })
     }
 
     fn recycle(self, b: &B) {
@@ -275,9 +235,7 @@ impl<B: Backend> Setting<'_, B> {
             Some(value) => value,
             None => unused.insert(b.sums(1)?),
         };
-        let mut seed = gradient
-            .then(|| b.alloc(product(&x.shape())?))
-            .transpose()?;
+        let mut seed = gradient.then(|| b.alloc(product(&x.shape())?)).transpose()?;
         let kernel = LossValue {
             loss: self.loss,
             x,
@@ -336,15 +294,8 @@ impl<B: Backend> Kept<B> {
     /// Keeps nothing yet of n samples, in chunks of `chunk`; later, h′ and h″ up to the greatest order that was needed,
     /// and ∂²g/∂x² if `hessians` are to be kept.
     pub(crate) fn new(n: usize, chunk: usize, order: Arc<AtomicUsize>, hessians: bool) -> Self {
-        let slot = |_| Slot {
-            order: order.clone(),
-            hessians,
-            kept: Mutex::default(),
-        };
-        Kept {
-            chunk,
-            slots: (0..n.div_ceil(chunk)).map(slot).collect(),
-        }
+        let slot = |_| Slot { order: order.clone(), hessians, kept: Mutex::default() };
+        Kept { chunk, slots: (0..n.div_ceil(chunk)).map(slot).collect() }
     }
 
     /// The number of samples in a chunk.
@@ -363,10 +314,7 @@ impl<B: Backend> Kept<B> {
         B: 'b,
     {
         for slot in self.slots {
-            let kept = slot
-                .kept
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner);
+            let kept = slot.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
             let Some(b) = next() else {
                 return;
             };
@@ -399,22 +347,14 @@ struct Linearized<B: Backend> {
 // Not derived: a backend need not have a default.
 impl<B: Backend> Default for Linearized<B> {
     fn default() -> Self {
-        Linearized {
-            states: None,
-            back: None,
-            hessian: None,
-        }
+        Linearized { states: None, back: None, hessian: None }
     }
 }
 
 impl<B: Backend> Slot<B> {
     fn read(&self) -> Linearized<B> {
         let kept = lock(&self.kept);
-        Linearized {
-            states: kept.states.clone(),
-            back: kept.back.clone(),
-            hessian: None,
-        }
+        Linearized { states: kept.states.clone(), back: kept.back.clone(), hessian: None }
     }
 
     fn hessian(&self) -> Option<Arc<B::Array>> {
@@ -437,10 +377,7 @@ impl<B: Backend> Slot<B> {
 
     /// What is kept, so that later requests find what they need.
     fn whole(&self, need: Need) -> Need {
-        let order = self
-            .order
-            .fetch_max(need.order, Ordering::Relaxed)
-            .max(need.order);
+        let order = self.order.fetch_max(need.order, Ordering::Relaxed).max(need.order);
         let extent = match need.extent {
             Extent::Outputs => Extent::Outputs,
             _ => Extent::Multipliers,

@@ -90,18 +90,12 @@ pub struct Request {
 impl Request {
     /// The value and the gradient.
     pub fn gradient() -> Self {
-        Request {
-            gradient: true,
-            ..Request::default()
-        }
+        Request { gradient: true, ..Request::default() }
     }
 
     /// The value, the gradient and a curvature.
     pub fn curvature(curvature: Curvature, structure: Structure) -> Self {
-        Request {
-            curvature: Some((curvature, structure)),
-            ..Request::gradient()
-        }
+        Request { curvature: Some((curvature, structure)), ..Request::gradient() }
     }
 }
 
@@ -180,9 +174,7 @@ impl<B: Backend> Place<'_, B> {
             }
             let slot = at.kept.and_then(|kept| kept.slot(from));
             self.samples
-                .with(task.b, parts, rows, self.counters, |batch| {
-                    of(setting, batch, slot)
-                })?;
+                .with(task.b, parts, rows, self.counters, |batch| of(setting, batch, slot))?;
         }
         Ok(())
     }
@@ -193,10 +185,7 @@ impl<B: Backend> Place<'_, B> {
             return;
         }
         self.backend.release();
-        let mut idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut idle = self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         idle.clear();
     }
 }
@@ -219,11 +208,7 @@ fn alone<B: Backend, R>(
         is_warm: false,
     };
     let parameters = Parameters::upload(backend, w)?;
-    let at = At {
-        w,
-        parameters: &parameters,
-        kept: None,
-    };
+    let at = At { w, parameters: &parameters, kept: None };
     let done = f(&place, &at);
     parameters.recycle(backend);
     done
@@ -238,9 +223,7 @@ pub(crate) fn evaluate_on<B: Backend>(
     chunk: usize,
 ) -> Result<Evaluation> {
     let division = Division::new(parts.network, parts.data.len(), request.into(), chunk)?;
-    alone(backend, parts, w, |place, at| {
-        evaluate(place, parts, at, request, division)
-    })
+    alone(backend, parts, w, |place, at| evaluate(place, parts, at, request, division))
 }
 
 /// [`products`] on any backend, `chunk` samples at a time.
@@ -254,9 +237,7 @@ pub(crate) fn products_on<B: Backend>(
 ) -> Result<Vec<f64>> {
     let work = Work::Products(curvature, vectors.len() / w.len().max(1));
     let division = Division::new(parts.network, parts.data.len(), work, chunk)?;
-    alone(backend, parts, w, |place, at| {
-        products(place, parts, at, curvature, vectors, division)
-    })
+    alone(backend, parts, w, |place, at| products(place, parts, at, curvature, vectors, division))
 }
 
 /// [`tensor`] on any backend, `chunk` samples at a time.
@@ -267,9 +248,7 @@ pub(crate) fn tensor_on<B: Backend>(
     of: Tensor,
     chunk: usize,
 ) -> Result<SymmetricTensor> {
-    alone(backend, parts, w, |place, at| {
-        tensor(place, parts, at, of, chunk)
-    })
+    alone(backend, parts, w, |place, at| tensor(place, parts, at, of, chunk))
 }
 
 /// E(W) and what `request` asks for.
@@ -287,25 +266,16 @@ pub(crate) fn evaluate<B: Backend>(
     let of = |task: Task<B>| -> Result<Found> {
         let mut sums = Sums::new(task.b, network, request, task.values)?;
         // The rows of the others are added to those of the first.
-        let rows = if task.rows.start == 0 {
-            n
-        } else {
-            task.rows.len()
-        };
+        let rows = if task.rows.start == 0 { n } else { task.rows.len() };
         let mut all = Rows::with_capacity(network, request, rows);
         place.each_chunk(&task, parts, at, chunk, |setting, batch, slot| {
             all.extend(sweep(setting, batch, request, slot, &mut sums)?);
             Ok(())
         })?;
-        Ok(Found {
-            totals: sums.read(task.b)?,
-            rows: all,
-        })
+        Ok(Found { totals: sums.read(task.b)?, rows: all })
     };
     let found = division.run(place.backend, place.idle, of, Found::add)?;
-    let is_large = request
-        .curvature
-        .is_some_and(|(c, s)| pairs::is_coupled(c, s));
+    let is_large = request.curvature.is_some_and(|(c, s)| pairs::is_coupled(c, s));
     place.release(place.is_warm && !is_large);
     found.finish(parts, at.w, request, n)
 }
@@ -325,9 +295,7 @@ impl Found {
 
     /// Returns the results, with the penalty.
     fn finish(self, parts: Parts, w: &[f64], request: Request, n: usize) -> Result<Evaluation> {
-        let Parts {
-            network, penalty, ..
-        } = parts;
+        let Parts { network, penalty, .. } = parts;
         let Found { totals, rows } = self;
         let pen = penalty.value(network, w)?;
         let sum = totals.value.into_iter().reduce(|sum, v| sum + v);
@@ -387,11 +355,7 @@ fn kept(network: &Network, work: Work) -> usize {
     };
     let units = network.layers().iter().map(|l| l.units).sum();
     let multipliers = if request.multipliers { units } else { 0 };
-    let outputs = if request.outputs {
-        network.outputs()
-    } else {
-        0
-    };
+    let outputs = if request.outputs { network.outputs() } else { 0 };
     multipliers + outputs
 }
 
@@ -419,12 +383,7 @@ impl Division {
     /// Those of [`sums_of`].
     pub(crate) fn new(network: &Network, samples: usize, work: Work, chunk: usize) -> Result<Self> {
         let sums = sums_of(network, work)?;
-        Ok(Division {
-            samples,
-            chunk,
-            sums,
-            kept: kept(network, work),
-        })
+        Ok(Division { samples, chunk, sums, kept: kept(network, work) })
     }
 
     /// Returns how a request with this plan divides n samples into chunks of `chunk`.
@@ -435,12 +394,7 @@ impl Division {
         plan: &Plan,
         chunk: usize,
     ) -> Self {
-        Division {
-            samples,
-            chunk,
-            sums: plan.sums,
-            kept: kept(network, work),
-        }
+        Division { samples, chunk, sums: plan.sums, kept: kept(network, work) }
     }
 
     fn positive_chunk(self) -> Result<usize> {
@@ -478,6 +432,7 @@ pub(crate) fn products<B: Backend>(
     let along = (vectors.chunks(count * p))
         .map(|v| Vectors::upload(b, network, v.len() / p, v))
         .collect::<Result<Vec<_>>>()?;
+    let mut out = vec![0.0; vectors.len()];
     let of = |task: Task<B>| -> Result<Vec<ProductTotals>> {
         let mut sums = (along.iter())
             .map(|v| ProductSums::new(task.b, network, curvature, v.count))
@@ -492,7 +447,6 @@ pub(crate) fn products<B: Backend>(
     };
     let totals = division.run(b, place.idle, of, add)?;
     place.release(place.is_warm);
-    let mut out = vec![0.0; vectors.len()];
     for ((totals, vectors), out) in totals.iter().zip(&along).zip(out.chunks_mut(count * p)) {
         totals.add_to(network, vectors.count, out);
     }
@@ -529,10 +483,7 @@ pub(crate) fn predict<B: Backend>(
         let x = samples::upload_inputs(backend, network, rows)?;
         let view = samples::inputs_view(network, n, &x);
         let states = States::propagate(backend, network, &parameters, view, 0)?;
-        out.extend(states::download(
-            backend,
-            states.x(network, view, network.depth()),
-        )?);
+        out.extend(states::download(backend, states.x(network, view, network.depth()))?);
         states.recycle(backend);
         backend.recycle([x]);
     }

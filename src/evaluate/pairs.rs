@@ -170,11 +170,7 @@ impl PairTotals {
 /// S^{kl} of one curvature for all pairs of layers.
 pub(super) enum Couplings<'a, B: Backend> {
     /// S^{kl} = J_kᵀ G J_l: by layer, J_kᵀ (n × s_k × outputs) and G J_l (n × outputs × s_l).
-    LowRank {
-        outputs: usize,
-        left: Vec<B::Array>,
-        right: Vec<B::Array>,
-    },
+    LowRank { outputs: usize, left: Vec<B::Array>, right: Vec<B::Array> },
     /// S^{lk}, l ≥ k, with δ for the terms of T and Ψ.
     Exact { s: Second<B>, delta: &'a [B::Array] },
 }
@@ -225,22 +221,14 @@ impl<'a, B: Backend> Couplings<'a, B> {
             let g = View::new(g, Layout::dense(chain.n, outputs, outputs));
             right.push(product_of(chain.b, g, chain.view(j, outputs, k))?);
         }
-        Ok(Couplings::LowRank {
-            outputs,
-            left,
-            right,
-        })
+        Ok(Couplings::LowRank { outputs, left, right })
     }
 
     /// Takes S^{kl} for l ≥ k, n × s_k × s_l, which is asked for once.
     fn take(&mut self, chain: &Chain<B>, k: usize, l: usize) -> Result<B::Array> {
         let (rows, columns) = (chain.network.width(k), chain.network.width(l));
         match self {
-            Couplings::LowRank {
-                outputs,
-                left,
-                right,
-            } => {
+            Couplings::LowRank { outputs, left, right } => {
                 let left = View::new(&left[k - 1], Layout::dense(chain.n, rows, *outputs));
                 let right = View::new(&right[l - 1], Layout::dense(chain.n, *outputs, columns));
                 if *outputs == 1 {
@@ -334,10 +322,8 @@ impl<B: Backend> Chain<'_, B> {
         sums: &mut PairSums<B>,
     ) -> Result<()> {
         let Pair { l, g, k, h } = pair;
-        let (is_dense, linear) = (
-            pair.is_dense(self.network),
-            g.propagation.is_linear() && h.propagation.is_linear(),
-        );
+        let (is_dense, linear) =
+            (pair.is_dense(self.network), g.propagation.is_linear() && h.propagation.is_linear());
         let s = View::new(s, self.layout(self.network.width(k), l));
         let s = s.with(|s| s.rows(h.units.clone()).columns(g.units.clone()));
         let delta = delta.map(|delta| {
@@ -348,42 +334,23 @@ impl<B: Backend> Chain<'_, B> {
         {
             let (z_l, z_k) = (self.z(l), self.z(k));
             let sum = &mut sums.main;
-            return self.b.run(
-                PairBlock {
-                    s,
-                    t,
-                    delta,
-                    z_l,
-                    z_k,
-                    sum,
-                }
-                .into(),
-            );
+            return self.b.run(PairBlock { s, t, delta, z_l, z_k, sum }.into());
         }
         self.with_phi(l, g, |phi_l| {
-            self.with_phi(k, h, |phi_k| {
-                self.add_s(pair, s, phi_l, phi_k, &mut sums.main)
-            })
+            self.with_phi(k, h, |phi_k| self.add_s(pair, s, phi_l, phi_k, &mut sums.main))
         })?;
         let Some(delta) = delta else {
             return Ok(());
         };
         if let (Some(units), Some(sum)) = (self.units(l, g), &mut sums.own) {
-            let kernel = UnitParameterHessian {
-                units,
-                delta,
-                diagonal: false,
-                sum,
-            };
+            let kernel = UnitParameterHessian { units, delta, diagonal: false, sum };
             self.b.run(kernel.into())?;
         }
         if let Some(sum) = &mut sums.diagonal {
             return self.add_diagonal_t(pair, delta, sum);
         }
         if is_dense && let Some(t) = self.input_derivatives_once(t, pair)? {
-            return self.with_phi(k, h, |phi_k| {
-                self.add_t(pair, t, delta, phi_k, &mut sums.main)
-            });
+            return self.with_phi(k, h, |phi_k| self.add_t(pair, t, delta, phi_k, &mut sums.main));
         }
         Ok(())
     }
@@ -421,14 +388,7 @@ impl<B: Backend> Chain<'_, B> {
             let out = ViewMut::new(&mut c, layout);
             b.run(LowerTriangle { a: s, out }.into())?;
             let phi = phi_l.with(|l| l.rows(0..1).repeated_rows(units));
-            b.run(
-                Gram {
-                    c: View::new(&c, layout),
-                    phi,
-                    sum,
-                }
-                .into(),
-            )?;
+            b.run(Gram { c: View::new(&c, layout), phi, sum }.into())?;
             b.recycle([c]);
             return Ok(());
         }
@@ -449,14 +409,7 @@ impl<B: Backend> Chain<'_, B> {
                 add_products(b, all, &products, size, sum, 0)?;
             } else {
                 for j in 0..h.units.len() {
-                    add_products(
-                        b,
-                        of_unit(j),
-                        &products,
-                        size,
-                        sum,
-                        j * g.units.len() * size,
-                    )?;
+                    add_products(b, of_unit(j), &products, size, sum, j * g.units.len() * size)?;
                 }
             }
             b.recycle([products]);
@@ -511,21 +464,11 @@ impl<B: Backend> Chain<'_, B> {
             };
             let layout = Layout::dense(n, g.units.len(), g.row);
             let mut slope = b.alloc(product(&[n, g.units.len(), g.row])?)?;
-            let along = Direction {
-                weights: None,
-                inputs: Some(t_j.with(|t| t.columns(0..inputs))),
-            };
+            let along =
+                Direction { weights: None, inputs: Some(t_j.with(|t| t.columns(0..inputs))) };
             let with_respect_to = Argument::Parameters;
             let out = ViewMut::new(&mut slope, layout);
-            b.run(
-                UnitDerivativeSlope {
-                    units,
-                    along,
-                    with_respect_to,
-                    out,
-                }
-                .into(),
-            )?;
+            b.run(UnitDerivativeSlope { units, along, with_respect_to, out }.into())?;
             for j2 in 0..g.units.len() {
                 let products = outer(b, View::new(&slope, layout.rows(j2..j2 + 1)), phi_j)?;
                 let c = delta.with(|delta| delta.columns(j2..j2 + 1));

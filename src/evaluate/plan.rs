@@ -139,11 +139,7 @@ impl Plan {
         let made = self.results.saturating_add(theta.results);
         let most = self.bytes().max(made).saturating_add(theta.beside);
         let results = kept.saturating_add(theta.results);
-        Plan {
-            results,
-            working: most.saturating_sub(results),
-            ..self
-        }
+        Plan { results, working: most.saturating_sub(results), ..self }
     }
 }
 
@@ -237,9 +233,7 @@ impl Planner<'_> {
             Some((_, Structure::Full)) => order(self.network.parameters()),
             Some((_, Structure::LayerBlocks)) => {
                 let layers = self.network.layers().iter();
-                layers
-                    .map(|l| order(l.range.len()))
-                    .fold(0, u64::saturating_add)
+                layers.map(|l| order(l.range.len())).fold(0, u64::saturating_add)
             }
             _ => 0,
         }
@@ -336,12 +330,7 @@ impl Planner<'_> {
         division: Division,
         threads: usize,
     ) -> Result<Rehearsal> {
-        let Division {
-            samples: n,
-            chunk,
-            sums,
-            kept,
-        } = division;
+        let Division { samples: n, chunk, sums, kept } = division;
         if !are_apart(sums, chunk, n) {
             return self.rehearse_on_cpu(float, chunk, threads, false);
         }
@@ -395,13 +384,8 @@ impl Planner<'_> {
         let network = self.network;
         let counters = Counters::default();
         let parameters = Parameters::blank(b, network)?;
-        let setting = Setting {
-            b,
-            network,
-            loss: self.loss,
-            parameters: &parameters,
-            counters: &counters,
-        };
+        let setting =
+            Setting { b, network, loss: self.loss, parameters: &parameters, counters: &counters };
         let mut before = cost().live;
         let (held, host);
         match self.work {
@@ -414,9 +398,7 @@ impl Planner<'_> {
             }
             Work::Products(curvature, count) => {
                 let together = together(network, count).max(1);
-                let counts = (0..count)
-                    .step_by(together)
-                    .map(|from| together.min(count - from));
+                let counts = (0..count).step_by(together).map(|from| together.min(count - from));
                 let vectors = (counts.clone())
                     .map(|count| Vectors::blank(b, network, count))
                     .collect::<Result<Vec<_>>>()?;
@@ -437,23 +419,13 @@ impl Planner<'_> {
                 sweep_tensor(setting, arrays.batch(network, 0, chunk), &mut sums)?;
             }
         }
-        Ok(Rehearsal {
-            before,
-            held,
-            host,
-            cost: cost(),
-        })
+        Ok(Rehearsal { before, held, host, cost: cost() })
     }
 
     /// Returns the plan that follows from the rehearsal of one chunk.
     fn plan_of(&self, division: Division, rehearsal: Rehearsal, device: u64) -> Result<Plan> {
         let (network, n, chunk) = (self.network, division.samples, division.chunk);
-        let Rehearsal {
-            before,
-            held,
-            host,
-            cost,
-        } = rehearsal;
+        let Rehearsal { before, held, host, cost } = rehearsal;
         let Cost { peak, flops, .. } = cost;
         let (p, rows) = (network.parameters() as u64, n as u64);
         let (count, on_host) = match self.work {
@@ -467,11 +439,7 @@ impl Planner<'_> {
         let matrix = self.matrix_bytes();
         let (results, most) = if matrix > 0 {
             let results = matrix.saturating_add(8 * p);
-            (
-                results,
-                peak.max(held.saturating_add(matrix))
-                    .saturating_sub(results),
-            )
+            (results, peak.max(held.saturating_add(matrix)).saturating_sub(results))
         } else if count > 0 {
             (count.saturating_mul(8 * p), peak)
         } else {
@@ -600,18 +568,10 @@ pub(crate) fn kept_bytes(
 ) -> Result<u64> {
     fn of_chunk<B: Backend>(b: &B, network: &Network, loss: &Loss, chunk: usize) -> Result<()> {
         let parameters = Parameters::blank(b, network)?;
-        let setting = Setting {
-            b,
-            network,
-            loss,
-            parameters: &parameters,
-            counters: &Counters::default(),
-        };
+        let setting =
+            Setting { b, network, loss, parameters: &parameters, counters: &Counters::default() };
         let arrays = Arrays::blank(b, network, chunk)?;
-        let need = Need {
-            extent: Extent::Multipliers,
-            order: 2,
-        };
+        let need = Need { extent: Extent::Multipliers, order: 2 };
         Linear::new(setting, arrays.batch(network, 0, chunk), need, None, None)?;
         Ok(())
     }

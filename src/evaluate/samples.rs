@@ -66,13 +66,8 @@ impl<B: Backend> Arrays<B> {
         let step = (WINDOW / network.inputs()).max(1);
         for from in rows.clone().step_by(step) {
             let window = from..rows.end.min(from + step);
-            let values = upload_rows(
-                b,
-                "X",
-                slice(parts.data.x())?,
-                network.inputs(),
-                window.clone(),
-            )?;
+            let values =
+                upload_rows(b, "X", slice(parts.data.x())?, network.inputs(), window.clone())?;
             let window = window.start - rows.start..window.end - rows.start;
             set_inputs(b, network, n, window, &values, &mut x)?;
             b.recycle([values]);
@@ -86,10 +81,7 @@ impl<B: Backend> Arrays<B> {
     /// Returns n samples from the one at `first` on.
     pub(super) fn batch(&self, network: &Network, first: usize, n: usize) -> Batch<'_, B> {
         fn rows<A>(array: &A, first: usize, n: usize, width: usize) -> View<'_, A> {
-            View::new(
-                array,
-                Layout::rows_of(first + n, width).samples(first..first + n),
-            )
+            View::new(array, Layout::rows_of(first + n, width).samples(first..first + n))
         }
         Batch {
             n,
@@ -160,8 +152,7 @@ pub(super) fn inputs_view<'a, A>(network: &Network, n: usize, x: &'a A) -> View<
 
 /// The numbers of an array row by row; data keep their arrays in standard layout.
 pub(super) fn slice(a: &Array2<f64>) -> Result<&[f64]> {
-    a.as_slice()
-        .ok_or_else(|| Error::invalid("data", "the rows are not contiguous"))
+    a.as_slice().ok_or_else(|| Error::invalid("data", "the rows are not contiguous"))
 }
 
 /// The samples of a problem, as the chunks of a request find them.
@@ -175,10 +166,7 @@ pub(crate) struct Samples<B: Backend> {
 impl<B: Backend> Samples<B> {
     /// Returns samples of which each chunk is uploaded when it is needed.
     pub(crate) fn in_windows(parts: Parts) -> Self {
-        Samples {
-            omega: weights(parts.data, parts.reduction),
-            resident: None,
-        }
+        Samples { omega: weights(parts.data, parts.reduction), resident: None }
     }
 
     /// Uploads all samples, which stay until these are dropped.

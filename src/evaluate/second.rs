@@ -101,9 +101,7 @@ impl<B: Backend> Chain<'_, B> {
         let mut block = self.alloc(outputs, m)?;
         let kernel = Multiply {
             a: View::new(hessian, self.square(m).transposed()),
-            b: self
-                .h1(m)
-                .with(|l| l.transposed().repeated_columns(outputs)),
+            b: self.h1(m).with(|l| l.transposed().repeated_columns(outputs)),
             out: ViewMut::new(&mut block, self.square(m)),
             accumulate: false,
         };
@@ -174,9 +172,7 @@ impl<B: Backend> Chain<'_, B> {
     /// Returns Π^r = Σ_j δ_j ∂²p_j/∂z², n × inputs × inputs.
     fn input_hessian(&self, r: usize, delta: &B::Array) -> Result<B::Array> {
         let layer = &self.network.layers()[r - 1];
-        let mut hessian = self
-            .b
-            .zeros(product(&[self.n, layer.inputs, layer.inputs])?)?;
+        let mut hessian = self.b.zeros(product(&[self.n, layer.inputs, layer.inputs])?)?;
         for g in &layer.groups {
             let Some(units) = self.units(r, g) else {
                 continue;
@@ -290,9 +286,7 @@ impl<B: Backend> Chain<'_, B> {
     ) -> Result<()> {
         let (network, b, rows) = (self.network, self.b, self.network.width(l));
         if t > l && self.follows_alone(l, t) {
-            let column = network
-                .consumers(l)
-                .find_map(|(r, c)| (r == t).then_some(c));
+            let column = network.consumers(l).find_map(|(r, c)| (r == t).then_some(c));
             if let (Some(column), Some((_, a))) = (column, self.forward(t).next()) {
                 let kernel = ScaledMatrix {
                     rows: self.h1(l),
@@ -310,33 +304,16 @@ impl<B: Backend> Chain<'_, B> {
             for (units, matrix) in self.forward(t) {
                 let mut group = out.reborrow();
                 group.layout = group.layout.columns(units);
-                let kernel = Product {
-                    x,
-                    b: matrix,
-                    out: group,
-                    accumulate: false,
-                };
+                let kernel = Product { x, b: matrix, out: group, accumulate: false };
                 b.run(kernel.into())?;
             }
             let by = self.h1(t).with(|h| h.repeated_rows(rows));
             return b.run(Scale { by, out }.into());
         }
-        b.run(
-            Fill {
-                value: 0.0,
-                out: out.reborrow(),
-            }
-            .into(),
-        )?;
+        b.run(Fill { value: 0.0, out: out.reborrow() }.into())?;
         if t == l {
             out.layout = out.layout.diagonal();
-            b.run(
-                Copy {
-                    from: self.h1(l),
-                    to: out,
-                }
-                .into(),
-            )?;
+            b.run(Copy { from: self.h1(l), to: out }.into())?;
         }
         Ok(())
     }

@@ -146,9 +146,8 @@ impl<B: Backend> States<B> {
             None => b.alloc(n * layer.units)?,
         };
         let width = next.map_or(layer.units, |r| network.layers()[r - 1].width());
-        let mut derivatives = (0..self.order)
-            .map(|_| b.alloc(n * layer.units))
-            .collect::<Result<Vec<_>>>()?;
+        let mut derivatives =
+            (0..self.order).map(|_| b.alloc(n * layer.units)).collect::<Result<Vec<_>>>()?;
         let mut views = (derivatives.iter_mut()).map(|h| ViewMut::new(h, rows));
         b.run(
             Activate {
@@ -226,23 +225,12 @@ pub(super) fn pre_activations<B: Backend>(
     let (n, layer) = (z.shape()[0], &network.layers()[k - 1]);
     let mut p = b.alloc(product(&[n, layer.units])?)?;
     for g in &layer.groups {
-        let out = ViewMut::new(
-            &mut p,
-            Layout::rows_of(n, layer.units).columns(g.units.clone()),
-        );
+        let out = ViewMut::new(&mut p, Layout::rows_of(n, layer.units).columns(g.units.clone()));
         match parameters.units(layer, g, z) {
             None => {
                 let w = parameters.of(n, g).with(Layout::transposed);
                 let accumulate = false;
-                b.run(
-                    Product {
-                        x: z,
-                        b: w,
-                        out,
-                        accumulate,
-                    }
-                    .into(),
-                )?;
+                b.run(Product { x: z, b: w, out, accumulate }.into())?;
             }
             Some(units) => b.run(UnitValue { units, out }.into())?,
         }
@@ -262,13 +250,7 @@ pub(super) fn layer_inputs<B: Backend>(
     if layer.bias {
         let all = Layout::dense(n, vectors, layer.width());
         let out = ViewMut::new(&mut z, all.columns(layer.inputs..layer.width()));
-        b.run(
-            Fill {
-                value: constant,
-                out,
-            }
-            .into(),
-        )?;
+        b.run(Fill { value: constant, out }.into())?;
     }
     Ok(z)
 }
@@ -309,13 +291,7 @@ where
         let to = ViewMut::new(&mut *z.array, z.layout.columns(columns));
         match x(t) {
             Some(from) => b.run(Copy { from, to }.into())?,
-            None => b.run(
-                Fill {
-                    value: 0.0,
-                    out: to,
-                }
-                .into(),
-            )?,
+            None => b.run(Fill { value: 0.0, out: to }.into())?,
         }
     }
     Ok(())

@@ -141,9 +141,7 @@ impl Memory {
     pub(crate) fn kept_bytes(&self, target: &Target, parts: Parts, chunk: usize) -> Result<u64> {
         let key = (target.number(), chunk);
         let known = |all: &[(u64, usize, u64)]| {
-            all.iter()
-                .find(|(target, chunk, _)| (*target, *chunk) == key)
-                .map(|found| found.2)
+            all.iter().find(|(target, chunk, _)| (*target, *chunk) == key).map(|found| found.2)
         };
         let found = known(&lock(&self.plans.kept_bytes));
         let each = match found {
@@ -265,11 +263,7 @@ pub(crate) struct PointStore<B: Backend> {
 impl<B: Backend> PointStore<B> {
     /// Returns a store that holds nothing yet.
     pub(crate) fn new(store: Arc<Store<B>>) -> Self {
-        PointStore {
-            store,
-            parameters: OnceLock::new(),
-            kept: Mutex::default(),
-        }
+        PointStore { store, parameters: OnceLock::new(), kept: Mutex::default() }
     }
 
     /// The store of the backend.
@@ -294,11 +288,7 @@ impl<B: Backend> PointStore<B> {
                 self.parameters.get_or_init(|| uploaded)
             }
         };
-        f(&At {
-            w,
-            parameters,
-            kept,
-        })
+        f(&At { w, parameters, kept })
     }
 
     /// The linearizations of chunks of so many samples, if they are kept, or if `room` finds room for them beside what is held: it

@@ -75,9 +75,7 @@ impl<B: Backend> Sums<B> {
             value: b.read(self.value)?,
             gradient: read(self.gradient)?,
             curvature: read(self.curvature)?,
-            pairs: (self.pairs.into_iter())
-                .map(|sums| sums.read(b))
-                .collect::<Result<_>>()?,
+            pairs: (self.pairs.into_iter()).map(|sums| sums.read(b)).collect::<Result<_>>()?,
         })
     }
 }
@@ -106,12 +104,8 @@ impl<B: Backend> Chain<'_, B> {
     /// sums += Σ_i δ_ij φ_ij (eq. 9), group by group.
     pub(super) fn add_gradient(&self, delta: &[B::Array], sums: &mut [B::Sum]) -> Result<()> {
         for ((k, g), sum) in self.network.groups().zip(sums) {
-            let c = self
-                .view(&delta[k - 1], 1, k)
-                .with(|l| l.columns(g.units.clone()));
-            self.with_phi(k, g, |phi| {
-                self.b.run(WeightedSum { c, phi, sum, at: 0 }.into())
-            })?;
+            let c = self.view(&delta[k - 1], 1, k).with(|l| l.columns(g.units.clone()));
+            self.with_phi(k, g, |phi| self.b.run(WeightedSum { c, phi, sum, at: 0 }.into()))?;
         }
         Ok(())
     }
@@ -138,12 +132,7 @@ impl<B: Backend> Chain<'_, B> {
             })?;
             if let (Some(units), Some(delta)) = (self.units(k, g), delta) {
                 let delta = of_units(&delta[k - 1]);
-                let kernel = UnitParameterHessian {
-                    units,
-                    delta,
-                    diagonal,
-                    sum,
-                };
+                let kernel = UnitParameterHessian { units, delta, diagonal, sum };
                 self.b.run(kernel.into())?;
             }
         }
@@ -167,12 +156,10 @@ impl<B: Backend> Chain<'_, B> {
                 self.b.recycle(s.into_values());
                 Ok(c)
             }
-            (Curvature::EmpiricalFisher, _) => layers
-                .map(|k| self.squared_gradient(k, &backward.delta[k - 1]))
-                .collect(),
-            _ => layers
-                .map(|k| self.times_h2(&backward.multipliers, k))
-                .collect(),
+            (Curvature::EmpiricalFisher, _) => {
+                layers.map(|k| self.squared_gradient(k, &backward.delta[k - 1])).collect()
+            }
+            _ => layers.map(|k| self.times_h2(&backward.multipliers, k)).collect(),
         }
     }
 

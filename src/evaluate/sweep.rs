@@ -25,21 +25,10 @@ pub(super) struct Rows {
 impl Rows {
     /// Returns no rows yet, with room for those of n samples.
     pub(super) fn with_capacity(network: &Network, request: Request, n: usize) -> Self {
-        let layers = if request.multipliers {
-            network.layers()
-        } else {
-            &[]
-        };
-        let outputs = if request.outputs {
-            network.outputs()
-        } else {
-            0
-        };
+        let layers = if request.multipliers { network.layers() } else { &[] };
+        let outputs = if request.outputs { network.outputs() } else { 0 };
         Rows {
-            multipliers: layers
-                .iter()
-                .map(|l| Vec::with_capacity(n * l.units))
-                .collect(),
+            multipliers: layers.iter().map(|l| Vec::with_capacity(n * l.units)).collect(),
             outputs: Vec::with_capacity(n * outputs),
         }
     }
@@ -89,11 +78,7 @@ pub(super) fn sweep<B: Backend>(
             let minus = |g: &B::Array| -> Result<Vec<f64>> {
                 Ok(b.download(g)?.into_iter().map(|g| 0.0 - g).collect())
             };
-            rows.multipliers = backward
-                .multipliers
-                .iter()
-                .map(minus)
-                .collect::<Result<_>>()?;
+            rows.multipliers = backward.multipliers.iter().map(minus).collect::<Result<_>>()?;
         }
     }
     if request.outputs {

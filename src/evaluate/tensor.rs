@@ -63,11 +63,7 @@ impl Tensor {
         let count = place.len as f64 * (bell(self.order + 1) - bell(self.order)) * n as f64;
         if count > MULTIPLICATIONS {
             return Err(Error::Unsupported {
-                what: format!(
-                    "the tensor of order {} of a unit '{}'",
-                    self.order,
-                    unit.name()
-                ),
+                what: format!("the tensor of order {} of a unit '{}'", self.order, unit.name()),
                 why: format!(
                     "its {} numbers, the partitions of the indices and {n} samples make {count:.1e} multiplications, \
                      more than {MULTIPLICATIONS:e}; ask for a lower order, or take fewer samples",
@@ -80,27 +76,15 @@ impl Tensor {
 
     /// The unit's place, after a check of everything that can be wrong.
     fn place<'a>(&self, network: &'a Network) -> Result<Place<'a>> {
-        let &Tensor {
-            layer: k,
-            row,
-            order,
-        } = self;
+        let &Tensor { layer: k, row, order } = self;
         let layer = network.layer(k).ok_or_else(|| {
-            let why = format!(
-                "there is no layer {k}; they run from 1 to {}",
-                network.depth()
-            );
+            let why = format!("there is no layer {k}; they run from 1 to {}", network.depth());
             Error::invalid("layer", why)
         })?;
-        let group = (layer.groups.iter())
-            .find(|g| g.units.contains(&row))
-            .ok_or_else(|| {
-                let why = format!(
-                    "layer {k} has no row {row}; they run from 0 to {}",
-                    layer.units - 1
-                );
-                Error::invalid("row", why)
-            })?;
+        let group = (layer.groups.iter()).find(|g| g.units.contains(&row)).ok_or_else(|| {
+            let why = format!("layer {k} has no row {row}; they run from 0 to {}", layer.units - 1);
+            Error::invalid("row", why)
+        })?;
         if !(1..=Activation::MAX_ORDER).contains(&order) {
             let why = format!("{order}, where 1 to {} are possible", Activation::MAX_ORDER);
             return Err(Error::invalid("order", why));
@@ -131,13 +115,7 @@ impl Tensor {
         let activation = (group.activations().nth(row - group.units.start))
             .ok_or_else(|| Error::invalid("row", "a unit without an activation"))?;
         let len = SymmetricTensor::length(group.row, order)?;
-        Ok(Place {
-            of: *self,
-            layer,
-            group,
-            activation,
-            len,
-        })
+        Ok(Place { of: *self, layer, group, activation, len })
     }
 }
 
@@ -176,27 +154,16 @@ pub(super) struct TensorSums<'a, B: Backend> {
 impl<'a, B: Backend> TensorSums<'a, B> {
     pub(super) fn new(b: &B, network: &'a Network, of: Tensor) -> Result<Self> {
         let place = of.place(network)?;
-        Ok(TensorSums {
-            sum: b.sums(place.len)?,
-            other: Vec::new(),
-            place,
-        })
+        Ok(TensorSums { sum: b.sums(place.len)?, other: Vec::new(), place })
     }
 
     /// Bytes that the host holds for a chunk of n samples, besides the sums.
     pub(super) fn host_bytes(&self, n: usize) -> u64 {
-        let Place {
-            layer, group, len, ..
-        } = &self.place;
-        let (z, sums) = if group.propagation.is_linear() {
-            (1, 0)
-        } else {
-            (layer.width(), 1 + HELD)
-        };
+        let Place { layer, group, len, .. } = &self.place;
+        let (z, sums) =
+            if group.propagation.is_linear() { (1, 0) } else { (layer.width(), 1 + HELD) };
         let samples = (n as u64).saturating_mul((2 * layer.units + z) as u64);
-        samples
-            .saturating_add((sums as u64).saturating_mul(*len as u64))
-            .saturating_mul(8)
+        samples.saturating_add((sums as u64).saturating_mul(*len as u64)).saturating_mul(8)
     }
 
     /// Adds the samples of a chunk: z, n × 1 × d; p and ∂g/∂x = −e of the unit's layer, n × s_k.
@@ -217,25 +184,15 @@ impl<'a, B: Backend> TensorSums<'a, B> {
         let derivative =
             |u: f64, order: usize| guard::call("activation", h.name(), || h.derivative(u, order))?;
         let Some(unit) = place.group.propagation.unit() else {
-            let c = (0..n)
-                .into_par_iter()
-                .map(|i| match (own(&p, i), own(g_x, i)) {
-                    (Some(p), Some(g)) => Ok(g * derivative(p, order)?),
-                    _ => Ok(0.0),
-                });
+            let c = (0..n).into_par_iter().map(|i| match (own(&p, i), own(g_x, i)) {
+                (Some(p), Some(g)) => Ok(g * derivative(p, order)?),
+                _ => Ok(0.0),
+            });
             let c = b.upload(&c.collect::<Result<Vec<_>>>()?);
             let c = c.map_err(|e| e.inside("the coefficients"))?;
             let sum = &mut self.sum;
             let weights = View::new(&c, Layout::rows_of(n, 1));
-            b.run(
-                TensorSum {
-                    order,
-                    c: weights,
-                    z,
-                    sum,
-                }
-                .into(),
-            )?;
+            b.run(TensorSum { order, c: weights, z, sum }.into())?;
             b.recycle([c]);
             return Ok(());
         };
@@ -247,9 +204,7 @@ impl<'a, B: Backend> TensorSums<'a, B> {
         let inputs = place.layer.inputs;
         let z = download(b, z.with(|l| l.columns(0..inputs)))?;
         let local = row - place.group.units.start;
-        let w = parameters
-            .of(1, place.group)
-            .with(|l| l.rows(local..local + 1));
+        let w = parameters.of(1, place.group).with(|l| l.rows(local..local + 1));
         let w = download(b, w)?;
         let sample = |i: usize, out: &mut [f64]| -> Result<()> {
             if let (Some(p), Some(g)) = (own(&p, i), own(g_x, i)) {
@@ -301,9 +256,7 @@ fn add_terms(
             [a] => phi[a],
             [a, b] => psi[a * t + b],
             // Without it only orders 1 and 2 come this far.
-            _ => unit
-                .higher()
-                .map_or(0.0, |unit| unit.derivative(z, w, block)),
+            _ => unit.higher().map_or(0.0, |unit| unit.derivative(z, w, block)),
         };
         guard::refuse_nan("unit", unit.name(), "a derivative in w", &[z, w], &[v])?;
         Ok(v)
@@ -311,13 +264,8 @@ fn add_terms(
     for (indices, out) in Indices::new(t, h.len()).zip(out) {
         let mut sum = Ok(0.0);
         partitions(&indices, &mut Vec::new(), &mut |blocks| {
-            let product = blocks
-                .iter()
-                .map(|block| derivative(block))
-                .product::<Result<f64>>();
-            sum = sum
-                .clone()
-                .and_then(|sum| Ok(sum + h[blocks.len() - 1] * product?));
+            let product = blocks.iter().map(|block| derivative(block)).product::<Result<f64>>();
+            sum = sum.clone().and_then(|sum| Ok(sum + h[blocks.len() - 1] * product?));
         });
         *out += g * sum?;
     }
@@ -345,12 +293,7 @@ pub(super) fn sweep_tensor<B: Backend>(
     batch: Batch<B>,
     sums: &mut TensorSums<B>,
 ) -> Result<()> {
-    let Setting {
-        b,
-        network,
-        parameters,
-        ..
-    } = setting;
+    let Setting { b, network, parameters, .. } = setting;
     let linear = Linear::new(setting, batch, Need::of_tensor(), None, None)?;
     if let (Some(chain), Some(backward)) = (linear.chain(setting, batch), linear.backward()) {
         let k = sums.place.of.layer;
@@ -373,19 +316,10 @@ pub(crate) fn tensor<B: Backend>(
 ) -> Result<SymmetricTensor> {
     let (n, b) = (parts.data.len(), place.backend);
     of.multiplications(parts.network, n)?;
-    let division = Division {
-        samples: n,
-        chunk,
-        sums: usize::MAX,
-        kept: 0,
-    };
+    let division = Division { samples: n, chunk, sums: usize::MAX, kept: 0 };
     let chunk = division.positive_chunk()?;
     let mut sums = TensorSums::new(b, parts.network, of)?;
-    let task = super::chunks::Task {
-        b,
-        rows: 0..n,
-        values: 1,
-    };
+    let task = super::chunks::Task { b, rows: 0..n, values: 1 };
     place.each_chunk(&task, parts, at, chunk, |setting, batch, _| {
         sweep_tensor(setting, batch, &mut sums)
     })?;

@@ -211,14 +211,8 @@ impl Checkpoint {
     /// The state of `method`; any f64 is allowed. Of several entries with one name the last counts.
     pub fn new(method: &str, numbers: &[(&str, f64)], arrays: &[(&str, &[f64])]) -> Self {
         let numbers = numbers.iter().map(|(name, v)| (name.to_string(), *v));
-        let arrays = arrays
-            .iter()
-            .map(|(name, v)| (name.to_string(), v.to_vec()));
-        Checkpoint {
-            method: method.into(),
-            numbers: numbers.collect(),
-            arrays: arrays.collect(),
-        }
+        let arrays = arrays.iter().map(|(name, v)| (name.to_string(), v.to_vec()));
+        Checkpoint { method: method.into(), numbers: numbers.collect(), arrays: arrays.collect() }
     }
 
     /// The method whose state it is.
@@ -233,11 +227,7 @@ impl Checkpoint {
     pub fn number(&self, name: &str) -> Result<f64> {
         let found = self.numbers.iter().rev().find(|(n, _)| n == name);
         found.map(|(_, value)| *value).ok_or_else(|| {
-            unknown(
-                "number of the checkpoint",
-                name,
-                self.numbers.iter().map(|(n, _)| n),
-            )
+            unknown("number of the checkpoint", name, self.numbers.iter().map(|(n, _)| n))
         })
     }
 
@@ -257,14 +247,10 @@ impl Checkpoint {
         let metadata = [
             ("method", self.method.clone()),
             ("numbers", json!(names).to_string()),
-            (
-                "fingerprint",
-                Value::from(fingerprint.0.clone()).to_string(),
-            ),
+            ("fingerprint", Value::from(fingerprint.0.clone()).to_string()),
         ];
-        let metadata: Metadata = (metadata.into_iter())
-            .map(|(key, value)| (key.to_string(), value))
-            .collect();
+        let metadata: Metadata =
+            (metadata.into_iter()).map(|(key, value)| (key.to_string(), value)).collect();
         let arrays = (self.arrays.iter())
             .map(|(name, v)| (format!("array.{name}"), (vec![v.len()], v.as_slice())));
         let mut tensors: BTreeMap<_, _> = arrays.collect();
@@ -338,18 +324,11 @@ fn kept(path: &Path) -> PathBuf {
 /// Whether bytes that do not parse seem to have been a checkpoint: the format's name stands near the start, or nothing does.
 fn is_ours(bytes: &[u8]) -> bool {
     let head = bytes.get(..bytes.len().min(1 << 16)).unwrap_or_default();
-    bytes.is_empty()
-        || head
-            .windows(KIND.format.len())
-            .any(|w| w == KIND.format.as_bytes())
+    bytes.is_empty() || head.windows(KIND.format.len()).any(|w| w == KIND.format.as_bytes())
 }
 
 fn unknown<'a>(kind: &'static str, name: &str, known: impl Iterator<Item = &'a String>) -> Error {
-    Error::Unknown {
-        kind,
-        name: name.into(),
-        known: known.cloned().collect(),
-    }
+    Error::Unknown { kind, name: name.into(), known: known.cloned().collect() }
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Result<(Checkpoint, Fingerprint)> {

@@ -110,12 +110,7 @@ pub(super) fn read<'a>(
 ) -> Result<(SafeTensors<'a>, Metadata)> {
     let (tensors, metadata) = open(kind, bytes, path)?;
     let refuse = |why: String| Err(format_error(path, why));
-    let Kind {
-        format,
-        name,
-        version: known,
-        ..
-    } = kind;
+    let Kind { format, name, version: known, .. } = kind;
     if metadata.get("format").map(String::as_str) != Some(format) {
         return refuse(format!(
             "it is a safetensors file, but no {name} of secondo: the metadata key 'format' is not '{format}'"
@@ -134,9 +129,7 @@ pub(super) fn read<'a>(
     if let Some(expected) = metadata.get("checksum") {
         let mut named = tensors.tensors();
         named.sort_by(|a, b| a.0.cmp(&b.0));
-        let named = named
-            .iter()
-            .map(|(name, view)| (name.as_str(), view.data()));
+        let named = named.iter().map(|(name, view)| (name.as_str(), view.data()));
         let sum = checksum(&metadata, named);
         if *expected != sum {
             return refuse(format!(
@@ -158,35 +151,23 @@ fn open<'a>(kind: &Kind, bytes: &'a [u8], path: &Path) -> Result<(SafeTensors<'a
         .ok()
         .and_then(|length| rest.get(..length))
         .ok_or_else(|| {
-            damaged(&format!(
-                "it says that its header is longer than the file; {}",
-                kind.hint
-            ))
+            damaged(&format!("it says that its header is longer than the file; {}", kind.hint))
         })?;
     let data = rest.len() - header.len();
     // The offsets are checked here, before anything adds them up or slices with them.
     let parsed: Value = serde_json::from_slice(header)
         .map_err(|e| damaged(&format!("the header is not valid JSON: {e}")))?;
-    let entries = parsed
-        .as_object()
-        .ok_or_else(|| damaged("the header is not an object"))?;
+    let entries = parsed.as_object().ok_or_else(|| damaged("the header is not an object"))?;
     let tensors = entries.iter().filter(|(name, _)| *name != "__metadata__");
     for (name, entry) in tensors {
         let ends = entry.get("data_offsets").and_then(Value::as_array);
         let inside = |v: &Value| v.as_u64().is_some_and(|v| v <= data as u64);
         if !ends.is_some_and(|ends| ends.iter().all(inside)) {
-            return Err(damaged(&format!(
-                "the tensor '{name}' does not lie within the file"
-            )));
+            return Err(damaged(&format!("the tensor '{name}' does not lie within the file")));
         }
     }
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e.to_string()))?;
-    let metadata = metadata
-        .metadata()
-        .clone()
-        .unwrap_or_default()
-        .into_iter()
-        .collect();
+    let metadata = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e.to_string()))?;
     Ok((tensors, metadata))
 }

@@ -9,11 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::{Error, Result};
 
 fn failed(path: &Path, action: &'static str, reason: impl ToString) -> Error {
-    Error::Io {
-        path: path.to_path_buf(),
-        action,
-        reason: reason.to_string(),
-    }
+    Error::Io { path: path.to_path_buf(), action, reason: reason.to_string() }
 }
 
 /// The bytes of a regular file.
@@ -34,11 +30,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     }
     let bytes = fs::read(path).map_err(|e| failed(path, "read", e))?;
     if bytes.len() as u64 != metadata.len() {
-        return Err(failed(
-            path,
-            "read",
-            "its length changed while it was read; try again",
-        ));
+        return Err(failed(path, "read", "its length changed while it was read; try again"));
     }
     Ok(bytes)
 }
@@ -63,19 +55,13 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
         Some(1 + ends.count() as u64)
     };
     if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
-        return Err(wrong(
-            None,
-            "the file is encoded in UTF-16; save it as UTF-8",
-        ));
+        return Err(wrong(None, "the file is encoded in UTF-16; save it as UTF-8"));
     }
     if let Some(at) = bytes.iter().position(|&b| b == 0) {
         let head = bytes.get(..bytes.len().min(1024)).unwrap_or_default();
         let zeros = head.iter().filter(|&&b| b == 0).count();
         return Err(if zeros * 3 >= head.len() {
-            wrong(
-                None,
-                "the file seems to be encoded in UTF-16 or UTF-32; save it as UTF-8",
-            )
+            wrong(None, "the file seems to be encoded in UTF-16 or UTF-32; save it as UTF-8")
         } else {
             wrong(line_at(at), "a NUL byte; the file is not text")
         });

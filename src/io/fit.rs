@@ -64,9 +64,7 @@ pub fn fit_to_json(fit: &Fit) -> Map<String, Value> {
         ("seconds", seconds(fit.times.total)),
         ("seconds_by_stage", by_stage),
     ];
-    (entries.into_iter())
-        .map(|(key, value)| (key.to_string(), value))
-        .collect()
+    (entries.into_iter()).map(|(key, value)| (key.to_string(), value)).collect()
 }
 
 /// The end of a fit as [`fit_to_json`] writes it, with the parameters `w`. Other keys are ignored, and null is NaN.
@@ -76,10 +74,7 @@ pub fn fit_to_json(fit: &Fit) -> Map<String, Value> {
 pub fn fit_from_json(value: &Value, w: Vec<f64>) -> Result<Fit> {
     let report = object(value, "report")?;
     let evaluations = object(field(report, "evaluations", "report")?, "evaluations")?;
-    let times = object(
-        field(report, "seconds_by_stage", "report")?,
-        "seconds_by_stage",
-    )?;
+    let times = object(field(report, "seconds_by_stage", "report")?, "seconds_by_stage")?;
     let count = |map, key: &str| size(field(map, key, "report")?, key);
     let text = |key: &str| match field(report, key, "report")? {
         Value::Null => Ok(None),

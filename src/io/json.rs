@@ -10,17 +10,12 @@ use crate::error::{Error, Result};
 /// The JSON value in `text`; syntax errors carry line and column.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Value> {
     if text.trim().is_empty() {
-        return Err(format_error(
-            path,
-            "the file is empty; a JSON object is needed",
-        ));
+        return Err(format_error(path, "the file is empty; a JSON object is needed"));
     }
     serde_json::from_str(text).map_err(|error| {
         // The message ends with " at line 3 column 7"; the fields say it.
         let message = error.to_string();
-        let why = message
-            .rfind(" at line ")
-            .map_or(message.as_str(), |end| &message[..end]);
+        let why = message.rfind(" at line ").map_or(message.as_str(), |end| &message[..end]);
         Error::Format {
             path: path.to_path_buf(),
             line: Some(error.line() as u64),
@@ -34,21 +29,15 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Value> {
 }
 
 pub(super) fn format_error(path: &Path, why: impl Into<String>) -> Error {
-    Error::Format {
-        path: PathBuf::from(path),
-        line: None,
-        column: None,
-        why: why.into(),
-    }
+    Error::Format { path: PathBuf::from(path), line: None, column: None, why: why.into() }
 }
 
 /// A refusal of the contents, with the file. What is meaningful but not available stays as it is.
 pub(super) fn in_file(path: &Path, error: Error) -> Error {
     match error {
-        Error::Unsupported { what, why } => Error::Unsupported {
-            what: format!("{}: {what}", path.display()),
-            why,
-        },
+        Error::Unsupported { what, why } => {
+            Error::Unsupported { what: format!("{}: {what}", path.display()), why }
+        }
         Error::Format { .. } | Error::Io { .. } | Error::Memory { .. } => error,
         other => format_error(path, other.to_string()),
     }
@@ -59,20 +48,15 @@ pub(super) fn wrong(place: &str, why: impl Into<String>) -> Error {
 }
 
 pub(super) fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>> {
-    value
-        .as_object()
-        .ok_or_else(|| wrong(place, "must be an object {…}"))
+    value.as_object().ok_or_else(|| wrong(place, "must be an object {…}"))
 }
 
 pub(super) fn array<'a>(value: &'a Value, place: &str) -> Result<&'a Vec<Value>> {
-    value
-        .as_array()
-        .ok_or_else(|| wrong(place, "must be a list […]"))
+    value.as_array().ok_or_else(|| wrong(place, "must be a list […]"))
 }
 
 pub(super) fn field<'a>(map: &'a Map<String, Value>, key: &str, place: &str) -> Result<&'a Value> {
-    map.get(key)
-        .ok_or_else(|| wrong(place, format!("the key '{key}' is missing")))
+    map.get(key).ok_or_else(|| wrong(place, format!("the key '{key}' is missing")))
 }
 
 pub(super) fn size(value: &Value, place: &str) -> Result<usize> {
@@ -91,10 +75,7 @@ pub(super) fn number(value: &Value, place: &str) -> Result<f64> {
     match parsed {
         Some(v) if v.is_finite() => Ok(v),
         Some(_) => Err(wrong(place, format!("{value} is not a finite number"))),
-        None => Err(wrong(
-            place,
-            format!("must be a number, found {}", short(value)),
-        )),
+        None => Err(wrong(place, format!("must be a number, found {}", short(value)))),
     }
 }
 
@@ -147,8 +128,5 @@ pub(super) fn type_of<'a>(map: &'a Map<String, Value>, place: &str) -> Result<&'
 }
 
 pub(super) fn unknown(place: &str, kind: &str, name: &str, known: &[&str]) -> Error {
-    wrong(
-        place,
-        format!("unknown {kind} '{name}'; known: {}", known.join(", ")),
-    )
+    wrong(place, format!("unknown {kind} '{name}'; known: {}", known.join(", ")))
 }

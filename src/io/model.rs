@@ -147,11 +147,7 @@ impl Model {
 
     /// Regression, or classification if there are classes.
     pub fn task(&self) -> Task {
-        if self.classes.is_empty() {
-            Task::Regression
-        } else {
-            Task::Classification
-        }
+        if self.classes.is_empty() { Task::Regression } else { Task::Classification }
     }
 
     /// That the parts fit together.
@@ -217,8 +213,7 @@ impl Model {
     /// # Errors
     /// Another number of columns than there are features; a number that is not finite.
     pub fn outputs(&self, x: &Array2<f64>) -> Result<Array2<f64>> {
-        self.network
-            .predict(&self.weights, &self.standardization.inputs(x)?)
+        self.network.predict(&self.weights, &self.standardization.inputs(x)?)
     }
 
     /// Predictions for inputs in the units of the file: for a regression rows × targets in the targets' units, for a
@@ -296,18 +291,12 @@ impl Model {
             ("features", json!(self.features).to_string()),
             ("targets", json!(self.targets).to_string()),
             ("classes", json!(self.classes).to_string()),
-            (
-                "standardization",
-                self.standardization.to_json().to_string(),
-            ),
+            ("standardization", self.standardization.to_json().to_string()),
             ("loss", loss_to_json(&self.loss).to_string()),
             ("penalty", penalty_to_json(&self.penalty).to_string()),
             ("reduction", reduction.to_string()),
         ];
-        entries
-            .into_iter()
-            .map(|(key, value)| (key.to_string(), value))
-            .collect()
+        entries.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
     }
 
     /// The model in `bytes`; `path` is for messages.
@@ -356,12 +345,8 @@ fn read(bytes: &[u8], path: &Path) -> Result<Model> {
     // The metadata key comes first in what is wrong with its contents.
     let json = |name: &str, text: &str| {
         json::parse(text, path).map_err(|e| match e {
-            Error::Format {
-                line, column, why, ..
-            } => {
-                let place = line
-                    .zip(column)
-                    .map(|(l, c)| format!(", line {l}, column {c}"));
+            Error::Format { line, column, why, .. } => {
+                let place = line.zip(column).map(|(l, c)| format!(", line {l}, column {c}"));
                 format_error(
                     path,
                     format!("metadata key '{name}'{}: {why}", place.unwrap_or_default()),
@@ -379,11 +364,7 @@ fn read(bytes: &[u8], path: &Path) -> Result<Model> {
     };
 
     let spec = json_key("network")?;
-    let stored: usize = tensors
-        .tensors()
-        .iter()
-        .map(|(_, view)| view.data().len() / 8)
-        .sum();
+    let stored: usize = tensors.tensors().iter().map(|(_, view)| view.data().len() / 8).sum();
     let network = problem_file::network(&spec, stored)?;
     let weights = read_weights(&tensors, &network, path)?;
     let loss = loss_from_json(&json_key("loss")?)?;
@@ -440,13 +421,8 @@ fn shape(layer: &LayerView) -> Vec<usize> {
 
 /// The flat parameters from one tensor for each layer that has any, and nothing else.
 fn read_weights(tensors: &SafeTensors, network: &Network, path: &Path) -> Result<Vec<f64>> {
-    let mut weights = Vec::with_capacity(
-        tensors
-            .tensors()
-            .iter()
-            .map(|(_, v)| v.data().len() / 8)
-            .sum(),
-    );
+    let mut weights =
+        Vec::with_capacity(tensors.tensors().iter().map(|(_, v)| v.data().len() / 8).sum());
     for (name, layer) in stored(network) {
         let view = tensors
             .tensor(&name)
@@ -454,11 +430,7 @@ fn read_weights(tensors: &SafeTensors, network: &Network, path: &Path) -> Result
         let numbers = container::numbers(&KIND, &name, &view, path)?;
         let shape = shape(layer);
         if view.shape() != shape {
-            return Err(Error::shape(
-                format!("tensor '{name}'"),
-                &shape,
-                view.shape(),
-            ));
+            return Err(Error::shape(format!("tensor '{name}'"), &shape, view.shape()));
         }
         if let Some(i) = numbers.iter().position(|v| !v.is_finite()) {
             let place = match shape[..] {
@@ -470,11 +442,7 @@ fn read_weights(tensors: &SafeTensors, network: &Network, path: &Path) -> Result
         weights.extend(numbers);
     }
     let known: HashSet<String> = stored(network).map(|(name, _)| name).collect();
-    let mut extra: Vec<_> = tensors
-        .names()
-        .into_iter()
-        .filter(|n| !known.contains(*n))
-        .collect();
+    let mut extra: Vec<_> = tensors.names().into_iter().filter(|n| !known.contains(*n)).collect();
     extra.sort_unstable();
     match extra.first() {
         Some(name) => Err(format_error(

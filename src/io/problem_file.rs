@@ -102,13 +102,8 @@ fn parse(text: &str, path: &Path) -> Result<ProblemFile> {
 }
 
 fn problem(value: &Value) -> Result<ProblemFile> {
-    let top = value
-        .as_object()
-        .ok_or_else(|| wrong("problem", "must be an object {…}"))?;
-    let key = |name: &str| {
-        top.get(name)
-            .ok_or_else(|| wrong(name, "the key is missing"))
-    };
+    let top = value.as_object().ok_or_else(|| wrong("problem", "must be an object {…}"))?;
+    let key = |name: &str| top.get(name).ok_or_else(|| wrong(name, "the key is missing"));
     let spec = key("spec")?;
     let constrained = top.get("constraint").filter(|c| !c.is_null());
     let (parameters, constraint) = match constrained {
@@ -128,18 +123,12 @@ fn problem(value: &Value) -> Result<ProblemFile> {
         }
         None => (numbers(key("W")?, "W")?, None),
     };
-    let length = constraint
-        .as_ref()
-        .map_or(parameters.len(), Constraint::parameters);
+    let length = constraint.as_ref().map_or(parameters.len(), Constraint::parameters);
     check_widths(spec, length)?;
     let spec = with_definitions(spec, top.get("activation_definitions"))?;
     let network = network_from_json(&spec)?;
     if length != network.parameters() {
-        let what = if constraint.is_some() {
-            "constraint.fixed"
-        } else {
-            "W"
-        };
+        let what = if constraint.is_some() { "constraint.fixed" } else { "W" };
         return Err(Error::shape(what, &[network.parameters()], &[length]));
     }
     let loss = loss_from_json(key("loss")?)?;
@@ -166,13 +155,7 @@ fn problem(value: &Value) -> Result<ProblemFile> {
     if let Some(constraint) = &constraint {
         problem = problem.constraint(constraint.clone())?;
     }
-    Ok(ProblemFile {
-        problem,
-        parameters,
-        vectors,
-        constraint,
-        penalty,
-    })
+    Ok(ProblemFile { problem, parameters, vectors, constraint, penalty })
 }
 
 /// The spec with each name of an activation that the file defines replaced by its formula. Built-in names keep their meaning.
@@ -193,10 +176,9 @@ fn with_definitions(spec: &Value, definitions: Option<&Value>) -> Result<Value> 
             let Some(name) = value.as_str() else {
                 continue;
             };
-            let (Some(definition), false) = (
-                definitions.get(name),
-                Activation::ALL.iter().any(|a| a.name() == name),
-            ) else {
+            let (Some(definition), false) =
+                (definitions.get(name), Activation::ALL.iter().any(|a| a.name() == name))
+            else {
                 continue;
             };
             let place = format!("activation_definitions.{name}");
@@ -212,11 +194,7 @@ fn with_definitions(spec: &Value, definitions: Option<&Value>) -> Result<Value> 
 
 /// No layer has more units than there are parameters. Nothing as wide as a damaged file may say is allocated.
 pub(super) fn check_widths(spec: &Value, parameters: usize) -> Result<()> {
-    let layers = spec
-        .get("layers")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
+    let layers = spec.get("layers").and_then(Value::as_array).into_iter().flatten();
     for (index, layer) in layers.enumerate() {
         let units = layer.get("units").and_then(Value::as_u64).unwrap_or(0);
         if units > parameters as u64 {
@@ -232,19 +210,14 @@ pub(super) fn check_widths(spec: &Value, parameters: usize) -> Result<()> {
 fn constraint_from_json(value: &Value, free: usize) -> Result<Constraint> {
     let map = object(value, "constraint")?;
     let fixed = numbers(field(map, "fixed", "constraint")?, "constraint.fixed")?;
-    let list = array(
-        field(map, "C_entries", "constraint")?,
-        "constraint.C_entries",
-    )?;
+    let list = array(field(map, "C_entries", "constraint")?, "constraint.C_entries")?;
     let entries = (list.iter().enumerate())
         .map(|(i, entry)| {
             let place = format!("constraint.C_entries[{i}]");
             match array(entry, &place)?.as_slice() {
-                [row, column, value] => Ok((
-                    size(row, &place)?,
-                    size(column, &place)?,
-                    number(value, &place)?,
-                )),
+                [row, column, value] => {
+                    Ok((size(row, &place)?, size(column, &place)?, number(value, &place)?))
+                }
                 _ => Err(wrong(&place, "must be [row, column, value]")),
             }
         })
@@ -304,17 +277,11 @@ pub fn penalty_from_json(value: &Value) -> Result<Penalty> {
             .ok_or_else(|| wrong("penalty.include_bias", "must be true or false"))?,
     };
     Ok(match type_of(map, "penalty")? {
-        "ridge" => Penalty::Ridge {
-            lambda: lambda()?,
-            include_bias,
-        },
+        "ridge" => Penalty::Ridge { lambda: lambda()?, include_bias },
         "ridge_vec" => Penalty::RidgeVec {
             lambda: numbers(field(map, "lambda", "penalty")?, "penalty.lambda")?,
         },
-        "group_norm" => Penalty::GroupNorm {
-            lambda: lambda()?,
-            include_bias,
-        },
+        "group_norm" => Penalty::GroupNorm { lambda: lambda()?, include_bias },
         "sum" => {
             let terms = (field(map, "terms", "penalty")?.as_array())
                 .ok_or_else(|| wrong("penalty.terms", "must be a list of penalties"))?;
@@ -328,14 +295,9 @@ pub fn penalty_from_json(value: &Value) -> Result<Penalty> {
 pub fn penalty_to_json(penalty: &Penalty) -> Value {
     match penalty {
         Penalty::None => Value::Null,
-        Penalty::Ridge {
-            lambda,
-            include_bias,
+        Penalty::Ridge { lambda, include_bias } | Penalty::GroupNorm { lambda, include_bias } => {
+            json!({"type": penalty.name(), "lambda": lambda, "include_bias": include_bias})
         }
-        | Penalty::GroupNorm {
-            lambda,
-            include_bias,
-        } => json!({"type": penalty.name(), "lambda": lambda, "include_bias": include_bias}),
         Penalty::RidgeVec { lambda } => json!({"type": penalty.name(), "lambda": lambda}),
         Penalty::Sum(terms) => {
             let terms: Vec<Value> = terms.iter().map(penalty_to_json).collect();

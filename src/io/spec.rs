@@ -44,9 +44,7 @@ pub fn network_from_json(spec: &Value) -> Result<Network> {
 pub fn network_from_path(path: &Path) -> Result<Network> {
     let value = json::parse(&files::read_text(path)?, path)?;
     // A report and a problem file have it under a key.
-    let below = ["network", "spec"]
-        .into_iter()
-        .find_map(|key| value.get(key));
+    let below = ["network", "spec"].into_iter().find_map(|key| value.get(key));
     let spec = below.unwrap_or(&value);
     network_from_json(spec).map_err(|error| in_file(path, error))
 }
@@ -57,9 +55,9 @@ fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
     let units = size(field(layer, "units", place)?, &at("units"))?;
     let bias = match layer.get("bias") {
         None => true,
-        Some(value) => value
-            .as_bool()
-            .ok_or_else(|| wrong(&at("bias"), "must be true or false"))?,
+        Some(value) => {
+            value.as_bool().ok_or_else(|| wrong(&at("bias"), "must be true or false"))?
+        }
     };
     let activations = field(layer, "activations", place)?;
     let linear = Value::from("linear");
@@ -133,12 +131,8 @@ pub fn network_to_json(network: &Network) -> Value {
             let propagation: Vec<_> = (layer.groups.iter())
                 .flat_map(|g| std::iter::repeat_n(g.propagation.name(), g.units.len()))
                 .collect();
-            let activations: Vec<_> = layer
-                .groups
-                .iter()
-                .flat_map(|g| g.activations())
-                .map(Activation::name)
-                .collect();
+            let activations: Vec<_> =
+                layer.groups.iter().flat_map(|g| g.activations()).map(Activation::name).collect();
             json!({
                 "units": layer.units,
                 "sources": layer.sources,
@@ -167,7 +161,5 @@ fn names<'a>(value: &'a Value, units: usize, place: &str) -> Result<Vec<&'a str>
     if names.len() != units {
         return Err(Error::shape(place, &[units], &[names.len()]));
     }
-    (names.iter())
-        .map(|n| n.as_str().ok_or_else(|| wrong(place, "must be names")))
-        .collect()
+    (names.iter()).map(|n| n.as_str().ok_or_else(|| wrong(place, "must be names"))).collect()
 }

@@ -119,24 +119,14 @@ impl Standardization {
     /// # Errors
     /// Another number of columns than there are targets.
     pub fn original(&self, outputs: &Array2<f64>) -> Result<Array2<f64>> {
-        map(
-            "outputs",
-            outputs,
-            &self.y_mean,
-            &self.y_scale,
-            |v, mean, scale| v * scale + mean,
-        )
+        map("outputs", outputs, &self.y_mean, &self.y_scale, |v, mean, scale| v * scale + mean)
     }
 }
 
 /// (v − mean)/scale; the difference of huge numbers may overflow where the quotient does not.
 fn standard(v: f64, mean: f64, scale: f64) -> f64 {
     let difference = v - mean;
-    if difference.is_finite() {
-        difference / scale
-    } else {
-        v / scale - mean / scale
-    }
+    if difference.is_finite() { difference / scale } else { v / scale - mean / scale }
 }
 
 fn map(
@@ -175,17 +165,11 @@ fn spread(values: &[f64], name: &str, remarks: &mut Vec<String>) -> Result<(f64,
     // Both sums are over values of size 1 at most: they neither overflow nor vanish.
     let size = values.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
     let rough = values.iter().map(|v| v / size).sum::<f64>() / n * size;
-    let deviation = values
-        .iter()
-        .fold(0.0, |m: f64, v| m.max((v - rough).abs()));
+    let deviation = values.iter().fold(0.0, |m: f64, v| m.max((v - rough).abs()));
     let unit = |v: &f64| (v - rough) / deviation;
     let shift = values.iter().map(unit).sum::<f64>() / n;
     let mean = rough + deviation * shift;
-    let variance = values
-        .iter()
-        .map(|v| (unit(v) - shift).powi(2))
-        .sum::<f64>()
-        / n;
+    let variance = values.iter().map(|v| (unit(v) - shift).powi(2)).sum::<f64>() / n;
     let scale = deviation * variance.sqrt();
     if !mean.is_finite() || !scale.is_finite() || scale <= 0.0 {
         return Err(Error::invalid(
@@ -194,10 +178,7 @@ fn spread(values: &[f64], name: &str, remarks: &mut Vec<String>) -> Result<(f64,
         ));
     }
     if scale < 1e-9 * mean.abs() {
-        let digits = (scale / (mean.abs() * f64::EPSILON))
-            .log10()
-            .max(0.0)
-            .floor();
+        let digits = (scale / (mean.abs() * f64::EPSILON)).log10().max(0.0).floor();
         remarks.push(format!(
             "the column '{name}' varies by {scale:.1e} around {mean:.6e}: about {digits} digits of its variation are \
              left; subtract a constant in the file to keep more"

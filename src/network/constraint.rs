@@ -51,10 +51,7 @@ impl Constraint {
             if row >= fixed.len() || column >= free {
                 return Err(Error::invalid(
                     "constraint: C",
-                    format!(
-                        "entry ({row}, {column}) lies outside {} × {free}",
-                        fixed.len()
-                    ),
+                    format!("entry ({row}, {column}) lies outside {} × {free}", fixed.len()),
                 ));
             }
             if !value.is_finite() {
@@ -83,11 +80,7 @@ impl Constraint {
                 format!("θ[{l}] reaches no parameter; remove it"),
             ));
         }
-        Ok(Constraint {
-            fixed,
-            free,
-            entries,
-        })
+        Ok(Constraint { fixed, free, entries })
     }
 
     /// One M for all radial units of the same form in layer k: W = Cθ with their parameters of M tied, unit by unit, and all
@@ -115,10 +108,7 @@ impl Constraint {
         let (mut column, mut free) = (vec![None; p], 0);
         let mut leaders = Vec::new();
         let layer = network.layer(k).ok_or_else(|| {
-            Error::invalid(
-                "layer",
-                format!("{k} is not between 1 and {}", network.depth()),
-            )
+            Error::invalid("layer", format!("{k} is not between 1 and {}", network.depth()))
         })?;
         let radial = |g: &crate::network::GroupView| match g.propagation {
             Propagation::Radial(form) if form.shape(layer.inputs) > 0 => Some(form),

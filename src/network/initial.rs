@@ -63,11 +63,7 @@ impl Initialization {
     /// # Errors
     /// An unknown name; the error lists the known ones.
     pub fn from_name(name: &str) -> Result<Self> {
-        crate::error::by_name(
-            "initialization",
-            name,
-            &Self::ALL.map(|rule| (rule.name(), rule)),
-        )
+        crate::error::by_name("initialization", name, &Self::ALL.map(|rule| (rule.name(), rule)))
     }
 
     /// Initial parameters of `network` in the order of its flat vector. Radial units take their centres from the rule as if
@@ -131,11 +127,7 @@ impl Initialization {
     /// `x` has no row, not the network's inputs, or a number that is not finite; `Unsupported` beyond 10¹⁰ multiplications.
     pub fn draw_from(self, network: &Network, x: &Array2<f64>, seed: u64) -> Result<Vec<f64>> {
         if x.ncols() != network.inputs() {
-            return Err(Error::shape(
-                "columns of X",
-                &[network.inputs()],
-                &[x.ncols()],
-            ));
+            return Err(Error::shape("columns of X", &[network.inputs()], &[x.ncols()]));
         }
         if x.nrows() == 0 {
             return Err(Error::invalid("X", "at least one row is needed"));
@@ -143,16 +135,10 @@ impl Initialization {
         if let Some(((i, a), _)) = x.indexed_iter().find(|(_, v)| !v.is_finite()) {
             return Err(Error::non_finite("X", &[i, a]));
         }
-        let radial = |layer| {
-            radial_groups(layer)
-                .map(|(_, g)| g.units.len())
-                .sum::<usize>()
-        };
+        let radial = |layer| radial_groups(layer).map(|(_, g)| g.units.len()).sum::<usize>();
         let placed = || {
             let layers = network.layers().iter().filter(|l| l.sources == [0]);
-            layers
-                .map(|l| (l, radial(l)))
-                .filter(|(_, count)| *count > 0)
+            layers.map(|l| (l, radial(l))).filter(|(_, count)| *count > 0)
         };
         let (n, d) = (x.nrows() as f64, x.ncols() as f64);
         for (_, count) in placed() {
@@ -237,11 +223,7 @@ fn centres(rows: &[Vec<f64>], count: usize, spread: f64, rng: &mut Pcg64) -> Vec
             // The first; or every row has its centre: one more there would never move apart from it.
             None => {
                 let row = &rows[(unit(rng) * rows.len() as f64) as usize % rows.len()];
-                let off = if centres.is_empty() {
-                    0.0
-                } else {
-                    0.1 * spread
-                };
+                let off = if centres.is_empty() { 0.0 } else { 0.1 * spread };
                 row.iter().map(|v| v + off * normal(rng, 1.0)).collect()
             }
         };

@@ -67,10 +67,7 @@ impl Group {
 
     /// `units` units with this propagation and one activation.
     pub fn uniform(propagation: Propagation, units: usize, activation: Activation) -> Self {
-        Group {
-            propagation,
-            runs: vec![(activation, units)],
-        }
+        Group { propagation, runs: vec![(activation, units)] }
     }
 
     /// Units with this propagation, one for each activation.
@@ -144,11 +141,7 @@ impl Layer {
 
     /// A layer of the given groups with a bias, fed by the layer before.
     pub fn of(groups: Vec<Group>) -> Self {
-        Layer {
-            sources: None,
-            bias: true,
-            groups,
-        }
+        Layer { sources: None, bias: true, groups }
     }
 
     /// The same layer fed by these earlier layers (0 is the input), in increasing order.
@@ -273,10 +266,7 @@ impl Network {
             let why = "no unit has parameters; there is nothing to train";
             return Err(Error::invalid("network", why));
         }
-        Ok(Network {
-            inputs,
-            layers: views,
-        })
+        Ok(Network { inputs, layers: views })
     }
 
     /// Layers of the given widths, each fed by the one before, with biases: hidden units have the
@@ -286,15 +276,10 @@ impl Network {
     /// Fewer than two widths, a width of 0, sizes whose product overflows.
     pub fn dense(widths: &[usize], activation: Activation) -> Result<Self> {
         let [inputs, hidden @ .., outputs] = widths else {
-            return Err(Error::invalid(
-                "widths",
-                "at least the inputs and the outputs are needed",
-            ));
+            return Err(Error::invalid("widths", "at least the inputs and the outputs are needed"));
         };
-        let mut layers: Vec<_> = hidden
-            .iter()
-            .map(|&units| Layer::dense(units, activation))
-            .collect();
+        let mut layers: Vec<_> =
+            hidden.iter().map(|&units| Layer::dense(units, activation)).collect();
         layers.push(Layer::dense(*outputs, Activation::Identity));
         Network::new(*inputs, layers)
     }
@@ -370,9 +355,7 @@ impl Network {
 
     /// Every group of units, also of those without parameters, with its layer (from 1).
     pub(crate) fn all_groups(&self) -> impl Iterator<Item = (usize, &GroupView)> {
-        (1..)
-            .zip(&self.layers)
-            .flat_map(|(k, layer)| layer.groups.iter().map(move |g| (k, g)))
+        (1..).zip(&self.layers).flat_map(|(k, layer)| layer.groups.iter().map(move |g| (k, g)))
     }
 
     /// Every unit that has parameters in the order of the flat vector: layer (from 1), row in the layer (from 0), and where
@@ -391,10 +374,7 @@ impl Network {
         let mut mask = vec![false; self.parameters()];
         for layer in self.layers.iter().filter(|l| l.bias) {
             for g in layer.groups.iter().filter(|g| g.propagation.is_linear()) {
-                for end in (g.range.start..g.range.end)
-                    .step_by(g.row)
-                    .map(|s| s + g.row)
-                {
+                for end in (g.range.start..g.range.end).step_by(g.row).map(|s| s + g.row) {
                     mask[end - 1] = true;
                 }
             }
@@ -424,9 +404,7 @@ impl Network {
 /// Returns layer `k` with its sizes checked and its parameters placed from `offset` on.
 fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<LayerView> {
     let name = || format!("layer {k}");
-    let too_large = || Error::TooLarge {
-        what: format!("the parameters of layer {k}"),
-    };
+    let too_large = || Error::TooLarge { what: format!("the parameters of layer {k}") };
     let sources = layer.sources.unwrap_or_else(|| vec![k - 1]);
     if sources.is_empty() || sources.windows(2).any(|p| p[0] >= p[1]) {
         return Err(Error::invalid(
@@ -435,10 +413,7 @@ fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<Laye
         ));
     }
     if let Some(&bad) = sources.iter().find(|&&t| t >= k) {
-        return Err(Error::invalid(
-            name(),
-            format!("source {bad} is not an earlier layer"),
-        ));
+        return Err(Error::invalid(name(), format!("source {bad} is not an earlier layer")));
     }
     let empty = |g: &Group| g.runs.is_empty() || g.runs.iter().any(|r| r.1 == 0);
     if layer.groups.is_empty() || layer.groups.iter().any(empty) {
@@ -487,14 +462,7 @@ fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<Laye
         });
         units += count;
     }
-    Ok(LayerView {
-        sources,
-        bias: layer.bias,
-        groups,
-        units,
-        inputs,
-        range: offset..end,
-    })
+    Ok(LayerView { sources, bias: layer.bias, groups, units, inputs, range: offset..end })
 }
 
 impl fmt::Display for Network {

@@ -62,10 +62,7 @@ enum Metric {
     /// The entries themselves, or those of the upper triangle.
     Entries { packed: bool },
     /// diag(τ), each from a parameter, or all from one; with τ of the parameter, or a derivative of any order.
-    Diagonal {
-        shared: bool,
-        tau: fn(f64, usize) -> f64,
-    },
+    Diagonal { shared: bool, tau: fn(f64, usize) -> f64 },
     /// L Lᵀ.
     Factor,
 }
@@ -159,9 +156,9 @@ impl Metric {
             Metric::Entries { packed } => (at.pairs())
                 .map(|(a, b)| at.u(a) * at.v[Self::place(*packed, d, a, b)] * at.u(b))
                 .sum(),
-            Metric::Diagonal { shared, tau } => (0..d)
-                .map(|a| tau(at.v[if *shared { 0 } else { a }], 0) * at.u(a) * at.u(a))
-                .sum(),
+            Metric::Diagonal { shared, tau } => {
+                (0..d).map(|a| tau(at.v[if *shared { 0 } else { a }], 0) * at.u(a) * at.u(a)).sum()
+            }
             Metric::Factor => (0..d).map(|b| at.y(b) * at.y(b)).sum(),
         }
     }
@@ -333,10 +330,7 @@ impl Metric {
             Metric::Factor => {
                 let side = |indices: &[usize], set: usize| -> Vec<usize> {
                     let taken = |r: &usize| set >> r & 1 == 1;
-                    (0..indices.len())
-                        .filter(taken)
-                        .map(|r| indices[r])
-                        .collect()
+                    (0..indices.len()).filter(taken).map(|r| indices[r]).collect()
                 };
                 let half = |b, of_u, of_v| at.y_derivative(b, &side(us, of_u), &side(vs, of_v));
                 let (all_u, all_v) = ((1usize << us.len()) - 1, (1usize << vs.len()) - 1);
@@ -469,11 +463,7 @@ impl Radial {
 
     fn at<'a>(self, z: &'a [f64], w: &'a [f64]) -> Point<'a> {
         let (centre, v) = w.split_at(self.shape(z.len()));
-        Point {
-            z,
-            centre: (self != Self::Augmented).then_some(centre),
-            v,
-        }
+        Point { z, centre: (self != Self::Augmented).then_some(centre), v }
     }
 }
 

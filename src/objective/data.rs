@@ -42,11 +42,7 @@ impl Data {
     /// A wrong length, a negative weight or one that is not finite, or all weights 0.
     pub fn weighted(mut self, weights: Vec<f64>) -> Result<Self> {
         if weights.len() != self.x.nrows() {
-            return Err(Error::shape(
-                "sample weights",
-                &[self.x.nrows()],
-                &[weights.len()],
-            ));
+            return Err(Error::shape("sample weights", &[self.x.nrows()], &[weights.len()]));
         }
         if let Some(i) = weights.iter().position(|v| !v.is_finite()) {
             return Err(Error::non_finite("sample weights", &[i]));

@@ -124,10 +124,7 @@ impl Penalty {
 
     /// ½ λ |w|² over all parameters, biases included.
     pub fn ridge(lambda: f64) -> Self {
-        Penalty::Ridge {
-            lambda,
-            include_bias: true,
-        }
+        Penalty::Ridge { lambda, include_bias: true }
     }
 
     /// The name used in files; files do not hold a user's penalty.
@@ -152,9 +149,9 @@ impl Penalty {
     pub(crate) fn custom(&self) -> Result<Option<&str>> {
         match self {
             Penalty::Custom(_) => self.guarded(Some),
-            Penalty::Sum(terms) => (terms.iter())
-                .find_map(|term| term.custom().transpose())
-                .transpose(),
+            Penalty::Sum(terms) => {
+                (terms.iter()).find_map(|term| term.custom().transpose()).transpose()
+            }
             _ => Ok(None),
         }
     }
@@ -171,9 +168,9 @@ impl Penalty {
             Penalty::None | Penalty::Custom(_) => Ok(()),
             Penalty::Sum(terms) => terms.iter().try_for_each(|term| term.check(network)),
             Penalty::Ridge { lambda, .. } | Penalty::GroupNorm { lambda, .. } => one(*lambda),
-            Penalty::RidgeVec { lambda } if lambda.len() != network.parameters() => Err(
-                Error::shape("penalty: lambda", &[network.parameters()], &[lambda.len()]),
-            ),
+            Penalty::RidgeVec { lambda } if lambda.len() != network.parameters() => {
+                Err(Error::shape("penalty: lambda", &[network.parameters()], &[lambda.len()]))
+            }
             Penalty::RidgeVec { lambda } => lambda.iter().try_for_each(|&l| one(l)),
         }
     }
@@ -235,10 +232,7 @@ impl Penalty {
                 });
                 finite(done, out);
             };
-            let (first, second) = (
-                format!("the gradient{along}"),
-                format!("the Hessian{along}"),
-            );
+            let (first, second) = (format!("the gradient{along}"), format!("the Hessian{along}"));
             let origin = vec![0.0; width];
             let compare = |name: &str| {
                 let part = format!("the penalty '{name}'");
@@ -260,9 +254,9 @@ impl Penalty {
     /// Returns pen(W).
     pub(crate) fn value(&self, network: &Network, w: &[f64]) -> Result<f64> {
         Ok(match self {
-            Penalty::Sum(terms) => (terms.iter())
-                .map(|term| term.value(network, w))
-                .sum::<Result<f64>>()?,
+            Penalty::Sum(terms) => {
+                (terms.iter()).map(|term| term.value(network, w)).sum::<Result<f64>>()?
+            }
             Penalty::Custom(custom) => self.guarded(|name| {
                 let value = custom.value(w);
                 guard::refuse_nan("penalty", name, "the value", &[w], &[value])?;
@@ -271,20 +265,9 @@ impl Penalty {
             Penalty::GroupNorm { lambda, .. } => {
                 let scale = self.scale(network);
                 let norm = |r: Range<usize>| masked_norm(&w[r.clone()], &scale[r]);
-                lambda
-                    * network
-                        .layers()
-                        .iter()
-                        .map(|l| norm(l.range.clone()))
-                        .sum::<f64>()
+                lambda * network.layers().iter().map(|l| norm(l.range.clone())).sum::<f64>()
             }
-            _ => {
-                0.5 * w
-                    .iter()
-                    .zip(self.scale(network))
-                    .map(|(w, l)| l * w * w)
-                    .sum::<f64>()
-            }
+            _ => 0.5 * w.iter().zip(self.scale(network)).map(|(w, l)| l * w * w).sum::<f64>(),
         })
     }
 
@@ -362,20 +345,11 @@ impl Penalty {
                 let direction = (w.iter().zip(part.iter()))
                     .map(|(w, &l)| if l > 0.0 && norm > 0.0 { w / norm } else { 0.0 })
                     .collect();
-                part.iter_mut()
-                    .for_each(|l| *l = if *l > 0.0 { coefficient } else { 0.0 });
-                rank_one.push(RankOne {
-                    range: layer.range.clone(),
-                    coefficient,
-                    direction,
-                });
+                part.iter_mut().for_each(|l| *l = if *l > 0.0 { coefficient } else { 0.0 });
+                rank_one.push(RankOne { range: layer.range.clone(), coefficient, direction });
             }
         }
-        Ok(PenaltyHessian {
-            diagonal,
-            rank_one,
-            entries,
-        })
+        Ok(PenaltyHessian { diagonal, rank_one, entries })
     }
 
     /// Returns λ for each parameter, 0 where the penalty does not reach.
@@ -383,14 +357,8 @@ impl Penalty {
         match self {
             Penalty::None | Penalty::Sum(_) | Penalty::Custom(_) => vec![0.0; network.parameters()],
             Penalty::RidgeVec { lambda } => lambda.clone(),
-            Penalty::Ridge {
-                lambda,
-                include_bias,
-            }
-            | Penalty::GroupNorm {
-                lambda,
-                include_bias,
-            } => (network.is_bias().iter())
+            Penalty::Ridge { lambda, include_bias }
+            | Penalty::GroupNorm { lambda, include_bias } => (network.is_bias().iter())
                 .map(|&bias| if bias && !include_bias { 0.0 } else { *lambda })
                 .collect(),
         }
@@ -475,22 +443,14 @@ impl PenaltyHessian {
             let direction = constraint.pull_back(&direction)?;
             let reached = |u: &f64| *u != 0.0;
             let first = direction.iter().position(reached).unwrap_or(0);
-            let range = first
-                ..direction
-                    .iter()
-                    .rposition(reached)
-                    .map_or(0, |last| last + 1);
+            let range = first..direction.iter().rposition(reached).map_or(0, |last| last + 1);
             Ok(RankOne {
                 direction: direction[range.clone()].to_vec(),
                 coefficient: term.coefficient,
                 range,
             })
         });
-        Ok(PenaltyHessian {
-            rank_one: rank_one.collect::<Result<_>>()?,
-            diagonal,
-            entries,
-        })
+        Ok(PenaltyHessian { rank_one: rank_one.collect::<Result<_>>()?, diagonal, entries })
     }
 
     /// Adds what its blocks hold to a matrix.
@@ -508,11 +468,7 @@ impl PenaltyHessian {
         // Entry (a, b) of the terms.
         let of_terms = |a: usize, b: usize| -> f64 {
             let at = |term: &RankOne, a: usize| {
-                if term.range.contains(&a) {
-                    term.direction[a - term.range.start]
-                } else {
-                    0.0
-                }
+                if term.range.contains(&a) { term.direction[a - term.range.start] } else { 0.0 }
             };
             let terms = self.rank_one.iter();
             terms.map(|t| t.coefficient * at(t, a) * at(t, b)).sum()
@@ -573,12 +529,7 @@ impl PenaltyHessian {
 
 /// The norm of the entries of w where the scale is not 0, without overflow or underflow on the way.
 fn masked_norm(w: &[f64], scale: &[f64]) -> f64 {
-    let reached = || {
-        w.iter()
-            .zip(scale)
-            .filter(|(_, l)| **l > 0.0)
-            .map(|(w, _)| w.abs())
-    };
+    let reached = || w.iter().zip(scale).filter(|(_, l)| **l > 0.0).map(|(w, _)| w.abs());
     let top = reached().fold(0.0, f64::max);
     if top == 0.0 {
         return 0.0;

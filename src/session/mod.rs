@@ -222,14 +222,7 @@ impl<'a> Session<'a> {
             (Terms::Lasting { .. }, Target::Gpu(gpu)) => {
                 gpu.memory().saturating_sub(plan.device) / 2
             }
-            (
-                Terms::Lasting {
-                    budget,
-                    reserve,
-                    largest,
-                },
-                _,
-            ) => {
+            (Terms::Lasting { budget, reserve, largest }, _) => {
                 let [reserve, largest] = [reserve, largest].map(|a| a.load(Ordering::Relaxed));
                 budget.saturating_sub(reserve.saturating_add(largest)) / 2
             }
@@ -286,22 +279,13 @@ impl<'a> Session<'a> {
         if !is_value && !expected.contains(&work) {
             return own;
         }
-        let plans = expected
-            .iter()
-            .filter_map(|work| self.planned(device, *work).ok());
+        let plans = expected.iter().filter_map(|work| self.planned(device, *work).ok());
         let plans: Vec<_> = plans.map(|(_, planned)| planned).collect();
-        let first = if is_value {
-            plans.first().map_or(planned, |p| p)
-        } else {
-            planned
-        };
+        let first = if is_value { plans.first().map_or(planned, |p| p) } else { planned };
         if !first.plan.may_be_apart(n) {
             return first.plan.chunk;
         }
-        let shared = plans
-            .iter()
-            .filter(|p| p.plan.may_be_apart(n))
-            .map(|p| p.plan.chunk);
+        let shared = plans.iter().filter(|p| p.plan.may_be_apart(n)).map(|p| p.plan.chunk);
         shared.min().unwrap_or(own)
     }
 
@@ -329,23 +313,15 @@ impl<'a> Session<'a> {
                 let outputs = parts.network.outputs() as u64;
                 let hessians = (n as u64 * target.float() as u64).saturating_mul(outputs * outputs);
                 let all = taken.saturating_add(hessians) <= room;
-                let bytes = if all {
-                    bytes.saturating_add(hessians)
-                } else {
-                    bytes
-                };
+                let bytes = if all { bytes.saturating_add(hessians) } else { bytes };
                 Ok((taken <= room).then_some((bytes, all)))
             })?;
         }
         let division =
             Division::planned(parts.network, n, self.problem.in_network(work), plan, chunk);
-        store
-            .store()
-            .place(parts, plan, leave, &self.memory.counters, |place| {
-                store.at(stores.weights(), kept.as_deref(), |at| {
-                    job.run(parts, place, at, division)
-                })
-            })
+        store.store().place(parts, plan, leave, &self.memory.counters, |place| {
+            store.at(stores.weights(), kept.as_deref(), |at| job.run(parts, place, at, division))
+        })
     }
 
     #[cfg(feature = "gpu")]
@@ -372,10 +348,9 @@ impl<'a> Session<'a> {
         loop {
             match self.run_on(target, planned, stores, store, job, chunk) {
                 // Others may hold the device's memory: what was planned need not be there.
-                Err(Error::Gpu {
-                    fault: Fault::OutOfMemory { .. },
-                    ..
-                }) if chunk > 64 => chunk /= 2,
+                Err(Error::Gpu { fault: Fault::OutOfMemory { .. }, .. }) if chunk > 64 => {
+                    chunk /= 2
+                }
                 done => return done,
             }
         }

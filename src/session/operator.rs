@@ -54,13 +54,8 @@ impl<'a> Point<'a> {
         device: &Device,
         curvature: Curvature,
     ) -> Result<Operator<'a>> {
-        self.session()
-            .planned(device, Work::Products(curvature, 1))?;
-        Ok(Operator {
-            point: self.clone(),
-            device: device.clone(),
-            curvature,
-        })
+        self.session().planned(device, Work::Products(curvature, 1))?;
+        Ok(Operator { point: self.clone(), device: device.clone(), curvature })
     }
 }
 

@@ -53,9 +53,7 @@ impl Stores {
 
 impl std::fmt::Debug for Point<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Point")
-            .field("w", &self.stores.w)
-            .finish_non_exhaustive()
+        f.debug_struct("Point").field("w", &self.stores.w).finish_non_exhaustive()
     }
 }
 
@@ -72,10 +70,7 @@ impl<'a> Point<'a> {
             #[cfg(feature = "gpu")]
             gpu: OnceLock::new(),
         };
-        Ok(Point {
-            session,
-            stores: Arc::new(stores),
-        })
+        Ok(Point { session, stores: Arc::new(stores) })
     }
 
     /// w; θ under a constraint.
@@ -109,10 +104,7 @@ impl<'a> Point<'a> {
 
     pub(crate) fn evaluate_on(&self, device: &Device, request: Request) -> Result<Evaluation> {
         let problem = self.session.problem;
-        let job = Evaluate {
-            request,
-            in_network: problem.request_in_network(request),
-        };
+        let job = Evaluate { request, in_network: problem.request_in_network(request) };
         let found = self.session.run(device, &self.stores, &job)?;
         problem.in_theta(self.stores.weights(), request, found)
     }
@@ -136,9 +128,7 @@ impl<'a> Point<'a> {
     ) -> Result<Vec<f64>> {
         let p = self.parameters().max(1);
         let count = vectors.len() / p;
-        let planned = self
-            .session
-            .planned(device, Work::Products(curvature, count));
+        let planned = self.session.planned(device, Work::Products(curvature, count));
         if count > 1 && matches!(planned, Err(Error::Memory { .. })) {
             let (first, rest) = vectors.split_at(count / 2 * p);
             let mut out = self.products(device, curvature, first)?;
@@ -146,11 +136,7 @@ impl<'a> Point<'a> {
             return Ok(out);
         }
         (self.session.problem).products_in_theta(vectors, |vectors| {
-            let job = Products {
-                curvature,
-                vectors,
-                count,
-            };
+            let job = Products { curvature, vectors, count };
             self.session.run(device, &self.stores, &job)
         })
     }

@@ -41,10 +41,7 @@ impl Problem {
     /// # Errors
     /// As [`objective`](Problem::objective).
     pub fn multipliers(&self, w: &[f64]) -> Result<Vec<Array2<f64>>> {
-        let request = Request {
-            multipliers: true,
-            ..Request::default()
-        };
+        let request = Request { multipliers: true, ..Request::default() };
         Ok(self.evaluate(w, request)?.multipliers)
     }
 

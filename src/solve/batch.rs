@@ -68,9 +68,7 @@ impl Steps {
     /// At least ½ Σ_j |g_jᵀp_j|, since B̃_j + μI − B_j is positive semidefinite.
     pub fn reduction(&self) -> f64 {
         let terms = self.slope.iter().zip(&self.curvature);
-        terms
-            .map(|(slope, curvature)| -slope - 0.5 * curvature)
-            .sum()
+        terms.map(|(slope, curvature)| -slope - 0.5 * curvature).sum()
     }
 }
 
@@ -85,10 +83,7 @@ impl<'a> Batch<'a> {
     ) -> Result<Self> {
         let blocks: Vec<_> = blocks.into_iter().collect();
         let decompositions = Decompositions::new(&blocks, policy)?;
-        Ok(Batch {
-            blocks,
-            decompositions,
-        })
+        Ok(Batch { blocks, decompositions })
     }
 
     /// The number of rows of all blocks, Σ_j d_j.
@@ -150,11 +145,7 @@ impl Decompositions {
             lowest: None,
         };
         for block in blocks {
-            let Block {
-                slope,
-                curvature,
-                modification,
-            } = block?;
+            let Block { slope, curvature, modification } = block?;
             steps.slope.push(slope);
             steps.curvature.push(curvature);
             steps.indefinite += usize::from(modification.indefinite);
@@ -189,11 +180,7 @@ impl Block {
         let slope = packed::dot(g, p);
         let curvature = packed::quadratic_form(lower, p);
         if slope.is_finite() && curvature.is_finite() {
-            Ok(Block {
-                slope,
-                curvature,
-                modification,
-            })
+            Ok(Block { slope, curvature, modification })
         } else {
             Err(Error::Numerical {
                 what: "the reduction predicted for a step is beyond the range of f64; \

@@ -49,15 +49,10 @@ impl Cholesky {
         let scale = scale * scale;
         packed::unpack(lower, d, scale, 0.0, &mut work.matrix);
         match factorize(&mut work, d, 0.0) {
-            Ok(()) => Ok(Cholesky {
-                d,
-                l: work.matrix,
-                scale,
-            }),
-            Err(pivot) => Err(Error::NotPositiveDefinite {
-                what: format!("matrix of order {d}"),
-                pivot,
-            }),
+            Ok(()) => Ok(Cholesky { d, l: work.matrix, scale }),
+            Err(pivot) => {
+                Err(Error::NotPositiveDefinite { what: format!("matrix of order {d}"), pivot })
+            }
         }
     }
 

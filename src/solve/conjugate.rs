@@ -52,9 +52,7 @@ impl Preconditioner {
             }
         };
         let factors: Vec<Result<Cholesky>> = blocks.par_iter().map(factor).collect();
-        Ok(Preconditioner::Blocks(
-            factors.into_iter().collect::<Result<_>>()?,
-        ))
+        Ok(Preconditioner::Blocks(factors.into_iter().collect::<Result<_>>()?))
     }
 
     /// M⁻¹r.
@@ -87,11 +85,7 @@ impl Preconditioner {
             }
             Preconditioner::Blocks(factors) => factors.iter().map(Cholesky::order).sum(),
         };
-        if order == d {
-            Ok(())
-        } else {
-            Err(Error::shape("preconditioner", &[d], &[order]))
-        }
+        if order == d { Ok(()) } else { Err(Error::shape("preconditioner", &[d], &[order])) }
     }
 }
 
@@ -182,11 +176,7 @@ pub fn conjugate_gradients(
         let image = product(&direction)?;
         found.products += 1;
         let curvature = dot(&direction, &image);
-        let free = if curvature > 0.0 {
-            along / curvature
-        } else {
-            f64::INFINITY
-        };
+        let free = if curvature > 0.0 { along / curvature } else { f64::INFINITY };
         let inside = pp + free * (2.0 * pd + free * dd) < radius * radius;
         if !inside {
             // The positive root of ‖p + τd‖ = Δ, without cancellation.
@@ -194,11 +184,7 @@ pub fn conjugate_gradients(
                 radius * radius - pp,
                 (pd / dd).hypot(((radius * radius - pp) / dd).max(0.0).sqrt()),
             );
-            let tau = if pd > 0.0 {
-                gap / dd / (pd / dd + root)
-            } else {
-                root - pd / dd
-            };
+            let tau = if pd > 0.0 { gap / dd / (pd / dd + root) } else { root - pd / dd };
             found.reduction += tau * (along - 0.5 * tau * curvature);
             step(&mut found.step, tau, &direction);
             (found.boundary, pp) = (true, radius * radius);

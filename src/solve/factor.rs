@@ -83,12 +83,8 @@ pub enum Indefinite {
 
 impl Indefinite {
     /// All policies.
-    pub const ALL: [Indefinite; 4] = [
-        Indefinite::Shift,
-        Indefinite::ModifiedLdlt,
-        Indefinite::Absolute,
-        Indefinite::Clip,
-    ];
+    pub const ALL: [Indefinite; 4] =
+        [Indefinite::Shift, Indefinite::ModifiedLdlt, Indefinite::Absolute, Indefinite::Clip];
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {
@@ -188,10 +184,7 @@ impl<'a> Factor<'a> {
     /// [`Error::Numerical`] should eigenvalues not converge.
     pub fn new(lower: &'a [f64], d: usize, policy: Indefinite) -> Result<Self> {
         let decomposition = Decomposition::new(&mut Workspace::new(), lower, d, policy)?;
-        Ok(Factor {
-            lower,
-            decomposition,
-        })
+        Ok(Factor { lower, decomposition })
     }
 
     /// The order d.
@@ -207,11 +200,7 @@ impl<'a> Factor<'a> {
     /// range of f64 (`rhs` is then as it was).
     pub fn solve(&self, mu: f64, rhs: &mut [f64]) -> Result<Modification> {
         if rhs.len() != self.order() {
-            return Err(Error::shape(
-                "right-hand side",
-                &[self.order()],
-                &[rhs.len()],
-            ));
+            return Err(Error::shape("right-hand side", &[self.order()], &[rhs.len()]));
         }
         packed::finite("right-hand side", rhs)?;
         check_damping(mu)?;
@@ -389,9 +378,6 @@ pub(super) fn check_damping(mu: f64) -> Result<()> {
     if mu.is_finite() && mu >= 0.0 {
         Ok(())
     } else {
-        Err(Error::invalid(
-            "damping",
-            format!("{mu} is not a finite number ≥ 0"),
-        ))
+        Err(Error::invalid("damping", format!("{mu} is not a finite number ≥ 0")))
     }
 }

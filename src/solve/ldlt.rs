@@ -23,10 +23,7 @@ pub(super) fn solve(work: &mut Workspace, d: usize, floor: f64, rhs: &mut [f64])
         &mut order,
         &mut inverse,
         Par::Seq,
-        stack(
-            &mut work.stack,
-            cholesky_in_place_scratch::<usize, f64>(d, Par::Seq, params),
-        ),
+        stack(&mut work.stack, cholesky_in_place_scratch::<usize, f64>(d, Par::Seq, params)),
         params,
     );
 

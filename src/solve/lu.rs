@@ -18,9 +18,8 @@ pub(crate) fn lu_solve(a: &mut [f64], d: usize, rhs: &mut [f64]) -> bool {
         row.iter_mut().for_each(|v| *v /= largest);
         *b /= largest;
     }
-    let columns: Vec<f64> = (0..d)
-        .map(|j| (0..d).fold(0.0, |m: f64, i| m.max(a[i * d + j].abs())))
-        .collect();
+    let columns: Vec<f64> =
+        (0..d).map(|j| (0..d).fold(0.0, |m: f64, i| m.max(a[i * d + j].abs()))).collect();
     for row in a.chunks_exact_mut(d) {
         row.iter_mut().zip(&columns).for_each(|(v, c)| *v /= c);
     }

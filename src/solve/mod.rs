@@ -62,11 +62,7 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     pub(crate) fn new() -> Self {
-        Workspace {
-            matrix: Vec::new(),
-            vector: Vec::new(),
-            stack: MemBuffer::new(StackReq::EMPTY),
-        }
+        Workspace { matrix: Vec::new(), vector: Vec::new(), stack: MemBuffer::new(StackReq::EMPTY) }
     }
 
     /// Makes room for order `d`.

@@ -4,14 +4,9 @@ use crate::error::{Error, Quantity, Result};
 
 /// Refuses a slice that is not the packed triangle of a finite matrix of order `d`.
 pub(crate) fn check(packed: &[f64], d: usize) -> Result<()> {
-    let length = d
-        .checked_add(1)
-        .and_then(|e| d.checked_mul(e))
-        .map(|l| l / 2);
+    let length = d.checked_add(1).and_then(|e| d.checked_mul(e)).map(|l| l / 2);
     let (Some(length), Some(_)) = (length, d.checked_mul(d)) else {
-        return Err(Error::TooLarge {
-            what: format!("a symmetric matrix of order {d}"),
-        });
+        return Err(Error::TooLarge { what: format!("a symmetric matrix of order {d}") });
     };
     if packed.len() != length {
         let what = format!("packed lower triangle of order {d}");
@@ -103,9 +98,7 @@ pub(super) fn unpack(packed: &[f64], d: usize, scale: f64, shift: f64, square: &
 
 /// The way back: the lower triangle of a column-major square, packed.
 pub(super) fn pack(square: &[f64], d: usize) -> Vec<f64> {
-    (0..d)
-        .flat_map(|a| (0..=a).map(move |b| square[b * d + a]))
-        .collect()
+    (0..d).flat_map(|a| (0..=a).map(move |b| square[b * d + a])).collect()
 }
 
 /// pᵀBp = Σ_a p_a (B_aa p_a + 2 Σ_{b<a} B_ab p_b).

@@ -117,9 +117,8 @@ fn factor_ratio(l: &[f64], b: &[f64], d: usize) -> f64 {
 /// `dpot02`: ‖b − Bx‖ / (‖B‖ ‖x‖ u).
 fn solve_ratio(matrix: &[f64], x: &[f64], b: &[f64]) -> f64 {
     let d = x.len();
-    let residual: Vec<f64> = (0..d)
-        .map(|i| b[i] - (0..d).map(|j| entry(matrix, i, j) * x[j]).sum::<f64>())
-        .collect();
+    let residual: Vec<f64> =
+        (0..d).map(|i| b[i] - (0..d).map(|j| entry(matrix, i, j) * x[j]).sum::<f64>()).collect();
     one_norm(&residual) / norm(matrix, d) / one_norm(x) / U
 }
 
@@ -152,11 +151,7 @@ fn cholesky_is_backward_stable() {
             let inverse = factor.inverse();
             let product: Vec<Vec<f64>> = (0..d)
                 .map(|i| {
-                    let row = |j| {
-                        (0..d)
-                            .map(|k| entry(&b, i, k) * entry(&inverse, k, j))
-                            .sum()
-                    };
+                    let row = |j| (0..d).map(|k| entry(&b, i, k) * entry(&inverse, k, j)).sum();
                     (0..d).map(row).collect()
                 })
                 .collect();
@@ -167,16 +162,9 @@ fn cholesky_is_backward_stable() {
             let condition = norm(&b, d) * norm(&inverse, d);
             let ratio = error.fold(0.0, f64::max) / condition / U;
             assert!(ratio < 30.0, "dpot03 {kind:?} {d}: {ratio}");
-            let log = eigenvalues(&b, d)
-                .unwrap()
-                .iter()
-                .map(|v| v.ln())
-                .sum::<f64>();
+            let log = eigenvalues(&b, d).unwrap().iter().map(|v| v.ln()).sum::<f64>();
             let off = (factor.log_determinant() - log).abs();
-            assert!(
-                off < 30.0 * d as f64 * U * condition.max(log.abs()),
-                "{kind:?} {d}: {off}"
-            );
+            assert!(off < 30.0 * d as f64 * U * condition.max(log.abs()), "{kind:?} {d}: {off}");
         }
     }
 }
@@ -233,11 +221,7 @@ fn all_policies_are_one_where_the_matrix_is_definite() {
                     let ratio = solve_ratio(&shifted, &x, &rhs);
                     assert!(ratio < 30.0, "{policy} {kind:?} {d} {mu:e}: {ratio}");
                     // Not to rounding only: to the bit.
-                    assert_eq!(
-                        &x,
-                        first.get_or_insert_with(|| x.clone()),
-                        "{policy} {kind:?}"
-                    );
+                    assert_eq!(&x, first.get_or_insert_with(|| x.clone()), "{policy} {kind:?}");
                 }
             }
         }
@@ -309,10 +293,8 @@ fn the_spectral_policies_do_what_they_say() {
     let b = matrix(Mixed, d);
     let (values, vectors) = eigen(&b, d).unwrap();
     type Map = fn(f64) -> f64;
-    let policies: [(Indefinite, Map); 2] = [
-        (Indefinite::Absolute, f64::abs),
-        (Indefinite::Clip, |v| v.max(0.0)),
-    ];
+    let policies: [(Indefinite, Map); 2] =
+        [(Indefinite::Absolute, f64::abs), (Indefinite::Clip, |v| v.max(0.0))];
     for (policy, map) in policies {
         let factor = Factor::new(&b, d, policy).unwrap();
         for (value, v) in values.iter().zip(vectors.chunks_exact(d)) {
@@ -338,10 +320,7 @@ fn the_modified_factorization_lies_above_the_matrix() {
             let mut change: Vec<f64> = modified.iter().zip(&b).map(|(m, b)| m - b).collect();
             (0..d).for_each(|a| change[a * (a + 1) / 2 + a] -= 0.1);
             let lowest = eigenvalues(&change, d).unwrap()[0];
-            assert!(
-                lowest > -1e-11 * norm(&modified, d),
-                "{policy} {d}: {lowest:e}"
-            );
+            assert!(lowest > -1e-11 * norm(&modified, d), "{policy} {d}: {lowest:e}");
         }
     }
 }
@@ -380,19 +359,13 @@ fn powers_of_two_change_no_bit() {
         let rhs = Random(1).vector(d);
         for policy in Indefinite::ALL {
             let mut x = rhs.clone();
-            Factor::new(&b, d, policy)
-                .unwrap()
-                .solve(0.5, &mut x)
-                .unwrap();
+            Factor::new(&b, d, policy).unwrap().solve(0.5, &mut x).unwrap();
             for power in [2_f64.powi(-900), 2_f64.powi(900)] {
                 let scaled: Vec<f64> = b.iter().map(|v| v * power).collect();
                 let mut y = rhs.clone();
                 let factor = Factor::new(&scaled, d, policy).unwrap();
                 factor.solve(0.5 * power, &mut y).unwrap();
-                assert!(
-                    x.iter().zip(&y).all(|(x, y)| x / power == *y),
-                    "{policy} {kind:?}"
-                );
+                assert!(x.iter().zip(&y).all(|(x, y)| x / power == *y), "{policy} {kind:?}");
             }
         }
     }
@@ -407,18 +380,12 @@ fn zero_matrices_and_small_orders_are_defined() {
             for (mu, scale) in [(0.0, 1.0), (4.0, 0.25), (1e-300, 1e300), (1e300, 1e-300)] {
                 let mut x = vec![2.0; d];
                 let modification = factor.solve(mu, &mut x).unwrap();
-                assert!(
-                    x.iter().all(|x| (x / (2.0 * scale) - 1.0).abs() < 1e-15),
-                    "{x:?}"
-                );
+                assert!(x.iter().all(|x| (x / (2.0 * scale) - 1.0).abs() < 1e-15), "{x:?}");
                 assert!(!modification.indefinite);
             }
             // Beyond the range of f64: an error, and the right-hand side is kept.
             let mut x = vec![1e300; d];
-            assert!(matches!(
-                factor.solve(1e-300, &mut x),
-                Err(Error::Numerical { .. })
-            ));
+            assert!(matches!(factor.solve(1e-300, &mut x), Err(Error::Numerical { .. })));
             assert_eq!(x, vec![1e300; d]);
             // Zero right-hand side.
             let mut x = vec![0.0; d];
@@ -457,10 +424,7 @@ fn singular_systems_have_finite_solutions() {
         let factor = Factor::new(&dead, 3, policy).unwrap();
         let mut x = [3.0, 3.0, 0.0];
         factor.solve(0.0, &mut x).unwrap();
-        assert!(
-            (x[0] - 1.0).abs() < 2e-2 && x[0] == x[1] && x[2] == 0.0,
-            "{policy} {x:?}"
-        );
+        assert!((x[0] - 1.0).abs() < 2e-2 && x[0] == x[1] && x[2] == 0.0, "{policy} {x:?}");
         let mut outside = [3.0, 3.0, 1.0];
         factor.solve(0.0, &mut outside).unwrap();
         assert!(outside.iter().all(|v| v.is_finite()), "{policy}");
@@ -491,35 +455,14 @@ fn errors_say_what_and_where() {
             assert!(is(Factor::new(&b, 3, Indefinite::Shift).unwrap_err()));
         }
     }
-    assert!(matches!(
-        eigenvalues(&[1.0; 4], 2),
-        Err(Error::Shape { .. })
-    ));
-    assert!(matches!(
-        eigenvalues(&[], usize::MAX),
-        Err(Error::TooLarge { .. })
-    ));
+    assert!(matches!(eigenvalues(&[1.0; 4], 2), Err(Error::Shape { .. })));
+    assert!(matches!(eigenvalues(&[], usize::MAX), Err(Error::TooLarge { .. })));
     let factor = Factor::new(&[1.0], 1, Indefinite::Clip).unwrap();
-    assert!(matches!(
-        factor.solve(-1.0, &mut [1.0]),
-        Err(Error::Invalid { .. })
-    ));
-    assert!(matches!(
-        factor.solve(f64::NAN, &mut [1.0]),
-        Err(Error::Invalid { .. })
-    ));
-    assert!(matches!(
-        factor.solve(0.0, &mut [f64::NAN]),
-        Err(Error::NonFinite { .. })
-    ));
-    assert!(matches!(
-        factor.solve(0.0, &mut []),
-        Err(Error::Shape { .. })
-    ));
-    assert!(matches!(
-        Indefinite::from_name("abs"),
-        Err(Error::Unknown { .. })
-    ));
+    assert!(matches!(factor.solve(-1.0, &mut [1.0]), Err(Error::Invalid { .. })));
+    assert!(matches!(factor.solve(f64::NAN, &mut [1.0]), Err(Error::Invalid { .. })));
+    assert!(matches!(factor.solve(0.0, &mut [f64::NAN]), Err(Error::NonFinite { .. })));
+    assert!(matches!(factor.solve(0.0, &mut []), Err(Error::Shape { .. })));
+    assert!(matches!(Indefinite::from_name("abs"), Err(Error::Unknown { .. })));
     for policy in Indefinite::ALL {
         assert_eq!(Indefinite::from_name(&policy.to_string()), Ok(policy));
     }
@@ -545,12 +488,8 @@ fn a_batch_is_its_blocks_and_no_thread_changes_a_bit() {
     let views = || blocks.iter().map(|(b, d)| (b.as_slice(), *d));
     for policy in Indefinite::ALL {
         let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| Batch::new(views(), policy)?.step(0.01, &g))
-                .unwrap()
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| Batch::new(views(), policy)?.step(0.01, &g)).unwrap()
         };
         let steps = run(1);
         assert_eq!(steps, run(2), "{policy}");
@@ -574,10 +513,7 @@ fn a_batch_is_its_blocks_and_no_thread_changes_a_bit() {
     let batch = Batch::new(views(), Indefinite::Shift).unwrap();
     assert!(matches!(batch.step(0.0, &g[1..]), Err(Error::Shape { .. })));
     assert!(matches!(batch.step(-1.0, &g), Err(Error::Invalid { .. })));
-    let none = Batch::new([], Indefinite::Shift)
-        .unwrap()
-        .step(0.0, &[])
-        .unwrap();
+    let none = Batch::new([], Indefinite::Shift).unwrap().step(0.0, &[]).unwrap();
     assert_eq!((none.step.len(), none.reduction()), (0, 0.0));
 }
 
@@ -613,8 +549,5 @@ fn the_ratios_fail_where_they_must() {
     assert!(factor_ratio(&l, &b, d) > 30.0 && solve_ratio(&b, &x, &rhs) > 30.0);
     // A policy that does nothing leaves an indefinite matrix indefinite.
     let b = matrix(Mixed, d);
-    assert!(matches!(
-        Cholesky::new(&b, d),
-        Err(Error::NotPositiveDefinite { .. })
-    ));
+    assert!(matches!(Cholesky::new(&b, d), Err(Error::NotPositiveDefinite { .. })));
 }

@@ -29,10 +29,7 @@ pub(crate) fn triangle(a: &mut [f64], rows: usize, columns: usize) -> Vec<f64> {
         stack(&mut Workspace::new().stack, need),
         Default::default(),
     );
-    for (b, (r, a)) in (r.chunks_exact_mut(columns))
-        .zip(a.chunks_exact(rows))
-        .enumerate()
-    {
+    for (b, (r, a)) in (r.chunks_exact_mut(columns)).zip(a.chunks_exact(rows)).enumerate() {
         let length = (b + 1).min(rows);
         r[..length].copy_from_slice(&a[..length]);
     }

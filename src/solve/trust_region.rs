@@ -117,9 +117,7 @@ impl<'a> Units<'a> {
             exponent(packed::largest(gradient)),
             exponent(packed::largest(scaling)),
         );
-        let inverse: Vec<f64> = (scaling.iter())
-            .map(|v| 1.0 / libm::scalbn(*v, -unit_d))
-            .collect();
+        let inverse: Vec<f64> = (scaling.iter()).map(|v| 1.0 / libm::scalbn(*v, -unit_d)).collect();
         let mut matrix: Vec<f64> = lower.iter().map(|v| libm::scalbn(*v, -unit_b)).collect();
         for (a, scale) in inverse.iter().enumerate() {
             let row = &mut matrix[a * (a + 1) / 2..][..=a];
@@ -238,11 +236,7 @@ impl<'a> Units<'a> {
                 if !newton.is_finite() {
                     return None;
                 }
-                lambda = if newton > low {
-                    newton
-                } else {
-                    between(low, high)
-                };
+                lambda = if newton > low { newton } else { between(low, high) };
                 // 1/‖z(λ)‖ is concave: Newton's iterates are at or below the solution.
                 low = low.max(newton);
             } else {
@@ -263,9 +257,8 @@ impl<'a> Units<'a> {
         let Some(&lowest) = values.first() else {
             return Ok((Vec::new(), 0.0, false, false));
         };
-        let parts: Vec<f64> = (vectors.chunks_exact(d))
-            .map(|v| packed::dot(v, &self.gradient))
-            .collect();
+        let parts: Vec<f64> =
+            (vectors.chunks_exact(d)).map(|v| packed::dot(v, &self.gradient)).collect();
         let base = (-lowest).max(0.0);
         let gaps: Vec<f64> = values.iter().map(|v| v + base).collect();
         // An eigenvalue is not known to be other than another within this.
@@ -300,10 +293,7 @@ impl<'a> Units<'a> {
             return Ok((back(&z), base, true, true));
         }
         // Where one part alone reaches the boundary the whole is not inside it; from there Newton's method ascends.
-        let alone = parts
-            .iter()
-            .zip(&gaps)
-            .map(|(p, gap)| p.abs() / radius - gap);
+        let alone = parts.iter().zip(&gaps).map(|(p, gap)| p.abs() / radius - gap);
         mu = alone.fold(mu, f64::max);
         for _ in 0..100 {
             z = along(mu);

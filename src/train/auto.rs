@@ -138,11 +138,7 @@ impl Auto {
 
     /// The problem as a sum of squares, if it is one and no other curvature is asked for.
     fn squares<'a>(&self, problem: &'a Problem) -> Option<Squares<'a>> {
-        if self.curvature == Curvature::Exact {
-            Squares::new(problem).ok()
-        } else {
-            None
-        }
+        if self.curvature == Curvature::Exact { Squares::new(problem).ok() } else { None }
     }
 
     /// Fits by Levenberg and Marquardt's method, from the start or from where `state` was left; where second derivatives
@@ -224,10 +220,7 @@ impl Auto {
             let why = format!("trust-region Newton with the whole matrix: {p} parameters are few");
             (region.fit_problem(problem, state, goal, observe)?, why)
         } else {
-            let method = NewtonCg {
-                region,
-                ..NewtonCg::default()
-            };
+            let method = NewtonCg { region, ..NewtonCg::default() };
             let why = format!(
                 "Newton with conjugate gradients: {p} parameters are many, and the matrix is not formed"
             );

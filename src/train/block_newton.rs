@@ -101,11 +101,7 @@ impl Method for BlockNewton {
         let request = Some((self.curvature, self.structure));
         let evaluator = Evaluator::new(problem, request, self.fallback)?;
         self.check_memory(problem, &evaluator.computes())?;
-        let mut model = Damped {
-            evaluator,
-            options: self,
-            modified: 0,
-        };
+        let mut model = Damped { evaluator, options: self, modified: 0 };
         let end = minimize(&mut model, &mut state, observe)?;
         let goal = state.goal(self.gtol);
         let method = self.words(model.evaluator.left_out);
@@ -158,14 +154,9 @@ impl BlockNewton {
 
     fn check(&self) -> Result<()> {
         check_tolerances(self.gtol, self.xtol, self.ftol)?;
-        if !matches!(
-            self.structure,
-            Structure::RowBlocks | Structure::LayerBlocks
-        ) {
-            let why = format!(
-                "'{}' is not one of row-blocks and layer-blocks",
-                self.structure.name()
-            );
+        if !matches!(self.structure, Structure::RowBlocks | Structure::LayerBlocks) {
+            let why =
+                format!("'{}' is not one of row-blocks and layer-blocks", self.structure.name());
             return Err(Error::invalid("structure", why));
         }
         if !(self.mu.is_finite() && self.mu > 0.0) {
@@ -199,11 +190,7 @@ impl Blocks {
             gradient_norm: size,
             slope: size,
             rounding: U * at.value.abs(),
-            model: Blocks {
-                gradient: at.gradient,
-                matrix: at.curvature,
-                decompositions: None,
-            },
+            model: Blocks { gradient: at.gradient, matrix: at.curvature, decompositions: None },
         }
     }
 

@@ -53,10 +53,5 @@ pub(super) fn check_memory(problem: &Problem, what: String, need: u64, advice: &
     if need <= budget {
         return Ok(());
     }
-    Err(Error::Memory {
-        what,
-        need,
-        budget,
-        advice: advice.into(),
-    })
+    Err(Error::Memory { what, need, budget, advice: advice.into() })
 }

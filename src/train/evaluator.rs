@@ -50,10 +50,7 @@ impl<'a> Evaluator<'a> {
         curvature: Option<(Curvature, Structure)>,
         fallback: bool,
     ) -> Result<Self> {
-        let largest = Request {
-            curvature,
-            ..Request::gradient()
-        };
+        let largest = Request { curvature, ..Request::gradient() };
         let session = problem.session();
         let device = session.device_for(largest.into());
         let mut failure = None;
@@ -69,14 +66,7 @@ impl<'a> Evaluator<'a> {
             Err(error) => return Err(error),
         }
         let is_single = device.precision() == Precision::F32;
-        session.expect(
-            if is_single {
-                Request::gradient()
-            } else {
-                largest
-            }
-            .into(),
-        );
+        session.expect(if is_single { Request::gradient() } else { largest }.into());
         Ok(Evaluator {
             session,
             point: None,
@@ -138,10 +128,7 @@ impl<'a> Evaluator<'a> {
         if whole.curvature.is_none() {
             return Ok(exact);
         }
-        let curvature = Request {
-            gradient: false,
-            ..whole
-        };
+        let curvature = Request { gradient: false, ..whole };
         let single = self.evaluate(&self.device.clone(), w, curvature, |t| &mut t.curvature);
         let computed = match single {
             Ok(at) => at,
@@ -150,11 +137,7 @@ impl<'a> Evaluator<'a> {
                 self.evaluate(&Device::Cpu, w, whole, |t| &mut t.curvature)?
             }
         };
-        Ok(Evaluation {
-            curvature: computed.curvature,
-            left_out: computed.left_out,
-            ..exact
-        })
+        Ok(Evaluation { curvature: computed.curvature, left_out: computed.left_out, ..exact })
     }
 
     /// The device for the numbers that decisions rest on.

@@ -66,10 +66,7 @@ impl Fit {
             iterations: state.accepted,
             rejected: state.tried - state.accepted,
             evaluations: account.evaluations,
-            times: Times {
-                total: state.elapsed,
-                ..account.times
-            },
+            times: Times { total: state.elapsed, ..account.times },
             modified_blocks: state.modified_blocks,
             reason: end.reason,
             fault: end.fault,
@@ -100,10 +97,7 @@ impl fmt::Display for Fit {
         };
         writeln!(f, "computed on  {} ({precision})", self.adapter)?;
         if let Some(failure) = &self.failure {
-            writeln!(
-                f,
-                "failure      {failure}; the cpu went on from the last accepted point"
-            )?;
+            writeln!(f, "failure      {failure}; the cpu went on from the last accepted point")?;
         }
         match &self.fault {
             None => writeln!(f, "ended        {}", self.reason)?,
@@ -112,10 +106,7 @@ impl fmt::Display for Fit {
         let (value, start) = (readable(self.value), readable(self.initial_value));
         writeln!(f, "objective    {value} (start {start})")?;
         let (gradient, goal) = (self.gradient_norm, self.gradient_goal);
-        writeln!(
-            f,
-            "gradient     {gradient:.3e} (largest entry; goal {goal:.1e})"
-        )?;
+        writeln!(f, "gradient     {gradient:.3e} (largest entry; goal {goal:.1e})")?;
         writeln!(
             f,
             "steps        {} accepted, {} rejected; {} blocks made positive definite",

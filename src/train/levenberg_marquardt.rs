@@ -207,11 +207,7 @@ impl LevenbergMarquardt {
         if !state.roots.is_empty() {
             linearizer.norms.clone_from(&state.roots);
         }
-        Ok(GaussNewton {
-            linearizer,
-            options: self,
-            released: false,
-        })
+        Ok(GaussNewton { linearizer, options: self, released: false })
     }
 }
 
@@ -343,11 +339,7 @@ impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
 
     fn propose(&mut self, state: &mut State, at: &mut Point<Linearized>) -> Proposal {
         let solving = Instant::now();
-        let radius = if self.released {
-            f64::MAX
-        } else {
-            state.radius
-        };
+        let radius = if self.released { f64::MAX } else { state.radius };
         let found = at.model.step(radius);
         self.linearizer.times.solve += solving.elapsed();
         let Some(found) = found else {

@@ -88,23 +88,14 @@ impl<S: SumOfSquares> Linearizer<S> {
         self.times.curvature += clock.elapsed();
         done?;
         if let Some(at) = self.jacobian.iter().position(|v| !v.is_finite()) {
-            return Err(Error::non_finite(
-                "the Jacobian",
-                &[at / x.len(), at % x.len()],
-            ));
+            return Err(Error::non_finite("the Jacobian", &[at / x.len(), at % x.len()]));
         }
         let rounding = self.rounding(x, &residuals);
         let (mut columns, scaling, unit) = self.columns(&residuals);
         let clock = Instant::now();
         let triangle = triangle(&mut columns, residuals.len(), x.len() + 1);
         self.times.solve += clock.elapsed();
-        let model = Linearized {
-            triangle,
-            x: x.to_vec(),
-            residuals,
-            scaling,
-            unit,
-        };
+        let model = Linearized { triangle, x: x.to_vec(), residuals, scaling, unit };
         Ok(Point {
             value,
             gradient_norm: model.gradient_norm(),
@@ -178,16 +169,12 @@ impl Linearized {
 
     /// ½‖r‖² − ½‖r₊‖² without its cancellation; not finite where r₊ is not.
     pub fn reduction(&self, residuals: &[f64]) -> f64 {
-        (self.residuals.iter().zip(residuals))
-            .map(|(r, new)| 0.5 * (r - new) * (r + new))
-            .sum()
+        (self.residuals.iter().zip(residuals)).map(|(r, new)| 0.5 * (r - new) * (r + new)).sum()
     }
 
     /// ‖Dx‖.
     pub fn size(&self) -> f64 {
-        let scaled: Vec<f64> = (self.x.iter().zip(&self.scaling))
-            .map(|(x, d)| x * d)
-            .collect();
+        let scaled: Vec<f64> = (self.x.iter().zip(&self.scaling)).map(|(x, d)| x * d).collect();
         norm(&scaled)
     }
 
@@ -249,17 +236,10 @@ impl Linearized {
             image.iter_mut().zip(column).for_each(|(v, r)| *v += y * r);
         }
         let (along, damping) = (dot(&image, &image), mu * dot(&y, &y));
-        let p: Vec<f64> = (y.iter().zip(&self.scaling))
-            .map(|(y, d)| y * self.unit / d)
-            .collect();
+        let p: Vec<f64> = (y.iter().zip(&self.scaling)).map(|(y, d)| y * self.unit / d).collect();
         let predicted = (0.5 * along + damping) * self.unit * self.unit;
         let finite = p.iter().all(|p| p.is_finite()) && predicted.is_finite();
-        finite.then(|| Damped {
-            p,
-            length: norm(&y) * self.unit,
-            predicted,
-            bounded: !free,
-        })
+        finite.then(|| Damped { p, length: norm(&y) * self.unit, predicted, bounded: !free })
     }
 
     /// y = Dp/unit with damping μ, and the triangle of JD⁻¹ over √μI; none if that is singular to rounding.
@@ -292,10 +272,7 @@ impl Linearized {
             if !back_substitute(&self.triangle, d + 1, d, &mut column) {
                 return None;
             }
-            squares
-                .iter_mut()
-                .zip(column)
-                .for_each(|(s, v)| *s += v * v);
+            squares.iter_mut().zip(column).for_each(|(s, v)| *s += v * v);
         }
         let deviations = (squares.iter().zip(&self.scaling)).map(|(v, d)| s * v.sqrt() / d);
         Some(deviations.collect())

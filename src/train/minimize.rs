@@ -170,11 +170,7 @@ pub(super) struct End<M> {
 impl<M> End<M> {
     /// The end for a reason that leaves no point.
     pub fn because(reason: Reason) -> Self {
-        End {
-            reason,
-            fault: None,
-            at: None,
-        }
+        End { reason, fault: None, at: None }
     }
 
     /// The end of a function without a value or derivatives at its start, which is a result, not an error.
@@ -316,13 +312,7 @@ impl<M: Model> Run<'_, M> {
         let next = next
             .filter(|next| by_value || next.slope < rules.slope_fall * at.slope)
             .filter(|next| !rules.strict || next.value < at.value);
-        let trial = Trial {
-            step,
-            actual,
-            gain,
-            level,
-            slopes,
-        };
+        let trial = Trial { step, actual, gain, level, slopes };
         Ok((trial, next))
     }
 

@@ -45,10 +45,7 @@ use crate::solve::largest;
 
 /// A radius within what f64 and the largest allow.
 fn in_range(radius: f64, largest: f64) -> f64 {
-    radius.clamp(
-        f64::MIN_POSITIVE,
-        largest.clamp(f64::MIN_POSITIVE, f64::MAX),
-    )
+    radius.clamp(f64::MIN_POSITIVE, largest.clamp(f64::MIN_POSITIVE, f64::MAX))
 }
 
 /// ‖v‖₂, without overflow.
@@ -66,9 +63,7 @@ fn without_zeros(scaling: &[f64]) -> Vec<f64> {
         0.0 => 1.0,
         largest => largest,
     };
-    (scaling.iter())
-        .map(|&d| if d > 0.0 { d } else { substitute })
-        .collect()
+    (scaling.iter()).map(|&d| if d > 0.0 { d } else { substitute }).collect()
 }
 
 /// x + p.

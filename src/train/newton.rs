@@ -122,12 +122,7 @@ pub fn function(
     gradient: impl Fn(&[f64], &mut [f64]),
     hessian: impl Fn(&[f64], &mut [f64]),
 ) -> impl TwiceDifferentiable {
-    Closures {
-        dim,
-        value,
-        gradient,
-        hessian,
-    }
+    Closures { dim, value, gradient, hessian }
 }
 
 /// A function of one variable from closures for f, f′ and f″.
@@ -185,11 +180,7 @@ pub struct Newton {
 
 impl Default for Newton {
     fn default() -> Self {
-        Newton {
-            max_iter: 100,
-            gtol: 1e-8,
-            xtol: 1e-12,
-        }
+        Newton { max_iter: 100, gtol: 1e-8, xtol: 1e-12 }
     }
 }
 
@@ -230,12 +221,7 @@ impl NewtonReport {
 impl fmt::Display for NewtonReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let not = if self.converged() { "" } else { "not " };
-        let Evaluations {
-            objective,
-            gradient,
-            curvature,
-            ..
-        } = self.evaluations;
+        let Evaluations { objective, gradient, curvature, .. } = self.evaluations;
         write!(
             f,
             "{not}converged after {} iterations ({}): value {:e}, gradient {:.1e}; \
@@ -393,11 +379,7 @@ pub fn newton_root(
         (x, residual) = (next, new);
         path.push(x.clone());
     };
-    let size = if residual.iter().any(|v| v.is_nan()) {
-        f64::NAN
-    } else {
-        largest(&residual)
-    };
+    let size = if residual.iter().any(|v| v.is_nan()) { f64::NAN } else { largest(&residual) };
     Ok(NewtonReport {
         reason,
         fault: fault.map(|e| e.to_string()),

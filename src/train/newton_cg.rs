@@ -39,11 +39,8 @@ pub enum Preconditioning {
 
 impl Preconditioning {
     /// All of them.
-    pub const ALL: [Preconditioning; 3] = [
-        Preconditioning::None,
-        Preconditioning::Diagonal,
-        Preconditioning::RowBlocks,
-    ];
+    pub const ALL: [Preconditioning; 3] =
+        [Preconditioning::None, Preconditioning::Diagonal, Preconditioning::RowBlocks];
 
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {
@@ -121,10 +118,7 @@ pub struct NewtonCg {
 impl Default for NewtonCg {
     fn default() -> Self {
         NewtonCg {
-            region: TrustRegion {
-                max_iter: 1000,
-                ..TrustRegion::default()
-            },
+            region: TrustRegion { max_iter: 1000, ..TrustRegion::default() },
             preconditioning: Preconditioning::RowBlocks,
             products: 200,
         }
@@ -152,10 +146,7 @@ impl NewtonCg {
     /// ```
     pub fn memory(&self, problem: &Problem) -> Result<u64> {
         let request = self.preconditioning.available(problem).request();
-        let derivatives = problem.plan(Request {
-            curvature: request,
-            ..Request::gradient()
-        })?;
+        let derivatives = problem.plan(Request { curvature: request, ..Request::gradient() })?;
         let product = problem.plan_products(self.region.curvature, 1)?;
         let blocks = match request {
             Some((_, Structure::RowBlocks)) => problem.block_orders(Structure::RowBlocks)?,
@@ -186,10 +177,8 @@ impl NewtonCg {
         goal: Goal,
         observe: Observer,
     ) -> Result<Fit> {
-        let method = &NewtonCg {
-            preconditioning: self.preconditioning.available(problem),
-            ..self.clone()
-        };
+        let method =
+            &NewtonCg { preconditioning: self.preconditioning.available(problem), ..self.clone() };
         let request = method.preconditioning.request();
         let products = Products {
             evaluator: Evaluator::new(problem, request, self.region.fallback)?
@@ -216,11 +205,7 @@ impl Method for NewtonCg {
     }
 
     fn settings(&self) -> Settings {
-        let NewtonCg {
-            region,
-            preconditioning,
-            products,
-        } = self;
+        let NewtonCg { region, preconditioning, products } = self;
         Settings::new(self.name())
             .with_those_of(region.settings())
             .with("preconditioning", preconditioning)

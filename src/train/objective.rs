@@ -152,11 +152,7 @@ pub(super) struct Plain<'a, F: ?Sized> {
 
 impl<'a, F: ?Sized> Plain<'a, F> {
     pub fn new(f: &'a F) -> Self {
-        Plain {
-            f,
-            evaluations: Evaluations::default(),
-            last: f64::NAN,
-        }
+        Plain { f, evaluations: Evaluations::default(), last: f64::NAN }
     }
 }
 

@@ -54,12 +54,7 @@ pub fn residual_function(
     residuals: impl Fn(&[f64], &mut [f64]),
     jacobian: impl Fn(&[f64], &mut [f64]),
 ) -> impl Residuals {
-    Closures {
-        dim,
-        count,
-        residuals,
-        jacobian,
-    }
+    Closures { dim, count, residuals, jacobian }
 }
 
 /// A sum of squares ½‖r(x)‖², whose evaluation may fail.

@@ -43,10 +43,7 @@ pub(super) use settings;
 impl Settings {
     /// The settings of a method without options. The name must have neither spaces nor `=`.
     pub fn new(method: impl Into<String>) -> Self {
-        Settings {
-            method: method.into(),
-            options: Vec::new(),
-        }
+        Settings { method: method.into(), options: Vec::new() }
     }
 
     /// The settings with one more option, by the value's `Debug` form, which for a number is exact.
@@ -79,11 +76,7 @@ impl Settings {
         let mut all = needed.options.iter().chain(&self.options);
         let (name, _) = all.find(|(name, _)| self.option(name) != needed.option(name))?;
         let text = |settings: &Settings| settings.option(name).unwrap_or("not set").to_string();
-        Some(format!(
-            "{name} is {} there and {} here",
-            text(self),
-            text(needed)
-        ))
+        Some(format!("{name} is {} there and {} here", text(self), text(needed)))
     }
 }
 

@@ -115,10 +115,7 @@ impl Problem {
                 "the residuals are all 0: their scale, and with it standard errors, is not defined";
             return Err(Error::Numerical { what: what.into() });
         }
-        let deviations = linearizer
-            .linearize(w, residuals)?
-            .model
-            .deviations(s2.sqrt());
+        let deviations = linearizer.linearize(w, residuals)?.model.deviations(s2.sqrt());
         deviations.ok_or_else(|| Error::Numerical {
             what: "the Jacobian is rank deficient: some parameters have no standard errors; fix or remove them, or add a ridge"
                 .into(),
@@ -145,10 +142,7 @@ impl SumOfSquares for &Squares<'_> {
     }
 
     fn residuals(&self, x: &[f64], out: &mut [f64]) -> Result<()> {
-        let request = Request {
-            outputs: true,
-            ..Request::default()
-        };
+        let request = Request { outputs: true, ..Request::default() };
         let at = self.problem.evaluate_with(&Device::Cpu, x, request)?;
         let w = self.problem.network_weights(x)?;
         let outputs = at.outputs.unwrap_or_default();

@@ -117,12 +117,7 @@ impl State {
         if let Some(a) = self.roots.iter().position(|v| !good(v)) {
             return Err(Error::non_finite("state: roots", &[a]));
         }
-        let numbers = [
-            self.value,
-            self.gradient_norm,
-            self.initial_value,
-            self.growth,
-        ];
+        let numbers = [self.value, self.gradient_norm, self.initial_value, self.growth];
         let sizes = [self.initial_gradient_norm, self.radius, self.unit, self.mu];
         let sound = numbers.iter().all(|v| v.is_finite()) && sizes.iter().all(good);
         if !(self.is_new() || sound) {

@@ -227,13 +227,7 @@ pub(super) struct Region<'a, O> {
 
 impl<'a, O: Objective> Region<'a, O> {
     pub fn new(f: O, options: &'a TrustRegion, goal: Goal) -> Self {
-        Region {
-            f,
-            options,
-            goal,
-            scaling: Vec::new(),
-            first: true,
-        }
+        Region { f, options, goal, scaling: Vec::new(), first: true }
     }
 
     /// The diagonal of D: the options' or the largest √|B_aa| so far.
@@ -268,11 +262,7 @@ impl<'a, O: Objective> Region<'a, O> {
         let scaled: Vec<f64> = (x.iter().zip(&self.scaling)).map(|(x, d)| x * d).collect();
         let size = norm(&scaled);
         // A step changes f by about ‖Dp‖²/2: a start so close to 0 that none of its size could be seen is one at 0.
-        if size * size > U * value.abs() {
-            size
-        } else {
-            1.0
-        }
+        if size * size > U * value.abs() { size } else { 1.0 }
     }
 
     /// A radius within the largest.

@@ -17,27 +17,18 @@ pub fn open(options: Options) -> Gpu {
 
 /// The same with a fault in a kernel: its stem, and a text in its shader with another to stand in its place.
 pub fn patched(patch: (&'static str, &'static str, &'static str)) -> Gpu {
-    let setup = Setup {
-        patch: Some(patch),
-        ..Setup::default()
-    };
+    let setup = Setup { patch: Some(patch), ..Setup::default() };
     open_with(Options::default(), setup)
 }
 
 /// The same with limits to keep to, each at most the adapter's.
 pub fn limited(limits: Limits) -> Gpu {
-    let setup = Setup {
-        limits: Some(limits),
-        ..Setup::default()
-    };
+    let setup = Setup { limits: Some(limits), ..Setup::default() };
     open_with(Options::default(), setup)
 }
 
 fn open_with(options: Options, setup: Setup) -> Gpu {
-    let options = Options {
-        pipeline_cache: None,
-        ..options
-    };
+    let options = Options { pipeline_cache: None, ..options };
     testing::open(Some(&name()), options, setup).unwrap_or_else(|e| {
         panic!(
             "{e}\ninstall Debian's mesa-vulkan-drivers and libvulkan1, or set SECONDO_TEST_ADAPTER"

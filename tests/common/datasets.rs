@@ -9,11 +9,7 @@ use secondo::{Activation, Data, Initialization, Loss, Network, Penalty, Problem}
 pub fn problem(name: &str, hidden: usize) -> Problem {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/data/{name}.csv"));
     let text = std::fs::read_to_string(path).unwrap();
-    let rows: Vec<Vec<&str>> = text
-        .lines()
-        .skip(1)
-        .map(|l| l.split(',').collect())
-        .collect();
+    let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|l| l.split(',').collect()).collect();
     let (n, d) = (rows.len(), rows[0].len() - 1);
     let mut x = Array2::from_shape_fn((n, d), |(i, j)| rows[i][j].parse::<f64>().unwrap());
     for mut column in x.columns_mut() {
@@ -33,10 +29,9 @@ pub fn problem(name: &str, hidden: usize) -> Problem {
         classes.dedup();
         let class = |i: usize| classes.iter().position(|c| *c == rows[i][d]).unwrap();
         match classes.len() {
-            2 => (
-                Array2::from_shape_fn((n, 1), |(i, _)| class(i) as f64),
-                Loss::BinaryCrossEntropy,
-            ),
+            2 => {
+                (Array2::from_shape_fn((n, 1), |(i, _)| class(i) as f64), Loss::BinaryCrossEntropy)
+            }
             k => (
                 Array2::from_shape_fn((n, k), |(i, o)| f64::from(u8::from(class(i) == o))),
                 Loss::SoftmaxCrossEntropy,

@@ -28,10 +28,7 @@ pub struct Pair {
 
 /// Numbers that are exact, or rounded once.
 pub fn pair(v: Vec<f64>) -> Pair {
-    Pair {
-        a: v.iter().map(|v| v.abs() + FLOOR).collect(),
-        v,
-    }
+    Pair { a: v.iter().map(|v| v.abs() + FLOOR).collect(), v }
 }
 
 /// Where the numbers of arrays come from.
@@ -86,9 +83,7 @@ impl Elements<'_> {
     }
 
     fn row(&self, i: usize, r: usize) -> Vec<f64> {
-        (0..self.layout.shape[2])
-            .map(|c| self.at(i, r, c))
-            .collect()
+        (0..self.layout.shape[2]).map(|c| self.at(i, r, c)).collect()
     }
 }
 
@@ -125,11 +120,7 @@ impl<R> Reader<'_, R> {
         }
         let (pair, layout) = (Cow::Owned(pair(vec![0.0])), out.layout);
         let (offset, strides) = (0, [0; 3]);
-        let layout = Layout {
-            offset,
-            strides,
-            ..layout
-        };
+        let layout = Layout { offset, strides, ..layout };
         Numbers { pair, layout }
     }
 }
@@ -195,9 +186,7 @@ pub fn exact<A, S, R: Source<A>>(kernel: &Kernel<A, S>, source: &R) -> Exact {
             let [p, m, d] = [k.rows, k.matrix, k.columns].map(|view| from.read(view));
             let scaled = |s| {
                 let [p, m, d] = [p.of(s), m.of(s), d.of(s)];
-                elements(k.out.shape(), |i, q, j| {
-                    p.at(i, 0, q) * m.at(i, q, j) * d.at(i, 0, j)
-                })
+                elements(k.out.shape(), |i, q, j| p.at(i, 0, q) * m.at(i, q, j) * d.at(i, 0, j))
             };
             both(scaled).into()
         }
@@ -227,10 +216,7 @@ pub fn exact<A, S, R: Source<A>>(kernel: &Kernel<A, S>, source: &R) -> Exact {
             };
             both(diagonal).into()
         }
-        Kernel::Activate(k) => Exact {
-            arrays: activate(k, &from),
-            sum: None,
-        },
+        Kernel::Activate(k) => Exact { arrays: activate(k, &from), sum: None },
         Kernel::LossValue(k) => loss_value(k, &from),
         Kernel::LossHessian(k) => loss_hessian(k, &from).into(),
         Kernel::GaussNewtonDiagonal(k) => {
@@ -240,9 +226,7 @@ pub fn exact<A, S, R: Source<A>>(kernel: &Kernel<A, S>, source: &R) -> Exact {
                 let (j, g) = (j.of(s), g.of(s));
                 elements(k.out.shape(), |i, _, c| {
                     let pairs = (0..outputs).flat_map(|o| (0..outputs).map(move |q| (o, q)));
-                    pairs
-                        .map(|(o, q)| j.at(i, o, c) * g.at(i, o, q) * j.at(i, q, c))
-                        .sum()
+                    pairs.map(|(o, q)| j.at(i, o, c) * g.at(i, o, q) * j.at(i, q, c)).sum()
                 })
             };
             both(diagonal).into()
@@ -253,8 +237,7 @@ pub fn exact<A, S, R: Source<A>>(kernel: &Kernel<A, S>, source: &R) -> Exact {
             let [n, order, _] = k.a.shape();
             let packed = |s| {
                 let rows = (0..n).flat_map(|i| (0..order).map(move |r| (i, r)));
-                rows.flat_map(|(i, r)| a.of(s).row(i, r).into_iter().take(r + 1))
-                    .collect()
+                rows.flat_map(|(i, r)| a.of(s).row(i, r).into_iter().take(r + 1)).collect()
             };
             both(packed).into()
         }
@@ -268,10 +251,7 @@ pub fn exact<A, S, R: Source<A>>(kernel: &Kernel<A, S>, source: &R) -> Exact {
         }
         Kernel::GramDiagonal(k) => {
             let (c, phi) = (from.read(k.c), from.read(k.phi));
-            added(
-                0,
-                weighted(&c, &phi, |row| row.iter().map(|v| v * v).collect()),
-            )
+            added(0, weighted(&c, &phi, |row| row.iter().map(|v| v * v).collect()))
         }
         Kernel::PairBlock(k) => added(0, pair_block(k, &from)),
         Kernel::TensorSum(k) => {
@@ -328,9 +308,7 @@ pub fn exact<A, S, R: Source<A>>(kernel: &Kernel<A, S>, source: &R) -> Exact {
                     let of_unit = second(unit, Argument::Inputs, Argument::Inputs, z, w);
                     let out = &mut out[i * d * d..(i + 1) * d * d];
                     let c = delta.of(s).at(i, 0, j);
-                    out.iter_mut()
-                        .zip(of_unit)
-                        .for_each(|(out, v)| *out += c * v);
+                    out.iter_mut().zip(of_unit).for_each(|(out, v)| *out += c * v);
                     vec![]
                 });
                 out
@@ -385,18 +363,12 @@ pub fn packed_powers(z: &[f64], order: usize) -> Vec<f64> {
     if order == 0 {
         return vec![1.0];
     }
-    let of = |a: usize| {
-        packed_powers(&z[..=a], order - 1)
-            .into_iter()
-            .map(move |v| z[a] * v)
-    };
+    let of = |a: usize| packed_powers(&z[..=a], order - 1).into_iter().map(move |v| z[a] * v);
     (0..z.len()).flat_map(of).collect()
 }
 
 fn product_sum<A, R: Source<A>>(k: &ProductSum<A>, from: &Reader<R>) -> Pair {
-    let terms: Vec<_> = (k.terms.iter())
-        .map(|t| (from.read(t.x), from.read(t.b)))
-        .collect();
+    let terms: Vec<_> = (k.terms.iter()).map(|t| (from.read(t.x), from.read(t.b))).collect();
     let last: Vec<_> = match k.epilogue {
         Epilogue::None => vec![],
         Epilogue::Scale { by } => vec![by],
@@ -452,10 +424,8 @@ fn pair_block<A, S, R: Source<A>>(k: &PairBlock<A, S>, from: &Reader<R>) -> Pair
 fn squared_gradient<A, R: Source<A>>(k: &SquaredGradient<A>, from: &Reader<R>) -> Pair {
     let (delta, omega) = (from.read(k.delta), from.read(k.omega));
     let each = |f: &dyn Fn(f64, f64, f64) -> f64| {
-        let ([v, a], omega) = (
-            [Side::Value, Side::Bound].map(|s| delta.of(s)),
-            omega.of(Side::Value),
-        );
+        let ([v, a], omega) =
+            ([Side::Value, Side::Bound].map(|s| delta.of(s)), omega.of(Side::Value));
         elements(k.out.shape(), |i, r, c| match omega.at(i, 0, 0) {
             0.0 => 0.0,
             omega => f(v.at(i, r, c), a.at(i, r, c), omega),
@@ -475,9 +445,8 @@ fn third(h: Activation, u: f64) -> f64 {
 }
 
 fn activate<A, R: Source<A>>(k: &Activate<A>, from: &Reader<R>) -> Vec<Pair> {
-    let units: Vec<_> = (k.runs.iter())
-        .flat_map(|&(h, units)| std::iter::repeat_n(h, units))
-        .collect();
+    let units: Vec<_> =
+        (k.runs.iter()).flat_map(|&(h, units)| std::iter::repeat_n(h, units)).collect();
     let p = from.read(k.p);
     let (v, a) = (p.of(Side::Value), p.of(Side::Bound));
     let number = |i: usize, c: usize| {
@@ -516,36 +485,22 @@ impl Losses<'_> {
 
     /// The loss with its derivatives where x\[o\] is moved, none of a sample that does not count.
     fn at(&self, i: usize, o: usize, by: f64) -> Option<(f64, Vec<f64>, Vec<f64>)> {
-        let (mut x, y) = (
-            self.x.of(Side::Value).row(i, 0),
-            self.y.of(Side::Value).row(i, 0),
-        );
+        let (mut x, y) = (self.x.of(Side::Value).row(i, 0), self.y.of(Side::Value).row(i, 0));
         x[o] += by;
         let counts = self.omega(i) != 0.0;
-        counts.then(|| {
-            self.loss
-                .derivatives(&x, &y)
-                .expect("a loss with its derivatives")
-        })
+        counts.then(|| self.loss.derivatives(&x, &y).expect("a loss with its derivatives"))
     }
 
     /// How far x may be off, and y, which is rounded as well.
     fn moved(&self, i: usize) -> Vec<f64> {
-        let (x, y) = (
-            self.x.of(Side::Bound).row(i, 0),
-            self.y.of(Side::Bound).row(i, 0),
-        );
+        let (x, y) = (self.x.of(Side::Bound).row(i, 0), self.y.of(Side::Bound).row(i, 0));
         x.iter().zip(y).map(|(x, y)| x + y).collect()
     }
 }
 
 fn loss_value<A, S, R: Source<A>>(k: &LossValue<A, S>, from: &Reader<R>) -> Exact {
-    let losses = Losses {
-        loss: k.loss,
-        x: from.read(k.x),
-        y: from.read(k.y),
-        omega: from.read(k.omega),
-    };
+    let losses =
+        Losses { loss: k.loss, x: from.read(k.x), y: from.read(k.y), omega: from.read(k.omega) };
     let [n, _, outputs] = losses.shape();
     let len = if k.gradient.is_some() { n * outputs } else { 0 };
     let (mut g, mut a) = (vec![0.0; len], vec![0.0; len]);
@@ -567,25 +522,14 @@ fn loss_value<A, S, R: Source<A>>(k: &LossValue<A, S>, from: &Reader<R>) -> Exac
     }
     let (v, a_value) = (vec![value], vec![bound]);
     Exact {
-        arrays: k
-            .gradient
-            .iter()
-            .map(|_| Pair {
-                v: g.clone(),
-                a: a.clone(),
-            })
-            .collect(),
+        arrays: k.gradient.iter().map(|_| Pair { v: g.clone(), a: a.clone() }).collect(),
         sum: Some((0, Pair { v, a: a_value })),
     }
 }
 
 fn loss_hessian<A, R: Source<A>>(k: &LossHessian<A>, from: &Reader<R>) -> Pair {
-    let losses = Losses {
-        loss: k.loss,
-        x: from.read(k.x),
-        y: from.read(k.y),
-        omega: from.read(k.omega),
-    };
+    let losses =
+        Losses { loss: k.loss, x: from.read(k.x), y: from.read(k.y), omega: from.read(k.omega) };
     let [n, _, outputs] = losses.shape();
     let size = outputs * outputs;
     let (mut v, mut a) = (vec![0.0; n * size], vec![FLOOR; n * size]);
@@ -602,10 +546,7 @@ fn loss_hessian<A, R: Source<A>>(k: &LossHessian<A>, from: &Reader<R>) -> Pair {
         // ∂³g by differences, one output at a time.
         for (o, moved) in moved.iter().enumerate() {
             let step = 1e-4;
-            let (up, down) = (
-                losses.at(i, o, step).unwrap().2,
-                losses.at(i, o, -step).unwrap().2,
-            );
+            let (up, down) = (losses.at(i, o, step).unwrap().2, losses.at(i, o, -step).unwrap().2);
             for e in 0..size {
                 a[e] += omega * (up[e] - down[e]).abs() / (2.0 * step) * moved;
             }
@@ -697,11 +638,7 @@ impl<'k> Calls<'k> {
             return f(self.unit, &self.z.of(Side::Value).row(i, 0), &w);
         }
         // Exact inputs keep their signs, unless the magnitude takes them off.
-        let z = if self.chained {
-            Side::Bound
-        } else {
-            Side::Value
-        };
+        let z = if self.chained { Side::Bound } else { Side::Value };
         f(&self.magnitude, &self.z.of(z).row(i, 0), &w)
     }
 
@@ -728,10 +665,7 @@ struct Along<'k>([(Argument, Option<Numbers<'k>>); 2]);
 impl<'k> Along<'k> {
     fn new<A, R: Source<A>>(along: &Direction<'k, A>, from: &Reader<R>) -> Self {
         let read = |view: Option<View<'k, A>>| view.map(|view| from.read(view));
-        Along([
-            (Argument::Parameters, read(along.weights)),
-            (Argument::Inputs, read(along.inputs)),
-        ])
+        Along([(Argument::Parameters, read(along.weights)), (Argument::Inputs, read(along.inputs))])
     }
 
     /// ẇ_j and ż_i, as far as there are.

@@ -56,6 +56,11 @@ enum How {
 type Change = fn(&mut [f64], [usize; 3]);
 
 impl Fault {
+    /// Whether numbers that nobody wrote come into the results, so that what is computed from them is off, too.
+    pub fn spreads(&self) -> bool {
+        matches!(self.how, How::Accumulate(true))
+    }
+
     pub const NONE: Fault = fault("", "nothing", How::Right);
 
     pub const ALL: &[Fault] = &[
@@ -69,50 +74,18 @@ impl Fault {
         fault("scale", "is forgotten", How::Skipped),
         fault("scale", "has factors off by one", How::Input(0, rotate)),
         fault("multiply", "forgets a factor", How::Input(1, one)),
-        fault(
-            "multiply",
-            "reads from the start",
-            How::Layout(0, from_start),
-        ),
+        fault("multiply", "reads from the start", How::Layout(0, from_start)),
         fault("multiply", "drops the last number", How::Output(0, last)),
         fault("multiply", "overwrites", How::Accumulate(false)),
         fault("scaled_matrix", "forgets p", How::Input(0, one)),
         fault("scaled_matrix", "forgets d", How::Input(2, one)),
-        fault(
-            "scaled_matrix",
-            "has factors off by one",
-            How::Input(0, rotate),
-        ),
-        fault(
-            "scaled_matrix",
-            "reads M from its start",
-            How::Layout(1, from_start),
-        ),
-        fault(
-            "scaled_matrix",
-            "reads M without gaps",
-            How::Layout(1, without_gaps),
-        ),
-        fault(
-            "scaled_matrix",
-            "drops the last column",
-            How::Output(0, last_column),
-        ),
-        fault(
-            "product",
-            "drops the last inner column",
-            How::Input(0, last_column),
-        ),
-        fault(
-            "product",
-            "reads b from its start",
-            How::Layout(1, from_start),
-        ),
-        fault(
-            "product",
-            "reads b without gaps",
-            How::Layout(1, without_gaps),
-        ),
+        fault("scaled_matrix", "has factors off by one", How::Input(0, rotate)),
+        fault("scaled_matrix", "reads M from its start", How::Layout(1, from_start)),
+        fault("scaled_matrix", "reads M without gaps", How::Layout(1, without_gaps)),
+        fault("scaled_matrix", "drops the last column", How::Output(0, last_column)),
+        fault("product", "drops the last inner column", How::Input(0, last_column)),
+        fault("product", "reads b from its start", How::Layout(1, from_start)),
+        fault("product", "reads b without gaps", How::Layout(1, without_gaps)),
         fault("product", "overwrites", How::Accumulate(false)),
         fault("product", "adds", How::Accumulate(true)),
         fault("product", "writes into a gap", How::Gap(0)),
@@ -123,17 +96,9 @@ impl Fault {
         fault("product_sum", "forgets its epilogue", How::NoEpilogue),
         fault("product_sum", "swaps h′ and h″", How::Swapped),
         fault("product_sum", "forgets g h″ p", How::NoSecondTerm),
-        fault(
-            "product_sum",
-            "drops the last column",
-            How::Output(0, last_column),
-        ),
+        fault("product_sum", "drops the last column", How::Output(0, last_column)),
         fault("product_diagonal", "is forgotten", How::Skipped),
-        fault(
-            "product_diagonal",
-            "drops the last row",
-            How::Input(0, last_row),
-        ),
+        fault("product_diagonal", "drops the last row", How::Input(0, last_row)),
         fault("activate", "flips h′", How::Output(1, negate)),
         fault("activate", "flips h″", How::Output(2, negate)),
         fault("activate", "is off by one unit", How::Output(0, rotate)),
@@ -144,25 +109,12 @@ impl Fault {
         fault("loss_hessian", "is 0", How::Output(0, zero)),
         fault("loss_hessian", "is diagonal", How::Output(0, diagonal)),
         fault("loss_hessian", "forgets the weights", How::Input(2, one)),
-        fault(
-            "gauss_newton_diagonal",
-            "uncouples outputs",
-            How::Input(1, diagonal),
-        ),
-        fault(
-            "squared_gradient",
-            "multiplies by the weight",
-            How::Input(1, invert),
-        ),
+        fault("gauss_newton_diagonal", "uncouples outputs", How::Input(1, diagonal)),
+        fault("squared_gradient", "multiplies by the weight", How::Input(1, invert)),
         fault("squared_gradient", "forgets the weight", How::Input(1, one)),
         fault("lower_triangle", "is off by one", How::Output(0, rotate)),
         fault("weighted_sum", "drops the last sample", How::LastSample),
         fault("weighted_sum", "adds at the start", How::AtStart),
-        fault(
-            "weighted_sum",
-            "reads φ from its start",
-            How::Layout(1, from_start),
-        ),
         fault("gram", "drops the last sample", How::LastSample),
         fault("gram", "swaps entries", How::Input(1, rotate)),
         fault("gram", "shifts units", How::Input(0, rotate)),
@@ -170,56 +122,26 @@ impl Fault {
         fault("gram_diagonal", "drops the last sample", How::LastSample),
         fault("pair_block", "forgets S z", How::Input(0, zero)),
         fault("pair_block", "forgets δ T", How::Input(1, zero)),
-        fault(
-            "pair_block",
-            "reads S without gaps",
-            How::Layout(0, without_gaps),
-        ),
-        fault(
-            "pair_block",
-            "reads T from its start",
-            How::Layout(1, from_start),
-        ),
-        fault(
-            "pair_block",
-            "shifts z of the later layer",
-            How::Input(3, rotate),
-        ),
-        fault(
-            "pair_block",
-            "drops a column of the earlier layer",
-            How::Input(4, last_column),
-        ),
+        fault("pair_block", "reads S without gaps", How::Layout(0, without_gaps)),
+        fault("pair_block", "reads T from its start", How::Layout(1, from_start)),
+        fault("pair_block", "shifts z of the later layer", How::Input(3, rotate)),
+        fault("pair_block", "drops a column of the earlier layer", How::Input(4, last_column)),
         fault("pair_block", "drops the last sample", How::LastSample),
         fault("tensor_sum", "drops the last sample", How::LastSample),
         fault("tensor_sum", "is off by one", How::Input(1, rotate)),
         fault("unit_value", "is 0", How::Output(0, zero)),
         fault("unit_value", "writes into a gap", How::Gap(0)),
-        fault(
-            "unit_derivative",
-            "flips a number",
-            How::Output(0, negate_first),
-        ),
+        fault("unit_derivative", "flips a number", How::Output(0, negate_first)),
         fault("unit_slope", "is forgotten", How::Skipped),
-        fault(
-            "unit_derivative_slope",
-            "forgets a direction",
-            How::Input(2, zero),
-        ),
-        fault(
-            "unit_derivative_slope",
-            "is flipped",
-            How::Output(0, negate),
-        ),
+        fault("unit_derivative_slope", "forgets a direction", How::Input(2, zero)),
+        fault("unit_derivative_slope", "is flipped", How::Output(0, negate)),
         fault("unit_input_hessian", "is forgotten", How::Skipped),
         fault("unit_parameter_hessian", "is forgotten", How::Skipped),
     ];
 
     /// The faults of one kernel.
     pub fn of(kernel: &str) -> impl Iterator<Item = Fault> {
-        (Fault::ALL.iter())
-            .copied()
-            .filter(move |fault| fault.kernel == kernel)
+        (Fault::ALL.iter()).copied().filter(move |fault| fault.kernel == kernel)
     }
 }
 
@@ -250,10 +172,7 @@ fn negate_first(numbers: &mut [f64], shape: [usize; 3]) {
 }
 
 fn invert(numbers: &mut [f64], _: [usize; 3]) {
-    numbers
-        .iter_mut()
-        .filter(|v| **v != 0.0)
-        .for_each(|v| *v = 1.0 / *v);
+    numbers.iter_mut().filter(|v| **v != 0.0).for_each(|v| *v = 1.0 / *v);
 }
 
 fn root(numbers: &mut [f64], _: [usize; 3]) {
@@ -269,9 +188,7 @@ fn last(numbers: &mut [f64], _: [usize; 3]) {
 }
 
 fn last_column(numbers: &mut [f64], [_, _, columns]: [usize; 3]) {
-    numbers
-        .chunks_exact_mut(columns)
-        .for_each(|row| row[columns - 1] = 0.0);
+    numbers.chunks_exact_mut(columns).for_each(|row| row[columns - 1] = 0.0);
 }
 
 fn last_row(numbers: &mut [f64], [_, rows, columns]: [usize; 3]) {
@@ -288,19 +205,12 @@ fn diagonal(numbers: &mut [f64], [_, rows, columns]: [usize; 3]) {
 }
 
 fn from_start(layout: Layout) -> Layout {
-    Layout {
-        offset: 0,
-        ..layout
-    }
+    Layout { offset: 0, ..layout }
 }
 
 /// Rows and samples one behind the other; what is repeated stays so.
 fn without_gaps(layout: Layout) -> Layout {
-    let mut dense = Layout {
-        offset: layout.offset,
-        strides: [0; 3],
-        ..layout
-    };
+    let mut dense = Layout { offset: layout.offset, strides: [0; 3], ..layout };
     let mut next = 1;
     for axis in [2, 1, 0] {
         if layout.strides[axis] > 0 {
@@ -328,9 +238,7 @@ fn changed(numbers: &mut [f64], layout: Layout, change: Change) {
     if !elements.is_empty() {
         change(&mut elements, layout.shape);
     }
-    places(layout)
-        .zip(elements)
-        .for_each(|(at, v)| numbers[at] = v);
+    places(layout).zip(elements).for_each(|(at, v)| numbers[at] = v);
 }
 
 /// The first place in an array that a layout leaves out.

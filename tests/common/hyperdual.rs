@@ -15,36 +15,21 @@ pub struct Hyper {
 
 impl From<f64> for Hyper {
     fn from(v: f64) -> Self {
-        Hyper {
-            v,
-            d1: 0.0,
-            d2: 0.0,
-            d12: 0.0,
-        }
+        Hyper { v, d1: 0.0, d2: 0.0, d12: 0.0 }
     }
 }
 
 impl Add for Hyper {
     type Output = Hyper;
     fn add(self, o: Hyper) -> Hyper {
-        Hyper {
-            v: self.v + o.v,
-            d1: self.d1 + o.d1,
-            d2: self.d2 + o.d2,
-            d12: self.d12 + o.d12,
-        }
+        Hyper { v: self.v + o.v, d1: self.d1 + o.d1, d2: self.d2 + o.d2, d12: self.d12 + o.d12 }
     }
 }
 
 impl Neg for Hyper {
     type Output = Hyper;
     fn neg(self) -> Hyper {
-        Hyper {
-            v: -self.v,
-            d1: -self.d1,
-            d2: -self.d2,
-            d12: -self.d12,
-        }
+        Hyper { v: -self.v, d1: -self.d1, d2: -self.d2, d12: -self.d12 }
     }
 }
 
@@ -76,12 +61,7 @@ impl Div for Hyper {
 }
 
 impl Hyper {
-    pub const ZERO: Hyper = Hyper {
-        v: 0.0,
-        d1: 0.0,
-        d2: 0.0,
-        d12: 0.0,
-    };
+    pub const ZERO: Hyper = Hyper { v: 0.0, d1: 0.0, d2: 0.0, d12: 0.0 };
 
     /// f(self) from f, f′ and f″ at the value.
     pub fn map(self, f: f64, f1: f64, f2: f64) -> Hyper {
@@ -261,9 +241,8 @@ fn pre_activation(propagation: &str, j: usize, z: &[Hyper], bias: bool, w: &[Hyp
         "rbf_aug" => {
             let mut x = z.to_vec();
             x.push(one);
-            (0..(d + 1) * (d + 1)).fold(Hyper::ZERO, |sum, ab| {
-                sum + x[ab / (d + 1)] * w[ab] * x[ab % (d + 1)]
-            })
+            (0..(d + 1) * (d + 1))
+                .fold(Hyper::ZERO, |sum, ab| sum + x[ab / (d + 1)] * w[ab] * x[ab % (d + 1)])
         }
         "normalized" => {
             let half = |z: Hyper| (-z / two).exp();
@@ -282,11 +261,7 @@ pub fn states(
 ) -> Vec<Vec<Hyper>> {
     let mut states: Vec<Vec<Hyper>> = vec![x.iter().map(|&v| v.into()).collect()];
     for (index, layer) in network.layers().iter().enumerate() {
-        let z: Vec<Hyper> = layer
-            .sources
-            .iter()
-            .flat_map(|&t| states[t].clone())
-            .collect();
+        let z: Vec<Hyper> = layer.sources.iter().flat_map(|&t| states[t].clone()).collect();
         let mut out = Vec::new();
         for g in &layer.groups {
             for (local, h) in g.activations().enumerate() {
@@ -331,18 +306,13 @@ fn seeded(w: &[f64], first: usize, second: usize) -> Vec<Hyper> {
 
 /// ∂E/∂W.
 pub fn gradient(problem: &secondo::Problem, w: &[f64]) -> Vec<f64> {
-    (0..w.len())
-        .map(|l| objective(problem, &seeded(w, l, l)).d1)
-        .collect()
+    (0..w.len()).map(|l| objective(problem, &seeded(w, l, l)).d1).collect()
 }
 
 /// e_ij^k for all samples i and units j of layer k.
 pub fn multipliers(problem: &secondo::Problem, w: &[f64], k: usize) -> Vec<f64> {
     let w: Vec<Hyper> = w.iter().map(|&v| v.into()).collect();
-    let unit = Hyper {
-        d1: 1.0,
-        ..Hyper::ZERO
-    };
+    let unit = Hyper { d1: 1.0, ..Hyper::ZERO };
     (0..problem.data().len())
         .flat_map(|i| (0..problem.network().width(k)).map(move |j| (i, j)))
         .map(|(i, j)| -sample(problem, &w, i, Some((k, j, unit))).d1)
@@ -393,9 +363,8 @@ fn entry(
         GaussNewton => (0..n)
             .map(|i| {
                 let x = states(network, &seeded, &data.x().row(i).to_vec(), None);
-                let tangent: Vec<Hyper> = (x[x.len() - 1].iter())
-                    .map(|v| Hyper { d12: 0.0, ..*v })
-                    .collect();
+                let tangent: Vec<Hyper> =
+                    (x[x.len() - 1].iter()).map(|v| Hyper { d12: 0.0, ..*v }).collect();
                 data.weights()[i] * loss(problem.loss(), &tangent, &data.y().row(i).to_vec()).d12
             })
             .sum(),
@@ -405,20 +374,13 @@ fn entry(
                 let x0 = data.x().row(i).to_vec();
                 let fixed = states(network, &plain, &x0, None);
                 let layer = &network.layers()[k - 1];
-                let z: Vec<Hyper> = layer
-                    .sources
-                    .iter()
-                    .flat_map(|&t| fixed[t].clone())
-                    .collect();
+                let z: Vec<Hyper> = layer.sources.iter().flat_map(|&t| fixed[t].clone()).collect();
                 let g = layer.groups.iter().find(|g| g.range.contains(&a)).unwrap();
                 let local = (a - g.range.start) / g.row;
                 let row = &seeded[g.range.start + local * g.row..][..g.row];
                 let j = g.units.start + local;
                 let p = pre_activation(g.propagation.name(), j, &z, layer.bias, row);
-                let unit = Hyper {
-                    d1: 1.0,
-                    ..Hyper::ZERO
-                };
+                let unit = Hyper { d1: 1.0, ..Hyper::ZERO };
                 let e = -sample(problem, &plain, i, Some((k, j, unit))).d1;
                 -e * activation(g.activations().nth(local).unwrap(), p).d12
             })

@@ -164,11 +164,7 @@ pub fn redirected<'k, A, S, T>(
         }
         Kernel::ProductDiagonal(k) => like!(k: ProductDiagonal { x, b } out = to(&k.out)),
         Kernel::Activate(k) => {
-            let (h, h1, h2) = (
-                to(&k.h),
-                k.h1.as_ref().map(&mut to),
-                k.h2.as_ref().map(&mut to),
-            );
+            let (h, h1, h2) = (to(&k.h), k.h1.as_ref().map(&mut to), k.h2.as_ref().map(&mut to));
             like!(k: Activate { runs, p } h = h, h1 = h1, h2 = h2)
         }
         Kernel::LossValue(k) => {
@@ -260,9 +256,7 @@ pub fn activated<B: Backend>(
     let units: usize = runs.iter().map(|run| run.1).sum();
     let layout = Layout::rows_of(p.len().checked_div(units).unwrap_or(0), units);
     let array = backend.upload(p).unwrap();
-    let mut all: Vec<_> = (0..=order)
-        .map(|_| backend.alloc(p.len()).unwrap())
-        .collect();
+    let mut all: Vec<_> = (0..=order).map(|_| backend.alloc(p.len()).unwrap()).collect();
     let mut outputs = all.iter_mut().map(|out| ViewMut::new(out, layout));
     let kernel = kernel::Activate {
         runs,
@@ -272,7 +266,5 @@ pub fn activated<B: Backend>(
         h2: outputs.next(),
     };
     backend.run(kernel.into()).unwrap();
-    all.iter()
-        .map(|out| backend.download(out).unwrap())
-        .collect()
+    all.iter().map(|out| backend.download(out).unwrap()).collect()
 }

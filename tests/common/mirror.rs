@@ -72,12 +72,7 @@ pub enum Asked {
 pub fn mirror_of<B: Backend>(backend: &B, u: f64, problems: &[Case], asked: Asked) -> Report {
     let mut report = Report::default();
     for (at, (name, problem, w)) in problems.iter().enumerate() {
-        let mirror = Mirror {
-            backend,
-            u,
-            case: name,
-            report: Mutex::new(report),
-        };
+        let mirror = Mirror { backend, u, case: name, report: Mutex::new(report) };
         let (requests, products): (_, &[Curvature]) = match asked {
             Asked::All => (requests(problem), &Curvature::ALL),
             Asked::Units => (requests_up_to(problem, 0), &[]),
@@ -135,10 +130,7 @@ impl Report {
     pub fn failing(&self) -> BTreeSet<&str> {
         let off = self.off();
         let explained = |name: &str| made_of(name).iter().any(|kernel| off.contains(kernel));
-        off.iter()
-            .copied()
-            .filter(|name| !explained(name))
-            .collect()
+        off.iter().copied().filter(|name| !explained(name)).collect()
     }
 
     /// Every kernel was run, and none is off.
@@ -301,11 +293,7 @@ impl<B: Backend> Mirror<'_, B> {
     }
 
     fn ratio(&self, tested: f64, exact: f64, a: f64, allowed: f64) -> f64 {
-        let largest = if self.u > DOUBLE {
-            f32::MAX.into()
-        } else {
-            f64::MAX
-        };
+        let largest = if self.u > DOUBLE { f32::MAX.into() } else { f64::MAX };
         let ratio = (tested - exact).abs() / allowed;
         // Equal, infinities included; both NaN; or f64 has room for what the tested float has not.
         if tested == exact
@@ -324,11 +312,7 @@ impl<B: Backend> Mirror<'_, B> {
     fn judge<S>(&self, kernel: &Kernel<B::Array, S>, how: &str, exact: &Exact, written: Written) {
         let ((k_array, k_sum), (arrays, of_sum)) = (roundings(kernel), lines(kernel));
         let name = kernel.name();
-        let outputs = written
-            .layouts
-            .iter()
-            .zip(written.before)
-            .zip(&written.after);
+        let outputs = written.layouts.iter().zip(written.before).zip(&written.after);
         for (((&layout, before), after), (exact, line)) in
             outputs.zip(exact.arrays.iter().zip(arrays))
         {
@@ -340,22 +324,14 @@ impl<B: Backend> Mirror<'_, B> {
             let touched = |at: usize| !is_element[at] && !same(before[at], after[at]);
             if let Some(at) = (0..before.len()).find(|&at| touched(at)) {
                 self.note(&line, f64::INFINITY, || {
-                    format!(
-                        "writes {:e} over {:e} between its elements",
-                        after[at], before[at]
-                    )
+                    format!("writes {:e} over {:e} between its elements", after[at], before[at])
                 });
             }
         }
         if let Some((at, exact)) = &exact.sum {
             let line = format!("{name}{of_sum}{how}");
             let inside = *at..at + exact.v.len();
-            self.compare(
-                &line,
-                k_sum,
-                written.sum[inside.clone()].iter().copied(),
-                exact,
-            );
+            self.compare(&line, k_sum, written.sum[inside.clone()].iter().copied(), exact);
             let outside = |(at, v): (usize, &f64)| !inside.contains(&at) && *v != 0.0;
             if written.sum.iter().enumerate().any(outside) {
                 self.note(&line, f64::INFINITY, || "adds beyond its numbers".into());
@@ -364,10 +340,7 @@ impl<B: Backend> Mirror<'_, B> {
     }
 
     fn numbers(&self, arrays: &[B::Array]) -> Result<Vec<Vec<f64>>> {
-        arrays
-            .iter()
-            .map(|array| self.backend.download(array))
-            .collect()
+        arrays.iter().map(|array| self.backend.download(array)).collect()
     }
 }
 
@@ -415,12 +388,7 @@ impl<B: Backend> Backend for Mirror<'_, B> {
         let judge = |kernel: &Kernel<_, _>, how: &str, copies: &[B::Array], sum: &[f64]| {
             let (layouts, before) = (&layouts[..], &before[..]);
             let (after, sum) = (self.numbers(copies)?, sum.to_vec());
-            let written = Written {
-                layouts,
-                before,
-                after,
-                sum,
-            };
+            let written = Written { layouts, before, after, sum };
             self.judge(kernel, how, &exact, written);
             Ok::<_, secondo::Error>(())
         };

@@ -36,9 +36,7 @@ pub struct Fixture {
 impl Fixture {
     /// The problem with its penalty.
     pub fn problem(&self) -> Problem {
-        self.without_penalty()
-            .penalty(self.penalty.clone())
-            .unwrap()
+        self.without_penalty().penalty(self.penalty.clone()).unwrap()
     }
 
     /// The problem's data part.
@@ -86,14 +84,10 @@ fn fixture(path: &Path) -> Fixture {
     let include_bias = p["include_bias"].as_bool().unwrap_or(true);
     let penalty = match p["type"].as_str() {
         None => Penalty::None,
-        Some("ridge") => Penalty::Ridge {
-            lambda: p["lambda"].as_f64().unwrap(),
-            include_bias,
-        },
-        Some("group_norm") => Penalty::GroupNorm {
-            lambda: p["lambda"].as_f64().unwrap(),
-            include_bias,
-        },
+        Some("ridge") => Penalty::Ridge { lambda: p["lambda"].as_f64().unwrap(), include_bias },
+        Some("group_norm") => {
+            Penalty::GroupNorm { lambda: p["lambda"].as_f64().unwrap(), include_bias }
+        }
         Some(other) => panic!("penalty {other}"),
     };
     Fixture {
@@ -116,10 +110,8 @@ fn layer(spec: &Value) -> Layer {
         "linear" => Propagation::Linear,
         name => Propagation::Radial(Radial::from_name(name).unwrap()),
     };
-    let sources: Vec<usize> = list(&spec["sources"])
-        .iter()
-        .map(|s| s.as_u64().unwrap() as usize)
-        .collect();
+    let sources: Vec<usize> =
+        list(&spec["sources"]).iter().map(|s| s.as_u64().unwrap() as usize).collect();
     let layer = Layer::of(vec![Group::new(propagation, activations)]).sources(sources);
     match spec["bias"].as_bool().unwrap() {
         true => layer,
@@ -128,20 +120,14 @@ fn layer(spec: &Value) -> Layer {
 }
 
 pub fn list(value: &Value) -> &Vec<Value> {
-    value
-        .as_array()
-        .unwrap_or_else(|| panic!("not a list: {value}"))
+    value.as_array().unwrap_or_else(|| panic!("not a list: {value}"))
 }
 
 /// All numbers of nested lists in their order.
 pub fn flat(value: &Value) -> Vec<f64> {
     match value {
         Value::Array(values) => values.iter().flat_map(flat).collect(),
-        other => vec![
-            other
-                .as_f64()
-                .unwrap_or_else(|| panic!("not a number: {other}")),
-        ],
+        other => vec![other.as_f64().unwrap_or_else(|| panic!("not a number: {other}"))],
     }
 }
 
@@ -159,8 +145,7 @@ impl Failures {
     /// Every entry within `tolerance` of the largest reference entry.
     pub fn compare(&mut self, what: &str, got: &[f64], want: &[f64], tolerance: f64) {
         if got.len() != want.len() {
-            self.0
-                .push(format!("{what}: {} numbers, not {}", got.len(), want.len()));
+            self.0.push(format!("{what}: {} numbers, not {}", got.len(), want.len()));
             return;
         }
         let largest = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
@@ -192,26 +177,16 @@ impl Failures {
     }
 
     pub fn assert_none(self) {
-        assert!(
-            self.0.is_empty(),
-            "{} differ:\n{}",
-            self.0.len(),
-            self.0.join("\n")
-        );
+        assert!(self.0.is_empty(), "{} differ:\n{}", self.0.len(), self.0.join("\n"));
     }
 }
 
 /// The blocks as full squares one after another, as the reference stores them.
 pub fn dense_blocks(matrix: &secondo::Matrix) -> Vec<Vec<f64>> {
-    (matrix.blocks())
-        .map(|b| b.dense().iter().copied().collect())
-        .collect()
+    (matrix.blocks()).map(|b| b.dense().iter().copied().collect()).collect()
 }
 
 /// The square of a flat P × P matrix on a range.
 pub fn square(matrix: &[f64], p: usize, range: std::ops::Range<usize>) -> Vec<f64> {
-    range
-        .clone()
-        .flat_map(|a| range.clone().map(move |b| matrix[a * p + b]))
-        .collect()
+    range.clone().flat_map(|a| range.clone().map(move |b| matrix[a * p + b])).collect()
 }

@@ -35,9 +35,7 @@ impl Random {
 
 /// Activations that are defined on the whole line.
 pub fn everywhere() -> Vec<Activation> {
-    (Activation::ALL.into_iter())
-        .filter(|h| h.domain() == Activation::Identity.domain())
-        .collect()
+    (Activation::ALL.into_iter()).filter(|h| h.domain() == Activation::Identity.domain()).collect()
 }
 
 pub fn losses(outputs: usize) -> Vec<Loss> {
@@ -101,11 +99,7 @@ pub fn random_problem(seed: u64, radial: bool) -> (Problem, Vec<f64>) {
                 1 => Propagation::Radial(form()),
                 _ => Propagation::Unit(Arc::new(form())),
             };
-            let bounded = [
-                Activation::Tanh,
-                Activation::Logistic,
-                Activation::GaussHalf,
-            ];
+            let bounded = [Activation::Tanh, Activation::Logistic, Activation::GaussHalf];
             let activations: Vec<_> = (0..units)
                 .map(|_| match kind {
                     0 => choices[random.below(choices.len())],
@@ -116,11 +110,7 @@ pub fn random_problem(seed: u64, radial: bool) -> (Problem, Vec<f64>) {
             groups.push(Group::new(propagation, activations));
         }
         let layer = Layer::of(groups).sources(sources);
-        layers.push(if random.below(3) == 0 {
-            layer.without_bias()
-        } else {
-            layer
-        });
+        layers.push(if random.below(3) == 0 { layer.without_bias() } else { layer });
     }
     let network = Network::new(inputs, layers).unwrap();
     let outputs = network.outputs();
@@ -131,15 +121,8 @@ pub fn random_problem(seed: u64, radial: bool) -> (Problem, Vec<f64>) {
     let n = 1 + random.below(6);
     let x = random.matrix(n, inputs, 1.2);
     let y = targets(&mut random, &loss, n, outputs);
-    let weights: Vec<f64> = (0..n)
-        .map(|i| {
-            if i % 5 == 4 {
-                0.0
-            } else {
-                0.3 + 0.4 * i as f64
-            }
-        })
-        .collect();
+    let weights: Vec<f64> =
+        (0..n).map(|i| if i % 5 == 4 { 0.0 } else { 0.3 + 0.4 * i as f64 }).collect();
     // Radial rows near 0 and wide: a saturated reference would have no digits.
     let mut w = Vec::new();
     for (k, g) in network.groups() {

@@ -25,12 +25,7 @@ pub fn sides(u: f64) -> f64 {
 
 /// The longest chain of roundings: each layer's sums and activations forth and back, and a block of samples.
 pub fn chain(problem: &Problem) -> f64 {
-    let layers: usize = problem
-        .network()
-        .layers()
-        .iter()
-        .map(|l| 2 * (l.width() + 8))
-        .sum();
+    let layers: usize = problem.network().layers().iter().map(|l| 2 * (l.width() + 8)).sum();
     (layers + problem.data().len().min(512)) as f64
 }
 
@@ -61,11 +56,7 @@ pub fn requests_up_to(problem: &Problem, parameters: usize) -> Vec<Request> {
             let few = problem.parameters() <= parameters;
             few || [Structure::RowBlocks, Structure::Diagonal].contains(s)
         })
-        .map(|(c, s)| Request {
-            multipliers: true,
-            outputs: true,
-            ..Request::curvature(c, s)
-        })
+        .map(|(c, s)| Request { multipliers: true, outputs: true, ..Request::curvature(c, s) })
         .collect()
 }
 
@@ -95,9 +86,7 @@ pub fn ratio_up_to<B: Backend>(
     let mut worst: f64 = 0.0;
     for request in requests_up_to(problem, parameters) {
         let chunk = 512;
-        let exact = problem
-            .evaluate_on(&Cpu::<f64>::new(), &w, request, chunk)
-            .unwrap();
+        let exact = problem.evaluate_on(&Cpu::<f64>::new(), &w, request, chunk).unwrap();
         let bound = problem.evaluate_on(&Absolute, &w, request, chunk).unwrap();
         let tested = problem.evaluate_on(backend, &w, request, chunk).unwrap();
         let (mut tested, exact, bound) = (numbers(&tested), numbers(&exact), numbers(&bound));
@@ -124,11 +113,7 @@ fn largest(tested: &[f64], exact: &[f64], bound: &[f64], allowed: f64) -> f64 {
         let r = (t - e).abs() / (allowed * a.abs());
         // NaN (0/0 included) counts as no error only where both are equal.
         if t != e {
-            worst = if r.is_nan() {
-                f64::INFINITY
-            } else {
-                worst.max(r)
-            };
+            worst = if r.is_nan() { f64::INFINITY } else { worst.max(r) };
         }
     }
     worst
@@ -137,9 +122,7 @@ fn largest(tested: &[f64], exact: &[f64], bound: &[f64], allowed: f64) -> f64 {
 /// Two directions for products, exact in f32.
 pub fn vectors(problem: &Problem) -> Vec<f64> {
     let p = problem.parameters();
-    (0..2 * p)
-        .map(|l| ((7 * l) % 16) as f64 / 8.0 - 1.0)
-        .collect()
+    (0..2 * p).map(|l| ((7 * l) % 16) as f64 / 8.0 - 1.0).collect()
 }
 
 /// Numbers that f32 holds exactly, so that only the computation differs.
@@ -150,20 +133,12 @@ pub fn single(values: &[f64]) -> Vec<f64> {
 fn round(data: Data) -> Data {
     let one = |v: &f64| f64::from(*v as f32);
     let weights = single(data.weights());
-    Data::new(data.x().map(one), data.y().map(one))
-        .unwrap()
-        .weighted(weights)
-        .unwrap()
+    Data::new(data.x().map(one), data.y().map(one)).unwrap().weighted(weights).unwrap()
 }
 
 /// The same problem with other data.
 fn with_data(problem: &Problem, data: Data) -> Problem {
-    Problem::new(
-        problem.network().clone(),
-        round(data),
-        problem.loss().clone(),
-    )
-    .unwrap()
+    Problem::new(problem.network().clone(), round(data), problem.loss().clone()).unwrap()
 }
 
 /// Inputs within ±1, parameters within ±`scale`.
@@ -263,12 +238,7 @@ pub fn half_line() -> Vec<Case> {
 /// Features between 1e-3 and 1e3. Weights to match leave pre-activations near 1, others saturate.
 fn mixed_scales() -> Vec<Case> {
     let mut cases = Vec::new();
-    for h in [
-        Activation::Tanh,
-        Activation::Softplus,
-        Activation::Gelu,
-        Activation::GaussHalf,
-    ] {
+    for h in [Activation::Tanh, Activation::Softplus, Activation::Gelu, Activation::GaussHalf] {
         for (loss, matched) in [(0, true), (2, true), (3, true), (0, false), (6, false)] {
             let (problem, mut w) = dense(&[7, 5, 2], h, loss, 65, 0.5);
             let scales: Vec<f64> = (0..7).map(|a| 10f64.powi(a - 3)).collect();
@@ -310,17 +280,9 @@ pub fn cases() -> Vec<Case> {
             for scale in [0.5, 3.0] {
                 // Exponential links overflow, as they should, when predictors reach the hundreds.
                 let exponential = kind.mean(1.0) != 1.0 && !kind.kind().unwrap().is_classification;
-                let scale = if exponential {
-                    0.2
-                } else {
-                    scale / (widths[1] as f64).sqrt()
-                };
+                let scale = if exponential { 0.2 } else { scale / (widths[1] as f64).sqrt() };
                 let (p, w) = dense(&widths, Activation::Tanh, loss, n, scale);
-                cases.push((
-                    format!("{widths:?} n {n} loss {loss} scale {scale:.2}"),
-                    p,
-                    w,
-                ));
+                cases.push((format!("{widths:?} n {n} loss {loss} scale {scale:.2}"), p, w));
             }
         }
     }
@@ -328,12 +290,8 @@ pub fn cases() -> Vec<Case> {
         for scale in [0.5, 4.0, 40.0] {
             // Exponentials of exponentials leave the range of f32.
             if scale > 4.0
-                && [
-                    Activation::Exp,
-                    Activation::ExpNegHalf,
-                    Activation::OneMinusExpNeg,
-                ]
-                .contains(&h)
+                && [Activation::Exp, Activation::ExpNegHalf, Activation::OneMinusExpNeg]
+                    .contains(&h)
             {
                 continue;
             }

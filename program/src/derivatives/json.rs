@@ -13,12 +13,7 @@ pub fn write(
     options: &Options,
     found: &Found,
 ) -> io::Result<()> {
-    let Found {
-        result,
-        products,
-        tensor,
-        seconds,
-    } = found;
+    let Found { result, products, tensor, seconds } = found;
     // {:?} is the shortest text that reads back as the same number.
     writeln!(out, "{{\n  \"value\": {:?},", result.value)?;
     write!(out, "  \"gradient\": ")?;
@@ -60,10 +55,7 @@ pub fn write(
     }
     let (adapter, precision) = (problem.device().adapter(), problem.device().precision());
     writeln!(out, "  \"adapter\": {},", serde_json::Value::from(adapter))?;
-    writeln!(
-        out,
-        "  \"precision\": \"{precision}\",\n  \"seconds\": {seconds:?}\n}}"
-    )
+    writeln!(out, "  \"precision\": \"{precision}\",\n  \"seconds\": {seconds:?}\n}}")
 }
 
 /// The matrix under the name that its structure has in files.
@@ -79,11 +71,7 @@ fn write_matrix(out: &mut dyn Write, matrix: &Matrix) -> io::Result<()> {
     for (index, block) in matrix.blocks().enumerate() {
         if !whole {
             let comma = if index > 0 { "," } else { "" };
-            write!(
-                out,
-                "{comma}\n    {{\"layer\": {}, ",
-                block.layer.unwrap_or(0)
-            )?;
+            write!(out, "{comma}\n    {{\"layer\": {}, ", block.layer.unwrap_or(0))?;
             if let Some(unit) = block.unit {
                 write!(out, "\"row\": {unit}, ")?;
             }

@@ -162,12 +162,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         }
         _ => None,
     };
-    let found = Found {
-        result,
-        products,
-        tensor,
-        seconds: begin.elapsed().as_secs_f64(),
-    };
+    let found = Found { result, products, tensor, seconds: begin.elapsed().as_secs_f64() };
     let output = options.output.as_deref();
     let arrays = output.is_some_and(|path| has_extension(path, "npz"));
     let write = if arrays { npz::write } else { json::write };

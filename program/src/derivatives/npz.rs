@@ -14,22 +14,13 @@ pub fn write(
     options: &Options,
     found: &Found,
 ) -> io::Result<()> {
-    let Found {
-        result,
-        products,
-        tensor,
-        seconds,
-    } = found;
+    let Found { result, products, tensor, seconds } = found;
     let mut arrays = Arrays::new(out);
     arrays.numbers("value", &[], [result.value])?;
     let gradient = result.gradient.iter().copied();
     arrays.numbers("gradient", &[result.gradient.len()], gradient)?;
     for (layer, e) in (1..).zip(&result.multipliers) {
-        arrays.numbers(
-            &format!("multipliers_{layer}"),
-            e.shape(),
-            e.iter().copied(),
-        )?;
+        arrays.numbers(&format!("multipliers_{layer}"), e.shape(), e.iter().copied())?;
     }
     if options.structure != Form::Nothing {
         arrays.text("curvature", options.curvature.name())?;
@@ -79,12 +70,7 @@ const DAY: u16 = (1 << 5) | 1;
 
 impl<W: Write> Arrays<W> {
     fn new(out: W) -> Self {
-        Arrays {
-            out,
-            written: 0,
-            directory: Vec::new(),
-            files: 0,
-        }
+        Arrays { out, written: 0, directory: Vec::new(), files: 0 }
     }
 
     /// An array of this shape, row by row.
@@ -120,16 +106,10 @@ impl<W: Write> Arrays<W> {
         head += &" ".repeat(before.next_multiple_of(64) - before);
         head += "\n";
         let magic = b"\x93NUMPY\x01\x00".iter().copied();
-        let head = magic
-            .chain((head.len() as u16).to_le_bytes())
-            .chain(head.bytes());
+        let head = magic.chain((head.len() as u16).to_le_bytes()).chain(head.bytes());
 
         let (name, at) = (format!("{name}.npy"), self.written);
-        self.record(&[
-            &0x0403_4b50u32.to_le_bytes(),
-            &entry(0, 0, &name),
-            name.as_bytes(),
-        ])?;
+        self.record(&[&0x0403_4b50u32.to_le_bytes(), &entry(0, 0, &name), name.as_bytes()])?;
         let (mut sum, start) = (Hasher::new(), self.written);
         let head: Vec<u8> = head.collect();
         sum.update(&head);
@@ -158,9 +138,7 @@ impl<W: Write> Arrays<W> {
 
     fn finish(mut self) -> io::Result<()> {
         let (at, directory) = (small(self.written)?, std::mem::take(&mut self.directory));
-        let files = u16::try_from(self.files)
-            .map_err(|_| too_large())?
-            .to_le_bytes();
+        let files = u16::try_from(self.files).map_err(|_| too_large())?.to_le_bytes();
         let len = small(directory.len() as u64)?.to_le_bytes();
         let end: [&[u8]; 7] = [
             &0x0605_4b50u32.to_le_bytes(),

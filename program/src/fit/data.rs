@@ -41,9 +41,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     let seed = options.starts.seed();
     let count = u64::from(options.starts.starts.unwrap_or(1));
     let Some(last) = seed.checked_add(count - 1) else {
-        return Err(Failure::usage(format!(
-            "--seed {seed} leaves no room for {count} starts"
-        )));
+        return Err(Failure::usage(format!("--seed {seed} leaves no room for {count} starts")));
     };
     let fraction = options.target.test_fraction();
     let (train_rows, test_rows) = split(&data, fraction, seed);
@@ -80,12 +78,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
         starts,
         warnings,
     };
-    let fit = TableFit {
-        facts,
-        model,
-        train,
-        test,
-    };
+    let fit = TableFit { facts, model, train, test };
     Ok((job, fit))
 }
 
@@ -95,9 +88,7 @@ fn starts(
     rule: secondo::Initialization,
 ) -> Result<Vec<Start>, Error> {
     let x = problem.data().x();
-    seeds
-        .map(|seed| Ok((Some(seed), rule.draw_from(problem.network(), x, seed)?)))
-        .collect()
+    seeds.map(|seed| Ok((Some(seed), rule.draw_from(problem.network(), x, seed)?))).collect()
 }
 
 fn data_facts(
@@ -137,11 +128,7 @@ impl TableFit {
             test: Metrics::of(&model, &self.test)?,
         };
         let mut notes = Vec::new();
-        if [&metrics.train, &metrics.test]
-            .into_iter()
-            .flatten()
-            .any(Metrics::undefined)
-        {
+        if [&metrics.train, &metrics.test].into_iter().flatten().any(Metrics::undefined) {
             notes.push("R² is undefined where the target is constant".into());
         }
         if let (Some(train), Some(test)) = (&metrics.train, &metrics.test)
@@ -154,10 +141,7 @@ impl TableFit {
             );
         }
         Ok(Ended {
-            subject: Subject::Table(Box::new(TableFacts {
-                metrics,
-                ..self.facts.clone()
-            })),
+            subject: Subject::Table(Box::new(TableFacts { metrics, ..self.facts.clone() })),
             weights: fit.w.clone(),
             model: Ok(model),
             notes,
@@ -176,12 +160,7 @@ impl TableFit {
 /// A failure in the table, or in a line of its target.
 fn in_data(options: &Options, line: Option<u64>, why: String) -> Failure {
     let target = options.target.target().ok().map(String::from);
-    Failure::from(Error::Format {
-        path: options.data.clone(),
-        line,
-        column: line.and(target),
-        why,
-    })
+    Failure::from(Error::Format { path: options.data.clone(), line, column: line.and(target), why })
 }
 
 /// Rows to train and rows to test, each in the order of the file. Classes are divided one by one, and each keeps a row
@@ -223,11 +202,7 @@ fn model(
     if let Target::Numbers(y) = &data.target {
         let refused = |(i, y): (usize, &f64)| Some((i, loss.refuses(*y)?));
         if let Some((i, why)) = y.iter().enumerate().find_map(refused) {
-            let why = format!(
-                "{} {why}; the loss {} is not defined there",
-                y[i],
-                loss.name()
-            );
+            let why = format!("{} {why}; the loss {} is not defined there", y[i], loss.name());
             return Err(in_data(options, Some(data.lines[i]), why));
         }
     }
@@ -249,10 +224,8 @@ fn model(
     model.standardization = standardization;
     let lambda = options.objective.ridge.unwrap_or(1.0);
     if lambda > 0.0 {
-        model.penalty = Penalty::Ridge {
-            lambda,
-            include_bias: options.objective.ridge_bias.unwrap_or(true),
-        };
+        model.penalty =
+            Penalty::Ridge { lambda, include_bias: options.objective.ridge_bias.unwrap_or(true) };
     }
     if options.objective.mean {
         model.reduction = Reduction::Mean;
@@ -288,10 +261,7 @@ fn standardization(
                 .take(10)
                 .collect();
             if !single.is_empty() {
-                warnings.push(format!(
-                    "there is only one row to train for: {}",
-                    single.join(", ")
-                ));
+                warnings.push(format!("there is only one row to train for: {}", single.join(", ")));
             }
         }
     }

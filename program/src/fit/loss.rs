@@ -80,14 +80,10 @@ fn parameters(
         let mut losses = Loss::KINDS.iter().filter(has_it);
         if losses.all(|kind| Some(kind.name) != name) {
             let losses = names(Loss::KINDS.iter().filter(has_it)).replace(", ", " and --loss ");
-            return Err(Failure::usage(format!(
-                "--{parameter} is for --loss {losses}"
-            )));
+            return Err(Failure::usage(format!("--{parameter} is for --loss {losses}")));
         }
     }
-    Ok(std::array::from_fn(|at| {
-        (PARAMETERS[at], given[at].unwrap_or(1.0))
-    }))
+    Ok(std::array::from_fn(|at| (PARAMETERS[at], given[at].unwrap_or(1.0))))
 }
 
 /// Whether the target may be shifted and scaled without changing what the loss means.

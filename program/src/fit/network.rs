@@ -62,10 +62,7 @@ impl fmt::Display for Architecture {
 }
 
 fn hidden_layers(options: &NetworkOptions) -> Vec<HiddenLayer> {
-    let default = HiddenLayer {
-        units: 8,
-        form: None,
-    };
+    let default = HiddenLayer { units: 8, form: None };
     (options.hidden.as_ref()).map_or(vec![default], |h| h.0.clone())
 }
 
@@ -81,22 +78,16 @@ pub fn network(
     let network = match &options.architecture {
         Some(path) => from_file(path, inputs, outputs)?,
         None => {
-            let layers = hidden_layers(options)
-                .into_iter()
-                .map(|layer| match layer.form {
-                    None => Layer::dense(layer.units, options.activation()),
-                    Some(form) => {
-                        let units = Group::radial(layer.units, form, Activation::ExpNegHalf);
-                        Layer::of(vec![units]).without_bias()
-                    }
-                });
+            let layers = hidden_layers(options).into_iter().map(|layer| match layer.form {
+                None => Layer::dense(layer.units, options.activation()),
+                Some(form) => {
+                    let units = Group::radial(layer.units, form, Activation::ExpNegHalf);
+                    Layer::of(vec![units]).without_bias()
+                }
+            });
             let layers = layers.chain([Layer::dense(outputs, Activation::Identity)]);
             let fed = |(before, layer): (usize, Layer)| {
-                if options.skip {
-                    layer.sources((0..=before).collect::<Vec<_>>())
-                } else {
-                    layer
-                }
+                if options.skip { layer.sources((0..=before).collect::<Vec<_>>()) } else { layer }
             };
             Network::new(inputs, layers.enumerate().map(fed).collect())?
         }
@@ -107,10 +98,9 @@ pub fn network(
 
 fn from_file(path: &Path, inputs: usize, outputs: usize) -> Result<Network, Failure> {
     let network = network_from_path(path)?;
-    for (what, has, needs) in [
-        ("inputs", network.inputs(), inputs),
-        ("outputs", network.outputs(), outputs),
-    ] {
+    for (what, has, needs) in
+        [("inputs", network.inputs(), inputs), ("outputs", network.outputs(), outputs)]
+    {
         if has != needs {
             return Err(Failure::from(Error::Format {
                 path: path.into(),

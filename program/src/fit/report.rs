@@ -171,10 +171,7 @@ impl Starts {
                 reason: fit.reason,
                 converged: fit.converged(),
             },
-            Err(error) => Start::Failed {
-                seed: attempt.seed,
-                error: error.to_string(),
-            },
+            Err(error) => Start::Failed { seed: attempt.seed, error: error.to_string() },
         };
         Starts {
             best_start: best + 1,
@@ -191,13 +188,7 @@ impl Starts {
         }
         let with_seed = |seed: &Option<u64>| seed.map_or(String::new(), |s| format!(" (seed {s})"));
         let line = |(number, start): (usize, &Start)| match start {
-            Start::Ended {
-                seed,
-                value,
-                iterations,
-                reason,
-                ..
-            } => format!(
+            Start::Ended { seed, value, iterations, reason, .. } => format!(
                 "{number}{}: objective {value:.9e} after {iterations} steps; {reason}",
                 with_seed(seed)
             ),
@@ -207,11 +198,8 @@ impl Starts {
         };
         let mut lines: Vec<String> = (1..).zip(&self.starts).map(line).collect();
         if self.not_begun > 0 {
-            let why = if self.interrupted {
-                "it was interrupted"
-            } else {
-                "the time limit was reached"
-            };
+            let why =
+                if self.interrupted { "it was interrupted" } else { "the time limit was reached" };
             lines.push(format!("{} more were not begun: {why}", self.not_begun));
         }
         lines
@@ -266,10 +254,7 @@ impl TableFacts {
             count => format!(" ({count} rows with missing values left out)"),
         };
         let (rows, features) = (data.rows, data.features.len());
-        text.line(
-            "data",
-            format!("{}: {rows} rows, {features} features{dropped}", data.file),
-        );
+        text.line("data", format!("{}: {rows} rows, {features} features{dropped}", data.file));
         data.target_lines(text);
         if let Some(weights) = &data.weights {
             text.line("weights", format!("of the rows: {weights}"));
@@ -292,10 +277,7 @@ impl TableFacts {
             ),
         );
         let penalty = match &objective.penalty {
-            Penalty::Ridge {
-                lambda,
-                include_bias,
-            } => {
+            Penalty::Ridge { lambda, include_bias } => {
                 let biases = if *include_bias { "" } else { " (biases free)" };
                 format!(" + ridge {lambda}{biases}")
             }
@@ -307,10 +289,7 @@ impl TableFacts {
             "inputs standardised"
         };
         let (reduction, loss) = (reduction(objective.reduction), in_words(&objective.loss));
-        text.line(
-            "objective",
-            format!("{reduction} of {loss}{penalty}, {standard}"),
-        );
+        text.line("objective", format!("{reduction} of {loss}{penalty}, {standard}"));
     }
 }
 
@@ -322,18 +301,12 @@ impl ProblemFacts {
             Some(free) => format!("; {free} free under W = fixed + Cθ"),
             None => String::new(),
         };
-        text.line(
-            "network",
-            format!("{network}, {} parameters{free}", network.parameters()),
-        );
+        text.line("network", format!("{network}, {} parameters{free}", network.parameters()));
         let penalty = match &objective.penalty {
             Penalty::None => String::new(),
             penalty => format!(" + {}", penalty.name()),
         };
-        text.line(
-            "objective",
-            format!("sum of {}{penalty}", in_words(&objective.loss)),
-        );
+        text.line("objective", format!("sum of {}{penalty}", in_words(&objective.loss)));
     }
 }
 
@@ -497,10 +470,7 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 fn invalid(why: impl fmt::Display) -> Error {
-    Error::Invalid {
-        what: "report".into(),
-        why: why.to_string(),
-    }
+    Error::Invalid { what: "report".into(), why: why.to_string() }
 }
 
 /// The value under a key.

@@ -87,15 +87,10 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(path) = &options.report {
         write_file(path, |out| out.write_all(report.to_json().as_bytes()))?;
     }
-    let plotted = plot::write(
-        &options.plot,
-        &trained,
-        curve.as_ref(),
-        |model| match &source {
-            Source::Table(table) => table.points(model),
-            Source::File(file) => Ok(file.points()),
-        },
-    );
+    let plotted = plot::write(&options.plot, &trained, curve.as_ref(), |model| match &source {
+        Source::Table(table) => table.points(model),
+        Source::File(file) => Ok(file.points()),
+    });
     if !options.quiet {
         say(&result(options, &report, said, plotted.is_ok()))?;
     }
@@ -114,19 +109,15 @@ fn check_files(options: &Options, model: Option<&Path>) -> Result<(), Failure> {
         check_target(path)?;
     }
     let architecture = options.network.architecture.as_deref();
-    let inputs: Vec<&Path> = ([Some(options.data.as_path()), architecture].into_iter())
-        .flatten()
-        .collect();
+    let inputs: Vec<&Path> =
+        ([Some(options.data.as_path()), architecture].into_iter()).flatten().collect();
     check_distinct(&inputs, &outputs)
 }
 
 fn say_warnings(warnings: &[String]) {
     warnings.iter().take(5).for_each(|w| say_warning(w));
     if warnings.len() > 5 {
-        say_warning(&format!(
-            "{} more of this kind; --report lists them all",
-            warnings.len() - 5
-        ));
+        say_warning(&format!("{} more of this kind; --report lists them all", warnings.len() - 5));
     }
 }
 

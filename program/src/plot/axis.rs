@@ -12,9 +12,7 @@ pub fn can_be_drawn(v: f64) -> bool {
 /// The smallest and the largest of the numbers that can be drawn; some range where they are one, or none.
 pub fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = (values.filter(|v| can_be_drawn(*v)))
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
-            (a.min(v), b.max(v))
-        });
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
     let size = low.abs().max(high.abs());
     match high - low {
         _ if low > high => (0.0, 1.0),
@@ -47,9 +45,7 @@ impl Scaling {
             name: name.into(),
             range,
             step,
-            ticks: (0..=count)
-                .map(|k| (first + k as f64) * step + 0.0)
-                .collect(),
+            ticks: (0..=count).map(|k| (first + k as f64) * step + 0.0).collect(),
             log,
         }
     }
@@ -116,8 +112,5 @@ fn step((low, high): (f64, f64)) -> f64 {
     let least = (high - low) / 8.0;
     let power = 10f64.powf(least.log10().floor());
     let steps = [1.0, 2.0, 5.0].map(|m| m * power);
-    steps
-        .into_iter()
-        .find(|s| *s >= least)
-        .unwrap_or(10.0 * power)
+    steps.into_iter().find(|s| *s >= least).unwrap_or(10.0 * power)
 }

@@ -68,11 +68,7 @@ pub fn head<B: DrawingBackend>(
 ) -> Drawn<B, Area<B>> {
     let left = 16 * SCALE;
     let middle = Pos::new(HPos::Left, VPos::Center);
-    area.draw_text(
-        &short(title, 100),
-        &font(18).pos(middle),
-        (left, 20 * SCALE),
-    )?;
+    area.draw_text(&short(title, 100), &font(18).pos(middle), (left, 20 * SCALE))?;
     let style = font(14).pos(middle);
     let (mut x, mut y) = (left, 46 * SCALE);
     for (mark, colour, text) in legend {
@@ -84,10 +80,7 @@ pub fn head<B: DrawingBackend>(
         let at = y - SCALE;
         if matches!(mark, Mark::Line | Mark::Steps) {
             let ends = [(x, at), (x + 24 * SCALE, at)];
-            area.draw(&PathElement::new(
-                ends,
-                colour.stroke_width(2 * SCALE as u32),
-            ))?;
+            area.draw(&PathElement::new(ends, colour.stroke_width(2 * SCALE as u32)))?;
         }
         if *mark != Mark::Line {
             area.draw(&dot(*mark, *colour, (x + 12 * SCALE, at)))?;

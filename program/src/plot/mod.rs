@@ -84,10 +84,9 @@ pub fn curve(
     }
     let why = match model {
         Ok(model) if model.network.inputs() == 1 => return Some(model),
-        Ok(model) => format!(
-            "a curve of the fit needs one input, and there are {}",
-            model.network.inputs()
-        ),
+        Ok(model) => {
+            format!("a curve of the fit needs one input, and there are {}", model.network.inputs())
+        }
         Err(error) => error.to_string(),
     };
     notes.push(format!("the plot shows the convergence alone: {why}"));
@@ -121,12 +120,7 @@ pub fn write(
         }
     };
     let (best, fit) = trained.best()?;
-    let figure = Figure {
-        trained,
-        best,
-        fit,
-        fitted,
-    };
+    let figure = Figure { trained, best, fit, fitted };
     for path in paths {
         let bytes = figure.bytes(path).map_err(|reason| Error::Io {
             path: path.clone(),
@@ -154,9 +148,7 @@ impl Curves {
     fn new(model: &Model, points: &[Points]) -> Result<Self, Error> {
         let (low, high) = extent(points.iter().flat_map(|part| part.x.iter().copied()));
         let share = |i: usize| i as f64 / (CURVE - 1) as f64;
-        let x: Vec<f64> = (0..CURVE)
-            .map(|i| low * (1.0 - share(i)) + high * share(i))
-            .collect();
+        let x: Vec<f64> = (0..CURVE).map(|i| low * (1.0 - share(i)) + high * share(i)).collect();
         let mut y = model.predict(&Array2::from_shape_fn((CURVE, 1), |(i, _)| x[i]))?;
         let target = model.targets.join(", ");
         let (output, names) = match (&model.loss, model.classes.as_slice()) {
@@ -254,11 +246,7 @@ impl Figure<'_> {
         let starts = &self.trained.attempts;
         let mut name = "accepted steps".to_string();
         if starts.len() > 1 {
-            name += &format!(
-                " of the chosen start ({} of {})",
-                self.best + 1,
-                starts.len()
-            );
+            name += &format!(" of the chosen start ({} of {})", self.best + 1, starts.len());
         }
         match starts[self.best].trace.one_of() {
             1 => {}
@@ -288,13 +276,7 @@ impl Figure<'_> {
         let (left, right) = area.split_horizontally(WIDTH * SCALE / 2);
         self.draw_steps(&left, &traces, name, height, None)?;
         let goal = Some(goal).filter(|goal| *goal > 0.0);
-        self.draw_steps(
-            &right,
-            &traces,
-            "largest gradient entry",
-            &|s| s.gradient,
-            goal,
-        )
+        self.draw_steps(&right, &traces, "largest gradient entry", &|s| s.gradient, goal)
     }
 
     /// One quantity against steps, on a logarithmic scale unless it is negative somewhere; what the scale has no place for is left out.
@@ -313,11 +295,7 @@ impl Figure<'_> {
         let log = all().any(|s| of(s) > 0.0) && !all().any(|s| of(s) < 0.0);
         let place = |v: f64| if log { v.log10() } else { v };
         let values = all().map(of).chain(goal).map(place);
-        let y = if log {
-            Scaling::decades(name, values)
-        } else {
-            Scaling::linear(name, values)
-        };
+        let y = if log { Scaling::decades(name, values) } else { Scaling::linear(name, values) };
         let mut chart = chart(area, &x, &y)?;
         if let Some(goal) = goal {
             let ends = [x.range.start, x.range.end].map(|x| (x, place(goal)));

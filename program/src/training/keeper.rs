@@ -27,14 +27,7 @@ impl<'a> Keeper<'a> {
         every: Duration,
         resumed: Option<State>,
     ) -> Self {
-        Keeper {
-            path,
-            fingerprint,
-            every,
-            written: Instant::now(),
-            failed: false,
-            last: resumed,
-        }
+        Keeper { path, fingerprint, every, written: Instant::now(), failed: false, last: resumed }
     }
 
     /// Notes the state, and writes it if it is time.

@@ -100,11 +100,8 @@ pub fn train(
         show,
         count: starts.len(),
     };
-    let mut out = Trained {
-        attempts: Vec::with_capacity(run.count),
-        skipped: 0,
-        interrupted: false,
-    };
+    let mut out =
+        Trained { attempts: Vec::with_capacity(run.count), skipped: 0, interrupted: false };
     for (index, (seed, w)) in starts.into_iter().enumerate() {
         let left = run.left();
         if index > 0 && left == Some(0.0) {
@@ -177,11 +174,7 @@ impl Run<'_> {
             if let Some(keeper) = &mut keeper {
                 keeper.see(progress.state);
             }
-            if self.stop.load(Ordering::Relaxed) {
-                Control::Stop
-            } else {
-                Control::Continue
-            }
+            if self.stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Continue }
         };
         let end = match resumed {
             Some(state) => solver.resume(self.problem, state, observe),

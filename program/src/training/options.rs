@@ -145,17 +145,9 @@ impl Method {
     pub fn check(&self) -> Result<(), Failure> {
         let blocks = matches!(self.method, Name::NewtonRows | Name::NewtonLayers);
         let allowed = [
-            (
-                "--curvature",
-                self.curvature.is_some(),
-                self.method != Name::LevenbergMarquardt,
-            ),
+            ("--curvature", self.curvature.is_some(), self.method != Name::LevenbergMarquardt),
             ("--indefinite", self.indefinite.is_some(), blocks),
-            (
-                "--preconditioner",
-                self.preconditioner.is_some(),
-                self.method == Name::NewtonCg,
-            ),
+            ("--preconditioner", self.preconditioner.is_some(), self.method == Name::NewtonCg),
         ];
         let idle: Vec<&str> = (allowed.iter())
             .filter(|(_, given, allowed)| *given && !allowed)
@@ -262,10 +254,7 @@ impl Method {
             ("in_effect", json!(self.solver(None).settings().to_string())),
             ("curvature", json!(self.curvature.map(Curvature::name))),
             ("indefinite", json!(self.indefinite.map(Indefinite::name))),
-            (
-                "preconditioner",
-                json!(self.preconditioner.map(Preconditioning::name)),
-            ),
+            ("preconditioner", json!(self.preconditioner.map(Preconditioning::name))),
             ("max_iter", json!(self.max_iter)),
             ("gtol", json!(self.gtol)),
             ("ftol", json!(self.ftol)),
@@ -273,8 +262,6 @@ impl Method {
             ("time_limit", json!(self.time_limit)),
             ("device_failure", json!(device_failure)),
         ];
-        (options.into_iter())
-            .map(|(key, value)| (key.to_string(), value))
-            .collect()
+        (options.into_iter()).map(|(key, value)| (key.to_string(), value)).collect()
     }
 }

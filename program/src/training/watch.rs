@@ -32,9 +32,7 @@ pub fn watch_interrupts(show: bool) -> Arc<AtomicBool> {
     }
     // Whoever ends a program so waits a while before it is killed.
     if let Err(error) = flag::register(SIGTERM, interrupted.clone()) {
-        say_warning(&format!(
-            "SIGTERM will end the fit without a model: {error}"
-        ));
+        say_warning(&format!("SIGTERM will end the fit without a model: {error}"));
     }
     interrupted
 }

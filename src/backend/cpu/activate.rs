@@ -30,14 +30,10 @@ pub(super) fn run<T: Real>(par: Par, kernel: Activate<Array<T>>) -> Result<()> {
     let size = samples * units;
     let tasks = p.chunks(size).zip(parts(h, samples));
     match (h1, h2) {
-        (None, _) => try_each(par, tasks, |(p, h)| {
-            samples_of_task(runs, p, h.layout, [h.numbers])
-        }),
+        (None, _) => try_each(par, tasks, |(p, h)| samples_of_task(runs, p, h.layout, [h.numbers])),
         (Some(h1), None) => {
             let tasks = tasks.zip(h1.dense().chunks_mut(size));
-            try_each(par, tasks, |((p, h), h1)| {
-                samples_of_task(runs, p, h.layout, [h.numbers, h1])
-            })
+            try_each(par, tasks, |((p, h), h1)| samples_of_task(runs, p, h.layout, [h.numbers, h1]))
         }
         (Some(h1), Some(h2)) => {
             let others = (h1.dense().chunks_mut(size)).zip(h2.dense().chunks_mut(size));
@@ -79,11 +75,7 @@ fn samples_of_task<T: Real, const N: usize>(
         let place = at * size..at * size + p.len();
         let out_of_piece =
             (out.each_mut()).map(|x| first.take().unwrap_or_else(|| &mut x[place.clone()]));
-        arch.dispatch(Task {
-            runs,
-            p,
-            out: out_of_piece,
-        })?;
+        arch.dispatch(Task { runs, p, out: out_of_piece })?;
         let rows = near.chunks_exact(units).take(p.len() / units);
         for (i, row) in (at * (size / units)..).zip(rows) {
             let to = &mut out[0][h.at(i, 0, 0)..];
@@ -112,11 +104,7 @@ impl<T: Real, const N: usize> WithSimd for Task<'_, T, N> {
         while begin < p.len() {
             for &(activation, count) in runs {
                 // Where all units share an activation, all samples are one run.
-                let end = if runs.len() == 1 {
-                    p.len()
-                } else {
-                    p.len().min(begin + count)
-                };
+                let end = if runs.len() == 1 { p.len() } else { p.len().min(begin + count) };
                 let p = &p[begin..end];
                 let out = out.each_mut().map(|x| &mut x[begin..end]);
                 match activation {
@@ -190,11 +178,7 @@ mod tests {
     fn the_same_bits_from_every_instruction_set() {
         fn bits<S: Simd>(simd: S, a: Activation, p: &[f64]) -> Vec<u64> {
             let mut out = [(); 3].map(|()| vec![0.0; p.len()]);
-            let task = Task {
-                runs: &[(a, p.len())],
-                p,
-                out: out.each_mut().map(|x| &mut x[..]),
-            };
+            let task = Task { runs: &[(a, p.len())], p, out: out.each_mut().map(|x| &mut x[..]) };
             simd.vectorize(task).unwrap();
             out.concat().into_iter().map(f64::to_bits).collect()
         }

@@ -26,11 +26,8 @@ pub struct Sum {
 
 /// Counts so many numbers of a rehearsal; nothing is counted without a counter.
 fn held(counter: Option<&Counter>, len: usize, size: usize) -> Result<Option<Held>> {
-    let bytes = (len.checked_mul(size).filter(|&b| b <= isize::MAX as usize)).ok_or_else(|| {
-        Error::TooLarge {
-            what: "an intermediate array".into(),
-        }
-    })?;
+    let bytes = (len.checked_mul(size).filter(|&b| b <= isize::MAX as usize))
+        .ok_or_else(|| Error::TooLarge { what: "an intermediate array".into() })?;
     Ok(counter.map(|counter| counter.hold(bytes as u64)))
 }
 
@@ -38,11 +35,7 @@ impl<T: Real> Array<T> {
     /// Returns zeros, or what a rehearsal counts for them.
     pub(super) fn new(counter: Option<&Counter>, len: usize) -> Result<Self> {
         let held = held(counter, len, size_of::<T>())?;
-        Ok(Array {
-            numbers: vec![T::ZERO; if held.is_some() { 0 } else { len }],
-            len,
-            _held: held,
-        })
+        Ok(Array { numbers: vec![T::ZERO; if held.is_some() { 0 } else { len }], len, _held: held })
     }
 }
 
@@ -70,11 +63,7 @@ impl<T> Array<T> {
 
 impl<T> From<Vec<T>> for Array<T> {
     fn from(numbers: Vec<T>) -> Self {
-        Array {
-            len: numbers.len(),
-            numbers,
-            _held: None,
-        }
+        Array { len: numbers.len(), numbers, _held: None }
     }
 }
 
@@ -82,11 +71,7 @@ impl Sum {
     /// Returns sums whose memory may not be touched yet, or what a rehearsal counts for them.
     pub(super) fn new(counter: Option<&Counter>, len: usize) -> Result<Self> {
         let held = held(counter, len, size_of::<f64>())?;
-        Ok(Sum {
-            numbers: vec![0.0; if held.is_some() { 0 } else { len }],
-            len,
-            _held: held,
-        })
+        Ok(Sum { numbers: vec![0.0; if held.is_some() { 0 } else { len }], len, _held: held })
     }
 
     /// Returns the length.

@@ -10,11 +10,7 @@ use crate::backend::kernel::GaussNewtonDiagonal;
 const SAMPLES: usize = BLOCK / 8;
 
 pub(super) fn run<T: Real>(par: Par, kernel: GaussNewtonDiagonal<Array<T>>) {
-    let GaussNewtonDiagonal {
-        jacobian,
-        hessian,
-        out,
-    } = kernel;
+    let GaussNewtonDiagonal { jacobian, hessian, out } = kernel;
     let [_, outputs, units] = jacobian.shape();
     let (of_j, of_g) = (outputs * units, outputs * outputs);
     if of_j == 0 {

@@ -9,13 +9,7 @@ use crate::backend::kernel::LossHessian;
 use crate::error::Result;
 
 pub(super) fn run<T: Real>(par: Par, kernel: LossHessian<Array<T>>) -> Result<()> {
-    let LossHessian {
-        loss,
-        x,
-        y,
-        omega,
-        out,
-    } = kernel;
+    let LossHessian { loss, x, y, omega, out } = kernel;
     let outputs = x.shape()[2];
     let (x, y, omega) = (x.dense(), y.dense(), omega.dense());
     loss.guarded(|| {

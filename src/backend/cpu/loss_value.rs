@@ -14,31 +14,16 @@ use crate::objective::Loss;
 const PARTIALS: usize = BLOCK / QUANTUM;
 
 pub(super) fn run<T: Real>(par: Par, kernel: LossValue<Array<T>, Sum>) -> Result<()> {
-    let LossValue {
-        loss,
-        x,
-        y,
-        omega,
-        value,
-        gradient,
-    } = kernel;
+    let LossValue { loss, x, y, omega, value, gradient } = kernel;
     let [n, _, outputs] = x.shape();
     if n * outputs == 0 {
         return Ok(());
     }
-    let samples = Samples {
-        loss,
-        outputs,
-        x: x.dense(),
-        y: y.dense(),
-        omega: omega.dense(),
-    };
+    let samples = Samples { loss, outputs, x: x.dense(), y: y.dense(), omega: omega.dense() };
     let mut partial = vec![0.0; n.div_ceil(QUANTUM)];
     let tasks = (0..).step_by(BLOCK).zip(partial.chunks_mut(PARTIALS));
     loss.guarded(|| match gradient {
-        None => try_each(par, tasks, |(first, partial)| {
-            samples.add_up(first, partial, None)
-        }),
+        None => try_each(par, tasks, |(first, partial)| samples.add_up(first, partial, None)),
         Some(g) => {
             let g = g.dense().chunks_mut(BLOCK * outputs);
             try_each(par, tasks.zip(g), |((first, partial), g)| {
@@ -152,15 +137,11 @@ mod tests {
     fn at_once_is_one_by_one() {
         fn check<T: Real>(kind: &Loss, n: usize, outputs: usize) {
             let numbers = |len: usize, salt: usize| -> Vec<f64> {
-                (0..len)
-                    .map(|i| ((i * 37 + salt) % 11) as f64 / 11.0)
-                    .collect()
+                (0..len).map(|i| ((i * 37 + salt) % 11) as f64 / 11.0).collect()
             };
             let mut x = numbers(n * outputs, 1);
             // Some losses take positive targets alone.
-            let y: Vec<f64> = (numbers(n * outputs, 4).into_iter())
-                .map(|y| y.max(0.05))
-                .collect();
+            let y: Vec<f64> = (numbers(n * outputs, 4).into_iter()).map(|y| y.max(0.05)).collect();
             let mut omega = numbers(n, 2);
             x[0] = f64::NAN;
             omega[0] = 0.0;

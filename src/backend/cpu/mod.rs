@@ -86,12 +86,7 @@ impl<T: Real> Cpu<T> {
     }
 
     fn with(par: Par, counter: Option<Counter>) -> Self {
-        Cpu {
-            pool: Pool::default(),
-            par,
-            is_of_chunk: false,
-            counter,
-        }
+        Cpu { pool: Pool::default(), par, is_of_chunk: false, counter }
     }
 
     /// Samples of a block of partial sums.
@@ -226,10 +221,7 @@ impl<T: Real> Backend for Cpu<T> {
     }
 
     fn on_one_thread(&self) -> Option<Self> {
-        Some(Cpu {
-            is_of_chunk: true,
-            ..Cpu::with(Par::Seq, self.counter.clone())
-        })
+        Some(Cpu { is_of_chunk: true, ..Cpu::with(Par::Seq, self.counter.clone()) })
     }
 }
 

@@ -8,20 +8,12 @@ use super::{Array, Real};
 use crate::backend::kernel::Multiply;
 
 pub(super) fn run<T: Real>(par: Par, kernel: Multiply<Array<T>>) {
-    let Multiply {
-        a,
-        b,
-        out,
-        accumulate,
-    } = kernel;
+    let Multiply { a, b, out, accumulate } = kernel;
     let [_, rows, columns] = out.shape();
     each(par, parts(out, worth(rows * columns)), |part| {
         let (samples, out) = (part.samples(), part.numbers);
-        let walk = Walk::new([
-            part.layout,
-            a.samples(samples.clone()).layout,
-            b.samples(samples).layout,
-        ]);
+        let walk =
+            Walk::new([part.layout, a.samples(samples.clone()).layout, b.samples(samples).layout]);
         let (a, b) = (&a.array.numbers, &b.array.numbers);
         in_lanes(
             #[inline(always)]

@@ -21,8 +21,7 @@ pub(super) fn scratch<T: Real>(threads: usize, kernel: &PairBlock<Array<T>, Sum>
     let PairBlock { s, z_l, z_k, .. } = kernel;
     let ([n, _, units], [.., l], [.., k]) = (s.shape(), z_l.shape(), z_k.shape());
     let task = scratch_of_task(n, units, (l, k), size_of::<T>()) as u64;
-    task.saturating_mul(threads as u64)
-        .saturating_add(z_k.copied_bytes())
+    task.saturating_mul(threads as u64).saturating_add(z_k.copied_bytes())
 }
 
 /// Bytes that a task holds, at the most, where numbers have `size` bytes. A vector has 64 at the most: for each sample those of a
@@ -41,14 +40,7 @@ struct Factors<'a, T> {
 }
 
 pub(super) fn run<T: Real>(par: Par, kernel: PairBlock<Array<T>, Sum>) {
-    let PairBlock {
-        s,
-        t,
-        delta,
-        z_l,
-        z_k,
-        sum,
-    } = kernel;
+    let PairBlock { s, t, delta, z_l, z_k, sum } = kernel;
     let ([n, _, units], [.., l], [.., k]) = (s.shape(), z_l.shape(), z_k.shape());
     let size = units * l * k;
     if n * size == 0 {
@@ -56,21 +48,10 @@ pub(super) fn run<T: Real>(par: Par, kernel: PairBlock<Array<T>, Sum>) {
     }
     let mut copy = None;
     let z_k = z_k.in_rows(&mut copy);
-    let factors = Factors {
-        s,
-        t,
-        delta,
-        z_l,
-        z_k,
-    };
+    let factors = Factors { s, t, delta, z_l, z_k };
     let (arch, out) = (Arch::new(), &mut sum.numbers);
     let task = |buffers: &mut Buffers<T>, (j, out): (usize, &mut [f64])| {
-        arch.dispatch(Task {
-            factors: &factors,
-            j,
-            buffers,
-            out,
-        });
+        arch.dispatch(Task { factors: &factors, j, buffers, out });
     };
     if let Par::Seq = par {
         let mut buffers = Buffers::default();
@@ -111,11 +92,7 @@ impl<T: Real> WithSimd for Task<'_, T> {
         let (across, down) = if by_units { (units, l) } else { (l, units) };
         let vectors = across.div_ceil(lanes);
         // Numbers of a row over j′, and of one over b: whole vectors where lanes run.
-        let (of_j, of_b) = if by_units {
-            (vectors * lanes, l)
-        } else {
-            (units, vectors * lanes)
-        };
+        let (of_j, of_b) = if by_units { (vectors * lanes, l) } else { (units, vectors * lanes) };
         let buffers = self.buffers;
         let tile = aligned(&mut buffers.tile, tile_rows::<S>() * SLAB * lanes);
         let tile = cast_slice_mut::<_, T::Vector<S>>(tile);
@@ -126,30 +103,16 @@ impl<T: Real> WithSimd for Task<'_, T> {
             let rows = |view: Input<T>, width: usize, to| rows(view, samples.clone(), width, to);
             let [s_to, delta_to] = &mut buffers.of_units;
             let [z_to, t_to] = &mut buffers.of_inputs;
-            let of_units = [
-                rows(factors.s.one_row(self.j), of_j, s_to),
-                rows(factors.delta, of_j, delta_to),
-            ];
-            let of_inputs = [
-                rows(factors.z_l, of_b, z_to),
-                rows(factors.t.one_row(self.j), of_b, t_to),
-            ];
-            let (x, y) = if by_units {
-                (of_inputs, of_units)
-            } else {
-                (of_units, of_inputs)
-            };
+            let of_units =
+                [rows(factors.s.one_row(self.j), of_j, s_to), rows(factors.delta, of_j, delta_to)];
+            let of_inputs =
+                [rows(factors.z_l, of_b, z_to), rows(factors.t.one_row(self.j), of_b, t_to)];
+            let (x, y) = if by_units { (of_inputs, of_units) } else { (of_units, of_inputs) };
             let y = y.map(cast_slice::<_, T::Vector<S>>);
             let slab = aligned(&mut buffers.slab, len * SLAB * lanes);
             let slab = cast_slice_mut::<_, T::Vector<S>>(slab);
             let array = &z.array.numbers[z.layout.at(from, 0, 0)..];
-            pack::<S, T>(
-                array,
-                z.layout.strides[0],
-                len,
-                0..width,
-                &mut buffers.packed,
-            );
+            pack::<S, T>(array, z.layout.strides[0], len, 0..width, &mut buffers.packed);
             for v in 0..vectors {
                 let y = y.map(|y| (&y[v..], vectors));
                 for u in tiles(down, SLAB) {
@@ -245,12 +208,7 @@ mod tests {
             let size = out.len() / factors.s.shape()[1];
             for (j, out) in out.chunks_exact_mut(size).enumerate() {
                 let buffers = &mut buffers;
-                simd.vectorize(Task {
-                    factors,
-                    j,
-                    buffers,
-                    out,
-                });
+                simd.vectorize(Task { factors, j, buffers, out });
             }
             out
         }
@@ -270,13 +228,7 @@ mod tests {
                 buffers: &mut buffers,
                 out: &mut vec![0.0; size],
             });
-            let Buffers {
-                of_units,
-                of_inputs,
-                slab,
-                tile,
-                packed,
-            } = &buffers;
+            let Buffers { of_units, of_inputs, slab, tile, packed } = &buffers;
             let all = (of_units.iter().chain(of_inputs)).chain([slab, tile, packed]);
             all.map(|buffer| buffer.capacity() * size_of::<T>()).sum()
         }
@@ -302,12 +254,7 @@ mod tests {
         let delta = numbers(n * columns, 3);
         let (z_l, z_k) = (numbers(n * (l + 1), 4), numbers(n * (k + 2), 5));
         let factors = Factors {
-            s: View::new(
-                &s,
-                Layout::dense(n, rows, columns)
-                    .rows(h.clone())
-                    .columns(g.clone()),
-            ),
+            s: View::new(&s, Layout::dense(n, rows, columns).rows(h.clone()).columns(g.clone())),
             t: View::new(&t, Layout::dense(n, rows, l).rows(h.clone())),
             delta: View::new(&delta, Layout::rows_of(n, columns).columns(g.clone())),
             z_l: View::new(&z_l, Layout::rows_of(n, l + 1).columns(1..l + 1)),
@@ -340,21 +287,8 @@ mod tests {
             for b in [Cpu::new(), Cpu::sequential()] {
                 let mut sum = b.sums(start.len()).unwrap();
                 sum.numbers.copy_from_slice(&start);
-                let Factors {
-                    s,
-                    t,
-                    delta,
-                    z_l,
-                    z_k,
-                } = factors;
-                let kernel = PairBlock {
-                    s,
-                    t,
-                    delta,
-                    z_l,
-                    z_k,
-                    sum: &mut sum,
-                };
+                let Factors { s, t, delta, z_l, z_k } = factors;
+                let kernel = PairBlock { s, t, delta, z_l, z_k, sum: &mut sum };
                 if fused {
                     b.run(kernel.into()).unwrap();
                 } else {
@@ -368,11 +302,7 @@ mod tests {
         #[cfg(target_arch = "x86_64")]
         outputs.extend(pulp::x86::V4::try_new().map(|simd| ("AVX-512", run_with(simd, call()))));
         for (name, out) in outputs {
-            assert!(
-                out == want,
-                "{n} {rows} {columns} {l} {k} {} {name}",
-                T::NAME
-            );
+            assert!(out == want, "{n} {rows} {columns} {l} {k} {} {name}", T::NAME);
         }
     }
 

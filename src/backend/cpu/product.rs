@@ -19,12 +19,7 @@ const NEAR: usize = 1 << 14;
 const NEAREST: usize = 1 << 12;
 
 pub(super) fn run<T: Real>(par: Par, kernel: Product<Array<T>>) {
-    let Product {
-        mut x,
-        mut b,
-        mut out,
-        accumulate,
-    } = kernel;
+    let Product { mut x, mut b, mut out, accumulate } = kernel;
     let [_, rows, columns] = out.shape();
     let mut samples = samples_of_task(is_small(&x, &b), rows * columns);
     // Forward propagation, with transposed weights; other products are divided as those of a sum of products.
@@ -151,11 +146,7 @@ fn by_library<T: Real>(x: &Input<T>, b: &Input<T>, accumulate: bool, part: &mut 
         let Some(to) = matrix_mut(one(out), part.numbers) else {
             return false;
         };
-        let accum = if accumulate {
-            Accum::Add
-        } else {
-            Accum::Replace
-        };
+        let accum = if accumulate { Accum::Add } else { Accum::Replace };
         matmul(to, accum, x, b, T::ONE, Par::Seq);
     }
     true

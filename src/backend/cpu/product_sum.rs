@@ -11,35 +11,27 @@ use crate::backend::Layout;
 use crate::backend::kernel::{Epilogue, ProductSum, Term};
 
 pub(super) fn run<T: Real>(par: Par, kernel: ProductSum<Array<T>>) {
-    let ProductSum {
-        terms,
-        epilogue,
-        out,
-    } = kernel;
+    let ProductSum { terms, epilogue, out } = kernel;
     let [_, rows, columns] = out.shape();
     let small = terms.iter().all(|term| is_small(&term.x, &term.b));
-    each(
-        par,
-        parts(out, samples_of_task(small, rows * columns)),
-        |mut part| {
-            let whole = part.layout;
-            let mut begun = false;
-            for Term { x, b } in terms.iter().filter(|term| term.x.shape()[2] > 0) {
-                // The same numbers, divided as the term divides them.
-                part.layout = Layout::dense(whole.shape[0], x.shape()[1], b.shape()[2]);
-                put(x, b, begun, &mut part);
-                begun = true;
-            }
-            part.layout = whole;
-            if !begun {
-                part.numbers.fill(T::ZERO);
-            }
-            in_lanes(
-                #[inline(always)]
-                || finish(&epilogue, &mut part),
-            );
-        },
-    );
+    each(par, parts(out, samples_of_task(small, rows * columns)), |mut part| {
+        let whole = part.layout;
+        let mut begun = false;
+        for Term { x, b } in terms.iter().filter(|term| term.x.shape()[2] > 0) {
+            // The same numbers, divided as the term divides them.
+            part.layout = Layout::dense(whole.shape[0], x.shape()[1], b.shape()[2]);
+            put(x, b, begun, &mut part);
+            begun = true;
+        }
+        part.layout = whole;
+        if !begun {
+            part.numbers.fill(T::ZERO);
+        }
+        in_lanes(
+            #[inline(always)]
+            || finish(&epilogue, &mut part),
+        );
+    });
 }
 
 /// What comes after the sum.

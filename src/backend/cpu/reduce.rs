@@ -10,11 +10,7 @@ const SMALL: usize = 1 << 18;
 
 /// Samples of one block: as many as keep eight tasks busy, and no more than [`BLOCK`], which one of several chunks always takes.
 pub(crate) fn block(n: usize, of_chunk: bool) -> usize {
-    if of_chunk {
-        BLOCK
-    } else {
-        n.div_ceil(PARTIALS).next_multiple_of(QUANTUM).min(BLOCK)
-    }
+    if of_chunk { BLOCK } else { n.div_ceil(PARTIALS).next_multiple_of(QUANTUM).min(BLOCK) }
 }
 
 /// Adds the partial sums that `f(from, to, partial)` writes for each block of `size` samples, in their order.

@@ -10,12 +10,7 @@ use crate::backend::kernel::ScaledMatrix;
 use crate::backend::{Layout, View};
 
 pub(super) fn run<T: Real>(par: Par, kernel: ScaledMatrix<Array<T>>) {
-    let ScaledMatrix {
-        rows: p,
-        mut matrix,
-        columns: d,
-        out,
-    } = kernel;
+    let ScaledMatrix { rows: p, mut matrix, columns: d, out } = kernel;
     let [n, rows, columns] = out.shape();
     let copied: Array<T>;
     if is_copied(&matrix) {

@@ -16,11 +16,7 @@ pub(super) fn run<T: Real>(par: Par, kernel: SquaredGradient<Array<T>>) {
         let walk = Walk::new([part.layout, delta.layout, omega.layout]);
         let [delta, omega] = [delta, omega].map(|view| &view.array.numbers[..]);
         walk.each(part.numbers, delta, omega, |out, d, omega| {
-            *out = if omega == T::ZERO {
-                T::ZERO
-            } else {
-                d * (d / omega)
-            };
+            *out = if omega == T::ZERO { T::ZERO } else { d * (d / omega) };
         });
     });
 }

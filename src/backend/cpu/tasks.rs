@@ -87,11 +87,7 @@ pub(super) fn parts<'a, T: Real>(
         let first = task * samples;
         Part {
             first,
-            layout: Layout {
-                offset: 0,
-                shape: [samples.min(n - first), rows, columns],
-                ..layout
-            },
+            layout: Layout { offset: 0, shape: [samples.min(n - first), rows, columns], ..layout },
             numbers,
         }
     })

@@ -12,18 +12,12 @@ pub(super) fn run<T: Real>(par: Par, block: usize, kernel: TensorSum<Array<T>, S
     let [n, _, width] = z.shape();
     let mut copy = None;
     let (c, z) = (c.dense(), z.in_rows(&mut copy));
-    in_blocks(
-        par,
-        n,
-        block,
-        &mut sum.numbers,
-        |from, to, out: &mut [T]| {
-            for i in from..to {
-                let z = &z.array.numbers[z.layout.at(i, 0, 0)..][..width];
-                add(order, z, c[i], out);
-            }
-        },
-    );
+    in_blocks(par, n, block, &mut sum.numbers, |from, to, out: &mut [T]| {
+        for i in from..to {
+            let z = &z.array.numbers[z.layout.at(i, 0, 0)..][..width];
+            add(order, z, c[i], out);
+        }
+    });
 }
 
 /// Bytes of the partial sums.
@@ -39,7 +33,5 @@ fn add<T: Real>(order: usize, z: &[T], v: T, out: &mut [T]) -> usize {
         return z.len();
     }
     // Behind a₁ = a stand the indices up to a.
-    (0..z.len()).fold(0, |at, a| {
-        at + add(order - 1, &z[..=a], v * z[a], &mut out[at..])
-    })
+    (0..z.len()).fold(0, |at, a| at + add(order - 1, &z[..=a], v * z[a], &mut out[at..]))
 }

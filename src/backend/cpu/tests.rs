@@ -16,9 +16,7 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, n: usize) -> usize {
-        self.0 = (self.0)
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        self.0 = (self.0).wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 33) as usize % n
     }
 
@@ -30,9 +28,7 @@ impl Random {
 
     /// Numbers whose products and sums are rounded.
     fn rough(&mut self, len: usize) -> Array<f64> {
-        let numbers: Vec<f64> = (0..len)
-            .map(|_| self.below(1 << 30) as f64 / 3e8 - 1.7)
-            .collect();
+        let numbers: Vec<f64> = (0..len).map(|_| self.below(1 << 30) as f64 / 3e8 - 1.7).collect();
         numbers.into()
     }
 
@@ -50,11 +46,7 @@ impl Random {
             8 => (0, [0, 1, r]),
             _ => (5, [1, 0, 0]),
         };
-        Layout {
-            offset,
-            shape: [n, r, c],
-            strides,
-        }
+        Layout { offset, shape: [n, r, c], strides }
     }
 
     fn input(&mut self, shape: [usize; 3]) -> (Array<f64>, Layout) {
@@ -133,16 +125,7 @@ fn elementwise_kernels_are_their_equations() {
         for accumulate in [false, true] {
             let multiply = |on: &Cpu<f64>, out: Out| {
                 let (a, b) = (view(&a), view(&b));
-                on.run(
-                    Multiply {
-                        a,
-                        b,
-                        out,
-                        accumulate,
-                    }
-                    .into(),
-                )
-                .unwrap();
+                on.run(Multiply { a, b, out, accumulate }.into()).unwrap();
             };
             check(&mut random, shape, multiply, |i, r, c, v| {
                 let start = if accumulate { v } else { 0.0 };
@@ -154,16 +137,7 @@ fn elementwise_kernels_are_their_equations() {
         let scaled = |on: &Cpu<f64>, out: Out| {
             let (rows, columns) = (view(&p), view(&d));
             let matrix = view(&a);
-            on.run(
-                ScaledMatrix {
-                    rows,
-                    matrix,
-                    columns,
-                    out,
-                }
-                .into(),
-            )
-            .unwrap();
+            on.run(ScaledMatrix { rows, matrix, columns, out }.into()).unwrap();
         };
         check(&mut random, shape, scaled, |i, r, c, _| {
             get(&a, i, r, c) * get(&d, i, 0, c) * get(&p, i, 0, r)
@@ -181,16 +155,7 @@ fn products_are_their_equations() {
         for accumulate in [false, true] {
             let product = |on: &Cpu<f64>, out: Out| {
                 let (x, b) = (view(&x), view(&b));
-                on.run(
-                    Product {
-                        x,
-                        b,
-                        out,
-                        accumulate,
-                    }
-                    .into(),
-                )
-                .unwrap();
+                on.run(Product { x, b, out, accumulate }.into()).unwrap();
             };
             check(&mut random, [n, rows, columns], product, |i, r, c, v| {
                 let sum = (0..inner).map(|k| get(&x, i, r, k) * get(&b, i, k, c));
@@ -204,9 +169,7 @@ fn products_are_their_equations() {
             on.run(ProductDiagonal { x, b, out }.into()).unwrap();
         };
         check(&mut random, [n, 1, columns], diagonal, |i, _, c, v| {
-            v + (0..inner)
-                .map(|j| get(&x, i, j, c) * get(&b, i, j, c))
-                .sum::<f64>()
+            v + (0..inner).map(|j| get(&x, i, j, c) * get(&b, i, j, c)).sum::<f64>()
         });
     }
 }
@@ -218,15 +181,10 @@ fn rows_of_samples_are_their_equations() {
         let delta = random.input([n, 1, units]);
         let layout = random.layout(WRITTEN, [n, 1, 1]);
         let mut omega = (random.array(layout.span()), layout);
-        omega
-            .0
-            .numbers
-            .iter_mut()
-            .for_each(|v| *v = [0.0, 1.0, 2.0][*v as usize % 3]);
+        omega.0.numbers.iter_mut().for_each(|v| *v = [0.0, 1.0, 2.0][*v as usize % 3]);
         let squared = |on: &Cpu<f64>, out: Out| {
             let (delta, omega) = (view(&delta), view(&omega));
-            on.run(SquaredGradient { delta, omega, out }.into())
-                .unwrap();
+            on.run(SquaredGradient { delta, omega, out }.into()).unwrap();
         };
         check(&mut random, [n, 1, units], squared, |i, _, c, _| {
             let (d, omega) = (get(&delta, i, 0, c), get(&omega, i, 0, 0));
@@ -240,14 +198,7 @@ fn rows_of_samples_are_their_equations() {
         for b in backends() {
             let mut out: Array<f64> = vec![f64::NAN; n * size].into();
             let out_view = ViewMut::new(&mut out, Layout::rows_of(n, size));
-            b.run(
-                LowerTriangle {
-                    a: view(&a),
-                    out: out_view,
-                }
-                .into(),
-            )
-            .unwrap();
+            b.run(LowerTriangle { a: view(&a), out: out_view }.into()).unwrap();
             let want = (0..n).flat_map(|i| {
                 let a = &a;
                 (0..units).flat_map(move |r| (0..=r).map(move |c| get(a, i, r, c)))
@@ -291,9 +242,7 @@ fn activations_leave_gaps_alone() {
                         assert!(all.into_iter().all(right));
                     }
                 };
-                check(&mut random, [n, 1, units], activate, |i, _, c, _| {
-                    h(0, i, c)
-                });
+                check(&mut random, [n, 1, units], activate, |i, _, c, _| h(0, i, c));
             }
         }
     }
@@ -312,14 +261,8 @@ fn sums_are_their_equations() {
             assert!(want.eq(sum.numbers.iter().copied()));
         }
     };
-    for (n, units, d) in [
-        (1, 1, 1),
-        (3, 2, 5),
-        (700, 7, 9),
-        (600, 1, 70),
-        (513, 70, 40),
-        (0, 2, 3),
-    ] {
+    for (n, units, d) in [(1, 1, 1), (3, 2, 5), (700, 7, 9), (600, 1, 70), (513, 70, 40), (0, 2, 3)]
+    {
         for own in [false, true, false, true] {
             let c = random.input([n, 1, units]);
             let mut phi = random.input([n, if own { units } else { 1 }, d]);
@@ -328,9 +271,8 @@ fn sums_are_their_equations() {
             }
             let sum = |f: &dyn Fn(usize) -> f64| (0..n).map(f).sum::<f64>();
             let each = || (0..units).flat_map(|j| (0..d).map(move |a| (j, a)));
-            let want: Vec<f64> = each()
-                .map(|(j, a)| sum(&|i| get(&c, i, 0, j) * get(&phi, i, j, a)))
-                .collect();
+            let want: Vec<f64> =
+                each().map(|(j, a)| sum(&|i| get(&c, i, 0, j) * get(&phi, i, j, a))).collect();
             let weighted = |b: &Cpu<f64>, sum: &mut Sum| {
                 let (c, phi) = (view(&c), view(&phi));
                 b.run(WeightedSum { c, phi, sum, at: 0 }.into()).unwrap();
@@ -369,16 +311,7 @@ fn sums_are_their_equations() {
             .collect();
         let tensor = |b: &Cpu<f64>, sum: &mut Sum| {
             let (c, z) = (View::new(&c, Layout::rows_of(n, 1)), view(&z));
-            b.run(
-                TensorSum {
-                    order: 3,
-                    c,
-                    z,
-                    sum,
-                }
-                .into(),
-            )
-            .unwrap();
+            b.run(TensorSum { order: 3, c, z, sum }.into()).unwrap();
         };
         all(&tensor, &want);
     }
@@ -409,14 +342,8 @@ fn a_sum_of_products_is_its_steps() {
         let [h1, h2, g] = factors.each_ref().map(|array| View::new(array, of_columns));
         let x = View::new(&x, Layout::dense(n, rows, layer).columns(1..inner + 1));
         let columns_of = |layout: Layout| layout.columns(2..columns + 2);
-        let shared = || Term {
-            x,
-            b: View::new(&all, columns_of(Layout::shared(n, inner, width))),
-        };
-        let own = || Term {
-            x,
-            b: View::new(&each, columns_of(Layout::dense(n, inner, width))),
-        };
+        let shared = || Term { x, b: View::new(&all, columns_of(Layout::shared(n, inner, width))) };
+        let own = || Term { x, b: View::new(&each, columns_of(Layout::dense(n, inner, width))) };
         let turned = || Term {
             x: View::new(&two, Layout::rows_of(n, 2)),
             b: View::new(&wide, Layout::shared(n, 2, rows * columns)),
@@ -514,10 +441,7 @@ fn a_rehearsal_counts() {
     b.recycle(arrays);
     assert_eq!(counter.cost().live, 16 * large as u64);
     b.release();
-    assert_eq!(
-        (counter.cost().live, counter.cost().peak),
-        (0, 16 * large as u64)
-    );
+    assert_eq!((counter.cost().live, counter.cost().peak), (0, 16 * large as u64));
     assert_eq!(counter.cost().flops, 0.0);
 
     let (x, mut sum) = (b.alloc(100).unwrap(), b.sums(10).unwrap());

@@ -73,26 +73,8 @@ macro_rules! real {
         }
     };
 }
-real!(
-    f32,
-    u32,
-    f32s,
-    splat_f32s,
-    mul_f32s,
-    mul_add_e_f32s,
-    mask_between_m32s,
-    select_f32s
-);
-real!(
-    f64,
-    u64,
-    f64s,
-    splat_f64s,
-    mul_f64s,
-    mul_add_e_f64s,
-    mask_between_m64s,
-    select_f64s
-);
+real!(f32, u32, f32s, splat_f32s, mul_f32s, mul_add_e_f32s, mask_between_m32s, select_f32s);
+real!(f64, u64, f64s, splat_f64s, mul_f64s, mul_add_e_f64s, mask_between_m64s, select_f64s);
 
 pub(super) const fn lanes<S: Simd, T: Lanes>() -> usize {
     size_of::<T::Vector<S>>() / size_of::<T>()
@@ -136,10 +118,7 @@ pub(super) fn pack<S: Simd, T: Lanes>(
     }
     to.resize(len * columns.len(), T::zeroed());
     for tile in tiles(columns.len(), tile_rows::<S>()) {
-        let (x, to) = (
-            &x[columns.start + tile.start..],
-            &mut to[tile.start * len..tile.end * len],
-        );
+        let (x, to) = (&x[columns.start + tile.start..], &mut to[tile.start * len..tile.end * len]);
         match tile.len() {
             1 => copy::<T, 1>(x, step, to),
             2 => copy::<T, 2>(x, step, to),
@@ -175,12 +154,7 @@ pub(super) fn product<S: Simd, T: Lanes>(
     ) {
         assert!(vectors >= V);
         let mut sums = [[T::Vector::<S>::zeroed(); V]; U];
-        for (x, y) in left
-            .as_chunks::<U>()
-            .0
-            .iter()
-            .zip(slab.chunks_exact(vectors))
-        {
+        for (x, y) in left.as_chunks::<U>().0.iter().zip(slab.chunks_exact(vectors)) {
             for (sums, &x) in sums.iter_mut().zip(x) {
                 let x = T::splat(simd, x);
                 for (sum, &y) in sums.iter_mut().zip(&y[..V]) {

@@ -126,9 +126,7 @@ fn described(raw: &wgpu::Adapter, kind: &'static str) -> Adapter {
         name: info.name,
         interface: format!("{:?}", info.backend).to_lowercase(),
         kind,
-        driver: format!("{} {}", info.driver, info.driver_info)
-            .trim()
-            .into(),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
         software,
         f64: raw.features().contains(DOUBLE),
         limits: Limits {
@@ -161,9 +159,7 @@ pub(super) fn find(name: Option<&str>) -> Result<(wgpu::Adapter, Adapter)> {
     if let Some(found) = position.and_then(|at| all.get(at)) {
         return Ok(found.clone());
     }
-    let known = (all.iter().enumerate())
-        .map(|(i, (_, a))| format!("{i}: {a}"))
-        .collect();
+    let known = (all.iter().enumerate()).map(|(i, (_, a))| format!("{i}: {a}")).collect();
     let (asked, operation) = match name {
         None => ("gpu".to_string(), "looking for a hardware adapter"),
         Some(name) => (format!("gpu:{name}"), "looking for that adapter"),

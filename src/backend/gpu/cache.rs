@@ -63,11 +63,7 @@ impl PipelineCache {
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
         match pollster::block_on(scope.pop()) {
             Some(_) => None,
-            None => Some(PipelineCache {
-                cache,
-                file,
-                loaded,
-            }),
+            None => Some(PipelineCache { cache, file, loaded }),
         }
     }
 
@@ -141,10 +137,7 @@ mod tests {
     use super::*;
 
     fn file(folder: &Path) -> File {
-        File {
-            path: folder.join("deeper").join("cache"),
-            owner: "1 adapter, driver".into(),
-        }
+        File { path: folder.join("deeper").join("cache"), owner: "1 adapter, driver".into() }
     }
 
     #[test]
@@ -156,10 +149,7 @@ mod tests {
             file.write(&data).unwrap();
             assert_eq!(file.read(), Some(data));
         }
-        let other = File {
-            owner: "1 adapter, newer driver".into(),
-            path: file.path.clone(),
-        };
+        let other = File { owner: "1 adapter, newer driver".into(), path: file.path.clone() };
         assert_eq!(other.read(), None);
         // Nothing is left beside it.
         let folder = file.path.parent().unwrap();
@@ -209,10 +199,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let name = std::env::var("SECONDO_TEST_ADAPTER").unwrap_or("llvmpipe".into());
         let start = || {
-            let options = Options {
-                pipeline_cache: Some(folder.path().join("kept")),
-                ..Options::default()
-            };
+            let options =
+                Options { pipeline_cache: Some(folder.path().join("kept")), ..Options::default() };
             let gpu = Gpu::open(Some(&name), options).unwrap();
             let two = gpu.upload(&[2.0]).unwrap();
             let mut a = gpu.upload(&[3.0]).unwrap();

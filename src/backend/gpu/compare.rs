@@ -49,11 +49,7 @@ struct Form {
 
 impl Form {
     fn refuse(&self, why: String) -> Error {
-        Error::Part {
-            kind: self.kind,
-            name: self.name.clone(),
-            why,
-        }
+        Error::Part { kind: self.kind, name: self.name.clone(), why }
     }
 }
 
@@ -95,9 +91,8 @@ impl Gpu {
             return Ok(());
         }
         let activation = Activation::Custom(custom);
-        let points: Vec<f64> = (check::points(200, 1, 11).into_iter())
-            .map(|u| self.exact(3.0 * u[0]))
-            .collect();
+        let points: Vec<f64> =
+            (check::points(200, 1, 11).into_iter()).map(|u| self.exact(3.0 * u[0])).collect();
         let given = self.activated(activation, &points)?;
         // The neighbours of each point come behind it.
         let near = [0.0, -0.125, -0.0625, 0.0625, 0.125];
@@ -166,24 +161,17 @@ impl Gpu {
         let rows = (0..n).flat_map(|i| y.row(i % y.nrows()));
         let y: Vec<f64> = rows.map(|&v| self.exact(v)).collect();
         let apart = points.iter().flatten();
-        let x: Vec<f64> = (y.iter().zip(apart))
-            .map(|(y, d)| self.exact(y + d))
-            .collect();
+        let x: Vec<f64> = (y.iter().zip(apart)).map(|(y, d)| self.exact(y + d)).collect();
         let right = self.loss_by_rust(loss, custom, &x, &y, n)?;
         let found = self.loss_by_shader(loss, &x, &y, n);
         let found = found.map_err(|error| match error {
-            Error::Gpu {
-                fault: Fault::Shader { reason },
-                adapter,
-                ..
-            } => form.refuse(format!("its WGSL is refused by {adapter}: {reason}")),
+            Error::Gpu { fault: Fault::Shader { reason }, adapter, .. } => {
+                form.refuse(format!("its WGSL is refused by {adapter}: {reason}"))
+            }
             other => other,
         })?;
         let tolerance = if self.f64 { 1e-9 } else { 1e-3 };
-        for (k, words) in ["the value", "the gradient", "the Hessian"]
-            .into_iter()
-            .enumerate()
-        {
+        for (k, words) in ["the value", "the gradient", "the Hessian"].into_iter().enumerate() {
             let allowed = tolerance * largest(right.iter().flatten().flat_map(|all| &all[k]));
             let each = found[k].len() / n;
             for (i, found) in found[k].chunks(each).enumerate() {
@@ -303,9 +291,8 @@ impl Gpu {
         let points = unit_points((most / numbers).clamp(1, POINTS), d, t);
         let found = self.unit_by_shader(text, (d, t), &points, numbers, exact)?;
         for (found, point) in found.chunks(numbers).zip(&points) {
-            let functions = guard::call("unit", name, || {
-                functions(unit, point.split_at(d), all.is_some())
-            })?;
+            let functions =
+                guard::call("unit", name, || functions(unit, point.split_at(d), all.is_some()))?;
             self.agree(name, point.split_at(d), &functions, found)?;
         }
         Ok(())
@@ -322,14 +309,9 @@ impl Gpu {
     ) -> Result<Vec<f64>> {
         let count = points.len();
         let side = |range: std::ops::Range<usize>| -> Vec<f64> {
-            (points.iter())
-                .flat_map(|p| p[range.clone()].to_vec())
-                .collect()
+            (points.iter()).flat_map(|p| p[range.clone()].to_vec()).collect()
         };
-        let (z, w) = (
-            self.store(&side(0..d), "unit")?,
-            self.store(&side(d..d + t), "unit")?,
-        );
+        let (z, w) = (self.store(&side(0..d), "unit")?, self.store(&side(d..d + t), "unit")?);
         let out: Array = self.array(&[count, numbers], "unit")?;
         let shape = Layout::rows_of(count, numbers);
         let launch = Launch::elements("device/unit", shape.shape, 2.0 * t as f64)
@@ -355,9 +337,7 @@ impl Gpu {
     ) -> Result<()> {
         let tolerance = if self.f64 { 1e-10 } else { 1e-4 };
         let slopes = functions[1].numbers.iter().chain(&functions[2].numbers);
-        let moved: f64 = (slopes.zip(w.iter().chain(z)))
-            .map(|(s, v)| (s * v).abs())
-            .sum();
+        let moved: f64 = (slopes.zip(w.iter().chain(z))).map(|(s, v)| (s * v).abs()).sum();
         let all = largest(functions.iter().flat_map(|f| &f.numbers));
         for (index, function) in functions.iter().enumerate() {
             let (own, rest) = found.split_at(function.numbers.len());
@@ -408,24 +388,16 @@ struct Function {
 fn functions(unit: &dyn Unit, (z, w): (&[f64], &[f64]), second: bool) -> Vec<Function> {
     let (d, t) = (z.len(), w.len());
     let mut all = vec![
-        Function::new(["unit_value", "value"], &[], |out| {
-            out[0] = unit.value(z, w)
-        }),
+        Function::new(["unit_value", "value"], &[], |out| out[0] = unit.value(z, w)),
         Function::new(["unit_d_w", "d_w"], &[t], |out| unit.d_w(z, w, out)),
         Function::new(["unit_d_z", "d_z"], &[d], |out| unit.d_z(z, w, out)),
     ];
     if second {
-        all.push(Function::new(["unit_d_ww", "d_ww"], &[t, t], |out| {
-            unit.d_ww(z, w, out)
-        }));
+        all.push(Function::new(["unit_d_ww", "d_ww"], &[t, t], |out| unit.d_ww(z, w, out)));
     }
     if let (true, Some(exact)) = (second, unit.exact()) {
-        all.push(Function::new(["unit_d_zz", "d_zz"], &[d, d], |out| {
-            exact.d_zz(z, w, out)
-        }));
-        all.push(Function::new(["unit_d_wz", "d_wz"], &[t, d], |out| {
-            exact.d_wz(z, w, out)
-        }));
+        all.push(Function::new(["unit_d_zz", "d_zz"], &[d, d], |out| exact.d_zz(z, w, out)));
+        all.push(Function::new(["unit_d_wz", "d_wz"], &[t, d], |out| exact.d_wz(z, w, out)));
     }
     all
 }
@@ -434,11 +406,7 @@ impl Function {
     fn new(names: [&'static str; 2], shape: &[usize], fill: impl FnOnce(&mut [f64])) -> Self {
         let mut numbers = vec![0.0; shape.iter().product()];
         fill(&mut numbers);
-        Function {
-            names,
-            shape: shape.to_vec(),
-            numbers,
-        }
+        Function { names, shape: shape.to_vec(), numbers }
     }
 
     /// The call in WGSL that gives a number.

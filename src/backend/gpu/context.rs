@@ -34,9 +34,8 @@ const SLOTS: usize = 256;
 pub type Patch = (&'static str, &'static str, &'static str);
 
 /// What is used where the adapter has it.
-const WANTED: wgpu::Features = DOUBLE
-    .union(wgpu::Features::SUBGROUP)
-    .union(wgpu::Features::PIPELINE_CACHE);
+const WANTED: wgpu::Features =
+    DOUBLE.union(wgpu::Features::SUBGROUP).union(wgpu::Features::PIPELINE_CACHE);
 
 #[derive(Debug, Default)]
 struct State {
@@ -141,8 +140,7 @@ impl State {
 
     fn record(&mut self, device: &wgpu::Device, dispatch: &Recorded) {
         let slot = self.slots.len();
-        self.slots
-            .extend(dispatch.params.iter().flat_map(|p| p.to_le_bytes()));
+        self.slots.extend(dispatch.params.iter().flat_map(|p| p.to_le_bytes()));
         self.slots.resize(slot + SLOT, 0);
         let mut pass = (self.encoder(device)).begin_compute_pass(&wgpu::ComputePassDescriptor {
             label: Some(dispatch.label),
@@ -176,11 +174,7 @@ impl Context {
         };
         let (device, queue) = pollster::block_on(raw.request_device(&descriptor)).map_err(|e| {
             let reason = e.to_string();
-            Error::gpu(
-                &adapter.name,
-                "opening the device",
-                Fault::Refused { reason },
-            )
+            Error::gpu(&adapter.name, "opening the device", Fault::Refused { reason })
         })?;
         let health = Health::of(&device, &adapter.name);
         let buffer = |label, size, usage| {
@@ -293,13 +287,7 @@ impl Context {
             }
         }
         let in_use = self.state().held;
-        Err(self.health.error(
-            operation,
-            Fault::OutOfMemory {
-                need: bytes,
-                in_use,
-            },
-        ))
+        Err(self.health.error(operation, Fault::OutOfMemory { need: bytes, in_use }))
     }
 
     pub fn buffer(self: &Arc<Self>, bytes: u64, operation: &str) -> Result<Block> {
@@ -322,11 +310,7 @@ impl Context {
                 buffer
             }
         };
-        Ok(Block {
-            buffer: Some(buffer),
-            bytes,
-            context: self.clone(),
-        })
+        Ok(Block { buffer: Some(buffer), bytes, context: self.clone() })
     }
 
     /// Drops idle buffers where a new one would exceed the budget.
@@ -359,8 +343,7 @@ impl Context {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.health
-            .guarded(operation, || self.queue.write_buffer(block.raw(), 0, bytes))?;
+        self.health.guarded(operation, || self.queue.write_buffer(block.raw(), 0, bytes))?;
         self.health.check(operation)
     }
 
@@ -380,24 +363,17 @@ impl Context {
         arrays: &[(&Block, u64, u64)],
     ) -> Result<()> {
         let pipeline = self.pipeline(key)?;
-        let buffers: Vec<_> = (arrays.iter())
-            .map(|&(block, offset, bytes)| (block.raw(), offset, bytes))
-            .collect();
+        let buffers: Vec<_> =
+            (arrays.iter()).map(|&(block, offset, bytes)| (block.raw(), offset, bytes)).collect();
         // A dispatch takes as many workgroups as fit its two dimensions and its time.
         let side = u64::from(self.adapter.limits.groups);
         let mut first = 0;
         while first < groups {
             let in_time = SLICE * self.state().rate / flops_per_group.max(1.0);
-            let now = (groups - first)
-                .min(side * side)
-                .min((in_time as u64).max(1));
+            let now = (groups - first).min(side * side).min((in_time as u64).max(1));
             // Whole rows of workgroups; the last of all may be ragged, the kernel knows where they end.
             let x = now.min(side);
-            let y = if now < groups - first {
-                now / x
-            } else {
-                now.div_ceil(x)
-            };
+            let y = if now < groups - first { now / x } else { now.div_ceil(x) };
             let end = (first + x * y).min(groups);
             let total = end.min(u64::from(u32::MAX)) as u32;
             let mut params = vec![first as u32, x as u32, total];
@@ -443,13 +419,7 @@ impl Context {
             layout: &pipeline.layout,
             entries: &entries,
         });
-        Recorded {
-            label,
-            pipeline: &pipeline.pipeline,
-            group,
-            params,
-            groups,
-        }
+        Recorded { label, pipeline: &pipeline.pipeline, group, params, groups }
     }
 
     /// Records a dispatch; submits first where the slots are used up. The last one is for the count of submissions.
@@ -495,13 +465,7 @@ impl Context {
         let key = stamp();
         let pipeline = self.pipeline(&key)?;
         let count = (&self.status, 0, self.status.size());
-        let stamp = self.dispatch(
-            key.stem,
-            &pipeline,
-            &[0, 1, 1, 0, 0, 0, 0],
-            &[count],
-            (1, 1),
-        );
+        let stamp = self.dispatch(key.stem, &pipeline, &[0, 1, 1, 0, 0, 0, 0], &[count], (1, 1));
         let skipped = self.health.due(&[Simulated::Unfinished]).is_some();
         // In one go: nothing may be recorded behind the stamp.
         let mut state = self.state();
@@ -557,10 +521,8 @@ impl Context {
             if simulated == Some(Simulated::Panic) {
                 std::panic::resume_unwind(Box::new("simulated"));
             }
-            self.device.poll(wgpu::PollType::Wait {
-                submission_index: None,
-                timeout: Some(timeout),
-            })
+            self.device
+                .poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(timeout) })
         })?;
         self.health.check(operation)?;
         match polled {
@@ -575,10 +537,7 @@ impl Context {
         state.times.waiting += clock.elapsed();
         let flops = std::mem::take(&mut state.waiting);
         if let Some(since) = state.since.take() {
-            let seconds = since
-                .elapsed()
-                .max(Duration::from_micros(100))
-                .as_secs_f64();
+            let seconds = since.elapsed().max(Duration::from_micros(100)).as_secs_f64();
             // Short work says more about latencies than about the rate.
             if seconds > 0.01 && flops > 0.0 {
                 state.rate = 0.5 * (state.rate + flops / seconds);
@@ -654,9 +613,7 @@ impl Context {
         }
         if let Some((copy, expected)) = status {
             let mut found = [0; 4];
-            self.view(&copy, operation, &mut |bytes| {
-                found.copy_from_slice(&bytes[..4])
-            })?;
+            self.view(&copy, operation, &mut |bytes| found.copy_from_slice(&bytes[..4]))?;
             let found = u32::from_le_bytes(found);
             let mut state = self.state();
             if found != expected {
@@ -676,9 +633,7 @@ impl Context {
         operation: &str,
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
-        let range = self
-            .health
-            .guarded(operation, || staging.get_mapped_range(..))?;
+        let range = self.health.guarded(operation, || staging.get_mapped_range(..))?;
         let view = range.map_err(|e| {
             let reason = e.to_string();
             self.health.error(operation, Fault::Lost { reason })
@@ -708,10 +663,7 @@ impl Context {
     fn build(&self, key: &Key) -> Result<Pipeline> {
         let operation = format!("building the kernel {}", key.stem);
         self.health.check(&operation)?;
-        let unit = key
-            .defines
-            .get("UNIT_NAME")
-            .map(|name| ("unit", name.clone()));
+        let unit = key.defines.get("UNIT_NAME").map(|name| ("unit", name.clone()));
         let custom = (key.defines.get("ACTIVATION")).and_then(|stem| Custom::of_stem(stem));
         let part = unit.or(custom.map(|custom| ("activation", custom.name().to_string())));
         let refuse = |reason: String| match &part {
@@ -727,9 +679,8 @@ impl Context {
             text = text.replace(from, to);
         }
         let cache = self.cache.as_ref().map(PipelineCache::raw);
-        let built = self.health.guarded(&operation, || {
-            pipeline::build(&self.device, cache, key, text)
-        })?;
+        let built =
+            self.health.guarded(&operation, || pipeline::build(&self.device, cache, key, text))?;
         let built = built.map_err(refuse)?;
         self.health.check(&operation)?;
         Ok(built)

@@ -13,11 +13,7 @@ impl Gpu {
         if covers(&k.out) && k.value.to_bits() == 0 {
             return self.machine.clear(&k.out.array.buffer);
         }
-        let bits = if self.f64 {
-            k.value.to_bits()
-        } else {
-            u64::from((k.value as f32).to_bits())
-        };
+        let bits = if self.f64 { k.value.to_bits() } else { u64::from((k.value as f32).to_bits()) };
         let launch = Launch::elements("fill", k.out.shape(), 0.0)
             .param("low", bits & u64::from(u32::MAX))
             .param("high", bits >> 32);
@@ -39,11 +35,7 @@ impl Gpu {
     pub(super) fn multiply(&self, k: &Multiply<Array>) -> Result<()> {
         let launch = Launch::elements("multiply", k.out.shape(), 2.0)
             .param("accumulate", k.accumulate.into());
-        let binds = [
-            self.reads("a", &k.a),
-            self.reads("b", &k.b),
-            self.writes("out", &k.out),
-        ];
+        let binds = [self.reads("a", &k.a), self.reads("b", &k.b), self.writes("out", &k.out)];
         self.launch(&launch, &binds)
     }
 
@@ -64,15 +56,8 @@ impl Gpu {
             let launch =
                 Launch::elements("product_diagonal", k.out.shape(), 2.0 * inner.len() as f64)
                     .param("inner", inner.len() as u64);
-            let (x, b) = (
-                k.x.with(|l| l.rows(inner.clone())),
-                k.b.with(|l| l.rows(inner.clone())),
-            );
-            let binds = [
-                self.reads("x", &x),
-                self.reads("b", &b),
-                self.writes("out", &k.out),
-            ];
+            let (x, b) = (k.x.with(|l| l.rows(inner.clone())), k.b.with(|l| l.rows(inner.clone())));
+            let binds = [self.reads("x", &x), self.reads("b", &b), self.writes("out", &k.out)];
             self.launch(&launch, &binds)?;
         }
         Ok(())

@@ -47,11 +47,7 @@ impl Gpu {
             let columns = first..first + units;
             let p = k.p.with(|l| l.columns(columns.clone()));
             let mut binds = vec![self.reads("p", &p)];
-            let outputs = [
-                ("h", Some(&k.h)),
-                ("h1", k.h1.as_ref()),
-                ("h2", k.h2.as_ref()),
-            ];
+            let outputs = [("h", Some(&k.h)), ("h1", k.h1.as_ref()), ("h2", k.h2.as_ref())];
             binds.extend(outputs.into_iter().filter_map(|(name, out)| {
                 let out = out?;
                 let layout = out.layout.columns(columns.clone());
@@ -76,13 +72,7 @@ impl Gpu {
         let mut each = self.array(&[n], "loss_value")?;
         let values = ViewMut::new(&mut each, Layout::rows_of(n, 1));
         self.loss("loss_value", [n, 1, 1], false, &samples, &values)?;
-        self.accumulate(
-            k.value,
-            std::iter::once(0..1).collect(),
-            n,
-            each,
-            "loss_value",
-        )?;
+        self.accumulate(k.value, std::iter::once(0..1).collect(), n, each, "loss_value")?;
         if let Some(gradient) = &k.gradient {
             self.loss("loss_value", [n, 1, outputs], true, &samples, gradient)?;
         }
@@ -110,13 +100,7 @@ impl Gpu {
             Parameter::All(v) => vec![v; outputs],
             Parameter::Each(v) => v.to_vec(),
         };
-        Ok(Samples {
-            loss,
-            x,
-            y,
-            omega,
-            constants: self.store(&constants, "loss")?,
-        })
+        Ok(Samples { loss, x, y, omega, constants: self.store(&constants, "loss")? })
     }
 
     /// A thread for each element of the shape writes to `out`; a row of the Hessian is written by one thread.
@@ -138,9 +122,8 @@ impl Gpu {
                 .define("LOSS", builtin.name())
                 .define("COUPLED", usize::from(!builtin.hessian_is_diagonal())),
         };
-        let launch = launch
-            .define("GRADIENT", usize::from(gradient))
-            .param("outputs", outputs as u64);
+        let launch =
+            launch.define("GRADIENT", usize::from(gradient)).param("outputs", outputs as u64);
         let of_outputs = Layout::shared(n, 1, outputs);
         let binds = [
             self.reads("x", &samples.x),

@@ -165,20 +165,19 @@ pub fn choose(shape: Shape, float: u64, adapter: Adapter) -> Form {
     let wide = float > 4;
     match (shape.sum, adapter, shape.own) {
         (Sum::Gram, Adapter::Software { broadcast }, own) => software(units, width, own, broadcast),
-        (Sum::Gram, Adapter::Hardware, false) if units >= 16 && width >= 8 => Form::KhatriRao {
-            g: if units > 32 && !wide { 2 } else { 1 },
-        },
-        (Sum::Gram, Adapter::Hardware, _) if width >= 48 => Form::Units {
-            g: if width > 96 && !wide { 2 } else { 1 },
-        },
-        (Sum::Gram, Adapter::Hardware, _) => Form::Stream {
-            tile: width.clamp(1, if wide { 4 } else { 8 }),
-        },
+        (Sum::Gram, Adapter::Hardware, false) if units >= 16 && width >= 8 => {
+            Form::KhatriRao { g: if units > 32 && !wide { 2 } else { 1 } }
+        }
+        (Sum::Gram, Adapter::Hardware, _) if width >= 48 => {
+            Form::Units { g: if width > 96 && !wide { 2 } else { 1 } }
+        }
+        (Sum::Gram, Adapter::Hardware, _) => {
+            Form::Stream { tile: width.clamp(1, if wide { 4 } else { 8 }) }
+        }
         (_, _, true) => Form::Own,
-        (_, Adapter::Software { broadcast }, false) => Form::Lanes {
-            columns: if width > 32 { 4 } else { 2 },
-            broadcast,
-        },
+        (_, Adapter::Software { broadcast }, false) => {
+            Form::Lanes { columns: if width > 32 { 4 } else { 2 }, broadcast }
+        }
         (_, Adapter::Hardware, false) => Form::Shared {
             g: if units > 32 && !wide { 2 } else { 1 },
             h: if width > 32 { 2 } else { 1 },
@@ -201,9 +200,7 @@ fn software(units: u64, width: u64, own: bool, broadcast: bool) -> Form {
         return Form::UnitLanes { broadcast };
     }
     if width <= 8 || !broadcast {
-        return Form::Stream {
-            tile: width.clamp(1, 8),
-        };
+        return Form::Stream { tile: width.clamp(1, 8) };
     }
     // Wider tiles spend less on loads, more on padding. Products of a tile over its speed, relative: 3, 7, 12.
     let cost = |columns: u64, speed: f64| {
@@ -213,9 +210,7 @@ fn software(units: u64, width: u64, own: bool, broadcast: bool) -> Form {
     let costs = [(1, cost(1, 3.0)), (2, cost(2, 7.0)), (4, cost(4, 12.0))];
     let columns = costs
         .into_iter()
-        .fold((1, f64::INFINITY), |best, next| {
-            if next.1 < best.1 { next } else { best }
-        })
+        .fold((1, f64::INFINITY), |best, next| if next.1 < best.1 { next } else { best })
         .0;
     Form::InputLanes { columns, broadcast }
 }
@@ -233,11 +228,7 @@ pub fn forms(shape: Shape, broadcast: bool) -> Vec<Form> {
         ]);
     }
     all.extend((1..=8).map(|tile| Form::Stream { tile }));
-    for broadcast in if broadcast {
-        vec![false, true]
-    } else {
-        vec![false]
-    } {
+    for broadcast in if broadcast { vec![false, true] } else { vec![false] } {
         all.push(Form::UnitLanes { broadcast });
         all.extend([1, 2, 4].map(|columns| Form::InputLanes { columns, broadcast }));
         all.extend([1, 2, 4].map(|columns| Form::Lanes { columns, broadcast }));
@@ -278,11 +269,7 @@ pub fn largest(most: u64, holds: impl Fn(u64) -> bool) -> u64 {
     let (mut low, mut high) = (0, most);
     while low < high {
         let middle = low + (high - low).div_ceil(2);
-        if holds(middle) {
-            low = middle
-        } else {
-            high = middle - 1
-        }
+        if holds(middle) { low = middle } else { high = middle - 1 }
     }
     low
 }
@@ -292,9 +279,7 @@ pub fn largest(most: u64, holds: impl Fn(u64) -> bool) -> u64 {
 /// # Errors
 /// One row of one unit's triangle is larger than the limits, the inputs are too large to be indexed, or the form cannot compute the sum.
 pub fn windows(shape: Shape, form: Form, limits: Limits) -> Result<Vec<Window>, String> {
-    let Shape {
-        n, units, width, ..
-    } = shape;
+    let Shape { n, units, width, .. } = shape;
     if !form.fits(shape) {
         return Err(format!("{form:?} cannot compute {shape:?}"));
     }
@@ -302,9 +287,7 @@ pub fn windows(shape: Shape, form: Form, limits: Limits) -> Result<Vec<Window>, 
         return Ok(Vec::new());
     }
     // Sample indices run past n by less than a split.
-    if n.checked_add(BLOCKS * BLOCK)
-        .is_none_or(|v| u32::try_from(v).is_err())
-    {
+    if n.checked_add(BLOCKS * BLOCK).is_none_or(|v| u32::try_from(v).is_err()) {
         return Err(format!("{n} samples are too many for one call"));
     }
     let fewest = n.div_ceil(form.longest());
@@ -312,26 +295,17 @@ pub fn windows(shape: Shape, form: Form, limits: Limits) -> Result<Vec<Window>, 
     let mut out = Vec::new();
     let mut take = |units, rows| {
         if out.len() >= WINDOWS {
-            return Err(format!(
-                "more than {WINDOWS} windows of {} scratch bytes",
-                limits.scratch
-            ));
+            return Err(format!("more than {WINDOWS} windows of {} scratch bytes", limits.scratch));
         }
         out.push(window(shape, form, limits, units, rows)?);
         Ok(())
     };
     // All rows of as many units as fit, in whole tiles of units where that is possible.
-    let fit = largest(units, |u| {
-        u.checked_mul(one_unit)
-            .is_some_and(|len| within(limits, fewest, len))
-    });
+    let fit =
+        largest(units, |u| u.checked_mul(one_unit).is_some_and(|len| within(limits, fewest, len)));
     if fit >= units.min(form.units()) || (fit > 0 && shape.sum != Sum::Gram) {
         let tile = form.units();
-        let step = if fit < units && fit >= tile {
-            fit / tile * tile
-        } else {
-            fit
-        };
+        let step = if fit < units && fit >= tile { fit / tile * tile } else { fit };
         let mut unit = 0;
         while unit < units {
             let end = units.min(unit + step);
@@ -341,14 +315,9 @@ pub fn windows(shape: Shape, form: Form, limits: Limits) -> Result<Vec<Window>, 
         return Ok(out);
     }
     // A tile of units, or as many as fit with one row, and as many rows as fit with them, in whole tiles of rows where that is possible.
-    let widest = if shape.sum == Sum::Gram {
-        width
-    } else {
-        one_unit
-    };
+    let widest = if shape.sum == Sum::Gram { width } else { one_unit };
     let step = largest(units.min(form.units()), |u| {
-        u.checked_mul(widest)
-            .is_some_and(|len| within(limits, fewest, len))
+        u.checked_mul(widest).is_some_and(|len| within(limits, fewest, len))
     });
     if step == 0 || shape.sum != Sum::Gram {
         return Err(format!(
@@ -394,21 +363,12 @@ fn window(
         .and_then(|e| e.checked_mul(units.1 - units.0))
         .ok_or("the output is too large")?;
     let tiles = tiles(shape, form, units, rows).ok_or("the output is too large")?;
-    let wanted = limits
-        .target
-        .div_ceil((tiles.0 * tiles.1).max(1))
-        .clamp(fewest, blocks.max(fewest));
-    let most = largest(wanted, |splits| {
-        splits <= fewest || within(limits, splits, len)
-    });
+    let wanted =
+        limits.target.div_ceil((tiles.0 * tiles.1).max(1)).clamp(fewest, blocks.max(fewest));
+    let most = largest(wanted, |splits| splits <= fewest || within(limits, splits, len));
     // Whole blocks for each split; what that rounds up may leave fewer splits.
     let run = blocks.div_ceil(most.max(1)) * BLOCK;
-    Ok(Window {
-        units,
-        rows,
-        run,
-        splits: shape.n.div_ceil(run),
-    })
+    Ok(Window { units, rows, run, splits: shape.n.div_ceil(run) })
 }
 
 /// Tiles of rows in a window, and the number of tiles of units.
@@ -421,10 +381,7 @@ fn tiles(shape: Shape, form: Form, units: (u64, u64), rows: (u64, u64)) -> Optio
             Some((tiles, count.div_ceil(form.units())))
         }
         (_, Form::Own) => Some((count.checked_mul(shape.width)?.div_ceil(64), 1)),
-        _ => Some((
-            shape.width.div_ceil(form.rows()),
-            count.div_ceil(form.units()),
-        )),
+        _ => Some((shape.width.div_ceil(form.rows()), count.div_ceil(form.units()))),
     }
 }
 

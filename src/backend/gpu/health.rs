@@ -53,12 +53,7 @@ impl Health {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             lock(&note).get_or_insert(error);
         }));
-        Health {
-            adapter: adapter.into(),
-            lost,
-            refused,
-            simulated: Mutex::default(),
-        }
+        Health { adapter: adapter.into(), lost, refused, simulated: Mutex::default() }
     }
 
     pub fn error(&self, operation: &str, fault: Fault) -> Error {

@@ -55,17 +55,12 @@ impl Gpu {
     }
 
     fn units_to_host(&self, units: &Units<Array>) -> Result<Hosted> {
-        Ok(Hosted {
-            weights: self.to_host(units.weights.array)?,
-            z: self.to_host(units.z.array)?,
-        })
+        Ok(Hosted { weights: self.to_host(units.weights.array)?, z: self.to_host(units.z.array)? })
     }
 
     fn along_to_host(&self, along: &Direction<Array>) -> Result<[Option<Numbers>; 2]> {
         let copy = |view: &Option<View<Array>>| {
-            view.as_ref()
-                .map(|view| self.to_host(view.array))
-                .transpose()
+            view.as_ref().map(|view| self.to_host(view.array)).transpose()
         };
         Ok([copy(&along.weights)?, copy(&along.inputs)?])
     }
@@ -79,9 +74,7 @@ impl Gpu {
         let p = self.to_host(k.p.array)?;
         let mut h = self.out_to_host(&k.h, false)?;
         let derivative = |out: &Option<ViewMut<Array>>| {
-            (out.as_ref())
-                .map(|out| self.out_to_host(out, false))
-                .transpose()
+            (out.as_ref()).map(|out| self.out_to_host(out, false)).transpose()
         };
         let (mut h1, mut h2) = (derivative(&k.h1)?, derivative(&k.h2)?);
         if self.rehearses() {
@@ -153,10 +146,7 @@ impl Gpu {
         if self.rehearses() {
             return Ok(());
         }
-        let kernel = UnitValue {
-            units: units.of(&k.units),
-            out: with_mut(&k.out, &mut out),
-        };
+        let kernel = UnitValue { units: units.of(&k.units), out: with_mut(&k.out, &mut out) };
         host().run(kernel.into())?;
         self.to_device(k.out.array, &out, "unit_value")
     }

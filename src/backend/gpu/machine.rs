@@ -70,10 +70,7 @@ impl Rehearsed {
 #[derive(Debug, Clone)]
 pub enum Machine {
     Real(Arc<Context>),
-    Rehearsal {
-        adapter: Arc<Adapter>,
-        rehearsed: Rehearsed,
-    },
+    Rehearsal { adapter: Arc<Adapter>, rehearsed: Rehearsed },
 }
 
 impl Machine {
@@ -109,9 +106,9 @@ impl Machine {
         }
         match self {
             Machine::Real(context) => Ok(Buffer::Real(context.buffer(bytes, operation)?)),
-            Machine::Rehearsal { rehearsed, .. } => Ok(Buffer::Counted {
-                _held: rehearsed.device.hold(need),
-            }),
+            Machine::Rehearsal { rehearsed, .. } => {
+                Ok(Buffer::Counted { _held: rehearsed.device.hold(need) })
+            }
         }
     }
 
@@ -188,10 +185,9 @@ impl Machine {
             (Machine::Real(context), Buffer::Real(block)) => {
                 Ok(Staged::Real(context.stage(block, bytes, operation)?))
             }
-            (Machine::Rehearsal { rehearsed, .. }, _) => Ok(Staged::Counted {
-                bytes,
-                _held: rehearsed.host.hold(bytes),
-            }),
+            (Machine::Rehearsal { rehearsed, .. }, _) => {
+                Ok(Staged::Counted { bytes, _held: rehearsed.host.hold(bytes) })
+            }
             _ => Err(self.rehearsed(operation)),
         }
     }

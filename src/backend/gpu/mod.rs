@@ -158,14 +158,9 @@ impl Gpu {
 
     /// Returns a backend of the same adapter that allocates and runs nothing, but counts.
     pub(crate) fn rehearsal(&self) -> Gpu {
-        let machine = Machine::Rehearsal {
-            adapter: self.adapter.clone(),
-            rehearsed: Rehearsed::default(),
-        };
-        Gpu {
-            machine,
-            ..self.clone()
-        }
+        let machine =
+            Machine::Rehearsal { adapter: self.adapter.clone(), rehearsed: Rehearsed::default() };
+        Gpu { machine, ..self.clone() }
     }
 
     /// Returns what a rehearsal has counted on the host so far; of an open adapter nothing is counted.
@@ -312,10 +307,8 @@ impl Gpu {
     /// Calls `take` with each place and the number of a copy that belongs there.
     fn numbers(&self, bytes: &[u8], places: &mut [f64], take: impl Fn(&mut f64, f64) + Sync) {
         let float = self.float() as usize;
-        (places.par_iter_mut())
-            .zip(bytes.par_chunks_exact(float))
-            .with_min_len(1 << 14)
-            .for_each(|(place, number)| {
+        (places.par_iter_mut()).zip(bytes.par_chunks_exact(float)).with_min_len(1 << 14).for_each(
+            |(place, number)| {
                 let mut word = [0; 8];
                 word[..float].copy_from_slice(number);
                 let number = if self.f64 {
@@ -324,7 +317,8 @@ impl Gpu {
                     f64::from(f32::from_bits(u64::from_le_bytes(word) as u32))
                 };
                 take(place, number);
-            });
+            },
+        );
     }
 }
 

@@ -85,10 +85,7 @@ impl Gpu {
             inner: x.shape()[2] as u64,
             columns: columns as u64,
         };
-        let target = Target {
-            software: !self.hardware_kernels,
-            double: self.f64,
-        };
+        let target = Target { software: !self.hardware_kernels, double: self.f64 };
         let launch = launch(&shape, choose(&shape, target), b.layout.strides[1] == 1)
             .param("accumulate", accumulate.into());
         let binds = [
@@ -153,10 +150,7 @@ fn launch(shape: &Shape, variant: Variant, along_inner: bool) -> Launch {
     .param("inner", shape.inner)
     .param("columns", shape.columns)
     .param("row_tiles", shape.rows.div_ceil((side * rows).into()))
-    .param(
-        "column_tiles",
-        shape.columns.div_ceil((side * columns).into()),
-    );
+    .param("column_tiles", shape.columns.div_ceil((side * columns).into()));
     if !tiled {
         return launch;
     }
@@ -171,11 +165,7 @@ fn launch(shape: &Shape, variant: Variant, along_inner: bool) -> Launch {
 }
 
 fn choose(shape: &Shape, target: Target) -> Variant {
-    if target.software {
-        software(shape)
-    } else {
-        hardware(shape, target.double)
-    }
+    if target.software { software(shape) } else { hardware(shape, target.double) }
 }
 
 /// The tiles of threads that software is offered.
@@ -199,10 +189,7 @@ fn software(shape: &Shape) -> Variant {
         }
         Variant::Tiled(..) => u64::MAX,
     };
-    ALONE
-        .into_iter()
-        .min_by_key(cost)
-        .unwrap_or(Variant::Alone(8, 8))
+    ALONE.into_iter().min_by_key(cost).unwrap_or(Variant::Alone(8, 8))
 }
 
 /// First guesses from tile arithmetic, not measured: 8 × 8 sums for each thread where enough 64 × 64 tiles are there to

@@ -120,9 +120,7 @@ fn file(name: &str) -> Option<&'static str> {
     if let Some(loss) = name.strip_prefix("lib/loss/") {
         return Loss::wgsl_of(loss);
     }
-    (FILES.iter())
-        .find(|(known, _)| *known == name)
-        .map(|f| f.1)
+    (FILES.iter()).find(|(known, _)| *known == name).map(|f| f.1)
 }
 
 /// The whole text of a pipeline's shader.
@@ -136,9 +134,8 @@ pub fn text(key: &Key) -> Result<String, String> {
 
 /// What a pipeline's file is expanded with.
 fn names(key: &Key) -> BTreeMap<String, String> {
-    let mut names: BTreeMap<_, _> = (key.defines.iter())
-        .map(|(name, value)| (name.to_string(), value.clone()))
-        .collect();
+    let mut names: BTreeMap<_, _> =
+        (key.defines.iter()).map(|(name, value)| (name.to_string(), value.clone())).collect();
     if key.number == Number::F64 {
         names.insert("F64".into(), "1".into());
     }
@@ -152,9 +149,7 @@ pub fn uses(key: &Key) -> BTreeSet<String> {
     let lines: Vec<&str> = file(key.stem).unwrap_or_default().lines().collect();
     let mut text = String::new();
     let _ = lines_into(&lines, &file, &mut names(key), &mut used, &mut text);
-    used.into_iter()
-        .map(|name| name.trim_end_matches(".wgsl").to_string())
-        .collect()
+    used.into_iter().map(|name| name.trim_end_matches(".wgsl").to_string()).collect()
 }
 
 /// Expands `text`. `file` finds an included file; `defines` gives the constants.
@@ -216,12 +211,10 @@ fn lines_into(
                     return Err(format!("malformed '{line}'"));
                 };
                 let number = |text: &str| {
-                    text.parse::<u32>()
-                        .map_err(|_| format!("'{text}' in '{line}' is no number"))
+                    text.parse::<u32>().map_err(|_| format!("'{text}' in '{line}' is no number"))
                 };
-                let (from, to) = bounds
-                    .split_once("..")
-                    .ok_or_else(|| format!("malformed '{line}'"))?;
+                let (from, to) =
+                    bounds.split_once("..").ok_or_else(|| format!("malformed '{line}'"))?;
                 for value in number(from)?..number(to)? {
                     let outer = names.insert(name.into(), value.to_string());
                     lines_into(&lines[at + 1..end], file, names, included, out)?;
@@ -254,11 +247,7 @@ fn lines_into(
 fn block(lines: &[&str], at: usize) -> Result<(usize, Option<usize>), String> {
     let (mut depth, mut other) = (0, None);
     for (i, line) in lines.iter().enumerate().skip(at) {
-        match line
-            .trim_start()
-            .strip_prefix('#')
-            .and_then(|d| d.split_whitespace().next())
-        {
+        match line.trim_start().strip_prefix('#').and_then(|d| d.split_whitespace().next()) {
             Some("for" | "if") => depth += 1,
             Some("else") if depth == 1 => other = Some(i),
             Some("end") => {
@@ -282,13 +271,11 @@ fn substitute(line: &str, names: &BTreeMap<String, String>) -> Result<String, St
         rest = &rest[at + 1..];
         let braced = rest.starts_with('{');
         let body = if braced { &rest[1..] } else { rest };
-        let len = body
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(body.len());
+        let len =
+            body.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(body.len());
         let name = &body[..len];
-        let value = names
-            .get(name)
-            .ok_or_else(|| format!("'{name}' is not defined in '{line}'"))?;
+        let value =
+            names.get(name).ok_or_else(|| format!("'{name}' is not defined in '{line}'"))?;
         out.push_str(value);
         rest = match (braced, body[len..].strip_prefix('}')) {
             (false, _) => &body[len..],

@@ -30,10 +30,7 @@ pub fn open(name: Option<&str>, options: Options, setup: Setup) -> Result<Gpu> {
 
 /// The same adapter with the variants of the kernels that hardware gets.
 pub fn with_kernels_for_hardware(gpu: Gpu) -> Gpu {
-    Gpu {
-        hardware_kernels: true,
-        ..gpu
-    }
+    Gpu { hardware_kernels: true, ..gpu }
 }
 
 /// The next call of the fault's kind meets it after `calls` that do not.

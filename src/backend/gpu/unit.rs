@@ -124,13 +124,8 @@ impl Gpu {
             .define("ALONG_Z", usize::from(along.inputs.is_some()));
         let weights = (along.weights).map(|view| view.with(|l| l.rows(window.units.clone())));
         // What is 0 is not read: any array may stand there.
-        let dw = weights
-            .as_ref()
-            .map_or(window.weights, |v| self.reads("dw", v));
-        let dz = along
-            .inputs
-            .as_ref()
-            .map_or(window.inputs, |v| self.reads("dz", v));
+        let dw = weights.as_ref().map_or(window.weights, |v| self.reads("dw", v));
+        let dz = along.inputs.as_ref().map_or(window.inputs, |v| self.reads("dz", v));
         let binds = [
             window.inputs,
             window.weights,
@@ -199,11 +194,7 @@ impl Gpu {
         };
         let operation = "unit_parameter_hessian";
         let (n, t) = (k.units.samples(), k.units.parameters());
-        let size = if k.diagonal {
-            t
-        } else {
-            product(&[t, t + 1])? / 2
-        };
+        let size = if k.diagonal { t } else { product(&[t, t + 1])? / 2 };
         let limits = self.sum_limits();
         let sum = k.sum;
         self.for_windows(&k.units, |window| {

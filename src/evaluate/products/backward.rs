@@ -87,10 +87,9 @@ impl<B: Backend> Along<'_, '_, B> {
         for k in (1..=m).rev() {
             let h1 = chain.h1(k);
             let mut terms = match (hessian, self.output(forward)) {
-                (Some(hessian), Some(x)) if k == m => vec![Term {
-                    x,
-                    b: chain.view(hessian, outputs, m),
-                }],
+                (Some(hessian), Some(x)) if k == m => {
+                    vec![Term { x, b: chain.view(hessian, outputs, m) }]
+                }
                 _ => chain.terms(k, |r| chain.view(&d[m - r], count, r)),
             };
             let mut slopes = Vec::new();
@@ -149,12 +148,7 @@ impl<B: Backend> Along<'_, '_, B> {
                     out: ViewMut::new(&mut array, Layout::dense(shape[0], shape[1], shape[2])),
                 };
                 chain.b.run(kernel.into())?;
-                slopes.push(SensitivitySlope {
-                    r,
-                    units: g.units.clone(),
-                    column,
-                    array,
-                });
+                slopes.push(SensitivitySlope { r, units: g.units.clone(), column, array });
             }
         }
         Ok(slopes)
@@ -169,18 +163,12 @@ impl<B: Backend> Along<'_, '_, B> {
     ) {
         let (chain, n) = (self.chain, self.chain.n);
         let width = chain.network.width(k);
-        let delta = |r: usize, units| {
-            chain
-                .view(&self.delta()[r - 1], 1, r)
-                .with(|l| l.columns(units))
-        };
+        let delta =
+            |r: usize, units| chain.view(&self.delta()[r - 1], 1, r).with(|l| l.columns(units));
         for (r, _) in chain.network.consumers(k) {
             for g in &chain.network.layers()[r - 1].groups {
                 if let Some(b) = self.vectors.columns(n, r, g, (k, width)) {
-                    terms.push(Term {
-                        x: delta(r, g.units.clone()),
-                        b,
-                    });
+                    terms.push(Term { x: delta(r, g.units.clone()), b });
                 }
             }
         }
@@ -189,10 +177,7 @@ impl<B: Backend> Along<'_, '_, B> {
             let layout = Layout::dense(n, slope.units.len(), inputs);
             let columns = slope.column..slope.column + width;
             let b = View::new(&slope.array, layout.columns(columns));
-            terms.push(Term {
-                x: delta(slope.r, slope.units.clone()),
-                b,
-            });
+            terms.push(Term { x: delta(slope.r, slope.units.clone()), b });
         }
     }
 }

@@ -34,11 +34,7 @@ impl<B: Backend> Along<'_, '_, B> {
         // At fixed states nothing but p follows the parameters.
         let follows = self.curvature != Curvature::Lagrangian;
         let none = || network.layers().iter().map(|_| None).collect();
-        let mut forward = Forward::<B> {
-            p: Vec::new(),
-            z: none(),
-            x: none(),
-        };
+        let mut forward = Forward::<B> { p: Vec::new(), z: none(), x: none() };
         for (k, layer) in (1..).zip(network.layers()) {
             if follows && layer.has_hidden_sources() && forward.z[k - 1].is_none() {
                 let mut z = b.alloc(product(&[chain.n, count, layer.inputs])?)?;
@@ -84,43 +80,18 @@ impl<B: Backend> Along<'_, '_, B> {
             let out = ViewMut::new(&mut p, self.of_group(k, g));
             let Some(units) = chain.units(k, g) else {
                 let (x, v) = (chain.z(k), v.with(Layout::transposed));
-                b.run(
-                    Product {
-                        x,
-                        b: v,
-                        out,
-                        accumulate: false,
-                    }
-                    .into(),
-                )?;
+                b.run(Product { x, b: v, out, accumulate: false }.into())?;
                 let Some(x) = z_dot else { continue };
                 let w =
                     (chain.parameters.of(n, g)).with(|l| l.columns(0..layer.inputs).transposed());
                 let layout = chain.layout(count, k).columns(g.units.clone());
                 let out = ViewMut::new(&mut p, layout);
-                b.run(
-                    Product {
-                        x,
-                        b: w,
-                        out,
-                        accumulate: true,
-                    }
-                    .into(),
-                )?;
+                b.run(Product { x, b: w, out, accumulate: true }.into())?;
                 continue;
             };
             let mut out = out;
-            b.run(
-                Fill {
-                    value: 0.0,
-                    out: out.reborrow(),
-                }
-                .into(),
-            )?;
-            let along = Direction {
-                weights: Some(v),
-                inputs: z_dot,
-            };
+            b.run(Fill { value: 0.0, out: out.reborrow() }.into())?;
+            let along = Direction { weights: Some(v), inputs: z_dot };
             b.run(UnitSlope { units, along, out }.into())?;
         }
         Ok(p)

@@ -54,12 +54,7 @@ pub(super) fn add_products<B: Backend>(
     sums: &mut [ProductSums<B>],
 ) -> Result<()> {
     for (vectors, sums) in vectors.iter().zip(sums) {
-        let along = Along {
-            chain,
-            vectors,
-            curvature,
-            backward,
-        };
+        let along = Along { chain, vectors, curvature, backward };
         let forward = along.forward()?;
         let d = match curvature {
             Curvature::Lagrangian => along.lagrangian(&forward)?,

@@ -70,10 +70,7 @@ impl ProductTotals {
     /// Adds the totals of the next samples.
     pub(crate) fn add(&mut self, next: ProductTotals) {
         add_each(&mut self.main, next.main);
-        add_each(
-            self.of_slopes.iter_mut().flatten(),
-            next.of_slopes.into_iter().flatten(),
-        );
+        add_each(self.of_slopes.iter_mut().flatten(), next.of_slopes.into_iter().flatten());
     }
 
     /// Adds the sums to the products, `count` rows of length P.
@@ -115,20 +112,12 @@ impl<B: Backend> Along<'_, '_, B> {
         sums: &mut ProductSums<B>,
     ) -> Result<()> {
         let (chain, n, count) = (self.chain, self.chain.n, self.vectors.count);
-        let groups = chain
-            .network
-            .groups()
-            .zip(&mut sums.main)
-            .zip(&mut sums.of_slopes);
+        let groups = chain.network.groups().zip(&mut sums.main).zip(&mut sums.of_slopes);
         for (((k, g), sum), of_slopes) in groups {
             let c = View::new(&d[k - 1], self.of_group(k, g));
             chain.with_phi(k, g, |phi| {
                 let phi = phi.with(|phi| {
-                    if count > 1 {
-                        phi.repeated_rows(count * g.units.len())
-                    } else {
-                        phi
-                    }
+                    if count > 1 { phi.repeated_rows(count * g.units.len()) } else { phi }
                 });
                 chain.b.run(WeightedSum { c, phi, sum, at: 0 }.into())
             })?;
@@ -149,10 +138,7 @@ impl<B: Backend> Along<'_, '_, B> {
             let mut slope = chain.b.alloc(product(&layout.shape)?)?;
             let kernel = UnitDerivativeSlope {
                 units,
-                along: Direction {
-                    weights: Some(self.vectors.rows(n, k, g)),
-                    inputs: z_dot,
-                },
+                along: Direction { weights: Some(self.vectors.rows(n, k, g)), inputs: z_dot },
                 with_respect_to: Argument::Parameters,
                 out: ViewMut::new(&mut slope, layout),
             };

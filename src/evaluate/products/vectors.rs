@@ -15,10 +15,7 @@ const LEAST: usize = 2;
 /// How many of so many vectors share a sweep: as many as is comfortable where every layer is one group of linear units.
 pub(crate) fn together(network: &Network, vectors: usize) -> usize {
     let plain = |l: &LayerView| l.groups.len() == 1 && l.is_linear();
-    let widest = (network.layers().iter())
-        .map(|l| l.units)
-        .max()
-        .unwrap_or(1);
+    let widest = (network.layers().iter()).map(|l| l.units).max().unwrap_or(1);
     let most = if network.layers().iter().all(plain) {
         (COMFORTABLE / widest.max(1)).max(LEAST)
     } else {
@@ -56,27 +53,17 @@ impl<B: Backend> Vectors<B> {
         let (places, _) = place(network, count, |vector, range| {
             numbers.extend_from_slice(&v[vector * p + range.start..vector * p + range.end]);
         })?;
-        Ok(Vectors {
-            count,
-            array: b.upload(&numbers)?,
-            places,
-        })
+        Ok(Vectors { count, array: b.upload(&numbers)?, places })
     }
 
     /// Returns vectors without numbers, for a rehearsal.
     pub(crate) fn blank(b: &B, network: &Network, count: usize) -> Result<Self> {
         let (places, len) = place(network, count, |_, _| {})?;
-        Ok(Vectors {
-            count,
-            array: b.alloc(len)?,
-            places,
-        })
+        Ok(Vectors { count, array: b.alloc(len)?, places })
     }
 
     fn place_of(&self, k: usize, g: &GroupView) -> Option<&Place> {
-        self.places[k - 1]
-            .iter()
-            .find(|place| place.unit == g.units.start)
+        self.places[k - 1].iter().find(|place| place.unit == g.units.start)
     }
 
     /// V of a group of layer k: n × (count · units) × parameters of a unit, shared by all samples.
@@ -137,11 +124,7 @@ fn place(
                     (0..count).for_each(|vector| put(vector, range.clone()));
                 }
             }
-            groups.push(Place {
-                unit: g.units.start,
-                rows,
-                sources,
-            });
+            groups.push(Place { unit: g.units.start, rows, sources });
         }
         places.push(groups);
     }

@@ -11,12 +11,10 @@ pub(super) fn number(cell: &str) -> Result<f64, String> {
         Ok(_) if cell.bytes().any(|b| b.is_ascii_digit()) => {
             Err(format!("'{shown}' is too large for a 64-bit float"))
         }
-        Ok(_) => Err(format!(
-            "'{shown}' is not a finite number; a missing value is written NA"
-        )),
-        Err(_) if cell.replacen(',', ".", 1).parse::<f64>().is_ok() => Err(format!(
-            "'{shown}' is not a number; the decimal mark must be a point"
-        )),
+        Ok(_) => Err(format!("'{shown}' is not a finite number; a missing value is written NA")),
+        Err(_) if cell.replacen(',', ".", 1).parse::<f64>().is_ok() => {
+            Err(format!("'{shown}' is not a number; the decimal mark must be a point"))
+        }
         Err(_) => Err(format!("'{shown}' is not a number")),
     }
 }
@@ -47,11 +45,8 @@ pub(super) fn list(names: &[String]) -> String {
 
 /// Text for a message: one line of at most 40 characters.
 pub(super) fn short(text: &str) -> String {
-    let mut out: String = text
-        .chars()
-        .take(40)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let mut out: String =
+        text.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(40).is_some() {
         out.push('…');
     }

@@ -134,10 +134,7 @@ impl Table {
         for name in &reading.ignore {
             let column = self.column(name)?;
             if column == target {
-                return Err(Error::invalid(
-                    name,
-                    "the column is the target and cannot be ignored",
-                ));
+                return Err(Error::invalid(name, "the column is the target and cannot be ignored"));
             }
             used[column] = false;
         }
@@ -166,10 +163,7 @@ impl Table {
             let why = "no column is left to predict from";
             return Err(format_error(&self.path, why));
         }
-        let needed: Vec<usize> = (columns.iter().copied())
-            .chain([target])
-            .chain(weights)
-            .collect();
+        let needed: Vec<usize> = (columns.iter().copied()).chain([target]).chain(weights).collect();
         let (rows, dropped) = self.complete_rows(&needed, reading.missing)?;
         let (task, guess) = match reading.task {
             Some(task) => (task, None),
@@ -218,30 +212,22 @@ impl Table {
         let mut values = HashSet::new();
         for (_, cell) in cells() {
             let Some(v) = whole(cell) else {
-                return Ok((
-                    Task::Regression,
-                    "the target has numbers that are not whole".into(),
-                ));
+                return Ok((Task::Regression, "the target has numbers that are not whole".into()));
             };
             values.insert(v);
         }
         let different = values.len();
-        Ok(
-            if (2..=GUESS_CLASSES).contains(&different) && rows.len() >= GUESS_ROWS * different {
-                (
-                    Task::Classification,
-                    format!("the target has only {different} different whole numbers"),
-                )
-            } else {
-                (
-                    Task::Regression,
-                    format!(
-                        "the target has {different} different {}",
-                        plural(different, "number")
-                    ),
-                )
-            },
-        )
+        Ok(if (2..=GUESS_CLASSES).contains(&different) && rows.len() >= GUESS_ROWS * different {
+            (
+                Task::Classification,
+                format!("the target has only {different} different whole numbers"),
+            )
+        } else {
+            (
+                Task::Regression,
+                format!("the target has {different} different {}", plural(different, "number")),
+            )
+        })
     }
 
     /// The target as classes, the labels sorted.
@@ -266,11 +252,7 @@ impl Table {
             }
             labels = values.keys().map(i64::to_string).collect();
         } else {
-            labels = cells()
-                .map(String::from)
-                .collect::<HashSet<_>>()
-                .into_iter()
-                .collect();
+            labels = cells().map(String::from).collect::<HashSet<_>>().into_iter().collect();
             labels.sort_unstable();
         }
         if labels.len() < 2 {

@@ -102,14 +102,9 @@ impl Table {
         if let Some(index) = self.names.iter().position(|n| n == name) {
             return Ok(index);
         }
-        let mut why = format!(
-            "there is no column '{name}'; the columns are: {}",
-            list(&self.names)
-        );
-        let alike = self
-            .names
-            .iter()
-            .find(|n| n.to_lowercase() == name.trim().to_lowercase());
+        let mut why =
+            format!("there is no column '{name}'; the columns are: {}", list(&self.names));
+        let alike = self.names.iter().find(|n| n.to_lowercase() == name.trim().to_lowercase());
         if let Some(alike) = alike {
             why = format!("{why}; did you mean '{alike}'?");
         } else if self.names.iter().all(|n| n.parse::<f64>().is_ok()) {
@@ -220,9 +215,8 @@ impl Table {
         rows: &[usize],
         labels: &[String],
     ) -> Result<Vec<usize>> {
-        let known: HashMap<&str, usize> = (labels.iter().enumerate())
-            .map(|(i, l)| (l.as_str(), i))
-            .collect();
+        let known: HashMap<&str, usize> =
+            (labels.iter().enumerate()).map(|(i, l)| (l.as_str(), i)).collect();
         (rows.iter())
             .map(|&row| {
                 let cell = self.text_at(row, column);
@@ -231,11 +225,7 @@ impl Table {
                     self.wrong(
                         row,
                         column,
-                        format!(
-                            "the class '{}' is unknown; known: {}",
-                            short(cell),
-                            list(labels)
-                        ),
+                        format!("the class '{}' is unknown; known: {}", short(cell), list(labels)),
                     )
                 })
             })

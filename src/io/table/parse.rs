@@ -31,10 +31,7 @@ impl Table {
         }
         let wrong = |line: u64, why: &str| Err(wrong(path, line, None, why.into()));
         if text.trim().is_empty() {
-            return wrong(
-                1,
-                "the file is empty: no header; the first line must name the columns",
-            );
+            return wrong(1, "the file is empty: no header; the first line must name the columns");
         }
         // With one kind of line end the lines can be counted.
         let normal;
@@ -110,12 +107,7 @@ impl Table {
 }
 
 fn wrong(path: &Path, line: u64, column: Option<String>, why: String) -> Error {
-    Error::Format {
-        path: path.to_path_buf(),
-        line: Some(line),
-        column,
-        why,
-    }
+    Error::Format { path: path.to_path_buf(), line: Some(line), column, why }
 }
 
 /// The names of the columns.
@@ -129,16 +121,12 @@ fn header(
     let names: Vec<String> = record.iter().map(|name| name.trim().to_string()).collect();
     if let [only] = names.as_slice() {
         let other = [(b';', ";"), (b'\t', "tab"), (b',', ","), (b'|', "|")];
-        if let Some((_, name)) = other
-            .iter()
-            .find(|(c, _)| *c != delimiter && only.contains(char::from(*c)))
+        if let Some((_, name)) =
+            other.iter().find(|(c, _)| *c != delimiter && only.contains(char::from(*c)))
         {
             return Err(wrong(
                 None,
-                format!(
-                    "the header is one field ('{}'); try --delimiter '{name}'",
-                    short(only)
-                ),
+                format!("the header is one field ('{}'); try --delimiter '{name}'", short(only)),
             ));
         }
     }
@@ -147,11 +135,7 @@ fn header(
         let number = (index + 1).to_string();
         if name.is_empty() {
             let last = index + 1 == names.len();
-            let hint = if last {
-                "; remove the delimiter at the end of the lines"
-            } else {
-                ""
-            };
+            let hint = if last { "; remove the delimiter at the end of the lines" } else { "" };
             return Err(wrong(Some(number), format!("the column has no name{hint}")));
         }
         if let Some(first) = seen.insert(name.as_str(), index + 1) {

@@ -39,8 +39,6 @@ fn at_size(u: f64, q: usize) -> f64 {
         return 0.0;
     }
     let (_, im, k) = inverse_power(u, Dd::ONE, q);
-    let size = (1..q).fold(Scaled { m: im, k }, |product, r| {
-        product.times(Dd::from(r as f64))
-    });
+    let size = (1..q).fold(Scaled { m: im, k }, |product, r| product.times(Dd::from(r as f64)));
     sign(q - 1) * size.round()
 }

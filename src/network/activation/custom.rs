@@ -109,12 +109,7 @@ impl Custom {
             return Ok(*known);
         }
         let domain = "where the formula is a real number".to_string();
-        Ok(enter(
-            &mut registry,
-            name,
-            domain,
-            Definition::Formula(formula),
-        ))
+        Ok(enter(&mut registry, name, domain, Definition::Formula(formula)))
     }
 
     pub(super) fn register(function: Box<dyn ActivationFunction>) -> Result<Self> {
@@ -122,13 +117,8 @@ impl Custom {
         let name = ask(&|| function.name().to_string())?;
         let domain = ask(&|| function.domain().to_string())?;
         let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let refuse = |why: &str| {
-            Err(Error::Part {
-                kind: KIND,
-                name: name.clone(),
-                why: why.into(),
-            })
-        };
+        let refuse =
+            |why: &str| Err(Error::Part { kind: KIND, name: name.clone(), why: why.into() });
         if name.is_empty() || !name.chars().all(letter) {
             return refuse("a name has letters, digits and underscores");
         }
@@ -176,11 +166,7 @@ impl Custom {
                 composed(&**function, a)
             })?
             .ok_or_else(|| Error::Unsupported {
-                what: format!(
-                    "derivative {} of the activation '{}'",
-                    a.order(),
-                    self.name()
-                ),
+                what: format!("derivative {} of the activation '{}'", a.order(), self.name()),
                 why: "it gives the orders 0, 1 and 2; ActivationFunction::series gives the others"
                     .into(),
             }),
@@ -300,11 +286,7 @@ fn check_function(name: &str, function: &dyn ActivationFunction) -> Result<()> {
                 let why = format!(
                     "its series gives {found:e} for derivative {k} at u = {u}, where derivatives gives {given:e}"
                 );
-                return Err(Error::Part {
-                    kind: KIND,
-                    name: name.into(),
-                    why,
-                });
+                return Err(Error::Part { kind: KIND, name: name.into(), why });
             }
         }
     }

@@ -39,9 +39,8 @@ impl Definition for Elliot {
             return 0.0;
         }
         let inverse = Dd::sum(1.0, x).recip();
-        let size = (1..=q).fold(Scaled::ONE.times(inverse), |product, r| {
-            product.times(inverse.times(r as f64))
-        });
+        let size = (1..=q)
+            .fold(Scaled::ONE.times(inverse), |product, r| product.times(inverse.times(r as f64)));
         odd(u, q, sign(q + 1) * size.round())
     }
 }

@@ -12,11 +12,7 @@ impl Definition for Elu {
     #[inline(always)]
     fn derivatives(u: f64) -> [f64; 3] {
         let [h, first, _] = OneMinusExpNeg::derivatives(-u);
-        if u > 0.0 {
-            [u, 1.0, 0.0]
-        } else {
-            [-h, first, first]
-        }
+        if u > 0.0 { [u, 1.0, 0.0] } else { [-h, first, first] }
     }
 
     fn series(a: &Series) -> Series {

@@ -81,30 +81,16 @@ impl Definition for Mish {
             all
         };
         // 1 − t = 2/D for u < 0, 2z²/D for u ≥ 0, without the factor 2ᵏ that it has with z: for u < 0 t itself, z(2 + z)/D.
-        let (one, two) = if u < 0.0 {
-            (exp(1.0), exp(2.0))
-        } else {
-            (exp(-1.0), exp(-2.0))
-        };
+        let (one, two) = if u < 0.0 { (exp(1.0), exp(2.0)) } else { (exp(-1.0), exp(-2.0)) };
         let square = z.mul(z);
         let (numerator, d, factor, k): (Vec<Dd>, Vec<Dd>, Dd, i32) = if u < 0.0 {
             let n = |k: usize| one[k].twice().add(two[k].mul(z));
             let d = |k: usize| one[k].mul(z).twice().add(two[k].mul(square));
-            (
-                (0..=q).map(n).collect(),
-                (0..=q).map(d).collect(),
-                m,
-                e.k as i32,
-            )
+            ((0..=q).map(n).collect(), (0..=q).map(d).collect(), m, e.k as i32)
         } else {
             let n = |k: usize| two[k].scale(-2.0);
             let d = |k: usize| one[k].mul(z).add(two[k].mul(square)).twice();
-            (
-                (0..=q).map(n).collect(),
-                (0..=q).map(d).collect(),
-                m.mul(m),
-                2 * e.k as i32,
-            )
+            ((0..=q).map(n).collect(), (0..=q).map(d).collect(), m.mul(m), 2 * e.k as i32)
         };
         let first = d[0].add(Dd::from(if u < 0.0 { 2.0 } else { 1.0 })).recip();
         let mut t: Vec<Dd> = Vec::with_capacity(q + 1);

@@ -321,10 +321,8 @@ impl Activation {
             return Ok(self.derivatives(u)[q]);
         }
         if q > Self::MAX_ORDER {
-            let why = format!(
-                "{q} is beyond {}, the last whose factorial f64 holds",
-                Self::MAX_ORDER
-            );
+            let why =
+                format!("{q} is beyond {}, the last whose factorial f64 holds", Self::MAX_ORDER);
             return Err(Error::invalid("order", why));
         }
         if u.is_nan() {
@@ -356,11 +354,7 @@ impl Activation {
         let mut known: Vec<String> = Self::ALL.map(|a| a.name().to_string()).into();
         known.extend(Custom::names().into_iter().map(str::to_string));
         known.push("or a formula in u such as 1-(1+u)^-2".into());
-        Err(Error::Unknown {
-            kind: "activation",
-            name: name.into(),
-            known,
-        })
+        Err(Error::Unknown { kind: "activation", name: name.into(), known })
     }
 
     /// The activation h(u) that a formula in u defines; its name is the text.

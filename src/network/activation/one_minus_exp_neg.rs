@@ -13,11 +13,7 @@ impl Definition for OneMinusExpNeg {
         let m = e.value();
         let z = ldexp(m.round(), e.k);
         // Beyond 2⁵³ the 1 is half an ULP at most.
-        let h = if e.k > 53.0 {
-            -z
-        } else {
-            e.beside_one(-1.0, m).round().copysign(u)
-        };
+        let h = if e.k > 53.0 { -z } else { e.beside_one(-1.0, m).round().copysign(u) };
         [h, z, -z]
     }
 

@@ -31,10 +31,6 @@ impl Definition for Reciprocal {
 
     fn derivative(u: f64, q: usize) -> f64 {
         let size = power(u.abs(), (0..=q).map(|r| r.max(1) as f64));
-        if u.is_sign_negative() {
-            -size
-        } else {
-            sign(q) * size
-        }
+        if u.is_sign_negative() { -size } else { sign(q) * size }
     }
 }

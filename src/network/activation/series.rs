@@ -77,9 +77,7 @@ impl Series {
     /// f, f′ … f⁽q⁾: k! c_k.
     pub fn derivatives(&self) -> Vec<f64> {
         let factorial = |k: usize| (1..=k).fold(1.0, |product, i| product * i as f64);
-        (self.c.iter().enumerate())
-            .map(|(k, c)| c * factorial(k))
-            .collect()
+        (self.c.iter().enumerate()).map(|(k, c)| c * factorial(k)).collect()
     }
 
     /// eᵃ.
@@ -118,9 +116,8 @@ impl Series {
         let first = libm::pow(self.c[0], r);
         if self.c[0] != 0.0 {
             return self.grow(first, |a, c, k| {
-                let sum: f64 = (1..=k)
-                    .map(|i| (i as f64 * r - (k - i) as f64) * a[i] * c[k - i])
-                    .sum();
+                let sum: f64 =
+                    (1..=k).map(|i| (i as f64 * r - (k - i) as f64) * a[i] * c[k - i]).sum();
                 sum / (k as f64 * a[0])
             });
         }
@@ -285,24 +282,18 @@ fn rate(a: &[f64], g: &[f64], k: usize) -> f64 {
 }
 
 fn zip(a: &Series, b: &Series, op: impl Fn(f64, f64) -> f64) -> Series {
-    Series {
-        c: a.c.iter().zip(&b.c).map(|(a, b)| op(*a, *b)).collect(),
-    }
+    Series { c: a.c.iter().zip(&b.c).map(|(a, b)| op(*a, *b)).collect() }
 }
 
 fn product(a: &Series, b: &Series) -> Series {
     let n = a.c.len().min(b.c.len());
     let at = |k| (0..=k).map(|i| a.c[i] * b.c[k - i]).sum();
-    Series {
-        c: (0..n).map(at).collect(),
-    }
+    Series { c: (0..n).map(at).collect() }
 }
 
 fn quotient(a: &Series, b: &Series) -> Series {
     let n = a.c.len().min(b.c.len());
-    let a = Series {
-        c: a.c[..n].to_vec(),
-    };
+    let a = Series { c: a.c[..n].to_vec() };
     a.grow(a.c[0] / b.c[0], |a, c, k| {
         let sum: f64 = (1..=k).map(|i| b.c[i] * c[k - i]).sum();
         (a[k] - sum) / b.c[0]
@@ -310,9 +301,7 @@ fn quotient(a: &Series, b: &Series) -> Series {
 }
 
 fn scaled(a: &Series, op: impl Fn(f64) -> f64) -> Series {
-    Series {
-        c: a.c.iter().map(|a| op(*a)).collect(),
-    }
+    Series { c: a.c.iter().map(|a| op(*a)).collect() }
 }
 
 fn shifted(a: &Series, by: f64) -> Series {

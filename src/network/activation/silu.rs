@@ -45,10 +45,7 @@ impl Definition for Silu {
         let (a, b) = (logistic(x, q), logistic(x, q - 1));
         let k = a.k.max(b.k);
         let m = |s: Scaled, factor: f64| s.m.times(factor).scale(libm::scalbn(1.0, s.k - k));
-        let at_size = Scaled {
-            m: m(a, x).add(m(b, q as f64)),
-            k,
-        };
+        let at_size = Scaled { m: m(a, x).add(m(b, q as f64)), k };
         // silu − u/2 is even.
         odd(u, q + 1, at_size.round())
     }

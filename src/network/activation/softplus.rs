@@ -11,16 +11,8 @@ impl Definition for Softplus {
     fn derivatives(u: f64) -> [f64; 3] {
         let s = Sigmoid::new(u.abs());
         // Below 2⁻⁶⁰, ln(1 + z) is z, and this form has its smallest ones, too.
-        let tail = if s.k < -60.0 {
-            ldexp(s.z.round(), s.k)
-        } else {
-            s.ln_one_plus()
-        };
-        [
-            u.max(0.0) + tail,
-            s.logistic(u),
-            ldexp(s.small.product(s.large), s.k),
-        ]
+        let tail = if s.k < -60.0 { ldexp(s.z.round(), s.k) } else { s.ln_one_plus() };
+        [u.max(0.0) + tail, s.logistic(u), ldexp(s.small.product(s.large), s.k)]
     }
 
     fn series(a: &Series) -> Series {

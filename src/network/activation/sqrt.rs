@@ -40,11 +40,7 @@ impl Definition for Sqrt {
         }
         // u = 2^(2e) m, 2 ≤ m < 8
         let (m, e) = libm::frexp(u);
-        let (m, e) = if e % 2 == 0 {
-            (4.0 * m, e - 2)
-        } else {
-            (8.0 * m, e - 3)
-        };
+        let (m, e) = if e % 2 == 0 { (4.0 * m, e - 2) } else { (8.0 * m, e - 3) };
         let (root, inverse) = (Dd::from(m).sqrt(), Dd::from(m).recip());
         (0..q)
             .fold(Scaled { m: root, k: e / 2 }, |product, r| {

@@ -28,9 +28,7 @@ impl Definition for BinaryCrossEntropy {
 
     fn gradient(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
         // Written so that y = 1 gives −s(−x) without cancellation.
-        each(x, y, v, out, |x, y, _| {
-            (1.0 - y) * logistic(x) - y * logistic(-x)
-        });
+        each(x, y, v, out, |x, y, _| (1.0 - y) * logistic(x) - y * logistic(-x));
     }
 
     fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {

@@ -29,9 +29,7 @@ impl Definition for Gamma {
             // r = eᵗ, and near t = 0 the series of eᵗ − 1 − t, where that cancels.
             let t = libm::log(y) - x;
             if t.abs() < 1.0 {
-                let series = (3..=20)
-                    .rev()
-                    .fold(1.0, |series, k| 1.0 + t * series / f64::from(k));
+                let series = (3..=20).rev().fold(1.0, |series, k| 1.0 + t * series / f64::from(k));
                 0.5 * t * t * series
             } else {
                 ratio(x, y) - 1.0 - t

@@ -16,21 +16,15 @@ impl Definition for LogCosh {
     }
 
     fn value(x: &[f64], y: &[f64], v: Parameter) -> f64 {
-        sum(x, y, v, |x, y, delta| {
-            delta * delta * log_cosh((y - x) / delta)
-        })
+        sum(x, y, v, |x, y, delta| delta * delta * log_cosh((y - x) / delta))
     }
 
     fn gradient(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
-        each(x, y, v, out, |x, y, delta| {
-            delta * libm::tanh((x - y) / delta)
-        });
+        each(x, y, v, out, |x, y, delta| delta * libm::tanh((x - y) / delta));
     }
 
     fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
-        diagonal(x, y, v, out, |x, y, delta| {
-            Activation::Tanh.derivatives((x - y) / delta)[1]
-        });
+        diagonal(x, y, v, out, |x, y, delta| Activation::Tanh.derivatives((x - y) / delta)[1]);
     }
 }
 

@@ -369,11 +369,7 @@ impl Loss {
             check::jacobian(&part, "the gradient", 1, value, gradient, &x)?;
             check::jacobian(&part, "the Hessian", outputs, gradient, hessian, &x)
         };
-        self.guarded(|| {
-            points
-                .into_iter()
-                .try_for_each(|(y, apart)| one(y.to_vec(), apart))
-        })?
+        self.guarded(|| points.into_iter().try_for_each(|(y, apart)| one(y.to_vec(), apart)))?
     }
 
     /// Whether ∂²g/∂x² is diagonal: the outputs do not couple.
@@ -494,9 +490,7 @@ fn each(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64], g: impl Fn(f64, f64
     match v {
         Parameter::All(v) => places.for_each(|((out, &x), &y)| *out = g(x, y, v)),
         Parameter::Each(v) => {
-            places
-                .zip(v)
-                .for_each(|(((out, &x), &y), &v)| *out = g(x, y, v));
+            places.zip(v).for_each(|(((out, &x), &y), &v)| *out = g(x, y, v));
         }
     }
 }

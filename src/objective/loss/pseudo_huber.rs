@@ -25,12 +25,7 @@ impl Definition for PseudoHuber {
         each(x, y, v, out, |x, y, delta| {
             let t = (x - y) / delta;
             // For huge t the quotient t/√(1+t²) is its limit ±1.
-            delta
-                * if t.abs() > 1e9 {
-                    t.signum()
-                } else {
-                    t / libm::hypot(1.0, t)
-                }
+            delta * if t.abs() > 1e9 { t.signum() } else { t / libm::hypot(1.0, t) }
         });
     }
 

@@ -23,10 +23,8 @@ impl Definition for SoftmaxCrossEntropy {
     fn value(x: &[f64], y: &[f64], _: Parameter) -> f64 {
         // log Σ exp(x − M) + Σ y (M − x), M the largest: log1p over the others keeps small losses.
         let top = largest(x);
-        let others: f64 = (0..x.len())
-            .filter(|&o| o != top)
-            .map(|o| libm::exp(x[o] - x[top]))
-            .sum();
+        let others: f64 =
+            (0..x.len()).filter(|&o| o != top).map(|o| libm::exp(x[o] - x[top])).sum();
         let linear: f64 = x.iter().zip(y).map(|(x_o, y)| y * (x[top] - x_o)).sum();
         libm::log1p(others) + linear
     }

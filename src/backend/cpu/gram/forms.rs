@@ -24,14 +24,7 @@ pub(super) struct Block<'a, S: Simd, T: Lanes> {
 /// Adds Cᵀ K over a block of samples, slab by slab of the columns of K.
 #[inline(always)]
 pub(super) fn khatri_rao<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: Block<S, T>) {
-    let Block {
-        start,
-        len,
-        z,
-        slab,
-        tile,
-        packed,
-    } = block;
+    let Block { start, len, z, slab, tile, packed } = block;
     let Data { d, c, s, .. } = task.data;
     let lanes = lanes::<S, T>();
     let units = task.out.len();
@@ -56,24 +49,15 @@ pub(super) fn khatri_rao<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: 
                 // The rows of the triangle that meet this vector, from the one that holds its first lane.
                 let p = begin + v * lanes;
                 parts.clear();
-                parts.extend(
-                    (row_of(p)..d)
-                        .take_while(|&a| triangle(a) < p + lanes)
-                        .map(|a| Part {
-                            lane: triangle(a).saturating_sub(p),
-                            x: lanes + a,
-                            // What stands under lane 0, which is before the row's beginning if that comes later.
-                            y: lanes + p - triangle(a),
-                        }),
-                );
-                form(
-                    simd,
-                    (z, d),
-                    (z, d),
-                    &parts,
-                    &mut slab[v..len * vectors],
-                    vectors,
-                );
+                parts.extend((row_of(p)..d).take_while(|&a| triangle(a) < p + lanes).map(|a| {
+                    Part {
+                        lane: triangle(a).saturating_sub(p),
+                        x: lanes + a,
+                        // What stands under lane 0, which is before the row's beginning if that comes later.
+                        y: lanes + p - triangle(a),
+                    }
+                }));
+                form(simd, (z, d), (z, d), &parts, &mut slab[v..len * vectors], vectors);
             }
         }
         for units in tiles(units, tile_rows::<S>()) {
@@ -87,10 +71,7 @@ pub(super) fn khatri_rao<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: 
                 tile,
             );
             for (out, sums) in task.out[units].iter_mut().zip(tile.chunks_exact(vectors)) {
-                add(
-                    &mut out[begin - task.span.start..][..span.len()],
-                    cast_slice::<_, T>(sums),
-                );
+                add(&mut out[begin - task.span.start..][..span.len()], cast_slice::<_, T>(sums));
             }
         }
     }
@@ -99,14 +80,7 @@ pub(super) fn khatri_rao<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: 
 /// Adds Zᵀ (diag(c_j) Z) over a block of samples for each unit of the task, on its rows of the triangle.
 #[inline(always)]
 pub(super) fn rank_update<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: Block<S, T>) {
-    let Block {
-        start,
-        len,
-        z,
-        slab,
-        tile,
-        packed,
-    } = block;
+    let Block { start, len, z, slab, tile, packed } = block;
     let Data { d, c, s, .. } = task.data;
     let lanes = lanes::<S, T>();
     let rows = row_of(task.span.start)..row_of(task.span.end);
@@ -129,15 +103,7 @@ pub(super) fn rank_update<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block:
                     continue;
                 }
                 let left = &packed[tile_rows.start * len..tile_rows.end * len];
-                product(
-                    simd,
-                    a.len(),
-                    used,
-                    left,
-                    &slab[..len * vectors],
-                    vectors,
-                    tile,
-                );
+                product(simd, a.len(), used, left, &slab[..len * vectors], vectors, tile);
                 for (a, sums) in a.zip(tile.chunks_exact(used)).filter(|&(a, _)| a >= b) {
                     let entries = (a + 1 - b).min(used * lanes);
                     add(
@@ -171,10 +137,7 @@ fn scale<S: Simd, T: Lanes>(
         let lanes = lanes::<S, T>();
         for (i, to) in slab.as_chunks_mut::<V>().0.iter_mut().enumerate() {
             let x = T::splat(simd, x[i * x_step]);
-            for (to, y) in to
-                .iter_mut()
-                .zip(y[i * y_step..][..V * lanes].chunks_exact(lanes))
-            {
+            for (to, y) in to.iter_mut().zip(y[i * y_step..][..V * lanes].chunks_exact(lanes)) {
                 *to = T::mul(simd, x, pod_read_unaligned(cast_slice(y)));
             }
         }
@@ -250,7 +213,5 @@ fn form<S: Simd, T: Lanes>(
 /// out += sums, in f64.
 #[inline(always)]
 fn add<T: Lanes>(out: &mut [f64], sums: &[T]) {
-    out.iter_mut()
-        .zip(sums)
-        .for_each(|(out, sum)| *out += sum.widen());
+    out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum.widen());
 }

@@ -68,15 +68,7 @@ pub fn gram_as<T: Lanes>(
     s: usize,
     out: &mut [f64],
 ) {
-    struct Call<'a, T>(
-        Option<Form>,
-        Par,
-        &'a [T],
-        usize,
-        &'a [T],
-        usize,
-        &'a mut [f64],
-    );
+    struct Call<'a, T>(Option<Form>, Par, &'a [T], usize, &'a [T], usize, &'a mut [f64]);
     impl<T: Lanes> WithSimd for Call<'_, T> {
         type Output = ();
         #[inline(always)]
@@ -114,11 +106,7 @@ pub(super) fn scratch<T: Real>(threads: usize, kernel: &Gram<Array<T>, Sum>) -> 
         let scratch = scratch_bytes(n, d, units, size_of::<T>(), threads) as u64;
         copies.saturating_add(scratch)
     };
-    if weighted_sum::is_shared(phi) {
-        of_first(units)
-    } else {
-        of_first(units.min(1))
-    }
+    if weighted_sum::is_shared(phi) { of_first(units) } else { of_first(units.min(1)) }
 }
 
 /// An upper bound, in bytes, on what [`gram`] allocates at any one time for inputs of `size` bytes each.
@@ -131,11 +119,7 @@ pub fn scratch_bytes(n: usize, d: usize, s: usize, size: usize, threads: usize) 
     let shared = |lanes| {
         let plan = Plan::new(n, d, s, lanes, None);
         let chunks = n.div_ceil(plan.chunk);
-        let partial = if chunks > 1 {
-            8 * chunks * s * triangle(d)
-        } else {
-            0
-        };
+        let partial = if chunks > 1 { 8 * chunks * s * triangle(d) } else { 0 };
         let (parts, groups) = (plan.cuts.len() - 1, s.div_ceil(plan.group));
         partial
             + size_of::<usize>() * plan.cuts.len()
@@ -181,21 +165,13 @@ fn run_as<S: Simd, T: Lanes>(
         d == 0 || z.len() == n * d && c.len() == n * s,
         "z and c disagree on the number of samples"
     );
-    assert_eq!(
-        out.len(),
-        s * pairs,
-        "the output holds one packed triangle for every unit"
-    );
+    assert_eq!(out.len(), s * pairs, "the output holds one packed triangle for every unit");
     if n * d * s == 0 {
         return;
     }
     let plan = Plan::new(n, d, s, lanes::<S, T>(), form);
     let chunks = n.div_ceil(plan.chunk);
-    let mut partial = if chunks > 1 {
-        vec![0.0; chunks * s * pairs]
-    } else {
-        Vec::new()
-    };
+    let mut partial = if chunks > 1 { vec![0.0; chunks * s * pairs] } else { Vec::new() };
     let mut tasks = Vec::with_capacity(chunks * s.div_ceil(plan.group) * (plan.cuts.len() - 1));
     let sums: &mut [f64] = if chunks > 1 { &mut partial } else { &mut *out };
     for (k, sum) in sums.chunks_mut(s * pairs).enumerate() {
@@ -240,10 +216,7 @@ impl<T: Lanes> WithSimd for Task<'_, T> {
         let lanes = lanes::<S, T>();
         let (mut slab, mut tile, mut padded, mut packed) =
             <(Vec<T>, Vec<T>, Vec<T>, Vec<T>)>::default();
-        let slab = cast_slice_mut(aligned(
-            &mut slab,
-            self.samples.len().min(BLOCK) * SLAB * lanes,
-        ));
+        let slab = cast_slice_mut(aligned(&mut slab, self.samples.len().min(BLOCK) * SLAB * lanes));
         let tile = cast_slice_mut(aligned(&mut tile, tile_rows::<S>() * SLAB * lanes));
         for start in self.samples.clone().step_by(BLOCK) {
             let len = BLOCK.min(self.samples.end - start);
@@ -259,14 +232,7 @@ impl<T: Lanes> WithSimd for Task<'_, T> {
                 padded.resize(padded.len() + lanes, T::zeroed());
                 &padded
             };
-            let block = Block {
-                start,
-                len,
-                z,
-                slab,
-                tile,
-                packed: &mut packed,
-            };
+            let block = Block { start, len, z, slab, tile, packed: &mut packed };
             match self.form {
                 Form::KhatriRao => khatri_rao(simd, &mut self, block),
                 Form::RankUpdate => rank_update(simd, &mut self, block),

@@ -55,11 +55,8 @@ impl Plan {
     pub fn new(n: usize, d: usize, s: usize, lanes: usize, form: Option<Form>) -> Self {
         // Where the two cross over, measured for d = 4 … 257 in both types with AVX-512: s = 6 at d = 17, 8 at 24, 11 at 33,
         // 16 at 48, 32 at 96, 43 at 129. Close to it they differ by a few per cent.
-        let form = form.unwrap_or(if s >= 5 && 3 * s >= d {
-            Form::KhatriRao
-        } else {
-            Form::RankUpdate
-        });
+        let form =
+            form.unwrap_or(if s >= 5 && 3 * s >= d { Form::KhatriRao } else { Form::RankUpdate });
         let pairs = triangle(d);
         let (mut cuts, group): (Vec<usize>, usize) = match form {
             Form::KhatriRao => {
@@ -73,21 +70,14 @@ impl Plan {
                 let parts =
                     slabs.div_ceil((slabs * groups / TASKS).clamp(4, (2048 / group).clamp(4, 32)));
                 (
-                    (0..=parts)
-                        .map(|t| (t * slabs / parts * SLAB * lanes).min(pairs))
-                        .collect(),
+                    (0..=parts).map(|t| (t * slabs / parts * SLAB * lanes).min(pairs)).collect(),
                     group,
                 )
             }
             Form::RankUpdate => {
                 // Whole rows, in parts of about equal area; four units share a packed copy of z.
                 let parts = (d / 128).max(1);
-                (
-                    (0..=parts)
-                        .map(|t| triangle(((t * d * d) / parts).isqrt()))
-                        .collect(),
-                    s.min(4),
-                )
+                ((0..=parts).map(|t| triangle(((t * d * d) / parts).isqrt())).collect(), s.min(4))
             }
         };
         cuts.dedup();
@@ -98,11 +88,6 @@ impl Plan {
             .min(PARTIAL / (s * pairs))
             .min(work(n, d, s) / SMALL)
             .max(1);
-        Plan {
-            form,
-            cuts,
-            group,
-            chunk: n.div_ceil(chunks).next_multiple_of(BLOCK),
-        }
+        Plan { form, cuts, group, chunk: n.div_ceil(chunks).next_multiple_of(BLOCK) }
     }
 }

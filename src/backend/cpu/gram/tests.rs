@@ -4,9 +4,7 @@ use super::*;
 fn numbers<T>(len: usize, seed: u64, to: impl Fn(f64) -> T) -> Vec<T> {
     let mut state = seed;
     let mut next = || {
-        state = state
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
     };
     (0..len).map(|_| to(next())).collect()
@@ -30,10 +28,8 @@ impl<T: Lanes> Case<T> {
         let z = numbers(n * d, 1 + n as u64, &to);
         let c = numbers(n * s, 2 + d as u64, &to);
         let initial = numbers(s * triangle(d), 3, |x| x);
-        let (mut exact, mut size) = (
-            initial.clone(),
-            initial.iter().map(|x| x.abs()).collect::<Vec<_>>(),
-        );
+        let (mut exact, mut size) =
+            (initial.clone(), initial.iter().map(|x| x.abs()).collect::<Vec<_>>());
         for (z, c) in z.chunks(d).zip(c.chunks(s)) {
             for (j, c) in c.iter().enumerate() {
                 for a in 0..d {
@@ -45,17 +41,7 @@ impl<T: Lanes> Case<T> {
                 }
             }
         }
-        Case {
-            z,
-            c,
-            n,
-            d,
-            s,
-            exact,
-            size,
-            initial,
-            unit,
-        }
+        Case { z, c, n, d, s, exact, size, initial, unit }
     }
 
     /// The largest error as a multiple of the bound in the module's description, the reference's own error included.
@@ -67,9 +53,7 @@ impl<T: Lanes> Case<T> {
             .zip(&self.size)
             .map(|((x, y), size)| (x - y).abs() / (bound * size + 1e-300));
         // `max` would let a NaN pass.
-        errors
-            .map(|x| if x.is_nan() { f64::INFINITY } else { x })
-            .fold(0.0, f64::max)
+        errors.map(|x| if x.is_nan() { f64::INFINITY } else { x }).fold(0.0, f64::max)
     }
 
     fn run<S: Simd>(&self, simd: S, form: Option<Form>) -> Vec<f64> {
@@ -78,16 +62,7 @@ impl<T: Lanes> Case<T> {
             type Output = Vec<f64>;
             fn with_simd<S: Simd>(self, simd: S) -> Vec<f64> {
                 let Call(case, form, mut out) = self;
-                run_as(
-                    simd,
-                    form,
-                    Par::rayon(0),
-                    &case.z,
-                    case.d,
-                    &case.c,
-                    case.s,
-                    &mut out,
-                );
+                run_as(simd, form, Par::rayon(0), &case.z, case.d, &case.c, case.s, &mut out);
                 out
             }
         }
@@ -126,9 +101,7 @@ fn check(n: usize, d: usize, s: usize) {
 
 #[test]
 fn inputs_past_every_tile_edge() {
-    for d in [
-        1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 33, 47, 48, 49, 65, 130, 257,
-    ] {
+    for d in [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 24, 31, 33, 47, 48, 49, 65, 130, 257] {
         check(if d < 60 { 70 } else { 9 }, d, 3);
     }
 }
@@ -193,25 +166,14 @@ fn the_same_bits_for_any_number_of_threads() {
         let (z, c) = (numbers(n * d, 1, to), numbers(n * s, 2, to));
         let outputs = [1, 2, 3, 4].map(|threads| {
             let mut out = numbers(s * triangle(d), 3, |x| x);
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| gram_as(Some(form), Par::rayon(0), &z, d, &c, s, &mut out));
             out.into_iter().map(f64::to_bits).collect::<Vec<_>>()
         });
-        assert!(
-            outputs.windows(2).all(|pair| pair[0] == pair[1]),
-            "n {n} d {d} s {s} {form:?}"
-        );
+        assert!(outputs.windows(2).all(|pair| pair[0] == pair[1]), "n {n} d {d} s {s} {form:?}");
     }
-    for (n, d, s) in [
-        (50_000, 9, 8),
-        (30_000, 1, 20),
-        (9000, 33, 7),
-        (700, 130, 9),
-        (300, 300, 2),
-    ] {
+    for (n, d, s) in [(50_000, 9, 8), (30_000, 1, 20), (9000, 33, 7), (700, 130, 9), (300, 300, 2)]
+    {
         for form in [Form::KhatriRao, Form::RankUpdate] {
             bits(n, d, s, form, |x| x as f32);
             bits(n, d, s, form, |x| x);
@@ -227,15 +189,8 @@ fn the_error_does_not_grow_with_the_samples() {
         let case = Case::new(n, 3, 2, unit, |x| x.abs() as f32);
         let mut out = case.initial.clone();
         gram(&case.z, 3, &case.c, 2, &mut out);
-        out.iter()
-            .zip(&case.exact)
-            .map(|(x, y)| ((x - y) / y).abs())
-            .fold(0.0, f64::max)
+        out.iter().zip(&case.exact).map(|(x, y)| ((x - y) / y).abs()).fold(0.0, f64::max)
     };
-    assert!(
-        error(1_000_000) <= 8.0 * unit,
-        "{}",
-        error(1_000_000) / unit
-    );
+    assert!(error(1_000_000) <= 8.0 * unit, "{}", error(1_000_000) / unit);
     assert!(error(1_000_000) <= 2.0 * error(1000));
 }

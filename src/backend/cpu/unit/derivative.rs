@@ -9,11 +9,7 @@ use crate::backend::kernel::{Argument, UnitDerivative};
 use crate::error::Result;
 
 pub(in super::super) fn run<T: Real>(par: Par, kernel: UnitDerivative<Array<T>>) -> Result<()> {
-    let UnitDerivative {
-        units,
-        with_respect_to,
-        out,
-    } = kernel;
+    let UnitDerivative { units, with_respect_to, out } = kernel;
     let width = units.width_of(with_respect_to);
     Calls::guarded(&units, |calls| {
         let unit = calls.unit;

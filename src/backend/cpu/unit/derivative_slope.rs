@@ -18,12 +18,7 @@ pub(in super::super) fn run<T: Real>(
     par: Par,
     kernel: UnitDerivativeSlope<Array<T>>,
 ) -> Result<()> {
-    let UnitDerivativeSlope {
-        units,
-        along,
-        with_respect_to,
-        out,
-    } = kernel;
+    let UnitDerivativeSlope { units, along, with_respect_to, out } = kernel;
     // Along the parameters alone, φ needs no derivative in the inputs.
     let exact = if with_respect_to == Argument::Parameters && along.inputs.is_none() {
         None
@@ -101,18 +96,14 @@ impl<'a> Second<'a> {
                 (Argument::Inputs, Some(exact)) => {
                     calls.fill("∂²p/∂z²", z, j, same, |w, out| exact.d_zz(z, w, out))
                 }
-                _ => calls.fill("∂²p/∂w²", z, j, same, |w, psi| {
-                    calls.unit.d_ww(z, w, psi)
-                }),
+                _ => calls.fill("∂²p/∂w²", z, j, same, |w, psi| calls.unit.d_ww(z, w, psi)),
             }?;
             for (total, row) in total.iter_mut().zip(same.chunks(along.len().max(1))) {
                 *total += dot(row, along);
             }
         }
         if let (Some(across), Some(exact)) = (across, self.exact) {
-            calls.fill("∂²p/∂w∂z", z, j, mixed, |w, out| {
-                exact.d_wz(z, w, out)
-            })?;
+            calls.fill("∂²p/∂w∂z", z, j, mixed, |w, out| exact.d_wz(z, w, out))?;
             for (a, total) in total.iter_mut().enumerate() {
                 *total += match self.of {
                     Argument::Parameters => dot(&mixed[a * d..(a + 1) * d], across),

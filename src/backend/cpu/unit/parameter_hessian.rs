@@ -14,41 +14,30 @@ pub(in super::super) fn run<T: Real>(
     block: usize,
     kernel: UnitParameterHessian<Array<T>, Sum>,
 ) -> Result<()> {
-    let UnitParameterHessian {
-        units,
-        delta,
-        diagonal,
-        sum,
-    } = kernel;
+    let UnitParameterHessian { units, delta, diagonal, sum } = kernel;
     let (n, t) = (units.samples(), units.parameters());
     let size = if diagonal { t } else { t * (t + 1) / 2 };
     Calls::guarded(&units, |calls| {
-        try_in_blocks(
-            par,
-            n,
-            block,
-            &mut sum.numbers,
-            |from, to, out: &mut [T]| {
-                let mut psi = vec![0.0; t * t];
-                for i in from..to {
-                    let z = row_in_f64(&units.z, i);
-                    for j in 0..calls.count {
-                        calls.fill("∂²p/∂w²", &z, j, &mut psi, |w, psi| {
-                            calls.unit.d_ww(&z, w, psi);
-                        })?;
-                        let delta = number(&delta, i, j);
-                        let mut out = out[j * size..(j + 1) * size].iter_mut();
-                        for (a, row) in psi.chunks_exact(t.max(1)).enumerate() {
-                            let first = if diagonal { a } else { 0 };
-                            for (&v, out) in row[first..=a].iter().zip(&mut out) {
-                                *out += delta * T::from_f64(v);
-                            }
+        try_in_blocks(par, n, block, &mut sum.numbers, |from, to, out: &mut [T]| {
+            let mut psi = vec![0.0; t * t];
+            for i in from..to {
+                let z = row_in_f64(&units.z, i);
+                for j in 0..calls.count {
+                    calls.fill("∂²p/∂w²", &z, j, &mut psi, |w, psi| {
+                        calls.unit.d_ww(&z, w, psi);
+                    })?;
+                    let delta = number(&delta, i, j);
+                    let mut out = out[j * size..(j + 1) * size].iter_mut();
+                    for (a, row) in psi.chunks_exact(t.max(1)).enumerate() {
+                        let first = if diagonal { a } else { 0 };
+                        for (&v, out) in row[first..=a].iter().zip(&mut out) {
+                            *out += delta * T::from_f64(v);
                         }
                     }
                 }
-                Ok(())
-            },
-        )
+            }
+            Ok(())
+        })
     })
 }
 

@@ -89,15 +89,10 @@ fn branches(module: &Module, statements: &[&Statement]) -> Branches {
                 }
                 branch
             }
-            Statement::Loop {
-                body, continuing, ..
-            } => {
+            Statement::Loop { body, continuing, .. } => {
                 let inside =
                     branches(module, &list(body)).then(branches(module, &list(continuing)));
-                Branches {
-                    in_loop: inside.longest,
-                    ..inside
-                }
+                Branches { in_loop: inside.longest, ..inside }
             }
             Statement::Call { function, .. } => {
                 branches(module, &list(&module.functions[*function].body))

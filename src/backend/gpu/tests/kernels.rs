@@ -47,15 +47,10 @@ struct Numbers {
 
 impl Numbers {
     fn new(gpu: &Gpu, random: &mut Random, layout: Layout) -> Self {
-        let here: Vec<f64> = (0..layout.span() + random.below(4))
-            .map(|_| random.number())
-            .collect();
+        let here: Vec<f64> =
+            (0..layout.span() + random.below(4)).map(|_| random.number()).collect();
         let there = gpu.upload(&here).unwrap();
-        Numbers {
-            here,
-            there,
-            layout,
-        }
+        Numbers { here, there, layout }
     }
 
     fn any(gpu: &Gpu, random: &mut Random, shape: [usize; 3]) -> Self {
@@ -96,10 +91,7 @@ fn close(what: &str, found: &[f64], right: &[f64]) {
     let scale = right.iter().fold(1.0f64, |m, v| m.max(v.abs()));
     for (at, (found, right)) in found.iter().zip(right).enumerate() {
         let error = (found - right).abs();
-        assert!(
-            error <= 3e-6 * scale,
-            "{what} at {at}: {found}, not {right}"
-        );
+        assert!(error <= 3e-6 * scale, "{what} at {at}: {found}, not {right}");
     }
 }
 
@@ -132,47 +124,18 @@ fn of_elements() {
             let [n, rows, columns] = shape;
             let mut out = Numbers::any(gpu, random, shape);
             let value = random.number();
-            gpu.run(
-                Fill {
-                    value,
-                    out: out.view_mut(),
-                }
-                .into(),
-            )
-            .unwrap();
+            gpu.run(Fill { value, out: out.view_mut() }.into()).unwrap();
             out.expect(gpu, "fill", |_, _, _, _| value);
-            let (a, b) = (
-                Numbers::any(gpu, random, shape),
-                Numbers::any(gpu, random, shape),
-            );
+            let (a, b) = (Numbers::any(gpu, random, shape), Numbers::any(gpu, random, shape));
             let mut out = Numbers::any(gpu, random, shape);
-            gpu.run(
-                Copy {
-                    from: a.view(),
-                    to: out.view_mut(),
-                }
-                .into(),
-            )
-            .unwrap();
+            gpu.run(Copy { from: a.view(), to: out.view_mut() }.into()).unwrap();
             out.expect(gpu, "copy", |i, r, c, _| a.at(i, r, c));
             let mut out = Numbers::any(gpu, random, shape);
-            gpu.run(
-                Scale {
-                    by: a.view(),
-                    out: out.view_mut(),
-                }
-                .into(),
-            )
-            .unwrap();
+            gpu.run(Scale { by: a.view(), out: out.view_mut() }.into()).unwrap();
             out.expect(gpu, "scale", |i, r, c, old| old * a.at(i, r, c));
             for accumulate in [false, true] {
                 let mut out = Numbers::any(gpu, random, shape);
-                let kernel = Multiply {
-                    a: a.view(),
-                    b: b.view(),
-                    out: out.view_mut(),
-                    accumulate,
-                };
+                let kernel = Multiply { a: a.view(), b: b.view(), out: out.view_mut(), accumulate };
                 gpu.run(kernel.into()).unwrap();
                 out.expect(gpu, "multiply", |i, r, c, old| {
                     let old = if accumulate { old } else { 0.0 };
@@ -195,16 +158,10 @@ fn of_elements() {
                 p.at(i, 0, q) * a.at(i, q, j) * d.at(i, 0, j)
             });
             let mut out = Numbers::any(gpu, random, [n, 1, columns]);
-            let kernel = ProductDiagonal {
-                x: a.view(),
-                b: b.view(),
-                out: out.view_mut(),
-            };
+            let kernel = ProductDiagonal { x: a.view(), b: b.view(), out: out.view_mut() };
             gpu.run(kernel.into()).unwrap();
             out.expect(gpu, "product_diagonal", |i, _, q, old| {
-                old + (0..rows)
-                    .map(|j| a.at(i, j, q) * b.at(i, j, q))
-                    .sum::<f64>()
+                old + (0..rows).map(|j| a.at(i, j, q) * b.at(i, j, q)).sum::<f64>()
             });
             // With J = a, and columns as units.
             let hessian = Numbers::any(gpu, random, [n, rows, rows]);
@@ -222,34 +179,23 @@ fn of_elements() {
                 (0..rows).map(|o| a.at(i, o, j) * of(o)).sum()
             });
             let mut omega = Numbers::any(gpu, random, [n, 1, 1]);
-            let at = omega
-                .layout
-                .at(n / 2, 0, 0)
-                .min(omega.here.len().saturating_sub(1));
+            let at = omega.layout.at(n / 2, 0, 0).min(omega.here.len().saturating_sub(1));
             if n > 0 {
                 omega.here[at] = 0.0;
             }
             omega.there = gpu.upload(&omega.here).unwrap();
             let mut out = Numbers::any(gpu, random, [n, 1, columns]);
-            let kernel = SquaredGradient {
-                delta: d.view(),
-                omega: omega.view(),
-                out: out.view_mut(),
-            };
+            let kernel =
+                SquaredGradient { delta: d.view(), omega: omega.view(), out: out.view_mut() };
             gpu.run(kernel.into()).unwrap();
-            out.expect(gpu, "squared_gradient", |i, _, j, _| {
-                match omega.at(i, 0, 0) {
-                    0.0 => 0.0,
-                    w => d.at(i, 0, j) * d.at(i, 0, j) / w,
-                }
+            out.expect(gpu, "squared_gradient", |i, _, j, _| match omega.at(i, 0, 0) {
+                0.0 => 0.0,
+                w => d.at(i, 0, j) * d.at(i, 0, j) / w,
             });
             let square = Numbers::any(gpu, random, [n, columns, columns]);
             let pairs = columns * (columns + 1) / 2;
             let mut out = Numbers::any(gpu, random, [n, 1, pairs]);
-            let kernel = LowerTriangle {
-                a: square.view(),
-                out: out.view_mut(),
-            };
+            let kernel = LowerTriangle { a: square.view(), out: out.view_mut() };
             gpu.run(kernel.into()).unwrap();
             out.expect(gpu, "lower_triangle", |i, _, pair, _| {
                 let row = (0..columns).take_while(|r| r * (r + 1) / 2 <= pair).count() - 1;
@@ -295,37 +241,23 @@ fn products() {
             let turned = Layout::shared(n, columns, inner).transposed();
             let wide = |columns, more| dense(n, rows, columns + more).columns(more..columns + more);
             let cases = [
-                (
-                    random.layout(x),
-                    random.layout([n, inner, columns]),
-                    random.layout(out),
-                ),
+                (random.layout(x), random.layout([n, inner, columns]), random.layout(out)),
                 (dense(n, rows, inner), shared, dense(n, rows, columns)),
                 (wide(inner, 2), turned, wide(columns, 3)),
                 // Rows that cannot be those of one product.
-                (
-                    dense(n, rows + 1, inner).rows(1..rows + 1),
-                    shared,
-                    random.layout(out),
-                ),
+                (dense(n, rows + 1, inner).rows(1..rows + 1), shared, random.layout(out)),
             ];
             for (x, b, out) in cases {
                 for accumulate in [false, true] {
                     let x = Numbers::new(gpu, random, x);
                     let b = Numbers::new(gpu, random, b);
                     let mut out = Numbers::new(gpu, random, out);
-                    let kernel = Product {
-                        x: x.view(),
-                        b: b.view(),
-                        out: out.view_mut(),
-                        accumulate,
-                    };
+                    let kernel =
+                        Product { x: x.view(), b: b.view(), out: out.view_mut(), accumulate };
                     gpu.run(kernel.into()).unwrap();
                     out.expect(gpu, "product", |i, r, c, old| {
                         let old = if accumulate { old } else { 0.0 };
-                        old + (0..inner)
-                            .map(|k| x.at(i, r, k) * b.at(i, k, c))
-                            .sum::<f64>()
+                        old + (0..inner).map(|k| x.at(i, r, k) * b.at(i, k, c)).sum::<f64>()
                     });
                 }
             }
@@ -345,69 +277,26 @@ fn fusions() {
         let p = Numbers::any(gpu, random, [n, rows, columns]);
         let product = |i, r, c| (0..5).map(|k| x.at(i, r, k) * b.at(i, k, c)).sum::<f64>();
         let mut out = Numbers::new(gpu, random, Layout::dense(n, rows, columns));
-        let terms = || {
-            vec![
-                Term {
-                    x: x.view(),
-                    b: b.view(),
-                },
-                Term {
-                    x: x.view(),
-                    b: b.view(),
-                },
-            ]
-        };
-        let epilogue = Epilogue::ProductRule {
-            h1: h1.view(),
-            h2: h2.view(),
-            g: g.view(),
-            p: p.view(),
-        };
-        gpu.run(
-            ProductSum {
-                terms: terms(),
-                epilogue,
-                out: out.view_mut(),
-            }
-            .into(),
-        )
-        .unwrap();
+        let terms = || vec![Term { x: x.view(), b: b.view() }, Term { x: x.view(), b: b.view() }];
+        let epilogue =
+            Epilogue::ProductRule { h1: h1.view(), h2: h2.view(), g: g.view(), p: p.view() };
+        gpu.run(ProductSum { terms: terms(), epilogue, out: out.view_mut() }.into()).unwrap();
         out.expect(gpu, "product_sum", |i, r, c, _| {
             h1.at(i, 0, c) * 2.0 * product(i, r, c) + g.at(i, 0, c) * h2.at(i, 0, c) * p.at(i, r, c)
         });
         let epilogue = Epilogue::Scale { by: h1.view() };
-        gpu.run(
-            ProductSum {
-                terms: terms(),
-                epilogue,
-                out: out.view_mut(),
-            }
-            .into(),
-        )
-        .unwrap();
-        out.expect(gpu, "product_sum", |i, r, c, _| {
-            h1.at(i, 0, c) * 2.0 * product(i, r, c)
-        });
+        gpu.run(ProductSum { terms: terms(), epilogue, out: out.view_mut() }.into()).unwrap();
+        out.expect(gpu, "product_sum", |i, r, c, _| h1.at(i, 0, c) * 2.0 * product(i, r, c));
         let epilogue = Epilogue::None;
-        gpu.run(
-            ProductSum {
-                terms: Vec::new(),
-                epilogue,
-                out: out.view_mut(),
-            }
-            .into(),
-        )
-        .unwrap();
+        gpu.run(ProductSum { terms: Vec::new(), epilogue, out: out.view_mut() }.into()).unwrap();
         out.expect(gpu, "product_sum", |_, _, _, _| 0.0);
 
         let (s_h, s_g, l, k) = (2, 3, 4, 5);
         let s = Numbers::any(gpu, random, [n, s_h, s_g]);
         let t = Numbers::any(gpu, random, [n, s_h, l]);
         let delta = Numbers::any(gpu, random, [n, 1, s_g]);
-        let (z_l, z_k) = (
-            Numbers::any(gpu, random, [n, 1, l]),
-            Numbers::any(gpu, random, [n, 1, k]),
-        );
+        let (z_l, z_k) =
+            (Numbers::any(gpu, random, [n, 1, l]), Numbers::any(gpu, random, [n, 1, k]));
         let mut sum = gpu.sums(s_h * s_g * l * k).unwrap();
         let kernel = PairBlock {
             s: s.view(),
@@ -441,11 +330,7 @@ fn indices([a, b, c, d]: [usize; 4]) -> impl Iterator<Item = (usize, usize, usiz
 #[test]
 fn activations_and_losses() {
     each(|gpu, random| {
-        let runs = [
-            (Activation::Tanh, 3),
-            (Activation::Softplus, 1),
-            (Activation::Relu, 2),
-        ];
+        let runs = [(Activation::Tanh, 3), (Activation::Softplus, 1), (Activation::Relu, 2)];
         let n = 23;
         let all: Vec<Activation> = runs.iter().flat_map(|&(a, units)| vec![a; units]).collect();
         let p = Numbers::any(gpu, random, [n, 1, 6]);
@@ -466,9 +351,7 @@ fn activations_and_losses() {
                 });
             }
         }
-        let loss = Loss::WeightedSquaredError {
-            output_weights: vec![0.5, 1.0, 2.0],
-        };
+        let loss = Loss::WeightedSquaredError { output_weights: vec![0.5, 1.0, 2.0] };
         let x = Numbers::any(gpu, random, [n, 1, 3]);
         let y = Numbers::any(gpu, random, [n, 1, 3]);
         let omega = Numbers::any(gpu, random, [n, 1, 1]);
@@ -485,9 +368,7 @@ fn activations_and_losses() {
             gradient: Some(gradient.view_mut()),
         };
         gpu.run(kernel.into()).unwrap();
-        gradient.expect(gpu, "loss_value", |i, _, o, _| {
-            omega.at(i, 0, 0) * v[o] * d(i, o)
-        });
+        gradient.expect(gpu, "loss_value", |i, _, o, _| omega.at(i, 0, 0) * v[o] * d(i, o));
         let of = |i: usize| (0..3).map(|o| 0.5 * v[o] * d(i, o) * d(i, o)).sum::<f64>();
         let right: f64 = (0..n).map(|i| omega.at(i, 0, 0) * of(i)).sum();
         close("loss_value", &gpu.read(value).unwrap(), &[right]);
@@ -500,13 +381,13 @@ fn activations_and_losses() {
             out: out.view_mut(),
         };
         gpu.run(kernel.into()).unwrap();
-        out.expect(gpu, "loss_hessian", |i, o, q, _| {
-            if o == q {
-                omega.at(i, 0, 0) * v[o]
-            } else {
-                0.0
-            }
-        });
+        out.expect(
+            gpu,
+            "loss_hessian",
+            |i, o, q, _| {
+                if o == q { omega.at(i, 0, 0) * v[o] } else { 0.0 }
+            },
+        );
     });
 }
 
@@ -514,40 +395,15 @@ fn activations_and_losses() {
 fn units() {
     each(|gpu, random| {
         let (n, s, d) = (70, 3, 4);
-        let weights = Numbers::new(
-            gpu,
-            random,
-            Layout {
-                offset: 5,
-                ..Layout::shared(n, s, 1)
-            },
-        );
+        let weights = Numbers::new(gpu, random, Layout { offset: 5, ..Layout::shared(n, s, 1) });
         let z = Numbers::any(gpu, random, [n, 1, d]);
-        let units = Units {
-            unit: &Own,
-            weights: weights.view(),
-            z: z.view(),
-        };
+        let units = Units { unit: &Own, weights: weights.view(), z: z.view() };
         let w = |j: usize| weights.at(0, j, 0);
         let square = |i: usize| (0..d).map(|c| z.at(i, 0, c) * z.at(i, 0, c)).sum::<f64>();
         let mut out = Numbers::any(gpu, random, [n, 1, s]);
-        gpu.run(
-            UnitValue {
-                units,
-                out: out.view_mut(),
-            }
-            .into(),
-        )
-        .unwrap();
+        gpu.run(UnitValue { units, out: out.view_mut() }.into()).unwrap();
         out.expect(gpu, "unit_value", |i, _, j, _| w(j) * square(i));
-        let dw = Numbers::new(
-            gpu,
-            random,
-            Layout {
-                offset: 2,
-                ..Layout::shared(n, s, 1)
-            },
-        );
+        let dw = Numbers::new(gpu, random, Layout { offset: 2, ..Layout::shared(n, s, 1) });
         let dz = Numbers::any(gpu, random, [n, 1, d]);
         let dot = |i: usize| (0..d).map(|c| z.at(i, 0, c) * dz.at(i, 0, c)).sum::<f64>();
         for (has_w, has_z) in [(true, true), (true, false), (false, true)] {
@@ -557,15 +413,7 @@ fn units() {
             };
             let (of_w, of_z) = (f64::from(u8::from(has_w)), f64::from(u8::from(has_z)));
             let mut out = Numbers::any(gpu, random, [n, 1, s]);
-            gpu.run(
-                UnitSlope {
-                    units,
-                    along: along(),
-                    out: out.view_mut(),
-                }
-                .into(),
-            )
-            .unwrap();
+            gpu.run(UnitSlope { units, along: along(), out: out.view_mut() }.into()).unwrap();
             out.expect(gpu, "unit_slope", |i, _, j, old| {
                 old + of_w * square(i) * dw.at(0, j, 0) + of_z * 2.0 * w(j) * dot(i)
             });
@@ -578,26 +426,17 @@ fn units() {
                     out: out.view_mut(),
                 };
                 gpu.run(kernel.into()).unwrap();
-                out.expect(
-                    gpu,
-                    "unit_derivative_slope",
-                    |i, j, a, _| match with_respect_to {
-                        Argument::Parameters => of_z * 2.0 * dot(i),
-                        Argument::Inputs => {
-                            2.0 * (of_w * z.at(i, 0, a) * dw.at(0, j, 0)
-                                + of_z * w(j) * dz.at(i, 0, a))
-                        }
-                    },
-                );
+                out.expect(gpu, "unit_derivative_slope", |i, j, a, _| match with_respect_to {
+                    Argument::Parameters => of_z * 2.0 * dot(i),
+                    Argument::Inputs => {
+                        2.0 * (of_w * z.at(i, 0, a) * dw.at(0, j, 0) + of_z * w(j) * dz.at(i, 0, a))
+                    }
+                });
             }
         }
         for with_respect_to in [Argument::Parameters, Argument::Inputs] {
             let mut out = Numbers::any(gpu, random, [n, s, units.width_of(with_respect_to)]);
-            let kernel = UnitDerivative {
-                units,
-                with_respect_to,
-                out: out.view_mut(),
-            };
+            let kernel = UnitDerivative { units, with_respect_to, out: out.view_mut() };
             gpu.run(kernel.into()).unwrap();
             out.expect(gpu, "unit_derivative", |i, j, a, _| match with_respect_to {
                 Argument::Parameters => square(i),
@@ -606,27 +445,16 @@ fn units() {
         }
         let delta = Numbers::any(gpu, random, [n, 1, s]);
         let mut out = Numbers::any(gpu, random, [n, d, d]);
-        gpu.run(
-            UnitInputHessian {
-                units,
-                delta: delta.view(),
-                out: out.view_mut(),
-            }
-            .into(),
-        )
-        .unwrap();
+        gpu.run(UnitInputHessian { units, delta: delta.view(), out: out.view_mut() }.into())
+            .unwrap();
         out.expect(gpu, "unit_input_hessian", |i, a, b, old| {
             let sum: f64 = (0..s).map(|j| delta.at(i, 0, j) * 2.0 * w(j)).sum();
             if a == b { old + sum } else { old }
         });
         for diagonal in [false, true] {
             let mut sum = gpu.sums(s).unwrap();
-            let kernel = UnitParameterHessian {
-                units,
-                delta: delta.view(),
-                diagonal,
-                sum: &mut sum,
-            };
+            let kernel =
+                UnitParameterHessian { units, delta: delta.view(), diagonal, sum: &mut sum };
             gpu.run(kernel.into()).unwrap();
             close("unit_parameter_hessian", &gpu.read(sum).unwrap(), &[0.0; 3]);
         }
@@ -637,32 +465,18 @@ fn units() {
 fn tensors() {
     each(|gpu, random| {
         let (n, d) = (600, 3);
-        let (c, z) = (
-            Numbers::any(gpu, random, [n, 1, 1]),
-            Numbers::any(gpu, random, [n, 1, d]),
-        );
+        let (c, z) = (Numbers::any(gpu, random, [n, 1, 1]), Numbers::any(gpu, random, [n, 1, d]));
         for order in 1..=4 {
             let mut tuples = vec![vec![]];
             for q in 0..order {
                 let grown = tuples.iter().flat_map(|t: &Vec<usize>| {
                     let end = if q == 0 { d } else { t[q - 1] + 1 };
-                    (0..end)
-                        .map(|a| [t.clone(), vec![a]].concat())
-                        .collect::<Vec<_>>()
+                    (0..end).map(|a| [t.clone(), vec![a]].concat()).collect::<Vec<_>>()
                 });
                 tuples = grown.collect();
             }
             let mut sum = gpu.sums(tuples.len()).unwrap();
-            gpu.run(
-                TensorSum {
-                    order,
-                    c: c.view(),
-                    z: z.view(),
-                    sum: &mut sum,
-                }
-                .into(),
-            )
-            .unwrap();
+            gpu.run(TensorSum { order, c: c.view(), z: z.view(), sum: &mut sum }.into()).unwrap();
             let right: Vec<f64> = (tuples.iter())
                 .map(|t| {
                     let term = |i: usize| t.iter().map(|&a| z.at(i, 0, a)).product::<f64>();
@@ -679,92 +493,42 @@ fn tensors() {
 fn windows() {
     let mut limits = adapter().adapter().limits;
     limits.binding = 1 << 10;
-    let gpu = &opened(testing::Setup {
-        limits: Some(limits),
-        patch: None,
-    });
+    let gpu = &opened(testing::Setup { limits: Some(limits), patch: None });
     let random = &mut Random(3);
     let (n, inner, columns) = (3, 40, 30);
     for b in [
-        Layout {
-            offset: 3,
-            ..Layout::shared(n, inner, columns)
-        },
-        Layout {
-            offset: 3,
-            ..Layout::shared(n, columns, inner).transposed()
-        },
+        Layout { offset: 3, ..Layout::shared(n, inner, columns) },
+        Layout { offset: 3, ..Layout::shared(n, columns, inner).transposed() },
     ] {
         for accumulate in [false, true] {
             let x = Numbers::any(gpu, random, [n, 1, inner]);
             let b = Numbers::new(gpu, random, b);
             let mut out = Numbers::any(gpu, random, [n, 1, columns]);
-            gpu.run(
-                Product {
-                    x: x.view(),
-                    b: b.view(),
-                    out: out.view_mut(),
-                    accumulate,
-                }
-                .into(),
-            )
-            .unwrap();
+            gpu.run(Product { x: x.view(), b: b.view(), out: out.view_mut(), accumulate }.into())
+                .unwrap();
             out.expect(gpu, "product", |i, r, c, old| {
                 let old = if accumulate { old } else { 0.0 };
-                old + (0..inner)
-                    .map(|k| x.at(i, r, k) * b.at(i, k, c))
-                    .sum::<f64>()
+                old + (0..inner).map(|k| x.at(i, r, k) * b.at(i, k, c)).sum::<f64>()
             });
         }
     }
     // A part of a large array.
     let resident = Numbers::new(gpu, random, Layout::rows_of(500, 9).samples(300..320));
     let mut out = Numbers::any(gpu, random, [20, 1, 9]);
-    gpu.run(
-        Copy {
-            from: resident.view(),
-            to: out.view_mut(),
-        }
-        .into(),
-    )
-    .unwrap();
+    gpu.run(Copy { from: resident.view(), to: out.view_mut() }.into()).unwrap();
     out.expect(gpu, "copy", |i, r, c, _| resident.at(i, r, c));
     let x = Numbers::any(gpu, random, [1, inner, 5]);
-    let b = Numbers::new(
-        gpu,
-        random,
-        Layout::shared(1, inner, columns).columns(7..12),
-    );
+    let b = Numbers::new(gpu, random, Layout::shared(1, inner, columns).columns(7..12));
     let mut out = Numbers::any(gpu, random, [1, 1, 5]);
-    gpu.run(
-        ProductDiagonal {
-            x: x.view(),
-            b: b.view(),
-            out: out.view_mut(),
-        }
-        .into(),
-    )
-    .unwrap();
+    gpu.run(ProductDiagonal { x: x.view(), b: b.view(), out: out.view_mut() }.into()).unwrap();
     out.expect(gpu, "product_diagonal", |i, _, q, old| {
-        old + (0..inner)
-            .map(|j| x.at(i, j, q) * b.at(i, j, q))
-            .sum::<f64>()
+        old + (0..inner).map(|j| x.at(i, j, q) * b.at(i, j, q)).sum::<f64>()
     });
     // More numbers than a kernel sees in one sample.
     let from = Numbers::new(gpu, random, Layout::rows_of(2, 300));
     let mut to = Numbers::new(gpu, random, Layout::rows_of(2, 300));
-    let refused = gpu.run(
-        Copy {
-            from: from.view(),
-            to: to.view_mut(),
-        }
-        .into(),
-    );
-    let Err(Error::Gpu {
-        fault: Fault::Limit { need, have, .. },
-        ..
-    }) = refused
-    else {
+    let refused = gpu.run(Copy { from: from.view(), to: to.view_mut() }.into());
+    let Err(Error::Gpu { fault: Fault::Limit { need, have, .. }, .. }) = refused else {
         panic!("{refused:?}");
     };
     assert!(need > have);

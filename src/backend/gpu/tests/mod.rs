@@ -23,10 +23,7 @@ fn adapter() -> Gpu {
 }
 
 fn opened(setup: testing::Setup) -> Gpu {
-    let options = Options {
-        pipeline_cache: None,
-        ..Options::default()
-    };
+    let options = Options { pipeline_cache: None, ..Options::default() };
     testing::open(Some(&name()), options, setup).unwrap_or_else(|e| {
         panic!(
             "{e}\ninstall Debian's mesa-vulkan-drivers and libvulkan1, or set SECONDO_TEST_ADAPTER"
@@ -59,10 +56,7 @@ fn with_limits(software: bool, f64: bool, limits: Limits) -> Gpu {
         limits,
     });
     Gpu {
-        machine: Machine::Rehearsal {
-            adapter: adapter.clone(),
-            rehearsed: Rehearsed::default(),
-        },
+        machine: Machine::Rehearsal { adapter: adapter.clone(), rehearsed: Rehearsed::default() },
         adapter,
         options: Arc::default(),
         f64,

@@ -4,13 +4,7 @@ use super::gram::{Form, Shape, Sum as Kind, forms};
 use super::*;
 
 fn shape(sum: Kind, n: u64, units: u64, width: u64, own: bool) -> Shape {
-    Shape {
-        sum,
-        n,
-        units,
-        width,
-        own,
-    }
+    Shape { sum, n, units, width, own }
 }
 
 /// The arrays of one sum: the last units of a wider layer, and inputs between other numbers.
@@ -35,16 +29,8 @@ impl Run {
         let c = Layout::rows_of(n, units + 3).columns(3..units + 3);
         let rows = Layout::dense(n, units, width + 2).columns(1..width + 1);
         let row = Layout::rows_of(n, width + 2).columns(1..width + 1);
-        let phi = if shape.own {
-            rows
-        } else {
-            row.repeated_rows(units)
-        };
-        Run {
-            shape,
-            c: numbers(c, 12_345),
-            phi: numbers(phi, 54_321),
-        }
+        let phi = if shape.own { rows } else { row.repeated_rows(units) };
+        Run { shape, c: numbers(c, 12_345), phi: numbers(phi, 54_321) }
     }
 
     fn len(&self) -> usize {
@@ -57,31 +43,18 @@ impl Run {
 
     pub fn by(&self, gpu: &Gpu, form: Form) -> Vec<f64> {
         let mut sum = gpu.sums(self.len()).unwrap();
-        let views = (
-            View::new(&self.c.1, self.c.2),
-            View::new(&self.phi.1, self.phi.2),
-        );
+        let views = (View::new(&self.c.1, self.c.2), View::new(&self.phi.1, self.phi.2));
         gpu.sum_by(form, self.shape, views, &mut sum, 0).unwrap();
         gpu.read(sum).unwrap()
     }
 
     /// The sums with those of the absolute values, by plain loops.
     fn right(&self) -> Vec<(f64, f64)> {
-        let Shape {
-            sum,
-            n,
-            units,
-            width,
-            ..
-        } = self.shape;
+        let Shape { sum, n, units, width, .. } = self.shape;
         let mut out = Vec::new();
         for j in 0..units as usize {
             for a in 0..width as usize {
-                let columns = if sum == Kind::Gram {
-                    0..a + 1
-                } else {
-                    a..a + 1
-                };
+                let columns = if sum == Kind::Gram { 0..a + 1 } else { a..a + 1 };
                 for b in columns {
                     let mut pair = (0.0, 0.0);
                     for i in 0..n as usize {
@@ -184,10 +157,7 @@ fn sizes_beyond_32_bits_are_refused() {
         accumulate: true,
     };
     refused(gpu.run(kernel.into()), "multiply");
-    let kernel = Scale {
-        by: row,
-        out: ViewMut::new(&mut out, whole),
-    };
+    let kernel = Scale { by: row, out: ViewMut::new(&mut out, whole) };
     refused(gpu.run(kernel.into()), "scale");
     let mut sum = gpu.sums(layer * layer).unwrap();
     let kernel = WeightedSum {
@@ -207,10 +177,7 @@ fn sizes_beyond_32_bits_are_refused() {
     };
     gpu.run(kernel.into()).unwrap();
     // A stride that does not fit.
-    let far = Layout {
-        strides: [0, 0, 1 << 33],
-        ..Layout::rows_of(1, 2)
-    };
+    let far = Layout { strides: [0, 0, 1 << 33], ..Layout::rows_of(1, 2) };
     let mut to = array(2);
     let kernel = crate::backend::kernel::Copy {
         from: View::new(&a, far),

@@ -98,13 +98,7 @@ fn losses(gpu: &Gpu) {
         gpu.run(kernel.into()).unwrap();
         let (mut hessian, whole) = dense(gpu, [9, 2, 2]);
         let out = ViewMut::new(&mut hessian, whole);
-        let kernel = LossHessian {
-            loss,
-            x,
-            y: x,
-            omega,
-            out,
-        };
+        let kernel = LossHessian { loss, x, y: x, omega, out };
         gpu.run(kernel.into()).unwrap();
     }
 }
@@ -121,78 +115,27 @@ fn units(gpu: &Gpu, unit: &dyn Unit) {
     assert_eq!(of_units.len(), s * t);
     let mut out = dense(gpu, of_outputs.shape).0;
     let out = &mut out;
-    gpu.run(
-        UnitValue {
-            units,
-            out: ViewMut::new(out, of_outputs),
-        }
-        .into(),
-    )
-    .unwrap();
-    let directions = [
-        (Some(weights), Some(z)),
-        (Some(weights), None),
-        (None, Some(z)),
-    ];
+    gpu.run(UnitValue { units, out: ViewMut::new(out, of_outputs) }.into()).unwrap();
+    let directions = [(Some(weights), Some(z)), (Some(weights), None), (None, Some(z))];
     for (of_w, of_z) in directions {
-        let along = || Direction {
-            weights: of_w,
-            inputs: of_z,
-        };
-        gpu.run(
-            UnitSlope {
-                units,
-                along: along(),
-                out: ViewMut::new(out, of_outputs),
-            }
-            .into(),
-        )
-        .unwrap();
+        let along = || Direction { weights: of_w, inputs: of_z };
+        gpu.run(UnitSlope { units, along: along(), out: ViewMut::new(out, of_outputs) }.into())
+            .unwrap();
         for with_respect_to in [Argument::Parameters, Argument::Inputs] {
             let (mut out, layout) = dense(gpu, [n, s, units.width_of(with_respect_to)]);
             let view = ViewMut::new(&mut out, layout);
-            let kernel = UnitDerivativeSlope {
-                units,
-                along: along(),
-                with_respect_to,
-                out: view,
-            };
+            let kernel = UnitDerivativeSlope { units, along: along(), with_respect_to, out: view };
             gpu.run(kernel.into()).unwrap();
             let view = ViewMut::new(&mut out, layout);
-            gpu.run(
-                UnitDerivative {
-                    units,
-                    with_respect_to,
-                    out: view,
-                }
-                .into(),
-            )
-            .unwrap();
+            gpu.run(UnitDerivative { units, with_respect_to, out: view }.into()).unwrap();
         }
     }
     let (mut out, layout) = dense(gpu, [n, d, d]);
-    gpu.run(
-        UnitInputHessian {
-            units,
-            delta,
-            out: ViewMut::new(&mut out, layout),
-        }
-        .into(),
-    )
-    .unwrap();
+    gpu.run(UnitInputHessian { units, delta, out: ViewMut::new(&mut out, layout) }.into()).unwrap();
     for diagonal in [false, true] {
         let len = if diagonal { s * t } else { s * t * (t + 1) / 2 };
         let mut sum = gpu.sums(len).unwrap();
-        gpu.run(
-            UnitParameterHessian {
-                units,
-                delta,
-                diagonal,
-                sum: &mut sum,
-            }
-            .into(),
-        )
-        .unwrap();
+        gpu.run(UnitParameterHessian { units, delta, diagonal, sum: &mut sum }.into()).unwrap();
     }
     // Of the numbers that a rehearsal has, nothing can be said.
     let text = unit::text(unit).unwrap().unwrap();
@@ -205,72 +148,26 @@ fn elements(gpu: &Gpu) {
     let view = View::new(&a, layout);
     let rows = view.with(|l| l.rows(0..1));
     let run = |kernel: Kernel<Array, Sum>| gpu.run(kernel).unwrap();
-    run(Fill {
-        value: 1.0,
-        out: ViewMut::new(&mut out, layout),
-    }
-    .into());
-    run(Copy {
-        from: view,
-        to: ViewMut::new(&mut out, layout),
-    }
-    .into());
-    run(Scale {
-        by: view,
-        out: ViewMut::new(&mut out, layout),
-    }
-    .into());
+    run(Fill { value: 1.0, out: ViewMut::new(&mut out, layout) }.into());
+    run(Copy { from: view, to: ViewMut::new(&mut out, layout) }.into());
+    run(Scale { by: view, out: ViewMut::new(&mut out, layout) }.into());
     let to = ViewMut::new(&mut out, layout);
-    run(Multiply {
-        a: view,
-        b: view,
-        out: to,
-        accumulate: false,
-    }
-    .into());
+    run(Multiply { a: view, b: view, out: to, accumulate: false }.into());
     let to = ViewMut::new(&mut out, layout);
-    run(ScaledMatrix {
-        rows,
-        matrix: view,
-        columns: rows,
-        out: to,
-    }
-    .into());
+    run(ScaledMatrix { rows, matrix: view, columns: rows, out: to }.into());
     let to = || layout.rows(0..1);
-    run(ProductDiagonal {
-        x: view,
-        b: view,
-        out: ViewMut::new(&mut out, to()),
-    }
-    .into());
-    let kernel = GaussNewtonDiagonal {
-        jacobian: view,
-        hessian: view,
-        out: ViewMut::new(&mut out, to()),
-    };
+    run(ProductDiagonal { x: view, b: view, out: ViewMut::new(&mut out, to()) }.into());
+    let kernel =
+        GaussNewtonDiagonal { jacobian: view, hessian: view, out: ViewMut::new(&mut out, to()) };
     run(kernel.into());
     let omega = view.with(|l| l.rows(0..1).columns(0..1));
-    let kernel = SquaredGradient {
-        delta: rows,
-        omega,
-        out: ViewMut::new(&mut out, to()),
-    };
+    let kernel = SquaredGradient { delta: rows, omega, out: ViewMut::new(&mut out, to()) };
     run(kernel.into());
     let (mut out, pairs) = dense(gpu, [4, 1, 6]);
-    run(LowerTriangle {
-        a: view,
-        out: ViewMut::new(&mut out, pairs),
-    }
-    .into());
+    run(LowerTriangle { a: view, out: ViewMut::new(&mut out, pairs) }.into());
     for order in 1..=4 {
         let mut sum = gpu.sums([3, 6, 10, 15][order - 1]).unwrap();
-        run(TensorSum {
-            order,
-            c: omega,
-            z: rows,
-            sum: &mut sum,
-        }
-        .into());
+        run(TensorSum { order, c: omega, z: rows, sum: &mut sum }.into());
     }
 }
 
@@ -283,54 +180,17 @@ fn products_and_sums(gpu: &Gpu) {
             let (mut p, of_units) = dense(gpu, [n, 1, units]);
             let weights = Layout::shared(n, units, inputs);
             let z = View::new(&z, of_inputs);
-            for (x, b) in [
-                (z, weights.transposed()),
-                (z, Layout::shared(n, inputs, units)),
-            ] {
+            for (x, b) in [(z, weights.transposed()), (z, Layout::shared(n, inputs, units))] {
                 let (b, out) = (View::new(&w, b), ViewMut::new(&mut p, of_units));
-                gpu.run(
-                    Product {
-                        x,
-                        b,
-                        out,
-                        accumulate: false,
-                    }
-                    .into(),
-                )
-                .unwrap();
+                gpu.run(Product { x, b, out, accumulate: false }.into()).unwrap();
             }
             let c = View::new(&p, of_units);
             let phi = z.with(|l| l.repeated_rows(units));
             let mut sum = gpu.sums(units * inputs).unwrap();
-            gpu.run(
-                WeightedSum {
-                    c,
-                    phi,
-                    sum: &mut sum,
-                    at: 0,
-                }
-                .into(),
-            )
-            .unwrap();
-            gpu.run(
-                GramDiagonal {
-                    c,
-                    phi,
-                    sum: &mut sum,
-                }
-                .into(),
-            )
-            .unwrap();
+            gpu.run(WeightedSum { c, phi, sum: &mut sum, at: 0 }.into()).unwrap();
+            gpu.run(GramDiagonal { c, phi, sum: &mut sum }.into()).unwrap();
             let mut sum = gpu.sums(units * inputs * (inputs + 1) / 2).unwrap();
-            gpu.run(
-                Gram {
-                    c,
-                    phi,
-                    sum: &mut sum,
-                }
-                .into(),
-            )
-            .unwrap();
+            gpu.run(Gram { c, phi, sum: &mut sum }.into()).unwrap();
         }
     }
     super::sums::rehearse_forms(gpu);
@@ -432,13 +292,10 @@ fn faults(key: &Key, text: &str) -> Vec<String> {
     let params = (module.types.iter()).find(|(_, t)| t.name.as_deref() == Some("Params"));
     match params.map(|(_, t)| &t.inner) {
         Some(naga::TypeInner::Struct { members, .. }) => {
-            let have: Vec<_> = (members.iter())
-                .map(|m| m.name.clone().unwrap_or_default())
-                .collect();
+            let have: Vec<_> =
+                (members.iter()).map(|m| m.name.clone().unwrap_or_default()).collect();
             if have != names {
-                found.push(format!(
-                    "the parameters are {have:?}, the host writes {names:?}"
-                ));
+                found.push(format!("the parameters are {have:?}, the host writes {names:?}"));
             }
             for (i, member) in members.iter().enumerate() {
                 let scalar = &module.types[member.ty].inner;
@@ -514,21 +371,15 @@ fn translated(
 ) -> Vec<String> {
     use naga::back::{hlsl, msl};
     let mut found = Vec::new();
-    let options = msl::Options {
-        lang_version: (2, 4),
-        fake_missing_bindings: true,
-        ..Default::default()
-    };
+    let options =
+        msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
     match msl::write_string(module, info, &options, &msl::PipelineOptions::default()) {
         Ok((text, _)) if text.contains(&entry.name) => {}
         Ok(_) => found.push("Metal: the entry point is missing".into()),
         Err(error) => found.push(format!("Metal: {error}")),
     }
     let mut text = String::new();
-    let options = hlsl::Options {
-        fake_missing_bindings: true,
-        ..Default::default()
-    };
+    let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
     let pipeline = hlsl::PipelineOptions::default();
     match hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None) {
         Ok(_) if text.contains(&entry.name) => {}
@@ -547,31 +398,20 @@ fn every_variant_is_valid_and_as_the_host_binds_it() {
         .map(|key| (key, faults(key, &source::text(key).unwrap())))
         .filter(|(_, faults)| !faults.is_empty())
         .collect();
-    assert!(
-        wrong.is_empty(),
-        "{} wrong, the first: {:#?}",
-        wrong.len(),
-        wrong[0]
-    );
+    assert!(wrong.is_empty(), "{} wrong, the first: {:#?}", wrong.len(), wrong[0]);
 }
 
 #[test]
 fn the_check_of_variants_can_fail() {
     let keys = keys();
-    let key = keys
-        .iter()
-        .find(|k| k.stem == "scale" && k.number == Number::F32)
-        .unwrap();
+    let key = keys.iter().find(|k| k.stem == "scale" && k.number == Number::F32).unwrap();
     let text = source::text(key).unwrap();
     assert!(faults(key, &text).is_empty());
     for (from, to) in [
         ("var<storage, read> by", "var<storage, read_write> by"),
         ("@binding(2)", "@binding(3)"),
         ("    out_r: u32,", "    out_row: u32,"),
-        (
-            "    rows: u32,\n    columns: u32,",
-            "    columns: u32,\n    rows: u32,",
-        ),
+        ("    rows: u32,\n    columns: u32,", "    columns: u32,\n    rows: u32,"),
         ("alias real = f32", "alias real = f64"),
         ("@workgroup_size(64)", "@workgroup_size(32)"),
         ("] *= by", "] = by *"),

@@ -159,20 +159,12 @@ fn integer_power(x: f64, n: i32) -> [f64; 3] {
 }
 
 fn real_power(x: f64, r: f64) -> [f64; 3] {
-    [
-        libm::pow(x, r),
-        r * libm::pow(x, r - 1.0),
-        r * (r - 1.0) * libm::pow(x, r - 2.0),
-    ]
+    [libm::pow(x, r), r * libm::pow(x, r - 1.0), r * (r - 1.0) * libm::pow(x, r - 2.0)]
 }
 
 /// Returns f v′ for f = f′(v): 0 where v has overflowed and f is at its limit.
 fn chain(f: f64, v: f64, x: f64) -> f64 {
-    if f == 0.0 && v.is_infinite() {
-        0.0
-    } else {
-        f * x
-    }
+    if f == 0.0 && v.is_infinite() { 0.0 } else { f * x }
 }
 
 /// Returns n/b for a derivative of a quotient: 0 where b has overflowed.
@@ -248,11 +240,7 @@ impl Formula {
         let (tape, outer) = scratch.split_at_mut(self.tape.len() * 3 * LANES);
         for (i, op) in self.tape.iter().enumerate() {
             let (before, here) = tape.split_at_mut(3 * LANES * i);
-            let operands = Operands {
-                tape: before,
-                degrees: &self.degrees,
-                n,
-            };
+            let operands = Operands { tape: before, degrees: &self.degrees, n };
             match op {
                 Op::Argument => here[..n].copy_from_slice(u),
                 Op::Constant(_) => {}
@@ -358,10 +346,8 @@ impl<'a> Operands<'a> {
                     (Some(x), Some(y)) => x[i] * y[i],
                     _ => 0.0,
                 };
-                let ([a0, a1, a2], [b0, b1, b2]) = (
-                    [0, 1, 2].map(|k| self.at(a, k)),
-                    [0, 1, 2].map(|k| self.at(b, k)),
-                );
+                let ([a0, a1, a2], [b0, b1, b2]) =
+                    ([0, 1, 2].map(|k| self.at(a, k)), [0, 1, 2].map(|k| self.at(b, k)));
                 for (i, h) in h.iter_mut().enumerate() {
                     *h = product(a0, b0, i);
                 }

@@ -14,9 +14,7 @@ const DEEPEST: usize = 50;
 const LARGEST_POWER: f64 = 1024.0;
 
 /// Where a formula is finite at least once, if it is of any use.
-const PROBES: [f64; 12] = [
-    0.0, 1e-3, 0.05, 0.3, 0.7, 1.0, 1.6, 2.9, 7.3, 31.0, 117.0, 1000.0,
-];
+const PROBES: [f64; 12] = [0.0, 1e-3, 0.05, 0.3, 0.7, 1.0, 1.6, 2.9, 7.3, 31.0, 117.0, 1000.0];
 
 const OPERAND: &str = "a number, u, a function or '(' is needed";
 
@@ -53,20 +51,12 @@ pub(super) fn parse(text: &str) -> Result<Formula> {
     // What folding has left over stands behind.
     parser.tape.truncate(root + 1);
     parser.degrees.truncate(root + 1);
-    let formula = Formula {
-        text: text.into(),
-        tape: parser.tape.clone(),
-        degrees: parser.degrees.clone(),
-    };
+    let formula =
+        Formula { text: text.into(), tape: parser.tape.clone(), degrees: parser.degrees.clone() };
     let both = PROBES.iter().flat_map(|&u| [u, -u]);
-    if !both
-        .into_iter()
-        .any(|u| formula.derivatives(u)[0].is_finite())
-    {
-        let why = format!(
-            "it is finite at none of {} points between -1000 and 1000",
-            2 * PROBES.len()
-        );
+    if !both.into_iter().any(|u| formula.derivatives(u)[0].is_finite()) {
+        let why =
+            format!("it is finite at none of {} points between -1000 and 1000", 2 * PROBES.len());
         return Err(parser.error(0, why));
     }
     Ok(formula)
@@ -84,11 +74,7 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn error(&self, at: usize, why: impl Into<String>) -> Error {
-        Error::Formula {
-            formula: self.text.into(),
-            column: at + 1,
-            why: why.into(),
-        }
+        Error::Formula { formula: self.text.into(), column: at + 1, why: why.into() }
     }
 
     /// The next character that is no space.
@@ -191,11 +177,7 @@ impl Parser<'_> {
             '0'..='9' | '.' => self.number(),
             'a'..='z' | 'A'..='Z' | '_' => {
                 let word = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
-                let name: String = self.chars[start..]
-                    .iter()
-                    .copied()
-                    .take_while(word)
-                    .collect();
+                let name: String = self.chars[start..].iter().copied().take_while(word).collect();
                 self.at += name.len();
                 match name.as_str() {
                     "u" => self.push(Op::Argument, start),

@@ -67,11 +67,7 @@ impl Formula {
             let terms: Vec<String> = (terms.iter())
                 .filter_map(|(c, x, y)| Some(format!("{c}{} * {}", x.as_ref()?, y.as_ref()?)))
                 .collect();
-            if terms.is_empty() {
-                "real(0.0)".to_string()
-            } else {
-                terms.join(" + ")
-            }
+            if terms.is_empty() { "real(0.0)".to_string() } else { terms.join(" + ") }
         };
         match op {
             Op::Argument => {}
@@ -92,21 +88,14 @@ impl Formula {
             }
             Op::Negate(a) => {
                 for k in 0..3 {
-                    line(
-                        k,
-                        self.at(a, k)
-                            .map_or("real(0.0)".into(), |a| format!("-{a}")),
-                    );
+                    line(k, self.at(a, k).map_or("real(0.0)".into(), |a| format!("-{a}")));
                 }
             }
             Op::Multiply(a, b) => {
                 let [a0, a1, a2] = [0, 1, 2].map(|k| self.at(a, k));
                 let [b0, b1, b2] = [0, 1, 2].map(|k| self.at(b, k));
                 line(0, sum(&[("", a0.clone(), b0.clone())]));
-                line(
-                    1,
-                    sum(&[("", a1.clone(), b0.clone()), ("", a0.clone(), b1.clone())]),
-                );
+                line(1, sum(&[("", a1.clone(), b0.clone()), ("", a0.clone(), b1.clone())]));
                 line(2, sum(&[("", a2, b0), ("2.0 * ", a1, b1), ("", a0, b2)]));
             }
             Op::Divide(a, b) => {
@@ -115,15 +104,9 @@ impl Formula {
                 let (b1, b2) = (self.at(b, 1), self.at(b, 2));
                 line(0, format!("{} / {}", value(a), value(b)));
                 let rest = sum(&[("", own(0), b1.clone())]);
-                line(
-                    1,
-                    format!("quotient({} - {rest}, {})", numerator(1), value(b)),
-                );
+                line(1, format!("quotient({} - {rest}, {})", numerator(1), value(b)));
                 let rest = sum(&[("2.0 * ", own(1), b1), ("", own(0), b2)]);
-                line(
-                    2,
-                    format!("quotient({} - ({rest}), {})", numerator(2), value(b)),
-                );
+                line(2, format!("quotient({} - ({rest}), {})", numerator(2), value(b)));
             }
             Op::Integer(a, _) | Op::Power(a, _) | Op::Call(_, a) => {
                 let v = value(a);
@@ -144,10 +127,7 @@ impl Formula {
 fn constant(name: &str, c: f64, body: &mut String) {
     let single = c as f32;
     let exact = format!("    let {name} = real({c:?});\n");
-    let text = match (
-        single.is_infinite(),
-        c != 0.0 && single.abs() < f32::MIN_POSITIVE,
-    ) {
+    let text = match (single.is_infinite(), c != 0.0 && single.abs() < f32::MIN_POSITIVE) {
         (false, false) => exact,
         (infinite, _) => {
             let value = match (infinite, c < 0.0) {
@@ -163,9 +143,7 @@ fn constant(name: &str, c: f64, body: &mut String) {
 
 /// The name of a function that is no activation.
 fn name(function: Function) -> &'static str {
-    (Function::OTHERS.iter())
-        .find(|(_, f)| *f == function)
-        .map_or("", |f| f.0)
+    (Function::OTHERS.iter()).find(|(_, f)| *f == function).map_or("", |f| f.0)
 }
 
 /// The file in `shaders/` that an operation needs.

@@ -29,30 +29,21 @@ impl Dd {
     pub fn sum(a: f64, b: f64) -> Self {
         let hi = a + b;
         let of_b = hi - a;
-        Self {
-            hi,
-            lo: (a - (hi - of_b)) + (b - of_b),
-        }
+        Self { hi, lo: (a - (hi - of_b)) + (b - of_b) }
     }
 
     /// `a + b`, exact if `|a| ≥ |b|` (Dekker).
     #[inline(always)]
     pub const fn ordered(a: f64, b: f64) -> Self {
         let hi = a + b;
-        Self {
-            hi,
-            lo: b - (hi - a),
-        }
+        Self { hi, lo: b - (hi - a) }
     }
 
     /// `u²`, exact.
     #[inline(always)]
     pub fn square(u: f64) -> Self {
         let hi = u * u;
-        Self {
-            hi,
-            lo: u.mul_add(u, -hi),
-        }
+        Self { hi, lo: u.mul_add(u, -hi) }
     }
 
     #[inline(always)]
@@ -65,10 +56,7 @@ impl Dd {
     #[inline(always)]
     pub fn add_less(self, other: Self) -> Self {
         let s = Self::ordered(self.hi, other.hi);
-        Self {
-            hi: s.hi,
-            lo: s.lo + (self.lo + other.lo),
-        }
+        Self { hi: s.hi, lo: s.lo + (self.lo + other.lo) }
     }
 
     #[inline(always)]
@@ -81,10 +69,7 @@ impl Dd {
     pub fn mul(self, other: Self) -> Self {
         let hi = self.hi * other.hi;
         let mixed = self.hi.mul_add(other.lo, self.lo * other.hi);
-        Self {
-            hi,
-            lo: self.hi.mul_add(other.hi, -hi) + mixed,
-        }
+        Self { hi, lo: self.hi.mul_add(other.hi, -hi) + mixed }
     }
 
     /// The product, rounded once.
@@ -102,10 +87,7 @@ impl Dd {
 
     #[inline(always)]
     pub fn twice(self) -> Self {
-        Self {
-            hi: self.hi + self.hi,
-            lo: self.lo + self.lo,
-        }
+        Self { hi: self.hi + self.hi, lo: self.lo + self.lo }
     }
 
     #[inline(always)]
@@ -116,20 +98,14 @@ impl Dd {
     /// Multiplies by a power of two, up to its sign: exact.
     #[inline(always)]
     pub const fn scale(self, f: f64) -> Self {
-        Self {
-            hi: self.hi * f,
-            lo: self.lo * f,
-        }
+        Self { hi: self.hi * f, lo: self.lo * f }
     }
 
     /// One step of Newton from the double nearest.
     #[inline(always)]
     pub fn recip(self) -> Self {
         let w = 1.0 / self.round();
-        Self {
-            hi: w,
-            lo: w * (-self.lo).mul_add(w, (-self.hi).mul_add(w, 1.0)),
-        }
+        Self { hi: w, lo: w * (-self.lo).mul_add(w, (-self.hi).mul_add(w, 1.0)) }
     }
 
     /// Between 1 and 8: Newton's steps until they double

@@ -8,10 +8,7 @@ use super::Dd;
 /// for doubles with room to spare. Exponents are clamped to it.
 pub const EXP_MAX: f64 = 1000.0;
 
-pub const LN_2: Dd = Dd {
-    hi: std::f64::consts::LN_2,
-    lo: 2.319_046_813_846_299_6e-17,
-};
+pub const LN_2: Dd = Dd { hi: std::f64::consts::LN_2, lo: 2.319_046_813_846_299_6e-17 };
 
 /// The spacing of doubles there is 1: adding it leaves the nearest integer, in
 /// two's complement in the low bits.
@@ -49,11 +46,7 @@ impl Exp {
         let k = hi.mul_add(LOG2_E, INTEGER) - INTEGER;
         let (r, low) = (k.mul_add(-HIGH, hi), k.mul_add(-LOW, x.lo));
         let t = r + low;
-        Self {
-            k,
-            r,
-            rest: (t * t).mul_add(polynomial(t, SERIES), low),
-        }
+        Self { k, r, rest: (t * t).mul_add(polynomial(t, SERIES), low) }
     }
 
     /// `2⁻ᵏ eˣ`
@@ -70,10 +63,7 @@ impl Exp {
         let power = c * clamped_pow2(self.k);
         let hi = power.mul_add(z.hi, 1.0);
         let rest = power.mul_add(z.hi, 1.0 - hi);
-        Dd {
-            hi,
-            lo: power.mul_add(z.lo, rest),
-        }
+        Dd { hi, lo: power.mul_add(z.lo, rest) }
     }
 }
 
@@ -91,23 +81,13 @@ pub fn polynomial<const N: usize>(t: f64, c: [f64; N]) -> f64 {
     let t2 = t * t;
     let t4 = t2 * t2;
     let two = |n: usize| {
-        if n + 1 < N {
-            t.mul_add(c[n + 1], c[n])
-        } else {
-            c[n]
-        }
+        if n + 1 < N { t.mul_add(c[n + 1], c[n]) } else { c[n] }
     };
     let four = |n: usize| {
-        if n + 2 < N {
-            t2.mul_add(two(n + 2), two(n))
-        } else {
-            two(n)
-        }
+        if n + 2 < N { t2.mul_add(two(n + 2), two(n)) } else { two(n) }
     };
     let last = (N - 1) / 4;
-    (0..last)
-        .rev()
-        .fold(four(4 * last), |sum, n| sum.mul_add(t4, four(4 * n)))
+    (0..last).rev().fold(four(4 * last), |sum, n| sum.mul_add(t4, four(4 * n)))
 }
 
 /// `2ᵏ` for `|k| ≤ 1022`.

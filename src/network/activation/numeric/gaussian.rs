@@ -27,14 +27,8 @@ pub fn gauss(u: f64, c: f64) -> [f64; 3] {
     ]
 }
 
-const SQRT_HALF_PI: Dd = Dd {
-    hi: 1.253_314_137_315_500_3,
-    lo: -9.164_289_990_229_583e-17,
-};
-pub const INV_SQRT_TAU: Dd = Dd {
-    hi: 0.398_942_280_401_432_7,
-    lo: -2.492_327_202_277_73e-17,
-};
+const SQRT_HALF_PI: Dd = Dd { hi: 1.253_314_137_315_500_3, lo: -9.164_289_990_229_583e-17 };
+pub const INV_SQRT_TAU: Dd = Dd { hi: 0.398_942_280_401_432_7, lo: -2.492_327_202_277_73e-17 };
 
 /// Returns Mills' ratio `R(x) = e^{x²/2} ∫ₓ^∞ e^{−t²/2} dt` for `0 ≤ x ≤ 40`, relative error below
 /// 2⁻⁵⁵: a Taylor series to degree 14 about the nearest of 55 nodes, the
@@ -108,10 +102,7 @@ impl Node {
             terms[n] = b.round();
             n += 1;
         }
-        Self {
-            value: ratios[0],
-            terms,
-        }
+        Self { value: ratios[0], terms }
     }
 }
 

@@ -25,13 +25,7 @@ impl Sigmoid {
         let e = Exp::new(Dd::from(-x));
         let z = e.value();
         let large = e.beside_one(1.0, z).recip();
-        Self {
-            k: e.k,
-            z,
-            less: e.beside_one(-1.0, z),
-            large,
-            small: z.mul(large),
-        }
+        Self { k: e.k, z, less: e.beside_one(-1.0, z), large, small: z.mul(large) }
     }
 
     /// `tanh(x/2) = (1 − z)/(1 + z)`
@@ -49,11 +43,7 @@ impl Sigmoid {
     /// `s(u)` for `x = |u|`.
     #[inline(always)]
     pub fn logistic(&self, u: f64) -> f64 {
-        if u < 0.0 {
-            ldexp(self.small.round(), self.k)
-        } else {
-            self.large.round()
-        }
+        if u < 0.0 { ldexp(self.small.round(), self.k) } else { self.large.round() }
     }
 
     /// `ln(1 + z)`: with `c` that or, beyond √2, half of it,
@@ -71,11 +61,8 @@ impl Sigmoid {
             terms
         };
         let z = self.z.scale(clamped_pow2(self.k));
-        let (ln, above, below) = if z.hi > 0.414 {
-            (LN_2, self.less.scale(-1.0), 1.5)
-        } else {
-            (Dd::from(0.0), z, 1.0)
-        };
+        let (ln, above, below) =
+            if z.hi > 0.414 { (LN_2, self.less.scale(-1.0), 1.5) } else { (Dd::from(0.0), z, 1.0) };
         let y = above.mul(Dd::from(below).add_less(z.scale(0.5)).recip());
         let y = Dd::ordered(y.hi, y.lo);
         let square = y.hi * y.hi;
@@ -111,29 +98,20 @@ pub fn logistic(x: f64, q: usize) -> Scaled {
     }
     let minus_z = s.z.scale(-clamped_pow2(s.k));
     let sum = (row.iter().rev()).fold(Dd::from(0.0), |sum, &a| sum.mul(minus_z).add(a));
-    let product = Scaled {
-        m: s.z.mul(sum).scale(sign(q - 1)),
-        k: s.k as i32,
-    };
+    let product = Scaled { m: s.z.mul(sum).scale(sign(q - 1)), k: s.k as i32 };
     (0..=q).fold(product, |product, _| product.times(s.large))
 }
 
 /// The same by the expansion in the poles.
 fn logistic_by_poles(x: f64, q: usize) -> Scaled {
     const TERMS: usize = 12;
-    let pi = Dd {
-        hi: PI,
-        lo: 1.224_646_799_147_353_2e-16,
-    };
+    let pi = Dd { hi: PI, lo: 1.224_646_799_147_353_2e-16 };
     let at = |m: usize| inverse_power(x, pi.times((2 * m + 1) as f64), q + 1);
     let (first, _, k) = at(0);
     let sum = (1..TERMS).fold(first, |sum, m| {
         let (re, _, other) = at(m);
         sum.add(re.scale(libm::scalbn(1.0, other - k)))
     });
-    let sum = Scaled {
-        m: sum.scale(2.0 * sign(q)),
-        k,
-    };
+    let sum = Scaled { m: sum.scale(2.0 * sign(q)), k };
     (1..=q).fold(sum, |product, r| product.times(Dd::from(r as f64)))
 }
