@@ -107,6 +107,7 @@ pub mod paper;
 mod problem;
 mod session;
 pub mod solve;
+mod sync;
 pub mod train;
 
 pub use curvature::{Block, Curvature, LinearOperator, Matrix, Structure, SymmetricTensor};

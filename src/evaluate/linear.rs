@@ -8,13 +8,13 @@ use super::chain::{Backward, Chain, Sensitivities};
 use super::counters::Counters;
 use super::samples::Batch;
 use super::states::{Parameters, States, download};
-use super::store::lock;
 use crate::backend::kernel::{LossHessian, LossValue};
 use crate::backend::{Backend, ViewMut, product};
 use crate::curvature::Curvature;
 use crate::error::Result;
 use crate::network::Network;
 use crate::objective::Loss;
+use crate::sync::lock;
 
 /// What all chunks of a request share.
 pub(super) struct Setting<'a, B: Backend> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::counters::Counters;
 use super::linear::Kept;
@@ -14,13 +14,10 @@ use super::{At, Parts, Place, Plan, Request, Target, Work};
 use crate::backend::gpu::Gpu;
 use crate::backend::{Backend, Cpu};
 use crate::error::{Error, Result};
+use crate::sync::lock;
 
 /// Operations of a request that are worth handing to other threads; a choice, not a measurement.
 const WORTH: f64 = 2e6;
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The plan of a kind of request.
 pub(crate) struct Planned {

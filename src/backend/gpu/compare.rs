@@ -7,7 +7,6 @@ use std::sync::{Arc, Weak};
 
 use ndarray::Array2;
 
-use super::health::lock;
 use super::launch::Launch;
 use super::unit::{Text, text, with_text};
 use super::{Array, Gpu};
@@ -18,6 +17,7 @@ use crate::error::{Error, Fault, Result};
 use crate::guard;
 use crate::network::{Activation, Custom, Network, Propagation, Unit};
 use crate::objective::{Loss, LossFunction};
+use crate::sync::lock;
 
 /// Numbers of a unit up to which its second derivatives are compared with the Rust form.
 const COMPARED: usize = 1 << 20;

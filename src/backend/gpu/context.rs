@@ -16,12 +16,13 @@ use std::time::{Duration, Instant};
 
 use super::adapter::{Adapter, DOUBLE, Options};
 use super::cache::PipelineCache;
-use super::health::{Health, Simulated, lock};
+use super::health::{Health, Simulated};
 use super::launch::{Key, Number, Threads, class};
 use super::pipeline::{self, Pipeline};
 use super::source;
 use crate::error::{Error, Fault, Result};
 use crate::network::Custom;
+use crate::sync::lock;
 
 /// Seconds for which one submission may keep the adapter busy: drivers kill what runs for seconds.
 const SLICE: f64 = 0.1;

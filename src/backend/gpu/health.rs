@@ -3,14 +3,10 @@
 //! A lost device makes `poll` panic, and errors that wgpu reports to nobody are kept for the next call (measured with wgpu 30).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Fault, Result};
-
-/// Returns the guard of a mutex, whatever happened to another thread that held it.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::sync::lock;
 
 /// A fault to be met by a later call, for tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

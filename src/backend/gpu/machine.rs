@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 
 use super::adapter::{Adapter, Limits};
 use super::context::{Block, Context, Download};
-use super::health::lock;
+
 use super::launch::{Key, Launch, Number, class};
 use crate::backend::Counter;
 use crate::backend::counter::Held;
 use crate::error::{Error, Fault, Result};
+use crate::sync::lock;
 
 /// An array as a kernel takes it: the bytes from `offset` on, and a view of them.
 #[derive(Debug, Clone, Copy)]

@@ -1,0 +1,8 @@
+//! Locks that outlive a panic of another thread.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Returns the guard of a mutex; what a thread that panicked left there is whole, since no lock is held over a user's code.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
