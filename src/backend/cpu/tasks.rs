@@ -71,9 +71,10 @@ pub(super) fn parts<'a, T: Real>(
 ) -> impl Iterator<Item = Part<'a, T>> {
     let layout = out.layout;
     let [n, rows, columns] = layout.shape;
-    let numbers = match layout.is_empty() {
-        true => &mut [],
-        false => &mut out.array.numbers[layout.offset..layout.span()],
+    let numbers = if layout.is_empty() {
+        &mut []
+    } else {
+        &mut out.array.numbers[layout.offset..layout.span()]
     };
     let [stride, of_row, of_column] = layout.strides;
     let sample = rows.saturating_sub(1) * of_row + columns.saturating_sub(1) * of_column + 1;
