@@ -60,10 +60,7 @@ impl Division {
         idle: &Mutex<Vec<B>>,
         of: impl Fn(Task<B>) -> Result<T> + Sync,
         add: impl Fn(&mut T, T),
-    ) -> Result<T>
-    where
-        B: Send,
-    {
+    ) -> Result<T> {
         let Division { samples, chunk, .. } = self;
         let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
         let alone = || lock().pop().or_else(|| b.on_one_thread());

@@ -271,7 +271,7 @@ impl<'a, O: Objective> Region<'a, O> {
     }
 
     /// The step that was found, from the best point.
-    fn from_best(&self, x: &[f64], found: Short) -> Step {
+    fn step_from(&self, x: &[f64], found: Short) -> Step {
         let (length, size, xtol) = (norm(&found.step), norm(x), self.options.xtol);
         let small = length <= xtol * (size + xtol);
         Step {
@@ -345,7 +345,7 @@ impl<O: Objective> Model for Region<'_, O> {
         match state.reached {
             // Negative curvature that promises nothing, of what f was at the start, that f64 would resolve.
             Some(reason) if first && unseen => Err(Stop::Because(reason)),
-            _ => Ok(Some(self.from_best(&state.x, found))),
+            _ => Ok(Some(self.step_from(&state.x, found))),
         }
     }
 

@@ -1,4 +1,6 @@
 //! The shaders on an adapter, and what goes wrong there.
+// Each file of tests brings what it uses of tests/common.
+#![allow(clippy::duplicate_mod)]
 #![cfg(feature = "gpu")]
 
 #[path = "../gpu.rs"]

@@ -1,4 +1,6 @@
 //! Derivatives: values, gradients, curvatures and tensors against references that share no code with the crate.
+// Each file of tests brings what it uses of tests/common.
+#![allow(clippy::duplicate_mod)]
 
 #[path = "../activations.rs"]
 mod activations;

@@ -1,4 +1,6 @@
 //! Losses, penalties and units, those of users among them.
+// Each file of tests brings what it uses of tests/common.
+#![allow(clippy::duplicate_mod)]
 
 #[path = "../custom_objectives.rs"]
 mod custom_objectives;

@@ -1,4 +1,6 @@
 //! Training: every method, on functions, residuals and networks, sessions, and the states and models that it leaves.
+// Each file of tests brings what it uses of tests/common.
+#![allow(clippy::duplicate_mod)]
 
 #[path = "../fits.rs"]
 mod fits;

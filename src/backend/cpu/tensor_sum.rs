@@ -13,9 +13,9 @@ pub(super) fn run<T: Real>(par: Par, block: usize, kernel: TensorSum<Array<T>, S
     let mut copy = None;
     let (c, z) = (c.dense(), z.in_rows(&mut copy));
     in_blocks(par, n, block, &mut sum.numbers, |from, to, out: &mut [T]| {
-        for i in from..to {
+        for (i, &c) in (from..to).zip(&c[from..to]) {
             let z = &z.array.numbers[z.layout.at(i, 0, 0)..][..width];
-            add(order, z, c[i], out);
+            add(order, z, c, out);
         }
     });
 }
