@@ -55,6 +55,7 @@ pub(crate) use plan::rehearse;
 pub(crate) use plan::{Planner, Target, Theta, Work};
 pub(crate) use samples::{Samples, resident_bytes};
 use sizes::finite;
+#[cfg(feature = "io")]
 pub(crate) use sizes::shape_product;
 pub(crate) use states::Parameters;
 #[cfg(feature = "gpu")]
