@@ -174,6 +174,8 @@ fn planted_faults_are_found() {
     let many = vec![of(&[4, 9, 2], 0, 3000)];
     // More blocks than splits.
     let long = vec![of(&[3, 2, 1], 0, 70_000)];
+    // Sensitivities through three hidden layers.
+    let deep = vec![of(&[3, 4, 3, 4, 2], 0, 9)];
     let (software, hardware) = (false, true);
     let faults = [
         (software, "fill", "bitcast<real>(params.low)", "real(0.0)", "fill"),
@@ -257,6 +259,7 @@ fn planted_faults_are_found() {
         let offset = from.ends_with("_offset + ");
         let problems = match stem {
             "device/reduce" => &many,
+            "scaled_matrix" => &deep,
             "weighted_sum/lanes" if from.starts_with("sum +=") => &long,
             "loss_value" if from.starts_with("total") => &wide,
             "multiply" | "lower_triangle" | "product" if !hardware => &groups,
@@ -265,7 +268,7 @@ fn planted_faults_are_found() {
             _ => &small,
         };
         // What only products and pairs of units show, and what blocks of units show already.
-        let coupled = ["multiply", "lower_triangle", "copy"].contains(&stem)
+        let coupled = ["multiply", "lower_triangle", "copy", "scaled_matrix"].contains(&stem)
             || stem == "product" && !hardware;
         let asked = if coupled { Asked::Coupled } else { Asked::Units };
         let report = mirror_of(&gpu, SINGLE, problems, asked);
