@@ -65,7 +65,7 @@ impl Propagation {
     /// In debug builds, [`Network::new`](crate::Network::new) does so for units of the user's own with up to 64 inputs and parameters together.
     ///
     /// # Errors
-    /// [`Error::Derivative`]: which derivative is wrong, where, and what is right. [`Error::Part`]: the unit panics.
+    /// [`Error::Derivative`](crate::Error::Derivative): which derivative is wrong, where, and what is right. [`Error::Part`](crate::Error::Part): the unit panics.
     pub fn check(&self, inputs: usize) -> Result<()> {
         let Some(unit) = self.unit() else {
             return Ok(());

@@ -21,7 +21,7 @@ use crate::guard;
 /// other second derivatives, for the exact Hessian and its residual part.
 ///
 /// `examples/custom_propagation.rs` trains one, with its text in WGSL. A panic in a unit's code, and a NaN that it makes of finite
-/// numbers, end as errors that name the unit. In debug builds, [`Network::new`](crate::Network::new) compares the derivatives with differences ([`Propagation::check`]).
+/// numbers, end as errors that name the unit. In debug builds, [`Network::new`](crate::Network::new) compares the derivatives with differences ([`Propagation::check`](crate::Propagation::check)).
 ///
 /// ```
 /// use std::sync::Arc;

@@ -76,7 +76,7 @@ impl<'a> Batch<'a> {
     /// Takes blocks as packed lower triangles with their orders.
     ///
     /// # Errors
-    /// those of [`Factor::new`], of the first block that has one.
+    /// those of [`Factor::new`](super::Factor::new), of the first block that has one.
     pub fn new(
         blocks: impl IntoIterator<Item = (&'a [f64], usize)>,
         policy: Indefinite,

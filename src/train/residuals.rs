@@ -47,7 +47,7 @@ impl<R: Fn(&[f64], &mut [f64]), J: Fn(&[f64], &mut [f64])> Residuals for Closure
     }
 }
 
-/// `count` residuals of `dim` parameters from closures for r and J; see [`LevenbergMarquardt`] for an example.
+/// `count` residuals of `dim` parameters from closures for r and J; see [`LevenbergMarquardt`](super::LevenbergMarquardt) for an example.
 pub fn residual_function(
     dim: usize,
     count: usize,

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// A user-defined loss g(x, y) of one sample, with its derivatives in the output x; in a problem as [`Loss::Custom`].
+/// A user-defined loss g(x, y) of one sample, with its derivatives in the output x; in a problem as [`Loss::Custom`](crate::Loss::Custom).
 ///
 /// x and y have one number for each output; matrices are row-major, outputs × outputs. No weight and no mean: the engine
 /// multiplies by ω_i and sums over the samples. It is evaluated in f64 whatever the backend's precision.
 ///
 /// Its mistakes become errors that name it. In debug builds [`Problem::new`](crate::Problem::new) compares the
-/// derivatives with differences ([`check`]). A panic is [`Error::Part`], a NaN of finite numbers [`Error::NonFinite`]; a fit
+/// derivatives with differences ([`check`](crate::check)). A panic is [`Error::Part`](crate::Error::Part), a NaN of finite numbers [`Error::NonFinite`](crate::Error::NonFinite); a fit
 /// rejects a step to where there is a NaN, and ends at its best point with a panic.
 ///
 /// ```
