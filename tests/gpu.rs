@@ -292,7 +292,7 @@ fn planted_faults_in_units_are_found() {
         ("unit_value", "i * params.inputs_i", "i * INPUTS"),
         ("unit_derivative", "= unit_d_w(a)", "= -unit_d_w(a)"),
         ("unit_derivative", "r * params.out_r", "r"),
-        ("unit_slope", "i * params.dz_i", "i * INPUTS"),
+        ("unit_slope", "i * params.dz_i", "0u"),
         ("unit_slope", "dw[at_dw(0u, j, a)]", "dw[at_dw(0u, 0u, a)]"),
         ("unit_derivative_slope", "unit_d_ww(a, b)", "0.0"),
         (
