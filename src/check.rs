@@ -111,7 +111,7 @@ pub fn points(count: usize, len: usize, seed: u64) -> Vec<Vec<f64>> {
     (0..count).map(|_| point()).collect()
 }
 
-/// What is compared, for the error.
+/// The name of the compared derivative, for the error.
 struct Place<'a> {
     part: &'a str,
     derivative: &'a str,

@@ -16,7 +16,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// A length or a shape is not what the operation needs.
     Shape {
-        /// What has the wrong shape.
+        /// The array of the wrong shape.
         what: String,
         /// The lengths that are needed.
         expected: Vec<usize>,
@@ -34,7 +34,7 @@ pub enum Error {
     Invalid {
         /// The name of the argument or option.
         what: String,
-        /// What is wrong with it and what is allowed.
+        /// The reason, and the values that are allowed.
         why: String,
     },
     /// A name that is not known.
@@ -48,7 +48,7 @@ pub enum Error {
     },
     /// A product of sizes does not fit the address space.
     TooLarge {
-        /// What was being sized.
+        /// The array that was being sized.
         what: String,
     },
     /// A formula is malformed, or of no use.
@@ -57,7 +57,7 @@ pub enum Error {
         formula: String,
         /// The character, from 1, at which it fails.
         column: usize,
-        /// What is needed there.
+        /// The size that is needed.
         why: String,
     },
     /// The request needs more memory than it may take.
@@ -68,12 +68,12 @@ pub enum Error {
         need: u64,
         /// Bytes that it may take.
         budget: u64,
-        /// What to ask for instead.
+        /// A request that needs less.
         advice: String,
     },
     /// The combination is meaningful, but not available.
     Unsupported {
-        /// What was asked for.
+        /// The request.
         what: String,
         /// Why not, and what to use instead.
         why: String,
@@ -87,16 +87,16 @@ pub enum Error {
     },
     /// An iteration that has no reason to fail did not converge.
     Numerical {
-        /// What failed and where.
+        /// The operation that failed, and where.
         what: String,
     },
     /// A user-defined part panicked, or does not do what its kind of part must.
     Part {
-        /// What it is: activation, unit, loss, penalty, function.
+        /// Its kind: activation, unit, loss, penalty, function.
         kind: &'static str,
         /// Its name.
         name: String,
-        /// What it did.
+        /// The fault that it showed.
         why: String,
     },
     /// A supplied derivative is not that of the function; see [`crate::check`].
@@ -120,16 +120,16 @@ pub enum Error {
     Gpu {
         /// The adapter, or what was asked for.
         adapter: String,
-        /// What was being done.
+        /// The operation.
         operation: String,
-        /// What went wrong.
+        /// The reason.
         fault: Fault,
     },
     /// The operating system refused a file operation.
     Io {
         /// The file.
         path: PathBuf,
-        /// What was attempted.
+        /// The action that was attempted.
         action: &'static str,
         /// The system's reason.
         reason: String,
@@ -142,7 +142,7 @@ pub enum Error {
         line: Option<u64>,
         /// Column: its name, or its number from 1, where known.
         column: Option<String>,
-        /// What is wrong and what to do.
+        /// The reason, and the way out.
         why: String,
     },
 }
@@ -201,7 +201,7 @@ impl fmt::Display for Quantity {
     }
 }
 
-/// What can go wrong on an accelerator.
+/// A fault of an accelerator.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -235,9 +235,9 @@ pub enum Fault {
     Limit {
         /// The limit's name.
         limit: &'static str,
-        /// What is needed.
+        /// The size that is needed.
         need: u64,
-        /// What the device allows.
+        /// The limit of the device.
         have: u64,
     },
     /// The sizes exceed what a kernel can index or hold.
@@ -252,7 +252,7 @@ pub enum Fault {
     },
     /// The adapter computes wrongly.
     SelfTest {
-        /// What was computed and what is right.
+        /// The computed number and the right one.
         found: String,
     },
     /// The driver refused a call that should be valid.

@@ -237,7 +237,7 @@ impl Problem {
         planner.plan(budget)
     }
 
-    /// What a constraint adds to a request.
+    /// Returns the cost that a constraint adds to a request.
     fn theta(&self, constraint: &Constraint, work: Work) -> Result<Theta> {
         let (free, p) = (constraint.free() as u64, self.network.parameters() as u64);
         let (numbers, vectors) = match work {

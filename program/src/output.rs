@@ -1,4 +1,4 @@
-//! What the program writes: text on stdout and stderr, and files.
+//! Output of the program: text on stdout and stderr, and files.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! What a rehearsal counts: bytes that live at once, and floating-point operations.
+//! The counts of a rehearsal: bytes that live at once, and floating-point operations.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

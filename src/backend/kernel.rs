@@ -120,7 +120,7 @@ pub enum Epilogue<'a, A> {
 pub struct ProductSum<'a, A> {
     /// The products; the sum of none is 0.
     pub terms: Vec<Term<'a, A>>,
-    /// What becomes of their sum.
+    /// The operation on their sum.
     pub epilogue: Epilogue<'a, A>,
     /// n × rows × columns, without gaps.
     pub out: ViewMut<'a, A>,

@@ -53,7 +53,7 @@ pub trait Backend: Sized + Send + Sync {
     /// Returns a copy of an array's numbers; a rehearsal returns none.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     fn download(&self, array: &Self::Array) -> Result<Vec<f64>>;
 
     /// Takes back arrays that are no longer needed, for the next ones of their lengths.
@@ -71,7 +71,7 @@ pub trait Backend: Sized + Send + Sync {
     /// Returns the values of sums; a rehearsal returns none.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     fn read(&self, sum: Self::Sum) -> Result<Vec<f64>>;
 
     /// Runs a kernel, or queues it: an error may be reported by the next [`download`](Backend::download) or [`read`](Backend::read).

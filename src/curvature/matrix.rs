@@ -425,7 +425,7 @@ impl LinearOperator for Matrix {
     }
 }
 
-/// What solves a system with a block.
+/// The decomposition that solves a system with a block.
 enum Factors {
     Cholesky(Cholesky),
     /// Eigenvalues, none of them 0 to rounding, and eigenvectors.

@@ -1,4 +1,4 @@
-//! What a matrix and a matrix-free product have in common.
+//! The interface that a matrix and a matrix-free product share.
 
 use ndarray::{Array2, ArrayView2};
 

@@ -319,7 +319,7 @@ impl<'a, B: Backend> Chain<'a, B> {
     }
 }
 
-/// What is propagated back, for k = 1 … m, n × s_k each.
+/// The errors propagated back, for k = 1 … m, n × s_k each.
 pub(crate) struct Backward<B: Backend> {
     /// ∂g/∂x^k = −e^k; empty unless they were asked for.
     pub(super) multipliers: Vec<B::Array>,

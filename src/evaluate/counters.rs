@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What was done so far. Sweeps and uploads count samples, so that those of one chunk alone are seen, too.
+/// The work done so far. Sweeps and uploads count samples, so that those of one chunk alone are seen, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counts {

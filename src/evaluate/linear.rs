@@ -16,7 +16,7 @@ use crate::network::Network;
 use crate::objective::Loss;
 use crate::sync::lock;
 
-/// What all chunks of a request share.
+/// The state that all chunks of a request share.
 pub(super) struct Setting<'a, B: Backend> {
     pub b: &'a B,
     pub network: &'a Network,
@@ -47,7 +47,7 @@ pub(crate) enum Extent {
     Multipliers,
 }
 
-/// What a request needs of the linearization.
+/// The parts of the linearization that a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Need {
     pub extent: Extent,
@@ -56,7 +56,7 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    /// What an evaluation needs.
+    /// Returns the needs of an evaluation.
     pub(crate) fn of_request(request: Request) -> Self {
         let curvature = request.curvature.map(|(curvature, _)| curvature);
         let second = |c: Curvature| c.is_exact() || c == Curvature::Lagrangian;
@@ -72,12 +72,12 @@ impl Need {
         Need { extent, order }
     }
 
-    /// What a tensor needs.
+    /// Returns the needs of a tensor.
     pub(crate) fn of_tensor() -> Self {
         Need { extent: Extent::Multipliers, order: 1 }
     }
 
-    /// What products with a curvature need.
+    /// Returns the needs of products with a curvature.
     pub(crate) fn of_products(curvature: Curvature) -> Self {
         match curvature {
             Curvature::GaussNewton => Need { extent: Extent::Sensitivities, order: 1 },
@@ -93,7 +93,7 @@ pub(super) struct Linear<B: Backend> {
     back: Option<Arc<Back<B>>>,
 }
 
-/// What belongs to the way back.
+/// The arrays of the backward propagation.
 pub(crate) struct Back<B: Backend> {
     sensitivities: Sensitivities<B>,
     /// None where nothing but the sensitivities was needed.
@@ -155,7 +155,7 @@ impl<B: Backend> Linear<B> {
         })
     }
 
-    /// What was propagated back, where it was needed.
+    /// The errors propagated back, where they were needed.
     pub(super) fn backward(&self) -> Option<&Backward<B>> {
         self.back.as_ref()?.backward.as_ref()
     }
@@ -337,7 +337,7 @@ pub(super) struct Slot<B: Backend> {
     kept: Mutex<Linearized<B>>,
 }
 
-/// What there is of a chunk's linearization.
+/// The parts of a chunk's linearization that exist.
 struct Linearized<B: Backend> {
     states: Option<Arc<States<B>>>,
     back: Option<Arc<Back<B>>>,
@@ -375,7 +375,7 @@ impl<B: Backend> Slot<B> {
         }
     }
 
-    /// What is kept, so that later requests find what they need.
+    /// The parts that are kept for later requests.
     fn whole(&self, need: Need) -> Need {
         let order = self.order.fetch_max(need.order, Ordering::Relaxed).max(need.order);
         let extent = match need.extent {

@@ -75,7 +75,7 @@ use states::States;
 use sums::{Sums, Totals};
 use sweep::{Rows, sweep, sweep_products};
 
-/// What to compute besides the value.
+/// The quantities to compute besides the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Request {
     /// The gradient ∂E/∂W.
@@ -100,7 +100,7 @@ impl Request {
     }
 }
 
-/// What was computed, the penalty included.
+/// The computed quantities, the penalty included.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Evaluation {
@@ -281,7 +281,7 @@ pub(crate) fn evaluate<B: Backend>(
     found.finish(parts, at.w, request, n)
 }
 
-/// What some samples contribute.
+/// The contribution of some samples.
 struct Found {
     totals: Totals,
     rows: Rows,

@@ -1,4 +1,4 @@
-//! What a request costs, before anything is allocated.
+//! The cost of a request, before anything is allocated.
 
 use std::fmt;
 
@@ -520,7 +520,7 @@ impl Planner<'_> {
     }
 }
 
-/// What one chunk takes on the host.
+/// The cost of one chunk on the host.
 struct Rehearsal {
     /// Bytes before the sums.
     before: u64,
@@ -534,7 +534,7 @@ struct Rehearsal {
 /// Returns the backend of an adapter on which one chunk of a request was rehearsed.
 ///
 /// # Errors
-/// What the rehearsal reports.
+/// Those that the rehearsal reports.
 #[cfg(feature = "gpu")]
 pub(crate) fn rehearse(
     gpu: &Gpu,
@@ -559,7 +559,7 @@ pub(crate) fn rehearse(
 /// Returns the bytes that stay where a chunk is computed when all of its linearization is kept, h″ with it.
 ///
 /// # Errors
-/// What the rehearsal reports.
+/// Those that the rehearsal reports.
 pub(crate) fn kept_bytes(
     network: &Network,
     loss: &Loss,

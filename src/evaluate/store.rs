@@ -134,7 +134,7 @@ impl Memory {
     /// Returns the bytes that stay where they are computed if all chunks of so many samples are linearized and kept.
     ///
     /// # Errors
-    /// What the rehearsal reports.
+    /// Those that the rehearsal reports.
     pub(crate) fn kept_bytes(&self, target: &Target, parts: Parts, chunk: usize) -> Result<u64> {
         let key = (target.number(), chunk);
         let known = |all: &[(u64, usize, u64)]| {
@@ -153,7 +153,7 @@ impl Memory {
     }
 }
 
-/// What a request may leave behind.
+/// The arrays that a request may leave behind.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leave {
     /// All samples, on the backend.
@@ -162,7 +162,7 @@ pub(crate) struct Leave {
     pub arrays: bool,
 }
 
-/// What requests leave on one backend.
+/// The arrays that requests leave on one backend.
 pub(crate) struct Store<B: Backend> {
     backend: B,
     /// The calling thread alone, with the same bits: for what is not worth waking others.
@@ -249,7 +249,7 @@ impl<B: Backend> Store<B> {
     }
 }
 
-/// What is kept at one W on one backend.
+/// The arrays that are kept at one W on one backend.
 pub(crate) struct PointStore<B: Backend> {
     store: Arc<Store<B>>,
     parameters: OnceLock<Parameters<B>>,

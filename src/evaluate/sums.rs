@@ -1,4 +1,4 @@
-//! What is summed over the samples, and the sums of one chunk but for those of pairs of units.
+//! The sums over the samples, and those of one chunk but for pairs of units.
 //!
 //! ```text
 //! gradient   Σ_i δ_ij φ_ij                                                                 (paper eq. 9)
@@ -26,7 +26,7 @@ use crate::curvature::{Curvature, Structure};
 use crate::error::Result;
 use crate::network::Network;
 
-/// What is summed over the samples: one sum for each group of units.
+/// The sums over the samples: one for each group of units.
 pub(super) struct Sums<B: Backend> {
     pub value: B::Sum,
     pub gradient: Vec<B::Sum>,

@@ -145,9 +145,9 @@ struct Place<'a> {
 /// A tensor's sums.
 pub(super) struct TensorSums<'a, B: Backend> {
     place: Place<'a>,
-    /// What the backend sums: all, for linear units.
+    /// The backend's sums: all, for linear units.
     sum: B::Sum,
-    /// What the host sums: all, for other units. Empty before the first sample.
+    /// The host's sums: all, for other units. Empty before the first sample.
     other: Vec<f64>,
 }
 

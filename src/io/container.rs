@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::json::format_error;
 use crate::error::Result;
 
-/// What a file is said to be.
+/// The kind of file that is expected.
 pub(super) struct Kind {
     /// The value of the metadata key `format`.
     pub(super) format: &'static str,

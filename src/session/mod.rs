@@ -230,7 +230,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What a request may leave behind.
+    /// The arrays that a request may leave behind.
     fn leave(&self, target: &Target, plan: &Plan) -> Leave {
         let (network, n) = (self.problem.network(), self.problem.data().len());
         let samples = resident_bytes(network, n, target.float());
@@ -375,7 +375,7 @@ trait Job: Sync {
     ) -> Result<Self::Done>;
 }
 
-/// What a request of a kind needs of the linearization.
+/// Returns the parts of the linearization that a request of a kind needs.
 fn need(work: Work) -> Need {
     match work {
         Work::Evaluate(request) => Need::of_request(request),

@@ -26,7 +26,7 @@ pub struct Point<'a> {
     stores: Arc<Stores>,
 }
 
-/// What is kept at one w, wherever it is computed.
+/// The arrays that are kept at one w, wherever it is computed.
 pub(super) struct Stores {
     w: Vec<f64>,
     /// W = fixed + Cθ, where w is θ.
@@ -43,7 +43,7 @@ impl Stores {
         self.weights.as_ref().unwrap_or(&self.w)
     }
 
-    /// What is kept on an adapter.
+    /// The arrays that are kept on an adapter.
     #[cfg(feature = "gpu")]
     pub(super) fn gpu(&self, memory: &Memory, gpu: &Gpu) -> &PointStore<Gpu> {
         let store = || Arc::new(Store::new(gpu.clone(), None));

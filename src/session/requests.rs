@@ -1,4 +1,4 @@
-//! What is asked of a problem without a session.
+//! Requests of a problem without a session.
 
 use ndarray::Array2;
 
@@ -84,7 +84,7 @@ impl Problem {
         self.session().at(w)?.operator(curvature)
     }
 
-    /// What `request` costs on the problem's device.
+    /// Returns the cost of `request` on the problem's device.
     ///
     /// # Errors
     /// `Memory` with the numbers and an alternative if it cannot fit.
@@ -92,7 +92,7 @@ impl Problem {
         self.plan_on(self.device(), request.into())
     }
 
-    /// What `count` products with a curvature cost on the problem's device.
+    /// Returns the cost of `count` products with a curvature on the problem's device.
     ///
     /// # Errors
     /// As [`plan`](Problem::plan).

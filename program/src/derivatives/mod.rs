@@ -106,7 +106,7 @@ pub struct Options {
     table: TableOptions,
 }
 
-/// What is computed of a curvature.
+/// The form of a curvature that is computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Form {
     Nothing,
@@ -169,7 +169,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     emit(output, |out| write(out, &problem, options, &found))
 }
 
-/// What was computed.
+/// The computed quantities.
 struct Found {
     result: Evaluation,
     products: Option<Array2<f64>>,

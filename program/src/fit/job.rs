@@ -1,4 +1,4 @@
-//! What a fit begins with, and what it comes to.
+//! The start and the outcome of a fit.
 
 use secondo::io::Model;
 use secondo::{Error, Problem};
@@ -15,7 +15,7 @@ pub struct Job {
     pub warnings: Vec<String>,
 }
 
-/// What a fit comes to.
+/// The outcome of a fit.
 pub struct Ended {
     pub subject: Subject,
     /// The parameters of the network.

@@ -11,7 +11,7 @@ use super::hidden::HiddenLayer;
 use super::options::NetworkOptions;
 use crate::exit::Failure;
 
-/// What the options say of the network, for reports.
+/// The network as the options give it, for reports.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
     /// None where a file has the network.

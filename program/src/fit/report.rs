@@ -17,7 +17,7 @@ use crate::metrics::{Metrics, number_or_null};
 use crate::output::{Text, json_text};
 use crate::training::{Attempt, Trained};
 
-/// What was minimised.
+/// The objective that was minimised.
 #[derive(Debug, Clone)]
 pub struct Objective {
     pub network: Network,
@@ -35,7 +35,7 @@ pub enum Subject {
     Problem(ProblemFacts),
 }
 
-/// What a report says of a table.
+/// The facts of a table in a report.
 #[derive(Debug, Clone)]
 pub struct TableFacts {
     pub data: DataFacts,
@@ -81,7 +81,7 @@ pub struct Choices {
     pub seed: u64,
 }
 
-/// What a report says of a problem file.
+/// The facts of a problem file in a report.
 #[derive(Debug, Clone)]
 pub struct ProblemFacts {
     pub file: String,
@@ -207,7 +207,7 @@ impl Starts {
 }
 
 impl Subject {
-    /// What was read and what will be fitted, in lines.
+    /// Returns the lines that tell the data and the model.
     pub fn introduction(&self, objective: &Objective) -> String {
         let mut text = Text::default();
         match self {

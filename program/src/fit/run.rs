@@ -17,7 +17,7 @@ use crate::output::{Text, check_distinct, check_target, has_extension, here, say
 use crate::plot;
 use crate::training::train;
 
-/// What the problem is made of.
+/// The parts of the problem.
 enum Source {
     Table(Box<TableFit>),
     File(Box<FileFit>),

@@ -1,4 +1,4 @@
-//! What figures are drawn with: colours, texts, legends, charts, dots and lines.
+//! Tools for drawing figures: colours, texts, legends, charts, dots and lines.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;

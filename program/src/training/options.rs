@@ -98,7 +98,7 @@ impl Name {
     }
 }
 
-/// What happens where the adapter fails.
+/// The behaviour where the adapter fails.
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum DeviceFailure {
     Continue,

@@ -1,4 +1,4 @@
-//! What the user sees of a running fit, and how it is interrupted.
+//! Progress of a running fit, and its interruption.
 
 use std::io::IsTerminal;
 use std::sync::Arc;

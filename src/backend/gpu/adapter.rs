@@ -12,7 +12,7 @@ use crate::error::{Error, Fault, Result};
 pub(super) const DOUBLE: wgpu::Features =
     wgpu::Features::SHADER_F64.union(wgpu::Features::SHADER_INT64);
 
-/// What a device allows.
+/// The limits of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one buffer.
@@ -25,7 +25,7 @@ pub struct Limits {
     pub shared: u32,
     /// Threads of a workgroup.
     pub threads: u32,
-    /// What the offset of a binding must be a multiple of, in bytes.
+    /// The alignment of the offset of a binding, in bytes.
     pub alignment: u32,
 }
 
@@ -46,7 +46,7 @@ pub struct Adapter {
     pub f64: bool,
     /// Whether software computes eight threads at a time, which can read each other's numbers.
     pub(super) eight_lanes: bool,
-    /// What it allows.
+    /// Its limits.
     pub limits: Limits,
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Checked {
     losses: Vec<Weak<dyn LossFunction>>,
 }
 
-/// What is compared once.
+/// A form that is compared once.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Form {
     kind: &'static str,

@@ -34,7 +34,7 @@ const SLOTS: usize = 256;
 /// A text in a kernel's shader, with another to stand in its place: the kernel's stem, the text, the other. For tests.
 pub type Patch = (&'static str, &'static str, &'static str);
 
-/// What is used where the adapter has it.
+/// The features that are used where the adapter has them.
 const WANTED: wgpu::Features =
     DOUBLE.union(wgpu::Features::SUBGROUP).union(wgpu::Features::PIPELINE_CACHE);
 
@@ -220,7 +220,7 @@ impl Context {
         lock(&self.state)
     }
 
-    /// What goes wrong with the device, and what tests make go wrong.
+    /// The faults of the device, those that tests simulate included.
     pub fn health(&self) -> &Health {
         &self.health
     }

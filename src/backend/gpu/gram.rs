@@ -19,7 +19,7 @@ const WINDOWS: usize = 1 << 20;
 /// Workgroups that fill a device, of hardware and of software: splits are made until there are about as many.
 pub const TARGET: [u64; 2] = [2048, 64];
 
-/// What is summed over the samples.
+/// The quantity that is summed over the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sum {
     /// out[j, (a, b)] = Σ_i c[i, j] φ[i, j, a] φ[i, j, b], a ≥ b, packed row by row.
@@ -44,7 +44,7 @@ impl Sum {
 /// The sizes of a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// What is summed.
+    /// The quantity that is summed.
     pub sum: Sum,
     /// Samples.
     pub n: u64,
@@ -149,7 +149,7 @@ impl Form {
     }
 }
 
-/// What the thresholds of [`choose`] depend on.
+/// The kind of adapter, on which the thresholds of [`choose`] depend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adapter {
     /// A graphics processor.

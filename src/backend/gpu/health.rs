@@ -1,4 +1,4 @@
-//! What goes wrong with a device, and how it shows.
+//! Faults of a device, and how they show.
 //!
 //! A lost device makes `poll` panic, and errors that wgpu reports to nobody are kept for the next call (measured with wgpu 30).
 
@@ -25,7 +25,7 @@ pub enum Simulated {
     Destroyed,
 }
 
-/// What a device has reported.
+/// The errors that a device has reported.
 #[derive(Debug)]
 pub struct Health {
     adapter: String,

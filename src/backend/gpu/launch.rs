@@ -1,4 +1,4 @@
-//! What is said of a launch: plain data, without a device.
+//! Launches as plain data, without a device.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub const HEAD: [&str; 3] = ["first_group", "groups_x", "groups"];
 /// What the names of a view's four parameters end in: the place of its first number, and its strides along i, r and c.
 pub const VIEW: [&str; 4] = ["offset", "i", "r", "c"];
 
-/// What names a pipeline: all that its text is made of.
+/// The key of a pipeline: all that its text is made of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// The file in `shaders/` without its extension.
@@ -71,7 +71,7 @@ pub struct Launch {
     pub params: Vec<(&'static str, u64)>,
     /// The number of workgroups.
     pub groups: u64,
-    /// What one workgroup computes.
+    /// The operations of one workgroup.
     pub flops_per_group: f64,
 }
 

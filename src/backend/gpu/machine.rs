@@ -1,4 +1,4 @@
-//! What shaders are launched on: an adapter, or a rehearsal that only rehearsed.
+//! The machine that shaders are launched on: an adapter, or a rehearsal that only rehearsed.
 //!
 //! The [`Backend`](crate::backend::Backend) of the GPU is written once over [`Machine`]. A rehearsal runs the same code,
 //! allocates nothing, and leaves what the plan needs: bytes on the device and on the host, flops, the pipelines, and the
@@ -51,7 +51,7 @@ impl Staged {
     }
 }
 
-/// What a rehearsal counts, shared with the buffers that it hands out.
+/// The counts of a rehearsal, shared with the buffers that it hands out.
 #[derive(Debug, Clone, Default)]
 pub struct Rehearsed {
     /// Bytes of the host, and flops.

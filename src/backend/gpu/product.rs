@@ -23,7 +23,7 @@ pub struct Shape {
     pub columns: u64,
 }
 
-/// What the choice of a variant depends on besides the shape.
+/// The properties of an adapter that the choice of a variant depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
     /// Whether the adapter runs on the CPU.

@@ -132,7 +132,7 @@ pub fn text(key: &Key) -> Result<String, String> {
     Ok(prologue(key) + &expand(kernel, &file, &names(key))?)
 }
 
-/// What a pipeline's file is expanded with.
+/// Returns the definitions that a pipeline's file is expanded with.
 fn names(key: &Key) -> BTreeMap<String, String> {
     let mut names: BTreeMap<_, _> =
         (key.defines.iter()).map(|(name, value)| (name.to_string(), value.clone())).collect();

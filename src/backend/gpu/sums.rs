@@ -112,7 +112,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// What the partial sums of a sum over samples may take.
+    /// Returns the limits of the partial sums of a sum over samples.
     pub(super) fn sum_limits(&self) -> gram::Limits {
         gram::Limits {
             float: self.float(),

@@ -15,7 +15,7 @@ const GUESS_CLASSES: usize = 20;
 /// The rows for each of them that the guess needs, on average.
 const GUESS_ROWS: usize = 5;
 
-/// What is to be predicted.
+/// The task: regression or classification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
     /// A number.
@@ -60,7 +60,7 @@ pub struct Reading {
     pub ignore: Vec<String>,
     /// The column of the sample weights.
     pub weights: Option<String>,
-    /// What to do with missing values in the columns that are used.
+    /// The treatment of missing values in the columns that are used.
     pub missing: Missing,
 }
 
@@ -77,7 +77,7 @@ impl Reading {
     }
 }
 
-/// What is predicted, row by row.
+/// The target, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Target {
     /// Numbers, for regression.
@@ -99,7 +99,7 @@ pub struct Dataset {
     pub features: Vec<String>,
     /// rows × features.
     pub x: Array2<f64>,
-    /// What is predicted.
+    /// The target.
     pub target: Target,
     /// The sample weights, where there is a column of them.
     pub weights: Option<Vec<f64>>,

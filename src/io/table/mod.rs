@@ -52,7 +52,7 @@ pub struct Table {
     lines: Vec<u64>,
 }
 
-/// What to do with a row in which a value is missing.
+/// The treatment of a row in which a value is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Missing {
     /// Refuse the table and name the place.
