@@ -28,6 +28,12 @@ mod tasks;
 mod tensor_sum;
 mod tile;
 mod unit;
+mod unit_derivative;
+mod unit_derivative_slope;
+mod unit_input_hessian;
+mod unit_parameter_hessian;
+mod unit_slope;
+mod unit_value;
 mod walk;
 mod weighted_sum;
 
@@ -119,11 +125,9 @@ impl<T: Real> Cpu<T> {
             Kernel::UnitSlope(kernel) => unit::scratch(threads, &kernel.units),
             Kernel::UnitDerivativeSlope(kernel) => unit::scratch(threads, &kernel.units),
             Kernel::UnitInputHessian(kernel) => unit::scratch(threads, &kernel.units),
-            Kernel::UnitParameterHessian(kernel) => unit::parameter_hessian::scratch(
-                threads,
-                self.block(kernel.units.samples()),
-                kernel,
-            ),
+            Kernel::UnitParameterHessian(kernel) => {
+                unit_parameter_hessian::scratch(threads, self.block(kernel.units.samples()), kernel)
+            }
             _ => 0,
         }
     }
@@ -208,13 +212,13 @@ impl<T: Real> Backend for Cpu<T> {
             Kernel::TensorSum(kernel) => {
                 tensor_sum::run(par, self.block(kernel.z.shape()[0]), kernel);
             }
-            Kernel::UnitValue(kernel) => unit::value::run(par, kernel)?,
-            Kernel::UnitDerivative(kernel) => unit::derivative::run(par, kernel)?,
-            Kernel::UnitSlope(kernel) => unit::slope::run(par, kernel)?,
-            Kernel::UnitDerivativeSlope(kernel) => unit::derivative_slope::run(par, kernel)?,
-            Kernel::UnitInputHessian(kernel) => unit::input_hessian::run(par, kernel)?,
+            Kernel::UnitValue(kernel) => unit_value::run(par, kernel)?,
+            Kernel::UnitDerivative(kernel) => unit_derivative::run(par, kernel)?,
+            Kernel::UnitSlope(kernel) => unit_slope::run(par, kernel)?,
+            Kernel::UnitDerivativeSlope(kernel) => unit_derivative_slope::run(par, kernel)?,
+            Kernel::UnitInputHessian(kernel) => unit_input_hessian::run(par, kernel)?,
             Kernel::UnitParameterHessian(kernel) => {
-                unit::parameter_hessian::run(par, self.block(kernel.units.samples()), kernel)?;
+                unit_parameter_hessian::run(par, self.block(kernel.units.samples()), kernel)?;
             }
         }
         Ok(())

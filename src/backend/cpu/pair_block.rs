@@ -30,7 +30,7 @@ fn scratch_of_task(n: usize, units: usize, (l, k): (usize, usize), size: usize) 
     n.min(BLOCK) * (size * (2 * (units + l) + k) + 64 * (2 + SLAB)) + 64 * 64
 }
 
-/// What all tasks read.
+/// The arrays that all tasks read.
 struct Factors<'a, T> {
     s: Input<'a, T>,
     t: Input<'a, T>,
@@ -61,7 +61,7 @@ pub(super) fn run<T: Real>(par: Par, kernel: PairBlock<Array<T>, Sum>) {
     }
 }
 
-/// What a thread works in.
+/// The buffers of a thread.
 #[derive(Default)]
 struct Buffers<T> {
     /// S and δ, sample by sample.

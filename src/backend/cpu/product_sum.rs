@@ -34,7 +34,7 @@ pub(super) fn run<T: Real>(par: Par, kernel: ProductSum<Array<T>>) {
     });
 }
 
-/// What comes after the sum.
+/// Applies the operation that comes after the sum.
 #[inline(always)]
 fn finish<T: Real>(epilogue: &Epilogue<Array<T>>, part: &mut Part<T>) {
     let (samples, out) = (part.samples(), part.layout);

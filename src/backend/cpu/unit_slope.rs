@@ -2,13 +2,13 @@
 
 use faer::Par;
 
-use super::super::tasks::{parts, try_each};
-use super::super::{Array, Real};
-use super::{Along, Calls, SAMPLES, dot, row_in_f64};
+use super::tasks::{parts, try_each};
+use super::unit::{Along, Calls, SAMPLES, dot, row_in_f64};
+use super::{Array, Real};
 use crate::backend::kernel::UnitSlope;
 use crate::error::Result;
 
-pub(in super::super) fn run<T: Real>(par: Par, kernel: UnitSlope<Array<T>>) -> Result<()> {
+pub(super) fn run<T: Real>(par: Par, kernel: UnitSlope<Array<T>>) -> Result<()> {
     let UnitSlope { units, along, out } = kernel;
     let (t, d) = (units.parameters(), units.inputs());
     let along = Along::new(&along, t);

@@ -7,17 +7,14 @@
 
 use faer::Par;
 
-use super::super::tasks::{parts, try_each};
-use super::super::{Array, Real};
-use super::{Along, Calls, SAMPLES, dot, row_in_f64};
+use super::tasks::{parts, try_each};
+use super::unit::{Along, Calls, SAMPLES, dot, row_in_f64};
+use super::{Array, Real};
 use crate::backend::kernel::{Argument, UnitDerivativeSlope};
 use crate::error::Result;
 use crate::network::{ExactUnit, exact};
 
-pub(in super::super) fn run<T: Real>(
-    par: Par,
-    kernel: UnitDerivativeSlope<Array<T>>,
-) -> Result<()> {
+pub(super) fn run<T: Real>(par: Par, kernel: UnitDerivativeSlope<Array<T>>) -> Result<()> {
     let UnitDerivativeSlope { units, along, with_respect_to, out } = kernel;
     // Along the parameters alone, φ needs no derivative in the inputs.
     let exact = if with_respect_to == Argument::Parameters && along.inputs.is_none() {

@@ -2,13 +2,13 @@
 
 use faer::Par;
 
-use super::super::tasks::{parts, try_each};
-use super::super::{Array, Real};
-use super::{Calls, SAMPLES, row_in_f64};
+use super::tasks::{parts, try_each};
+use super::unit::{Calls, SAMPLES, row_in_f64};
+use super::{Array, Real};
 use crate::backend::kernel::UnitValue;
 use crate::error::Result;
 
-pub(in super::super) fn run<T: Real>(par: Par, kernel: UnitValue<Array<T>>) -> Result<()> {
+pub(super) fn run<T: Real>(par: Par, kernel: UnitValue<Array<T>>) -> Result<()> {
     let UnitValue { units, out } = kernel;
     Calls::guarded(&units, |calls| {
         try_each(par, parts(out, SAMPLES), |part| {

@@ -3,13 +3,6 @@
 //! The user's [`Unit`](crate::network::Unit) computes in f64 for one sample and unit at a time. A panic there, and a NaN made of
 //! finite numbers, end as errors that name the unit.
 
-pub(super) mod derivative;
-pub(super) mod derivative_slope;
-pub(super) mod input_hessian;
-pub(super) mod parameter_hessian;
-pub(super) mod slope;
-pub(super) mod value;
-
 use super::array::Input;
 use super::{Array, BLOCK, Real, bytes};
 use crate::backend::kernel::{Direction, Units};
@@ -18,42 +11,42 @@ use crate::guard;
 use crate::network::Unit;
 
 /// Samples of a task.
-const SAMPLES: usize = BLOCK / 8;
+pub(super) const SAMPLES: usize = BLOCK / 8;
 
 /// A row of a view in f64.
-fn row_in_f64<T: Real>(view: &Input<T>, i: usize) -> Vec<f64> {
+pub(super) fn row_in_f64<T: Real>(view: &Input<T>, i: usize) -> Vec<f64> {
     let mut row = vec![T::ZERO; view.shape()[2]];
     view.copy_row(i, 0, &mut row);
     in_f64(&row)
 }
 
-fn in_f64<T: Real>(values: &[T]) -> Vec<f64> {
+pub(super) fn in_f64<T: Real>(values: &[T]) -> Vec<f64> {
     values.iter().map(|v| v.to_f64()).collect()
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// The number of a view with one row for each sample.
-fn number<T: Real>(view: &Input<T>, i: usize, c: usize) -> T {
+pub(super) fn number<T: Real>(view: &Input<T>, i: usize, c: usize) -> T {
     view.array.numbers[view.layout.at(i, 0, c)]
 }
 
 /// Parameters that all samples share, or a direction in them, in f64: t of each unit.
-fn shared_in_f64<T: Real>(weights: &Input<T>) -> Vec<f64> {
+pub(super) fn shared_in_f64<T: Real>(weights: &Input<T>) -> Vec<f64> {
     in_f64(&weights.with(|layout| layout.samples(0..1)).gathered())
 }
 
 /// A group of units with its parameters in f64.
-struct Calls<'a> {
-    unit: &'a dyn Unit,
-    name: &'a str,
+pub(super) struct Calls<'a> {
+    pub(super) unit: &'a dyn Unit,
+    pub(super) name: &'a str,
     /// All units' parameters, t of each.
-    weights: Vec<f64>,
+    pub(super) weights: Vec<f64>,
     /// The number of units.
-    count: usize,
-    t: usize,
+    pub(super) count: usize,
+    pub(super) t: usize,
 }
 
 impl<'a> Calls<'a> {
@@ -61,7 +54,7 @@ impl<'a> Calls<'a> {
     ///
     /// # Errors
     /// Those of `run`, and that of a unit that panics.
-    fn guarded<T: Real, R>(
+    pub(super) fn guarded<T: Real, R>(
         units: &Units<'a, Array<T>>,
         run: impl FnOnce(&Calls) -> Result<R>,
     ) -> Result<R> {
@@ -78,7 +71,7 @@ impl<'a> Calls<'a> {
     }
 
     /// Lets `fill` write and refuses a NaN that it makes of the finite z and w.
-    fn fill(
+    pub(super) fn fill(
         &self,
         what: &str,
         z: &[f64],
@@ -93,14 +86,14 @@ impl<'a> Calls<'a> {
 }
 
 /// A direction in the parameters of all units, in f64, and in the inputs.
-struct Along<'a, T> {
-    weights: Option<Vec<f64>>,
-    inputs: Option<Input<'a, T>>,
-    t: usize,
+pub(super) struct Along<'a, T> {
+    pub(super) weights: Option<Vec<f64>>,
+    pub(super) inputs: Option<Input<'a, T>>,
+    pub(super) t: usize,
 }
 
 impl<'a, T: Real> Along<'a, T> {
-    fn new(direction: &Direction<'a, Array<T>>, t: usize) -> Self {
+    pub(super) fn new(direction: &Direction<'a, Array<T>>, t: usize) -> Self {
         Along {
             weights: direction.weights.as_ref().map(shared_in_f64),
             inputs: direction.inputs,
@@ -109,13 +102,13 @@ impl<'a, T: Real> Along<'a, T> {
     }
 
     /// ẇ_j.
-    fn weights(&self, j: usize) -> Option<&[f64]> {
+    pub(super) fn weights(&self, j: usize) -> Option<&[f64]> {
         let weights = self.weights.as_ref()?;
         Some(&weights[j * self.t..(j + 1) * self.t])
     }
 
     /// ż of sample i in f64.
-    fn inputs(&self, i: usize) -> Option<Vec<f64>> {
+    pub(super) fn inputs(&self, i: usize) -> Option<Vec<f64>> {
         Some(row_in_f64(self.inputs.as_ref()?, i))
     }
 }

@@ -2,13 +2,13 @@
 
 use faer::Par;
 
-use super::super::tasks::{parts, try_each};
-use super::super::{Array, Real};
-use super::{Calls, SAMPLES, row_in_f64};
+use super::tasks::{parts, try_each};
+use super::unit::{Calls, SAMPLES, row_in_f64};
+use super::{Array, Real};
 use crate::backend::kernel::{Argument, UnitDerivative};
 use crate::error::Result;
 
-pub(in super::super) fn run<T: Real>(par: Par, kernel: UnitDerivative<Array<T>>) -> Result<()> {
+pub(super) fn run<T: Real>(par: Par, kernel: UnitDerivative<Array<T>>) -> Result<()> {
     let UnitDerivative { units, with_respect_to, out } = kernel;
     let width = units.width_of(with_respect_to);
     Calls::guarded(&units, |calls| {

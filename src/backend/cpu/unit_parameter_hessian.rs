@@ -2,14 +2,14 @@
 
 use faer::Par;
 
-use super::super::reduce::{self, try_in_blocks};
-use super::super::{Array, Real, Sum};
-use super::{Calls, number, row_in_f64};
+use super::reduce::{self, try_in_blocks};
+use super::unit::{Calls, number, row_in_f64};
+use super::{Array, Real, Sum};
 use crate::backend::kernel::UnitParameterHessian;
 use crate::error::Result;
 
 /// In blocks of so many samples.
-pub(in super::super) fn run<T: Real>(
+pub(super) fn run<T: Real>(
     par: Par,
     block: usize,
     kernel: UnitParameterHessian<Array<T>, Sum>,
@@ -42,12 +42,12 @@ pub(in super::super) fn run<T: Real>(
 }
 
 /// Bytes of the partial sums, and of what all kernels of units take.
-pub(in super::super) fn scratch<T: Real>(
+pub(super) fn scratch<T: Real>(
     threads: usize,
     block: usize,
     kernel: &UnitParameterHessian<Array<T>, Sum>,
 ) -> u64 {
     let UnitParameterHessian { units, sum, .. } = kernel;
     let partial = reduce::scratch::<T>(units.samples(), block, sum.len());
-    partial.saturating_add(super::scratch(threads, units))
+    partial.saturating_add(super::unit::scratch(threads, units))
 }

@@ -2,14 +2,14 @@
 
 use faer::Par;
 
-use super::super::tasks::{parts, try_each};
-use super::super::{Array, Real};
-use super::{Calls, SAMPLES, number, row_in_f64};
+use super::tasks::{parts, try_each};
+use super::unit::{Calls, SAMPLES, number, row_in_f64};
+use super::{Array, Real};
 use crate::backend::kernel::UnitInputHessian;
 use crate::error::Result;
 use crate::network::exact;
 
-pub(in super::super) fn run<T: Real>(par: Par, kernel: UnitInputHessian<Array<T>>) -> Result<()> {
+pub(super) fn run<T: Real>(par: Par, kernel: UnitInputHessian<Array<T>>) -> Result<()> {
     let UnitInputHessian { units, delta, out } = kernel;
     let exact = exact(units.unit)?;
     let size = units.inputs() * units.inputs();
