@@ -127,8 +127,9 @@ pub use problem::Problem;
 pub use session::{Operator, Point, Session};
 pub use solve::Indefinite;
 pub use train::{
-    Auto, BlockNewton, Control, Evaluations, Fit, LevenbergMarquardt, Method, NewtonCg, Observer,
-    Preconditioning, Progress, Reason, Settings, State, Times, TrustRegion, silent,
+    Auto, BlockNewton, Certificate, Control, Evaluations, Fit, Lbfgs, LevenbergMarquardt, Method,
+    NewtonCg, Observer, Preconditioning, Progress, Reason, Settings, Stage, State, Times,
+    TrustRegion, silent,
 };
 
 // The examples of these pages are tests, too.

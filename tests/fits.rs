@@ -102,9 +102,16 @@ fn ends_have_their_reasons() {
     assert_eq!(none.evaluations.curvature, 1);
     let now = run(BlockNewton { time_limit: Some(Duration::ZERO), ..BlockNewton::default() });
     assert_eq!((now.reason, &now.w), (Reason::Time, &start));
-    assert_eq!(run(BlockNewton { gtol: 1e9, ..BlockNewton::default() }).reason, Reason::Gradient);
-    assert_eq!(run(BlockNewton { ftol: 0.5, ..BlockNewton::default() }).reason, Reason::Function);
-    assert_eq!(run(BlockNewton { xtol: 10.0, ..BlockNewton::default() }).reason, Reason::Step);
+    // Tolerances that the first point meets; where the Hessian is not positive definite it is no minimum all the same.
+    let on_line = |method: BlockNewton| method.fit(&line(), &[0.0, 0.0], &mut silent).unwrap();
+    let gtol = 1e9;
+    let near = BlockNewton { gtol, ..BlockNewton::default() };
+    assert_eq!(on_line(near.clone()).reason, Reason::Gradient);
+    assert_eq!(run(near).reason, Reason::Indefinite);
+    assert_eq!(on_line(BlockNewton { ftol: 0.9, gtol, ..BlockNewton::default() }).iterations, 0);
+    // Others end a fit only at a minimum: these are met long before.
+    let met = on_line(BlockNewton { ftol: 0.5, xtol: 10.0, ..BlockNewton::default() });
+    assert!(met.converged() && met.iterations > 2, "{met}");
     let mut seen = 0;
     let stopped = BlockNewton::default()
         .fit(&problem, &start, &mut |_| {

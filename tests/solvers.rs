@@ -213,9 +213,9 @@ fn a_saddle_with_no_gradient_is_left() {
 }
 
 /// Classes that can be told apart, without a penalty: the loss has no minimum but 0 at infinity, and curves downwards on the way.
-/// A fit ends where its gradient is small, not where the numbers end.
+/// A fit ends soon after its gradient is small, not where the numbers end, and does not say that it converged.
 #[test]
-fn a_loss_that_falls_for_ever_ends_within_its_goal() {
+fn a_loss_that_falls_for_ever_has_no_minimum() {
     let x = Array2::from_shape_fn((12, 2), |(i, c)| ((5 * i + 3 * c) % 7) as f64 / 3.0 - 1.0);
     let y = Array2::from_shape_fn((12, 1), |(i, _)| f64::from(u8::from(x[(i, 0)] > 0.1)));
     let network = Network::dense(&[2, 3, 1], Activation::Tanh).unwrap();
@@ -227,7 +227,8 @@ fn a_loss_that_falls_for_ever_ends_within_its_goal() {
             [("auto", &Auto::default() as &dyn Method), ("trust-region", &TrustRegion::default())]
         {
             let fit = method.fit(&problem, &start, &mut silent).unwrap();
-            assert!(fit.converged() && fit.value > 1e-40, "{title}, {seed}: {fit}");
+            assert_eq!(fit.reason, Reason::Unbounded, "{title}, {seed}: {fit}");
+            assert!(fit.value > 1e-300, "{title}, {seed}: {fit}");
             assert!(fit.gradient_norm <= fit.gradient_goal, "{title}, {seed}: {fit}");
         }
     }

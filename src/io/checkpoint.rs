@@ -146,6 +146,8 @@ impl Checkpoint {
     /// The state of a fit, from [`Progress::state`](crate::Progress::state).
     pub fn of(state: &State) -> Self {
         let e = &state.evaluations;
+        let pairs: Vec<f64> =
+            state.pairs.iter().flat_map(|(s, y)| s.iter().chain(y)).copied().collect();
         let reached = REACHED.iter().position(|r| Some(*r) == state.reached);
         Self::new(
             &state.settings.to_string(),
@@ -160,6 +162,12 @@ impl Checkpoint {
                 ("growth", state.growth),
                 ("stage", state.stage as f64),
                 ("slow", state.slow as f64),
+                ("doubted", state.doubted),
+                ("size", state.size),
+                ("fleeing", state.fleeing as f64),
+                ("since", state.since as f64),
+                ("mark", state.mark as f64),
+                ("marked", state.marked),
                 ("accepted", state.accepted as f64),
                 ("tried", state.tried as f64),
                 ("modified_blocks", state.modified_blocks as f64),
@@ -170,7 +178,7 @@ impl Checkpoint {
                 ("reached", reached.map_or(0.0, |r| (r + 1) as f64)),
                 ("elapsed", state.elapsed.as_secs_f64()),
             ],
-            &[("x", &state.x), ("roots", &state.roots)],
+            &[("x", &state.x), ("roots", &state.roots), ("pairs", &pairs), ("base", &state.base)],
         )
     }
 
@@ -193,6 +201,16 @@ impl Checkpoint {
         state.growth = number("growth")?;
         state.stage = count("stage")?;
         state.slow = count("slow")?;
+        state.doubted = number("doubted")?;
+        state.size = number("size")?;
+        state.fleeing = count("fleeing")?;
+        state.since = count("since")?;
+        state.mark = count("mark")?;
+        state.marked = number("marked")?;
+        state.base = self.array("base")?.to_vec();
+        let d = state.x.len().max(1);
+        let pair = |both: &[f64]| (both[..d].to_vec(), both[d..].to_vec());
+        state.pairs = self.array("pairs")?.chunks_exact(2 * d).map(pair).collect();
         state.accepted = count("accepted")?;
         state.tried = count("tried")?;
         state.modified_blocks = count("modified_blocks")?;

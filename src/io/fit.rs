@@ -7,15 +7,16 @@ use serde_json::{Map, Value, json};
 use super::json::{field, object, size, wrong};
 use crate::device::Precision;
 use crate::error::{Result, by_name};
-use crate::train::{Evaluations, Fit, Reason, Times};
+use crate::train::{Certificate, Evaluations, Fit, Reason, Stage, Times};
 
-const REASONS: [Reason; 11] = [
+const REASONS: [Reason; 12] = [
     Reason::Gradient,
     Reason::Step,
     Reason::Function,
     Reason::Iterations,
     Reason::Time,
     Reason::Stalled,
+    Reason::Unbounded,
     Reason::NonFinite,
     Reason::Indefinite,
     Reason::Singular,
@@ -36,10 +37,6 @@ impl Reason {
 /// The end of a fit without its parameters. A number that is not finite is null.
 pub fn fit_to_json(fit: &Fit) -> Map<String, Value> {
     let seconds = |d: Duration| json!(d.as_secs_f64());
-    let evaluations = json!({
-        "objective": fit.evaluations.objective, "gradient": fit.evaluations.gradient,
-        "curvature": fit.evaluations.curvature, "products": fit.evaluations.products,
-    });
     let by_stage = json!({
         "objective": seconds(fit.times.objective), "gradient": seconds(fit.times.gradient),
         "curvature": seconds(fit.times.curvature), "solve": seconds(fit.times.solve),
@@ -51,11 +48,13 @@ pub fn fit_to_json(fit: &Fit) -> Map<String, Value> {
         ("gradient_goal", json!(fit.gradient_goal)),
         ("iterations", json!(fit.iterations)),
         ("rejected", json!(fit.rejected)),
-        ("evaluations", evaluations),
+        ("evaluations", evaluations_to_json(&fit.evaluations)),
         ("modified_blocks", json!(fit.modified_blocks)),
         ("reason", json!(fit.reason.name())),
         ("fault", json!(fit.fault)),
         ("converged", json!(fit.converged())),
+        ("certificate", json!(fit.certificate.as_ref().map(certificate_to_json))),
+        ("stages", json!(fit.stages.iter().map(stage_to_json).collect::<Vec<_>>())),
         ("method", json!(fit.method)),
         ("choice", json!(fit.choice)),
         ("adapter", json!(fit.adapter)),
@@ -67,13 +66,84 @@ pub fn fit_to_json(fit: &Fit) -> Map<String, Value> {
     (entries.into_iter()).map(|(key, value)| (key.to_string(), value)).collect()
 }
 
+fn evaluations_to_json(evaluations: &Evaluations) -> Value {
+    json!({
+        "objective": evaluations.objective, "gradient": evaluations.gradient,
+        "curvature": evaluations.curvature, "products": evaluations.products,
+    })
+}
+
+fn evaluations_from_json(value: &Value) -> Result<Evaluations> {
+    let map = object(value, "evaluations")?;
+    let count = |key: &str| size(field(map, key, "evaluations")?, key);
+    Ok(Evaluations {
+        objective: count("objective")?,
+        gradient: count("gradient")?,
+        curvature: count("curvature")?,
+        products: count("products")?,
+    })
+}
+
+fn certificate_to_json(certificate: &Certificate) -> Value {
+    json!({
+        "gain": certificate.gain, "allowed": certificate.allowed,
+        "step": certificate.step, "digits": certificate.digits(),
+    })
+}
+
+/// A number, or NaN for null.
+fn number(map: &Map<String, Value>, key: &str) -> Result<f64> {
+    match field(map, key, "report")? {
+        Value::Null => Ok(f64::NAN),
+        value => value.as_f64().ok_or_else(|| wrong(key, "must be a number")),
+    }
+}
+
+fn seconds(map: &Map<String, Value>, key: &str) -> Result<Duration> {
+    Duration::try_from_secs_f64(number(map, key)?)
+        .map_err(|_| wrong(key, "must be a time in seconds"))
+}
+
+fn certificate_from_json(value: &Value) -> Result<Option<Certificate>> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let map = object(value, "certificate")?;
+    let (gain, step) = (number(map, "gain")?, number(map, "step")?);
+    // Infinite, where nothing depends on it.
+    let allowed = number(map, "allowed")?;
+    let allowed = if allowed.is_nan() { f64::INFINITY } else { allowed };
+    Ok(Some(Certificate { gain, allowed, step }))
+}
+
+fn stage_to_json(stage: &Stage) -> Value {
+    json!({
+        "method": stage.method, "end": stage.end, "steps": stage.steps,
+        "evaluations": evaluations_to_json(&stage.evaluations), "seconds": stage.time.as_secs_f64(),
+    })
+}
+
+fn stage_from_json(value: &Value) -> Result<Stage> {
+    let map = object(value, "stages")?;
+    let text = |key: &str| match field(map, key, "stages")? {
+        Value::String(text) => Ok(text.clone()),
+        _ => Err(wrong(key, "must be text")),
+    };
+    Ok(Stage {
+        method: text("method")?,
+        end: text("end")?,
+        steps: size(field(map, "steps", "stages")?, "steps")?,
+        evaluations: evaluations_from_json(field(map, "evaluations", "stages")?)?,
+        time: seconds(map, "seconds")?,
+    })
+}
+
 /// The end of a fit as [`fit_to_json`] writes it, with the parameters `w`. Other keys are ignored, and null is NaN.
 ///
 /// # Errors
 /// A key that is missing or has a wrong value.
 pub fn fit_from_json(value: &Value, w: Vec<f64>) -> Result<Fit> {
     let report = object(value, "report")?;
-    let evaluations = object(field(report, "evaluations", "report")?, "evaluations")?;
     let times = object(field(report, "seconds_by_stage", "report")?, "seconds_by_stage")?;
     let count = |map, key: &str| size(field(map, key, "report")?, key);
     let text = |key: &str| match field(report, key, "report")? {
@@ -82,13 +152,9 @@ pub fn fit_from_json(value: &Value, w: Vec<f64>) -> Result<Fit> {
         _ => Err(wrong(key, "must be text")),
     };
     let name = |key: &str| text(key)?.ok_or_else(|| wrong(key, "must be text"));
-    let number = |map, key: &str| match field(map, key, "report")? {
-        Value::Null => Ok(f64::NAN),
-        value => value.as_f64().ok_or_else(|| wrong(key, "must be a number")),
-    };
-    let seconds = |map, key: &str| {
-        Duration::try_from_secs_f64(number(map, key)?)
-            .map_err(|_| wrong(key, "must be a time in seconds"))
+    let stages = match field(report, "stages", "report")? {
+        Value::Array(stages) => stages.iter().map(stage_from_json).collect::<Result<_>>()?,
+        _ => return Err(wrong("stages", "must be a list")),
     };
     Ok(Fit {
         w,
@@ -98,12 +164,7 @@ pub fn fit_from_json(value: &Value, w: Vec<f64>) -> Result<Fit> {
         gradient_goal: number(report, "gradient_goal")?,
         iterations: count(report, "iterations")?,
         rejected: count(report, "rejected")?,
-        evaluations: Evaluations {
-            objective: count(evaluations, "objective")?,
-            gradient: count(evaluations, "gradient")?,
-            curvature: count(evaluations, "curvature")?,
-            products: count(evaluations, "products")?,
-        },
+        evaluations: evaluations_from_json(field(report, "evaluations", "report")?)?,
         times: Times {
             objective: seconds(times, "objective")?,
             gradient: seconds(times, "gradient")?,
@@ -113,6 +174,8 @@ pub fn fit_from_json(value: &Value, w: Vec<f64>) -> Result<Fit> {
         },
         modified_blocks: count(report, "modified_blocks")?,
         reason: Reason::from_name(&name("reason")?)?,
+        certificate: certificate_from_json(field(report, "certificate", "report")?)?,
+        stages,
         fault: text("fault")?,
         method: name("method")?,
         choice: text("choice")?,

@@ -35,16 +35,36 @@ impl Preconditioner {
     /// [`Error::Shape`] and [`Error::NonFinite`], of the first block that has one.
     pub fn blocks<'a>(blocks: impl IntoIterator<Item = (&'a [f64], usize)>) -> Result<Self> {
         let blocks: Vec<_> = blocks.into_iter().collect();
-        let factor = |&(lower, d): &(&[f64], usize)| {
+        let order = blocks.iter().map(|(_, d)| d).sum();
+        Self::blocks_in(blocks, &vec![1.0; order])
+    }
+
+    /// The same in units R of the variables, one for each: M_j = B_j + τ_j R_j², β = 10⁻³ max_a |B_aa|/R_a².
+    pub(crate) fn blocks_in<'a>(
+        blocks: impl IntoIterator<Item = (&'a [f64], usize)>,
+        scales: &[f64],
+    ) -> Result<Self> {
+        let mut rest = scales;
+        let mut with_scales = |(lower, d): (&'a [f64], usize)| {
+            let (own, others) = rest.split_at(d);
+            rest = others;
+            (lower, own)
+        };
+        let blocks: Vec<_> = blocks.into_iter().map(&mut with_scales).collect();
+        let factor = |&(lower, scales): &(&[f64], &[f64])| {
+            let d = scales.len();
             packed::check(lower, d)?;
             let diagonal = packed::rows(lower, d).map(|row| row[row.len() - 1].abs());
-            let mut shift = match diagonal.fold(0.0, f64::max) {
+            let relative = diagonal.zip(scales).map(|(v, scale)| v / scale / scale);
+            let mut shift = match relative.fold(0.0, f64::max) {
                 0.0 => 1.0,
                 largest => (1e-3 * largest).max(f64::MIN_POSITIVE),
             };
             loop {
                 let mut shifted = lower.to_vec();
-                (0..d).for_each(|a| shifted[a * (a + 1) / 2 + a] += shift);
+                for (a, scale) in scales.iter().enumerate() {
+                    shifted[a * (a + 1) / 2 + a] += shift * scale * scale;
+                }
                 match Cholesky::new(&shifted, d) {
                     Err(Error::NotPositiveDefinite { .. }) => shift *= 10.0,
                     done => return done,
@@ -56,7 +76,7 @@ impl Preconditioner {
     }
 
     /// M⁻¹r.
-    fn apply(&self, r: &[f64]) -> Result<Vec<f64>> {
+    pub(crate) fn apply(&self, r: &[f64]) -> Result<Vec<f64>> {
         match self {
             Preconditioner::None => Ok(r.to_vec()),
             Preconditioner::Diagonal(m) => Ok(r.iter().zip(m).map(|(r, m)| r / m).collect()),

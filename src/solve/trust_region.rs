@@ -103,6 +103,9 @@ struct Units<'a> {
     norm: f64,
 }
 
+/// So many times their rounding errors eigenvalues, pivots and slopes count as 0.
+const NULL: f64 = 64.0;
+
 /// z, λ, whether on the boundary, whether the hard case.
 type Found = (Vec<f64>, f64, bool, bool);
 
@@ -196,6 +199,12 @@ impl<'a> Units<'a> {
         self.d as f64 * U * self.norm
     }
 
+    /// Whether a pivot of C = LLᵀ is 0 to rounding, so that C has a null direction.
+    fn is_null(&self, l: &[f64]) -> bool {
+        let pivots = (0..self.d).map(|a| l[a * self.d + a].powi(2));
+        pivots.fold(f64::INFINITY, f64::min) <= NULL * self.floor()
+    }
+
     /// Newton's method on 1/R − 1/‖z(λ)‖ = 0, kept between bounds; none where it does not get there soon.
     fn by_cholesky(&self, precision: f64) -> Option<Found> {
         // An indefinite C needs a few factorizations to find a λ that makes it definite.
@@ -214,6 +223,9 @@ impl<'a> Units<'a> {
             let positive = lambda > -smallest;
             if positive && cholesky::factorize(&mut work, d, self.floor()).is_ok() {
                 let l = &work.matrix[..d * d];
+                if lambda == 0.0 && self.is_null(l) {
+                    return None;
+                }
                 let mut z: Vec<f64> = self.gradient.iter().map(|g| -g).collect();
                 cholesky::substitute(l, d, &mut z);
                 let length = norm(&z);
@@ -257,12 +269,18 @@ impl<'a> Units<'a> {
         let Some(&lowest) = values.first() else {
             return Ok((Vec::new(), 0.0, false, false));
         };
-        let parts: Vec<f64> =
-            (vectors.chunks_exact(d)).map(|v| packed::dot(v, &self.gradient)).collect();
         let base = (-lowest).max(0.0);
         let gaps: Vec<f64> = values.iter().map(|v| v + base).collect();
         // An eigenvalue is not known to be other than another within this.
         let tiny = self.floor();
+        let hidden = NULL * self.d as f64 * U * norm(&self.gradient);
+        let parts: Vec<f64> = (vectors.chunks_exact(d).zip(&values))
+            .map(|(v, value)| {
+                let part = packed::dot(v, &self.gradient);
+                // What rounding puts into a null direction is no reason to move along it: the shortest step is wanted.
+                if value.abs() <= NULL * tiny && part.abs() <= hidden { 0.0 } else { part }
+            })
+            .collect();
         let along = |mu: f64| -> Vec<f64> {
             (parts.iter().zip(&gaps))
                 .map(|(part, gap)| match part {

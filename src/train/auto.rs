@@ -2,40 +2,57 @@
 
 use std::time::{Duration, Instant};
 
+use super::examination::FORMED;
+use super::levenberg_marquardt::window;
 use super::minimize::{End, minimize};
 use super::residuals::SumOfSquares;
+use super::scales::scales;
 use super::settings::{Settings, settings};
 use super::squares::Squares;
 use super::trust_region::Goal;
-use super::{Control, Fit, LevenbergMarquardt, Method, NewtonCg, Observer, Progress, Reason};
-use super::{State, TrustRegion};
+use super::{Control, Evaluations, Fit, Lbfgs, LevenbergMarquardt, Method, NewtonCg, Observer};
+use super::{Progress, Reason, Stage, State, Times, TrustRegion};
 use crate::curvature::Curvature;
 use crate::error::Result;
-use crate::evaluate::check_units;
+use crate::evaluate::{Work, check_units};
 use crate::problem::Problem;
 
-/// Up to this many parameters a factorization costs less than the products that it saves.
-const FORMED: usize = 500;
 /// Up to this many multiplications the QR factorization of a Jacobian is cheap.
 const CHEAP: f64 = 5e8;
+/// So many steps of L-BFGS count as one of Newton's.
+const QUICK: usize = 10;
 /// How many of Gauss and Newton's own steps in a row may be slow.
 const PATIENCE: usize = 3;
 
-/// [`State::stage`]: at 0 nothing is chosen yet, these are Levenberg–Marquardt and second derivatives.
+/// The part of the targets' squares below which residuals are small.
+const SMALL: f64 = 0.01;
+/// The part of the targets' squares above which a fit has explained nothing yet: no method is fast there.
+const PLATEAU: f64 = 0.9;
+
+/// [`State::stage`]: at 0 nothing is chosen yet, these are the methods.
 const SQUARES: usize = 1;
 const SECOND: usize = 2;
+const QUASI: usize = 3;
+/// Levenberg–Marquardt once more, and second derivatives after it.
+const AGAIN: usize = 4;
+const LAST: usize = 5;
 
 /// The method that a problem's loss and size suggest; [`Fit::choice`] says which, and why.
 ///
 /// Sums of squares whose Jacobian is cheap to factorize, m·P² ≤ 5·10⁸, start with [`LevenbergMarquardt`], whose path does not
-/// depend on units; where Gauss and Newton's steps are slow, since residuals stay large or the Jacobian is singular, or 2000/P steps have been tried, it goes
-/// on with second derivatives, as it does where the sum falls no further in f64 but the gradient is above `gtol`. These are
-/// [`TrustRegion`] with the exact Hessian for up to 500 parameters, and above that [`NewtonCg`] with row blocks as
-/// preconditioner. Where Levenberg and Marquardt's method converged, the exact Hessian is asked once whether it is a minimum, and
-/// a saddle is left.
+/// depend on units. Where Gauss and Newton's steps are slow, since residuals stay large or the Jacobian is singular, or where
+/// the sum falls by less than a tenth in 2000/P steps and more than a hundredth of the targets' squares is left, it goes on with second derivatives, as it does where the sum falls no further in f64 but
+/// the gradient is above `gtol`. If these have made the residuals small, and not ended the fit in 2000/P steps, it returns to [`LevenbergMarquardt`]
+/// once.
 ///
-/// A sum of squares ends where f64 does not resolve more, or with the gradient within `gtol` and no longer falling by ten
-/// from step to step; other losses end with the gradient within `gtol`. An end within `gtol` is reported as such.
+/// Other problems of up to 500 parameters begin with second derivatives: [`TrustRegion`] with the exact Hessian. Larger ones on the processor
+/// begin with [`Lbfgs`] on Gauss–Newton row blocks, whose steps cost a gradient each; where it ends without a certificate, or
+/// at a saddle, [`NewtonCg`] goes on. On an accelerator, which multiplies with the Hessian faster than the processor computes gradients,
+/// and with another curvature than the exact, it is [`NewtonCg`] from the start.
+///
+/// A sum of squares that second derivatives finish ends where f64 does not resolve more, or with the gradient within `gtol` and no longer falling by ten
+/// from step to step; other losses end with the gradient within `gtol`. Every end that counts as converged is certified
+/// ([`Fit::certificate`]). [`Fit::stages`] has the methods with their steps and times.
 ///
 /// ```
 /// use ndarray::array;
@@ -96,29 +113,79 @@ impl Method for Auto {
         check_units(problem.network(), Some(self.curvature))?;
         state.check(&self.settings(), problem.parameters())?;
         let squares = self.squares(problem);
-        let cheap = squares.as_ref().is_some_and(is_cheap);
         if state.stage == 0 {
-            state.stage = if cheap { SQUARES } else { SECOND };
+            state.stage = match &squares {
+                Some(squares) if is_cheap(squares) => SQUARES,
+                _ if self.is_quasi(problem) => QUASI,
+                _ => SECOND,
+            };
         }
-        let mut first = None;
-        if let (Some(squares), SQUARES) = (&squares, state.stage) {
-            let fit = self.fit_squares(squares, &mut state, &mut *observe)?;
-            if state.stage == SQUARES {
-                return Ok(fit);
+        let mut path = Path::new(&state);
+        let mut choices: Vec<String> = Vec::new();
+        loop {
+            let stage = state.stage;
+            let (used, observe) = (clock.elapsed(), &mut *observe);
+            let fit = match (stage, &squares) {
+                (SQUARES | AGAIN, Some(squares)) => {
+                    self.fit_squares(squares, &mut state, used, observe)?
+                }
+                (QUASI, _) => self.fit_quasi(problem, &mut state, observe)?,
+                (_, squares) => {
+                    self.fit_second(problem, squares.as_ref(), &mut state, used, observe)?
+                }
+            };
+            let last = state.stage == stage;
+            path.add(&fit, &state, last);
+            choices.extend(fit.choice.clone());
+            if last {
+                return Ok(path.finish(Fit { choice: Some(choices.join("; then ")), ..fit }));
             }
-            first = Some(fit);
         }
-        let sum = squares.is_some();
-        let mut fit = self.fit_second(problem, sum, state, clock.elapsed(), observe)?;
-        if let Some(first) = first {
-            fit.times.objective += first.times.objective;
-            fit.times.curvature += first.times.curvature;
-            fit.times.solve += first.times.solve;
-            fit.choice = first.choice;
-        } else if cheap {
-            fit.choice = Some("Levenberg–Marquardt before; now the exact Hessian".into());
-        }
-        Ok(fit)
+    }
+}
+
+/// The methods so far.
+struct Path {
+    stages: Vec<Stage>,
+    tried: usize,
+    evaluations: Evaluations,
+    times: Times,
+}
+
+impl Path {
+    fn new(state: &State) -> Self {
+        let (tried, evaluations) = (state.tried, state.evaluations);
+        Path { stages: Vec::new(), tried, evaluations, times: Times::default() }
+    }
+
+    /// Notes the end of a method, with the state that it left, and whether it is the last.
+    fn add(&mut self, fit: &Fit, state: &State, last: bool) {
+        let times = fit.times;
+        let before = self.times.total;
+        let end = match fit.reason {
+            Reason::Interrupted if !last => "another method goes on".into(),
+            reason => reason.to_string(),
+        };
+        self.stages.push(Stage {
+            method: fit.method.clone(),
+            end,
+            steps: state.tried - self.tried,
+            evaluations: fit.evaluations.since(self.evaluations),
+            time: times.total.saturating_sub(before),
+        });
+        (self.tried, self.evaluations) = (state.tried, fit.evaluations);
+        self.times = Times {
+            objective: self.times.objective + times.objective,
+            gradient: self.times.gradient + times.gradient,
+            curvature: self.times.curvature + times.curvature,
+            solve: self.times.solve + times.solve,
+            total: times.total,
+        };
+    }
+
+    /// The last fit with the times and the stages of all.
+    fn finish(self, fit: Fit) -> Fit {
+        Fit { times: self.times, stages: self.stages, ..fit }
     }
 }
 
@@ -141,21 +208,33 @@ impl Auto {
         if self.curvature == Curvature::Exact { Squares::new(problem).ok() } else { None }
     }
 
-    /// Fits by Levenberg and Marquardt's method, from the start or from where `state` was left; where second derivatives
-    /// are to go on, `state` is ready for them.
-    fn fit_squares(&self, squares: &Squares, state: &mut State, observe: Observer) -> Result<Fit> {
+    /// Fits by Levenberg and Marquardt's method after so much time, from the start or from where `state` was left; where second
+    /// derivatives are to go on, `state` is ready for them.
+    fn fit_squares(
+        &self,
+        squares: &Squares,
+        state: &mut State,
+        used: Duration,
+        observe: Observer,
+    ) -> Result<Fit> {
         use Reason::{Interrupted, Iterations, Part, Time};
         let method = LevenbergMarquardt {
             max_iter: self.max_iter,
-            time_limit: self.time_limit,
+            time_limit: self.region(used).time_limit,
             ..LevenbergMarquardt::default()
         };
         let mut model = method.model(squares, state)?;
-        let mut choice = format!(
-            "Levenberg–Marquardt: a sum of {} squares with {} parameters, whose Jacobian is cheap to factorize",
-            squares.count(),
-            squares.dim()
-        );
+        let once = state.stage == SQUARES;
+        let mut choice = if once {
+            format!(
+                "Levenberg–Marquardt: a sum of {} squares with {} parameters, whose Jacobian is cheap to factorize",
+                squares.count(),
+                squares.dim()
+            )
+        } else {
+            "Levenberg–Marquardt once more, since the residuals have become small".into()
+        };
+        let is_slow = |state: &State| once && is_slow(squares, state);
         let mut slow = is_slow(state) && state.reached.is_none();
         let end = if slow {
             End::because(Interrupted)
@@ -178,33 +257,65 @@ impl Auto {
         Ok(fit)
     }
 
+    /// Whether L-BFGS begins: many parameters, and the processor computes.
+    fn is_quasi(&self, problem: &Problem) -> bool {
+        let products = Work::Products(self.curvature, 1);
+        self.curvature == Curvature::Exact
+            && problem.parameters() > FORMED
+            && !problem.session().device_for(products).is_accelerator()
+    }
+
+    /// Fits by L-BFGS, from the start or from where `state` was left; where second derivatives are to go on, `state` is ready for
+    /// them.
+    fn fit_quasi(&self, problem: &Problem, state: &mut State, observe: Observer) -> Result<Fit> {
+        let method = Lbfgs {
+            max_iter: self.max_iter.saturating_mul(QUICK),
+            gtol: self.gtol,
+            time_limit: self.time_limit,
+            fallback: self.fallback,
+            ..Lbfgs::default()
+        };
+        let mut fit = method.fit_problem(problem, state, observe)?;
+        let mut choice = format!(
+            "L-BFGS: {} parameters are many, and a step costs little more than a gradient",
+            problem.parameters()
+        );
+        if matches!(fit.reason, Reason::Stalled | Reason::Indefinite) {
+            choice += match fit.reason {
+                Reason::Indefinite => ", until it met a saddle",
+                _ => ", until no step reduced the objective any more",
+            };
+            state.reached = (fit.reason == Reason::Indefinite).then_some(Reason::Gradient);
+            begin(state, SECOND);
+        }
+        fit.choice = Some(choice);
+        Ok(fit)
+    }
+
     /// Makes the state ready for second derivatives, and says why Levenberg and Marquardt's method was left: it ended for
     /// `reason`, or it was slow.
     fn leave_squares(&self, state: &mut State, reason: Option<Reason>) -> &'static str {
         // Where f64 does not resolve the sum any more, it may still resolve the gradient.
         let within = state.gradient_norm <= state.goal(self.gtol);
         state.reached = reason.filter(|r| r.converged() && within);
-        (state.stage, state.slow) = (SECOND, 0);
-        (state.radius, state.unit) = (0.0, 0.0);
-        state.roots.clear();
+        begin(state, if state.stage == SQUARES { SECOND } else { LAST });
         match reason {
             Some(_) if state.reached.is_some() => {
-                "; then the exact Hessian, which is asked for negative curvature"
+                ", until f64 resolved the sum no further: it is asked for negative curvature"
             }
-            Some(reason) if reason.converged() => {
-                "; then the exact Hessian, since f64 resolved the sum no further"
-            }
-            Some(_) => "; then the exact Hessian, since no step reduced the sum any more",
-            None => "; then the exact Hessian, since the sum fell slowly or many steps were tried",
+            Some(reason) if reason.converged() => ", until f64 resolved the sum no further",
+            Some(_) => ", until no step reduced the sum any more",
+            None => ", until the sum fell slowly",
         }
     }
 
-    /// Fits with second derivatives after so much time; of a sum of squares down to where f64 resolves no more.
+    /// Fits with second derivatives after so much time; of a sum of squares down to where f64 resolves no more, or until small residuals
+    /// make Levenberg and Marquardt's method the better one.
     fn fit_second(
         &self,
         problem: &Problem,
-        sum: bool,
-        state: State,
+        squares: Option<&Squares>,
+        state: &mut State,
         used: Duration,
         observe: Observer,
     ) -> Result<Fit> {
@@ -212,41 +323,75 @@ impl Auto {
         let region = TrustRegion {
             // A sum of squares may have parameters of any units; where the others come from networks, inputs are scaled, and
             // a D that only grows holds the steps back.
-            scaling: (!sum).then(|| vec![1.0; p]),
+            scaling: squares.is_none().then(|| scales(problem)),
+            // Steps of L-BFGS do not count.
+            max_iter: self.max_iter + if p > FORMED { state.mark } else { 0 },
             ..self.region(used)
         };
-        let goal = if sum { Goal::Polished } else { Goal::Relative };
+        let goal = if squares.is_some() { Goal::Polished } else { Goal::Relative };
+        let once = state.stage == SECOND;
+        let mut small = false;
+        let watch = &mut |progress: &Progress| {
+            let control = observe(progress);
+            small = control == Control::Continue
+                && once
+                && squares.is_some_and(|squares| is_for_squares(squares, progress.state));
+            if small { Control::Stop } else { control }
+        };
         let (mut fit, choice) = if p <= FORMED {
-            let why = format!("trust-region Newton with the whole matrix: {p} parameters are few");
-            (region.fit_problem(problem, state, goal, observe)?, why)
+            let why = format!("trust-region Newton with the exact Hessian: {p} parameters are few");
+            (region.fit_problem(problem, state, goal, watch)?, why)
         } else {
             let method = NewtonCg { region, ..NewtonCg::default() };
             let why = format!(
                 "Newton with conjugate gradients: {p} parameters are many, and the matrix is not formed"
             );
-            (method.fit_problem(problem, state, goal, observe)?, why)
+            (method.fit_problem(problem, state, goal, watch)?, why)
         };
-        let ended = fit.converged() || fit.reason == Reason::Stalled;
-        if ended && fit.gradient_norm <= fit.gradient_goal {
+        if fit.converged() && fit.gradient_norm <= fit.gradient_goal {
             fit.reason = Reason::Gradient;
         }
         fit.choice = Some(choice);
+        if small && fit.reason == Reason::Interrupted {
+            begin(state, AGAIN);
+        }
         Ok(fit)
     }
+}
+
+/// Makes the state ready for another method.
+fn begin(state: &mut State, stage: usize) {
+    (state.stage, state.slow) = (stage, 0);
+    (state.mark, state.marked) = (state.tried, state.value);
+    (state.radius, state.unit) = (0.0, 0.0);
+    state.roots.clear();
+    (state.pairs, state.base) = Default::default();
+}
+
+/// Whether the residuals have become small, and second derivatives have not ended the fit in a window of steps.
+fn is_for_squares(squares: &Squares, state: &State) -> bool {
+    let window = window(squares.dim());
+    is_cheap(squares)
+        && is_small(squares, state)
+        && state.reached.is_none()
+        && state.tried >= state.mark + window
+}
+
+/// Whether little of the targets' squares is left.
+fn is_small(squares: &Squares, state: &State) -> bool {
+    2.0 * state.value <= SMALL * squares.size_of_targets().powi(2)
 }
 
 /// Whether the QR factorization of the Jacobian is cheap.
 fn is_cheap(squares: &Squares) -> bool {
     let (rows, p) = (squares.count() as f64, squares.dim() as f64);
-    rows * p.powi(2) <= CHEAP && many(squares.dim()) > 0
+    rows * p.powi(2) <= CHEAP && window(squares.dim()) > 0
 }
 
-/// Whether Levenberg and Marquardt's method falls slowly, or many steps were tried.
-fn is_slow(state: &State) -> bool {
-    state.slow > PATIENCE || state.tried >= many(state.x.len())
-}
-
-/// After how many steps with p parameters it goes on with second derivatives: many where they cost nothing.
-fn many(p: usize) -> usize {
-    2000 / p.max(1)
+/// Whether Levenberg and Marquardt's method is slow where second derivatives may be faster. Small residuals leave little of these
+/// beside JᵀJ, and on the first plateau no method is fast: there a sum that falls slowly is no sign.
+fn is_slow(squares: &Squares, state: &State) -> bool {
+    let begun = 2.0 * state.value < PLATEAU * squares.size_of_targets().powi(2);
+    let falling_slowly = begun && !is_small(squares, state);
+    state.slow > PATIENCE && (falling_slowly || state.slow < usize::MAX)
 }

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::certificate::Promise;
 use super::checks::{check_memory, check_tolerances};
 use super::evaluator::{Evaluator, blocks};
+use super::examination::examine;
 use super::minimize::{Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
+use super::scales::divide;
 use super::settings::{Settings, settings};
 use super::{Evaluations, Fit, Method, Observer, Reason, State, moved};
 use crate::curvature::{Curvature, Matrix, Structure};
@@ -17,10 +20,11 @@ use crate::solve::{Decompositions, Indefinite, Steps, U, largest};
 /// Block Newton: every unit, or every layer, takes its own damped Newton step, all at once.
 ///
 /// ```text
-/// p_j = −(B̃_j + μI)⁻¹ g_j,   ρ = (E(w) − E(w + p)) / Σ_j (−g_jᵀp_j − ½ p_jᵀB_jp_j)
+/// p_j = −(B̃_j + μR_j²)⁻¹ g_j,   ρ = (E(w) − E(w + p)) / Σ_j (−g_jᵀp_j − ½ p_jᵀB_jp_j)
 /// ```
 ///
-/// B_j is the block of unit or layer j, B̃_j the block made positive definite by `indefinite`. A step is accepted if ρ > 10⁻⁴,
+/// B_j is the block of unit or layer j, B̃_j the block made positive definite by `indefinite`, R the diagonal of the root mean
+/// squares of the inputs that weights multiply, and 1 for other parameters. A step is accepted if ρ > 10⁻⁴,
 /// so the objective never rises; then μ ← μ · max(⅓, 1 − (2ρ − 1)³), and after a rejection μ is multiplied by 2, 4, 8, …
 /// (Nielsen 1999). A trial point whose objective is not finite is rejected.
 ///
@@ -54,7 +58,7 @@ pub struct BlockNewton {
     pub ftol: f64,
     /// Stops after an accepted step with max_l |p_l| ≤ xtol · (xtol + max_l |w_l|). Default 0: never.
     pub xtol: f64,
-    /// The damping of the first step, relative to the largest diagonal entry of the blocks. Default 10⁻³.
+    /// The damping of the first step, relative to the largest diagonal entry of the blocks in units R. Default 10⁻³.
     pub mu: f64,
     /// The wall time after which the fit ends at its best point; an evaluation or a solution that has begun is finished
     /// first. Default none.
@@ -174,7 +178,7 @@ struct Damped<'a> {
     modified: usize,
 }
 
-/// The gradient, and the blocks until they are freed.
+/// The gradient, and the blocks until they are freed, in units R of the parameters: R⁻¹g and R_j⁻¹B_jR_j⁻¹.
 struct Blocks {
     gradient: Vec<f64>,
     matrix: Option<Matrix>,
@@ -183,13 +187,18 @@ struct Blocks {
 
 impl Blocks {
     /// A point with these blocks. No step is proposed that promises less than `rounding`.
-    fn point(at: Evaluation) -> Point<Self> {
+    fn point(mut at: Evaluation, resolution: f64, scales: &[f64]) -> Point<Self> {
         let size = largest(&at.gradient);
+        at.gradient.iter_mut().zip(scales).for_each(|(g, scale)| *g /= scale);
+        for (range, lower) in at.curvature.iter_mut().flat_map(Matrix::blocks_mut) {
+            divide(lower, &scales[range]);
+        }
         Point {
             value: at.value,
             gradient_norm: size,
             slope: size,
             rounding: U * at.value.abs(),
+            resolution,
             model: Blocks { gradient: at.gradient, matrix: at.curvature, decompositions: None },
         }
     }
@@ -228,6 +237,7 @@ impl Model for Damped<'_> {
             time_limit: self.options.time_limit,
             ftol: self.options.ftol,
             strict: true,
+            certified: Some(self.options.gtol),
             ..Rules::default()
         }
     }
@@ -238,7 +248,9 @@ impl Model for Damped<'_> {
     }
 
     fn derive(&mut self, w: &[f64], _: Option<f64>) -> Result<Point<Blocks>> {
-        Ok(Blocks::point(self.evaluator.derivatives(w)?))
+        let at = self.evaluator.derivatives(w)?;
+        let resolution = self.evaluator.resolution(at.value);
+        Ok(Blocks::point(at, resolution, self.evaluator.scales()))
     }
 
     fn prepare(&mut self, state: &mut State, at: &Point<Blocks>) {
@@ -254,7 +266,7 @@ impl Model for Damped<'_> {
             return Err(Stop::Because(Reason::Stalled));
         }
         if at.model.matrix.is_none() {
-            *at = Blocks::point(self.evaluator.derivatives(&state.x)?);
+            *at = self.derive(&state.x, None)?;
         }
         let solving = Instant::now();
         let found = at.model.step(self.options.indefinite, state.mu)?;
@@ -265,7 +277,9 @@ impl Model for Damped<'_> {
             heavier(state);
             return Ok(None);
         };
-        let (x, predicted) = (moved(&state.x, &found.step), found.reduction());
+        let scales = self.evaluator.scales();
+        let step: Vec<f64> = found.step.iter().zip(scales).map(|(p, scale)| p / scale).collect();
+        let (x, predicted) = (moved(&state.x, &step), found.reduction());
         if x == state.x || predicted <= at.rounding {
             return Err(Stop::Because(Reason::Stalled));
         }
@@ -293,6 +307,12 @@ impl Model for Damped<'_> {
 
     fn stationary(&self, state: &State, next: &Point<Blocks>, _: Option<&Step>) -> bool {
         next.gradient_norm <= state.goal(self.options.gtol)
+    }
+
+    fn examine(&mut self, state: &State, at: &mut Point<Blocks>) -> Result<Promise> {
+        let scaled = at.model.gradient.iter().zip(self.evaluator.scales());
+        let gradient: Vec<f64> = scaled.map(|(g, scale)| g * scale).collect();
+        examine(&mut self.evaluator, &state.x, &gradient)
     }
 
     fn free(&mut self, at: &mut Point<Blocks>) {

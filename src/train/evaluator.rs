@@ -10,6 +10,7 @@
 use std::time::{Duration, Instant};
 
 use super::report::{Account, Evaluations, Times};
+use super::scales::{scales, size_of_targets};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::device::{Device, Precision};
 use crate::error::{Error, Result};
@@ -30,6 +31,8 @@ pub(super) struct Evaluator<'a> {
     device: Device,
     /// The request for derivatives.
     whole: Request,
+    /// The curvature of the method, formed or by products.
+    pub curvature: Option<Curvature>,
     /// Whether the processor takes over where the accelerator fails.
     fallback: bool,
     /// Why it took over.
@@ -38,6 +41,10 @@ pub(super) struct Evaluator<'a> {
     pub times: Times,
     /// The largest entry of the penalty's Hessian that the structure had no place for.
     pub left_out: f64,
+    /// R, the units of the parameters.
+    scales: Vec<f64>,
+    /// √(Σ_io ω_i v_o y_io²) of a squared error.
+    targets: Option<f64>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -72,16 +79,20 @@ impl<'a> Evaluator<'a> {
             point: None,
             device,
             whole: largest,
+            curvature: curvature.map(|(curvature, _)| curvature),
             fallback,
             failure,
             evaluations: Evaluations::default(),
             times: Times::default(),
             left_out: 0.0,
+            scales: scales(problem),
+            targets: size_of_targets(problem),
         })
     }
 
     /// The same evaluator for fits that also take products with a curvature.
-    pub fn with_products(self, curvature: Curvature) -> Self {
+    pub fn with_products(mut self, curvature: Curvature) -> Self {
+        self.curvature = Some(curvature);
         let products = Work::Products(curvature, 1);
         self.session.expect(products);
         // Planned now, so that nothing is kept in the memory that they need; whether they fit is told when they are asked for.
@@ -90,7 +101,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The point w: the last one, if that is it.
-    fn at(&mut self, w: &[f64]) -> Result<&Point<'a>> {
+    pub fn at(&mut self, w: &[f64]) -> Result<&Point<'a>> {
         let point = match self.point.take().filter(|point| point.w() == w) {
             Some(point) => point,
             None => self.session.at(w)?,
@@ -114,6 +125,12 @@ impl<'a> Evaluator<'a> {
             Err(Error::NonFinite { .. }) => Ok(f64::INFINITY),
             Err(other) => Err(other),
         }
+    }
+
+    /// E(w) with its gradient.
+    pub fn gradient(&mut self, w: &[f64]) -> Result<Evaluation> {
+        self.evaluations.gradient += 1;
+        self.evaluate(&self.decides(), w, Request::gradient(), |t| &mut t.gradient)
     }
 
     /// E(w) with gradient and curvature.
@@ -141,7 +158,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The device for the numbers that decisions rest on.
-    fn decides(&self) -> Device {
+    pub fn decides(&self) -> Device {
         match self.precision() {
             Precision::F64 => self.computes(),
             Precision::F32 => Device::Cpu,
@@ -196,6 +213,19 @@ impl<'a> Evaluator<'a> {
             (None, Precision::F32) => f64::from(f32::EPSILON) / 2.0,
             _ => U,
         }
+    }
+
+    /// R, the units of the parameters.
+    pub fn scales(&self) -> &[f64] {
+        &self.scales
+    }
+
+    /// The gains at a point with this value that are rounding errors: 16u|E|; of a squared error also what u in the targets' size
+    /// does to its residuals.
+    pub fn resolution(&self, value: f64) -> f64 {
+        let value = value.abs();
+        let residuals = self.targets.map_or(0.0, |targets| (2.0 * value).sqrt() * targets);
+        16.0 * U * (value + residuals)
     }
 
     /// The matrix by its products, from what computes curvature.

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::certificate::Certificate;
 use super::minimize::End;
-use super::report::{Account, Evaluations, Reason, Times};
+use super::report::{Account, Evaluations, Reason, Stage, Times};
 use super::state::State;
 use crate::device::Precision;
 
@@ -34,12 +35,16 @@ pub struct Fit {
     pub modified_blocks: usize,
     /// Why it ended.
     pub reason: Reason,
+    /// What a Newton step would still gain at `w`, where the end depends on it.
+    pub certificate: Option<Certificate>,
     /// The user-defined part that panicked and ended it, with its message, if one did.
     pub fault: Option<String>,
     /// The method, with curvature and policy.
     pub method: String,
     /// The choice of `auto`, and why it chose so.
     pub choice: Option<String>,
+    /// The methods that `auto` used one after the other since it began or was resumed; empty for other methods.
+    pub stages: Vec<Stage>,
     /// The device that computed.
     pub adapter: String,
     /// Why the processor took over from the accelerator, if it did.
@@ -69,9 +74,11 @@ impl Fit {
             times: Times { total: state.elapsed, ..account.times },
             modified_blocks: state.modified_blocks,
             reason: end.reason,
+            certificate: end.certificate,
             fault: end.fault,
             method,
             choice: None,
+            stages: Vec::new(),
             adapter: account.adapter,
             failure: account.failure,
             precision: account.precision,
@@ -91,6 +98,9 @@ impl fmt::Display for Fit {
         if let Some(choice) = &self.choice {
             writeln!(f, "chosen       {choice}")?;
         }
+        if self.stages.len() > 1 {
+            (self.stages.iter()).try_for_each(|stage| writeln!(f, "stage        {stage}"))?;
+        }
         let precision = match self.precision {
             Precision::F32 => "the curvature, in f32; the rest on the cpu in f64",
             Precision::F64 => "f64",
@@ -107,6 +117,9 @@ impl fmt::Display for Fit {
         writeln!(f, "objective    {value} (start {start})")?;
         let (gradient, goal) = (self.gradient_norm, self.gradient_goal);
         writeln!(f, "gradient     {gradient:.3e} (largest entry; goal {goal:.1e})")?;
+        if let Some(certificate) = &self.certificate {
+            writeln!(f, "certificate  {certificate}")?;
+        }
         writeln!(
             f,
             "steps        {} accepted, {} rejected; {} blocks made positive definite",

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::certificate::{Downward, Promise};
 use super::checks::{check_radius, check_start, check_tolerance, check_tolerances};
 use super::linearized::{Linearized, Linearizer};
 use super::minimize::{End, Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
@@ -291,6 +292,23 @@ impl<S: SumOfSquares> GaussNewton<'_, S> {
     }
 }
 
+/// After how many steps with p parameters the fall of the sum is looked at: many where they cost nothing.
+pub(super) fn window(p: usize) -> usize {
+    2000 / p.max(1)
+}
+
+/// Notes, once in a window of steps, whether the sum fell by less than a tenth in it.
+fn look(state: &mut State, trial: &Trial) {
+    if state.tried < state.mark + window(state.x.len()) {
+        return;
+    }
+    let before = if state.mark == 0 { state.initial_value } else { state.marked };
+    (state.mark, state.marked) = (state.tried, state.value - trial.actual);
+    if state.marked > 0.9 * before {
+        state.slow = usize::MAX;
+    }
+}
+
 impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
     type Value = Vec<f64>;
     type Local = Linearized;
@@ -304,6 +322,7 @@ impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
             // Clearly smaller: the gradient has rounding errors as well.
             slope_fall: 0.9,
             slope_decides: true,
+            certified: (self.options.goal > 0.0).then_some(self.options.goal),
             ..Rules::default()
         }
     }
@@ -360,13 +379,28 @@ impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
         state.radius = self.radius(state, trial, accepted);
         if let (true, (slope, Some(next))) = (accepted, trial.slopes) {
             let slow = !trial.step.bounded && 3.0 * next > slope;
-            state.slow = if slow { state.slow + 1 } else { 0 };
+            state.slow = if slow { state.slow.saturating_add(1) } else { 0 };
+        }
+        if accepted {
+            look(state, trial);
         }
     }
 
     fn stationary(&self, state: &State, next: &Point<Linearized>, _: Option<&Step>) -> bool {
         let goal = state.goal(self.options.goal);
         next.model.orthogonality() <= self.options.gtol || next.gradient_norm <= goal
+    }
+
+    /// Gauss and Newton's step, whose matrix has no negative eigenvalue.
+    fn examine(&mut self, _: &State, at: &mut Point<Linearized>) -> Result<Promise> {
+        Ok(match at.model.step(f64::MAX) {
+            Some(found) => Promise {
+                gain: found.predicted,
+                step: found.length / at.model.size(),
+                curvature: Downward::Nowhere,
+            },
+            None => Promise::UNKNOWN,
+        })
     }
 
     fn release(&mut self) -> bool {

@@ -101,6 +101,7 @@ impl<S: SumOfSquares> Linearizer<S> {
             gradient_norm: model.gradient_norm(),
             slope: model.slope(),
             rounding,
+            resolution: rounding,
             model,
         })
     }

@@ -9,7 +9,8 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use super::{Control, Evaluations, Observer, Reason, State};
+use super::certificate::{Certificate, Downward, Promise};
+use super::{Control, Evaluations, Observer, Reason, State, norm};
 use crate::error::{Error, Result};
 
 /// A method: a model of f near the best point, and what becomes of its steps.
@@ -45,10 +46,8 @@ pub(super) trait Model {
     /// Whether the gradient is small enough to end at `next`, which a step led to unless it is the start.
     fn stationary(&self, state: &State, next: &Point<Self::Local>, step: Option<&Step>) -> bool;
 
-    /// Whether f curves downwards somewhere at a point that met a tolerance; the next step then leads there.
-    fn saddle(&mut self, _state: &State, _at: &mut Point<Self::Local>) -> Result<bool> {
-        Ok(false)
-    }
+    /// What the quadratic model of f still promises at a point that met a tolerance, and whether f curves downwards there.
+    fn examine(&mut self, state: &State, at: &mut Point<Self::Local>) -> Result<Promise>;
 
     /// Whether the next step can be one without a region, since rounding hides what a bounded one does.
     fn release(&mut self) -> bool {
@@ -77,6 +76,8 @@ pub(super) struct Point<M> {
     pub slope: f64,
     /// Differences of f below this are rounding errors.
     pub rounding: f64,
+    /// Gains below this are rounding errors, at the least `rounding`.
+    pub resolution: f64,
     /// The model there.
     pub model: M,
 }
@@ -95,6 +96,8 @@ pub(super) struct Rules {
     pub slope_decides: bool,
     /// Whether the value that comes with the derivatives must be lower, too.
     pub strict: bool,
+    /// The gtol by which a [`Certificate`] is given, if the end needs one.
+    pub certified: Option<f64>,
 }
 
 impl Default for Rules {
@@ -107,6 +110,7 @@ impl Default for Rules {
             slope_fall: 1.0,
             slope_decides: false,
             strict: false,
+            certified: None,
         }
     }
 }
@@ -163,6 +167,8 @@ pub(super) struct End<M> {
     pub reason: Reason,
     /// The user-defined part that panicked, with its message, if one did.
     pub fault: Option<String>,
+    /// What was promised where the end was decided, if it was asked.
+    pub certificate: Option<Certificate>,
     /// The best point, if f could be evaluated there.
     pub at: Option<Point<M>>,
 }
@@ -170,7 +176,7 @@ pub(super) struct End<M> {
 impl<M> End<M> {
     /// The end for a reason that leaves no point.
     pub fn because(reason: Reason) -> Self {
-        End { reason, fault: None, at: None }
+        End { reason, fault: None, certificate: None, at: None }
     }
 
     /// The end of a function without a value or derivatives at its start, which is a result, not an error.
@@ -181,6 +187,11 @@ impl<M> End<M> {
         }
     }
 }
+
+/// A gain that is this part of |f| is one that a fit does not end before.
+const AWAY: f64 = 1e-3;
+/// How many times in a row it is promised, further and further out, until there is no minimum.
+const FLIGHT: usize = 10;
 
 /// Minimises f from a start, or from where `state` was left; `state` then has the best point.
 ///
@@ -198,18 +209,22 @@ pub(super) fn minimize<M: Model>(
         model,
         state,
         observe,
+        certificate: None,
     };
     let mut at = None;
     let Err(stop) = run.iterate(&mut at);
     run.count();
+    let certified = run.certificate.is_some_and(|certificate| certificate.holds());
     let (reason, fault) = match stop {
+        // The method has no step, and no proof either.
+        Stop::Because(reason) if reason.converged() && !certified => (Reason::Stalled, None),
         Stop::Because(reason) => (reason, None),
         Stop::Failed(error @ Error::Part { .. }) if !run.state.is_new() => {
             (Reason::Part, Some(error.to_string()))
         }
         Stop::Failed(error) => return Err(error),
     };
-    Ok(End { reason, fault, at })
+    Ok(End { reason, fault, certificate: run.certificate, at })
 }
 
 /// A point of a model.
@@ -223,6 +238,8 @@ struct Run<'a, M> {
     clock: Instant,
     /// The wall time before a resumption.
     before: Duration,
+    /// That of the best point, if it was asked for there.
+    certificate: Option<Certificate>,
 }
 
 impl<M: Model> Run<'_, M> {
@@ -268,9 +285,51 @@ impl<M: Model> Run<'_, M> {
             }
         }
         match self.state.reached {
-            Some(reason) if !self.model.saddle(self.state, at)? => Err(Stop::Because(reason)),
-            _ => Ok(()),
+            Some(reason) => self.settle(at, reason),
+            None => Ok(()),
         }
+    }
+
+    /// Ends at a point that met a tolerance if the model promises no more there. Otherwise goes on: along negative curvature, or
+    /// as if no tolerance were met.
+    fn settle(&mut self, at: &mut At<M>, reason: Reason) -> Outcome<()> {
+        // Another examination before the gradient has changed would find the same.
+        let doubted = self.state.doubted;
+        if reason == Reason::Gradient && doubted > 0.0 && at.gradient_norm > 0.5 * doubted {
+            self.state.reached = None;
+            return Ok(());
+        }
+        let promise = self.model.examine(self.state, at)?;
+        let certified = self.certify(at, promise).holds();
+        if promise.curvature == Downward::LeadsOn {
+            return self.flee(at, promise.gain);
+        }
+        if certified {
+            let unseen = promise.curvature == Downward::Unseen;
+            return Err(Stop::Because(if unseen { Reason::Indefinite } else { reason }));
+        }
+        self.state.reached = None;
+        self.state.doubted = at.gradient_norm;
+        self.flee(at, promise.gain)
+    }
+
+    /// Notes what is promised at a point beside what is allowed.
+    fn certify(&mut self, at: &At<M>, promise: Promise) -> Certificate {
+        let allowed = match self.rules.certified {
+            Some(gtol) => (gtol * gtol * at.value.abs()).max(at.resolution),
+            None => f64::INFINITY,
+        };
+        *self.certificate.insert(Certificate { gain: promise.gain, allowed, step: promise.step })
+    }
+
+    /// Ends where the gradient is small and yet each step, further out than the one before, promises to lower f by a part of
+    /// itself: there is no minimum.
+    fn flee(&mut self, at: &At<M>, gain: f64) -> Outcome<()> {
+        let size = norm(&self.state.x);
+        let further = size > self.state.size && gain > AWAY * at.value.abs();
+        self.state.fleeing = if further { self.state.fleeing + 1 } else { 0 };
+        self.state.size = size;
+        if self.state.fleeing >= FLIGHT { Err(Stop::Because(Reason::Unbounded)) } else { Ok(()) }
     }
 
     fn count(&mut self) {
@@ -319,6 +378,7 @@ impl<M: Model> Run<'_, M> {
     fn accept(&mut self, at: &mut At<M>, next: At<M>, trial: &Trial) -> Outcome<()> {
         let reached = self.reached(at, &next, trial);
         self.model.adapt(self.state, trial, true);
+        self.certificate = None;
         *at = next;
         (self.state.value, self.state.gradient_norm) = (at.value, at.gradient_norm);
         self.state.x.clone_from(&trial.step.x);
@@ -361,12 +421,27 @@ impl<M: Model> Run<'_, M> {
         if !trial.actual.is_finite() {
             return Err(Stop::Because(Reason::NonFinite));
         }
-        if step.bounded || step.predicted > at.rounding {
-            return Err(Stop::Because(Reason::Stalled));
-        }
         // Neither f nor the gradient can be improved in f64.
-        self.state.reached = Some(Reason::Function);
-        self.arrive(at, false)
+        let hidden = !step.bounded && step.predicted <= at.rounding;
+        self.exhaust(at, hidden)
+    }
+
+    /// Ends where no step reduces f: at a minimum, if that is `hidden` by rounding or certified.
+    fn exhaust(&mut self, at: &mut At<M>, hidden: bool) -> Outcome<()> {
+        let promise = self.model.examine(self.state, at)?;
+        let certified = self.certify(at, promise).holds();
+        match promise.curvature {
+            Downward::LeadsOn if hidden => {
+                self.state.reached = Some(Reason::Function);
+                self.model.prepare(self.state, at);
+                Ok(())
+            }
+            Downward::Nowhere if certified && (hidden || self.rules.certified.is_some()) => {
+                Err(Stop::Because(Reason::Function))
+            }
+            Downward::Unseen if certified => Err(Stop::Because(Reason::Indefinite)),
+            _ => Err(Stop::Because(Reason::Stalled)),
+        }
     }
 
     /// Whether the point met a tolerance, and only negative curvature leads on.

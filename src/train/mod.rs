@@ -6,36 +6,46 @@
 //! | `trust_region.rs` | [`TrustRegion`]: the quadratic model within a region, with the whole matrix |
 //! | `newton_cg.rs` | [`NewtonCg`]: the same by products |
 //! | `levenberg_marquardt.rs`, `linearized.rs` | [`LevenbergMarquardt`]: the linear model of residuals |
+//! | `lbfgs.rs`, `wolfe.rs` | [`Lbfgs`]: the model from the last steps, and its line search |
 //! | `block_newton.rs` | [`BlockNewton`]: the damped blocks |
+//! | `certificate.rs` | [`Certificate`]: what a Newton step would still gain at the end |
 //! | `auto.rs` | [`Auto`]: the choice between these |
 //! | `newton.rs` | [`newton`]: Newton's iteration itself, roots, kinds of critical points |
 
 mod auto;
 mod block_newton;
+mod certificate;
 mod checks;
 mod evaluator;
+mod examination;
 mod fit;
+mod lbfgs;
 mod levenberg_marquardt;
 mod linearized;
 mod method;
 mod minimize;
+mod multiplied;
 pub mod newton;
 mod newton_cg;
 mod objective;
 mod report;
 mod residuals;
+mod scales;
 mod settings;
 mod squares;
 mod state;
 mod trust_region;
+mod wolfe;
 
 pub use auto::Auto;
 pub use block_newton::BlockNewton;
+pub use certificate::Certificate;
 pub use fit::Fit;
+pub use lbfgs::Lbfgs;
 pub use levenberg_marquardt::{LeastSquares, LevenbergMarquardt};
 pub use method::Method;
 pub use newton_cg::{NewtonCg, Preconditioning};
-pub use report::{Evaluations, Reason, Times};
+pub use report::{Evaluations, Reason, Stage, Times};
 pub use residuals::{Residuals, residual_function};
 pub use settings::Settings;
 pub use state::{Control, Observer, Progress, State, silent};

@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64;
-
+use super::certificate::Promise;
 use super::checks::check_memory;
-use super::evaluator::{Evaluator, blocks};
+use super::evaluator::Evaluator;
+use super::examination::examine;
 use super::minimize::{Point, minimize};
-use super::objective::{Ellipsoid, Local, Objective, Quadratic, Short};
+use super::multiplied::Multiplied;
+use super::objective::{Local, Objective};
 use super::settings::Settings;
 use super::trust_region::{Goal, Region, TrustRegion};
 use super::{Evaluations, Fit, Method, Observer, State};
-use crate::curvature::{Curvature, LinearOperator, Matrix, Structure};
+use crate::curvature::{Curvature, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
 use crate::problem::Problem;
-use crate::session::Operator;
-use crate::solve::{Preconditioner, conjugate_gradients, dot};
 
 /// How many vectors of length P live while a point is derived: the two points, gradients, scales, the step.
 const DERIVING: u64 = 10;
@@ -57,7 +55,7 @@ impl Preconditioning {
     }
 
     /// The preconditioner, or as much of it as there is in θ under W = fixed + Cθ without more than row blocks in W.
-    fn available(self, problem: &Problem) -> Self {
+    pub(super) fn available(self, problem: &Problem) -> Self {
         let Some(constraint) = problem.ties() else {
             return self;
         };
@@ -71,7 +69,7 @@ impl Preconditioning {
         }
     }
 
-    fn request(self) -> Option<(Curvature, Structure)> {
+    pub(super) fn request(self) -> Option<(Curvature, Structure)> {
         let structure = match self {
             Preconditioning::None => return None,
             Preconditioning::Diagonal => Structure::Diagonal,
@@ -87,7 +85,7 @@ impl Preconditioning {
 /// min gᵀp + ½pᵀBp,   ‖p‖_M ≤ Δ,   until ‖g + Bp‖_M⁻¹ ≤ min(½, √(‖g‖∞/‖g₀‖∞)) ‖g‖_M⁻¹
 /// ```
 ///
-/// See [`conjugate_gradients`] for the step and [`TrustRegion`] for everything around it. The forcing term makes the
+/// See [`conjugate_gradients`](crate::solve::conjugate_gradients) for the step and [`TrustRegion`] for everything around it. The forcing term makes the
 /// convergence superlinear. M is the preconditioner. A stationary point is left if conjugate gradients from a fixed random
 /// vector meet negative curvature.
 ///
@@ -169,11 +167,11 @@ impl NewtonCg {
         check_memory(problem, what, self.memory(problem)?, advice)
     }
 
-    /// A fit from a state that has been checked.
+    /// A fit from a state that has been checked, which then has its end.
     pub(super) fn fit_problem(
         &self,
         problem: &Problem,
-        mut state: State,
+        state: &mut State,
         goal: Goal,
         observe: Observer,
     ) -> Result<Fit> {
@@ -187,7 +185,7 @@ impl NewtonCg {
         };
         method.check_memory(problem)?;
         let mut region = Region::new(products, &method.region, goal);
-        let end = minimize(&mut region, &mut state, observe)?;
+        let end = minimize(&mut region, state, observe)?;
         let goal = state.goal(self.region.gtol);
         let words = format!(
             "Newton with conjugate gradients, curvature {}, preconditioner {}",
@@ -195,7 +193,7 @@ impl NewtonCg {
             method.preconditioning.name()
         );
         let account = region.f.evaluator.account();
-        Ok(Fit::new(state, end, goal, account, words))
+        Ok(Fit::new(state.clone(), end, goal, account, words))
     }
 }
 
@@ -212,14 +210,14 @@ impl Method for NewtonCg {
             .with("products", products)
     }
 
-    fn resume(&self, problem: &Problem, state: State, observe: Observer) -> Result<Fit> {
+    fn resume(&self, problem: &Problem, mut state: State, observe: Observer) -> Result<Fit> {
         let dim = problem.parameters();
         self.region.check(dim)?;
         if self.products == 0 {
             return Err(Error::invalid("products", "at least one is needed"));
         }
         state.check(&self.settings(), dim)?;
-        self.fit_problem(problem, state, Goal::Relative, observe)
+        self.fit_problem(problem, &mut state, Goal::Relative, observe)
     }
 }
 
@@ -240,126 +238,34 @@ impl<'a> Objective for Products<'a> {
         let at = self.evaluator.derivatives(x)?;
         let curvature = self.method.region.curvature;
         let operator = self.evaluator.operator(x, curvature)?;
-        let matrix = Multiplied {
-            operator,
-            diagonal: at.curvature.as_ref().map(Matrix::diagonal),
-            matrix: at.curvature,
-            preconditioner: None,
-            most: self.method.products,
-            roundoff: self.evaluator.roundoff(),
-            used: 0,
-            descent: None,
-        };
-        Ok(Local::point(at.value, at.gradient, matrix))
+        let most = self.method.products;
+        let matrix = Multiplied::new(operator, at.curvature, most, self.evaluator.roundoff());
+        let resolution = self.evaluator.resolution(at.value);
+        Ok(Local::point(at.value, at.gradient, matrix, resolution))
+    }
+
+    fn examine(&mut self, x: &[f64], gradient: &[f64]) -> Option<Result<Promise>> {
+        // The preconditioner of the steps is too heavy for some directions to be judged by it.
+        Some(examine(&mut self.evaluator, x, gradient))
+    }
+
+    fn scales(&self, _: usize) -> Vec<f64> {
+        self.evaluator.scales().to_vec()
     }
 
     fn recover(&mut self, error: Error, x: &[f64], matrix: &mut Multiplied<'a>) -> Result<()> {
         let curvature = self.method.region.curvature;
-        matrix.operator = self.evaluator.recover(error, x, curvature)?;
-        matrix.roundoff = self.evaluator.roundoff();
+        let operator = self.evaluator.recover(error, x, curvature)?;
+        matrix.go_on_with(operator, self.evaluator.roundoff());
         Ok(())
     }
 
     fn solved(&mut self, matrix: &mut Multiplied<'a>, time: Duration) {
-        self.evaluator.evaluations.products += std::mem::take(&mut matrix.used);
+        self.evaluator.evaluations.products += matrix.take_used();
         self.evaluator.times.solve += time;
     }
 
     fn evaluations(&mut self) -> &mut Evaluations {
         &mut self.evaluator.evaluations
-    }
-}
-
-/// A matrix by its products.
-struct Multiplied<'a> {
-    operator: Operator<'a>,
-    /// The matrix from which the preconditioner is made, until it is.
-    matrix: Option<Matrix>,
-    /// Its diagonal.
-    diagonal: Option<Vec<f64>>,
-    preconditioner: Option<Preconditioner>,
-    /// The most products for one step.
-    most: usize,
-    /// The unit roundoff of the products.
-    roundoff: f64,
-    /// Products since they were last counted.
-    used: usize,
-    /// A step along negative curvature, downhill, with its slope gᵀp ≤ 0 and curvature pᵀBp < 0.
-    descent: Option<(Short, f64, f64)>,
-}
-
-impl Multiplied<'_> {
-    fn conjugate_gradients(
-        &mut self,
-        region: &Ellipsoid,
-        gradient: &[f64],
-        forcing: f64,
-    ) -> Result<Short> {
-        let made = match (self.preconditioner.take(), self.matrix.take()) {
-            (Some(made), _) => made,
-            (None, None) => Preconditioner::None,
-            (None, Some(matrix)) if matrix.structure() == Structure::Diagonal => {
-                Preconditioner::Diagonal(region.scaling.iter().map(|d| d * d).collect())
-            }
-            (None, Some(matrix)) => Preconditioner::blocks(blocks(&matrix))?,
-        };
-        let preconditioner = &*self.preconditioner.insert(made);
-        let product = |v: &[f64]| self.operator.product(v);
-        let (radius, most) = (region.radius, self.most);
-        let found = conjugate_gradients(product, gradient, preconditioner, radius, forcing, most)?;
-        self.used += found.products;
-        Ok(Short {
-            step: found.step,
-            reduction: found.reduction,
-            length: found.length,
-            boundary: found.boundary,
-        })
-    }
-}
-
-impl Quadratic for Multiplied<'_> {
-    fn diagonal(&self) -> Option<Vec<f64>> {
-        self.diagonal.clone()
-    }
-
-    fn step(&mut self, region: &Ellipsoid) -> Result<Short> {
-        let Some((descent, slope, curvature)) = self.descent.as_ref().filter(|_| region.leaving)
-        else {
-            return self.conjugate_gradients(region, region.gradient, region.forcing);
-        };
-        let t = region.radius / descent.length;
-        Ok(Short {
-            step: descent.step.iter().map(|v| t * v).collect(),
-            reduction: -t * (slope + 0.5 * t * curvature),
-            length: region.radius,
-            boundary: true,
-        })
-    }
-
-    /// Whether conjugate gradients from a fixed random vector meet negative curvature.
-    fn indefinite(&mut self, region: &Ellipsoid) -> Result<bool> {
-        let mut random = Pcg64::seed_from_u64(1);
-        // So small beside the radius that the way to the boundary is all that is left of the step.
-        let probe: Vec<f64> = (region.scaling.iter())
-            .map(|d| d * region.radius * 1e-12 * (2.0 * random.random::<f64>() - 1.0))
-            .collect();
-        let mut found = self.conjugate_gradients(region, &probe, 1e-8)?;
-        if !found.boundary {
-            return Ok(false);
-        }
-        let image = self.operator.product(&found.step)?;
-        self.used += 1;
-        let curvature = dot(&found.step, &image);
-        let size = (dot(&found.step, &found.step) * dot(&image, &image)).sqrt();
-        if curvature >= -20.0 * probe.len() as f64 * self.roundoff * size {
-            return Ok(false);
-        }
-        let mut slope = dot(&found.step, region.gradient);
-        if slope > 0.0 {
-            slope = -slope;
-            found.step.iter_mut().for_each(|v| *v = -*v);
-        }
-        self.descent = Some((found, slope, curvature));
-        Ok(true)
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::certificate::Promise;
 use super::minimize::Point;
 use super::newton::TwiceDifferentiable;
 use super::{Evaluations, norm};
 use crate::error::{Error, Result};
 use crate::guard;
-use crate::solve::{Cholesky, U, eigenvalues, largest, trust_region};
+use crate::solve::{U, largest, trust_region};
 
 /// A function to minimise. Every method may fail, since devices do.
 pub(super) trait Objective {
@@ -28,6 +29,16 @@ pub(super) trait Objective {
         Err(error)
     }
 
+    /// What the exact model promises at x, if B is another matrix, or does not tell.
+    fn examine(&mut self, _x: &[f64], _gradient: &[f64]) -> Option<Result<Promise>> {
+        None
+    }
+
+    /// R, the units of the parameters.
+    fn scales(&self, d: usize) -> Vec<f64> {
+        vec![1.0; d]
+    }
+
     /// Adds the cost of a step to the account.
     fn solved(&mut self, _matrix: &mut Self::Matrix, _time: Duration) {}
 
@@ -43,8 +54,9 @@ pub(super) trait Quadratic {
     /// A step that reduces the model.
     fn step(&mut self, region: &Ellipsoid) -> Result<Short>;
 
-    /// Whether B has a negative eigenvalue beyond rounding; if so, a step that is to leave the point leads along it.
-    fn indefinite(&mut self, region: &Ellipsoid) -> Result<bool>;
+    /// What the model promises without a region. Where B has a negative eigenvalue beyond rounding, a step that is to leave the point
+    /// leads along it.
+    fn examine(&mut self, region: &Ellipsoid) -> Result<Promise>;
 }
 
 /// The quadratic model near a point.
@@ -54,13 +66,14 @@ pub(super) struct Local<M> {
 }
 
 impl<M> Local<M> {
-    /// A point with this model.
-    pub fn point(value: f64, gradient: Vec<f64>, matrix: M) -> Point<Self> {
+    /// A point with this model, where gains below `resolution` are rounding errors.
+    pub fn point(value: f64, gradient: Vec<f64>, matrix: M, resolution: f64) -> Point<Self> {
         Point {
             value,
             gradient_norm: largest(&gradient),
             slope: norm(&gradient),
             rounding: 16.0 * U * value.abs(),
+            resolution,
             model: Local { gradient, matrix },
         }
     }
@@ -68,7 +81,11 @@ impl<M> Local<M> {
 
 /// The region ‖Dp‖ ≤ Δ in which a step is asked for, and for which gradient.
 pub(super) struct Ellipsoid<'a> {
+    /// The point.
+    pub x: &'a [f64],
     pub gradient: &'a [f64],
+    /// R, the units of the parameters.
+    pub scales: &'a [f64],
     /// The diagonal of D.
     pub scaling: &'a [f64],
     pub radius: f64,
@@ -129,16 +146,9 @@ impl Quadratic for Formed {
         })
     }
 
-    /// Whether there is an eigenvalue below −20·d·u·max|λ|.
-    fn indefinite(&mut self, region: &Ellipsoid) -> Result<bool> {
-        let d = region.gradient.len();
-        // Far cheaper than eigenvalues.
-        if Cholesky::new(&self.lower, d).is_ok() {
-            return Ok(false);
-        }
-        let values = eigenvalues(&self.lower, d)?;
-        let tolerance = 20.0 * d as f64 * self.roundoff * largest(&values);
-        Ok(values.first().is_some_and(|lowest| *lowest < -tolerance))
+    fn examine(&mut self, region: &Ellipsoid) -> Result<Promise> {
+        let Ellipsoid { x, gradient, scales, .. } = *region;
+        Promise::of_matrix(&self.lower, gradient, x, scales, self.roundoff)
     }
 }
 
@@ -188,7 +198,8 @@ impl<F: TwiceDifferentiable + ?Sized> Objective for Plain<'_, F> {
                 return Err(Error::non_finite(what, &[a]));
             }
         }
-        Ok(Local::point(value, gradient, Formed::new(hessian, U)))
+        let resolution = 16.0 * U * value.abs();
+        Ok(Local::point(value, gradient, Formed::new(hessian, U), resolution))
     }
 
     fn evaluations(&mut self) -> &mut Evaluations {

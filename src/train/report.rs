@@ -22,6 +22,9 @@ pub enum Reason {
     /// No step along the descent direction reduces the function any more: it is as low as its rounding lets it be seen,
     /// or the derivatives are not its own.
     Stalled,
+    /// There is no minimum that it could find: the function falls by a part of itself from step to step while the parameters grow,
+    /// as for classes that are separated.
+    Unbounded,
     /// The function or a derivative is not finite at the start, or wherever the iteration would go.
     NonFinite,
     /// The gradient is 0 to tolerance and the model's matrix (the Hessian, or the curvature that was chosen) has a
@@ -41,7 +44,7 @@ impl Reason {
         self.words().0
     }
 
-    /// Whether a tolerance was met. It does not prove a minimum.
+    /// Whether a tolerance was met, and a fit of a [`Problem`](crate::Problem) certified ([`Certificate`](super::Certificate)).
     pub fn converged(self) -> bool {
         matches!(self, Reason::Gradient | Reason::Step | Reason::Function)
     }
@@ -55,6 +58,11 @@ impl Reason {
             Reason::Iterations => ("iterations", "the iterations are used up (max_iter)"),
             Reason::Time => ("time", "the time is used up"),
             Reason::Stalled => ("stalled", "no step reduces the function"),
+            Reason::Unbounded => {
+                let why = "no minimum: the function falls on and on as the parameters grow without limit, as for classes that \
+                           are separated";
+                ("unbounded", why)
+            }
             Reason::NonFinite => ("non-finite", "the function or a derivative is not finite"),
             Reason::Indefinite => {
                 let why = "stationary, but the matrix of the model is indefinite";
@@ -99,6 +107,48 @@ pub struct Times {
     pub solve: Duration,
     /// Everything.
     pub total: Duration,
+}
+
+/// One of the methods that a fit used one after the other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// The method, with curvature and policy.
+    pub method: String,
+    /// Why it ended, or why another went on.
+    pub end: String,
+    /// Steps that were tried.
+    pub steps: usize,
+    /// Evaluations by kind.
+    pub evaluations: Evaluations,
+    /// Wall time.
+    pub time: Duration,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Evaluations { objective, gradient, curvature, products } = self.evaluations;
+        write!(
+            f,
+            "{}: {} steps, {objective} objectives alone, {gradient} gradients, {curvature} curvatures, {products} products, \
+             {:.3} s; {}",
+            self.method,
+            self.steps,
+            self.time.as_secs_f64(),
+            self.end
+        )
+    }
+}
+
+impl Evaluations {
+    /// Those that came after others.
+    pub(super) fn since(self, before: Evaluations) -> Self {
+        Evaluations {
+            objective: self.objective.saturating_sub(before.objective),
+            gradient: self.gradient.saturating_sub(before.gradient),
+            curvature: self.curvature.saturating_sub(before.curvature),
+            products: self.products.saturating_sub(before.products),
+        }
+    }
 }
 
 /// How often a fit evaluated, how long it took, and on which device.

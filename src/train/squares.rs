@@ -3,6 +3,7 @@
 use super::checks::{check_memory, check_start};
 use super::linearized::Linearizer;
 use super::residuals::SumOfSquares;
+use super::scales::size_of_targets;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::{Request, weights};
@@ -23,6 +24,8 @@ pub(super) struct Squares<'a> {
     roots: Vec<f64>,
     /// The parameters that the penalty reaches, with √λ_l.
     penalties: Vec<(usize, f64)>,
+    /// √(Σ_io ω_i v_o y_io²).
+    targets: f64,
 }
 
 impl<'a> Squares<'a> {
@@ -60,6 +63,7 @@ impl<'a> Squares<'a> {
         check_memory(problem, what, need, advice)?;
         Ok(Squares {
             problem,
+            targets: size_of_targets(problem).unwrap_or(0.0),
             roots: (omega.iter())
                 .flat_map(|omega| factors.iter().map(move |v| (omega * v).sqrt()))
                 .collect(),
@@ -68,6 +72,13 @@ impl<'a> Squares<'a> {
                 .map(|(l, lambda)| (l, lambda.sqrt()))
                 .collect(),
         })
+    }
+}
+
+impl Squares<'_> {
+    /// √(Σ_io ω_i v_o y_io²).
+    pub fn size_of_targets(&self) -> f64 {
+        self.targets
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where a fit stands, and who watches it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::checks::check_start;
@@ -29,7 +30,7 @@ pub struct State {
     pub initial_gradient_norm: f64,
     /// The radius Δ.
     pub radius: f64,
-    /// ‖Dx⁽⁰⁾‖, the unit of the radius.
+    /// ‖Dx⁽⁰⁾‖, the unit of the radius; of a quasi-Newton method ‖R⁻¹g⁽⁰⁾‖.
     pub unit: f64,
     /// The largest roots of the diagonal so far, from which D is made.
     pub roots: Vec<f64>,
@@ -39,14 +40,31 @@ pub struct State {
     pub growth: f64,
     /// Which of its methods `auto` is at.
     pub stage: usize,
-    /// For how many accepted steps in a row Levenberg and Marquardt's method has been slow.
+    /// For how many accepted steps in a row Levenberg and Marquardt's method has been slow; `usize::MAX` where the sum has hardly
+    /// fallen in many steps.
     pub slow: usize,
+    /// The gradient norm at which the last examination found that a fit must go on; 0 before.
+    pub doubted: f64,
+    /// ‖x‖ at that point.
+    pub size: f64,
+    /// How many such points in a row promised much, each further out than the one before.
+    pub fleeing: usize,
+    /// The steps that were tried when the fall of a sum of squares was looked at last, …
+    pub mark: usize,
+    /// … and the sum then.
+    pub marked: f64,
     /// Accepted steps.
     pub accepted: usize,
     /// Steps that were tried, accepted or not.
     pub tried: usize,
     /// Blocks that the policy for indefiniteness changed.
     pub modified_blocks: usize,
+    /// s = Δx and y = Δg of the last steps of a quasi-Newton method, the oldest first.
+    pub pairs: VecDeque<(Vec<f64>, Vec<f64>)>,
+    /// The point at which its initial matrix was made; none before.
+    pub base: Vec<f64>,
+    /// The steps since then.
+    pub since: usize,
     /// Evaluations by kind.
     pub evaluations: Evaluations,
     /// The tolerance that the last step met, if it met one.
@@ -109,6 +127,15 @@ impl State {
         if !self.roots.is_empty() && self.roots.len() != d {
             return Err(Error::shape("state: roots", &[d], &[self.roots.len()]));
         }
+        let lengths = self.pairs.iter().flat_map(|(s, y)| [s.len(), y.len()]);
+        let base = (!self.base.is_empty()).then_some(self.base.len());
+        if let Some(wrong) = lengths.chain(base).find(|&len| len != d) {
+            return Err(Error::shape("state: pairs", &[d], &[wrong]));
+        }
+        let remembered = self.pairs.iter().flat_map(|(s, y)| s.iter().chain(y));
+        if let Some(a) = remembered.chain(&self.base).position(|v| !v.is_finite()) {
+            return Err(Error::non_finite("state: pairs", &[a]));
+        }
         if self.accepted > self.tried {
             let why = format!("{} of {} steps were accepted", self.accepted, self.tried);
             return Err(Error::invalid("state", why));
@@ -118,7 +145,15 @@ impl State {
             return Err(Error::non_finite("state: roots", &[a]));
         }
         let numbers = [self.value, self.gradient_norm, self.initial_value, self.growth];
-        let sizes = [self.initial_gradient_norm, self.radius, self.unit, self.mu];
+        let sizes = [
+            self.initial_gradient_norm,
+            self.radius,
+            self.unit,
+            self.mu,
+            self.doubted,
+            self.size,
+            self.marked,
+        ];
         let sound = numbers.iter().all(|v| v.is_finite()) && sizes.iter().all(good);
         if !(self.is_new() || sound) {
             let why = "a number in it is not finite or negative";

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::certificate::{Downward, Promise};
 use super::checks::{check_memory, check_radius, check_start, check_tolerances};
 use super::evaluator::Evaluator;
+use super::examination::examine_another;
 use super::minimize::{End, Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
 use super::newton::{NewtonReport, TwiceDifferentiable};
 use super::objective::{Ellipsoid, Formed, Local, Objective, Plain, Quadratic, Short};
@@ -166,11 +168,11 @@ impl TrustRegion {
         }
     }
 
-    /// A fit from a state that has been checked.
+    /// A fit from a state that has been checked, which then has its end.
     pub(super) fn fit_problem(
         &self,
         problem: &Problem,
-        mut state: State,
+        state: &mut State,
         goal: Goal,
         observe: Observer,
     ) -> Result<Fit> {
@@ -178,11 +180,11 @@ impl TrustRegion {
         let whole = Whole(Evaluator::new(problem, request, self.fallback)?);
         self.check_memory(problem)?;
         let mut region = Region::new(whole, self, goal);
-        let end = minimize(&mut region, &mut state, observe)?;
+        let end = minimize(&mut region, state, observe)?;
         let goal = state.goal(self.gtol);
         let method = format!("trust-region Newton, curvature {}", self.curvature.name());
         let account = region.f.0.account();
-        Ok(Fit::new(state, end, goal, account, method))
+        Ok(Fit::new(state.clone(), end, goal, account, method))
     }
 
     /// The matrix of a point, that of the next, its scaled copy and its factor must fit together: 20P² bytes, and 16P² more
@@ -207,10 +209,10 @@ impl Method for TrustRegion {
         } but max_iter, time_limit, fallback)
     }
 
-    fn resume(&self, problem: &Problem, state: State, observe: Observer) -> Result<Fit> {
+    fn resume(&self, problem: &Problem, mut state: State, observe: Observer) -> Result<Fit> {
         self.check(problem.parameters())?;
         state.check(&self.settings(), problem.parameters())?;
-        self.fit_problem(problem, state, Goal::Relative, observe)
+        self.fit_problem(problem, &mut state, Goal::Relative, observe)
     }
 }
 
@@ -219,6 +221,8 @@ pub(super) struct Region<'a, O> {
     pub f: O,
     options: &'a TrustRegion,
     goal: Goal,
+    /// R, the units of the parameters.
+    scales: Vec<f64>,
     /// The diagonal of D.
     scaling: Vec<f64>,
     /// Whether no step has been tried from this point.
@@ -227,7 +231,7 @@ pub(super) struct Region<'a, O> {
 
 impl<'a, O: Objective> Region<'a, O> {
     pub fn new(f: O, options: &'a TrustRegion, goal: Goal) -> Self {
-        Region { f, options, goal, scaling: Vec::new(), first: true }
+        Region { f, options, goal, scales: Vec::new(), scaling: Vec::new(), first: true }
     }
 
     /// The diagonal of D: the options' or the largest √|B_aa| so far.
@@ -246,7 +250,7 @@ impl<'a, O: Objective> Region<'a, O> {
         at: &mut Local<O::Matrix>,
         question: impl Fn(&mut O::Matrix, &Ellipsoid) -> Result<T>,
     ) -> Result<T> {
-        let region = ellipsoid(state, &at.gradient, &self.scaling);
+        let region = ellipsoid(state, &at.gradient, &self.scales, &self.scaling);
         let solving = Instant::now();
         let mut answer = question(&mut at.matrix, &region);
         if let Err(error) = answer {
@@ -286,10 +290,17 @@ impl<'a, O: Objective> Region<'a, O> {
 }
 
 /// The region around a point, with a gradient there.
-fn ellipsoid<'a>(state: &State, gradient: &'a [f64], scaling: &'a [f64]) -> Ellipsoid<'a> {
+fn ellipsoid<'a>(
+    state: &'a State,
+    gradient: &'a [f64],
+    scales: &'a [f64],
+    scaling: &'a [f64],
+) -> Ellipsoid<'a> {
     let ratio = (state.gradient_norm / state.initial_gradient_norm).sqrt();
     Ellipsoid {
+        x: &state.x,
         gradient,
+        scales,
         scaling,
         radius: state.radius,
         forcing: if ratio < 0.5 { ratio } else { 0.5 },
@@ -307,6 +318,8 @@ impl<O: Objective> Model for Region<'_, O> {
             time_limit: self.options.time_limit,
             eta: self.options.eta,
             ftol: self.options.ftol,
+            // Whoever minimises a function of their own knows its units.
+            certified: (self.goal != Goal::Absolute).then_some(self.options.gtol),
             ..Rules::default()
         }
     }
@@ -321,6 +334,9 @@ impl<O: Objective> Model for Region<'_, O> {
     }
 
     fn prepare(&mut self, state: &mut State, at: &Point<Self::Local>) {
+        if self.scales.is_empty() {
+            self.scales = self.f.scales(state.x.len());
+        }
         self.scale(&mut state.roots, &at.model);
         self.first = true;
         if state.unit == 0.0 {
@@ -341,9 +357,9 @@ impl<O: Objective> Model for Region<'_, O> {
             Err(_) => return Err(Stop::Because(Reason::Stalled)),
         };
         let first = std::mem::replace(&mut self.first, false);
-        let unseen = found.reduction <= 16.0 * U * state.initial_value.abs();
+        let unseen = found.reduction <= at.rounding;
         match state.reached {
-            // Negative curvature that promises nothing, of what f was at the start, that f64 would resolve.
+            // Negative curvature that promises nothing that f64 would resolve.
             Some(reason) if first && unseen => Err(Stop::Because(reason)),
             _ => Ok(Some(self.step_from(&state.x, found))),
         }
@@ -369,11 +385,18 @@ impl<O: Objective> Model for Region<'_, O> {
         size <= goal && !(falling && self.goal == Goal::Polished)
     }
 
-    fn saddle(&mut self, state: &State, at: &mut Point<Self::Local>) -> Result<bool> {
-        match self.ask(state, &mut at.model, Quadratic::indefinite) {
+    fn examine(&mut self, state: &State, at: &mut Point<Self::Local>) -> Result<Promise> {
+        let asked = self.ask(state, &mut at.model, Quadratic::examine);
+        let exact = match &asked {
+            Ok(own) if own.curvature == Downward::Nowhere => {
+                self.f.examine(&state.x, &at.model.gradient)
+            }
+            _ => None,
+        };
+        match exact.unwrap_or(asked) {
             Err(error @ (Error::Gpu { .. } | Error::Part { .. })) => Err(error),
-            // A test that fails is no reason to lose the point.
-            found => Ok(found.unwrap_or(false)),
+            // A test that fails is no reason to lose the point, only to leave it without a certificate.
+            found => Ok(found.unwrap_or(Promise::UNKNOWN)),
         }
     }
 
@@ -408,7 +431,16 @@ impl Objective for Whole<'_> {
             None => Vec::new(),
         };
         let matrix = Formed::new(lower, self.0.roundoff());
-        Ok(Local::point(at.value, at.gradient, matrix))
+        let resolution = self.0.resolution(at.value);
+        Ok(Local::point(at.value, at.gradient, matrix, resolution))
+    }
+
+    fn examine(&mut self, x: &[f64], gradient: &[f64]) -> Option<Result<Promise>> {
+        examine_another(&mut self.0, x, gradient)
+    }
+
+    fn scales(&self, _: usize) -> Vec<f64> {
+        self.0.scales().to_vec()
     }
 
     fn solved(&mut self, _: &mut Formed, time: Duration) {

@@ -360,11 +360,23 @@ fn weighted(c: &Numbers, phi: &Numbers, f: impl Fn(&[f64]) -> Vec<f64>) -> Pair 
 
 /// z_{a₁} … z_{a_q}, a₁ ≥ … ≥ a_q, with a₁ growing slowest.
 pub fn packed_powers(z: &[f64], order: usize) -> Vec<f64> {
-    if order == 0 {
-        return vec![1.0];
+    match order {
+        0 => return vec![1.0],
+        1 => return z.to_vec(),
+        _ => {}
     }
-    let of = |a: usize| packed_powers(&z[..=a], order - 1).into_iter().map(move |v| z[a] * v);
-    (0..z.len()).flat_map(of).collect()
+    let mut out = Vec::new();
+    // All of one order less: those of z₁ … z_a are the first of them.
+    let less = packed_powers(z, order - 1);
+    for (a, v) in z.iter().enumerate() {
+        out.extend(less[..monomials(a + 1, order - 1)].iter().map(|u| v * u));
+    }
+    out
+}
+
+/// How many products of `order` numbers among d there are.
+fn monomials(d: usize, order: usize) -> usize {
+    (0..order).fold(1, |count, k| count * (d + k) / (k + 1))
 }
 
 fn product_sum<A, R: Source<A>>(k: &ProductSum<A>, from: &Reader<R>) -> Pair {
@@ -458,12 +470,15 @@ fn activate<A, R: Source<A>>(k: &Activate<A>, from: &Reader<R>) -> Vec<Pair> {
             .map(|(h, next)| (h, h.abs() + next.abs() * a + FLOOR))
     };
     let order = usize::from(k.h1.is_some()) + usize::from(k.h2.is_some());
-    (0..=order)
-        .map(|q| Pair {
-            v: elements(k.p.shape(), |i, _, c| number(i, c)[q].0),
-            a: elements(k.p.shape(), |i, _, c| number(i, c)[q].1),
-        })
-        .collect()
+    let mut pairs = vec![Pair { v: vec![], a: vec![] }; order + 1];
+    let [n, _, columns] = k.p.shape();
+    for (i, c) in (0..n).flat_map(|i| (0..columns).map(move |c| (i, c))) {
+        for (pair, (v, a)) in pairs.iter_mut().zip(number(i, c)) {
+            pair.v.push(v);
+            pair.a.push(a);
+        }
+    }
+    pairs
 }
 
 /// The loss of single samples: x and y with their bounds, ω.

@@ -2,6 +2,9 @@
 // Each file of tests brings what it uses of tests/common.
 #![allow(clippy::duplicate_mod)]
 
+#[path = "../convergence.rs"]
+mod convergence;
+
 #[path = "../fits.rs"]
 mod fits;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use secondo::{
-    Auto, BlockNewton, Curvature, Indefinite, LevenbergMarquardt, NewtonCg, Preconditioning,
+    Auto, BlockNewton, Curvature, Indefinite, Lbfgs, LevenbergMarquardt, NewtonCg, Preconditioning,
     Structure, TrustRegion,
 };
 use serde_json::{Map, Value, json};
@@ -22,6 +22,7 @@ pub struct Method {
     /// trust-region: Newton within a trust region, the whole matrix formed
     /// newton-cg: the same by conjugate gradients, from products with the matrix alone
     /// lm: Levenberg–Marquardt, for squared errors and ridge penalties
+    /// lbfgs: L-BFGS with 30 pairs on Gauss–Newton row blocks that are made anew from time to time
     /// newton-rows, newton-layers: damped steps with one block of the matrix for each unit or layer
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = Name::from_name, verbatim_doc_comment, hide_default_value = true)]
     method: Name,
@@ -31,10 +32,10 @@ pub struct Method {
     /// newton-rows, newton-layers: how indefinite blocks are made definite: shift, ldlt, absolute or clip [default: absolute]
     #[arg(long, value_name = "NAME", value_parser = indefinite)]
     indefinite: Option<Indefinite>,
-    /// newton-cg: the preconditioner: none, diagonal or row-blocks [default: row-blocks]
+    /// newton-cg: the preconditioner, lbfgs: the initial matrix: none, diagonal or row-blocks [default: row-blocks]
     #[arg(long, value_name = "NAME", value_parser = preconditioner)]
     preconditioner: Option<Preconditioning>,
-    /// Stop after this many steps [default: 1000; trust-region, newton-rows and newton-layers: 200]
+    /// Stop after this many steps [default: 1000, ten times as many of L-BFGS; trust-region, newton-rows and newton-layers: 200]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_iter: Option<usize>,
     /// Stop when the largest gradient entry is below this, relative to the start where that is above 1 [default: 1e-8]
@@ -69,16 +70,18 @@ enum Name {
     Auto,
     TrustRegion,
     NewtonCg,
+    Lbfgs,
     LevenbergMarquardt,
     NewtonRows,
     NewtonLayers,
 }
 
 impl Name {
-    const ALL: [(&'static str, Name); 6] = [
+    const ALL: [(&'static str, Name); 7] = [
         ("auto", Name::Auto),
         ("trust-region", Name::TrustRegion),
         ("newton-cg", Name::NewtonCg),
+        ("lbfgs", Name::Lbfgs),
         ("lm", Name::LevenbergMarquardt),
         ("newton-rows", Name::NewtonRows),
         ("newton-layers", Name::NewtonLayers),
@@ -144,10 +147,12 @@ impl Method {
     /// A usage error that names them.
     pub fn check(&self) -> Result<(), Failure> {
         let blocks = matches!(self.method, Name::NewtonRows | Name::NewtonLayers);
+        let preconditioned = matches!(self.method, Name::NewtonCg | Name::Lbfgs);
+        let curved = !matches!(self.method, Name::LevenbergMarquardt | Name::Lbfgs);
         let allowed = [
-            ("--curvature", self.curvature.is_some(), self.method != Name::LevenbergMarquardt),
+            ("--curvature", self.curvature.is_some(), curved),
             ("--indefinite", self.indefinite.is_some(), blocks),
-            ("--preconditioner", self.preconditioner.is_some(), self.method == Name::NewtonCg),
+            ("--preconditioner", self.preconditioner.is_some(), preconditioned),
         ];
         let idle: Vec<&str> = (allowed.iter())
             .filter(|(_, given, allowed)| *given && !allowed)
@@ -176,6 +181,19 @@ impl Method {
                 Box::new(NewtonCg {
                     region: self.region(default.region, curvature, time_limit),
                     preconditioning: self.preconditioner.unwrap_or(default.preconditioning),
+                    ..default
+                })
+            }
+            Name::Lbfgs => {
+                let default = Lbfgs::default();
+                Box::new(Lbfgs {
+                    initial: self.preconditioner.unwrap_or(default.initial),
+                    max_iter: self.max_iter.unwrap_or(default.max_iter),
+                    gtol: self.gtol.unwrap_or(default.gtol),
+                    ftol: self.ftol.unwrap_or(default.ftol),
+                    xtol: self.xtol.unwrap_or(default.xtol),
+                    time_limit,
+                    fallback,
                     ..default
                 })
             }

@@ -1,0 +1,440 @@
+//! The limited-memory BFGS method, with blocks of the Gauss–Newton matrix as its initial matrix.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::certificate::Promise;
+use super::checks::{check_memory, check_tolerances};
+use super::evaluator::{Evaluator, blocks};
+use super::examination::examine;
+use super::minimize::{Model, Point, Proposal, Rules, Step, Trial, minimize};
+use super::newton_cg::Preconditioning;
+use super::settings::{Settings, settings};
+use super::wolfe::{Sample, search};
+use super::{Evaluations, Fit, Method, Observer, State, moved, norm};
+use crate::curvature::{Curvature, Matrix, Structure};
+use crate::error::{Error, Result};
+use crate::evaluate::{Evaluation, Request};
+use crate::problem::Problem;
+use crate::solve::{Preconditioner, U, dot, largest};
+
+/// Blocks that cost more gradients than this are not worth it.
+const DEAR: f64 = 300.0;
+/// At least so many steps between two initial matrices, …
+const APART: usize = 60;
+/// … and as many as make their share of the time small.
+const SHARE: f64 = 5.0;
+/// The first initial matrix is made once the gradient has fallen to this part: before, the blocks change too fast.
+const SETTLED: f64 = 0.1;
+
+/// L-BFGS: a quasi-Newton method that remembers the last steps and what they did to the gradient.
+///
+/// ```text
+/// p = −t H g,   H from the pairs s = Δw, y = Δg of the last steps, by the BFGS formula from H₀
+/// H₀ = γ M⁻¹,   γ = sᵀy / yᵀM⁻¹y of the last pair
+/// ```
+///
+/// M is the initial matrix: the Gauss–Newton row blocks, made anew after sixty steps or more, so that they cost a small part of
+/// the time; the diagonal; or with `None` R² alone, the mean squares of the inputs that the weights multiply. t satisfies the
+/// strong Wolfe conditions. The cost of a step is about one gradient and 4·`pairs`·P multiplications.
+///
+/// Where the blocks would cost more than some hundred gradients, M is the diagonal.
+///
+/// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §7.2.
+///
+/// ```
+/// use ndarray::array;
+/// use secondo::{Activation, Data, Lbfgs, Loss, Method, Network, Problem, silent};
+/// let data = Data::new(array![[1.0], [2.0], [4.0]], array![[1.0], [2.5], [3.5]])?;
+/// let problem = Problem::new(Network::dense(&[1, 1], Activation::Tanh)?, data, Loss::SquaredError)?;
+/// let fit = Lbfgs::default().fit(&problem, &[0.0, 0.0], &mut silent)?; // y = 11/14 x + 1/2
+/// assert!(fit.converged());
+/// assert!((fit.w[0] - 11.0 / 14.0).abs() + (fit.w[1] - 0.5).abs() < 1e-7);
+/// # Ok::<(), secondo::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lbfgs {
+    /// How many pairs are remembered. Default 30.
+    pub pairs: usize,
+    /// The initial matrix; as of [`NewtonCg`](super::NewtonCg) where W = fixed + Cθ. Default `RowBlocks`.
+    pub initial: Preconditioning,
+    /// The most steps; 0 evaluates the start and stops. Default 10,000.
+    pub max_iter: usize,
+    /// As of [`TrustRegion`](super::TrustRegion). Default 10⁻⁸.
+    pub gtol: f64,
+    /// As of [`BlockNewton`](super::BlockNewton). Default 0: never.
+    pub ftol: f64,
+    /// As of [`BlockNewton`](super::BlockNewton). Default 0: never.
+    pub xtol: f64,
+    /// As of [`TrustRegion`](super::TrustRegion). Default none.
+    pub time_limit: Option<Duration>,
+    /// As of [`TrustRegion`](super::TrustRegion). Default true.
+    pub fallback: bool,
+}
+
+impl Default for Lbfgs {
+    fn default() -> Self {
+        Lbfgs {
+            pairs: 30,
+            initial: Preconditioning::RowBlocks,
+            max_iter: 10_000,
+            gtol: 1e-8,
+            ftol: 0.0,
+            xtol: 0.0,
+            time_limit: None,
+            fallback: true,
+        }
+    }
+}
+
+impl Method for Lbfgs {
+    fn name(&self) -> &'static str {
+        "lbfgs"
+    }
+
+    fn settings(&self) -> Settings {
+        settings!(self: Lbfgs { pairs, initial, gtol, ftol, xtol } but max_iter, time_limit, fallback)
+    }
+
+    fn resume(&self, problem: &Problem, mut state: State, observe: Observer) -> Result<Fit> {
+        self.check()?;
+        state.check(&self.settings(), problem.parameters())?;
+        self.fit_problem(problem, &mut state, observe)
+    }
+}
+
+impl Lbfgs {
+    pub(super) fn check(&self) -> Result<()> {
+        check_tolerances(self.gtol, self.xtol, self.ftol)?;
+        match self.pairs {
+            0 => Err(Error::invalid("pairs", "at least one is needed")),
+            _ => Ok(()),
+        }
+    }
+
+    /// A fit from a state that has been checked, which then has its end.
+    pub(super) fn fit_problem(
+        &self,
+        problem: &Problem,
+        state: &mut State,
+        observe: Observer,
+    ) -> Result<Fit> {
+        let initial = Initial::choose(problem, self.initial)?;
+        let vectors = 8 * (2 * self.pairs as u64 + 12) * problem.parameters() as u64;
+        let what = format!("L-BFGS with {} pairs of {} numbers", self.pairs, problem.parameters());
+        let advice = "fewer pairs, or the initial matrix diagonal, need less";
+        check_memory(problem, what, vectors.saturating_add(initial.bytes), advice)?;
+        let request = initial.of.map(|structure| (Curvature::GaussNewton, structure));
+        let evaluator = Evaluator::new(problem, request, self.fallback)?;
+        let words = format!(
+            "L-BFGS with {} pairs, initial matrix {}",
+            self.pairs,
+            match initial.of {
+                None => "by the size of the inputs",
+                Some(Structure::Diagonal) => "diagonal",
+                Some(_) => "row-blocks",
+            }
+        );
+        let mut model = Secant {
+            evaluator,
+            options: self,
+            every: initial.every,
+            matrix: Preconditioner::None,
+            trial: None,
+        };
+        let end = minimize(&mut model, state, observe)?;
+        let goal = state.goal(self.gtol);
+        let account = model.evaluator.account();
+        Ok(Fit::new(state.clone(), end, goal, account, words))
+    }
+}
+
+/// Which initial matrix, and how often.
+struct Initial {
+    of: Option<Structure>,
+    every: usize,
+    bytes: u64,
+}
+
+impl Initial {
+    /// The one that is asked for, or the diagonal where blocks cost too much.
+    fn choose(problem: &Problem, wanted: Preconditioning) -> Result<Self> {
+        let available = wanted.available(problem);
+        let Some((curvature, structure)) = available.request() else {
+            return Ok(Initial { of: None, every: usize::MAX, bytes: 0 });
+        };
+        let gradient = problem.plan(Request::gradient())?.flops.max(1.0);
+        let of = |structure: Structure| {
+            let plan = problem.plan(Request::curvature(curvature, structure))?;
+            let orders = match structure {
+                Structure::Diagonal => Vec::new(),
+                _ => problem.block_orders(structure)?,
+            };
+            let factors: f64 = orders.iter().map(|d| (*d as f64).powi(3) / 3.0).sum();
+            let bytes = plan.bytes() + orders.iter().map(|d| 8 * d * d).sum::<u64>();
+            let cost = (plan.flops + factors) / gradient;
+            let every = APART.max((SHARE * cost) as usize);
+            Ok::<_, Error>((Initial { of: Some(structure), every, bytes }, cost))
+        };
+        match of(structure) {
+            Ok((initial, cost)) if cost <= DEAR && initial.bytes <= problem.budget() => Ok(initial),
+            Ok(_) | Err(Error::Memory { .. }) if structure != Structure::Diagonal => {
+                Ok(of(Structure::Diagonal)?.0)
+            }
+            Ok((initial, _)) => Ok(initial),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A quadratic model by what the last steps did to the gradient.
+struct Secant<'a> {
+    evaluator: Evaluator<'a>,
+    options: &'a Lbfgs,
+    /// The steps between two initial matrices.
+    every: usize,
+    /// M, or `None` for R².
+    matrix: Preconditioner,
+    /// The end of the last line search.
+    trial: Option<Found>,
+}
+
+/// A point with its gradient.
+struct Found {
+    x: Vec<f64>,
+    at: Evaluation,
+    /// s and y of the step that led there.
+    pair: (Vec<f64>, Vec<f64>),
+}
+
+impl Secant<'_> {
+    /// Makes the initial matrix anew at x.
+    fn renew(&mut self, state: &mut State) -> Result<()> {
+        state.base.clone_from(&state.x);
+        state.since = 0;
+        self.form(&state.base)
+    }
+
+    fn form(&mut self, base: &[f64]) -> Result<()> {
+        let at = self.evaluator.derivatives(base)?;
+        let solving = Instant::now();
+        if let Some(matrix) = at.curvature {
+            self.matrix = initial(&matrix, self.evaluator.scales())?;
+        }
+        self.evaluator.times.solve += solving.elapsed();
+        Ok(())
+    }
+
+    /// M⁻¹v.
+    fn inverse(&self, v: &[f64]) -> Result<Vec<f64>> {
+        match &self.matrix {
+            Preconditioner::None => {
+                let scaled = v.iter().zip(self.evaluator.scales());
+                Ok(scaled.map(|(v, scale)| v / scale / scale).collect())
+            }
+            matrix => matrix.apply(v),
+        }
+    }
+
+    /// −Hg, by the two loops over the pairs, which stand one behind the other in `pairs`: s₁, y₁, s₂, y₂, …
+    fn direction(&self, pairs: &VecDeque<(Vec<f64>, Vec<f64>)>, g: &[f64]) -> Result<Vec<f64>> {
+        let mut q: Vec<f64> = g.iter().map(|g| -g).collect();
+        let mut alphas = Vec::with_capacity(pairs.len());
+        for (s, y) in pairs.iter().rev() {
+            let alpha = dot(s, &q) / dot(s, y);
+            q.iter_mut().zip(y).for_each(|(q, y)| *q -= alpha * y);
+            alphas.push(alpha);
+        }
+        let mut r = self.inverse(&q)?;
+        if let Some((s, y)) = pairs.back() {
+            let gamma = dot(s, y) / dot(y, &self.inverse(y)?);
+            r.iter_mut().for_each(|r| *r *= gamma);
+        }
+        for ((s, y), alpha) in pairs.iter().zip(alphas.into_iter().rev()) {
+            let beta = dot(y, &r) / dot(s, y);
+            r.iter_mut().zip(s).for_each(|(r, s)| *r += (alpha - beta) * s);
+        }
+        Ok(r)
+    }
+
+    /// A point along `direction` that satisfies Wolfe's conditions, if there is one.
+    fn search(
+        &mut self,
+        at: &Point<Vec<f64>>,
+        x: &[f64],
+        direction: &[f64],
+        first: f64,
+    ) -> Result<Option<Found>> {
+        let gradient = &at.model;
+        let slope = dot(gradient, direction);
+        if !(slope < 0.0 && slope.is_finite()) {
+            return Ok(None);
+        }
+        let start = Sample { t: 0.0, value: at.value, slope };
+        let mut last = None;
+        let evaluator = &mut self.evaluator;
+        let found = search(start, first, at.rounding, |t| {
+            let x: Vec<f64> = x.iter().zip(direction).map(|(x, d)| x + t * d).collect();
+            let evaluation = match evaluator.gradient(&x) {
+                Ok(evaluation) => evaluation,
+                Err(Error::NonFinite { .. }) => return Ok((f64::NAN, f64::NAN)),
+                Err(error) => return Err(error),
+            };
+            let sample = (evaluation.value, dot(&evaluation.gradient, direction));
+            last = Some((x, evaluation));
+            Ok(sample)
+        })?;
+        Ok(found.and(last).map(|(trial, at)| {
+            let s = trial.iter().zip(x).map(|(new, old)| new - old).collect();
+            let y = at.gradient.iter().zip(gradient).map(|(new, old)| new - old).collect();
+            Found { x: trial, at, pair: (s, y) }
+        }))
+    }
+
+    fn point(&self, at: Evaluation) -> Point<Vec<f64>> {
+        let scales = self.evaluator.scales();
+        let scaled: Vec<f64> = at.gradient.iter().zip(scales).map(|(g, scale)| g / scale).collect();
+        Point {
+            value: at.value,
+            gradient_norm: largest(&at.gradient),
+            slope: norm(&scaled),
+            rounding: 16.0 * U * at.value.abs(),
+            resolution: self.evaluator.resolution(at.value),
+            model: at.gradient,
+        }
+    }
+}
+
+/// The initial matrix from a curvature.
+fn initial(matrix: &Matrix, scales: &[f64]) -> Result<Preconditioner> {
+    if matrix.structure() != Structure::Diagonal {
+        return Preconditioner::blocks_in(blocks(matrix), scales);
+    }
+    let diagonal = matrix.diagonal();
+    let relative = diagonal.iter().zip(scales).map(|(v, scale)| v / scale / scale);
+    // As the blocks have it: a parameter that hardly matters must not take steps of any length.
+    let least = match 1e-3 * relative.fold(0.0, f64::max) {
+        0.0 => 1.0,
+        least => least,
+    };
+    let sum = diagonal.iter().zip(scales).map(|(v, scale)| v + least * scale * scale);
+    Ok(Preconditioner::Diagonal(sum.collect()))
+}
+
+impl Model for Secant<'_> {
+    type Value = ();
+    type Local = Vec<f64>;
+
+    fn rules(&self) -> Rules {
+        Rules {
+            max_iter: self.options.max_iter,
+            time_limit: self.options.time_limit,
+            ftol: self.options.ftol,
+            certified: Some(self.options.gtol),
+            ..Rules::default()
+        }
+    }
+
+    fn value(&mut self, at: &Point<Vec<f64>>, x: &[f64]) -> Result<((), f64)> {
+        let value = match &self.trial {
+            Some(found) if found.x == x => found.at.value,
+            _ => self.evaluator.value(x)?,
+        };
+        Ok(((), at.value - value))
+    }
+
+    fn derive(&mut self, x: &[f64], _: Option<()>) -> Result<Point<Vec<f64>>> {
+        let at = match &self.trial {
+            Some(found) if found.x == x => found.at.clone(),
+            _ => self.evaluator.gradient(x)?,
+        };
+        Ok(self.point(at))
+    }
+
+    fn prepare(&mut self, state: &mut State, at: &Point<Vec<f64>>) {
+        if state.unit == 0.0 {
+            state.unit = at.slope;
+        }
+    }
+
+    fn propose(&mut self, state: &mut State, at: &mut Point<Vec<f64>>) -> Proposal {
+        let formed = !matches!(self.matrix, Preconditioner::None);
+        if !formed && !state.base.is_empty() {
+            // Resumed.
+            self.form(&state.base)?;
+        } else if self.every < usize::MAX && state.base.is_empty() {
+            if at.slope <= SETTLED * state.unit {
+                self.renew(state)?;
+            }
+        } else if state.since >= self.every {
+            self.renew(state)?;
+        }
+        self.trial = None;
+        while self.trial.is_none() {
+            let solving = Instant::now();
+            let direction = self.direction(&state.pairs, &at.model)?;
+            self.evaluator.times.solve += solving.elapsed();
+            // Before anything is remembered the length of the step is a guess: a tenth of x, or of a unit.
+            let known = !state.pairs.is_empty() || !matches!(self.matrix, Preconditioner::None);
+            let scales = self.evaluator.scales();
+            let size =
+                |v: &[f64]| norm(&v.iter().zip(scales).map(|(v, r)| v * r).collect::<Vec<_>>());
+            let first = if known { 1.0 } else { 0.1 * size(&state.x).max(1.0) / size(&direction) };
+            self.trial = self.search(at, &state.x, &direction, first)?;
+            // What is remembered may have become useless; without it the slope alone counts.
+            if self.trial.is_none() && std::mem::take(&mut state.pairs).is_empty() {
+                break;
+            }
+        }
+        let Some(found) = &self.trial else {
+            return Ok(Some(Step {
+                x: state.x.clone(),
+                predicted: 0.0,
+                length: 0.0,
+                bounded: false,
+                small: false,
+                vanishing: true,
+            }));
+        };
+        let (s, _) = &found.pair;
+        let (longest, xtol) = (largest(s), self.options.xtol);
+        Ok(Some(Step {
+            x: found.x.clone(),
+            predicted: 0.5 * dot(&at.model, s).abs(),
+            length: longest,
+            bounded: false,
+            small: longest <= xtol * (xtol + largest(&state.x)),
+            vanishing: moved(&state.x, s) == state.x,
+        }))
+    }
+
+    fn adapt(&mut self, state: &mut State, _: &Trial, accepted: bool) {
+        let Some(Found { pair: (s, y), .. }) = self.trial.take() else {
+            return;
+        };
+        if !accepted {
+            state.pairs.clear();
+            return;
+        }
+        state.since += 1;
+        // Wolfe's second condition has sᵀy > 0; rounding may not.
+        if dot(&s, &y) > U * norm(&s) * norm(&y) {
+            if state.pairs.len() == self.options.pairs {
+                state.pairs.pop_front();
+            }
+            state.pairs.push_back((s, y));
+        }
+    }
+
+    fn stationary(&self, state: &State, next: &Point<Vec<f64>>, _: Option<&Step>) -> bool {
+        next.gradient_norm <= state.goal(self.options.gtol)
+    }
+
+    fn examine(&mut self, state: &State, at: &mut Point<Vec<f64>>) -> Result<Promise> {
+        examine(&mut self.evaluator, &state.x, &at.model)
+    }
+
+    fn evaluations(&mut self) -> &mut Evaluations {
+        &mut self.evaluator.evaluations
+    }
+}

@@ -1,0 +1,178 @@
+//! A matrix that is not formed: its products, and conjugate gradients with them.
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use super::certificate::{Downward, Promise};
+use super::evaluator::blocks;
+use super::objective::{Ellipsoid, Quadratic, Short};
+use crate::curvature::{LinearOperator, Matrix, Structure};
+use crate::error::{Error, Result};
+use crate::session::Operator;
+use crate::solve::{Preconditioner, conjugate_gradients, dot, largest};
+
+/// How much of the gradient conjugate gradients may leave when they are asked for Newton's decrement.
+const ALMOST: f64 = 1e-3;
+
+/// A matrix by its products.
+pub(super) struct Multiplied<'a> {
+    operator: Operator<'a>,
+    /// The matrix from which the preconditioner is made, until it is.
+    matrix: Option<Matrix>,
+    /// Its diagonal.
+    diagonal: Option<Vec<f64>>,
+    preconditioner: Option<Preconditioner>,
+    /// The most products for one step.
+    most: usize,
+    /// The unit roundoff of the products.
+    roundoff: f64,
+    /// Products since they were last counted.
+    used: usize,
+    /// A step along negative curvature, downhill, with its slope gᵀp ≤ 0 and curvature pᵀBp < 0.
+    descent: Option<(Short, f64, f64)>,
+}
+
+impl<'a> Multiplied<'a> {
+    /// The matrix of `operator`, with a preconditioner from `matrix`, and so many products for one step.
+    pub fn new(operator: Operator<'a>, matrix: Option<Matrix>, most: usize, roundoff: f64) -> Self {
+        Multiplied {
+            operator,
+            diagonal: matrix.as_ref().map(Matrix::diagonal),
+            matrix,
+            preconditioner: None,
+            most,
+            roundoff,
+            used: 0,
+            descent: None,
+        }
+    }
+
+    /// Takes the products from another operator of the same matrix.
+    pub fn go_on_with(&mut self, operator: Operator<'a>, roundoff: f64) {
+        (self.operator, self.roundoff) = (operator, roundoff);
+    }
+
+    /// The products since they were last counted.
+    pub fn take_used(&mut self) -> usize {
+        std::mem::take(&mut self.used)
+    }
+
+    /// The roots of the diagonal, not below a millionth of the largest, in units R.
+    pub fn roots(&self, scales: &[f64]) -> Vec<f64> {
+        let relative = |(v, scale): (&f64, &f64)| v.abs().sqrt() / scale;
+        let diagonal = self.diagonal.as_deref().unwrap_or_default();
+        let roots: Vec<f64> = diagonal.iter().zip(scales).map(relative).collect();
+        let least = 1e-6 * largest(&roots);
+        let of = |(root, scale): (&f64, &f64)| match root.max(least) {
+            0.0 => *scale,
+            root => root * scale,
+        };
+        roots.iter().zip(scales).map(of).collect()
+    }
+
+    fn conjugate_gradients(
+        &mut self,
+        region: &Ellipsoid,
+        gradient: &[f64],
+        forcing: f64,
+    ) -> Result<Short> {
+        let made = match (self.preconditioner.take(), self.matrix.take()) {
+            (Some(made), _) => made,
+            (None, None) => Preconditioner::None,
+            (None, Some(matrix)) if matrix.structure() == Structure::Diagonal => {
+                Preconditioner::Diagonal(region.scaling.iter().map(|d| d * d).collect())
+            }
+            (None, Some(matrix)) => Preconditioner::blocks_in(blocks(&matrix), region.scales)?,
+        };
+        let preconditioner = &*self.preconditioner.insert(made);
+        let product = |v: &[f64]| self.operator.product(v);
+        let (radius, most) = (region.radius, self.most);
+        let found = conjugate_gradients(product, gradient, preconditioner, radius, forcing, most)?;
+        self.used += found.products;
+        Ok(Short {
+            step: found.step,
+            reduction: found.reduction,
+            length: found.length,
+            boundary: found.boundary,
+        })
+    }
+}
+
+impl Quadratic for Multiplied<'_> {
+    fn diagonal(&self) -> Option<Vec<f64>> {
+        self.diagonal.clone()
+    }
+
+    fn step(&mut self, region: &Ellipsoid) -> Result<Short> {
+        let Some((descent, slope, curvature)) = self.descent.as_ref().filter(|_| region.leaving)
+        else {
+            return self.conjugate_gradients(region, region.gradient, region.forcing);
+        };
+        let t = region.radius / descent.length;
+        Ok(Short {
+            step: descent.step.iter().map(|v| t * v).collect(),
+            reduction: -t * (slope + 0.5 * t * curvature),
+            length: region.radius,
+            boundary: true,
+        })
+    }
+
+    /// Whether there is negative curvature; how much a step would gain is a question to [`Multiplied::promise`].
+    fn examine(&mut self, region: &Ellipsoid) -> Result<Promise> {
+        if !self.curves_downwards(region)? {
+            return Ok(Promise::UNKNOWN);
+        }
+        // Where there is no minimum of the model, the preconditioner gives the size of a gain.
+        let gain = match &self.preconditioner {
+            Some(matrix) => 0.5 * dot(region.gradient, &matrix.apply(region.gradient)?),
+            None => f64::NAN,
+        };
+        Ok(Promise { gain, step: f64::NAN, curvature: Downward::LeadsOn })
+    }
+}
+
+impl Multiplied<'_> {
+    /// What the model promises, by conjugate gradients, which approach δ from below.
+    pub fn promise(&mut self, region: &Ellipsoid) -> Result<Promise> {
+        let own = self.examine(region)?;
+        if own.curvature != Downward::Nowhere {
+            return Ok(own);
+        }
+        let wide = Ellipsoid { radius: f64::MAX, ..*region };
+        match self.conjugate_gradients(&wide, region.gradient, ALMOST) {
+            // Negative curvature leads beyond any radius.
+            Err(Error::Numerical { .. }) => Ok(Promise { curvature: Downward::LeadsOn, ..own }),
+            found => {
+                let found = found?;
+                Ok(Promise::of_step(found.reduction, &found.step, region.x, region.scales))
+            }
+        }
+    }
+
+    /// Whether conjugate gradients from a fixed random vector meet negative curvature.
+    fn curves_downwards(&mut self, region: &Ellipsoid) -> Result<bool> {
+        let mut random = Pcg64::seed_from_u64(1);
+        // So small beside the radius that the way to the boundary is all that is left of the step.
+        let probe: Vec<f64> = (region.scaling.iter())
+            .map(|d| d * region.radius * 1e-12 * (2.0 * random.random::<f64>() - 1.0))
+            .collect();
+        let mut found = self.conjugate_gradients(region, &probe, 1e-8)?;
+        if !found.boundary {
+            return Ok(false);
+        }
+        let image = self.operator.product(&found.step)?;
+        self.used += 1;
+        let curvature = dot(&found.step, &image);
+        let size = (dot(&found.step, &found.step) * dot(&image, &image)).sqrt();
+        if curvature >= -20.0 * probe.len() as f64 * self.roundoff * size {
+            return Ok(false);
+        }
+        let mut slope = dot(&found.step, region.gradient);
+        if slope > 0.0 {
+            slope = -slope;
+            found.step.iter_mut().for_each(|v| *v = -*v);
+        }
+        self.descent = Some((found, slope, curvature));
+        Ok(true)
+    }
+}
