@@ -8,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::adapters;
 use crate::exit::Exit;
 use crate::output::say_error;
+use crate::inference::{evidence, infer, prune};
 use crate::{derivatives, fit, predict};
 
 /// Trains feed-forward networks by Newton steps and computes their exact derivatives
@@ -30,6 +31,8 @@ Examples:
       predicts for the rows of another table
   secondo derivatives problem.json --output out.json
       value, gradient and curvature of a problem file
+  secondo infer diabetes.safetensors diabetes.csv
+      standard errors, tests and effects of a fit; 'prune' and 'evidence' go on from there
   secondo adapters
       the GPUs of this machine, each tested
 
@@ -50,6 +53,9 @@ enum Command {
     Fit(fit::Options),
     Predict(predict::Options),
     Derivatives(derivatives::Options),
+    Infer(infer::Options),
+    Prune(prune::Options),
+    Evidence(evidence::Options),
     #[cfg(feature = "gpu")]
     Adapters(adapters::Options),
 }
@@ -71,6 +77,9 @@ pub fn main() -> ExitCode {
         Command::Fit(options) => fit::run(&options, matches),
         Command::Predict(options) => predict::run(&options),
         Command::Derivatives(options) => derivatives::run(&options, matches),
+        Command::Infer(options) => infer::run(&options, matches),
+        Command::Prune(options) => prune::run(&options, matches),
+        Command::Evidence(options) => evidence::run(&options, matches),
         #[cfg(feature = "gpu")]
         Command::Adapters(options) => adapters::run(&options),
     };
