@@ -21,8 +21,14 @@ use secondo::{
 const TRUTH: [f64; 11] = [1.2, 0.5, 0.0, 0.3, -0.5, 1.2, 0.0, -0.5, 1.5, -1.2, 0.2];
 /// The weights of the third input.
 const IDLE: [usize; 2] = [2, 6];
-const NAMES: [&str; 6] =
-    ["Wald F, exact", "Wald F, G", "ratio F", "weight t, exact", "weight t, G", "mean covered, exact"];
+const NAMES: [&str; 6] = [
+    "Wald F, exact",
+    "Wald F, G",
+    "ratio F",
+    "weight t, exact",
+    "weight t, G",
+    "mean covered, exact",
+];
 
 /// One table: what was rejected, and whether the mean was covered; none where a fit ended at no regular minimum.
 fn table(n: usize, sigma: f64, seed: u64) -> Result<Option<[bool; 6]>> {

@@ -7,8 +7,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(feature = "gpu")]
 use crate::adapters;
 use crate::exit::Exit;
-use crate::output::say_error;
 use crate::inference::{evidence, infer, prune};
+use crate::output::say_error;
 use crate::{derivatives, fit, predict};
 
 /// Trains feed-forward networks by Newton steps and computes their exact derivatives

@@ -85,15 +85,11 @@ fn covariances(found: &Value, expected: &Value) -> Option<String> {
         return Some("there is none".into());
     }
     let (a, b) = (matrix(found), matrix(expected));
-    for i in 0..b.len() {
-        for j in 0..b.len() {
-            let scale = (b[i][i] * b[j][j]).abs().sqrt();
-            if (a[i][j] - b[i][j]).abs() > 1e-8 * scale {
-                return Some(format!("covariance [{i}][{j}]: {} for {}", a[i][j], b[i][j]));
-            }
-        }
-    }
-    None
+    let size = |i: usize| b[i][i].abs().sqrt();
+    let mut pairs = (0..b.len()).flat_map(|i| (0..b.len()).map(move |j| (i, j)));
+    pairs
+        .find(|&(i, j)| (a[i][j] - b[i][j]).abs() > 1e-8 * size(i) * size(j))
+        .map(|(i, j)| format!("covariance [{i}][{j}]: {} for {}", a[i][j], b[i][j]))
 }
 
 /// The first difference between a report and the reference for this information and kind.
@@ -129,7 +125,8 @@ fn difference(found: &Value, reference: &Value, information: &str, kind: &str) -
         .or_else(|| table("predictions", &predictions))
         .or_else(|| table("effects", &effects))
         .or_else(|| {
-            let fields = ["samples", "observations", "outputs", "parameters", "edf", "df_residual", "value"];
+            let fields =
+                ["samples", "observations", "outputs", "parameters", "edf", "df_residual", "value"];
             let more = ["log_likelihood", "df_model", "aic", "bic"];
             fields.iter().chain(&more).find_map(|f| differs(f, &found[f], &summary[f], 1e-9))
         })
@@ -137,19 +134,21 @@ fn difference(found: &Value, reference: &Value, information: &str, kind: &str) -
             let expected = summary["dispersion"].get("residual")?;
             differs("dispersion", &found["dispersion"], expected, 1e-9)
         })
-        .or_else(|| differs("leverage", &found["leverage"], reference["leverage"].get(information)?, 1e-7))
+        .or_else(|| {
+            differs("leverage", &found["leverage"], reference["leverage"].get(information)?, 1e-7)
+        })
         .or_else(|| {
             let residuals = reference.get("residuals")?;
-            ["raw", "standardized", "cooks_distance"].iter().find_map(|f| {
-                differs(f, &found["residuals"][f], &residuals[f], 1e-7)
-            })
+            ["raw", "standardized", "cooks_distance"]
+                .iter()
+                .find_map(|f| differs(f, &found["residuals"][f], &residuals[f], 1e-7))
         })
         .or_else(|| {
             let underscored = information.replace('-', "_");
             let expected = &summary["information"][&underscored];
-            ["positive", "zero", "negative"].iter().find_map(|f| {
-                differs(f, &found["information"][f], &expected[f], 0.0)
-            })
+            ["positive", "zero", "negative"]
+                .iter()
+                .find_map(|f| differs(f, &found["information"][f], &expected[f], 0.0))
         })
 }
 
@@ -175,17 +174,42 @@ fn every_covariance_and_table_agrees_with_the_references() {
 fn planted_faults_in_the_formulas_are_caught() {
     // Each is a formula that someone might take for the right one.
     let faults: [(&str, &str, &str, &[&str]); 12] = [
-        ("i09_net_3_2_1", "exact", "model", &["--information", "gauss-newton", "--covariance", "model"]),
-        ("i09_net_3_2_1", "gauss-newton", "model", &["--information", "exact", "--covariance", "model"]),
+        (
+            "i09_net_3_2_1",
+            "exact",
+            "model",
+            &["--information", "gauss-newton", "--covariance", "model"],
+        ),
+        (
+            "i09_net_3_2_1",
+            "gauss-newton",
+            "model",
+            &["--information", "exact", "--covariance", "model"],
+        ),
         ("i09_net_3_2_1", "exact", "model", &["--covariance", "model", "--dispersion", "ml"]),
         ("i09_net_3_2_1", "exact", "hc0", &["--covariance", "hc1"]),
         ("i09_net_3_2_1", "exact", "hc1", &["--covariance", "hc0"]),
         ("i09_net_3_2_1", "exact", "hc2", &["--covariance", "hc3"]),
         ("i09_net_3_2_1", "exact", "hc3", &["--covariance", "hc2"]),
-        ("i01_lm_stackloss", "exact", "model", &["--covariance", "model", "--dispersion", "10.5194"]),
+        (
+            "i01_lm_stackloss",
+            "exact",
+            "model",
+            &["--covariance", "model", "--dispersion", "10.5194"],
+        ),
         ("i04_logistic_anes", "exact", "model", &["--covariance", "hc0"]),
-        ("i11_net_ridge_indefinite_data", "gauss-newton", "model", &["--information", "gauss-newton", "--covariance", "posterior"]),
-        ("i11_net_ridge_indefinite_data", "gauss-newton", "posterior", &["--information", "gauss-newton", "--covariance", "model"]),
+        (
+            "i11_net_ridge_indefinite_data",
+            "gauss-newton",
+            "model",
+            &["--information", "gauss-newton", "--covariance", "posterior"],
+        ),
+        (
+            "i11_net_ridge_indefinite_data",
+            "gauss-newton",
+            "posterior",
+            &["--information", "gauss-newton", "--covariance", "model"],
+        ),
         ("i15_singular_collinear", "exact", "model", &["--covariance", "model", "--level", "0.9"]),
     ];
     for (name, information, kind, options) in faults {
@@ -208,7 +232,10 @@ fn a_model_covariance_with_an_indefinite_data_part_is_refused() {
     assert_eq!(found["refused"], "indefinite");
     assert!(found["covariance"].is_null() && found["weights"][0]["std_error"].is_null());
     let default = infer(FIXTURES[3], "exact", &[]);
-    assert_eq!((&default["covariance_kind"], &default["refused"]), (&"posterior".into(), &Value::Null));
+    assert_eq!(
+        (&default["covariance_kind"], &default["refused"]),
+        (&"posterior".into(), &Value::Null)
+    );
 }
 
 #[test]
@@ -238,11 +265,19 @@ fn the_evidence_agrees_with_the_reference() {
         let found = infer(FIXTURES[3], information, &[]);
         for field in ["alpha", "beta", "gamma", "log_evidence"] {
             let expected = &reference["laplace"][information][field];
-            assert_eq!(differs(field, &found["laplace"][field], expected, 1e-8), None, "{information}");
+            assert_eq!(
+                differs(field, &found["laplace"][field], expected, 1e-8),
+                None,
+                "{information}"
+            );
         }
         let symmetry = &found["laplace"]["log_symmetry"];
         assert_eq!(differs("symmetry", symmetry, &reference["log_symmetry"], 1e-12), None);
-        let one = report("evidence", &path(FIXTURES[3]), &["--information", information, "--cycles", "1"]);
+        let one = report(
+            "evidence",
+            &path(FIXTURES[3]),
+            &["--information", information, "--cycles", "1"],
+        );
         let expected = &reference["laplace"][information]["log_evidence"];
         assert_eq!(differs("cycle", &one["cycles"][0]["log_evidence"], expected, 1e-8), None);
     }
@@ -254,7 +289,8 @@ fn at_the_fixed_point_of_the_evidence_its_slopes_are_zero() {
     let done = report("evidence", &path(FIXTURES[3]), &["--tolerance", "1e-9", "--cycles", "500"]);
     assert_eq!(done["converged"], true);
     let number = |v: &Value| v.as_f64().unwrap();
-    let (alpha, beta, gamma) = (number(&done["alpha"]), number(&done["beta"]), number(&done["gamma"]));
+    let (alpha, beta, gamma) =
+        (number(&done["alpha"]), number(&done["beta"]), number(&done["gamma"]));
     let square: f64 = numbers(&done["W"]).iter().map(|w| w * w).sum();
     let data = number(&done["value"]) - 0.5 * alpha / beta * square;
     // ∂ ln p/∂ ln α = (γ − α‖w‖²)/2, ∂ ln p/∂ ln β = (N − γ)/2 − βE_D.
@@ -270,7 +306,11 @@ fn likelihood_ratios_agree_with_the_lowest_fits_known() {
         let ratio = &found["inputs"][input]["likelihood_ratio"];
         assert_eq!(differs("rss", &ratio["value_reduced"], &expected["rss_reduced"], 1e-6), None);
         for field in ["df", "chi2", "f"] {
-            assert_eq!(differs(field, &ratio[field], &expected[field], 1e-6), None, "input {input}");
+            assert_eq!(
+                differs(field, &ratio[field], &expected[field], 1e-6),
+                None,
+                "input {input}"
+            );
         }
     }
     assert!(infer(FIXTURES[3], "exact", &["--refit"])["inputs"][0]["likelihood_ratio"].is_null());
@@ -280,18 +320,28 @@ fn likelihood_ratios_agree_with_the_lowest_fits_known() {
 fn saliencies_and_single_deletions_agree_with_the_reference() {
     let reference = &fixture(FIXTURES[2])["reference"]["pruning"];
     for criterion in ["obs", "obd"] {
-        let found = report("prune", &path(FIXTURES[2]), &["--criterion", criterion, "--steps", "0"]);
+        let found =
+            report("prune", &path(FIXTURES[2]), &["--criterion", criterion, "--steps", "0"]);
         assert_eq!(differs(criterion, &found["saliencies"], &reference[criterion], 1e-8), None);
     }
     let found = report("prune", &path(FIXTURES[2]), &["--steps", "1"]);
     let step = &found["path"][0];
     let removed = step["removed"].as_u64().unwrap() as usize;
-    assert_eq!(differs("update", &step["value_after_update"], &reference["value_after_obs_update"][removed], 1e-8), None);
+    assert_eq!(
+        differs(
+            "update",
+            &step["value_after_update"],
+            &reference["value_after_obs_update"][removed],
+            1e-8
+        ),
+        None
+    );
     let refit = &reference["refit"][removed]["value"];
     assert_eq!(differs("refit", &step["value_after_retraining"], refit, 1e-8), None);
     // OBS and Wald are one ranking: t² = 2 s/φ.
     let wald = report("prune", &path(FIXTURES[2]), &["--criterion", "wald", "--steps", "0"]);
-    let phi = fixture(FIXTURES[2])["reference"]["summary"]["dispersion"]["residual"].as_f64().unwrap();
+    let phi =
+        fixture(FIXTURES[2])["reference"]["summary"]["dispersion"]["residual"].as_f64().unwrap();
     for (t2, s) in numbers(&wald["saliencies"]).iter().zip(numbers(&reference["obs"])) {
         assert!((t2 - 2.0 * s / phi).abs() < 1e-8 * t2);
     }
@@ -404,7 +454,10 @@ fn the_leverage_sums_to_the_degrees_of_freedom() {
 /// Warnings' kinds, and the refusal.
 fn verdict(found: &Value) -> (Vec<String>, Option<String>) {
     let kinds = found["warnings"].as_array().unwrap().iter();
-    (kinds.map(|w| w["kind"].as_str().unwrap().to_string()).collect(), found["refused"].as_str().map(String::from))
+    (
+        kinds.map(|w| w["kind"].as_str().unwrap().to_string()).collect(),
+        found["refused"].as_str().map(String::from),
+    )
 }
 
 #[test]
@@ -430,11 +483,15 @@ fn hopeless_cases_end_with_a_report_and_the_cause() {
         json["W"] = (0..11).map(|i| if i == 10 { mean } else { 0.0 }).collect();
     });
     assert_eq!(refused.as_deref(), Some("indefinite"));
-    assert!(kinds.iter().any(|k| k == "dead-unit") && kinds.iter().any(|k| k == "equal-units"), "{kinds:?}");
+    assert!(
+        kinds.iter().any(|k| k == "dead-unit") && kinds.iter().any(|k| k == "equal-units"),
+        "{kinds:?}"
+    );
     // Classes that a line separates.
     let (kinds, _) = case(FIXTURES[1], &["--polish"], &|json| {
         let rows = matrix(&json["X"]);
-        json["Y"] = rows.iter().map(|r| serde_json::json!([f64::from(u8::from(r[0] > 3.5))])).collect();
+        json["Y"] =
+            rows.iter().map(|r| serde_json::json!([f64::from(u8::from(r[0] > 3.5))])).collect();
     });
     assert!(kinds.iter().any(|k| k == "separation"), "{kinds:?}");
     // A constant input beside the bias.
@@ -469,7 +526,12 @@ fn bad_input_is_refused_with_exit_code_2() {
         vec!["evidence", file, "--alpha", "0"],
     ] {
         let out = program(&args);
-        assert_eq!(out.status.code(), Some(2), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        assert_eq!(
+            out.status.code(),
+            Some(2),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         assert!(!out.stderr.is_empty());
     }
 }
@@ -480,10 +542,16 @@ fn a_model_is_inferred_on_the_rows_that_trained_it() {
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/diabetes.csv");
     let model = folder.path().join("m.safetensors");
     let (table, model) = (table.to_str().unwrap(), model.to_str().unwrap());
-    let fit = ["fit", table, "--target", "progression", "--hidden", "2", "--model", model, "--quiet"];
+    let fit =
+        ["fit", table, "--target", "progression", "--hidden", "2", "--model", model, "--quiet"];
     assert!(program(&fit).status.success());
     let found = report("infer", Path::new(model), &[table]);
-    assert_eq!((&found["samples"], &found["refused"]), (&354.into(), &Value::Null), "{}", found["warnings"]);
+    assert_eq!(
+        (&found["samples"], &found["refused"]),
+        (&354.into(), &Value::Null),
+        "{}",
+        found["warnings"]
+    );
     assert_eq!(found["inputs"][2]["name"], "bmi");
     // On average a unit of the body mass index goes with some units of the progression.
     let slope = &found["effects"][2];

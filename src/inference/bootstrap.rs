@@ -44,10 +44,11 @@ impl Inference<'_> {
             let y = self.simulated(&means, phi, &mut rng)?;
             let data = Data::new(self.problem.data().x().clone(), y)?
                 .weighted(self.problem.data().weights().to_vec())?;
-            let mut full = Problem::new(self.problem.network().clone(), data, self.problem.loss().clone())?
-                .penalty(Penalty::None)?
-                .reduction(Reduction::Sum)
-                .on(Device::Cpu);
+            let mut full =
+                Problem::new(self.problem.network().clone(), data, self.problem.loss().clone())?
+                    .penalty(Penalty::None)?
+                    .reduction(Reduction::Sum)
+                    .on(Device::Cpu);
             if let Some(ties) = self.problem.ties() {
                 full = full.constraint(ties.clone())?;
             }
@@ -68,8 +69,7 @@ impl Inference<'_> {
             };
             Ok(simulated >= observed)
         };
-        let counted: Vec<bool> =
-            (0..replicates).into_par_iter().map(one).collect::<Result<_>>()?;
+        let counted: Vec<bool> = (0..replicates).into_par_iter().map(one).collect::<Result<_>>()?;
         let as_large = counted.into_iter().filter(|larger| *larger).count();
         Ok((1 + as_large) as f64 / (1 + replicates) as f64)
     }
@@ -104,15 +104,21 @@ impl Inference<'_> {
                 }
                 Family::Poisson => {
                     for (o, mean) in mean.iter().enumerate() {
-                        let law = Poisson::new(*mean)
-                            .map_err(|_| Error::invalid("mean", format!("{mean} is no mean of counts")))?;
+                        let law = Poisson::new(*mean).map_err(|_| {
+                            Error::invalid("mean", format!("{mean} is no mean of counts"))
+                        })?;
                         y[[i, o]] = law.sample(rng);
                     }
                 }
                 _ => {
                     return Err(Error::Unsupported {
-                        what: format!("simulating targets of the loss {}", self.problem.loss().name()),
-                        why: "the bootstrap knows squared errors, bce_logits, softmax_ce and poisson".into(),
+                        what: format!(
+                            "simulating targets of the loss {}",
+                            self.problem.loss().name()
+                        ),
+                        why:
+                            "the bootstrap knows squared errors, bce_logits, softmax_ce and poisson"
+                                .into(),
                     });
                 }
             }

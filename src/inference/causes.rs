@@ -57,7 +57,9 @@ fn hidden_units(problem: &Problem, w: &[f64], parameters: &[f64]) -> Result<Vec<
     let mut states = vec![data.x()];
     states.extend(&configuration.states);
     let mut units = Vec::new();
-    for (k, group) in network.groups().filter(|(k, g)| *k < network.depth() && g.propagation.is_linear()) {
+    for (k, group) in
+        network.groups().filter(|(k, g)| *k < network.depth() && g.propagation.is_linear())
+    {
         let layer = &network.layers()[k - 1];
         let starts = group.range.clone().step_by(group.row);
         for ((row, activation), start) in group.units.clone().zip(group.activations()).zip(starts) {
@@ -95,7 +97,11 @@ fn outgoing(network: &Network, w: &[f64], k: usize, row: usize) -> Vec<f64> {
 }
 
 /// Returns what is wrong with single hidden units: dead, saturated, equal or opposite.
-pub(super) fn of_units(problem: &Problem, parameters: &[f64], names: &Names) -> Result<Vec<Warning>> {
+pub(super) fn of_units(
+    problem: &Problem,
+    parameters: &[f64],
+    names: &Names,
+) -> Result<Vec<Warning>> {
     let network = problem.network();
     let weights = problem.network_weights(parameters)?;
     let units = hidden_units(problem, &weights, parameters)?;
@@ -120,7 +126,9 @@ pub(super) fn of_units(problem: &Problem, parameters: &[f64], names: &Names) -> 
         }
     }
     for (i, a) in units.iter().enumerate() {
-        for b in units[i + 1..].iter().filter(|b| b.layer == a.layer && b.activation == a.activation) {
+        for b in
+            units[i + 1..].iter().filter(|b| b.layer == a.layer && b.activation == a.activation)
+        {
             let size = largest(&a.incoming).max(largest(&b.incoming));
             let apart = |sign: f64| {
                 let pairs = a.incoming.iter().zip(&b.incoming);
@@ -155,9 +163,13 @@ pub(super) fn of_inputs(problem: &Problem, names: &Names) -> Result<Vec<Warning>
     let (inputs, bias) = (network.inputs(), usize::from(layer.bias));
     let mut root = Array2::ones((rows.len(), inputs + bias));
     root.slice_mut(s![.., ..inputs]).assign(&data.x().select(Axis(0), &rows));
-    let squares = Array2::from_diag(&root.columns().into_iter().map(|c| c.dot(&c)).collect::<Array1<f64>>());
+    let squares =
+        Array2::from_diag(&root.columns().into_iter().map(|c| c.dot(&c)).collect::<Array1<f64>>());
     let null = Spectrum::of_root(&root, scales(&squares))?.null_space();
-    Ok(relations(null, inputs).into_iter().map(|(lead, terms)| relation(lead, &terms, names)).collect())
+    Ok(relations(null, inputs)
+        .into_iter()
+        .map(|(lead, terms)| relation(lead, &terms, names))
+        .collect())
 }
 
 /// Returns for each vector of a null space the last input in it, with its terms in the others: x_lead = Σ c_j x_j, the constant
@@ -167,7 +179,9 @@ fn relations(mut null: Array2<f64>, inputs: usize) -> Vec<(usize, Vec<f64>)> {
     let mut found = Vec::new();
     let mut next = 0;
     for lead in (0..inputs).rev() {
-        let Some(pivot) = (next..count).max_by(|&a, &b| null[[a, lead]].abs().total_cmp(&null[[b, lead]].abs())) else {
+        let Some(pivot) =
+            (next..count).max_by(|&a, &b| null[[a, lead]].abs().total_cmp(&null[[b, lead]].abs()))
+        else {
             break;
         };
         if null[[pivot, lead]].abs() < 1e-7 {
@@ -218,15 +232,23 @@ fn relation(lead: usize, terms: &[f64], names: &Names) -> Warning {
     let lead = &names.inputs[lead];
     if inputs == 0 {
         let value = if sum.is_empty() { "0" } else { &sum };
-        let text = format!("input {lead} is constant ({value}): its weights cannot be told from the biases; leave it out");
+        let text = format!(
+            "input {lead} is constant ({value}): its weights cannot be told from the biases; leave it out"
+        );
         return Warning::because("constant-input", text);
     }
-    let text = format!("inputs are collinear: {lead} = {sum}; their weights are not identified; leave one of them out");
+    let text = format!(
+        "inputs are collinear: {lead} = {sum}; their weights are not identified; leave one of them out"
+    );
     Warning::because("collinear-inputs", text)
 }
 
 /// Returns whether a classifier without penalty separates its classes, so that no finite minimum exists.
-pub(super) fn of_separation(problem: &Problem, family: &Family, outputs: &Array2<f64>) -> Option<Warning> {
+pub(super) fn of_separation(
+    problem: &Problem,
+    family: &Family,
+    outputs: &Array2<f64>,
+) -> Option<Warning> {
     let (network, data) = (problem.network(), problem.data());
     let last = network.layers().last()?;
     let is_linear = last.is_linear() && last.runs().iter().all(|(a, _)| *a == Activation::Identity);
@@ -247,9 +269,8 @@ pub(super) fn of_separation(problem: &Problem, family: &Family, outputs: &Array2
                     and estimates and standard errors have no meaning; fit with a penalty (--ridge)";
         return Some(Warning::new("separation", text));
     }
-    let extreme = (x.outer_iter()).any(|x| {
-        family.mean(&x.to_vec()).iter().any(|p| *p < 1e-8 || *p > 1.0 - 1e-8)
-    });
+    let extreme = (x.outer_iter())
+        .any(|x| family.mean(&x.to_vec()).iter().any(|p| *p < 1e-8 || *p > 1.0 - 1e-8));
     extreme.then(|| {
         let text = "fitted probabilities are 0 or 1 to 8 digits: the classes may be separated in part; consider a penalty \
                     (--ridge)";

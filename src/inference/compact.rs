@@ -79,7 +79,8 @@ fn useless(network: &Network, layers: &[Vec<Row>]) -> Option<(usize, usize)> {
         }
         for (j, unit) in units.iter().enumerate().filter(|(_, u)| u.alive) {
             let weight = |row: &Row| row.terms.get(&(k, j)).is_some_and(|v| *v != 0.0);
-            let users = || (1..).zip(layers).filter(|(_, rows)| rows.iter().any(|r| r.alive && weight(r)));
+            let users =
+                || (1..).zip(layers).filter(|(_, rows)| rows.iter().any(|r| r.alive && weight(r)));
             let is_constant = unit.terms.values().all(|v| *v == 0.0);
             let foldable = is_constant && users().all(|(r, _)| network.layers()[r - 1].bias);
             if users().next().is_none() || foldable {

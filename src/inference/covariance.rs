@@ -65,7 +65,9 @@ impl Ingredients<'_> {
         }
         let phi = self.summary.phi;
         match kind {
-            Covariance::Model | Covariance::Posterior if self.options.dispersion == Dispersion::Matrix => {
+            Covariance::Model | Covariance::Posterior
+                if self.options.dispersion == Dispersion::Matrix =>
+            {
                 self.with_matrix(kind)
             }
             Covariance::Posterior => Ok(Ok(self.inverse * phi)),

@@ -41,7 +41,7 @@ pub(super) fn residuals(
         row /= (summary.phi * (1.0 - h)).sqrt();
     }
     let cook = |(r, h): (&f64, &f64)| r * r * h / ((1.0 - h) * summary.edf);
-    let cooks_distance = (summary.outputs == 1)
-        .then(|| standardized.iter().zip(leverage).map(cook).collect());
+    let cooks_distance =
+        (summary.outputs == 1).then(|| standardized.iter().zip(leverage).map(cook).collect());
     Residuals { raw, pearson, standardized, cooks_distance }
 }

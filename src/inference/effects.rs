@@ -50,7 +50,8 @@ pub(super) fn slopes(
     point.extend(weights.iter());
     let at = |j: usize| j * width + inputs;
     let gradient = average.gradient(&point)?;
-    let directions = Array2::from_shape_fn((inputs, point.len()), |(j, l)| f64::from(u8::from(l == at(j))));
+    let directions =
+        Array2::from_shape_fn((inputs, point.len()), |(j, l)| f64::from(u8::from(l == at(j))));
     let products = average.operator(&point, Curvature::Exact)?.products(directions.view())?;
     let mut gradients = Array2::zeros((inputs, problem.parameters()));
     for (product, mut out) in products.rows().into_iter().zip(gradients.rows_mut()) {

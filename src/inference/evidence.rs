@@ -123,7 +123,8 @@ impl Evidence {
             let change = groups.update(&inference, &laplace)?;
             let mut next = beta;
             if has_dispersion {
-                next = (inference.summary.observations - laplace.gamma) / (2.0 * inference.energies.0);
+                next =
+                    (inference.summary.observations - laplace.gamma) / (2.0 * inference.energies.0);
                 if !(next > 0.0 && next.is_finite()) {
                     let what = format!("β became {next}: the data leave no noise; use fewer units");
                     return Err(Error::Numerical { what });
@@ -195,12 +196,10 @@ impl Groups {
     }
 
     fn penalty(&self, beta: f64) -> Penalty {
-        match self.is_uniform {
-            true => Penalty::ridge(self.alpha[0] / beta),
-            false => {
-                Penalty::RidgeVec { lambda: self.of.iter().map(|&g| self.alpha[g] / beta).collect() }
-            }
+        if self.is_uniform {
+            return Penalty::ridge(self.alpha[0] / beta);
         }
+        Penalty::RidgeVec { lambda: self.of.iter().map(|&g| self.alpha[g] / beta).collect() }
     }
 
     /// Takes α ← γ/Σ w² for each group, and returns the largest relative change.
@@ -208,12 +207,11 @@ impl Groups {
         let mut squares = vec![0.0; self.alpha.len()];
         self.of.iter().zip(&inference.w).for_each(|(&g, w)| squares[g] += w * w);
         let mut gamma = vec![0.0; self.alpha.len()];
-        match self.is_uniform {
-            true => gamma[0] = laplace.gamma,
-            false => {
-                for (k, &g) in self.of.iter().enumerate() {
-                    gamma[g] += 1.0 - self.alpha[g] * inference.inverse[[k, k]] / laplace.beta;
-                }
+        if self.is_uniform {
+            gamma[0] = laplace.gamma;
+        } else {
+            for (k, &g) in self.of.iter().enumerate() {
+                gamma[g] += 1.0 - self.alpha[g] * inference.inverse[[k, k]] / laplace.beta;
             }
         }
         let mut change = 0.0f64;

@@ -54,9 +54,8 @@ impl Ingredients<'_> {
     pub fn laplace(&self) -> Result<Laplace> {
         let (p, beta) = (self.lambda.len(), self.beta);
         let roots: Vec<f64> = self.lambda.iter().map(|l| l.sqrt()).collect();
-        let relative = Array2::from_shape_fn((p, p), |(a, b)| {
-            self.data_part[[a, b]] / (roots[a] * roots[b])
-        });
+        let relative =
+            Array2::from_shape_fn((p, p), |(a, b)| self.data_part[[a, b]] / (roots[a] * roots[b]));
         let (values, _) = symmetric(&relative)?;
         let gamma = values.iter().map(|v| v.max(0.0) / (v.max(0.0) + 1.0)).sum();
         let alpha: Vec<f64> = self.lambda.iter().map(|l| beta * l).collect();
@@ -66,7 +65,9 @@ impl Ingredients<'_> {
         Ok(Laplace {
             beta,
             gamma,
-            log_evidence: -beta * (data + penalty) - 0.5 * log_a + 0.5 * log_prior + self.log_constant,
+            log_evidence: -beta * (data + penalty) - 0.5 * log_a
+                + 0.5 * log_prior
+                + self.log_constant,
             log_symmetry: log_symmetry(self.network),
             alpha: match (self.is_uniform, alpha.first()) {
                 (true, Some(alpha)) => Alpha::One(*alpha),
@@ -80,7 +81,11 @@ impl Ingredients<'_> {
 pub(super) fn is_odd(activation: Activation) -> bool {
     matches!(
         activation,
-        Activation::Tanh | Activation::Atan | Activation::Sin | Activation::Elliot | Activation::Identity
+        Activation::Tanh
+            | Activation::Atan
+            | Activation::Sin
+            | Activation::Elliot
+            | Activation::Identity
     )
 }
 

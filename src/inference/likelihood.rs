@@ -32,7 +32,9 @@ impl Family {
     pub fn of(loss: &Loss, outputs: usize) -> Self {
         match loss {
             Loss::SquaredError => Family::Gaussian(vec![1.0; outputs]),
-            Loss::WeightedSquaredError { output_weights } => Family::Gaussian(output_weights.clone()),
+            Loss::WeightedSquaredError { output_weights } => {
+                Family::Gaussian(output_weights.clone())
+            }
             Loss::BinaryCrossEntropy => Family::Bernoulli,
             Loss::SoftmaxCrossEntropy => Family::Categorical,
             Loss::Poisson => Family::Poisson,
@@ -96,7 +98,13 @@ impl Family {
     }
 
     /// Returns what −E_data/φ lacks to be the log likelihood: with φ for a squared error.
-    pub fn log_constant(&self, y: &Array2<f64>, omega: &[f64], weights: RowWeights, phi: f64) -> Option<f64> {
+    pub fn log_constant(
+        &self,
+        y: &Array2<f64>,
+        omega: &[f64],
+        weights: RowWeights,
+        phi: f64,
+    ) -> Option<f64> {
         let m = y.ncols() as f64;
         let Family::Gaussian(v) = self else {
             let rows = y.outer_iter().zip(omega);
@@ -150,10 +158,10 @@ impl LossFunction for MeanResponse {
         let same = |a: usize, b: usize| f64::from(u8::from(a == b));
         match self.family {
             Family::Categorical => {
-                for q in 0..width {
-                    for r in 0..width {
-                        let both = (same(o, q) - mean[q]) * (same(o, r) - mean[r]);
-                        out[q * width + r] = mean[o] * (both - mean[q] * (same(q, r) - mean[r]));
+                for (q, of_q) in mean.iter().enumerate() {
+                    for (r, of_r) in mean.iter().enumerate() {
+                        let both = (same(o, q) - of_q) * (same(o, r) - of_r);
+                        out[q * width + r] = mean[o] * (both - of_q * (same(q, r) - of_r));
                     }
                 }
             }

@@ -34,14 +34,14 @@ impl Linearized {
         let mut weighted = Array2::zeros(jacobian.raw_dim());
         let mut scores = Array2::zeros((n, p));
         let (omega, mut hessians) = (data.weights().to_vec(), Vec::with_capacity(n * m * m));
-        for i in 0..n {
+        for (i, omega) in omega.iter().enumerate() {
             let (x, y) = (outputs.row(i).to_vec(), data.y().row(i).to_vec());
             let (_, gradient, hessian) = loss.derivatives(&x, &y)?;
             let rows = jacobian.slice(s![i * m..(i + 1) * m, ..]);
-            for o in 0..m {
-                scores.row_mut(i).scaled_add(gradient[o], &rows.row(o));
+            for (o, slope) in gradient.iter().enumerate() {
+                scores.row_mut(i).scaled_add(*slope, &rows.row(o));
                 for q in 0..m {
-                    let h = omega[i] * hessian[o * m + q];
+                    let h = omega * hessian[o * m + q];
                     if h != 0.0 {
                         weighted.row_mut(i * m + o).scaled_add(h, &rows.row(q));
                     }

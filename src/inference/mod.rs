@@ -133,7 +133,8 @@ impl Prior {
         let is_none = hessian.iter().all(|v| *v == 0.0);
         let penalty = problem.parts().penalty;
         let is_diagonal = hessian.indexed_iter().all(|((a, b), v)| a == b || *v == 0.0);
-        let proper = is_diagonal && hessian.diag().iter().all(|l| *l > 0.0) && is_quadratic(penalty);
+        let proper =
+            is_diagonal && hessian.diag().iter().all(|l| *l > 0.0) && is_quadratic(penalty);
         let is_uniform = matches!(penalty, Penalty::Ridge { .. });
         let gaussian = proper.then(|| (hessian.diag().to_vec(), is_uniform));
         Ok(Prior { hessian, is_none, gaussian })
@@ -189,10 +190,11 @@ impl<'a> Inference<'a> {
         };
         let is_linear = residual.iter().all(|v| *v == 0.0);
         let data_part = &gauss_newton + &residual;
-        let chosen = match is_linear {
+        let chosen = if is_linear {
             // The same matrix, with the digits that only the root keeps.
-            true => expected.clone(),
-            false => Spectrum::of_matrix(&(&data_part + &prior.hessian), scale.clone())?,
+            expected.clone()
+        } else {
+            Spectrum::of_matrix(&(&data_part + &prior.hessian), scale.clone())?
         };
         let of_expected = expected.inverse();
         let inverse = if is_linear { of_expected.clone() } else { chosen.inverse() };
@@ -380,8 +382,13 @@ impl<'a> Inference<'a> {
         let outputs = 0..self.summary.outputs;
         outputs
             .map(|o| {
-                let Slopes { slopes, gradients } =
-                    effects::slopes(self.problem, &self.w, &self.family, self.options.weights_are, o)?;
+                let Slopes { slopes, gradients } = effects::slopes(
+                    self.problem,
+                    &self.w,
+                    &self.family,
+                    self.options.weights_are,
+                    o,
+                )?;
                 Ok(self.estimates(&gradients, &slopes.to_vec()))
             })
             .collect()
@@ -395,7 +402,13 @@ impl<'a> Inference<'a> {
 
     /// Residuals with their diagnostics, by Gauss–Newton's leverage.
     pub fn residuals(&self) -> Residuals {
-        diagnostics::residuals(self.problem.data(), &self.family, &self.at, &self.summary, &self.leverage[0])
+        diagnostics::residuals(
+            self.problem.data(),
+            &self.family,
+            &self.at,
+            &self.summary,
+            &self.leverage[0],
+        )
     }
 
     /// The mean response at other inputs, with intervals.
@@ -418,11 +431,12 @@ impl<'a> Inference<'a> {
             return Ok(None);
         };
         let phi = self.summary.phi;
-        if self.family == Family::Gamma || !self.summary.stationary || !(phi > 0.0) {
+        if self.family == Family::Gamma || !self.summary.stationary || phi <= 0.0 {
             return Ok(None);
         }
         let (data, weights) = (self.problem.data(), self.options.weights_are);
-        let Some(log_constant) = self.family.log_constant(data.y(), &self.at.omega, weights, phi) else {
+        let Some(log_constant) = self.family.log_constant(data.y(), &self.at.omega, weights, phi)
+        else {
             return Ok(None);
         };
         let ingredients = laplace::Ingredients {
@@ -440,7 +454,12 @@ impl<'a> Inference<'a> {
 }
 
 /// Returns the spectrum of G + ∂²pen, by the rows of its root where it has one.
-fn expected(at: &Linearized, prior: &Prior, gauss_newton: &Array2<f64>, scale: &[f64]) -> Result<Spectrum> {
+fn expected(
+    at: &Linearized,
+    prior: &Prior,
+    gauss_newton: &Array2<f64>,
+    scale: &[f64],
+) -> Result<Spectrum> {
     let of_sum = || Spectrum::of_matrix(&(gauss_newton + &prior.hessian), scale.to_vec());
     let Some(root) = at.root()? else {
         return of_sum();
@@ -471,4 +490,3 @@ fn size(problem: &Problem, family: &Family) -> f64 {
     let of_row = |y: ndarray::ArrayView1<f64>| y.iter().zip(v).map(|(y, v)| v * y * y).sum::<f64>();
     rows.zip(problem.data().weights()).map(|(y, omega)| omega * of_row(y)).sum()
 }
-

@@ -62,9 +62,10 @@ pub(super) fn places(network: &Network, names: &Names) -> Vec<Place> {
                 layer: k,
                 row,
                 column,
-                name: match group.propagation.is_linear() {
-                    true => format!("{} -> {unit}", sources[column]),
-                    false => format!("{unit}, parameter {}", column + 1),
+                name: if group.propagation.is_linear() {
+                    format!("{} -> {unit}", sources[column])
+                } else {
+                    format!("{unit}, parameter {}", column + 1)
                 },
             }));
         }

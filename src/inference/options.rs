@@ -116,7 +116,11 @@ impl RowWeights {
     /// # Errors
     /// An unknown name; the error lists the known ones.
     pub fn from_name(name: &str) -> Result<Self> {
-        by_name("meaning of weights", name, &[Self::Precision, Self::Frequency].map(|w| (w.name(), w)))
+        by_name(
+            "meaning of weights",
+            name,
+            &[Self::Precision, Self::Frequency].map(|w| (w.name(), w)),
+        )
     }
 }
 

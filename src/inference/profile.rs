@@ -60,7 +60,11 @@ impl Side<'_, '_> {
             if excess.abs() <= CLOSE * self.quantile || high - low <= CLOSE {
                 return Ok(Some(self.estimate + inside * self.reach));
             }
-            if excess < 0.0 { (low, at_low) = (inside, excess) } else { (high, at_high) = (inside, excess) }
+            if excess < 0.0 {
+                (low, at_low) = (inside, excess)
+            } else {
+                (high, at_high) = (inside, excess)
+            }
         }
         Ok(Some(self.estimate + 0.5 * (low + high) * self.reach))
     }

@@ -144,7 +144,8 @@ impl Pruning {
         if problem.ties().is_some() {
             return Err(Error::Unsupported {
                 what: "pruning under W = fixed + Cθ".into(),
-                why: "a weight that is tied cannot go alone; use a problem without the constraint".into(),
+                why: "a weight that is tied cannot go alone; use a problem without the constraint"
+                    .into(),
             });
         }
         if let Some(level) = self.level.filter(|l| !(*l > 0.0 && *l < 1.0)) {

@@ -163,9 +163,10 @@ impl Inference<'_> {
         let summary = &self.summary;
         let is_lower = value < summary.value * (1.0 - 1e-9);
         let gaussian = matches!(self.family, Family::Gaussian(_));
-        let (chi2, value_reduced) = match gaussian {
-            true => (summary.observations * (value / summary.value).ln(), 2.0 * value),
-            false => (2.0 * (value - summary.value), value),
+        let (chi2, value_reduced) = if gaussian {
+            (summary.observations * (value / summary.value).ln(), 2.0 * value)
+        } else {
+            (2.0 * (value - summary.value), value)
         };
         let chi2 = chi2.max(0.0);
         let f = match summary.distribution {

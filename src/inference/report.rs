@@ -135,7 +135,9 @@ impl Inference<'_> {
         let places = names::places(network, &names);
         let rows = places.into_iter().zip(self.weights()?);
         let inputs = (names.inputs.iter().enumerate())
-            .map(|(j, name)| Ok(InputTest { name: name.clone(), wald: self.input(j)?, ratio: None }))
+            .map(|(j, name)| {
+                Ok(InputTest { name: name.clone(), wald: self.input(j)?, ratio: None })
+            })
             .collect::<Result<_>>()?;
         let mut effects = Vec::new();
         for (output, slopes) in self.slopes()?.into_iter().enumerate() {
@@ -161,7 +163,9 @@ impl Inference<'_> {
             inertia: self.inertia(),
             condition: self.condition(),
             null_space: self.null.clone(),
-            weights: rows.map(|(place, estimate)| WeightRow { place, estimate, profile: None }).collect(),
+            weights: rows
+                .map(|(place, estimate)| WeightRow { place, estimate, profile: None })
+                .collect(),
             theta: self.problem.ties().map(|_| self.parameters()).transpose()?,
             inputs,
             effects,
@@ -294,7 +298,8 @@ impl Inference<'_> {
         );
         if !explained {
             let directions = self.null.rows().into_iter().take(3);
-            let words: Vec<String> = directions.map(|d| self.direction(&d.to_vec(), names)).collect();
+            let words: Vec<String> =
+                directions.map(|d| self.direction(&d.to_vec(), names)).collect();
             text.push_str(&format!(" ({})", words.join("; ")));
         }
         all.insert(0, Warning::new("singular", text));
@@ -311,14 +316,18 @@ impl Inference<'_> {
         let size = direction.iter().map(|v| v * v).sum::<f64>().sqrt();
         let mut order: Vec<usize> = (0..direction.len()).collect();
         order.sort_by(|&a, &b| direction[b].abs().total_cmp(&direction[a].abs()));
-        let words = order.iter().take(4).map(|&a| format!("{:.3} of {}", direction[a] / size, name(a)));
+        let words =
+            order.iter().take(4).map(|&a| format!("{:.3} of {}", direction[a] / size, name(a)));
         words.collect::<Vec<_>>().join(", ")
     }
 
     /// Whether the sizes of the residuals go with an input.
     fn unequal_variance(&self, names: &Names, residuals: &Residuals) -> Option<Warning> {
         let is_model_based = matches!(self.kind, Covariance::Model | Covariance::Posterior);
-        if !is_model_based || !matches!(self.family, Family::Gaussian(_)) || self.summary.outputs > 1 {
+        if !is_model_based
+            || !matches!(self.family, Family::Gaussian(_))
+            || self.summary.outputs > 1
+        {
             return None;
         }
         let sizes: Vec<f64> = residuals.pearson.iter().map(|e| e.abs()).collect();
@@ -362,7 +371,8 @@ impl Inference<'_> {
 fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
     let (ma, mb) = (mean(a), mean(b));
-    let sum = |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(a, b)| f(a - ma, b - mb)).sum::<f64>();
+    let sum =
+        |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(b).map(|(a, b)| f(a - ma, b - mb)).sum::<f64>();
     let size = (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt();
     if size > 0.0 { sum(&|a, b| a * b) / size } else { 0.0 }
 }
@@ -445,7 +455,11 @@ impl Report {
     /// Degrees of freedom, fit and information: two lines each.
     fn write_fit(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let s = &self.summary;
-        writeln!(f, "network      {}, {} parameters, {:.2} effective", self.network, s.parameters, s.edf)?;
+        writeln!(
+            f,
+            "network      {}, {} parameters, {:.2} effective",
+            self.network, s.parameters, s.edf
+        )?;
         writeln!(f, "rows         {} ({} observations)", s.samples, s.observations)?;
         let law = match s.distribution {
             Distribution::T(df) => format!("t with {df:.1} degrees of freedom"),
@@ -455,7 +469,11 @@ impl Report {
             crate::Curvature::Exact => "exact Hessian",
             _ => "Gauss–Newton matrix",
         };
-        writeln!(f, "inference    {information}, {} covariance, {law}", self.covariance_kind.name())?;
+        writeln!(
+            f,
+            "inference    {information}, {} covariance, {law}",
+            self.covariance_kind.name()
+        )?;
         let (positive, zero, negative) = self.inertia;
         writeln!(
             f,
@@ -472,14 +490,29 @@ impl Report {
         }
         writeln!(f)?;
         if let (Some(l), Some(aic), Some(bic)) = (s.log_likelihood, s.aic, s.bic) {
-            writeln!(f, "likelihood   log {l:.4}, AIC {aic:.4}, BIC {bic:.4}, {:.2} degrees of freedom", s.df_model)?;
+            writeln!(
+                f,
+                "likelihood   log {l:.4}, AIC {aic:.4}, BIC {bic:.4}, {:.2} degrees of freedom",
+                s.df_model
+            )?;
         }
         writeln!(f)
     }
 
     fn write_inputs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has_ratio = self.inputs.iter().any(|i| i.ratio.is_some());
-        let mut head = header(&["input", "slope", "std error", "lower", "upper", "χ²", "df", "p(χ²)", "F", "p(F)"]);
+        let mut head = header(&[
+            "input",
+            "slope",
+            "std error",
+            "lower",
+            "upper",
+            "χ²",
+            "df",
+            "p(χ²)",
+            "F",
+            "p(F)",
+        ]);
         if has_ratio {
             head.extend(header(&["ratio χ²", "p", "ratio F", "p", "p (bootstrap)"]));
         }
@@ -519,14 +552,19 @@ impl Report {
     }
 
     fn write_weights(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut head = header(&["weight", "estimate", "std error", "statistic", "p", "lower", "upper"]);
+        let mut head =
+            header(&["weight", "estimate", "std error", "statistic", "p", "lower", "upper"]);
         let has_profile = self.weights.iter().any(|row| row.profile.is_some());
         if has_profile {
             head.extend(header(&["profile lower", "profile upper"]));
         }
         let mut rows = vec![head];
         for WeightRow { place, estimate: e, profile } in &self.weights {
-            let name = if e.identified { place.name.clone() } else { format!("{} (not identified)", place.name) };
+            let name = if e.identified {
+                place.name.clone()
+            } else {
+                format!("{} (not identified)", place.name)
+            };
             let mut row = vec![
                 name,
                 short(Some(e.estimate)),
@@ -545,7 +583,16 @@ impl Report {
     }
 
     fn write_predictions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows = vec![header(&["row", "output", "mean", "std error", "lower", "upper", "new lower", "new upper"])];
+        let mut rows = vec![header(&[
+            "row",
+            "output",
+            "mean",
+            "std error",
+            "lower",
+            "upper",
+            "new lower",
+            "new upper",
+        ])];
         for (i, prediction) in self.predictions.iter().enumerate() {
             for (o, e) in prediction.outputs.iter().enumerate() {
                 let new = prediction.observation.as_ref().and_then(|p| p[o]);

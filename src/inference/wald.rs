@@ -109,8 +109,7 @@ impl Judge<'_> {
         let (values_of, vectors) = symmetric(&outside.dot(&outside.t()))?;
         let kept: Vec<usize> =
             (0..size).filter(|&i| values_of[i] <= ESTIMABLE * ESTIMABLE).collect();
-        let mut wald =
-            Wald { size, df: kept.len(), chi2: None, p_chi2: None, f: None, p_f: None };
+        let mut wald = Wald { size, df: kept.len(), chi2: None, p_chi2: None, f: None, p_f: None };
         let l = match self.null.nrows() {
             0 => Array2::eye(size),
             _ => {

@@ -309,9 +309,10 @@ impl Model {
             ("penalty", penalty_to_json(&self.penalty).to_string()),
             ("reduction", reduction.to_string()),
         ];
-        let training = self.training.as_ref().map(|t| {
-            ("training", json!({"rows": t.rows, "held_out": t.held_out}).to_string())
-        });
+        let training = self
+            .training
+            .as_ref()
+            .map(|t| ("training", json!({"rows": t.rows, "held_out": t.held_out}).to_string()));
         entries.into_iter().chain(training).map(|(key, value)| (key.to_string(), value)).collect()
     }
 
@@ -403,9 +404,8 @@ fn read(bytes: &[u8], path: &Path) -> Result<Model> {
             ));
         }
     };
-    let training = (optional("training"))
-        .map(|text| training(&json("training", text)?))
-        .transpose()?;
+    let training =
+        (optional("training")).map(|text| training(&json("training", text)?)).transpose()?;
     let model = Model {
         network,
         weights,

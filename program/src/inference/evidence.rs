@@ -64,10 +64,19 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         model.penalty = done.penalty.clone();
         model.save(path)?;
     }
-    let mut text = format!("{:>5}  {:>12}  {:>12}  {:>9}  {:>14}\n", "cycle", "alpha", "beta", "gamma", "log evidence");
+    let mut text = format!(
+        "{:>5}  {:>12}  {:>12}  {:>9}  {:>14}\n",
+        "cycle", "alpha", "beta", "gamma", "log evidence"
+    );
     for (k, Cycle { laplace: l, .. }) in done.cycles.iter().enumerate() {
         let alpha = in_words(&l.alpha);
-        text += &format!("{:>5}  {alpha:>12}  {:>12.6}  {:>9.4}  {:>14.6}\n", k + 1, l.beta, l.gamma, l.log_evidence);
+        text += &format!(
+            "{:>5}  {alpha:>12}  {:>12.6}  {:>9.4}  {:>14.6}\n",
+            k + 1,
+            l.beta,
+            l.gamma,
+            l.log_evidence
+        );
     }
     let end = if done.converged { "alpha and beta stay" } else { "the cycles are used up" };
     text += &format!(
@@ -109,7 +118,8 @@ fn in_words(alpha: &Alpha) -> String {
     match alpha {
         Alpha::One(alpha) => format!("{alpha:.6}"),
         Alpha::Each(all) => {
-            let (low, high) = all.iter().fold((f64::MAX, 0.0f64), |(l, h), a| (l.min(*a), h.max(*a)));
+            let (low, high) =
+                all.iter().fold((f64::MAX, 0.0f64), |(l, h), a| (l.min(*a), h.max(*a)));
             format!("{low:.3}…{high:.3}")
         }
     }

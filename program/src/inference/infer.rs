@@ -47,7 +47,13 @@ pub struct Options {
     #[arg(long, help_heading = "Inference")]
     refit: bool,
     /// Judge them by so many simulated tables, too: for nets that may have too many units (99 to 999)
-    #[arg(long, help_heading = "Inference", value_name = "N", default_value = "0", requires = "refit")]
+    #[arg(
+        long,
+        help_heading = "Inference",
+        value_name = "N",
+        default_value = "0",
+        requires = "refit"
+    )]
     bootstrap: usize,
     /// Add profile intervals of the weights, by fits with each at other values
     #[arg(long, help_heading = "Inference")]

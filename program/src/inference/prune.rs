@@ -86,7 +86,8 @@ fn text(source: &Source, pruned: &Pruned, chosen: usize) -> String {
         "step", "removed", "saliency", "p", "before", "updated", "retrained", "left", "BIC"
     );
     for (step, r) in pruned.path.iter().enumerate() {
-        let number = |v: Option<f64>, digits: usize| v.map_or("-".into(), |v| format!("{v:.digits$}"));
+        let number =
+            |v: Option<f64>, digits: usize| v.map_or("-".into(), |v| format!("{v:.digits$}"));
         out += &format!(
             "{:>4}  {:<20}  {:>11.4e}  {:>9}  {:>13.6e}  {:>13.6e}  {:>13.6e}  {:>5}  {:>11}\n",
             step + 1,
