@@ -112,7 +112,7 @@ impl Evidence {
             w = precise().fit(&problem, &w, &mut silent)?.w;
             let options = self.options(Dispersion::Known(1.0 / beta));
             let inference = Inference::with(&problem, &w, options)?;
-            let Some(laplace) = inference.laplace()? else {
+            let Some(laplace) = inference.laplace_with(true)? else {
                 let what = "the fit ended at no minimum with a positive definite information; take the information gauss-newton";
                 return Err(Error::Numerical { what: what.into() });
             };

@@ -25,7 +25,8 @@ pub struct Laplace {
     pub alpha: Alpha,
     /// β = 1/φ; 1 for likelihoods without dispersion.
     pub beta: f64,
-    /// γ = Σ λ_i/(λ_i + α), λ_i the eigenvalues of βB: the number of parameters that the data determine.
+    /// γ = Σ λ_i/(λ_i + α), λ_i the eigenvalues of βB: the number of parameters that the data determine. The re-estimation of α
+    /// cuts negative ones to 0.
     pub gamma: f64,
     /// ln p(D | α, β).
     pub log_evidence: f64,
@@ -51,13 +52,15 @@ pub(super) struct Ingredients<'a> {
 }
 
 impl Ingredients<'_> {
-    pub fn laplace(&self) -> Result<Laplace> {
+    /// The approximation; `cut` says whether negative eigenvalues of B count as 0 in γ.
+    pub fn laplace(&self, cut: bool) -> Result<Laplace> {
         let (p, beta) = (self.lambda.len(), self.beta);
         let roots: Vec<f64> = self.lambda.iter().map(|l| l.sqrt()).collect();
         let relative =
             Array2::from_shape_fn((p, p), |(a, b)| self.data_part[[a, b]] / (roots[a] * roots[b]));
         let (values, _) = symmetric(&relative)?;
-        let gamma = values.iter().map(|v| v.max(0.0) / (v.max(0.0) + 1.0)).sum();
+        let counted = values.iter().filter(|v| !cut || **v > 0.0);
+        let gamma = counted.map(|v| v / (v + 1.0)).sum();
         let alpha: Vec<f64> = self.lambda.iter().map(|l| beta * l).collect();
         let log_prior: f64 = alpha.iter().map(|a| a.ln()).sum();
         let log_a = p as f64 * beta.ln() + self.log_determinant;

@@ -425,6 +425,11 @@ impl<'a> Inference<'a> {
     /// # Errors
     /// Eigenvalues that do not converge.
     pub fn laplace(&self) -> Result<Option<Laplace>> {
+        self.laplace_with(false)
+    }
+
+    /// The same; `cut` says whether negative eigenvalues of B count as 0 in γ.
+    fn laplace_with(&self, cut: bool) -> Result<Option<Laplace>> {
         let (Some((lambda, is_uniform)), Some(log_determinant)) =
             (&self.prior.gaussian, self.chosen.log_determinant())
         else {
@@ -449,7 +454,7 @@ impl<'a> Inference<'a> {
             beta: 1.0 / phi,
             log_constant,
         };
-        ingredients.laplace().map(Some)
+        ingredients.laplace(cut).map(Some)
     }
 }
 

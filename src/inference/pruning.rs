@@ -11,7 +11,7 @@ use crate::train::{Method, silent};
 /// The rule by which the next weight is chosen: the one with the smallest saliency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Criterion {
-    /// w_k²/(2 [A⁻¹]_kk: the increase of E after the others have moved (optimal brain surgeon).
+    /// w_k²/(2 [A⁻¹]_kk): the increase of E after the others have moved (optimal brain surgeon).
     Obs,
     /// ½ A_kk w_k²: the increase of E while the others stay (optimal brain damage).
     Obd,
