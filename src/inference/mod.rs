@@ -135,7 +135,9 @@ impl Prior {
         let is_diagonal = hessian.indexed_iter().all(|((a, b), v)| a == b || *v == 0.0);
         let proper =
             is_diagonal && hessian.diag().iter().all(|l| *l > 0.0) && is_quadratic(penalty);
-        let is_uniform = matches!(penalty, Penalty::Ridge { .. });
+        // Ties add up the λ of the weights that share a θ.
+        let is_uniform = matches!(penalty, Penalty::Ridge { .. })
+            && hessian.diag().iter().all(|l| *l == hessian[[0, 0]]);
         let gaussian = proper.then(|| (hessian.diag().to_vec(), is_uniform));
         Ok(Prior { hessian, is_none, gaussian })
     }
