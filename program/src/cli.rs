@@ -60,9 +60,15 @@ enum Command {
     Adapters(adapters::Options),
 }
 
+/// The commands; `infer` prints the network's weights by the name that others have for the column of the rows' weights.
+fn command() -> clap::Command {
+    let column = |arg: clap::Arg| arg.long("weights-column");
+    Cli::command().mut_subcommand("infer", |infer| infer.mut_arg("weights", column))
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let parsed = (Cli::command().try_get_matches())
+    let parsed = (command().try_get_matches())
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,

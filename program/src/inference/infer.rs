@@ -61,9 +61,9 @@ pub struct Options {
     /// Predict for the rows of this table, with intervals
     #[arg(long, help_heading = "Output", value_name = "FILE.csv")]
     at: Option<PathBuf>,
-    /// Print the weights
-    #[arg(long, help_heading = "Output")]
-    weights: bool,
+    /// Print the weights of the network
+    #[arg(long = "weights", help_heading = "Output")]
+    print_weights: bool,
 }
 
 fn covariance(name: &str) -> Result<Covariance, String> {
@@ -89,7 +89,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     if options.profile {
         inference.add_profiles(&mut report)?;
     }
-    report.prints_weights = options.weights || options.profile;
+    report.prints_weights = options.print_weights || options.profile;
     say(&report.to_string())?;
     match &options.source.report {
         None => Ok(()),
