@@ -58,6 +58,7 @@
 //! | folder | holds |
 //! |---|---|
 //! | `src/io/` | CSV tables, problem files, models, checkpoints (feature `io`) |
+//! | [`inference`] | the Hessian as information matrix: standard errors, tests, effects, evidence, pruning |
 //! | [`train`] | one loop, and its models: trust regions with formed and with multiplied matrices, block Newton, Levenberg–Marquardt; `auto`; the same for any function with two derivatives and any residuals |
 //! | `src/problem.rs` | [`Problem`]: network, data, loss, penalty, device; the entry to everything below |
 //! | `src/session/` | [`Session`]: the plans, data and buffers that requests of one problem share, and [`Point`], the linearization at one w |
@@ -98,6 +99,7 @@ mod device;
 mod error;
 mod evaluate;
 mod guard;
+pub mod inference;
 #[cfg(feature = "io")]
 pub mod io;
 mod memory;
@@ -117,6 +119,7 @@ pub use device::{Hardware, self_test};
 use error::by_name as named;
 pub use error::{Error, Fault, Quantity, Result};
 pub use evaluate::{Configuration, Counts, Evaluation, LagrangianPoint, Plan, Request};
+pub use inference::Inference;
 pub use memory::available_memory;
 pub use network::{
     Activation, ActivationFunction, Constraint, Custom, ExactUnit, Group, GroupView, HigherUnit,
@@ -139,3 +142,6 @@ mod readme {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]
 mod guide {}
+#[cfg(doctest)]
+#[doc = include_str!("../docs/statistics.md")]
+mod statistics {}

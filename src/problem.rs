@@ -172,6 +172,19 @@ impl Problem {
         self.constraint.as_ref()
     }
 
+    /// ∂²pen/∂w² as a whole matrix, P × P; in θ under a constraint.
+    pub(crate) fn penalty_hessian(&self, w: &[f64]) -> Result<Matrix> {
+        let weights = self.network_weights(w)?;
+        let mut hessian = self.penalty.hessian(&self.network, &weights)?;
+        if let Some(constraint) = &self.constraint {
+            hessian = hessian.congruence(constraint)?;
+        }
+        let p = self.parameters();
+        let mut matrix = Matrix::full(p, vec![0.0; triangle(p)])?;
+        hessian.add_to(&mut matrix);
+        Ok(matrix)
+    }
+
     /// Where it is evaluated.
     pub fn device(&self) -> &Device {
         &self.device

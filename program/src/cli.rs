@@ -7,6 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[cfg(feature = "gpu")]
 use crate::adapters;
 use crate::exit::Exit;
+use crate::inference::{evidence, infer, prune};
 use crate::output::say_error;
 use crate::{derivatives, fit, predict};
 
@@ -30,6 +31,8 @@ Examples:
       predicts for the rows of another table
   secondo derivatives problem.json --output out.json
       value, gradient and curvature of a problem file
+  secondo infer diabetes.safetensors diabetes.csv
+      standard errors, tests and effects of a fit; 'prune' and 'evidence' go on from there
   secondo adapters
       the GPUs of this machine, each tested
 
@@ -50,13 +53,22 @@ enum Command {
     Fit(fit::Options),
     Predict(predict::Options),
     Derivatives(derivatives::Options),
+    Infer(infer::Options),
+    Prune(prune::Options),
+    Evidence(evidence::Options),
     #[cfg(feature = "gpu")]
     Adapters(adapters::Options),
 }
 
+/// The commands; `infer` prints the network's weights by the name that others have for the column of the rows' weights.
+fn command() -> clap::Command {
+    let column = |arg: clap::Arg| arg.long("weights-column");
+    Cli::command().mut_subcommand("infer", |infer| infer.mut_arg("weights", column))
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let parsed = (Cli::command().try_get_matches())
+    let parsed = (command().try_get_matches())
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
@@ -71,6 +83,9 @@ pub fn main() -> ExitCode {
         Command::Fit(options) => fit::run(&options, matches),
         Command::Predict(options) => predict::run(&options),
         Command::Derivatives(options) => derivatives::run(&options, matches),
+        Command::Infer(options) => infer::run(&options, matches),
+        Command::Prune(options) => prune::run(&options, matches),
+        Command::Evidence(options) => evidence::run(&options, matches),
         #[cfg(feature = "gpu")]
         Command::Adapters(options) => adapters::run(&options),
     };

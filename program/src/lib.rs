@@ -10,6 +10,7 @@ mod derivatives;
 mod exit;
 mod fit;
 mod given;
+mod inference;
 mod metrics;
 mod output;
 mod plot;

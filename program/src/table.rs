@@ -236,6 +236,22 @@ impl Rows {
         }
     }
 
+    /// Those of the rows whose line is none of these.
+    pub fn without(&self, lines: &[u64]) -> Self {
+        let kept: Vec<usize> =
+            (0..self.lines.len()).filter(|&i| !lines.contains(&self.lines[i])).collect();
+        let target = self.target.as_ref().map(|target| match target {
+            Known::Numbers(y) => Known::Numbers(kept.iter().map(|&i| y[i]).collect()),
+            Known::Classes(c) => Known::Classes(kept.iter().map(|&i| c[i]).collect()),
+        });
+        Rows {
+            x: self.x.select(Axis(0), &kept),
+            target,
+            weights: self.weights.as_ref().map(|w| kept.iter().map(|&i| w[i]).collect()),
+            lines: kept.iter().map(|&i| self.lines[i]).collect(),
+        }
+    }
+
     /// The targets as the loss of `model` takes them: standardised numbers, 0 or 1, or one indicator for each class.
     ///
     /// # Errors

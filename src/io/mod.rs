@@ -5,6 +5,7 @@
 //! * [`ProblemFile`] is a whole problem, network, data, loss, penalty and weights, in one JSON file.
 //! * [`Checkpoint`] is the state of a fit, from which it can go on after an interruption.
 //! * [`fit_to_json`] writes the end of a fit, and [`fit_from_json`] reads it back.
+//! * [`inference_to_json`] writes what was inferred at a minimum.
 //! * [`write_file`] writes a file whole or not at all.
 //!
 //! Every error names the file, and the line and the column where there are any.
@@ -13,6 +14,7 @@ mod checkpoint;
 mod container;
 mod files;
 mod fit;
+mod inference;
 mod json;
 mod model;
 mod problem_file;
@@ -23,7 +25,8 @@ mod table;
 pub use checkpoint::{Checkpoint, Fingerprint};
 pub use files::write_file;
 pub use fit::{fit_from_json, fit_to_json};
-pub use model::Model;
+pub use inference::{alpha_to_json, inference_to_json, laplace_to_json};
+pub use model::{Model, TrainingRows};
 pub use problem_file::{
     ProblemFile, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json,
 };

@@ -21,6 +21,7 @@
 //! | `loss` | JSON: `{"type": "sos"}`, see [`loss_from_json`](super::loss_from_json) |
 //! | `penalty` | JSON, see [`penalty_from_json`](super::penalty_from_json); optional, null |
 //! | `reduction` | `sum` or `mean`; optional, `sum` |
+//! | `training` | JSON: `{"rows": 100, "held_out": [3, 17]}`, the rows of the table and the lines of those that did not train it; optional |
 //! | `checksum` | `fnv1a64:` and 16 hexadecimal digits; optional, verified where it is present |
 //!
 //! The network sees (x − x_mean)/x_scale; a regression answers y_scale · output + y_mean (for the loss `poisson`
@@ -60,10 +61,10 @@ use std::path::Path;
 
 use ndarray::Array2;
 use safetensors::SafeTensors;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::container::{self, Kind, Metadata};
-use super::json::{self, array, format_error, in_file};
+use super::json::{self, array, field, format_error, in_file, object, size};
 use super::problem_file::{self, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json};
 use super::spec::network_to_json;
 use super::standardization::Standardization;
@@ -114,6 +115,17 @@ pub struct Model {
     pub penalty: Penalty,
     /// Whether the losses were summed or averaged.
     pub reduction: Reduction,
+    /// Which rows of its table trained it, where that is known.
+    pub training: Option<TrainingRows>,
+}
+
+/// The rows of a table that trained a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrainingRows {
+    /// The number of rows of the table that had all that was needed.
+    pub rows: usize,
+    /// The lines of those that were held out.
+    pub held_out: Vec<u64>,
 }
 
 impl Model {
@@ -140,6 +152,7 @@ impl Model {
             loss,
             penalty: Penalty::None,
             reduction: Reduction::Sum,
+            training: None,
         };
         model.check()?;
         Ok(model)
@@ -296,7 +309,11 @@ impl Model {
             ("penalty", penalty_to_json(&self.penalty).to_string()),
             ("reduction", reduction.to_string()),
         ];
-        entries.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+        let training = self
+            .training
+            .as_ref()
+            .map(|t| ("training", json!({"rows": t.rows, "held_out": t.held_out}).to_string()));
+        entries.into_iter().chain(training).map(|(key, value)| (key.to_string(), value)).collect()
     }
 
     /// The model in `bytes`; `path` is for messages.
@@ -387,6 +404,8 @@ fn read(bytes: &[u8], path: &Path) -> Result<Model> {
             ));
         }
     };
+    let training =
+        (optional("training")).map(|text| training(&json("training", text)?)).transpose()?;
     let model = Model {
         network,
         weights,
@@ -397,9 +416,20 @@ fn read(bytes: &[u8], path: &Path) -> Result<Model> {
         loss,
         penalty,
         reduction,
+        training,
     };
     model.check()?;
     Ok(model)
+}
+
+fn training(value: &Value) -> Result<TrainingRows> {
+    let map = object(value, "training")?;
+    let lines = array(field(map, "held_out", "training")?, "training.held_out")?;
+    let line = |v: &Value| size(v, "training.held_out").map(|line| line as u64);
+    Ok(TrainingRows {
+        rows: size(field(map, "rows", "training")?, "training.rows")?,
+        held_out: lines.iter().map(line).collect::<Result<_>>()?,
+    })
 }
 
 /// The layers that have parameters, with the names of their tensors.

@@ -18,6 +18,7 @@
 //! | `X`, `Y` | lists of rows |
 //! | `sample_weights` | optional |
 //! | `W` | the parameters, layer by layer, unit by unit; or `constraint` {`fixed`, `C_entries`: \[\[row, column, value\], …\]} with `theta`, W = fixed + Cθ |
+//! | `X_new` | optional: rows to predict |
 //! | `v` or `V` | optional: one vector, or a list of vectors, as long as the parameters |
 //! | `activation_definitions` | optional: names of activations that are not built in, each with its formula in u, see [`Activation::formula`] |
 //!
@@ -25,6 +26,7 @@
 
 use std::path::Path;
 
+use ndarray::Array2;
 use serde_json::{Map, Value, json};
 
 use super::files;
@@ -48,6 +50,8 @@ pub struct ProblemFile {
     pub parameters: Vec<f64>,
     /// The vectors of `v` or `V`, each as long as `parameters`.
     pub vectors: Vec<Vec<f64>>,
+    /// The rows of `X_new`, where the file has some.
+    pub x_new: Option<Array2<f64>>,
     /// W = fixed + Cθ, where the file has one.
     pub constraint: Option<Constraint>,
     /// The penalty, which is part of `problem`, too.
@@ -151,11 +155,14 @@ fn problem(value: &Value) -> Result<ProblemFile> {
             vectors.push(vector(v, &format!("V[{i}]"), parameters.len())?);
         }
     }
+    let x_new = (top.get("X_new").filter(|x| !x.is_null()))
+        .map(|x| matrix(x, "X_new", network.inputs()))
+        .transpose()?;
     let mut problem = Problem::new(network, data, loss)?.penalty(penalty.clone())?;
     if let Some(constraint) = &constraint {
         problem = problem.constraint(constraint.clone())?;
     }
-    Ok(ProblemFile { problem, parameters, vectors, constraint, penalty })
+    Ok(ProblemFile { problem, parameters, vectors, x_new, constraint, penalty })
 }
 
 /// The spec with each name of an activation that the file defines replaced by its formula. Built-in names keep their meaning.

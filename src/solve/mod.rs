@@ -28,6 +28,7 @@ mod factor;
 mod ldlt;
 mod lu;
 mod packed;
+mod singular;
 #[cfg(test)]
 mod tests;
 mod triangle;
@@ -44,6 +45,7 @@ pub(crate) use batch::Decompositions;
 pub(crate) use eigen::eigen;
 pub(crate) use lu::lu_solve;
 pub(crate) use packed::{check as check_packed, dot, finite, largest, quadratic_form};
+pub(crate) use singular::right_singular;
 pub(crate) use triangle::{back_substitute, triangle};
 
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};

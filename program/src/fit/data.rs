@@ -4,7 +4,7 @@ use ndarray::Axis;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
-use secondo::io::{Dataset, Model, Standardization, Target};
+use secondo::io::{Dataset, Model, Standardization, Target, TrainingRows};
 use secondo::{Device, Error, Fit, Loss, Penalty, Problem, Reduction};
 
 use super::job::{Ended, Job};
@@ -45,8 +45,9 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     };
     let fraction = options.target.test_fraction();
     let (train_rows, test_rows) = split(&data, fraction, seed);
-    let (model, warnings) = model(options, &data, target, &train_rows)?;
+    let (mut model, warnings) = model(options, &data, target, &train_rows)?;
     let (train, test) = (Rows::of(&data, &train_rows), Rows::of(&data, &test_rows));
+    model.training = Some(TrainingRows { rows: data.lines.len(), held_out: test.lines.clone() });
     if (train.weights.as_ref()).is_some_and(|w| w.iter().all(|w| *w == 0.0)) {
         let why = "every row with a weight above 0 was held out for the test; use another --seed or a smaller --test-fraction";
         return Err(in_data(options, None, why.into()));

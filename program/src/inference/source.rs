@@ -1,0 +1,183 @@
+//! The problem at its estimate: a problem file, or a model with its table.
+
+use std::path::{Path, PathBuf};
+
+use clap::{ArgMatches, Args};
+use ndarray::Array2;
+use secondo::inference::{Names, Scaling};
+use secondo::io::{Model, ProblemFile, Standardization};
+use secondo::{Auto, Device, Error, Method, Problem, silent};
+
+use crate::exit::{Exit, Failure};
+use crate::given::given;
+use crate::output::{check_distinct, check_target, has_extension, say_note};
+use crate::table::TableOptions;
+
+/// Where the estimate comes from, and where the report goes.
+#[derive(Debug, Args)]
+pub struct SourceOptions {
+    /// A problem file (.json), whose W is the estimate, or a model (.safetensors)
+    source: PathBuf,
+    /// The table that trained the model (CSV with a header, with the target)
+    data: Option<PathBuf>,
+    /// Go on to the minimum on these rows first
+    #[arg(long)]
+    polish: bool,
+    /// Write the report to this file as JSON
+    #[arg(long, help_heading = "Output", value_name = "FILE.json")]
+    pub report: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableOptions,
+}
+
+/// A problem at its estimate.
+pub struct Source {
+    pub problem: Problem,
+    /// W, or θ under a constraint.
+    pub w: Vec<f64>,
+    pub names: Names,
+    /// The units of a model's table.
+    pub scaling: Option<Scaling>,
+    /// Rows to predict.
+    pub x_new: Option<Array2<f64>>,
+    /// The model, or that of the problem file.
+    pub model: Option<Model>,
+}
+
+impl SourceOptions {
+    /// Reads everything; `outputs` are the files that will be written.
+    ///
+    /// # Errors
+    /// Files that cannot be read or written, options that do not fit them.
+    pub fn load(&self, matches: &ArgMatches, outputs: &[&Path]) -> Result<Source, Failure> {
+        let outputs: Vec<&Path> =
+            self.report.as_deref().into_iter().chain(outputs.iter().copied()).collect();
+        outputs.iter().try_for_each(|path| check_target(path))?;
+        let inputs: Vec<&Path> =
+            std::iter::once(self.source.as_path()).chain(self.data.as_deref()).collect();
+        check_distinct(&inputs, &outputs)?;
+        let mut source = match &self.data {
+            None if has_extension(&self.source, "safetensors") => Err(Failure::usage(
+                "a model needs the table that trained it: MODEL.safetensors DATA.csv",
+            )),
+            None => match given::<TableOptions>(matches).first() {
+                Some(option) => Err(Failure::usage(format!(
+                    "{option} is for tables; a problem file holds its data"
+                ))),
+                None => self.problem_file(),
+            },
+            Some(data) if has_extension(&self.source, "json") => Err(Failure::usage(format!(
+                "{} is a problem file and holds its data; leave out {}",
+                self.source.display(),
+                data.display()
+            ))),
+            Some(data) => self.model(data),
+        }?;
+        if self.polish {
+            let method = Auto { gtol: 1e-13, ..Auto::default() };
+            let fit = method.fit(&source.problem, &source.w, &mut silent)?;
+            if !fit.value.is_finite() {
+                let message = "the fit found no finite value".to_string();
+                return Err(Failure { exit: Exit::Numerical, message });
+            }
+            source.w = fit.w;
+        }
+        Ok(source)
+    }
+
+    fn problem_file(&self) -> Result<Source, Failure> {
+        let file = ProblemFile::from_path(&self.source)?;
+        let network = file.problem.network();
+        let names = Names::numbered(network);
+        // Several Bernoulli outputs are no model.
+        let weights = file.weights(&file.parameters)?;
+        let model = Model::new(network.clone(), weights, file.problem.loss().clone()).ok();
+        let model = model.map(|mut model| {
+            model.penalty = file.penalty.clone();
+            model
+        });
+        Ok(Source {
+            problem: file.problem.clone().on(Device::Cpu),
+            w: file.parameters,
+            names,
+            scaling: None,
+            x_new: file.x_new,
+            model,
+        })
+    }
+
+    fn model(&self, data: &Path) -> Result<Source, Failure> {
+        let model = Model::load(&self.source)?;
+        let table = self.table.open(data)?;
+        let (mut rows, notes) = self.table.rows(&model, &table, true)?;
+        notes.iter().for_each(|note| say_note(note));
+        match &model.training {
+            Some(training) if training.rows == rows.lines.len() => {
+                rows = rows.without(&training.held_out);
+                say_note(&format!(
+                    "the {} rows that trained the model; {} were held out",
+                    rows.lines.len(),
+                    training.held_out.len()
+                ));
+            }
+            Some(training) => say_note(&format!(
+                "the model was trained on a table of {} rows, not of {}; --polish fits it to these",
+                training.rows,
+                rows.lines.len()
+            )),
+            None => say_note("the model does not say which rows trained it; all are taken"),
+        }
+        let Standardization { x_scale, y_mean, y_scale, .. } = model.standardization.clone();
+        let m = model.network.outputs();
+        let of_outputs = |values: Vec<f64>, rest: f64| {
+            if values.len() == m { values } else { vec![rest; m] }
+        };
+        let outputs = if m > 1 { model.classes.clone() } else { model.targets.clone() };
+        Ok(Source {
+            problem: rows.problem(&model, Device::Cpu)?,
+            w: model.weights.clone(),
+            names: Names { inputs: model.features.clone(), outputs },
+            scaling: Some(Scaling {
+                x_scale,
+                y_scale: of_outputs(y_scale, 1.0),
+                y_mean: of_outputs(y_mean, 0.0),
+            }),
+            x_new: None,
+            model: Some(model),
+        })
+    }
+
+    /// The rows of a table as the network sees them: by the names of the inputs, or in their order.
+    ///
+    /// # Errors
+    /// A table that cannot be read, or has not the inputs.
+    pub fn rows_to_predict(&self, source: &Source, path: &Path) -> Result<Array2<f64>, Failure> {
+        let table = self.table.open(path)?;
+        if let (Some(model), Some(_)) = (&source.model, &source.scaling) {
+            let (rows, _) = self.table.rows(model, &table, false)?;
+            return Ok(model.standardization.inputs(&rows.x)?);
+        }
+        let inputs = source.problem.network().inputs();
+        let named: Result<Vec<usize>, Error> =
+            source.names.inputs.iter().map(|name| table.column(name)).collect();
+        let columns = match named {
+            Ok(columns) => columns,
+            Err(_) if table.names().len() == inputs => (0..inputs).collect(),
+            Err(error) => return Err(error.into()),
+        };
+        let rows: Vec<usize> = (0..table.rows()).collect();
+        Ok(table.matrix(&columns, &rows)?)
+    }
+}
+
+/// The model of a source with other weights.
+///
+/// # Errors
+/// A source that no model can hold.
+pub fn model_with(source: &Source, weights: Vec<f64>) -> Result<Model, Failure> {
+    let mut model = source.model.clone().ok_or_else(|| {
+        Failure::usage("a model cannot hold this problem: it has several outputs of bce_logits")
+    })?;
+    model.weights = weights;
+    Ok(model)
+}
