@@ -11,7 +11,8 @@ mod options;
 mod problem;
 mod training;
 
-use numpy::PyReadonlyArray1;
+use ndarray::Array2;
+use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
 use crate::compute::run;
@@ -22,6 +23,16 @@ fn slice<'a>(py: Python, what: &str, array: &'a PyReadonlyArray1<f64>) -> PyResu
     array.as_slice().map_err(|_| {
         invalid(py, what, "must be a contiguous, aligned array of float64; see numpy.require")
     })
+}
+
+/// A copy of a matrix, row by row.
+fn owned(array: &PyReadonlyArray2<f64>) -> Array2<f64> {
+    let view = array.as_array();
+    // ndarray refuses the strides that NumPy gives to an array without numbers.
+    if view.is_empty() {
+        return Array2::zeros(view.raw_dim());
+    }
+    view.as_standard_layout().into_owned()
 }
 
 /// What each adapter is called, with the numbers that devices are chosen by.

@@ -6,7 +6,7 @@ use secondo::{LinearOperator, Matrix};
 
 use crate::compute::run;
 use crate::error::{exception, invalid};
-use crate::slice;
+use crate::{owned, slice};
 
 /// A block's layer, unit, first parameter and order.
 type Place = (Option<usize>, Option<usize>, usize, usize);
@@ -61,7 +61,7 @@ impl PyMatrix {
         py: Python<'py>,
         vectors: PyReadonlyArray2<f64>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let vectors = vectors.as_array().to_owned();
+        let vectors = owned(&vectors);
         Ok(run(py, None, || self.0.products(vectors.view()))?.into_pyarray(py))
     }
 

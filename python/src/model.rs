@@ -15,7 +15,7 @@ use crate::compute::run;
 use crate::error::{exception, invalid};
 use crate::network::{self, PyNetwork};
 use crate::problem::{Rectangle, Vector};
-use crate::slice;
+use crate::{owned, slice};
 
 /// A fitted network with all that predictions need.
 #[pyclass(frozen, module = "secondo._secondo", name = "Model")]
@@ -101,7 +101,7 @@ impl PyModel {
         if x.as_array().iter().any(|v| !v.is_finite()) {
             return Err(invalid(py, "X", "holds a number that is not finite"));
         }
-        let x = x.as_array().to_owned();
+        let x = owned(&x);
         Ok(run(py, None, || self.0.predict(&x))?.into_pyarray(py))
     }
 }

@@ -7,7 +7,7 @@ use secondo::{Constraint, Initialization, Network, Propagation, Result};
 
 use crate::compute::run;
 use crate::error::{exception, invalid};
-use crate::slice;
+use crate::{owned, slice};
 
 /// W = fixed + Cθ as arrays: fixed, the number of θ, and rows, columns and values of C's entries.
 type Ties<'py> = (
@@ -104,7 +104,7 @@ impl PyNetwork {
             "" => self.suited(),
             name => Initialization::from_name(name).map_err(|e| exception(py, &e))?,
         };
-        let x = x.map(|x| x.as_array().to_owned());
+        let x = x.map(|x| owned(&x));
         let w = run(py, None, || {
             let w = match &x {
                 None => rule.draw(&self.network, seed),
@@ -127,7 +127,7 @@ impl PyNetwork {
         threads: Option<usize>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let w = slice(py, "parameters", &w)?.to_vec();
-        let x = x.as_array().to_owned();
+        let x = owned(&x);
         let out = run(py, threads, || self.network.predict(&self.all(&w)?, &x))?;
         Ok(out.into_pyarray(py))
     }

@@ -8,6 +8,7 @@ use secondo::{Curvature, LinearOperator, Operator, Problem, Result};
 use self_cell::self_cell;
 
 use crate::compute::{run, run_interruptibly};
+use crate::owned;
 use crate::problem::Rectangle;
 
 self_cell!(
@@ -52,7 +53,7 @@ impl PyOperator {
         py: Python<'py>,
         vectors: PyReadonlyArray2<f64>,
     ) -> PyResult<Rectangle<'py>> {
-        let vectors = vectors.as_array().as_standard_layout().into_owned();
+        let vectors = owned(&vectors);
         let (whole, curvature) = (self.whole.clone(), self.curvature);
         let count = vectors.nrows().max(1);
         let plan = || whole.borrow_owner().plan_products(curvature, count.min(16));

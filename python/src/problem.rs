@@ -18,8 +18,8 @@ use crate::error::{exception, invalid};
 use crate::matrix::PyMatrix;
 use crate::network::{PyNetwork, json};
 use crate::operator::PyOperator;
-use crate::slice;
 use crate::training::{self, Ended, PyState};
+use crate::{owned, slice};
 
 /// A vector that a method returns.
 pub type Vector<'py> = Bound<'py, PyArray1<f64>>;
@@ -68,12 +68,11 @@ impl PyProblem {
         let penalty = penalty_from_json(&penalty).map_err(|e| exception(py, &e))?;
         let device = open(py, device, precision)?;
         let reduction = if mean { Reduction::Mean } else { Reduction::Sum };
-        let (x, y) = (x.as_array(), y.as_array());
+        let (x, y) = (owned(&x), owned(&y));
         let weights = weights.map(|w| w.as_array().to_vec());
         let (network, ties) = (network.network.clone(), network.constraint.clone());
         let problem = run(py, threads, || {
-            let owned = |a: ndarray::ArrayView2<f64>| a.as_standard_layout().into_owned();
-            let mut data = Data::new(owned(x), owned(y))?;
+            let mut data = Data::new(x, y)?;
             if let Some(weights) = weights {
                 data = data.weighted(weights)?;
             }
@@ -184,10 +183,8 @@ impl PyProblem {
         states: Vec<PyReadonlyArray2<f64>>,
         multipliers: Vec<PyReadonlyArray2<f64>>,
     ) -> PyResult<(f64, Vector<'py>, Vec<Rectangle<'py>>, Vec<Rectangle<'py>>, PyMatrix)> {
-        let owned = |list: Vec<PyReadonlyArray2<f64>>| {
-            list.iter().map(|a| a.as_array().as_standard_layout().into_owned()).collect()
-        };
-        let at = Configuration { states: owned(states), multipliers: owned(multipliers) };
+        let copies = |list: Vec<_>| list.iter().map(owned).collect();
+        let at = Configuration { states: copies(states), multipliers: copies(multipliers) };
         let point = self.long(py, &w, 0.0, move |problem, w| problem.lagrangian(w, &at))?;
         let (d_w, d_ww) = (point.d_w.into_pyarray(py), PyMatrix(point.d_ww));
         Ok((point.value, d_w, arrays(py, point.d_x), arrays(py, point.d_e), d_ww))

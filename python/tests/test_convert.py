@@ -169,7 +169,7 @@ def test_scikit_learn():
     random = np.random.default_rng(0)
     x, y = random.normal(size=(40, 3)), random.normal(size=40)
     for activation in ("tanh", "relu", "logistic"):
-        fitted = neural.MLPRegressor((5, 4), activation=activation, max_iter=20, random_state=0)
+        fitted = neural.MLPRegressor(hidden_layer_sizes=(5, 4), activation=activation, max_iter=20, random_state=0)
         with pytest.warns():
             fitted.fit(x, y)
         network, w = secondo.from_sklearn(fitted)

@@ -117,8 +117,8 @@ def test_progress_is_shown(capsys):
 def test_scipy_minimises_a_problem():
     problem, w = random_problem(penalty=1.0)
     ours = problem.minimize(w, "trust-region", gtol=1e-10)
-    found = scipy_minimize(problem.value_and_gradient, w, jac=True, hess=problem.hessian, method="trust-exact", options={"gtol": 1e-8})
-    assert found.success and np.linalg.norm(problem.gradient(found.x)) < 1e-6
+    found = scipy_minimize(problem.value_and_gradient, w, jac=True, hess=problem.hessian, method="trust-exact")
+    assert found.success and np.linalg.norm(problem.gradient(found.x)) < 1e-4
     hessp = lambda w, p: problem.linear_operator(w) @ p  # noqa: E731
     found = scipy_minimize(problem.value, w, jac=problem.gradient, hessp=hessp, method="trust-krylov")
     assert found.success and ours.success

@@ -56,13 +56,15 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
                 np.arange(len(x)), test_size=self.validation_fraction, random_state=int(seeds[0])
             )
             watch = _Watch(Problem(network, x[held], y[held], loss, None, weights[held], threads=self.threads), self.patience)
-            x, y, weights = x[kept], y[kept], weights[kept]
+            X, x, y, weights = X[kept], x[kept], y[kept], weights[kept]
         problem = Problem(
             network, x, y, loss, float(self.ridge), weights, device=self.device, threads=self.threads
         )
+        # Rows that are repeated must not draw more centres than their weight would.
+        spread = (np.unique(X, axis=0) - scaling["x_mean"]) / scaling["x_scale"]
         best: tuple[float, Fit, Floats] | None = None
         for seed in seeds:
-            start = network.initial(int(seed), None, x)
+            start = network.initial(int(seed), None, spread)
             if warm is not None and len(warm) == len(start):
                 start, warm = warm, None
             fit, w, value = self._fit_from(problem, start, watch)
@@ -295,8 +297,8 @@ class RBFRegressor(_Regressor):
     n_centers : int
         The number of radial units.
     form : str
-        How the matrix M of a unit exp(−(z − μ)ᵀM(z − μ)/2) is parametrised: ``"isotropic-log-sigma"`` (one width),
-        ``"diagonal-log-sigma"`` (one for each input), ``"cholesky"`` (any positive definite M), ….
+        How the matrix M of a unit exp(−(z − μ)ᵀM(z − μ)/2) is parametrised: ``"rbf_iso_log_sigma"`` (one width),
+        ``"rbf_diag_log_sigma"`` (one for each input), ``"rbf_cholesky"`` (any positive definite M), ….
     ridge, loss, method, standardize, max_iter, gtol, n_starts, early_stopping, validation_fraction, patience, warm_start, \
 callback, random_state, device, threads
         As of :class:`SecondOrderRegressor`.
@@ -314,7 +316,7 @@ callback, random_state, device, threads
     def __init__(
         self,
         n_centers: int = 10,
-        form: str = "isotropic-log-sigma",
+        form: str = "rbf_iso_log_sigma",
         *,
         ridge: float = 1.0,
         loss: str | Mapping[str, Any] = "squared_error",
@@ -462,7 +464,8 @@ patience, warm_start, callback, random_state, device, threads
 
     def predict(self, X: ArrayLike) -> Any:
         """Return the most probable labels, shape (n,)."""
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        best = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[best]
 
 
 def _dense(hidden: Sequence[int] | int, activation: str, inputs: int, outputs: int) -> Network:

@@ -38,7 +38,7 @@ def layer(
     bias : bool
         Whether linear units have a bias.
     propagation : str or sequence of str
-        ``"linear"``, a radial form such as ``"isotropic-log-sigma"``, or ``"normalized"``; or one for each unit.
+        ``"linear"``, a radial form such as ``"rbf_iso_log_sigma"``, or ``"normalized"``; or one for each unit.
 
     Returns
     -------
@@ -209,7 +209,7 @@ class Network:
 
     @classmethod
     def radial(
-        cls, inputs: int, centres: int, outputs: int = 1, *, form: str = "isotropic-log-sigma"
+        cls, inputs: int, centres: int, outputs: int = 1, *, form: str = "rbf_iso_log_sigma"
     ) -> Network:
         """Return a network of Gaussians exp(−(z − μ)ᵀM(z − μ)/2) with a linear output layer.
 
@@ -218,7 +218,7 @@ class Network:
         inputs, centres, outputs : int
             The widths of the layers.
         form : str
-            How M is parametrised: ``"isotropic-log-sigma"``, ``"diagonal-log-sigma"``, ``"cholesky"``, ….
+            How M is parametrised: ``"rbf_iso_log_sigma"``, ``"rbf_diag_log_sigma"``, ``"rbf_cholesky"``, ….
 
         Examples
         --------

@@ -324,7 +324,7 @@ class Problem:
         >>> from secondo import Network, Problem
         >>> problem = Problem(Network.dense([1, 1, 1], bias=False), [[1.0]], [0.0])
         >>> eigsh(problem.linear_operator([1.0, 1.0]), k=1, return_eigenvectors=False).round(5)
-        array([0.91496])
+        array([0.9141])
         """
         from .operators import CurvatureOperator
 
