@@ -8,10 +8,9 @@ use pyo3::types::PyDict;
 use secondo::TrustRegion;
 use secondo::train::newton::function;
 
+use crate::arguments::{Vector, slice};
 use crate::error::exception;
 use crate::options::Options;
-use crate::problem::Vector;
-use crate::slice;
 use crate::training::region;
 
 /// Reason, x, value, gradient norm, steps, evaluations (values, gradients, Hessians), and the exception that ended it.

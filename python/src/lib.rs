@@ -1,5 +1,6 @@
 //! The extension module of the Python package `secondo`: thin, and private. `package/secondo` is what users see.
 
+mod arguments;
 mod compute;
 mod error;
 mod function;
@@ -11,29 +12,10 @@ mod options;
 mod problem;
 mod training;
 
-use ndarray::Array2;
-use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
 use crate::compute::run;
-use crate::error::{exception, invalid};
-
-/// The numbers of an array, which must lie one after the other.
-fn slice<'a>(py: Python, what: &str, array: &'a PyReadonlyArray1<f64>) -> PyResult<&'a [f64]> {
-    array.as_slice().map_err(|_| {
-        invalid(py, what, "must be a contiguous, aligned array of float64; see numpy.require")
-    })
-}
-
-/// A copy of a matrix, row by row.
-fn owned(array: &PyReadonlyArray2<f64>) -> Array2<f64> {
-    let view = array.as_array();
-    // ndarray refuses the strides that NumPy gives to an array without numbers.
-    if view.is_empty() {
-        return Array2::zeros(view.raw_dim());
-    }
-    view.as_standard_layout().into_owned()
-}
+use crate::error::exception;
 
 /// What each adapter is called, with the numbers that devices are chosen by.
 #[pyfunction]
@@ -48,13 +30,6 @@ fn activation(py: Python, name: &str, u: f64) -> PyResult<[f64; 3]> {
     Ok(activation.derivatives(u))
 }
 
-/// The names of the built-in activations and losses.
-#[pyfunction]
-fn names() -> (Vec<&'static str>, Vec<&'static str>) {
-    let activations = secondo::Activation::ALL.iter().map(|a| a.name()).collect();
-    (activations, secondo::Loss::NAMES.into())
-}
-
 #[pymodule]
 fn _secondo(module: &Bound<PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -67,6 +42,5 @@ fn _secondo(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<training::PyProgress>()?;
     module.add_function(wrap_pyfunction!(function::minimize_function, module)?)?;
     module.add_function(wrap_pyfunction!(adapters, module)?)?;
-    module.add_function(wrap_pyfunction!(activation, module)?)?;
-    module.add_function(wrap_pyfunction!(names, module)?)
+    module.add_function(wrap_pyfunction!(activation, module)?)
 }

@@ -4,9 +4,9 @@ use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2}
 use pyo3::prelude::*;
 use secondo::{LinearOperator, Matrix};
 
+use crate::arguments::{owned, slice};
 use crate::compute::run;
 use crate::error::{exception, invalid};
-use crate::{owned, slice};
 
 /// A block's layer, unit, first parameter and order.
 type Place = (Option<usize>, Option<usize>, usize, usize);

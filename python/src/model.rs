@@ -11,11 +11,10 @@ use secondo::io::{
 };
 use serde_json::{Value, json};
 
+use crate::arguments::{Rectangle, Vector, owned, parsed, slice};
 use crate::compute::run;
 use crate::error::{exception, invalid};
-use crate::network::{self, PyNetwork};
-use crate::problem::{Rectangle, Vector};
-use crate::{owned, slice};
+use crate::network::PyNetwork;
 
 /// A fitted network with all that predictions need.
 #[pyclass(frozen, module = "secondo._secondo", name = "Model")]
@@ -32,8 +31,8 @@ impl PyModel {
         loss: &str,
         facts: &str,
     ) -> PyResult<Self> {
-        let loss = network::json(py, "loss", loss)?;
-        let facts = network::json(py, "facts", facts)?;
+        let loss = parsed(py, "loss", loss)?;
+        let facts = parsed(py, "facts", facts)?;
         let weights = slice(py, "weights", &weights)?.to_vec();
         let make = || -> secondo::Result<Model> {
             let mut model = Model::new(network.network.clone(), weights, loss_from_json(&loss)?)?;

@@ -5,9 +5,9 @@ use pyo3::prelude::*;
 use secondo::io::{network_from_json, network_to_json};
 use secondo::{Constraint, Initialization, Network, Propagation, Result};
 
+use crate::arguments::{owned, parsed, slice};
 use crate::compute::run;
 use crate::error::{exception, invalid};
-use crate::{owned, slice};
 
 /// W = fixed + Cθ as arrays: fixed, the number of θ, and rows, columns and values of C's entries.
 type Ties<'py> = (
@@ -25,17 +25,12 @@ pub struct PyNetwork {
     pub constraint: Option<Constraint>,
 }
 
-/// The JSON value in a text.
-pub fn json(py: Python, what: &str, text: &str) -> PyResult<serde_json::Value> {
-    serde_json::from_str(text).map_err(|e| invalid(py, what, format!("not valid JSON: {e}")))
-}
-
 #[pymethods]
 impl PyNetwork {
     #[new]
     #[pyo3(signature = (spec, ties=None))]
     fn new(py: Python, spec: &str, ties: Option<Ties>) -> PyResult<Self> {
-        let spec = json(py, "network", spec)?;
+        let spec = parsed(py, "network", spec)?;
         let network = network_from_json(&spec).map_err(|e| exception(py, &e))?;
         let constraint = ties.map(|ties| constraint(py, &network, ties)).transpose()?;
         Ok(PyNetwork { network, constraint })
@@ -74,10 +69,6 @@ impl PyNetwork {
             (l.sources.clone(), l.units, l.bias, l.range.start, l.range.end, l.is_linear())
         };
         self.network.layers().iter().map(view).collect()
-    }
-
-    fn is_bias(&self) -> Vec<bool> {
-        self.network.is_bias()
     }
 
     /// W of θ.

@@ -7,9 +7,8 @@ use pyo3::prelude::*;
 use secondo::{Curvature, LinearOperator, Operator, Problem, Result};
 use self_cell::self_cell;
 
+use crate::arguments::{Rectangle, owned};
 use crate::compute::{run, run_interruptibly};
-use crate::owned;
-use crate::problem::Rectangle;
 
 self_cell!(
     /// An operator with the problem that it borrows.

@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use secondo::Curvature;
 
+use crate::arguments::named;
 use crate::error::invalid;
-use crate::problem::named;
 
 /// Options that are taken one by one; those that nobody takes are refused.
 pub struct Options<'py> {

@@ -4,27 +4,20 @@ use std::process;
 use std::sync::Arc;
 
 use ndarray::Array2;
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{IntoPyArray, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use secondo::io::{loss_from_json, penalty_from_json};
-use secondo::{
-    Configuration, Curvature, Data, Device, Evaluation, Plan, Problem, Reduction, Request,
-    Structure,
-};
+use secondo::{Configuration, Data, Device, Evaluation, Plan, Problem, Reduction, Request};
 
+use crate::arguments::{Rectangle, Vector, named, owned, parsed, slice, structured};
 use crate::compute::{is_forked, run, run_interruptibly};
 use crate::error::{exception, invalid};
 use crate::matrix::PyMatrix;
-use crate::network::{PyNetwork, json};
+use crate::network::PyNetwork;
 use crate::operator::PyOperator;
 use crate::training::{self, Ended, PyState};
-use crate::{owned, slice};
 
-/// A vector that a method returns.
-pub type Vector<'py> = Bound<'py, PyArray1<f64>>;
-/// A matrix that a method returns.
-pub type Rectangle<'py> = Bound<'py, PyArray2<f64>>;
 /// Samples at a time, bytes of data, results, working memory and on the device, and operations.
 type Cost = (usize, u64, u64, u64, u64, f64);
 
@@ -63,8 +56,8 @@ impl PyProblem {
                 "must be between 1 and 1024, or None for all cores",
             ));
         }
-        let loss = loss_from_json(&json(py, "loss", loss)?).map_err(|e| exception(py, &e))?;
-        let penalty = json(py, "penalty", penalty)?;
+        let loss = loss_from_json(&parsed(py, "loss", loss)?).map_err(|e| exception(py, &e))?;
+        let penalty = parsed(py, "penalty", penalty)?;
         let penalty = penalty_from_json(&penalty).map_err(|e| exception(py, &e))?;
         let device = open(py, device, precision)?;
         let reduction = if mean { Reduction::Mean } else { Reduction::Sum };
@@ -252,7 +245,7 @@ impl PyProblem {
             },
         };
         let start = match (start, state) {
-            (_, Some(state)) => training::Start::State(state),
+            (_, Some(state)) => training::Start::State(Box::new(state)),
             (Some(w), None) => training::Start::Point(slice(py, "parameters", &w)?.to_vec()),
             (None, None) => return Err(invalid(py, "start", "parameters or a state are needed")),
         };
@@ -304,16 +297,6 @@ fn cost(plan: Plan) -> Cost {
 
 fn arrays(py: Python, all: Vec<Array2<f64>>) -> Vec<Rectangle> {
     all.into_iter().map(|a| a.into_pyarray(py)).collect()
-}
-
-/// The curvature of that name.
-pub fn named(py: Python, name: &str) -> PyResult<Curvature> {
-    Curvature::from_name(&name.replace('_', "-")).map_err(|e| exception(py, &e))
-}
-
-/// The structure of that name.
-pub fn structured(py: Python, name: &str) -> PyResult<Structure> {
-    Structure::from_name(&name.replace('_', "-")).map_err(|e| exception(py, &e))
 }
 
 /// The device of that name and precision.

@@ -17,10 +17,10 @@ use secondo::{
 };
 use serde_json::{Map, json};
 
+use crate::arguments::{Rectangle, Vector};
 use crate::compute::{PAUSE, in_thread};
 use crate::error::exception;
 use crate::options::Options;
-use crate::problem::{Rectangle, Vector};
 
 /// A method that a thread of its own may run.
 pub type Boxed = Box<dyn Method + Send>;
@@ -31,7 +31,7 @@ pub type Ended<'py> =
 /// Where a fit begins.
 pub enum Start {
     Point(Vec<f64>),
-    State(State),
+    State(Box<State>),
 }
 
 /// The state of a fit, to go on from.
@@ -180,7 +180,7 @@ pub fn fit<'py>(
         };
         let end = match start {
             Start::Point(w) => method.fit(&own, &w, observe),
-            Start::State(state) => method.resume(&own, state, observe),
+            Start::State(state) => method.resume(&own, *state, observe),
         };
         // Nobody waits for it after an interruption.
         drop(messages.send(Message::End(end)));

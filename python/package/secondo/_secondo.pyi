@@ -8,6 +8,20 @@ from numpy.typing import NDArray
 
 _Floats = NDArray[np.float64]
 
+__all__ = [
+    "Matrix",
+    "Model",
+    "Network",
+    "Operator",
+    "Problem",
+    "Progress",
+    "State",
+    "__version__",
+    "activation",
+    "adapters",
+    "minimize_function",
+]
+
 __version__: str
 
 @final
@@ -23,7 +37,6 @@ class Network:
     @property
     def parameters(self) -> int: ...
     def layers(self) -> list[tuple[list[int], int, bool, int, int, bool]]: ...
-    def is_bias(self) -> list[bool]: ...
     def to_weights(self, w: _Floats) -> _Floats: ...
     def initial(self, rule: str, seed: int, x: _Floats | None = None) -> _Floats: ...
     def predict(self, w: _Floats, x: _Floats, threads: int | None = None) -> _Floats: ...
@@ -158,4 +171,3 @@ def minimize_function(
 ) -> tuple[str, _Floats, float, float, int, tuple[int, int, int], Any]: ...
 def adapters() -> list[str]: ...
 def activation(name: str, u: float) -> list[float]: ...
-def names() -> tuple[list[str], list[str]]: ...
