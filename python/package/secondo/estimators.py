@@ -112,7 +112,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         return {"x_mean": x_mean, "x_scale": x_scale, "y_mean": y_mean, "y_scale": y_scale}
 
     def _weights(self, X: Floats, sample_weight: ArrayLike | None) -> Floats:
-        weights: Floats = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        weights: Floats = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        if np.any(weights < 0):
+            raise Error("sample_weight: must not be negative")
         if not np.any(weights > 0):
             raise Error("sample_weight: all are 0")
         return weights
