@@ -1,0 +1,128 @@
+//! How a computation is run: without the interpreter's lock, on the threads that were asked for, interruptible, and in a child
+//! of `fork`.
+
+use std::collections::HashMap;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use secondo::Result;
+
+use crate::error::exception;
+
+/// Operations from which a request may take longer than a user who presses Ctrl-C waits: a choice.
+pub const LONG: f64 = 2e9;
+/// The pause between two looks for a signal.
+pub const PAUSE: Duration = Duration::from_millis(50);
+
+/// The process that computed first: its threads do not exist in a child of `fork`.
+static FIRST: AtomicU32 = AtomicU32::new(0);
+/// The threads by process and number.
+static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
+
+type Pools = HashMap<(u32, usize), Arc<ThreadPool>>;
+
+/// Runs `f` without the interpreter's lock on so many threads, or on all.
+///
+/// # Errors
+/// What `f` reports; threads that cannot be started.
+pub fn run<T: Send>(
+    py: Python,
+    threads: Option<usize>,
+    f: impl FnOnce() -> Result<T> + Send,
+) -> PyResult<T> {
+    let pool = pool(py, threads)?;
+    let done = py.detach(|| match pool {
+        None => f(),
+        Some(pool) => pool.install(f),
+    });
+    done.map_err(|error| exception(py, &error))
+}
+
+/// Runs `f` as [`run`] does, one of so many `flops`. While a long one runs, signals are handled: an exception of a handler, such as
+/// `KeyboardInterrupt`, is returned at once, and the computation ends unseen.
+///
+/// # Errors
+/// As [`run`], and the exception of a signal handler.
+pub fn run_interruptibly<T: Send + 'static>(
+    py: Python,
+    threads: Option<usize>,
+    flops: f64,
+    f: impl FnOnce() -> Result<T> + Send + 'static,
+) -> PyResult<T> {
+    if flops < LONG {
+        return run(py, threads, f);
+    }
+    let (sender, receiver) = channel();
+    // Nobody waits for it after an interruption.
+    in_thread(py, threads, move || drop(sender.send(f())))?;
+    // The receiver is not shared: one caller waits.
+    let receiver = Mutex::new(receiver);
+    loop {
+        let waited = py
+            .detach(|| receiver.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PAUSE));
+        match waited {
+            Ok(done) => return done.map_err(|error| exception(py, &error)),
+            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(PyRuntimeError::new_err("the computation ended without a result"));
+            }
+        }
+    }
+}
+
+/// Starts `work` in a thread of its own that computes on so many threads, or on all.
+///
+/// # Errors
+/// Threads that cannot be started.
+pub fn in_thread(
+    py: Python,
+    threads: Option<usize>,
+    work: impl FnOnce() + Send + 'static,
+) -> PyResult<()> {
+    let pool = pool(py, threads)?;
+    let work = move || match pool {
+        None => work(),
+        Some(pool) => pool.install(work),
+    };
+    thread::Builder::new().name("secondo".into()).spawn(work)?;
+    Ok(())
+}
+
+/// Whether this process is a child by `fork` of one that has computed.
+pub fn is_forked() -> bool {
+    let id = process::id();
+    let first = FIRST.compare_exchange(0, id, Ordering::Relaxed, Ordering::Relaxed);
+    first.is_err_and(|first| first != id)
+}
+
+/// The threads to compute on; none for the ones that every process has.
+fn pool(py: Python, threads: Option<usize>) -> PyResult<Option<Arc<ThreadPool>>> {
+    let forked = is_forked();
+    if threads.is_none() && !forked {
+        return Ok(None);
+    }
+    let count = threads.unwrap_or(0);
+    let make = || -> PyResult<Arc<ThreadPool>> {
+        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+        let pools = pools.get_or_insert_default();
+        let key = (process::id(), count);
+        if let Some(pool) = pools.get(&key) {
+            return Ok(pool.clone());
+        }
+        let pool = Arc::new(
+            (ThreadPoolBuilder::new().num_threads(count).build())
+                .map_err(|e| PyRuntimeError::new_err(format!("cannot start the threads: {e}")))?,
+        );
+        pools.insert(key, pool.clone());
+        Ok(pool)
+    };
+    // Another thread may hold the lock and wait for the interpreter's.
+    py.detach(make).map(Some)
+}

@@ -1,0 +1,148 @@
+"""Fits: methods, options, callbacks, interruptions, states to go on from."""
+
+import pickle
+
+import numpy as np
+import pytest
+from conftest import random_problem
+from scipy.optimize import OptimizeResult
+from scipy.optimize import minimize as scipy_minimize
+
+import secondo
+from secondo import Network, Problem
+
+METHODS = ["auto", "trust-region", "newton-cg", "lm", "newton-rows", "newton_layers"]
+
+
+def line():
+    return Problem(Network.dense([1, 1]), [[1.0], [2.0], [4.0]], [1.0, 2.5, 3.5])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_finds_the_line(method):
+    fit = line().minimize([0.0, 0.0], method, max_iter=500)
+    assert isinstance(fit, OptimizeResult) and isinstance(fit, secondo.Fit)
+    assert fit.success and fit.status < 3 and fit.message
+    assert np.max(np.abs(fit.x - [11 / 14, 0.5])) < 1e-6
+    assert fit.fun == pytest.approx(line().value(fit.x), rel=1e-12)
+    assert fit.trace.shape[1] == 4 and fit.trace[-1, 1] <= fit.trace[0, 1]
+    assert fit.report["method"] and fit.nit >= 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fit_goes_on_as_if_it_had_not_been_left(method):
+    problem, w = random_problem(penalty=1.0)
+    whole = problem.minimize(w, method, max_iter=40)
+    part = problem.minimize(w, method, max_iter=3)
+    assert part.status == 3 and not part.success
+    for state in (part.state, bytes(part.state), pickle.loads(pickle.dumps(part.state))):
+        assert np.array_equal(problem.minimize(state=state, method=method, max_iter=40).x, whole.x)
+
+
+def test_a_state_of_another_fit_is_refused():
+    problem, w = random_problem(penalty=1.0)
+    other, _ = random_problem(penalty=2.0)
+    part = problem.minimize(w, "trust-region", max_iter=3)
+    with pytest.raises(secondo.Error, match="another fit.*penalty"):
+        other.minimize(method="trust-region", state=bytes(part.state))
+    with pytest.raises(secondo.Error, match="trust-region.*newton-cg"):
+        problem.minimize(method="newton-cg", state=part.state)
+    with pytest.raises(secondo.Error):
+        problem.minimize(method="trust-region", state=b"no state")
+    with pytest.raises(TypeError):
+        problem.minimize(method="trust-region", state=5)
+
+
+def test_options_are_checked():
+    problem = line()
+    with pytest.raises(secondo.Error, match="momentum: auto has no such option; it has .*max_iter"):
+        problem.minimize([0.0, 0.0], momentum=0.9)
+    with pytest.raises(secondo.Error, match="max_iter: 'many'"):
+        problem.minimize([0.0, 0.0], max_iter="many")
+    with pytest.raises(secondo.UnknownNameError, match="newton-cg"):
+        problem.minimize([0.0, 0.0], "adam")
+    with pytest.raises(secondo.Error, match="gtol"):
+        problem.minimize([0.0, 0.0], gtol=-1.0)
+    with pytest.raises(secondo.Error, match="time_limit"):
+        problem.minimize([0.0, 0.0], time_limit=-1.0)
+    with pytest.raises(secondo.ShapeError):
+        problem.minimize([0.0])
+
+
+def test_the_callback_sees_the_course():
+    seen = []
+
+    def watch(progress):
+        seen.append((progress.iteration, progress.value, progress.state.w.copy()))
+        assert progress.max_iter > 0 and progress.gradient_norm >= 0 and progress.elapsed >= 0
+
+    problem, w = random_problem(penalty=1.0)
+    fit = problem.minimize(w, "trust-region", callback=watch)
+    assert [row[0] for row in seen] == list(range(fit.nit + 1))
+    assert np.array_equal(seen[0][2], w) and np.array_equal(seen[-1][2], fit.x)
+    assert [row[1] for row in seen] == fit.trace[:, 1].tolist()
+
+
+@pytest.mark.parametrize("how", ["true", "stop"])
+def test_the_callback_ends_a_fit(how):
+    def watch(progress):
+        if progress.iteration == 2:
+            if how == "stop":
+                raise StopIteration
+            return True
+
+    problem, w = random_problem(penalty=1.0)
+    fit = problem.minimize(w, "trust-region", callback=watch)
+    assert fit.nit == 2 and not fit.success and "interrupted" in fit.message
+
+
+def test_an_exception_of_the_callback_is_raised_with_the_best_point():
+    def watch(progress):
+        if progress.iteration == 2:
+            raise ZeroDivisionError("mine")
+
+    problem, w = random_problem(penalty=1.0)
+    with pytest.raises(ZeroDivisionError, match="mine") as caught:
+        problem.minimize(w, "trust-region", callback=watch)
+    fit = caught.value.fit
+    assert fit.nit == 2 and fit.fun < problem.value(w)
+    whole = problem.minimize(w, "trust-region")
+    assert np.array_equal(problem.minimize(state=fit.state, method="trust-region").x, whole.x)
+
+
+def test_progress_is_shown(capsys):
+    line().minimize([0.0, 0.0], progress=True)
+
+
+def test_scipy_minimises_a_problem():
+    problem, w = random_problem(penalty=1.0)
+    ours = problem.minimize(w, "trust-region", gtol=1e-10)
+    found = scipy_minimize(problem.value_and_gradient, w, jac=True, hess=problem.hessian, method="trust-exact")
+    assert found.success and np.linalg.norm(problem.gradient(found.x)) < 1e-4
+    hessp = lambda w, p: problem.linear_operator(w) @ p  # noqa: E731
+    found = scipy_minimize(problem.value, w, jac=problem.gradient, hessp=hessp, method="trust-krylov")
+    assert found.success and ours.success
+
+
+def test_models_are_kept(tmp_path):
+    problem = line()
+    fit = problem.minimize([0.0, 0.0])
+    model = secondo.Model(
+        problem.network, fit.x, features=["t"], targets=["y"],
+        standardization={"x_mean": [1.0], "x_scale": [2.0], "y_mean": [0.0], "y_scale": [1.0]},
+    )
+    path = tmp_path / "line.safetensors"
+    model.save(path)
+    copy = secondo.load(path)
+    x = np.array([[3.0], [5.0]])
+    right = problem.network.predict(fit.x, (x - 1.0) / 2.0)
+    assert np.array_equal(copy.predict(x), right) and np.array_equal(copy.w, fit.x)
+    assert copy.facts["features"] == ["t"] and copy.network.spec == problem.network.spec
+    assert np.array_equal(pickle.loads(pickle.dumps(model)).predict(x), right)
+    with pytest.raises(secondo.FileError, match="cannot read"):
+        secondo.load(tmp_path / "none")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(secondo.FileError):
+        secondo.load(path)
+    with pytest.raises(secondo.FileError, match="cannot write"):
+        model.save(tmp_path / "no folder" / "line.safetensors")
