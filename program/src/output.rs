@@ -43,6 +43,11 @@ pub fn emit(
     }
 }
 
+/// What is said on keys of a problem file that mean nothing.
+pub fn unused_keys(keys: &[String]) -> String {
+    format!("keys of the problem file that are not used: {}", keys.join(", "))
+}
+
 /// Text on stdout.
 pub fn say(text: &str) -> Result<(), Failure> {
     emit(None, |out| out.write_all(text.as_bytes()))
@@ -58,6 +63,11 @@ pub fn json_text(map: &Map<String, Value>) -> String {
     }
     out.push_str("}\n");
     out
+}
+
+/// A number of things, as in `1 row` and `2 rows`.
+pub fn plural(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The folder of a path.

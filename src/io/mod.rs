@@ -1,6 +1,6 @@
 //! Files: networks as JSON, problem files, CSV tables, models, checkpoints.
 //!
-//! * [`Table`] reads a CSV file with a header and makes a [`Dataset`] of it.
+//! * [`Table`] reads a table as text, as programs and spreadsheets write it ([`Dialect`]), and makes a [`Dataset`] of it.
 //! * [`Model`] is a fitted network with all that predictions need, stored as `.safetensors`.
 //! * [`ProblemFile`] is a whole problem, network, data, loss, penalty and weights, in one JSON file.
 //! * [`Checkpoint`] is the state of a fit, from which it can go on after an interruption.
@@ -29,4 +29,7 @@ pub use problem_file::{
 };
 pub use spec::{network_from_json, network_from_path, network_to_json};
 pub use standardization::Standardization;
-pub use table::{Dataset, Missing, Reading, Table, Target, Task};
+pub use table::{
+    Coding, Column, Dataset, Dialect, Encode, Fill, Missing, Reading, RowNames, Table, Target, Task,
+    Unknown,
+};

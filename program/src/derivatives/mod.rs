@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::{ArgMatches, Args};
 use ndarray::Array2;
-use secondo::io::{Model, ProblemFile};
+use secondo::io::{Model, ProblemFile, Unknown};
 use secondo::{
     Curvature, Device, Evaluation, LinearOperator, Problem, Request, Structure, SymmetricTensor,
 };
@@ -16,7 +16,9 @@ use secondo::{
 use crate::computing::Computing;
 use crate::exit::Failure;
 use crate::given::given;
-use crate::output::{check_distinct, check_target, emit, has_extension, say_note};
+use crate::output::{
+    check_distinct, check_target, emit, has_extension, say_note, unused_keys,
+};
 use crate::table::TableOptions;
 use crate::training::curvature;
 
@@ -59,7 +61,7 @@ A problem file:
    \"W\": [1, 0, -1, 0, 1, 1, 0]}
   A layer may have 'sources' (earlier layers, 0 the inputs), 'bias' and 'propagation' (linear or a radial form). Losses: those
   that 'secondo fit --help' lists, with their parameters as keys, and wsos with a list 'output_weights'. Penalties: ridge,
-  ridge_vec, group_norm. Besides: 'sample_weights', 'constraint' with 'theta', 'v' or 'V', 'activation_definitions'. Other keys are ignored.
+  ridge_vec, group_norm. Besides: 'sample_weights', 'constraint' with 'theta', 'v' or 'V', 'activation_definitions'. Keys that begin with x_ are free for notes.
 
 Examples:
   secondo derivatives problem.json
@@ -129,6 +131,12 @@ fn structure(name: &str) -> Result<Form, String> {
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(output) = &options.output {
         check_target(output)?;
+        if !["json", "npz"].iter().any(|extension| has_extension(output, extension)) && !special(output) {
+            return Err(Failure::usage(format!(
+                "--output {}: the extension must be .json or .npz",
+                output.display()
+            )));
+        }
         let inputs: Vec<&Path> = [Some(&options.source), options.data.as_ref()]
             .into_iter()
             .flatten()
@@ -169,6 +177,11 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     emit(output, |out| write(out, &problem, options, &found))
 }
 
+/// Whether the path is there and no regular file, such as `/dev/null`, whose name says nothing.
+fn special(path: &Path) -> bool {
+    path.exists() && !path.is_file()
+}
+
 /// The computed quantities.
 struct Found {
     result: Evaluation,
@@ -206,6 +219,9 @@ fn load(options: &Options, matches: &ArgMatches, device: Device) -> Result<Loade
 
 fn load_problem(source: &Path, products: bool, device: Device) -> Result<Loaded, Failure> {
     let file = ProblemFile::from_path(source)?;
+    if !file.unused.is_empty() {
+        say_note(&unused_keys(&file.unused));
+    }
     let (count, length) = (file.vectors.len(), file.parameters.len());
     if products && count == 0 {
         return Err(Failure::usage(format!(
@@ -228,7 +244,7 @@ fn load_model(options: &Options, data: &Path, device: Device) -> Result<Loaded, 
         )));
     }
     let table = options.table.open(data)?;
-    let (rows, notes) = options.table.rows(&model, &table, true)?;
+    let (rows, notes) = options.table.rows(&model, &table, true, Unknown::Error)?;
     for note in &notes {
         say_note(note);
     }

@@ -1,11 +1,11 @@
 //! The fit of a table: its rows, and the model before training.
 
-use ndarray::Axis;
+use ndarray::{Array2, Axis};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
-use secondo::io::{Dataset, Model, Standardization, Target};
-use secondo::{Device, Error, Fit, Loss, Penalty, Problem, Reduction};
+use secondo::io::{Column, Dataset, Model, Standardization, Table, Target};
+use secondo::{Device, Error, Fit, Loss, Network, Penalty, Problem, Reduction};
 
 use super::job::{Ended, Job};
 use super::loss;
@@ -45,17 +45,14 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     };
     let fraction = options.target.test_fraction();
     let (train_rows, test_rows) = split(&data, fraction, seed);
-    let (model, warnings) = model(options, &data, target, &train_rows)?;
+    let (model, mut warnings) = model(options, &data, target, &train_rows)?;
+    warnings.splice(..0, table.warnings().iter().cloned());
     let (train, test) = (Rows::of(&data, &train_rows), Rows::of(&data, &test_rows));
-    if (train.weights.as_ref()).is_some_and(|w| w.iter().all(|w| *w == 0.0)) {
-        let why = "every row with a weight above 0 was held out for the test; use another --seed or a smaller --test-fraction";
-        return Err(in_data(options, None, why.into()));
-    }
     let problem = train.problem(&model, device)?;
-    let rule = options.starts.rule(options.network.activation());
+    let rule = options.starts.rule(&options.network);
     let starts = starts(&problem, seed..=last, rule)?;
     let facts = TableFacts {
-        data: data_facts(options, &data, &model, &train, &test),
+        data: data_facts(options, &table, &data, &model, &train, &test),
         standardization: model.standardization.clone(),
         metrics: Measured::default(),
         choices: Choices {
@@ -88,11 +85,30 @@ fn starts(
     rule: secondo::Initialization,
 ) -> Result<Vec<Start>, Error> {
     let x = problem.data().x();
-    seeds.map(|seed| Ok((Some(seed), rule.draw_from(problem.network(), x, seed)?))).collect()
+    let idle = idle_weights(problem.network(), x);
+    let draw = |seed| {
+        let mut start = rule.draw_from(problem.network(), x, seed)?;
+        idle.iter().for_each(|&l| start[l] = 0.0);
+        Ok((Some(seed), start))
+    };
+    seeds.map(draw).collect()
+}
+
+/// The places of the weights of linear units behind inputs that are 0 in every row. The data do not determine them; at 0 they stay
+/// there, and no prediction depends on such an input.
+fn idle_weights(network: &Network, x: &Array2<f64>) -> Vec<usize> {
+    let idle: Vec<usize> =
+        (0..x.ncols()).filter(|&c| x.column(c).iter().all(|v| *v == 0.0)).collect();
+    let fed = network.layers().iter().filter(|layer| layer.sources.first() == Some(&0));
+    let groups = fed.flat_map(|layer| &layer.groups).filter(|g| g.propagation.is_linear());
+    (groups.flat_map(|g| g.range.clone().step_by(g.row.max(1))))
+        .flat_map(|row| idle.iter().map(move |c| row + c))
+        .collect()
 }
 
 fn data_facts(
     options: &Options,
+    table: &Table,
     data: &Dataset,
     model: &Model,
     train: &Rows,
@@ -102,6 +118,10 @@ fn data_facts(
         file: options.data.display().to_string(),
         rows: data.lines.len(),
         dropped: data.dropped,
+        weightless: data.weightless,
+        found: table.found().to_vec(),
+        columns: data.columns.iter().filter_map(Column::in_words).collect(),
+        remarks: data.notes.clone(),
         train_rows: train.lines.len(),
         test_rows: test.lines.len(),
         test_lines: test.lines.clone(),
@@ -219,6 +239,7 @@ fn model(
     let weights = vec![0.0; network.parameters()];
     let mut model = Model::new(network, weights, loss)?;
     model.features = data.features.clone();
+    model.columns = data.columns.clone();
     model.targets = vec![target.to_string()];
     model.classes = classes;
     model.standardization = standardization;
@@ -242,13 +263,17 @@ fn standardization(
     train_rows: &[usize],
 ) -> Result<(Standardization, Vec<String>), Failure> {
     let x = data.x.select(Axis(0), train_rows);
-    let (mut standardization, mut warnings) = Standardization::of_inputs(&x, &data.features, 1)?;
+    let weights: Option<Vec<f64>> =
+        data.weights.as_ref().map(|w| train_rows.iter().map(|&i| w[i]).collect());
+    let weights = weights.as_deref();
+    let (mut standardization, mut warnings) =
+        Standardization::of_inputs(&x, &data.features, 1, weights)?;
     match &data.target {
         Target::Numbers(y) if loss::shifts(loss) => {
             let y: Vec<f64> = train_rows.iter().map(|&i| y[i]).collect();
             let more;
             (standardization, more) =
-                standardization.with_targets(&column(&y), &[target.to_string()])?;
+                standardization.with_targets(&column(&y), &[target.to_string()], weights)?;
             warnings.extend(more);
         }
         Target::Numbers(_) => {}

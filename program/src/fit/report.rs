@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::loss::{in_words, shifts};
 use super::network::Architecture;
 use crate::metrics::{Metrics, number_or_null};
-use crate::output::{Text, json_text};
+use crate::output::{Text, json_text, plural};
 use crate::training::{Attempt, Trained};
 
 /// The objective that was minimised.
@@ -50,6 +50,18 @@ pub struct DataFacts {
     pub file: String,
     pub rows: usize,
     pub dropped: usize,
+    /// The rows of weight 0.
+    #[serde(default)]
+    pub weightless: usize,
+    /// What was assumed in reading, as options.
+    #[serde(default)]
+    pub found: Vec<String>,
+    /// How columns that are no plain numbers became features.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// What else was assumed.
+    #[serde(default)]
+    pub remarks: Vec<String>,
     pub train_rows: usize,
     pub test_rows: usize,
     pub test_lines: Vec<u64>,
@@ -249,12 +261,27 @@ impl DataFacts {
 impl TableFacts {
     fn introduction(&self, objective: &Objective, text: &mut Text) {
         let data = &self.data;
-        let dropped = match data.dropped {
+        let left_out = |count: usize, which: &str| match count {
             0 => String::new(),
-            count => format!(" ({count} rows with missing values left out)"),
+            count => format!(" ({} with {which} left out)", plural(count, "row")),
         };
-        let (rows, features) = (data.rows, data.features.len());
-        text.line("data", format!("{}: {rows} rows, {features} features{dropped}", data.file));
+        text.line(
+            "data",
+            format!(
+                "{}: {}, {}{}{}",
+                data.file,
+                plural(data.rows, "row"),
+                plural(data.features.len(), "feature"),
+                left_out(data.dropped, "missing values"),
+                left_out(data.weightless, "weight 0")
+            ),
+        );
+        if !data.found.is_empty() {
+            text.line("reading", format!("found {}", data.found.join(" ")));
+        }
+        data.remarks.iter().for_each(|remark| text.line("", remark));
+        let titles = ["encoded"].into_iter().chain(std::iter::repeat(""));
+        titles.zip(&data.columns).for_each(|(title, column)| text.line(title, column));
         data.target_lines(text);
         if let Some(weights) = &data.weights {
             text.line("weights", format!("of the rows: {weights}"));
@@ -333,6 +360,14 @@ impl Measured {
             let other = test.get(index).map_or("", |(_, v)| v.as_str());
             out.push_str(format!("{name:<13}{value:>12}{other:>14}").trim_end());
             out.push('\n');
+        }
+        let (part, metrics) = match &self.test {
+            Some(test) => ("test rows", test),
+            None => ("training rows", train),
+        };
+        let classes = metrics.by_class();
+        if !classes.is_empty() {
+            out.push_str(&format!("\n{part}\n{classes}"));
         }
         out
     }

@@ -1,151 +1,232 @@
-//! CSV text, cut into cells.
+//! The text of a table, cut into cells.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::Table;
-use super::cell::{plural, short};
+use super::cell::{Numerals, plural, short};
+use super::dialect::{Prepared, prepare};
+use super::{Dialect, Table, header, source};
 use crate::error::{Error, Result};
-use crate::io::files;
+
+/// The rows that show how numbers are written, where nothing speaks against points as decimal marks.
+const SHOWN: usize = 10_000;
 
 impl Table {
-    /// The table in the file at `path`, its fields separated by `delimiter`.
+    /// The table in the file at `path`, or on standard input for `-`; gzip and zstd files are unpacked.
     ///
     /// # Errors
-    /// A file that cannot be read, is not UTF-8 text, has no header or no row, an empty or repeated name, a row with
-    /// another number of fields than the header, a quote that is not closed: each with its line.
-    pub fn from_path(path: &Path, delimiter: u8) -> Result<Self> {
-        Table::parse(&files::read_text(path)?, path, delimiter)
+    /// A file that cannot be read, is not text, has no header or no row, an empty or repeated name, a row with another number of
+    /// fields than the header, a quote that is not closed: each with its line.
+    pub fn from_path(path: &Path, dialect: &Dialect) -> Result<Self> {
+        let source = source::read(path, dialect.encoding.as_deref())?;
+        let mut table = Table::parse(&source.text, path, dialect)?;
+        if let (Some(name), None) = (source.found, &dialect.encoding) {
+            table.found.insert(0, format!("--encoding {}", name.to_lowercase()));
+        }
+        Ok(table)
     }
 
     /// The table in `text`; `path` is for messages.
     ///
     /// # Errors
     /// As [`from_path`](Self::from_path).
-    pub fn parse(text: &str, path: &Path, delimiter: u8) -> Result<Self> {
-        if !delimiter.is_ascii() || matches!(delimiter, b'"' | b'\n' | b'\r' | 0) {
-            return Err(Error::invalid(
-                "delimiter",
-                "must be one ASCII character, not a quote and not the end of a line",
-            ));
-        }
-        let wrong = |line: u64, why: &str| Err(wrong(path, line, None, why.into()));
-        if text.trim().is_empty() {
-            return wrong(1, "the file is empty: no header; the first line must name the columns");
-        }
-        // With one kind of line end the lines can be counted.
-        let normal;
-        let text = if text.contains('\r') {
-            normal = text.replace("\r\n", "\n").replace('\r', "\n");
-            &normal
-        } else {
-            text
-        };
-        if let Some(line) = unclosed_quote(text, delimiter) {
+    pub fn parse(text: &str, path: &Path, dialect: &Dialect) -> Result<Self> {
+        dialect.check()?;
+        let prepared = prepare(text, path, dialect)?;
+        let fields = if prepared.delimiter == b' ' { b'\t' } else { prepared.delimiter };
+        if let Some(line) = unclosed_quote(&prepared.text, fields) {
             let why = "a quote (\") that opens on this line is never closed";
-            return wrong(line, why);
+            return Err(wrong(path, line, None, why.into()));
         }
-
-        Table::cut(text, path, delimiter)
+        let mut cut = Cut::of(&prepared, path, dialect)?;
+        let width = cut.names.len();
+        header::settle(&mut cut, path)?;
+        let mut table = Table {
+            path: path.to_path_buf(),
+            names: cut.names,
+            text: String::new(),
+            ends: Vec::new(),
+            lines: cut.lines,
+            numerals: Numerals::PLAIN,
+            missing: dialect.missing.clone(),
+            labels: None,
+            found: Vec::new(),
+            warnings: Vec::new(),
+        };
+        (table.text, table.ends) = (cut.text, cut.ends);
+        if table.names.len() < width {
+            table.warnings.push("columns without name and contents were left out".into());
+        }
+        if prepared.delimiter != b',' && dialect.delimiter.is_none() {
+            let shown = match prepared.delimiter {
+                b'\t' => "tab".to_string(),
+                b' ' => "blank".into(),
+                other => format!("'{}'", char::from(other)),
+            };
+            table.found.push(format!("--delimiter {shown}"));
+        }
+        table.find_numerals(dialect, prepared.delimiter);
+        let comments = prepared.comments + cut.comments;
+        if comments > 0 && dialect.comment.is_none() {
+            let lines = plural(comments, "line");
+            table.found.push(format!("--comment '#' ({comments} {lines} left out)"));
+        }
+        header::check_names(&mut table, dialect)?;
+        table.find_labels(dialect, cut.labelled)?;
+        Ok(table)
     }
 
-    /// The table in a text whose lines end with LF and whose quotes are closed.
-    fn cut(text: &str, path: &Path, delimiter: u8) -> Result<Self> {
-        let wrong = |line: u64, why: String| wrong(path, line, None, why);
+    fn find_numerals(&mut self, dialect: &Dialect, delimiter: u8) {
+        let marks = [',', '\'', ' ', '\u{A0}', '\u{202F}'];
+        let rows = if self.text.contains(marks) {
+            self.rows()
+        } else if delimiter == b';' {
+            self.rows().min(SHOWN)
+        } else {
+            1
+        };
+        let columns = self.names.len();
+        let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let cells = cells.map(|(row, column)| self.text_at(row, column));
+        let (numerals, other) = Numerals::of(cells, dialect, delimiter);
+        if let Some(other) = other {
+            self.warnings.push(format!(
+                "numbers are read with {}; if that is wrong, say {}",
+                numerals.options(),
+                other.options()
+            ));
+        }
+        if numerals != Numerals::PLAIN && (dialect.decimal, dialect.thousands) == (None, None) {
+            self.found.push(numerals.options());
+        }
+        self.numerals = numerals;
+    }
+}
+
+/// The cells of a table, before it is known what its first line and its first column are.
+pub(super) struct Cut {
+    pub names: Vec<String>,
+    pub text: String,
+    pub ends: Vec<usize>,
+    pub lines: Vec<u64>,
+    /// Whether each row has one field more than the header, so that the first has no name.
+    pub labelled: bool,
+    /// The line of the names.
+    pub header: u64,
+    comments: usize,
+}
+
+impl Cut {
+    /// The cells of a text whose lines end with LF and whose quotes are closed.
+    fn of(prepared: &Prepared, path: &Path, dialect: &Dialect) -> Result<Self> {
+        let (text, delimiter) = (prepared.text.as_ref(), prepared.delimiter);
         let mut reader = csv::ReaderBuilder::new()
-            .delimiter(delimiter)
+            .delimiter(if delimiter == b' ' { b'\t' } else { delimiter })
             .has_headers(false)
             .flexible(true)
             .from_reader(text.as_bytes());
         let mut record = csv::StringRecord::new();
-        let mut table = Table {
-            path: path.to_path_buf(),
+        let mut cut = Cut {
             names: Vec::new(),
-            text: String::new(),
+            text: String::with_capacity(text.len()),
             ends: Vec::new(),
             lines: Vec::new(),
+            labelled: false,
+            header: 1,
+            comments: 0,
         };
         loop {
-            let more = (reader.read_record(&mut record))
-                .map_err(|e| wrong(table.lines.last().copied().unwrap_or(1), e.to_string()))?;
+            let more = reader.read_record(&mut record).map_err(|e| {
+                wrong(path, cut.lines.last().copied().unwrap_or(1), None, e.to_string())
+            })?;
             if !more {
                 break;
             }
-            let line = line_of(&record, text);
-            if table.names.is_empty() {
-                table.names = header(&record, line, delimiter, path)?;
+            // Spreadsheets write rows without a value as delimiters alone.
+            if record.len() > 1 && record.iter().all(|field| field.trim().is_empty()) {
                 continue;
             }
-            if record.len() != table.names.len() {
-                let (found, expected) = (record.len(), table.names.len());
-                let hint = if found == expected + 1 && record.iter().next_back() == Some("") {
-                    "; the line ends with a delimiter"
-                } else if found > expected && delimiter == b',' {
-                    "; a decimal comma must be a point, and text with a comma needs quotes"
-                } else {
-                    ""
+            let line = line_of(&record, text);
+            if cut.names.is_empty() {
+                cut.header = line;
+                cut.names = match dialect.header {
+                    Some(false) => (1..=record.len()).map(|i| format!("column{i}")).collect(),
+                    _ => header::names(&record, line, delimiter, path)?,
                 };
-                return Err(wrong(
-                    line,
-                    format!(
-                        "found {found} {}, but the header has {expected}{hint}",
-                        plural(found, "field")
-                    ),
-                ));
+                if dialect.header != Some(false) {
+                    continue;
+                }
             }
-            for cell in &record {
-                table.text.push_str(cell.trim());
-                table.ends.push(table.text.len());
+            cut.push(&record, line, delimiter, path)?;
+        }
+        if cut.lines.is_empty() {
+            return Err(wrong(path, 1, None, "there are 0 rows below the header".into()));
+        }
+        Ok(cut)
+    }
+
+    fn push(&mut self, record: &csv::StringRecord, line: u64, delimiter: u8, path: &Path) -> Result<()> {
+        let (found, expected) = (record.len(), self.names.len());
+        let ends_empty = record.iter().next_back() == Some("");
+        if self.lines.is_empty() && found == expected + 1 && !ends_empty {
+            self.labelled = true;
+            self.names.insert(0, String::new());
+        }
+        let expected = self.names.len();
+        if found != expected {
+            if record.get(0).is_some_and(|first| first.starts_with('#')) {
+                self.comments += 1;
+                return Ok(());
             }
-            table.lines.push(line);
+            let hint = if found == expected + 1 && ends_empty {
+                "; the line ends with a delimiter"
+            } else if found > expected && delimiter == b',' {
+                "; a decimal comma must be a point, and text with a comma needs quotes"
+            } else {
+                ""
+            };
+            return Err(self.width(found, line, hint, path));
         }
-        if table.lines.is_empty() {
-            return Err(wrong(1, "there are 0 rows below the header".into()));
+        for cell in record {
+            self.text.push_str(cell.trim());
+            self.ends.push(self.text.len());
         }
-        Ok(table)
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// The error of a row with another number of fields than the header.
+    pub fn width(&self, found: usize, line: u64, hint: &str, path: &Path) -> Error {
+        let expected = self.names.len() - usize::from(self.labelled);
+        let fields = plural(found, "field");
+        let why = format!("found {found} {fields}, but the header has {expected}{hint}");
+        wrong(path, line, None, why)
+    }
+
+    /// The cell in `row` and `column`.
+    pub fn cell(&self, row: usize, column: usize) -> &str {
+        let index = row * self.names.len() + column;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[index]]
+    }
+
+    /// Leaves out the columns of which `keep` is false.
+    pub fn retain(&mut self, keep: &[bool]) {
+        let (mut text, mut ends) = (String::with_capacity(self.text.len()), Vec::new());
+        for row in 0..self.lines.len() {
+            for column in (0..keep.len()).filter(|&c| keep[c]) {
+                text.push_str(self.cell(row, column));
+                ends.push(text.len());
+            }
+        }
+        (self.text, self.ends) = (text, ends);
+        let mut kept = keep.iter();
+        self.names.retain(|_| kept.next().copied().unwrap_or(true));
     }
 }
 
-fn wrong(path: &Path, line: u64, column: Option<String>, why: String) -> Error {
+pub(super) fn wrong(path: &Path, line: u64, column: Option<String>, why: String) -> Error {
     Error::Format { path: path.to_path_buf(), line: Some(line), column, why }
-}
-
-/// The names of the columns.
-fn header(
-    record: &csv::StringRecord,
-    line: u64,
-    delimiter: u8,
-    path: &Path,
-) -> Result<Vec<String>> {
-    let wrong = |column: Option<String>, why: String| wrong(path, line, column, why);
-    let names: Vec<String> = record.iter().map(|name| name.trim().to_string()).collect();
-    if let [only] = names.as_slice() {
-        let other = [(b';', ";"), (b'\t', "tab"), (b',', ","), (b'|', "|")];
-        if let Some((_, name)) =
-            other.iter().find(|(c, _)| *c != delimiter && only.contains(char::from(*c)))
-        {
-            return Err(wrong(
-                None,
-                format!("the header is one field ('{}'); try --delimiter '{name}'", short(only)),
-            ));
-        }
-    }
-    let mut seen = HashMap::new();
-    for (index, name) in names.iter().enumerate() {
-        let number = (index + 1).to_string();
-        if name.is_empty() {
-            let last = index + 1 == names.len();
-            let hint = if last { "; remove the delimiter at the end of the lines" } else { "" };
-            return Err(wrong(Some(number), format!("the column has no name{hint}")));
-        }
-        if let Some(first) = seen.insert(name.as_str(), index + 1) {
-            return Err(wrong(
-                Some(number),
-                format!("the name '{name}' is already that of column {first}; names must differ"),
-            ));
-        }
-    }
-    Ok(names)
 }
 
 /// The line on which a record begins. The reader's position stands before the blank lines that it skips.
@@ -160,6 +241,9 @@ fn line_of(record: &csv::StringRecord, text: &str) -> u64 {
 
 /// The line of a quote that opens a field and is never closed.
 fn unclosed_quote(text: &str, delimiter: u8) -> Option<u64> {
+    if !text.contains('"') {
+        return None;
+    }
     let mut line = 1;
     let mut field_start = true;
     // The line where the open quote stands.
@@ -178,4 +262,21 @@ fn unclosed_quote(text: &str, delimiter: u8) -> Option<u64> {
         line += u64::from(byte == b'\n');
     }
     quoted
+}
+
+/// That no name stands twice.
+///
+/// # Errors
+/// The second place of a name.
+pub(super) fn distinct(names: &[String], line: u64, path: &Path) -> Result<()> {
+    let mut seen = HashMap::new();
+    for (index, name) in names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+        if let Some(first) = seen.insert(name.as_str(), index + 1) {
+            let name = short(name);
+            let why =
+                format!("the name '{name}' is already that of column {first}; names must differ");
+            return Err(wrong(path, line, Some((index + 1).to_string()), why));
+        }
+    }
+    Ok(())
 }
