@@ -96,10 +96,8 @@ impl Weighted {
     fn of(rows: &Rows) -> Self {
         let weight = |i: usize| rows.weights.as_ref().map_or(1.0, |w| w[i]);
         let scale = power((0..rows.x.nrows()).map(weight));
-        let rows: Vec<(usize, f64)> = (0..rows.x.nrows())
-            .map(|i| (i, weight(i) / scale))
-            .filter(|(_, w)| *w > 0.0)
-            .collect();
+        let rows: Vec<(usize, f64)> =
+            (0..rows.x.nrows()).map(|i| (i, weight(i) / scale)).filter(|(_, w)| *w > 0.0).collect();
         Weighted { total: rows.iter().map(|(_, w)| w).sum(), rows }
     }
 
@@ -317,8 +315,7 @@ mod tests {
         for scale in [1e-200, 1.0, 1e200, 1e307] {
             let y = [scale, 2.0 * scale, 4.0 * scale];
             let predicted = array![[2.0 * scale], [2.0 * scale], [2.0 * scale]];
-            let weighted =
-                Weighted { rows: vec![(0, 1.0), (1, 1.0), (2, 1.0)], total: 3.0 };
+            let weighted = Weighted { rows: vec![(0, 1.0), (1, 1.0), (2, 1.0)], total: 3.0 };
             let Metrics::Regression { rmse, mae, r2, .. } = regression(&weighted, &y, &predicted)
             else {
                 panic!("a regression")

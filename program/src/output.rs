@@ -130,7 +130,9 @@ pub fn check_distinct(inputs: &[&Path], outputs: &[&Path]) -> Result<(), Failure
 
 /// The stem of a path with another extension, in the current folder.
 pub fn here(path: &Path, extension: &str) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or(OsStr::new("model")).to_os_string();
+    // Standard input, -, has no name.
+    let stem = path.file_stem().filter(|stem| *stem != "-");
+    let mut name = stem.unwrap_or(OsStr::new("model")).to_os_string();
     name.push(".");
     name.push(extension);
     PathBuf::from(name)

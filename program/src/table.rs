@@ -5,7 +5,8 @@ use std::path::Path;
 use clap::Args;
 use ndarray::{Array2, Axis};
 use secondo::io::{
-    Column, Dataset, Dialect, Encode, Missing, Model, Reading, RowNames, Table, Target, Task, Unknown,
+    Column, Dataset, Dialect, Encode, Missing, Model, Reading, RowNames, Table, Target, Task,
+    Unknown,
 };
 use secondo::{Data, Device, Error, Loss, Problem};
 
@@ -73,6 +74,9 @@ pub struct TargetOptions {
     /// The part of the rows that is held out for the test, from 0 to less than 1 [default: 0.2]
     #[arg(long, value_name = "X", value_parser = fraction, allow_negative_numbers = true)]
     test_fraction: Option<f64>,
+    /// Cross-validate in this many parts the penalty, or each of several [default: 5, for several]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(2..))]
+    pub cv: Option<u16>,
 }
 
 /// What a model does with a level that it does not know.

@@ -148,19 +148,15 @@ pub(super) fn only(map: &Map<String, Value>, place: &str, known: &[&str]) -> Res
     Err(wrong(place, why))
 }
 
-/// The known key that `key` seems to mean: the same letters, one that is a part of the other, or a distance of two letters at most.
+/// The known key that `key` seems to mean: the same letters, or a distance of two letters at most.
 pub(super) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");
     let meant = plain(key);
     let score = |name: &str| {
         let name = plain(name);
         let letters = distance(&meant, &name);
-        if letters == 0 {
-            return Some(0);
-        }
-        let (shorter, longer) = (meant.len().min(name.len()), meant.len().max(name.len()));
-        let part = shorter >= 4 && (meant.contains(&name) || name.contains(&meant));
-        (part || (letters <= 2 && longer >= 4 && letters * 2 < shorter)).then_some(letters)
+        let shorter = meant.len().min(name.len());
+        (letters == 0 || (letters <= 2 && letters * 2 < shorter)).then_some(letters)
     };
     let scored = known.iter().filter_map(|name| Some((score(name)?, *name)));
     scored.min_by_key(|(score, _)| *score).map(|(_, name)| name)

@@ -5,6 +5,7 @@
 //! * [`ProblemFile`] is a whole problem, network, data, loss, penalty and weights, in one JSON file.
 //! * [`Checkpoint`] is the state of a fit, from which it can go on after an interruption.
 //! * [`fit_to_json`] writes the end of a fit, and [`fit_from_json`] reads it back.
+//! * [`array_from_npy`] reads an array that NumPy wrote.
 //! * [`write_file`] writes a file whole or not at all.
 //!
 //! Every error names the file, and the line and the column where there are any.
@@ -15,6 +16,7 @@ mod files;
 mod fit;
 mod json;
 mod model;
+mod npy;
 mod problem_file;
 mod spec;
 mod standardization;
@@ -24,12 +26,13 @@ pub use checkpoint::{Checkpoint, Fingerprint};
 pub use files::write_file;
 pub use fit::{fit_from_json, fit_to_json};
 pub use model::Model;
+pub use npy::array_from_npy;
 pub use problem_file::{
     ProblemFile, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json,
 };
 pub use spec::{network_from_json, network_from_path, network_to_json};
 pub use standardization::Standardization;
 pub use table::{
-    Coding, Column, Dataset, Dialect, Encode, Fill, Missing, Reading, RowNames, Table, Target, Task,
-    Unknown,
+    Coding, Column, Dataset, Dialect, Encode, Fill, Missing, Reading, RowNames, Table, Target,
+    Task, Unknown,
 };

@@ -73,7 +73,9 @@ const KEYS: [&str; 12] = [
     "activation_definitions",
 ];
 /// Names that other programs have for keys of a problem file; nothing for what a problem file has not.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 16] = [
+    ("weight", "sample_weights"),
+    ("weights", "sample_weights"),
     ("network", "spec"),
     ("architecture", "spec"),
     ("model", "spec"),

@@ -1,22 +1,29 @@
 //! The fit of a table: its rows, and the model before training.
 
-use ndarray::{Array2, Axis};
+use std::time::Duration;
+
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
-use secondo::io::{Column, Dataset, Model, Standardization, Table, Target};
-use secondo::{Device, Error, Fit, Loss, Network, Penalty, Problem, Reduction};
+use secondo::io::{Column, Dataset, Model, Table, Target};
+use secondo::{Activation, Auto, Device, Error, Fit, Method as _, Network, silent};
 
 use super::job::{Ended, Job};
-use super::loss;
-use super::network::{Architecture, network};
+use super::model::{in_data, model, start};
+use super::network::Architecture;
 use super::options::Options;
 use super::report::{Choices, DataFacts, Measured, Objective, Subject, TableFacts};
+use super::validation::validate;
 use crate::exit::Failure;
 use crate::metrics::Metrics;
 use crate::plot::Points;
-use crate::table::{Rows, column};
+use crate::table::Rows;
 use crate::training::Start;
+
+/// The most parameters of a linear model that is fitted beside.
+const BESIDE: usize = 2000;
+/// The most time for it.
+const TIME: Duration = Duration::from_secs(5);
 
 /// The rows to train and to test with, and the model.
 pub struct TableFit {
@@ -45,16 +52,21 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     };
     let fraction = options.target.test_fraction();
     let (train_rows, test_rows) = split(&data, fraction, seed);
-    let (model, mut warnings) = model(options, &data, target, &train_rows)?;
+    let validation = validate(options, &data, target, &train_rows)?;
+    let ridge = validation.as_ref().map_or(options.objective.factors()[0], |v| v.chosen);
+    let (model, mut warnings) = model(options, &data, target, &train_rows, ridge)?;
     warnings.splice(..0, table.warnings().iter().cloned());
     let (train, test) = (Rows::of(&data, &train_rows), Rows::of(&data, &test_rows));
     let problem = train.problem(&model, device)?;
     let rule = options.starts.rule(&options.network);
-    let starts = starts(&problem, seed..=last, rule)?;
+    let starts = (seed..=last)
+        .map(|seed| Ok((Some(seed), start(&problem, rule, seed)?)))
+        .collect::<Result<Vec<Start>, Error>>()?;
     let facts = TableFacts {
         data: data_facts(options, &table, &data, &model, &train, &test),
         standardization: model.standardization.clone(),
         metrics: Measured::default(),
+        validation,
         choices: Choices {
             architecture: Architecture::of(&options.network),
             init: rule.name().into(),
@@ -77,33 +89,6 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     };
     let fit = TableFit { facts, model, train, test };
     Ok((job, fit))
-}
-
-fn starts(
-    problem: &Problem,
-    seeds: std::ops::RangeInclusive<u64>,
-    rule: secondo::Initialization,
-) -> Result<Vec<Start>, Error> {
-    let x = problem.data().x();
-    let idle = idle_weights(problem.network(), x);
-    let draw = |seed| {
-        let mut start = rule.draw_from(problem.network(), x, seed)?;
-        idle.iter().for_each(|&l| start[l] = 0.0);
-        Ok((Some(seed), start))
-    };
-    seeds.map(draw).collect()
-}
-
-/// The places of the weights of linear units behind inputs that are 0 in every row. The data do not determine them; at 0 they stay
-/// there, and no prediction depends on such an input.
-fn idle_weights(network: &Network, x: &Array2<f64>) -> Vec<usize> {
-    let idle: Vec<usize> =
-        (0..x.ncols()).filter(|&c| x.column(c).iter().all(|v| *v == 0.0)).collect();
-    let fed = network.layers().iter().filter(|layer| layer.sources.first() == Some(&0));
-    let groups = fed.flat_map(|layer| &layer.groups).filter(|g| g.propagation.is_linear());
-    (groups.flat_map(|g| g.range.clone().step_by(g.row.max(1))))
-        .flat_map(|row| idle.iter().map(move |c| row + c))
-        .collect()
 }
 
 fn data_facts(
@@ -146,6 +131,7 @@ impl TableFit {
         let metrics = Measured {
             train: Metrics::of(&model, &self.train)?,
             test: Metrics::of(&model, &self.test)?,
+            linear: self.linear()?,
         };
         let mut notes = Vec::new();
         if [&metrics.train, &metrics.test].into_iter().flatten().any(Metrics::undefined) {
@@ -168,6 +154,29 @@ impl TableFit {
         })
     }
 
+    /// How well a linear model with the same loss and penalty predicts the test rows, or those to train with where there are no
+    /// others; none where the model is linear, and where that fit fails or is too large to do beside.
+    fn linear(&self) -> Result<Option<Metrics>, Failure> {
+        let (network, mut model) = (&self.model.network, self.model.clone());
+        if network.depth() == 1 {
+            return Ok(None);
+        }
+        model.network =
+            Network::dense(&[network.inputs(), network.outputs()], Activation::Identity)?;
+        model.weights = vec![0.0; model.network.parameters()];
+        if model.weights.len() > BESIDE {
+            return Ok(None);
+        }
+        let problem = self.train.problem(&model, Device::cpu())?;
+        let method = Auto { max_iter: 100, time_limit: Some(TIME), ..Auto::default() };
+        let Ok(fit) = method.fit(&problem, &model.weights, &mut silent) else {
+            return Ok(None);
+        };
+        model.weights = fit.w;
+        let rows = if self.test.lines.is_empty() { &self.train } else { &self.test };
+        Metrics::of(&model, rows)
+    }
+
     /// The rows in the units of the table.
     pub fn points(&self, model: &Model) -> Result<Vec<Points>, Failure> {
         Ok(vec![
@@ -175,12 +184,6 @@ impl TableFit {
             Points::of_table("test rows", model, &self.test)?,
         ])
     }
-}
-
-/// A failure in the table, or in a line of its target.
-fn in_data(options: &Options, line: Option<u64>, why: String) -> Failure {
-    let target = options.target.target().ok().map(String::from);
-    Failure::from(Error::Format { path: options.data.clone(), line, column: line.and(target), why })
 }
 
 /// Rows to train and rows to test, each in the order of the file. Classes are divided one by one, and each keeps a row
@@ -207,88 +210,4 @@ fn split(data: &Dataset, fraction: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
     train.sort_unstable();
     test.sort_unstable();
     (train, test)
-}
-
-/// The model before training, with what the user should know about the data.
-fn model(
-    options: &Options,
-    data: &Dataset,
-    target: &str,
-    train_rows: &[usize],
-) -> Result<(Model, Vec<String>), Failure> {
-    let objective = &options.objective;
-    let given = [objective.delta, objective.dispersion];
-    let loss = loss::choose(objective.loss.as_deref(), given, data)?;
-    if let Target::Numbers(y) = &data.target {
-        let refused = |(i, y): (usize, &f64)| Some((i, loss.refuses(*y)?));
-        if let Some((i, why)) = y.iter().enumerate().find_map(refused) {
-            let why = format!("{} {why}; the loss {} is not defined there", y[i], loss.name());
-            return Err(in_data(options, Some(data.lines[i]), why));
-        }
-    }
-    let classes = match &data.target {
-        Target::Numbers(_) => Vec::new(),
-        Target::Classes { labels, .. } => labels.clone(),
-    };
-    let outputs = match loss {
-        Loss::SoftmaxCrossEntropy => classes.len(),
-        _ => 1,
-    };
-    let (standardization, warnings) = standardization(data, &loss, target, train_rows)?;
-    let network = network(&options.network, data.features.len(), outputs)?;
-    let weights = vec![0.0; network.parameters()];
-    let mut model = Model::new(network, weights, loss)?;
-    model.features = data.features.clone();
-    model.columns = data.columns.clone();
-    model.targets = vec![target.to_string()];
-    model.classes = classes;
-    model.standardization = standardization;
-    let lambda = options.objective.ridge.unwrap_or(1.0);
-    if lambda > 0.0 {
-        model.penalty =
-            Penalty::Ridge { lambda, include_bias: options.objective.ridge_bias.unwrap_or(true) };
-    }
-    if options.objective.mean {
-        model.reduction = Reduction::Mean;
-    }
-    model.check()?;
-    Ok((model, warnings))
-}
-
-/// Mean and scale of the rows to train with, and warnings on columns and classes.
-fn standardization(
-    data: &Dataset,
-    loss: &Loss,
-    target: &str,
-    train_rows: &[usize],
-) -> Result<(Standardization, Vec<String>), Failure> {
-    let x = data.x.select(Axis(0), train_rows);
-    let weights: Option<Vec<f64>> =
-        data.weights.as_ref().map(|w| train_rows.iter().map(|&i| w[i]).collect());
-    let weights = weights.as_deref();
-    let (mut standardization, mut warnings) =
-        Standardization::of_inputs(&x, &data.features, 1, weights)?;
-    match &data.target {
-        Target::Numbers(y) if loss::shifts(loss) => {
-            let y: Vec<f64> = train_rows.iter().map(|&i| y[i]).collect();
-            let more;
-            (standardization, more) =
-                standardization.with_targets(&column(&y), &[target.to_string()], weights)?;
-            warnings.extend(more);
-        }
-        Target::Numbers(_) => {}
-        Target::Classes { labels, index } => {
-            let mut counts = vec![0usize; labels.len()];
-            train_rows.iter().for_each(|&i| counts[index[i]] += 1);
-            let single: Vec<&str> = (labels.iter().zip(&counts))
-                .filter(|(_, count)| **count == 1)
-                .map(|(label, _)| label.as_str())
-                .take(10)
-                .collect();
-            if !single.is_empty() {
-                warnings.push(format!("there is only one row to train for: {}", single.join(", ")));
-            }
-        }
-    }
-    Ok((standardization, warnings))
 }

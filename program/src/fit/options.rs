@@ -40,6 +40,8 @@ Examples:
       leaves out columns, and the rows with gaps
   secondo fit people.csv --target income --missing impute --encode zip
       fills gaps and marks them; takes the numbers of a column as names
+  secondo fit data.csv --target y --ridge auto --cv 10
+      chooses the penalty by cross-validation in ten parts
   secondo fit data.csv --target y --max-iter 1000 --report fit.json
       more steps, and a report for programs
   secondo fit growth.csv --target height --plot growth.svg --plot growth.png
@@ -122,15 +124,39 @@ pub struct ObjectiveOptions {
     /// The dispersion α of negative_binomial: counts of mean μ have the variance μ + α μ² [default: 1]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     pub dispersion: Option<f64>,
-    /// The factor λ of the penalty ½ λ Σ w² [default: 1]
-    #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
-    pub ridge: Option<f64>,
+    /// The factor λ of the penalty ½ λ Σ w²; of several, as in 0.1,1,10, or auto for 0.001 to 1000, cross-validation chooses [default: 1]
+    #[arg(long, value_name = "X", value_parser = Factors::parse, allow_negative_numbers = true)]
+    pub ridge: Option<Factors>,
     /// Whether the penalty holds for biases, too [default: true]
     #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
     pub ridge_bias: Option<bool>,
     /// Minimise the mean of the losses instead of their sum
     #[arg(long)]
     pub mean: bool,
+}
+
+/// The factors of `--ridge auto`.
+const AUTO: [f64; 7] = [1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0];
+
+/// Factors of the penalty.
+#[derive(Debug, Clone)]
+pub struct Factors(Vec<f64>);
+
+impl Factors {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Factors(AUTO.to_vec()));
+        }
+        let factors = text.split(',').map(|factor| not_negative(factor.trim()));
+        Ok(Factors(factors.collect::<Result<_, _>>()?))
+    }
+}
+
+impl ObjectiveOptions {
+    /// The factors of the penalty to choose from.
+    pub fn factors(&self) -> Vec<f64> {
+        self.ridge.as_ref().map_or(vec![1.0], |factors| factors.0.clone())
+    }
 }
 
 /// The starts on a table.
@@ -186,9 +212,7 @@ impl StartOptions {
     /// How starts are drawn. A linear model has one minimum, and from 0 no direction that the data leave open is entered.
     pub fn rule(&self, network: &NetworkOptions) -> Initialization {
         let linear = network.hidden.as_ref().is_some_and(|hidden| hidden.0.is_empty());
-        self.init.unwrap_or_else(|| match linear {
-            true => Initialization::Zero,
-            false => Initialization::suited_to(network.activation()),
-        })
+        let usual = || Initialization::suited_to(network.activation());
+        self.init.unwrap_or_else(|| if linear { Initialization::Zero } else { usual() })
     }
 }

@@ -1,7 +1,5 @@
 //! Cells as numbers, and text for messages.
 
-use super::Dialect;
-
 /// Whole numbers beyond this are not exact in a 64-bit float.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 /// Blanks within numbers, as French and Swedish spreadsheets write them: also those that do not break.
@@ -30,17 +28,17 @@ impl Numerals {
         Numerals { decimal: ',', thousands: Some('\'') },
     ];
 
-    /// The way that reads most of `cells`, of those that the dialect allows; and another that reads as many, but to other
+    /// The way that reads most of `cells`, of those with the marks that are given; and another that reads as many, but to other
     /// numbers. Of several ways the simplest is taken; where commas separate fields, a comma in quotes is rather between
     /// thousands than a decimal mark.
     pub fn of<'a>(
         cells: impl Iterator<Item = &'a str> + Clone,
-        dialect: &Dialect,
+        [decimal, thousands]: [Option<char>; 2],
         delimiter: u8,
     ) -> (Numerals, Option<Numerals>) {
         let allowed = |n: &&Numerals| {
-            dialect.decimal.is_none_or(|d| d == n.decimal)
-                && dialect.thousands.is_none_or(|t| Some(t) == n.thousands)
+            decimal.is_none_or(|d| d == n.decimal)
+                && thousands.is_none_or(|t| Some(t) == n.thousands)
         };
         let mut ways: Vec<(Numerals, usize)> =
             Numerals::ALL.iter().filter(allowed).map(|&n| (n, 0)).collect();
@@ -92,7 +90,7 @@ impl Numerals {
         plain.push_str(&whole[..whole.len() - digits.len()]);
         groups.iter().for_each(|group| plain.push_str(group));
         match rest.strip_prefix(self.decimal) {
-            Some(decimals) if decimals.contains(['.', ',']) => return None,
+            Some(decimals) if decimals.is_empty() || decimals.contains(['.', ',']) => return None,
             Some(decimals) => {
                 plain.push('.');
                 plain.push_str(decimals);
@@ -179,8 +177,24 @@ pub(super) fn is_missing(cell: &str) -> bool {
         || (cell.len() <= 9
             && matches!(
                 cell,
-                "NA" | "N/A" | "n/a" | "#N/A" | "#NA" | "<NA>" | "#N/A N/A" | "NaN" | "nan" | "-NaN" | "-nan"
-                    | "1.#IND" | "1.#QNAN" | "-1.#IND" | "-1.#QNAN" | "null" | "NULL" | "?" | "."
+                "NA" | "N/A"
+                    | "n/a"
+                    | "#N/A"
+                    | "#NA"
+                    | "<NA>"
+                    | "#N/A N/A"
+                    | "NaN"
+                    | "nan"
+                    | "-NaN"
+                    | "-nan"
+                    | "1.#IND"
+                    | "1.#QNAN"
+                    | "-1.#IND"
+                    | "-1.#QNAN"
+                    | "null"
+                    | "NULL"
+                    | "?"
+                    | "."
             ))
 }
 
@@ -218,7 +232,7 @@ mod tests {
     use super::*;
 
     fn found(cells: &[&str], delimiter: u8) -> (Numerals, bool) {
-        let (way, other) = Numerals::of(cells.iter().copied(), &Dialect::default(), delimiter);
+        let (way, other) = Numerals::of(cells.iter().copied(), [None, None], delimiter);
         (way, other.is_some())
     }
 

@@ -167,10 +167,11 @@ impl Column {
             "number" => (Coding::Number, 0),
             "time" => (Coding::Time { format: text(map, "format")? }, 0),
             "levels" => {
-                let levels: Vec<String> = (array(field(map, "levels", "column")?, "levels")?.iter())
-                    .map(|v| v.as_str().map(String::from))
-                    .collect::<Option<_>>()
-                    .ok_or_else(|| wrong("levels", "must be a list of names"))?;
+                let levels: Vec<String> = (array(field(map, "levels", "column")?, "levels")?
+                    .iter())
+                .map(|v| v.as_str().map(String::from))
+                .collect::<Option<_>>()
+                .ok_or_else(|| wrong("levels", "must be a list of names"))?;
                 let count = levels.len();
                 (Coding::Levels { levels, reference: index("reference", count)? }, count)
             }
@@ -236,7 +237,8 @@ impl Table {
         let gaps = fill && all().any(|(_, cell)| self.is_missing(cell));
         let mut out = Column { name: self.names[column].clone(), coding, fill: None };
         if gaps && known().next().is_some() {
-            out.fill = Some(self.fill_of(&out, column, &known().map(|(r, _)| r).collect::<Vec<_>>())?);
+            out.fill =
+                Some(self.fill_of(&out, column, &known().map(|(r, _)| r).collect::<Vec<_>>())?);
         }
         Ok(out)
     }

@@ -1,47 +1,11 @@
 //! A table as features and target.
 
-use std::fmt;
-
 use ndarray::Array2;
 
 use super::cell::short;
-use super::{Column, Encode, Missing, Table, Unknown};
-use crate::error::{Error, Result, by_name};
+use super::{Column, Encode, Missing, Table, Target, Task, Unknown};
+use crate::error::{Error, Result};
 use crate::io::json::format_error;
-
-/// The task: regression or classification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
-    /// A number.
-    Regression,
-    /// One of several classes.
-    Classification,
-}
-
-impl Task {
-    /// The name used by the program.
-    pub fn name(self) -> &'static str {
-        match self {
-            Task::Regression => "regression",
-            Task::Classification => "classification",
-        }
-    }
-
-    /// The task of that name.
-    ///
-    /// # Errors
-    /// An unknown name; the error lists the known ones.
-    pub fn from_name(name: &str) -> Result<Self> {
-        let all = [Task::Regression, Task::Classification];
-        by_name("task", name, &all.map(|t| (t.name(), t)))
-    }
-}
-
-impl fmt::Display for Task {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// How a table becomes a data set.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,20 +40,6 @@ impl Reading {
             missing: Missing::Error,
         }
     }
-}
-
-/// The target, row by row.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Target {
-    /// Numbers, for regression.
-    Numbers(Vec<f64>),
-    /// Classes.
-    Classes {
-        /// The labels: whole numbers in numerical order, text in the order of its characters.
-        labels: Vec<String>,
-        /// For each row the index of its label.
-        index: Vec<usize>,
-    },
 }
 
 /// The rows of a table as features and target.
@@ -226,7 +176,8 @@ impl Table {
         let mut notes = Vec::new();
         let features: Vec<usize> = if reading.features.is_empty() {
             let mut features: Vec<usize> = (0..self.names.len()).filter(free).collect();
-            if let Some(at) = features.iter().position(|c| self.labels.is_some_and(|l| l.column == *c))
+            if let Some(at) =
+                features.iter().position(|c| self.labels.is_some_and(|l| l.column == *c))
                 && let Some(labels) = self.labels
             {
                 // A column that has a name may be what is meant, if it is the only one.
@@ -256,11 +207,11 @@ impl Table {
         let labels = self.labels?;
         let why = labels.why?;
         let name = short(self.names.get(labels.column)?);
-        Some(match name.is_empty() {
-            true => format!("the first column holds the labels of the rows ({why})"),
-            false => format!(
-                "the column '{name}' holds the labels of the rows ({why}); --row-names none makes it an input"
-            ),
-        })
+        if name.is_empty() {
+            return Some(format!("the first column holds the labels of the rows ({why})"));
+        }
+        Some(format!(
+            "the column '{name}' holds the labels of the rows ({why}); --row-names none makes it an input"
+        ))
     }
 }

@@ -204,7 +204,8 @@ fn delimiter_of(text: &str) -> u8 {
         let typed = cells.clone().filter(|cell| numeric(cell) || is_missing(cell)).count();
         let share = |part: usize, all: usize| part as f64 / all.max(1) as f64;
         // Without rows, the names alone must tell.
-        let fit = if rows.is_empty() { share(names - 1, names) } else { share(fitting, rows.len()) };
+        let fit =
+            if rows.is_empty() { share(names - 1, names) } else { share(fitting, rows.len()) };
         let score = (fit, share(typed, cells.count()));
         if score > best.1 && fit > 0.0 {
             best = (delimiter, score);

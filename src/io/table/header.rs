@@ -4,31 +4,9 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::cell::{numeric, short, whole};
-use super::parse::{Cut, distinct, wrong};
+use super::cut::{Cut, wrong};
 use super::{Dialect, RowNames, Table, time};
 use crate::error::Result;
-
-/// The names of the columns.
-pub(super) fn names(
-    record: &csv::StringRecord,
-    line: u64,
-    delimiter: u8,
-    path: &Path,
-) -> Result<Vec<String>> {
-    let names: Vec<String> = record.iter().map(|name| name.trim().to_string()).collect();
-    if let [only] = names.as_slice() {
-        let other = [(b';', ";"), (b'\t', "tab"), (b',', ","), (b'|', "|")];
-        if let Some((_, name)) =
-            other.iter().find(|(c, _)| *c != delimiter && only.contains(char::from(*c)))
-        {
-            let only = short(only);
-            let why = format!("the header is one field ('{only}'); try --delimiter '{name}'");
-            return Err(wrong(path, line, None, why));
-        }
-    }
-    distinct(&names, line, path)?;
-    Ok(names)
-}
 
 /// Leaves out columns without name and contents, which spreadsheets append, and checks labels that have no name.
 ///
@@ -141,7 +119,6 @@ impl Table {
         };
         let different = (0..rows).all(label);
         let cells = || (0..rows).map(cell);
-        (different && time::formats(cells).is_empty())
-            .then_some("it has another text in each row")
+        (different && time::formats(cells).is_empty()).then_some("it has another text in each row")
     }
 }

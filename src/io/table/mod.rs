@@ -27,16 +27,19 @@
 mod cell;
 mod classes;
 mod column;
+mod cut;
 mod dataset;
 mod dialect;
 mod header;
 mod parse;
 mod source;
+mod target;
 mod time;
 
 pub use column::{Coding, Column, Encode, Fill, Unknown};
-pub use dataset::{Dataset, Reading, Target, Task};
+pub use dataset::{Dataset, Reading};
 pub use dialect::{Dialect, RowNames};
+pub use target::{Target, Task};
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -282,7 +285,5 @@ fn matches(pattern: &str, text: &str) -> bool {
     let Some(text) = text.strip_prefix(start) else {
         return false;
     };
-    (0..=text.len())
-        .filter(|&at| text.is_char_boundary(at))
-        .any(|at| matches(rest, &text[at..]))
+    (0..=text.len()).filter(|&at| text.is_char_boundary(at)).any(|at| matches(rest, &text[at..]))
 }

@@ -11,7 +11,10 @@ use crate::io::json::format_error;
 
 /// The bytes with which files begin that are no text, and what they are.
 const NO_TEXT: [(&[u8], &str); 4] = [
-    (b"PK\x03\x04", "a spreadsheet (.xlsx, .ods) or another zip archive; save the sheet as CSV, or unpack the archive"),
+    (
+        b"PK\x03\x04",
+        "a spreadsheet (.xlsx, .ods) or another zip archive; save the sheet as CSV, or unpack the archive",
+    ),
     (b"\xD0\xCF\x11\xE0", "a spreadsheet (.xls); save the sheet as CSV"),
     (b"PAR1", "a Parquet file; write it as CSV"),
     (b"ARROW1", "an Arrow file; write it as CSV"),
@@ -82,7 +85,8 @@ fn unpacked(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     // A file may be several frames, one after the other.
     while !rest.is_empty() {
-        let failed = |reason: String| Error::Io { path: path.to_path_buf(), action: "unpack", reason };
+        let failed =
+            |reason: String| Error::Io { path: path.to_path_buf(), action: "unpack", reason };
         let frame = ruzstd::decoding::StreamingDecoder::new(&mut rest)
             .map_err(|e| failed(e.to_string()))?;
         out.extend(limited(frame, path, "unpack")?);
@@ -119,7 +123,10 @@ fn decoded(bytes: &[u8], encoding: &'static Encoding, path: &Path) -> Result<Sou
             path: path.to_path_buf(),
             line: Some(1 + before.matches('\n').count() as u64),
             column: None,
-            why: format!("a byte that is not {}; another encoding is chosen by --encoding", used.name()),
+            why: format!(
+                "a byte that is not {}; another encoding is chosen by --encoding",
+                used.name()
+            ),
         });
     }
     let found = (used != UTF_8).then(|| used.name());

@@ -42,9 +42,8 @@ pub(super) fn formats<'a, I: Iterator<Item = &'a str>>(cells: impl Fn() -> I) ->
 
 /// Days since 1970-01-01 for a date, with or without a time; hours since midnight for a time alone.
 pub(super) fn number(cell: &str, format: &str) -> Option<f64> {
-    let seconds = |t: NaiveTime| {
-        f64::from(t.num_seconds_from_midnight()) + f64::from(t.nanosecond()) * 1e-9
-    };
+    let seconds =
+        |t: NaiveTime| f64::from(t.num_seconds_from_midnight()) + f64::from(t.nanosecond()) * 1e-9;
     let origin = DateTime::UNIX_EPOCH.naive_utc().date();
     let days = |at: NaiveDateTime| {
         at.date().signed_duration_since(origin).num_days() as f64 + seconds(at.time()) / SECONDS
