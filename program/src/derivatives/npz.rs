@@ -58,7 +58,10 @@ pub fn write(
 pub fn write_one(out: &mut dyn Write, _: &Problem, _: &Options, found: &Found) -> io::Result<()> {
     let mut array = |shape: &[usize], values: &mut dyn Iterator<Item = f64>| {
         out.write_all(&head("<f8", shape))?;
-        values.try_for_each(|v| out.write_all(&v.to_le_bytes()))
+        for v in values {
+            out.write_all(&v.to_le_bytes())?;
+        }
+        Ok::<(), io::Error>(())
     };
     match (&found.products, &found.result.curvature) {
         (Some(products), _) => array(products.shape(), &mut products.iter().copied()),
