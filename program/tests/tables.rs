@@ -184,8 +184,10 @@ fn factors_have_the_linear_predictors_of_r() {
         let right = numbers(&right[key]);
         assert_eq!(found.len(), right.len(), "{key}");
         let scale = right.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        // The softmax with a free output for each class ends some digits before the others.
+        let tolerance = if key.starts_with("multinom") { 1e-8 } else { 1e-10 };
         for (a, b) in found.iter().zip(&right) {
-            assert!((a - b).abs() <= 1e-10 * scale, "{key}: {a} and {b}");
+            assert!((a - b).abs() <= tolerance * scale, "{key}: {a} and {b}");
         }
     };
     let fitted = |target: &str, features: &str, more: &[&str]| {
@@ -389,7 +391,7 @@ fn constant_and_repeated_columns_have_no_say() {
         succeed(dir.path(), &args);
         let rows = predictions(dir.path(), "n.csv", &[]);
         let y: Vec<f64> = rows[1..].iter().map(|row| row[0].parse().unwrap()).collect();
-        assert_eq!(y[0], y[1], "{hidden}");
+        assert!((y[0] - y[1]).abs() < 1e-9, "{hidden}: {y:?}");
         if hidden == "none" {
             // Equal columns have equal weights.
             assert!((y[0] - y[2]).abs() < 1e-9, "{y:?}");
@@ -430,7 +432,7 @@ fn what_is_assumed_is_said_or_refused() {
     done(b"k,2010,y\na,1,2.5\nb,2,3\na,3,4.5\n", &[], &["the name '2010'", "--header no"]);
     // Marks that may be either are a warning with both readings.
     done(
-        b"a,y\n\"1,545\",1\n\"2,355\",2\n\"3,100\",2.5\n",
+        b"a,y\n\"1,545\",1\n\"2,355\",2\n\"3,100\",4\n",
         &[],
         &["--thousands ','", "say --decimal ','"],
     );
@@ -614,8 +616,8 @@ fn cross_validation_chooses_the_penalty() {
         ))
     };
     let found = means(validation);
-    // Twelve inputs without a say: no penalty predicts worst.
-    assert!(found[0] > found[1] && found[0] > found[2], "{found:?}");
+    // Eleven inputs without a say: neither no penalty nor nothing but the penalty predicts best.
+    assert!(found[1] < found[0] && found[1] < found[2], "{found:?}");
     let best = found.iter().copied().fold(f64::INFINITY, f64::min);
     let at = found.iter().position(|m| *m == best).unwrap();
     assert_eq!(validation["chosen"].as_f64(), Some([0.0, 10.0, 1e5][at]));
