@@ -12,7 +12,7 @@ use argmin::core::{CostFunction, Error, Executor, Gradient, KV, State};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 use ndarray::Array2;
-use secondo::io::{Reading, Standardization, Table, Target};
+use secondo::io::{Dialect, Reading, Standardization, Table, Target};
 use secondo::{Activation, Data, Loss, Network, Penalty, Problem, Request, Result};
 
 /// The data that comes with the crate: file, target column and the hidden units used.
@@ -26,13 +26,14 @@ pub const SETS: [(&str, &str, usize); 4] = [
 /// A whole table, standardised, as a problem with one hidden layer of tanh units and ridge 1e-2.
 pub fn read(name: &str, target: &str, hidden: usize) -> Result<Problem> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
-    let table = Table::from_path(&folder.join(format!("{name}.csv")), b',')?;
+    let table = Table::from_path(&folder.join(format!("{name}.csv")), &Dialect::default())?;
     let data = table.dataset(&Reading::new(target))?;
     let n = data.x.nrows();
     let (y, loss) = match &data.target {
         Target::Numbers(y) => {
             let y = Array2::from_shape_fn((n, 1), |(i, _)| y[i]);
-            let (scale, _) = Standardization::none(0, 1).with_targets(&y, &[target.into()])?;
+            let (scale, _) =
+                Standardization::none(0, 1).with_targets(&y, &[target.into()], None)?;
             (scale.targets(&y)?, Loss::SquaredError)
         }
         Target::Classes { labels, index } if labels.len() == 2 => {
@@ -45,7 +46,7 @@ pub fn read(name: &str, target: &str, hidden: usize) -> Result<Problem> {
             (y, Loss::SoftmaxCrossEntropy)
         }
     };
-    let (scale, _) = Standardization::of_inputs(&data.x, &data.features, y.ncols())?;
+    let (scale, _) = Standardization::of_inputs(&data.x, &data.features, y.ncols(), None)?;
     let x = scale.inputs(&data.x)?;
     let network = Network::dense(&[x.ncols(), hidden, y.ncols()], Activation::Tanh)?;
     Problem::new(network, Data::new(x, y)?, loss)?.penalty(Penalty::ridge(1e-2))

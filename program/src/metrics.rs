@@ -1,11 +1,15 @@
 //! How good predictions are.
 
+use ndarray::Array2;
 use secondo::Loss;
 use secondo::io::Model;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::exit::Failure;
 use crate::table::{Known, Rows};
+
+/// More classes than this have no confusion matrix in a text.
+const SHOWN: usize = 10;
 
 /// The figures of one part of the data; weighted where there are weights. A number that is not finite is null in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +20,9 @@ pub enum Metrics {
         /// √(Σ ω (y − ŷ)² / Σ ω), in the units of the target.
         #[serde(deserialize_with = "number_or_null")]
         rmse: f64,
+        /// Σ ω |y − ŷ| / Σ ω.
+        #[serde(default = "none", deserialize_with = "number_or_null")]
+        mae: f64,
         /// 1 − Σ ω (y − ŷ)² / Σ ω (y − ȳ)²; undefined for a constant target.
         r2: Option<f64>,
     },
@@ -27,12 +34,35 @@ pub enum Metrics {
         /// The mean of −log(probability of the right class).
         #[serde(deserialize_with = "number_or_null")]
         log_loss: f64,
+        /// The mean of the classes' areas under the ROC curve.
+        #[serde(default)]
+        auc: Option<f64>,
+        #[serde(default)]
+        classes: Vec<ClassMetrics>,
     },
+}
+
+/// How well one class is told from the others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassMetrics {
+    pub class: String,
+    /// The weight of the rows of this class that are predicted as each class, in the order of the classes.
+    pub predicted_as: Vec<f64>,
+    /// Of the rows predicted as this class, the part that is; undefined without such rows.
+    pub precision: Option<f64>,
+    /// Of the rows of this class, the part predicted as it; undefined without such rows.
+    pub recall: Option<f64>,
+    /// The probability that a row of this class has a larger probability of it than a row of another, equal ones half.
+    pub auc: Option<f64>,
 }
 
 /// A number, or NaN for null.
 pub fn number_or_null<'de, D: Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
+}
+
+fn none() -> f64 {
+    f64::NAN
 }
 
 /// Six decimals, or an exponent where these would say nothing or fill the line.
@@ -45,33 +75,51 @@ fn digits(value: f64) -> String {
     }
 }
 
+fn part(value: Option<f64>) -> String {
+    value.map_or("-".into(), |v| format!("{v:.3}"))
+}
+
+/// The largest power of 2 that is no larger than the largest size of the values: division by it is exact and keeps squares and sums
+/// in range.
+fn power(values: impl Iterator<Item = f64>) -> f64 {
+    let size = values.fold(0.0, |m: f64, v| m.max(v.abs()));
+    if size == 0.0 { 1.0 } else { size.log2().floor().clamp(-1000.0, 1023.0).exp2() }
+}
+
+/// Weights that are not 0, with the rows that have them.
+struct Weighted {
+    rows: Vec<(usize, f64)>,
+    total: f64,
+}
+
+impl Weighted {
+    fn of(rows: &Rows) -> Self {
+        let weight = |i: usize| rows.weights.as_ref().map_or(1.0, |w| w[i]);
+        let scale = power((0..rows.x.nrows()).map(weight));
+        let rows: Vec<(usize, f64)> =
+            (0..rows.x.nrows()).map(|i| (i, weight(i) / scale)).filter(|(_, w)| *w > 0.0).collect();
+        Weighted { total: rows.iter().map(|(_, w)| w).sum(), rows }
+    }
+
+    /// Σ ω_i f(i) / Σ ω_i.
+    fn mean(&self, f: impl Fn(usize) -> f64) -> f64 {
+        self.rows.iter().map(|(i, w)| w * f(*i)).sum::<f64>() / self.total
+    }
+}
+
 impl Metrics {
     /// Of `model` on these rows; `None` without rows, targets or weight.
     pub fn of(model: &Model, rows: &Rows) -> Result<Option<Metrics>, Failure> {
-        let count = rows.x.nrows();
         let Some(target) = &rows.target else {
             return Ok(None);
         };
-        let weight = |i: usize| rows.weights.as_ref().map_or(1.0, |w| w[i]);
-        let total: f64 = (0..count).map(weight).sum();
-        if count == 0 || total <= 0.0 {
+        let weighted = Weighted::of(rows);
+        if weighted.rows.is_empty() {
             return Ok(None);
         }
-        let mean =
-            |f: &dyn Fn(usize) -> f64| (0..count).map(|i| weight(i) * f(i)).sum::<f64>() / total;
         let predicted = model.predict(&rows.x)?;
         Ok(Some(match target {
-            Known::Numbers(y) => {
-                let square = mean(&|i| (y[i] - predicted[(i, 0)]).powi(2));
-                let centre = mean(&|i| y[i]);
-                let spread = mean(&|i| (y[i] - centre).powi(2));
-                let constant = y.iter().all(|v| *v == y[0]);
-                Metrics::Regression {
-                    rows: count,
-                    rmse: square.sqrt(),
-                    r2: (!constant && spread > 0.0).then(|| 1.0 - square / spread),
-                }
-            }
+            Known::Numbers(y) => regression(&weighted, y, &predicted),
             Known::Classes(index) => {
                 let outputs = model.outputs(&rows.x)?;
                 let loss = |i: usize| {
@@ -83,14 +131,19 @@ impl Metrics {
                     // The lengths are the model's own.
                     model.loss.derivatives(&row, &y).map_or(f64::NAN, |d| d.0)
                 };
+                let classes = by_class(&weighted, &model.classes, index, &predicted);
+                let known: Vec<f64> = classes.iter().filter_map(|c| c.auc).collect();
                 let right = |i: usize| {
                     let class = most_probable(predicted.row(i).iter().copied());
                     f64::from(u8::from(class == index[i]))
                 };
                 Metrics::Classification {
-                    rows: count,
-                    accuracy: mean(&right),
-                    log_loss: mean(&loss),
+                    rows: weighted.rows.len(),
+                    accuracy: weighted.mean(right),
+                    log_loss: weighted.mean(loss),
+                    auc: (!known.is_empty())
+                        .then(|| known.iter().sum::<f64>() / known.len() as f64),
+                    classes,
                 }
             }
         }))
@@ -99,17 +152,49 @@ impl Metrics {
     /// The names and the values.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         match self {
-            Metrics::Regression { rows, rmse, r2 } => vec![
+            Metrics::Regression { rows, rmse, mae, r2 } => vec![
                 ("rows", rows.to_string()),
                 ("RMSE", digits(*rmse)),
+                ("MAE", digits(*mae)),
                 ("R²", r2.map_or("undefined".into(), digits)),
             ],
-            Metrics::Classification { rows, accuracy, log_loss } => vec![
+            Metrics::Classification { rows, accuracy, log_loss, auc, .. } => vec![
                 ("rows", rows.to_string()),
                 ("accuracy", format!("{accuracy:.6}")),
                 ("log loss", digits(*log_loss)),
+                ("AUC", auc.map_or("undefined".into(), digits)),
             ],
         }
+    }
+
+    /// The confusion matrix and the figures of each class, a line for each; empty for a regression.
+    pub fn by_class(&self) -> String {
+        let Metrics::Classification { classes, .. } = self else {
+            return String::new();
+        };
+        if classes.is_empty() {
+            return String::new();
+        }
+        let short = |name: &str| name.chars().take(12).collect::<String>();
+        let matrix = classes.len() <= SHOWN;
+        let mut out = format!("{:<13}", "true class");
+        if matrix {
+            for class in classes {
+                out.push_str(&format!("{:>13}", short(&class.class)));
+            }
+        }
+        out.push_str("    precision       recall          AUC\n");
+        for class in classes {
+            out.push_str(&format!("{:<13}", short(&class.class)));
+            for count in class.predicted_as.iter().filter(|_| matrix) {
+                out.push_str(&format!("{:>13}", (count * 1e6).round() / 1e6));
+            }
+            for value in [class.precision, class.recall, class.auc] {
+                out.push_str(&format!("{:>13}", part(value)));
+            }
+            out.push('\n');
+        }
+        out
     }
 
     /// Whether the test part came out much worse than this, the training part.
@@ -132,6 +217,70 @@ impl Metrics {
     }
 }
 
+/// Errors in units of a power of 2 near the largest number, so that no square overflows or vanishes.
+fn regression(weighted: &Weighted, y: &[f64], predicted: &Array2<f64>) -> Metrics {
+    let rows = || weighted.rows.iter().map(|(i, _)| *i);
+    let size = power(rows().flat_map(|i| [y[i], predicted[(i, 0)]]));
+    let error = |i: usize| y[i] / size - predicted[(i, 0)] / size;
+    // Small errors of large numbers would vanish when they are squared.
+    let unit = power(rows().map(error));
+    let root = weighted.mean(|i| (error(i) / unit).powi(2)).sqrt() * unit;
+    let centre = weighted.mean(|i| y[i] / size);
+    let distance = |i: usize| y[i] / size - centre;
+    let reach = power(rows().map(distance));
+    let spread = weighted.mean(|i| (distance(i) / reach).powi(2)).sqrt() * reach;
+    let first = rows().next().map_or(0.0, |i| y[i]);
+    let constant = rows().all(|i| y[i] == first);
+    Metrics::Regression {
+        rows: weighted.rows.len(),
+        rmse: root * size,
+        mae: weighted.mean(|i| error(i).abs()) * size,
+        r2: (!constant && spread > 0.0).then(|| 1.0 - (root / spread).powi(2)),
+    }
+}
+
+fn by_class(
+    weighted: &Weighted,
+    classes: &[String],
+    index: &[usize],
+    predicted: &Array2<f64>,
+) -> Vec<ClassMetrics> {
+    let mut counts = Array2::<f64>::zeros((classes.len(), classes.len()));
+    for &(i, w) in &weighted.rows {
+        counts[(index[i], most_probable(predicted.row(i).iter().copied()))] += w;
+    }
+    let share = |part: f64, all: f64| (all > 0.0).then(|| part / all);
+    (classes.iter().enumerate())
+        .map(|(c, class)| {
+            let right = counts[(c, c)];
+            let ranked = weighted.rows.iter().map(|&(i, w)| (predicted[(i, c)], index[i] == c, w));
+            ClassMetrics {
+                class: class.clone(),
+                predicted_as: counts.row(c).to_vec(),
+                precision: share(right, counts.column(c).sum()),
+                recall: share(right, counts.row(c).sum()),
+                auc: area(ranked.collect()),
+            }
+        })
+        .collect()
+}
+
+/// The area under the ROC curve of scores, each with whether it is of the class and its weight: Σ over pairs of ω⁺ω⁻ (1 where the
+/// row of the class has the larger score, ½ where both are equal) / Σ⁺ω Σ⁻ω. Undefined where one kind is missing.
+fn area(mut rows: Vec<(f64, bool, f64)>) -> Option<f64> {
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut below, mut inside, mut won) = (0.0, 0.0, 0.0);
+    for equal in rows.chunk_by(|a, b| a.0 == b.0) {
+        let sum = |of: bool| equal.iter().filter(|r| r.1 == of).map(|r| r.2).sum::<f64>();
+        let (of, others) = (sum(true), sum(false));
+        won += of * (below + 0.5 * others);
+        below += others;
+        inside += of;
+    }
+    let pairs = inside * below;
+    (pairs > 0.0).then(|| won / pairs)
+}
+
 /// The index of the largest probability, the first of several.
 pub fn most_probable(probabilities: impl Iterator<Item = f64>) -> usize {
     let mut best = (0, f64::NEG_INFINITY);
@@ -141,4 +290,40 @@ pub fn most_probable(probabilities: impl Iterator<Item = f64>) -> usize {
         }
     }
     best.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn the_area_counts_pairs() {
+        // Of 2 · 2 pairs three are won and one is a draw.
+        let rows = vec![(0.1, false, 1.0), (0.4, true, 1.0), (0.4, false, 1.0), (0.8, true, 1.0)];
+        assert_eq!(area(rows.clone()), Some(3.5 / 4.0));
+        // A row of weight 2 is two rows.
+        let mut twice = rows.clone();
+        twice.push(rows[1]);
+        let weighted = vec![rows[0], (0.4, true, 2.0), rows[2], rows[3]];
+        assert_eq!(area(weighted), area(twice));
+        assert_eq!(area(vec![(0.3, true, 1.0)]), None);
+    }
+
+    #[test]
+    fn figures_are_finite_wherever_they_can_be() {
+        for scale in [1e-200, 1.0, 1e200, 1e307] {
+            let y = [scale, 2.0 * scale, 4.0 * scale];
+            let predicted = array![[2.0 * scale], [2.0 * scale], [2.0 * scale]];
+            let weighted = Weighted { rows: vec![(0, 1.0), (1, 1.0), (2, 1.0)], total: 3.0 };
+            let Metrics::Regression { rmse, mae, r2, .. } = regression(&weighted, &y, &predicted)
+            else {
+                panic!("a regression")
+            };
+            // Errors 1, 0, 2; mean 7/3, Σ (y − 7/3)² = 14/3.
+            assert!((rmse / scale - (5f64 / 3.0).sqrt()).abs() < 1e-14, "{scale}");
+            assert!((mae / scale - 1.0).abs() < 1e-14);
+            assert!((r2.unwrap() - (1.0 - 15.0 / 14.0)).abs() < 1e-14);
+        }
+    }
 }

@@ -43,6 +43,11 @@ pub fn emit(
     }
 }
 
+/// What is said on keys of a problem file that mean nothing.
+pub fn unused_keys(keys: &[String]) -> String {
+    format!("keys of the problem file that are not used: {}", keys.join(", "))
+}
+
 /// Text on stdout.
 pub fn say(text: &str) -> Result<(), Failure> {
     emit(None, |out| out.write_all(text.as_bytes()))
@@ -58,6 +63,11 @@ pub fn json_text(map: &Map<String, Value>) -> String {
     }
     out.push_str("}\n");
     out
+}
+
+/// A number of things, as in `1 row` and `2 rows`.
+pub fn plural(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The folder of a path.
@@ -120,7 +130,9 @@ pub fn check_distinct(inputs: &[&Path], outputs: &[&Path]) -> Result<(), Failure
 
 /// The stem of a path with another extension, in the current folder.
 pub fn here(path: &Path, extension: &str) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or(OsStr::new("model")).to_os_string();
+    // Standard input, -, has no name.
+    let stem = path.file_stem().filter(|stem| *stem != "-");
+    let mut name = stem.unwrap_or(OsStr::new("model")).to_os_string();
     name.push(".");
     name.push(extension);
     PathBuf::from(name)

@@ -9,13 +9,13 @@ use secondo::io::Model;
 use crate::exit::{Exit, Failure};
 use crate::metrics::{Metrics, most_probable};
 use crate::output::{check_distinct, check_target, emit, say, say_note};
-use crate::table::{Rows, TableOptions};
+use crate::table::{Rows, TableOptions, UnknownOptions};
 
 /// Predicts with a fitted model for the rows of a table
 ///
-/// The columns are found by their names; further columns do not matter. The predictions are a CSV table: for a
-/// regression the column 'prediction' in the units of the target, for a classification the most probable class and the
-/// probability of each class. If the table has the target, RMSE and R², or accuracy and log loss, are printed, too.
+/// The columns are found by their names, and become inputs as in the fit; further columns do not matter. The predictions are a
+/// CSV table, with the labels of the rows where there are any: for a regression the column 'prediction' in the units of the target, for a classification the most probable class and the
+/// probability of each class. If the table has the target, how good the predictions are is printed, too.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,13 +28,15 @@ Examples:
 pub struct Options {
     /// The model, as 'secondo fit' wrote it (.safetensors)
     model: PathBuf,
-    /// The table (CSV with a header)
+    /// The table, a text file with a header; - is standard input
     data: PathBuf,
     /// Write the predictions to this file instead of stdout
     #[arg(long, help_heading = "Output", short, value_name = "FILE.csv")]
     output: Option<PathBuf>,
     #[command(flatten)]
     table: TableOptions,
+    #[command(flatten)]
+    unknown: UnknownOptions,
     /// Print the predictions only, without notes and without figures on them
     #[arg(long, help_heading = "Output", short)]
     quiet: bool,
@@ -47,7 +49,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     }
     let model = Model::load(&options.model)?;
     let table = options.table.open(&options.data)?;
-    let (rows, notes) = options.table.rows(&model, &table, false)?;
+    let (rows, notes) = options.table.rows(&model, &table, false, options.unknown.rule())?;
     let metrics = Metrics::of(&model, &rows)?;
     let predicted = model.predict(&rows.x)?;
     if let Some(((row, _), _)) = predicted.indexed_iter().find(|(_, v)| !v.is_finite()) {
@@ -75,6 +77,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     for (name, value) in metrics.iter().flat_map(Metrics::lines) {
         text.push_str(&format!("{name:<9} {value}\n"));
     }
+    text.push_str(&metrics.as_ref().map(Metrics::by_class).unwrap_or_default());
     match &options.output {
         Some(path) => {
             text.push_str(&format!(
@@ -100,7 +103,7 @@ fn csv_bytes(
     predicted: &Array2<f64>,
     with_lines: bool,
 ) -> Result<Vec<u8>, csv::Error> {
-    let mut header: Vec<String> = Vec::new();
+    let mut header: Vec<String> = rows.labels.iter().map(|(name, _)| name.clone()).collect();
     if with_lines {
         header.push("line".into());
     }
@@ -116,8 +119,9 @@ fn csv_bytes(
     let mut csv =
         csv::WriterBuilder::new().delimiter(options.table.delimiter()).from_writer(&mut bytes);
     csv.write_record(&header)?;
-    for (row, line) in predicted.rows().into_iter().zip(&rows.lines) {
-        let mut fields: Vec<String> = Vec::new();
+    for (index, (row, line)) in predicted.rows().into_iter().zip(&rows.lines).enumerate() {
+        let label = rows.labels.as_ref().and_then(|(_, labels)| labels.get(index));
+        let mut fields: Vec<String> = label.cloned().into_iter().collect();
         if with_lines {
             fields.push(line.to_string());
         }

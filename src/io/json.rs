@@ -130,3 +130,50 @@ pub(super) fn type_of<'a>(map: &'a Map<String, Value>, place: &str) -> Result<&'
 pub(super) fn unknown(place: &str, kind: &str, name: &str, known: &[&str]) -> Error {
     wrong(place, format!("unknown {kind} '{name}'; known: {}", known.join(", ")))
 }
+
+/// That an object has no other keys than `known` ones, and those that begin with `x_`, which are free for notes.
+///
+/// # Errors
+/// The first other key, with the known one that is most like it.
+pub(super) fn only(map: &Map<String, Value>, place: &str, known: &[&str]) -> Result<()> {
+    let free = |key: &&String| !key.starts_with("x_") && !known.contains(&key.as_str());
+    let Some(key) = map.keys().find(free) else {
+        return Ok(());
+    };
+    let meant = nearest(key, known).map(|meant| format!(" (is '{meant}' meant?)"));
+    let (meant, known) = (meant.unwrap_or_default(), known.join(", "));
+    let why = format!(
+        "the key '{key}' is unknown{meant}; known: {known}; keys that begin with x_ are free for notes"
+    );
+    Err(wrong(place, why))
+}
+
+/// The known key that `key` seems to mean: the same letters, or a distance of two letters at most.
+pub(super) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
+    let plain = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");
+    let meant = plain(key);
+    let score = |name: &str| {
+        let name = plain(name);
+        let letters = distance(&meant, &name);
+        let shorter = meant.len().min(name.len());
+        (letters == 0 || (letters <= 2 && letters * 2 < shorter)).then_some(letters)
+    };
+    let scored = known.iter().filter_map(|name| Some((score(name)?, *name)));
+    scored.min_by_key(|(score, _)| *score).map(|(_, name)| name)
+}
+
+/// The number of letters to insert, delete or replace.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,11 +1,12 @@
 //! Files: networks as JSON, problem files, CSV tables, models, checkpoints.
 //!
-//! * [`Table`] reads a CSV file with a header and makes a [`Dataset`] of it.
+//! * [`Table`] reads a table as text, as programs and spreadsheets write it ([`Dialect`]), and makes a [`Dataset`] of it.
 //! * [`Model`] is a fitted network with all that predictions need, stored as `.safetensors`.
 //! * [`ProblemFile`] is a whole problem, network, data, loss, penalty and weights, in one JSON file.
 //! * [`Checkpoint`] is the state of a fit, from which it can go on after an interruption.
 //! * [`fit_to_json`] writes the end of a fit, and [`fit_from_json`] reads it back.
 //! * [`inference_to_json`] writes what was inferred at a minimum.
+//! * [`array_from_npy`] reads an array that NumPy wrote.
 //! * [`write_file`] writes a file whole or not at all.
 //!
 //! Every error names the file, and the line and the column where there are any.
@@ -17,6 +18,7 @@ mod fit;
 mod inference;
 mod json;
 mod model;
+mod npy;
 mod problem_file;
 mod spec;
 mod standardization;
@@ -27,9 +29,13 @@ pub use files::write_file;
 pub use fit::{fit_from_json, fit_to_json};
 pub use inference::{alpha_to_json, inference_to_json, laplace_to_json};
 pub use model::{Model, TrainingRows};
+pub use npy::array_from_npy;
 pub use problem_file::{
     ProblemFile, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json,
 };
 pub use spec::{network_from_json, network_from_path, network_to_json};
 pub use standardization::Standardization;
-pub use table::{Dataset, Missing, Reading, Table, Target, Task};
+pub use table::{
+    Coding, Column, Dataset, Dialect, Encode, Fill, Missing, Reading, RowNames, Table, Target,
+    Task, Unknown,
+};

@@ -15,6 +15,7 @@
 //! | `version` | `1` |
 //! | `network` | JSON: the architecture, see [`network_from_json`](super::network_from_json) |
 //! | `features` | JSON: list of the inputs' names |
+//! | `columns` | JSON: list of the columns of a table that the inputs come from, see [`Column`]; optional, every input is a column of numbers |
 //! | `targets` | JSON: list of the targets' names; one for a classification |
 //! | `classes` | JSON: list of the class labels in the order of the outputs; `[]` for a regression |
 //! | `standardization` | JSON: `{"x_mean": […], "x_scale": […], "y_mean": […], "y_scale": […]}`; optional, means 0 and scales 1 |
@@ -68,7 +69,7 @@ use super::json::{self, array, field, format_error, in_file, object, size};
 use super::problem_file::{self, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json};
 use super::spec::network_to_json;
 use super::standardization::Standardization;
-use super::table::Task;
+use super::table::{Column, Task};
 use super::{files, write_file};
 use crate::error::{Error, Result};
 use crate::guard;
@@ -103,6 +104,8 @@ pub struct Model {
     pub weights: Vec<f64>,
     /// The names of the inputs.
     pub features: Vec<String>,
+    /// The columns of a table that the inputs come from; none where each input is the column of numbers of its name.
+    pub columns: Vec<Column>,
     /// The names of the targets: one for each output; one for a classification.
     pub targets: Vec<String>,
     /// The class labels in the order of the outputs; empty for a regression.
@@ -144,6 +147,7 @@ impl Model {
         let targets = if classes > 0 { 1 } else { outputs };
         let model = Model {
             features: (1..=network.inputs()).map(|i| format!("x{i}")).collect(),
+            columns: Vec::new(),
             targets: (1..=targets).map(|i| format!("y{i}")).collect(),
             classes: (0..classes).map(|c| c.to_string()).collect(),
             standardization: Standardization::none(network.inputs(), targets),
@@ -161,6 +165,14 @@ impl Model {
     /// Regression, or classification if there are classes.
     pub fn task(&self) -> Task {
         if self.classes.is_empty() { Task::Regression } else { Task::Classification }
+    }
+
+    /// The columns of a table that the inputs come from.
+    pub fn table_columns(&self) -> Vec<Column> {
+        match self.columns.as_slice() {
+            [] => self.features.iter().map(Column::number).collect(),
+            columns => columns.to_vec(),
+        }
     }
 
     /// That the parts fit together.
@@ -198,6 +210,10 @@ impl Model {
         };
         length("targets", targets, self.targets.len())?;
         distinct("features", &self.features)?;
+        let inputs_of: Vec<String> = self.columns.iter().flat_map(Column::inputs).collect();
+        if !self.columns.is_empty() && inputs_of != self.features {
+            return Err(Error::invalid("columns", "their inputs are not the features"));
+        }
         distinct("classes", &self.classes)?;
         self.loss.check(outputs, &Array2::zeros((0, outputs)))?;
         self.penalty.check(&self.network)?;
@@ -313,7 +329,10 @@ impl Model {
             .training
             .as_ref()
             .map(|t| ("training", json!({"rows": t.rows, "held_out": t.held_out}).to_string()));
-        entries.into_iter().chain(training).map(|(key, value)| (key.to_string(), value)).collect()
+        let columns: Vec<_> = self.columns.iter().map(Column::to_json).collect();
+        let columns = (!columns.is_empty()).then(|| ("columns", json!(columns).to_string()));
+        let all = entries.into_iter().chain(training).chain(columns);
+        all.map(|(key, value)| (key.to_string(), value)).collect()
     }
 
     /// The model in `bytes`; `path` is for messages.
@@ -390,6 +409,12 @@ fn read(bytes: &[u8], path: &Path) -> Result<Model> {
         None => Standardization::none(network.inputs(), targets.len()),
         Some(text) => Standardization::from_json(&json("standardization", text)?)?,
     };
+    let columns = match optional("columns") {
+        None => Vec::new(),
+        Some(text) => (array(&json("columns", text)?, "columns")?.iter())
+            .map(Column::from_json)
+            .collect::<Result<_>>()?,
+    };
     let penalty = match optional("penalty") {
         None => Penalty::None,
         Some(text) => penalty_from_json(&json("penalty", text)?)?,
@@ -410,6 +435,7 @@ fn read(bytes: &[u8], path: &Path) -> Result<Model> {
         network,
         weights,
         features: strings("features")?,
+        columns,
         targets,
         classes: strings("classes")?,
         standardization,

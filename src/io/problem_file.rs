@@ -22,7 +22,8 @@
 //! | `v` or `V` | optional: one vector, or a list of vectors, as long as the parameters |
 //! | `activation_definitions` | optional: names of activations that are not built in, each with its formula in u, see [`Activation::formula`] |
 //!
-//! Numbers may be strings, which can carry more digits. Other keys are ignored.
+//! Numbers may be strings, which can carry more digits. Keys that begin with `x_` are free for notes. A key that is much like one of
+//! the above, or has another program's name for it, is an error; others are listed in [`ProblemFile::unused`].
 
 use std::path::Path;
 
@@ -31,13 +32,13 @@ use serde_json::{Map, Value, json};
 
 use super::files;
 use super::json::{
-    self, array, field, in_file, matrix, number, numbers, object, size, type_of, unknown, vector,
-    wrong,
+    self, array, field, in_file, matrix, nearest, number, numbers, object, only, size, type_of,
+    unknown, vector, wrong,
 };
 use super::spec::network_from_json;
 use crate::error::{Error, Result};
 use crate::network::{Activation, Constraint, Network};
-use crate::objective::{Data, Loss, Parameter, ParameterSource, Penalty};
+use crate::objective::{Data, Loss, LossKind, Parameter, ParameterSource, Penalty};
 use crate::problem::Problem;
 
 /// The contents of a problem file.
@@ -56,6 +57,68 @@ pub struct ProblemFile {
     pub constraint: Option<Constraint>,
     /// The penalty, which is part of `problem`, too.
     pub penalty: Penalty,
+    /// The keys of the file that mean nothing here and do not begin with `x_`.
+    pub unused: Vec<String>,
+}
+
+/// The keys of a problem file.
+const KEYS: [&str; 12] = [
+    "spec",
+    "loss",
+    "penalty",
+    "X",
+    "Y",
+    "sample_weights",
+    "W",
+    "constraint",
+    "theta",
+    "v",
+    "V",
+    "activation_definitions",
+];
+/// Names that other programs have for keys of a problem file; nothing for what a problem file has not.
+const ELSEWHERE: [(&str, &str); 16] = [
+    ("weight", "sample_weights"),
+    ("weights", "sample_weights"),
+    ("network", "spec"),
+    ("architecture", "spec"),
+    ("model", "spec"),
+    ("objective", "loss"),
+    ("criterion", "loss"),
+    ("regularization", "penalty"),
+    ("regularisation", "penalty"),
+    ("regularizer", "penalty"),
+    ("ridge", "penalty"),
+    ("weight_decay", "penalty"),
+    ("inputs", "X"),
+    ("targets", "Y"),
+    ("parameters", "W"),
+    ("reduction", ""),
+];
+
+/// The keys that mean nothing.
+///
+/// # Errors
+/// A key that seems to mean one of those that exist.
+fn unused(top: &Map<String, Value>) -> Result<Vec<String>> {
+    let mut unused = Vec::new();
+    for key in top.keys().filter(|key| !KEYS.contains(&key.as_str()) && !key.starts_with("x_")) {
+        let other = ELSEWHERE.iter().find(|(name, _)| name == key).map(|(_, meant)| *meant);
+        match other.or_else(|| nearest(key, &KEYS)) {
+            Some("") => {
+                let why = "there is no such key: a problem file has the sum of the losses; scale the penalty for their mean";
+                return Err(wrong(key, why));
+            }
+            Some(meant) => {
+                let why = format!(
+                    "the key is unknown; is '{meant}' meant? Keys that begin with x_ are free for notes"
+                );
+                return Err(wrong(key, why));
+            }
+            None => unused.push(key.clone()),
+        }
+    }
+    Ok(unused)
 }
 
 impl ProblemFile {
@@ -107,6 +170,7 @@ fn parse(text: &str, path: &Path) -> Result<ProblemFile> {
 
 fn problem(value: &Value) -> Result<ProblemFile> {
     let top = value.as_object().ok_or_else(|| wrong("problem", "must be an object {…}"))?;
+    let unused = unused(top)?;
     let key = |name: &str| top.get(name).ok_or_else(|| wrong(name, "the key is missing"));
     let spec = key("spec")?;
     let constrained = top.get("constraint").filter(|c| !c.is_null());
@@ -162,7 +226,7 @@ fn problem(value: &Value) -> Result<ProblemFile> {
     if let Some(constraint) = &constraint {
         problem = problem.constraint(constraint.clone())?;
     }
-    Ok(ProblemFile { problem, parameters, vectors, x_new, constraint, penalty })
+    Ok(ProblemFile { problem, parameters, vectors, x_new, constraint, penalty, unused })
 }
 
 /// The spec with each name of an activation that the file defines replaced by its formula. Built-in names keep their meaning.
@@ -216,6 +280,7 @@ pub(super) fn check_widths(spec: &Value, parameters: usize) -> Result<()> {
 
 fn constraint_from_json(value: &Value, free: usize) -> Result<Constraint> {
     let map = object(value, "constraint")?;
+    only(map, "constraint", &["fixed", "C_entries"])?;
     let fixed = numbers(field(map, "fixed", "constraint")?, "constraint.fixed")?;
     let list = array(field(map, "C_entries", "constraint")?, "constraint.C_entries")?;
     let entries = (list.iter().enumerate())
@@ -247,7 +312,10 @@ pub fn loss_from_json(value: &Value) -> Result<Loss> {
         }
     }
     let map = object(value, "loss")?;
-    Loss::read(type_of(map, "loss")?, &Source(map)).map_err(|error| match error {
+    let name = type_of(map, "loss")?;
+    let parameters = LossKind::from_name(name).map_or(&[][..], |kind| kind.parameters);
+    only(map, "loss", &[&["type"], parameters].concat())?;
+    Loss::read(name, &Source(map)).map_err(|error| match error {
         unknown @ Error::Unknown { .. } => wrong("loss.type", unknown.to_string()),
         other => other,
     })
@@ -277,6 +345,7 @@ pub fn penalty_from_json(value: &Value) -> Result<Penalty> {
         return Ok(Penalty::None);
     }
     let map = object(value, "penalty")?;
+    only(map, "penalty", &["type", "lambda", "include_bias", "terms"])?;
     let lambda = || number(field(map, "lambda", "penalty")?, "penalty.lambda");
     let include_bias = match map.get("include_bias") {
         None | Some(Value::Null) => true,

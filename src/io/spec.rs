@@ -16,7 +16,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::files;
-use super::json::{self, array, field, in_file, object, size, wrong};
+use super::json::{self, array, field, in_file, object, only, size, wrong};
 use crate::error::{Error, Result};
 use crate::network::{Activation, Group, Layer, Network, Normalized, Propagation, Radial};
 
@@ -26,9 +26,11 @@ const MOST_NORMALIZED: usize = 1 << 16;
 /// The network that `spec` describes.
 ///
 /// # Errors
-/// A key that is missing or has the wrong type, an unknown name, or what [`Network::new`] refuses.
+/// A key that is missing, unknown or has the wrong type, an unknown name, or what [`Network::new`] refuses. Keys that begin with
+/// `x_` are free for notes.
 pub fn network_from_json(spec: &Value) -> Result<Network> {
     let object = object(spec, "spec")?;
+    only(object, "spec", &["inputs", "layers"])?;
     let inputs = size(field(object, "inputs", "spec")?, "spec.inputs")?;
     let layers = array(field(object, "layers", "spec")?, "spec.layers")?;
     let layers = (layers.iter().enumerate())
@@ -51,6 +53,7 @@ pub fn network_from_path(path: &Path) -> Result<Network> {
 
 fn layer_from_json(spec: &Value, place: &str) -> Result<Layer> {
     let layer = object(spec, place)?;
+    only(layer, place, &["units", "sources", "bias", "propagation", "activations"])?;
     let at = |key: &str| format!("{place}.{key}");
     let units = size(field(layer, "units", place)?, &at("units"))?;
     let bias = match layer.get("bias") {

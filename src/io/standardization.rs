@@ -1,6 +1,6 @@
 //! Inputs and targets with mean 0 and standard deviation 1.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use serde_json::{Value, json};
 
 use super::json::{field, numbers, object};
@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 
 /// Mean and scale of every input and of every target: (x − mean)/scale has mean 0 and standard deviation 1.
 ///
-/// The scale is the standard deviation with n, not n − 1, in the denominator; a column that is constant has scale 1.
+/// With weights ω the mean is Σ_i ω_i x_i / Σ_i ω_i and the scale √(Σ_i ω_i (x_i − mean)² / Σ_i ω_i), as of rows repeated ω_i times:
+/// the standard deviation with n, not n − 1, in the denominator. A column that is constant has scale 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standardization {
     /// The mean of each input.
@@ -57,22 +58,33 @@ impl Standardization {
         })
     }
 
-    /// Mean and scale of the columns of `x`, and remarks on columns that are constant or nearly so. Targets stay as
-    /// they are.
+    /// Mean and scale of the columns of `x`, weighted where there are weights, and remarks on columns that are constant or
+    /// nearly so. Targets stay as they are.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use secondo::io::Standardization;
+    /// // The row of weight 3 counts three times, that of weight 0 not at all.
+    /// let x = array![[1.0], [5.0], [1e9]];
+    /// let (s, _) = Standardization::of_inputs(&x, &["x".into()], 0, Some(&[3.0, 1.0, 0.0]))?;
+    /// assert_eq!((s.x_mean[0], s.x_scale[0]), (2.0, 3f64.sqrt()));
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// Values so large that their spread overflows.
+    /// Values so large that their spread overflows; another number of weights than rows.
     pub fn of_inputs(
         x: &Array2<f64>,
         names: &[String],
         targets: usize,
+        weights: Option<&[f64]>,
     ) -> Result<(Self, Vec<String>)> {
         let mut out = Standardization::none(x.ncols(), targets);
         let mut remarks = Vec::new();
         for (c, column) in x.columns().into_iter().enumerate() {
-            let values = column.to_vec();
+            let rows = weighted(column, weights)?;
             let name = names.get(c).map_or("", String::as_str);
-            (out.x_mean[c], out.x_scale[c]) = spread(&values, name, &mut remarks)?;
+            (out.x_mean[c], out.x_scale[c]) = spread(&rows, name, &mut remarks)?;
         }
         Ok((out, remarks))
     }
@@ -85,15 +97,16 @@ impl Standardization {
         mut self,
         y: &Array2<f64>,
         names: &[String],
+        weights: Option<&[f64]>,
     ) -> Result<(Self, Vec<String>)> {
         if y.ncols() != self.y_mean.len() {
             return Err(Error::shape("targets", &[self.y_mean.len()], &[y.ncols()]));
         }
         let mut remarks = Vec::new();
         for (c, column) in y.columns().into_iter().enumerate() {
-            let values = column.to_vec();
+            let rows = weighted(column, weights)?;
             let name = names.get(c).map_or("", String::as_str);
-            (self.y_mean[c], self.y_scale[c]) = spread(&values, name, &mut remarks)?;
+            (self.y_mean[c], self.y_scale[c]) = spread(&rows, name, &mut remarks)?;
         }
         Ok((self, remarks))
     }
@@ -152,24 +165,39 @@ fn map(
     Ok(out)
 }
 
-/// Mean and standard deviation in two passes; the scale 1 for a constant.
-fn spread(values: &[f64], name: &str, remarks: &mut Vec<String>) -> Result<(f64, f64)> {
-    let n = values.len() as f64;
-    let first = values.first().copied().unwrap_or(0.0);
-    if values.iter().all(|&v| v == first) {
+/// Values with their weights, but for those of weight 0. The weights are divided by the largest: their sum cannot overflow.
+fn weighted(column: ArrayView1<f64>, weights: Option<&[f64]>) -> Result<Vec<(f64, f64)>> {
+    let Some(weights) = weights else {
+        return Ok(column.iter().map(|&v| (v, 1.0)).collect());
+    };
+    if weights.len() != column.len() {
+        return Err(Error::shape("weights", &[column.len()], &[weights.len()]));
+    }
+    let largest = weights.iter().fold(0.0, |m: f64, w| m.max(*w));
+    Ok((column.iter().zip(weights))
+        .filter(|(_, w)| **w > 0.0)
+        .map(|(&v, w)| (v, w / largest))
+        .collect())
+}
+
+/// Mean and standard deviation of values with weights, in two passes; the scale 1 for a constant.
+fn spread(rows: &[(f64, f64)], name: &str, remarks: &mut Vec<String>) -> Result<(f64, f64)> {
+    let n = rows.iter().map(|(_, w)| w).sum::<f64>();
+    let first = rows.first().map_or(0.0, |(v, _)| *v);
+    if rows.iter().all(|(v, _)| *v == first) {
         remarks.push(format!(
             "the column '{name}' is constant ({first}); it is only centred, with scale 1"
         ));
         return Ok((first, 1.0));
     }
-    // Both sums are over values of size 1 at most: they neither overflow nor vanish.
-    let size = values.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
-    let rough = values.iter().map(|v| v / size).sum::<f64>() / n * size;
-    let deviation = values.iter().fold(0.0, |m: f64, v| m.max((v - rough).abs()));
-    let unit = |v: &f64| (v - rough) / deviation;
-    let shift = values.iter().map(unit).sum::<f64>() / n;
+    // All sums are over values of size 1 at most: they neither overflow nor vanish.
+    let size = rows.iter().fold(0.0, |m: f64, (v, _)| m.max(v.abs()));
+    let rough = rows.iter().map(|(v, w)| w * (v / size)).sum::<f64>() / n * size;
+    let deviation = rows.iter().fold(0.0, |m: f64, (v, _)| m.max((v - rough).abs()));
+    let unit = |v: f64| (v - rough) / deviation;
+    let shift = rows.iter().map(|(v, w)| w * unit(*v)).sum::<f64>() / n;
     let mean = rough + deviation * shift;
-    let variance = values.iter().map(|v| (unit(v) - shift).powi(2)).sum::<f64>() / n;
+    let variance = rows.iter().map(|(v, w)| w * (unit(*v) - shift).powi(2)).sum::<f64>() / n;
     let scale = deviation * variance.sqrt();
     if !mean.is_finite() || !scale.is_finite() || scale <= 0.0 {
         return Err(Error::invalid(

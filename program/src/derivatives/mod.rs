@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::{ArgMatches, Args};
 use ndarray::Array2;
-use secondo::io::{Model, ProblemFile};
+use secondo::io::{Model, ProblemFile, Unknown, array_from_npy};
 use secondo::{
     Curvature, Device, Evaluation, LinearOperator, Problem, Request, Structure, SymmetricTensor,
 };
@@ -16,7 +16,7 @@ use secondo::{
 use crate::computing::Computing;
 use crate::exit::Failure;
 use crate::given::given;
-use crate::output::{check_distinct, check_target, emit, has_extension, say_note};
+use crate::output::{check_distinct, check_target, emit, has_extension, say_note, unused_keys};
 use crate::table::TableOptions;
 use crate::training::curvature;
 
@@ -47,7 +47,7 @@ What the structures give:
   layer-blocks  'layer_blocks', a list of layer and block
   full          'matrix'
   diagonal      'diagonal'
-  products      'products', one row for each vector of 'v' or 'V' in the problem file; no matrix is formed
+  products      'products', one row for each vector of --vectors, or of 'v' or 'V' in the problem file; no matrix is formed
 
 A problem file:
   {\"spec\": {\"inputs\": 1, \"layers\": [
@@ -59,7 +59,7 @@ A problem file:
    \"W\": [1, 0, -1, 0, 1, 1, 0]}
   A layer may have 'sources' (earlier layers, 0 the inputs), 'bias' and 'propagation' (linear or a radial form). Losses: those
   that 'secondo fit --help' lists, with their parameters as keys, and wsos with a list 'output_weights'. Penalties: ridge,
-  ridge_vec, group_norm. Besides: 'sample_weights', 'constraint' with 'theta', 'v' or 'V', 'activation_definitions'. Other keys are ignored.
+  ridge_vec, group_norm. Besides: 'sample_weights', 'constraint' with 'theta', 'v' or 'V', 'activation_definitions'. Keys that begin with x_ are free for notes.
 
 Examples:
   secondo derivatives problem.json
@@ -97,7 +97,10 @@ pub struct Options {
     /// The unit in its layer, from 0
     #[arg(long, value_name = "J", requires = "order")]
     row: Option<usize>,
-    /// Write to this file (.json or .npz) instead of stdout
+    /// The vectors for --structure products: an array of NumPy, one vector or one in each row
+    #[arg(long, value_name = "FILE.npy")]
+    vectors: Option<PathBuf>,
+    /// Write to this file (.json, .npz, or .npy for one array) instead of stdout
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -129,11 +132,13 @@ fn structure(name: &str) -> Result<Form, String> {
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(output) = &options.output {
         check_target(output)?;
-        let inputs: Vec<&Path> = [Some(&options.source), options.data.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(PathBuf::as_path)
-            .collect();
+        check_extension(options, output)?;
+        let inputs: Vec<&Path> =
+            [Some(&options.source), options.data.as_ref(), options.vectors.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(PathBuf::as_path)
+                .collect();
         check_distinct(&inputs, &[output])?;
     }
     let device = options.computing.start(false)?;
@@ -164,9 +169,37 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     };
     let found = Found { result, products, tensor, seconds: begin.elapsed().as_secs_f64() };
     let output = options.output.as_deref();
-    let arrays = output.is_some_and(|path| has_extension(path, "npz"));
-    let write = if arrays { npz::write } else { json::write };
+    let named = |extension| output.is_some_and(|path| has_extension(path, extension));
+    let write = if named("npz") {
+        npz::write
+    } else if named("npy") {
+        npz::write_one
+    } else {
+        json::write
+    };
     emit(output, |out| write(out, &problem, options, &found))
+}
+
+/// That the extension of the output chooses a form that holds the result. Special files such as `/dev/null` have none.
+fn check_extension(options: &Options, output: &Path) -> Result<(), Failure> {
+    let special = output.exists() && !output.is_file();
+    let known = ["json", "npz", "npy"].iter().any(|extension| has_extension(output, extension));
+    let why = if !known && !special {
+        "the extension must be .json, .npz or .npy"
+    } else if has_extension(output, "npy") && !options.one_array() {
+        "a .npy file holds one array; take .npz, or --structure full, diagonal, products or none alone"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::usage(format!("--output {}: {why}", output.display())))
+}
+
+impl Options {
+    /// Whether the result is one array: a curvature in one piece, or the gradient alone.
+    fn one_array(&self) -> bool {
+        let blocks = [Structure::RowBlocks, Structure::LayerBlocks].map(Form::Blocks);
+        !self.multipliers && self.order.is_none() && !blocks.contains(&self.structure)
+    }
 }
 
 /// The computed quantities.
@@ -190,10 +223,10 @@ fn load(options: &Options, matches: &ArgMatches, device: Device) -> Result<Loade
             Some(option) => Err(Failure::usage(format!(
                 "{option} is for tables; a problem file holds its data"
             ))),
-            None => load_problem(source, products, device),
+            None => load_problem(options, device),
         },
-        Some(_) if products => Err(Failure::usage(
-            "--structure products needs vectors, which only a problem file holds ('v' or 'V')",
+        Some(_) if products && options.vectors.is_none() => Err(Failure::usage(
+            "--structure products needs vectors: give them with --vectors FILE.npy",
         )),
         Some(data) if has_extension(source, "json") => Err(Failure::usage(format!(
             "{} is a problem file and holds its data; leave out {}",
@@ -204,12 +237,19 @@ fn load(options: &Options, matches: &ArgMatches, device: Device) -> Result<Loade
     }
 }
 
-fn load_problem(source: &Path, products: bool, device: Device) -> Result<Loaded, Failure> {
+fn load_problem(options: &Options, device: Device) -> Result<Loaded, Failure> {
+    let (source, products) = (&options.source, options.structure == Form::Products);
     let file = ProblemFile::from_path(source)?;
+    if !file.unused.is_empty() {
+        say_note(&unused_keys(&file.unused));
+    }
     let (count, length) = (file.vectors.len(), file.parameters.len());
+    if let Some(vectors) = given_vectors(options)? {
+        return Ok((file.problem.on(device), file.parameters, Some(vectors)));
+    }
     if products && count == 0 {
         return Err(Failure::usage(format!(
-            "{}: --structure products needs vectors: the key 'v' (one) or 'V' (a list), each of {length} numbers",
+            "{}: --structure products needs vectors: the key 'v' (one) or 'V' (a list), each of {length} numbers, or --vectors FILE.npy",
             source.display()
         )));
     }
@@ -228,12 +268,23 @@ fn load_model(options: &Options, data: &Path, device: Device) -> Result<Loaded, 
         )));
     }
     let table = options.table.open(data)?;
-    let (rows, notes) = options.table.rows(&model, &table, true)?;
+    let (rows, notes) = options.table.rows(&model, &table, true, Unknown::Error)?;
     for note in &notes {
         say_note(note);
     }
     let problem = rows.problem(&model, device)?;
-    Ok((problem, model.weights, None))
+    Ok((problem, model.weights, given_vectors(options)?))
+}
+
+/// The vectors of `--vectors`.
+fn given_vectors(options: &Options) -> Result<Option<Array2<f64>>, Failure> {
+    let Some(path) = &options.vectors else {
+        return Ok(None);
+    };
+    if options.structure != Form::Products {
+        return Err(Failure::usage("--vectors is for --structure products"));
+    }
+    Ok(Some(array_from_npy(path)?))
 }
 
 /// The name of a structure's matrix in files.

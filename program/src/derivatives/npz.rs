@@ -54,6 +54,46 @@ pub fn write(
     arrays.finish()
 }
 
+/// Writes one array alone, as `numpy.save` does: the products, the full matrix or the diagonal, or without a curvature the gradient.
+pub fn write_one(out: &mut dyn Write, _: &Problem, _: &Options, found: &Found) -> io::Result<()> {
+    let mut array = |shape: &[usize], values: &mut dyn Iterator<Item = f64>| {
+        out.write_all(&head("<f8", shape))?;
+        for v in values {
+            out.write_all(&v.to_le_bytes())?;
+        }
+        Ok::<(), io::Error>(())
+    };
+    match (&found.products, &found.result.curvature) {
+        (Some(products), _) => array(products.shape(), &mut products.iter().copied()),
+        (None, Some(matrix)) if matrix.structure() == Structure::Diagonal => {
+            array(&[matrix.order()], &mut matrix.diagonal().into_iter())
+        }
+        (None, Some(matrix)) => {
+            let d = matrix.order();
+            let entries = matrix.blocks().flat_map(|block| {
+                (0..d * d).map(move |i| block.entry(i / d, i % d).unwrap_or(f64::NAN))
+            });
+            array(&[d, d], &mut { entries })
+        }
+        (None, None) => {
+            let gradient = &found.result.gradient;
+            array(&[gradient.len()], &mut gradient.iter().copied())
+        }
+    }
+}
+
+/// What comes before the numbers of an array, in version 1.0 of NumPy's format.
+fn head(kind: &str, shape: &[usize]) -> Vec<u8> {
+    let shape: String = shape.iter().map(|len| format!("{len},")).collect();
+    let mut head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
+    // It is a multiple of 64 bytes, and ends a line.
+    let before = 10 + head.len() + 1;
+    head += &" ".repeat(before.next_multiple_of(64) - before);
+    head += "\n";
+    let magic = b"\x93NUMPY\x01\x00".iter().copied();
+    magic.chain((head.len() as u16).to_le_bytes()).chain(head.bytes()).collect()
+}
+
 /// An archive that is being written: each file, and at the end the directory.
 struct Arrays<W: Write> {
     out: W,
@@ -98,20 +138,10 @@ impl<W: Write> Arrays<W> {
         shape: &[usize],
         entries: impl Iterator<Item = [u8; N]>,
     ) -> io::Result<()> {
-        let shape: String = shape.iter().map(|len| format!("{len},")).collect();
-        let mut head =
-            format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
-        // What comes before the numbers is a multiple of 64 bytes, and ends a line.
-        let before = 10 + head.len() + 1;
-        head += &" ".repeat(before.next_multiple_of(64) - before);
-        head += "\n";
-        let magic = b"\x93NUMPY\x01\x00".iter().copied();
-        let head = magic.chain((head.len() as u16).to_le_bytes()).chain(head.bytes());
-
         let (name, at) = (format!("{name}.npy"), self.written);
         self.record(&[&0x0403_4b50u32.to_le_bytes(), &entry(0, 0, &name), name.as_bytes()])?;
         let (mut sum, start) = (Hasher::new(), self.written);
-        let head: Vec<u8> = head.collect();
+        let head = head(kind, shape);
         sum.update(&head);
         self.record(&[&head])?;
         for bytes in entries {

@@ -1,22 +1,29 @@
 //! The fit of a table: its rows, and the model before training.
 
-use ndarray::Axis;
+use std::time::Duration;
+
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
-use secondo::io::{Dataset, Model, Standardization, Target, TrainingRows};
-use secondo::{Device, Error, Fit, Loss, Penalty, Problem, Reduction};
+use secondo::io::{Column, Dataset, Model, Table, Target, TrainingRows};
+use secondo::{Activation, Auto, Device, Error, Fit, Method as _, Network, silent};
 
 use super::job::{Ended, Job};
-use super::loss;
-use super::network::{Architecture, network};
+use super::model::{in_data, model, start};
+use super::network::Architecture;
 use super::options::Options;
 use super::report::{Choices, DataFacts, Measured, Objective, Subject, TableFacts};
+use super::validation::validate;
 use crate::exit::Failure;
 use crate::metrics::Metrics;
 use crate::plot::Points;
-use crate::table::{Rows, column};
+use crate::table::Rows;
 use crate::training::Start;
+
+/// The most parameters of a linear model that is fitted beside.
+const BESIDE: usize = 2000;
+/// The most time for it.
+const TIME: Duration = Duration::from_secs(5);
 
 /// The rows to train and to test with, and the model.
 pub struct TableFit {
@@ -45,20 +52,22 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     };
     let fraction = options.target.test_fraction();
     let (train_rows, test_rows) = split(&data, fraction, seed);
-    let (mut model, warnings) = model(options, &data, target, &train_rows)?;
+    let validation = validate(options, &data, target, &train_rows)?;
+    let ridge = validation.as_ref().map_or(options.objective.factors()[0], |v| v.chosen);
+    let (mut model, mut warnings) = model(options, &data, target, &train_rows, ridge)?;
+    warnings.splice(..0, table.warnings().iter().cloned());
     let (train, test) = (Rows::of(&data, &train_rows), Rows::of(&data, &test_rows));
     model.training = Some(TrainingRows { rows: data.lines.len(), held_out: test.lines.clone() });
-    if (train.weights.as_ref()).is_some_and(|w| w.iter().all(|w| *w == 0.0)) {
-        let why = "every row with a weight above 0 was held out for the test; use another --seed or a smaller --test-fraction";
-        return Err(in_data(options, None, why.into()));
-    }
     let problem = train.problem(&model, device)?;
-    let rule = options.starts.rule(options.network.activation());
-    let starts = starts(&problem, seed..=last, rule)?;
+    let rule = options.starts.rule(&options.network);
+    let starts = (seed..=last)
+        .map(|seed| Ok((Some(seed), start(&problem, rule, seed)?)))
+        .collect::<Result<Vec<Start>, Error>>()?;
     let facts = TableFacts {
-        data: data_facts(options, &data, &model, &train, &test),
+        data: data_facts(options, &table, &data, &model, &train, &test),
         standardization: model.standardization.clone(),
         metrics: Measured::default(),
+        validation,
         choices: Choices {
             architecture: Architecture::of(&options.network),
             init: rule.name().into(),
@@ -83,17 +92,9 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     Ok((job, fit))
 }
 
-fn starts(
-    problem: &Problem,
-    seeds: std::ops::RangeInclusive<u64>,
-    rule: secondo::Initialization,
-) -> Result<Vec<Start>, Error> {
-    let x = problem.data().x();
-    seeds.map(|seed| Ok((Some(seed), rule.draw_from(problem.network(), x, seed)?))).collect()
-}
-
 fn data_facts(
     options: &Options,
+    table: &Table,
     data: &Dataset,
     model: &Model,
     train: &Rows,
@@ -103,6 +104,10 @@ fn data_facts(
         file: options.data.display().to_string(),
         rows: data.lines.len(),
         dropped: data.dropped,
+        weightless: data.weightless,
+        found: table.found().to_vec(),
+        columns: data.columns.iter().filter_map(Column::in_words).collect(),
+        remarks: data.notes.clone(),
         train_rows: train.lines.len(),
         test_rows: test.lines.len(),
         test_lines: test.lines.clone(),
@@ -127,6 +132,7 @@ impl TableFit {
         let metrics = Measured {
             train: Metrics::of(&model, &self.train)?,
             test: Metrics::of(&model, &self.test)?,
+            linear: self.linear()?,
         };
         let mut notes = Vec::new();
         if [&metrics.train, &metrics.test].into_iter().flatten().any(Metrics::undefined) {
@@ -149,6 +155,29 @@ impl TableFit {
         })
     }
 
+    /// How well a linear model with the same loss and penalty predicts the test rows, or those to train with where there are no
+    /// others; none where the model is linear, and where that fit fails or is too large to do beside.
+    fn linear(&self) -> Result<Option<Metrics>, Failure> {
+        let (network, mut model) = (&self.model.network, self.model.clone());
+        if network.depth() == 1 {
+            return Ok(None);
+        }
+        model.network =
+            Network::dense(&[network.inputs(), network.outputs()], Activation::Identity)?;
+        model.weights = vec![0.0; model.network.parameters()];
+        if model.weights.len() > BESIDE {
+            return Ok(None);
+        }
+        let problem = self.train.problem(&model, Device::cpu())?;
+        let method = Auto { max_iter: 100, time_limit: Some(TIME), ..Auto::default() };
+        let Ok(fit) = method.fit(&problem, &model.weights, &mut silent) else {
+            return Ok(None);
+        };
+        model.weights = fit.w;
+        let rows = if self.test.lines.is_empty() { &self.train } else { &self.test };
+        Metrics::of(&model, rows)
+    }
+
     /// The rows in the units of the table.
     pub fn points(&self, model: &Model) -> Result<Vec<Points>, Failure> {
         Ok(vec![
@@ -156,12 +185,6 @@ impl TableFit {
             Points::of_table("test rows", model, &self.test)?,
         ])
     }
-}
-
-/// A failure in the table, or in a line of its target.
-fn in_data(options: &Options, line: Option<u64>, why: String) -> Failure {
-    let target = options.target.target().ok().map(String::from);
-    Failure::from(Error::Format { path: options.data.clone(), line, column: line.and(target), why })
 }
 
 /// Rows to train and rows to test, each in the order of the file. Classes are divided one by one, and each keeps a row
@@ -188,83 +211,4 @@ fn split(data: &Dataset, fraction: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
     train.sort_unstable();
     test.sort_unstable();
     (train, test)
-}
-
-/// The model before training, with what the user should know about the data.
-fn model(
-    options: &Options,
-    data: &Dataset,
-    target: &str,
-    train_rows: &[usize],
-) -> Result<(Model, Vec<String>), Failure> {
-    let objective = &options.objective;
-    let given = [objective.delta, objective.dispersion];
-    let loss = loss::choose(objective.loss.as_deref(), given, data)?;
-    if let Target::Numbers(y) = &data.target {
-        let refused = |(i, y): (usize, &f64)| Some((i, loss.refuses(*y)?));
-        if let Some((i, why)) = y.iter().enumerate().find_map(refused) {
-            let why = format!("{} {why}; the loss {} is not defined there", y[i], loss.name());
-            return Err(in_data(options, Some(data.lines[i]), why));
-        }
-    }
-    let classes = match &data.target {
-        Target::Numbers(_) => Vec::new(),
-        Target::Classes { labels, .. } => labels.clone(),
-    };
-    let outputs = match loss {
-        Loss::SoftmaxCrossEntropy => classes.len(),
-        _ => 1,
-    };
-    let (standardization, warnings) = standardization(data, &loss, target, train_rows)?;
-    let network = network(&options.network, data.features.len(), outputs)?;
-    let weights = vec![0.0; network.parameters()];
-    let mut model = Model::new(network, weights, loss)?;
-    model.features = data.features.clone();
-    model.targets = vec![target.to_string()];
-    model.classes = classes;
-    model.standardization = standardization;
-    let lambda = options.objective.ridge.unwrap_or(1.0);
-    if lambda > 0.0 {
-        model.penalty =
-            Penalty::Ridge { lambda, include_bias: options.objective.ridge_bias.unwrap_or(true) };
-    }
-    if options.objective.mean {
-        model.reduction = Reduction::Mean;
-    }
-    model.check()?;
-    Ok((model, warnings))
-}
-
-/// Mean and scale of the rows to train with, and warnings on columns and classes.
-fn standardization(
-    data: &Dataset,
-    loss: &Loss,
-    target: &str,
-    train_rows: &[usize],
-) -> Result<(Standardization, Vec<String>), Failure> {
-    let x = data.x.select(Axis(0), train_rows);
-    let (mut standardization, mut warnings) = Standardization::of_inputs(&x, &data.features, 1)?;
-    match &data.target {
-        Target::Numbers(y) if loss::shifts(loss) => {
-            let y: Vec<f64> = train_rows.iter().map(|&i| y[i]).collect();
-            let more;
-            (standardization, more) =
-                standardization.with_targets(&column(&y), &[target.to_string()])?;
-            warnings.extend(more);
-        }
-        Target::Numbers(_) => {}
-        Target::Classes { labels, index } => {
-            let mut counts = vec![0usize; labels.len()];
-            train_rows.iter().for_each(|&i| counts[index[i]] += 1);
-            let single: Vec<&str> = (labels.iter().zip(&counts))
-                .filter(|(_, count)| **count == 1)
-                .map(|(label, _)| label.as_str())
-                .take(10)
-                .collect();
-            if !single.is_empty() {
-                warnings.push(format!("there is only one row to train for: {}", single.join(", ")));
-            }
-        }
-    }
-    Ok((standardization, warnings))
 }

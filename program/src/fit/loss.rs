@@ -53,7 +53,8 @@ pub fn choose(
                 return wrong(&names(of_numbers()));
             }
             let mut form = json!({"type": name});
-            for (parameter, value) in parameters {
+            let of_loss = LossKind::from_name(name)?.parameters;
+            for (parameter, value) in parameters.into_iter().filter(|p| of_loss.contains(&p.0)) {
                 form[parameter] = value.into();
             }
             Ok(loss_from_json(&form)?)

@@ -4,11 +4,13 @@ mod data;
 mod hidden;
 mod job;
 mod loss;
+mod model;
 mod network;
 mod options;
 mod problem;
 mod report;
 mod run;
+mod validation;
 
 pub use options::Options;
 pub use report::{Report, Subject};

@@ -13,8 +13,9 @@ use crate::training::{Method, not_negative};
 
 /// Fits a network to a table, or minimises the objective of a problem file
 ///
-/// For a table (CSV with a header) every column but the target is a feature. Inputs, and the target of a regression,
-/// are standardised; a part of the rows is held out to test the fit. The report is printed, and the model is written
+/// For a table (a text file with a header) every column but the target is a feature. Delimiter, decimal mark and encoding are
+/// found; text becomes indicators of its values, dates become days; a first column without name, or that counts the rows, labels
+/// them. The report says what was assumed. Inputs, and the target of a regression, are standardised; a part of the rows is held out to test the fit. The report is printed, and the model is written
 /// to a file that 'secondo predict' reads.
 ///
 /// The task is guessed unless --task says it: a target of text is a classification, and so are 2 to 20 different
@@ -35,8 +36,12 @@ Examples:
       twelve Gaussian radial basis units, spread over the rows
   secondo fit data.csv --target y --hidden 8,8 --skip
       every layer sees all before it, the inputs too
-  secondo fit data.csv --target y --ignore id --missing drop
-      leaves out a column, and the rows with gaps
+  secondo fit data.csv --target y --ignore 'id,note*' --missing drop
+      leaves out columns, and the rows with gaps
+  secondo fit people.csv --target income --missing impute --encode zip
+      fills gaps and marks them; takes the numbers of a column as names
+  secondo fit data.csv --target y --ridge auto --cv 10
+      chooses the penalty by cross-validation in ten parts
   secondo fit data.csv --target y --max-iter 1000 --report fit.json
       more steps, and a report for programs
   secondo fit growth.csv --target height --plot growth.svg --plot growth.png
@@ -47,7 +52,7 @@ Examples:
 The objective is the sum of the losses over the rows (with --mean: their mean) plus the penalty.
 The same options, data and seed give the same model on the same device.")]
 pub struct Options {
-    /// The table (CSV with a header) or the problem file (.json)
+    /// The table (a text file with a header; - is standard input) or the problem file (.json)
     pub data: PathBuf,
     #[command(flatten)]
     pub target: TargetOptions,
@@ -119,9 +124,9 @@ pub struct ObjectiveOptions {
     /// The dispersion α of negative_binomial: counts of mean μ have the variance μ + α μ² [default: 1]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     pub dispersion: Option<f64>,
-    /// The factor λ of the penalty ½ λ Σ w² [default: 1]
-    #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
-    pub ridge: Option<f64>,
+    /// The factor λ of the penalty ½ λ Σ w²; of several, as in 0.1,1,10, or auto for 0.001 to 1000, cross-validation chooses [default: 1]
+    #[arg(long, value_name = "X", value_parser = Factors::parse, allow_negative_numbers = true)]
+    pub ridge: Option<Factors>,
     /// Whether the penalty holds for biases, too [default: true]
     #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
     pub ridge_bias: Option<bool>,
@@ -130,11 +135,35 @@ pub struct ObjectiveOptions {
     pub mean: bool,
 }
 
+/// The factors of `--ridge auto`.
+const AUTO: [f64; 7] = [1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0];
+
+/// Factors of the penalty.
+#[derive(Debug, Clone)]
+pub struct Factors(Vec<f64>);
+
+impl Factors {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Factors(AUTO.to_vec()));
+        }
+        let factors = text.split(',').map(|factor| not_negative(factor.trim()));
+        Ok(Factors(factors.collect::<Result<_, _>>()?))
+    }
+}
+
+impl ObjectiveOptions {
+    /// The factors of the penalty to choose from.
+    pub fn factors(&self) -> Vec<f64> {
+        self.ridge.as_ref().map_or(vec![1.0], |factors| factors.0.clone())
+    }
+}
+
 /// The starts on a table.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network and objective")]
 pub struct StartOptions {
-    /// How the start is drawn: glorot, he, lecun, uniform, normal, zero [default: he for relu and its like, else glorot]
+    /// How the start is drawn: glorot, he, lecun, uniform, normal, zero [default: zero for a linear model, he for relu and its like, else glorot]
     #[arg(long, value_name = "NAME", value_parser = initialization)]
     pub init: Option<Initialization>,
     /// The seed of the hold-out and of the first start [default: 0]
@@ -180,8 +209,10 @@ impl StartOptions {
         self.seed.unwrap_or(0)
     }
 
-    /// How starts are drawn.
-    pub fn rule(&self, activation: Activation) -> Initialization {
-        (self.init).unwrap_or_else(|| Initialization::suited_to(activation))
+    /// How starts are drawn. A linear model has one minimum, and from 0 no direction that the data leave open is entered.
+    pub fn rule(&self, network: &NetworkOptions) -> Initialization {
+        let linear = network.hidden.as_ref().is_some_and(|hidden| hidden.0.is_empty());
+        let usual = || Initialization::suited_to(network.activation());
+        self.init.unwrap_or_else(|| if linear { Initialization::Zero } else { usual() })
     }
 }

@@ -9,6 +9,7 @@ use super::options::{NetworkOptions, ObjectiveOptions, Options, StartOptions};
 use super::report::{Objective, ProblemFacts, Subject};
 use crate::exit::Failure;
 use crate::given::given;
+use crate::output::{say_note, unused_keys};
 use crate::plot::Points;
 use crate::table::{TableOptions, TargetOptions};
 
@@ -47,6 +48,9 @@ pub fn check(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
 /// A file that cannot be read; what no model can hold is refused before the work.
 pub fn prepare(options: &Options, device: Device, model: bool) -> Result<(Job, FileFit), Failure> {
     let file = ProblemFile::from_path(&options.data)?;
+    if !file.unused.is_empty() && !options.quiet {
+        say_note(&unused_keys(&file.unused));
+    }
     let problem = file.problem.clone().on(device);
     let objective = Objective {
         network: problem.network().clone(),

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::loss::{in_words, shifts};
 use super::network::Architecture;
 use crate::metrics::{Metrics, number_or_null};
-use crate::output::{Text, json_text};
+use crate::output::{Text, json_text, plural};
 use crate::training::{Attempt, Trained};
 
 /// The objective that was minimised.
@@ -41,6 +41,7 @@ pub struct TableFacts {
     pub data: DataFacts,
     pub standardization: Standardization,
     pub metrics: Measured,
+    pub validation: Option<Validation>,
     pub choices: Choices,
 }
 
@@ -50,6 +51,18 @@ pub struct DataFacts {
     pub file: String,
     pub rows: usize,
     pub dropped: usize,
+    /// The rows of weight 0.
+    #[serde(default)]
+    pub weightless: usize,
+    /// What was assumed in reading, as options.
+    #[serde(default)]
+    pub found: Vec<String>,
+    /// How columns that are no plain numbers became features.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// What else was assumed.
+    #[serde(default)]
+    pub remarks: Vec<String>,
     pub train_rows: usize,
     pub test_rows: usize,
     pub test_lines: Vec<u64>,
@@ -69,6 +82,28 @@ pub struct DataFacts {
 pub struct Measured {
     pub train: Option<Metrics>,
     pub test: Option<Metrics>,
+    /// Of a linear model on the test rows, or on those to train with where there are no others.
+    #[serde(default)]
+    pub linear: Option<Metrics>,
+}
+
+/// How well each penalty predicts rows that were held out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    pub folds: usize,
+    /// The measure: of these the smallest mean is chosen.
+    pub measure: String,
+    pub factors: Vec<Factor>,
+    /// The chosen factor.
+    pub chosen: f64,
+}
+
+/// One factor of the penalty, with the mean and the standard error of the measure over the folds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Factor {
+    pub ridge: f64,
+    pub mean: f64,
+    pub standard_error: f64,
 }
 
 /// The options of a table in effect.
@@ -249,12 +284,27 @@ impl DataFacts {
 impl TableFacts {
     fn introduction(&self, objective: &Objective, text: &mut Text) {
         let data = &self.data;
-        let dropped = match data.dropped {
+        let left_out = |count: usize, which: &str| match count {
             0 => String::new(),
-            count => format!(" ({count} rows with missing values left out)"),
+            count => format!(" ({} with {which} left out)", plural(count, "row")),
         };
-        let (rows, features) = (data.rows, data.features.len());
-        text.line("data", format!("{}: {rows} rows, {features} features{dropped}", data.file));
+        text.line(
+            "data",
+            format!(
+                "{}: {}, {}{}{}",
+                data.file,
+                plural(data.rows, "row"),
+                plural(data.features.len(), "feature"),
+                left_out(data.dropped, "missing values"),
+                left_out(data.weightless, "weight 0")
+            ),
+        );
+        if !data.found.is_empty() {
+            text.line("reading", format!("found {}", data.found.join(" ")));
+        }
+        data.remarks.iter().for_each(|remark| text.line("", remark));
+        let titles = ["encoded"].into_iter().chain(std::iter::repeat(""));
+        titles.zip(&data.columns).for_each(|(title, column)| text.line(title, column));
         data.target_lines(text);
         if let Some(weights) = &data.weights {
             text.line("weights", format!("of the rows: {weights}"));
@@ -267,6 +317,9 @@ impl TableFacts {
                 test => format!("{train} to train, {test} held out to test (seed {seed})"),
             },
         );
+        if let Some(validation) = &self.validation {
+            validation.introduction(text);
+        }
         let network = &objective.network;
         text.line(
             "network",
@@ -290,6 +343,21 @@ impl TableFacts {
         };
         let (reduction, loss) = (reduction(objective.reduction), in_words(&objective.loss));
         text.line("objective", format!("{reduction} of {loss}{penalty}, {standard}"));
+    }
+}
+
+impl Validation {
+    /// A line for each factor.
+    fn introduction(&self, text: &mut Text) {
+        let (folds, measure) = (self.folds, &self.measure);
+        text.line(
+            "ridge",
+            format!("{folds}-fold cross-validation, {measure} of the held-out rows:"),
+        );
+        for Factor { ridge, mean, standard_error } in &self.factors {
+            let chosen = if *ridge == self.chosen { ", chosen" } else { "" };
+            text.line("", format!("{ridge}: {mean:.6} ± {standard_error:.6}{chosen}"));
+        }
     }
 }
 
@@ -324,15 +392,27 @@ impl Measured {
             return "no row with weight to measure on\n".into();
         };
         let test = self.test.as_ref().map(Metrics::lines).unwrap_or_default();
+        let linear = self.linear.as_ref().map(Metrics::lines).unwrap_or_default();
         let head = if test.is_empty() { "" } else { "test" };
+        let beside = if linear.is_empty() { "" } else { "linear model" };
         let weighted = if weighted { " (weighted)" } else { "" };
-        let mut out = format!("{:<13}{:>12}{head:>14}{weighted}", "", "training");
+        let mut out = format!("{:<13}{:>12}{head:>14}{beside:>14}{weighted}", "", "training");
         out.truncate(out.trim_end().len());
         out.push('\n');
         for (index, (name, value)) in train.lines().into_iter().enumerate() {
-            let other = test.get(index).map_or("", |(_, v)| v.as_str());
-            out.push_str(format!("{name:<13}{value:>12}{other:>14}").trim_end());
+            let at =
+                |lines: &[(&str, String)]| lines.get(index).map_or(String::new(), |l| l.1.clone());
+            let (test, linear) = (at(&test), at(&linear));
+            out.push_str(format!("{name:<13}{value:>12}{test:>14}{linear:>14}").trim_end());
             out.push('\n');
+        }
+        let (part, metrics) = match &self.test {
+            Some(test) => ("test rows", test),
+            None => ("training rows", train),
+        };
+        let classes = metrics.by_class();
+        if !classes.is_empty() {
+            out.push_str(&format!("\n{part}\n{classes}"));
         }
         out
     }
@@ -377,6 +457,9 @@ impl Report {
         match &self.subject {
             Subject::Table(facts) => {
                 insert("metrics", json!(facts.metrics));
+                if let Some(validation) = &facts.validation {
+                    insert("validation", json!(validation));
+                }
                 insert("data", json!(facts.data));
                 insert("standardization", facts.standardization.to_json());
                 options.extend(object(json!(facts.choices)));
@@ -420,6 +503,7 @@ impl Report {
                 data: get(&all, "data")?,
                 standardization: Standardization::from_json(&get(&all, "standardization")?)?,
                 metrics: get(&all, "metrics")?,
+                validation: optional(&all, "validation")?,
                 choices: get(&all, "options")?,
             }))
         } else {

@@ -1,64 +1,27 @@
 //! A table as features and target.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
-
 use ndarray::Array2;
 
-use super::cell::{plural, short, whole};
-use super::{Missing, Table};
-use crate::error::{Error, Result, by_name};
+use super::cell::short;
+use super::{Column, Encode, Missing, Table, Target, Task, Unknown};
+use crate::error::{Error, Result};
 use crate::io::json::format_error;
-
-/// The most different whole numbers that are taken for classes unless the task is given.
-const GUESS_CLASSES: usize = 20;
-/// The rows for each of them that the guess needs, on average.
-const GUESS_ROWS: usize = 5;
-
-/// The task: regression or classification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
-    /// A number.
-    Regression,
-    /// One of several classes.
-    Classification,
-}
-
-impl Task {
-    /// The name used by the program.
-    pub fn name(self) -> &'static str {
-        match self {
-            Task::Regression => "regression",
-            Task::Classification => "classification",
-        }
-    }
-
-    /// The task of that name.
-    ///
-    /// # Errors
-    /// An unknown name; the error lists the known ones.
-    pub fn from_name(name: &str) -> Result<Self> {
-        let all = [Task::Regression, Task::Classification];
-        by_name("task", name, &all.map(|t| (t.name(), t)))
-    }
-}
-
-impl fmt::Display for Task {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// How a table becomes a data set.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Reading {
     /// The column to predict.
     pub target: String,
     /// The task; guessed from the target unless given.
     pub task: Option<Task>,
-    /// Columns that are not used.
+    /// The columns to predict from, as [`Table::select`] takes them; all others unless given.
+    pub features: Vec<String>,
+    /// Columns that are not used, as [`Table::select`] takes them.
     pub ignore: Vec<String>,
-    /// The column of the sample weights.
+    /// How columns, by their names, become inputs where their values do not decide it.
+    pub encode: Vec<(String, Encode)>,
+    /// The column of the sample weights. A row with the weight 0 counts as not there.
     pub weights: Option<String>,
     /// The treatment of missing values in the columns that are used.
     pub missing: Missing,
@@ -70,31 +33,21 @@ impl Reading {
         Reading {
             target: target.into(),
             task: None,
+            features: Vec::new(),
             ignore: Vec::new(),
+            encode: Vec::new(),
             weights: None,
             missing: Missing::Error,
         }
     }
 }
 
-/// The target, row by row.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Target {
-    /// Numbers, for regression.
-    Numbers(Vec<f64>),
-    /// Classes.
-    Classes {
-        /// The labels: whole numbers in numerical order, text in the order of its characters.
-        labels: Vec<String>,
-        /// For each row the index of its label.
-        index: Vec<usize>,
-    },
-}
-
 /// The rows of a table as features and target.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Dataset {
+    /// The columns that the features come from.
+    pub columns: Vec<Column>,
     /// The names of the features, in the order of the columns of `x`.
     pub features: Vec<String>,
     /// rows × features.
@@ -107,8 +60,12 @@ pub struct Dataset {
     pub lines: Vec<u64>,
     /// The rows left out because a value was missing.
     pub dropped: usize,
+    /// The rows left out because their weight is 0.
+    pub weightless: usize,
     /// Why the task was guessed so; `None` if it was given.
     pub guess: Option<String>,
+    /// What else was assumed, with the option that says otherwise.
+    pub notes: Vec<String>,
 }
 
 impl Dataset {
@@ -121,6 +78,14 @@ impl Dataset {
     }
 }
 
+/// The columns of a table by their use.
+struct Uses {
+    features: Vec<usize>,
+    target: usize,
+    weights: Option<usize>,
+    notes: Vec<String>,
+}
+
 impl Table {
     /// Features, target and weights as `reading` says.
     ///
@@ -128,43 +93,20 @@ impl Table {
     /// A column that is missing or used twice, no feature, a cell that is not what its column needs, a missing value,
     /// fewer than two classes.
     pub fn dataset(&self, reading: &Reading) -> Result<Dataset> {
-        let target = self.column(&reading.target)?;
-        let mut used = vec![true; self.names.len()];
-        used[target] = false;
-        for name in &reading.ignore {
-            let column = self.column(name)?;
-            if column == target {
-                return Err(Error::invalid(name, "the column is the target and cannot be ignored"));
-            }
-            used[column] = false;
+        let Uses { features, target, weights, mut notes } = self.uses(reading)?;
+        let impute = reading.missing == Missing::Impute;
+        let mut needed: Vec<usize> = [target].into_iter().chain(weights).collect();
+        if !impute {
+            needed.splice(..0, features.iter().copied());
         }
-        let weights = match &reading.weights {
-            None => None,
-            Some(name) => {
-                let column = self.column(name)?;
-                if column == target {
-                    return Err(Error::invalid(
-                        name,
-                        "the column cannot be both target and weights",
-                    ));
-                }
-                if !used[column] {
-                    return Err(Error::invalid(
-                        name,
-                        "the column cannot be both ignored and weights",
-                    ));
-                }
-                used[column] = false;
-                Some(column)
-            }
-        };
-        let columns: Vec<usize> = (0..used.len()).filter(|&c| used[c]).collect();
-        if columns.is_empty() {
-            let why = "no column is left to predict from";
-            return Err(format_error(&self.path, why));
+        let (mut rows, dropped) = self.complete_rows(&needed, reading.missing)?;
+        let mut weights = weights.map(|c| self.weights(c, &rows)).transpose()?;
+        let complete = rows.len();
+        if let Some(weights) = &mut weights {
+            let mut of_row = weights.iter();
+            rows.retain(|_| of_row.next().is_some_and(|w| *w > 0.0));
+            weights.retain(|w| *w > 0.0);
         }
-        let needed: Vec<usize> = (columns.iter().copied()).chain([target]).chain(weights).collect();
-        let (rows, dropped) = self.complete_rows(&needed, reading.missing)?;
         let (task, guess) = match reading.task {
             Some(task) => (task, None),
             None => {
@@ -172,101 +114,104 @@ impl Table {
                 (task, Some(guess))
             }
         };
-        let x = self.matrix(&columns, &rows)?;
+        let how = |column: usize| {
+            let name = &self.names[column];
+            reading.encode.iter().rev().find(|(of, _)| of == name).map(|(_, how)| how)
+        };
+        let mut columns = Vec::new();
+        for &column in &features {
+            let learnt = self.learn(column, &rows, how(column), impute)?;
+            // Text that is the same everywhere says nothing.
+            if learnt.inputs().is_empty() {
+                let name = short(&learnt.name);
+                notes.push(format!("the column '{name}' has one value only and is left out"));
+            } else {
+                columns.push(learnt);
+            }
+        }
+        if columns.is_empty() {
+            return Err(format_error(&self.path, "no column is left to predict from"));
+        }
+        let features: Vec<String> = columns.iter().flat_map(Column::inputs).collect();
+        let x = self.inputs(&columns, &rows, Unknown::Error)?;
         let target = match task {
             Task::Regression => Target::Numbers(self.numbers(target, &rows)?),
             Task::Classification => self.classes(target, &rows)?,
         };
         Ok(Dataset {
-            features: columns.iter().map(|&c| self.names[c].clone()).collect(),
+            columns,
+            features,
             x,
             target,
-            weights: weights.map(|c| self.weights(c, &rows)).transpose()?,
+            weights,
             lines: rows.iter().map(|&r| self.lines[r]).collect(),
             dropped,
+            weightless: complete - rows.len(),
             guess,
+            notes,
         })
     }
 
-    /// The task that the target column suggests, and why.
-    fn guess(&self, column: usize, rows: &[usize]) -> Result<(Task, String)> {
-        let cells = || rows.iter().map(|&row| (row, self.text_at(row, column)));
-        // NaN and infinities count as numbers here; they are refused when they are read as such.
-        let numeric = |cell: &str| cell.parse::<f64>().is_ok();
-        let numbers = cells().filter(|(_, cell)| numeric(cell)).count();
-        if numbers == 0 {
-            return Ok((Task::Classification, "the target is text".into()));
+    /// The columns by their use.
+    fn uses(&self, reading: &Reading) -> Result<Uses> {
+        let target = self.column(&reading.target)?;
+        let refused = |column: usize, why: &str| Err(Error::invalid(&self.names[column], why));
+        let ignored = self.select(&reading.ignore)?;
+        if ignored.contains(&target) {
+            return refused(target, "the column is the target and cannot be ignored");
         }
-        if let Some((row, cell)) = cells().find(|(_, cell)| !numeric(cell)) {
-            let (cell, others) = (short(cell), plural(numbers, "other value"));
-            return Err(self.wrong(
-                row,
-                column,
-                format!(
-                    "'{cell}' is not a number, but {numbers} {others} of the target {}; correct it, or say \
-                     --task classification to take every value as the name of a class",
-                    if numbers == 1 { "is" } else { "are" }
-                ),
-            ));
-        }
-        let mut values = HashSet::new();
-        for (_, cell) in cells() {
-            let Some(v) = whole(cell) else {
-                return Ok((Task::Regression, "the target has numbers that are not whole".into()));
-            };
-            values.insert(v);
-        }
-        let different = values.len();
-        Ok(if (2..=GUESS_CLASSES).contains(&different) && rows.len() >= GUESS_ROWS * different {
-            (
-                Task::Classification,
-                format!("the target has only {different} different whole numbers"),
-            )
-        } else {
-            (
-                Task::Regression,
-                format!("the target has {different} different {}", plural(different, "number")),
-            )
-        })
-    }
-
-    /// The target as classes, the labels sorted.
-    fn classes(&self, column: usize, rows: &[usize]) -> Result<Target> {
-        let cells = || rows.iter().map(|&row| self.text_at(row, column));
-        let mut labels: Vec<String>;
-        if cells().all(|cell| cell.parse::<f64>().is_ok()) {
-            let mut values = BTreeMap::new();
-            for (&row, cell) in rows.iter().zip(cells()) {
-                let value = whole(cell).ok_or_else(|| {
-                    self.wrong(
-                        row,
-                        column,
-                        format!(
-                            "'{}' is not a class: classes are text or whole numbers below 2^53; use --task regression \
-                             for a number",
-                            short(cell)
-                        ),
-                    )
-                })?;
-                values.insert(value, ());
+        let weights = (reading.weights.as_ref()).map(|name| self.column(name)).transpose()?;
+        if let Some(column) = weights {
+            if column == target {
+                return refused(column, "the column cannot be both target and weights");
             }
-            labels = values.keys().map(i64::to_string).collect();
+            if ignored.contains(&column) {
+                return refused(column, "the column cannot be both ignored and weights");
+            }
+        }
+        for (name, _) in &reading.encode {
+            self.column(name)?;
+        }
+        let free = |c: &usize| *c != target && Some(*c) != weights && !ignored.contains(c);
+        let mut notes = Vec::new();
+        let features: Vec<usize> = if reading.features.is_empty() {
+            let mut features: Vec<usize> = (0..self.names.len()).filter(free).collect();
+            if let Some(at) =
+                features.iter().position(|c| self.labels.is_some_and(|l| l.column == *c))
+                && let Some(labels) = self.labels
+            {
+                // A column that has a name may be what is meant, if it is the only one.
+                let only = features.len() == 1 && labels.why.is_some();
+                let named = !self.names[labels.column].is_empty();
+                if !(only && named) {
+                    features.remove(at);
+                    notes.extend(self.labels_note());
+                }
+            }
+            features
         } else {
-            labels = cells().map(String::from).collect::<HashSet<_>>().into_iter().collect();
-            labels.sort_unstable();
+            let features = self.select(&reading.features)?;
+            if let Some(&column) = features.iter().find(|c| !free(c)) {
+                return refused(column, "the column cannot be a feature and something else");
+            }
+            features
+        };
+        if features.is_empty() {
+            return Err(format_error(&self.path, "no column is left to predict from"));
         }
-        if labels.len() < 2 {
-            return Err(Error::Format {
-                path: self.path.clone(),
-                line: None,
-                column: Some(self.names[column].clone()),
-                why: format!(
-                    "one class only ('{}'); a classification needs two or more",
-                    labels.first().map_or("", String::as_str)
-                ),
-            });
+        Ok(Uses { features, target, weights, notes })
+    }
+
+    /// What is said on a column of labels that was not named.
+    fn labels_note(&self) -> Option<String> {
+        let labels = self.labels?;
+        let why = labels.why?;
+        let name = short(self.names.get(labels.column)?);
+        if name.is_empty() {
+            return Some(format!("the first column holds the labels of the rows ({why})"));
         }
-        let index = self.class_index(column, rows, &labels)?;
-        Ok(Target::Classes { labels, index })
+        Some(format!(
+            "the column '{name}' holds the labels of the rows ({why}); --row-names none makes it an input"
+        ))
     }
 }

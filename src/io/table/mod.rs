@@ -1,38 +1,59 @@
-//! CSV tables with a header: reading, features and target.
+//! Tables with a header as text files: reading, features and target.
 //!
 //! # What is accepted
 //!
-//! UTF-8 text, with or without a byte order mark, lines ended by LF, CR LF or CR. The first line names the columns;
-//! names are not empty and not repeated. Each further line has as many fields as the header; blank lines are skipped.
-//! Fields may be quoted; blanks around a field do not count. Numbers are decimal with a point: `1`, `-.5`, `1e-3`.
-//! NaN and infinities, written out or by overflow as in `1e400`, are refused. An empty field, `NA`, `null`, `NULL` and
-//! `?` are missing values: an error, unless rows with them are to be dropped.
+//! Text in UTF-8, UTF-16 or Windows-1252 (which holds Latin-1), with byte order marks anywhere, lines ended by LF, CR LF or CR, plain
+//! or as gzip or zstd. The first line names the columns; names are not repeated, and a first line that is like the others is refused. Each
+//! further line has as many fields as the header; blank lines are skipped, and so are lines above the header that begin with `#`.
+//! Fields may be quoted; blanks around a field do not count. The delimiter, the decimal mark and the mark between thousands are found
+//! from the text where the [`Dialect`] does not give them. Infinities, written out or by overflow as in `1e400`, are refused. An
+//! empty field, `NA`, `N/A`, `#N/A`, `NaN`, `nan`, `null`, `NULL`, `?`, `.` and further spellings of these are missing values: an
+//! error, unless rows with them are to be dropped or the values replaced ([`Missing`]).
+//!
+//! A first column without a name is the labels of the rows, and so is one that counts the rows from 0 or 1 or has another text in each
+//! row, if other features are left. [`Table::found`] tells all that was assumed.
+//!
+//! # Columns as inputs
+//!
+//! A column of numbers is one input. A column of text becomes indicators of each of its values but the first, the reference, as R's
+//! treatment contrasts do; dates and times become numbers ([`Column`], [`Encode`]). A column that mixes numbers and text is refused.
 //!
 //! # The task, when it is not given
 //!
 //! A target of text is a class; so are whole numbers of 2 to 20 different values, if there are at least five rows for
-//! each value on average. Any other numbers are a regression. A target that mixes numbers and text is refused.
+//! each value on average, and codes that begin with 0. Any other numbers are a regression. A target that mixes numbers and text is
+//! refused.
 
 mod cell;
+mod classes;
+mod column;
+mod cut;
 mod dataset;
+mod dialect;
+mod header;
 mod parse;
+mod source;
+mod target;
+mod time;
 
-pub use dataset::{Dataset, Reading, Target, Task};
+pub use column::{Coding, Column, Encode, Fill, Unknown};
+pub use dataset::{Dataset, Reading};
+pub use dialect::{Dialect, RowNames};
+pub use target::{Target, Task};
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-use ndarray::Array2;
 
 use super::json::format_error;
 use crate::error::{Error, Result};
-use cell::{is_missing, list, number, short, whole};
+use cell::{Numerals, is_missing, list, numeric, short};
+use header::Labels;
 
-/// The text of a CSV file, cut into named columns; cells are kept as text until they are asked for.
+/// The text of a table, cut into named columns; cells are kept as text until they are asked for.
 ///
 /// ```
-/// use secondo::io::{Missing, Reading, Table, Target};
-/// let table = Table::parse("x,y\n1,2\n3,4\n", "small.csv".as_ref(), b',')?;
+/// use secondo::io::{Dialect, Reading, Table, Target};
+/// let table = Table::parse("x,y\n1,2\n3,4\n", "small.csv".as_ref(), &Dialect::default())?;
 /// let data = table.dataset(&Reading::new("y"))?;
 /// assert_eq!(data.features, ["x"]);
 /// assert_eq!(data.target, Target::Numbers(vec![2.0, 4.0]));
@@ -50,6 +71,12 @@ pub struct Table {
     ends: Vec<usize>,
     /// The line, from 1, on which each row begins.
     lines: Vec<u64>,
+    numerals: Numerals,
+    /// Further words for a missing value.
+    missing: Vec<String>,
+    labels: Option<Labels>,
+    found: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// The treatment of a row in which a value is missing.
@@ -60,6 +87,9 @@ pub enum Missing {
     Error,
     /// Leave the row out and count it.
     Drop,
+    /// Replace the value of a feature by the mean of its column, or the most frequent level, and add an indicator of such rows;
+    /// leave out rows without target or weight.
+    Impute,
 }
 
 impl Table {
@@ -94,6 +124,21 @@ impl Table {
         self.text.get(start..end)
     }
 
+    /// What was assumed in reading, as the options of the program that say the same.
+    pub fn found(&self) -> &[String] {
+        &self.found
+    }
+
+    /// What may have been read otherwise than it was meant.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The column with the labels of the rows, and why it is taken for that where it was not named.
+    pub fn row_labels(&self) -> Option<(usize, Option<&'static str>)> {
+        self.labels.map(|labels| (labels.column, labels.why))
+    }
+
     /// The index of the column of that name.
     ///
     /// # Errors
@@ -103,17 +148,42 @@ impl Table {
             return Ok(index);
         }
         let mut why =
-            format!("there is no column '{name}'; the columns are: {}", list(&self.names));
+            format!("there is no column '{}'; the columns are: {}", short(name), list(&self.names));
         let alike = self.names.iter().find(|n| n.to_lowercase() == name.trim().to_lowercase());
         if let Some(alike) = alike {
             why = format!("{why}; did you mean '{alike}'?");
-        } else if self.names.iter().all(|n| n.parse::<f64>().is_ok()) {
+        } else if self.names.iter().all(|n| numeric(n)) {
             why = format!("{why}; the first line must name the columns, and it holds only numbers");
         }
         Err(format_error(&self.path, why))
     }
 
-    /// The rows with a value in each of `columns`, and the number of the others.
+    /// The indices of the columns that `names` mean, increasing: each is a name, or a list of names separated by commas, in which
+    /// `*` stands for any text.
+    ///
+    /// # Errors
+    /// A name that no column has.
+    pub fn select(&self, names: &[String]) -> Result<Vec<usize>> {
+        let mut out = BTreeSet::new();
+        for item in names {
+            if let Some(index) = self.names.iter().position(|n| n == item) {
+                out.insert(index);
+                continue;
+            }
+            for name in item.split(',').map(str::trim) {
+                let matching = |n: &String| name.contains('*') && matches(name, n);
+                let found: Vec<usize> =
+                    (0..self.names.len()).filter(|&c| matching(&self.names[c])).collect();
+                if found.is_empty() {
+                    out.insert(self.column(name)?);
+                }
+                out.extend(found);
+            }
+        }
+        Ok(out.into_iter().collect())
+    }
+
+    /// The rows with a value in each of `columns`, and the number of the others; where values are imputed, the others are left out.
     ///
     /// # Errors
     /// A missing value, unless such rows are to be dropped; no row is left.
@@ -122,21 +192,28 @@ impl Table {
         columns: &[usize],
         missing: Missing,
     ) -> Result<(Vec<usize>, usize)> {
+        self.rows_without(missing, |row| {
+            columns.iter().copied().find(|&c| self.is_missing(self.text_at(row, c)))
+        })
+    }
+
+    /// The rows in which `gap` finds no column without a value, and the number of the others.
+    fn rows_without(
+        &self,
+        missing: Missing,
+        gap: impl Fn(usize) -> Option<usize>,
+    ) -> Result<(Vec<usize>, usize)> {
         let mut rows = Vec::with_capacity(self.rows());
         for row in 0..self.rows() {
-            let gap = columns.iter().find(|&&c| is_missing(self.text_at(row, c)));
-            match (gap, missing) {
+            match (gap(row), missing) {
                 (None, _) => rows.push(row),
-                (Some(_), Missing::Drop) => {}
-                (Some(&column), Missing::Error) => {
-                    return Err(self.wrong(
-                        row,
-                        column,
-                        format!(
-                            "the value is missing ('{}'); fill it in, or leave such rows out with --missing drop",
-                            self.text_at(row, column)
-                        ),
-                    ));
+                (Some(_), Missing::Drop | Missing::Impute) => {}
+                (Some(column), Missing::Error) => {
+                    let shown = short(self.text_at(row, column));
+                    let why = format!(
+                        "the value is missing ('{shown}'); fill it in, or leave such rows out with --missing drop"
+                    );
+                    return Err(self.wrong(row, column, why));
                 }
             }
         }
@@ -149,30 +226,6 @@ impl Table {
         Ok((rows, dropped))
     }
 
-    /// The numbers in `columns` of `rows`, rows × columns.
-    ///
-    /// # Errors
-    /// A cell that is not a finite number, with line and column.
-    pub fn matrix(&self, columns: &[usize], rows: &[usize]) -> Result<Array2<f64>> {
-        let shape = (rows.len(), columns.len());
-        let size = crate::evaluate::shape_product("the table", &[shape.0, shape.1])?;
-        let mut values = Vec::with_capacity(size);
-        for &row in rows {
-            for &column in columns {
-                values.push(number(self.text_at(row, column)).map_err(|why| {
-                    let name = self.names.get(column).map_or("", String::as_str);
-                    self.wrong(
-                        row,
-                        column,
-                        format!("{why}; a fit leaves the column out with --ignore '{name}'"),
-                    )
-                })?);
-            }
-        }
-        Array2::from_shape_vec(shape, values)
-            .map_err(|_| Error::shape("the table", &[shape.0, shape.1], &[size]))
-    }
-
     /// The numbers in one column.
     ///
     /// # Errors
@@ -180,7 +233,8 @@ impl Table {
     pub fn numbers(&self, column: usize, rows: &[usize]) -> Result<Vec<f64>> {
         (rows.iter())
             .map(|&row| {
-                number(self.text_at(row, column)).map_err(|why| self.wrong(row, column, why))
+                let number = self.numerals.number(self.text_at(row, column));
+                number.map_err(|why| self.wrong(row, column, why))
             })
             .collect()
     }
@@ -205,31 +259,8 @@ impl Table {
         Ok(weights)
     }
 
-    /// The class of each row among `labels`.
-    ///
-    /// # Errors
-    /// A label that is not among them, with its line.
-    pub fn class_index(
-        &self,
-        column: usize,
-        rows: &[usize],
-        labels: &[String],
-    ) -> Result<Vec<usize>> {
-        let known: HashMap<&str, usize> =
-            (labels.iter().enumerate()).map(|(i, l)| (l.as_str(), i)).collect();
-        (rows.iter())
-            .map(|&row| {
-                let cell = self.text_at(row, column);
-                let whole = || whole(cell).and_then(|v| known.get(v.to_string().as_str()));
-                known.get(cell).or_else(whole).copied().ok_or_else(|| {
-                    self.wrong(
-                        row,
-                        column,
-                        format!("the class '{}' is unknown; known: {}", short(cell), list(labels)),
-                    )
-                })
-            })
-            .collect()
+    fn is_missing(&self, cell: &str) -> bool {
+        is_missing(cell) || self.missing.iter().any(|word| word == cell)
     }
 
     fn text_at(&self, row: usize, column: usize) -> &str {
@@ -240,8 +271,19 @@ impl Table {
         Error::Format {
             path: self.path.clone(),
             line: self.lines.get(row).copied(),
-            column: self.names.get(column).cloned(),
+            column: self.names.get(column).map(|name| short(name)),
             why,
         }
     }
+}
+
+/// Whether `text` is as `pattern` says, in which `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(text) = text.strip_prefix(start) else {
+        return false;
+    };
+    (0..=text.len()).filter(|&at| text.is_char_boundary(at)).any(|at| matches(rest, &text[at..]))
 }

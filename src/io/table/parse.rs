@@ -1,165 +1,114 @@
-//! CSV text, cut into cells.
+//! A table from its text: what was found, and what the first line and the first column are.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use super::Table;
-use super::cell::{plural, short};
-use crate::error::{Error, Result};
-use crate::io::files;
+use super::cell::{Numerals, plural};
+use super::cut::{Cut, wrong};
+use super::dialect::prepare;
+use super::{Dialect, Table, header, source};
+use crate::error::Result;
+
+/// The rows that show how numbers are written, where nothing speaks against points as decimal marks.
+const SHOWN: usize = 10_000;
 
 impl Table {
-    /// The table in the file at `path`, its fields separated by `delimiter`.
+    /// The table in the file at `path`, or on standard input for `-`; gzip and zstd files are unpacked.
     ///
     /// # Errors
-    /// A file that cannot be read, is not UTF-8 text, has no header or no row, an empty or repeated name, a row with
-    /// another number of fields than the header, a quote that is not closed: each with its line.
-    pub fn from_path(path: &Path, delimiter: u8) -> Result<Self> {
-        Table::parse(&files::read_text(path)?, path, delimiter)
+    /// A file that cannot be read, is not text, has no header or no row, an empty or repeated name, a row with another number of
+    /// fields than the header, a quote that is not closed: each with its line.
+    pub fn from_path(path: &Path, dialect: &Dialect) -> Result<Self> {
+        let source = source::read(path, dialect.encoding.as_deref())?;
+        let mut table = Table::parse(&source.text, path, dialect)?;
+        if let (Some(name), None) = (source.found, &dialect.encoding) {
+            table.found.insert(0, format!("--encoding {}", name.to_lowercase()));
+        }
+        Ok(table)
     }
 
     /// The table in `text`; `path` is for messages.
     ///
     /// # Errors
     /// As [`from_path`](Self::from_path).
-    pub fn parse(text: &str, path: &Path, delimiter: u8) -> Result<Self> {
-        if !delimiter.is_ascii() || matches!(delimiter, b'"' | b'\n' | b'\r' | 0) {
-            return Err(Error::invalid(
-                "delimiter",
-                "must be one ASCII character, not a quote and not the end of a line",
-            ));
-        }
-        let wrong = |line: u64, why: &str| Err(wrong(path, line, None, why.into()));
-        if text.trim().is_empty() {
-            return wrong(1, "the file is empty: no header; the first line must name the columns");
-        }
-        // With one kind of line end the lines can be counted.
-        let normal;
-        let text = if text.contains('\r') {
-            normal = text.replace("\r\n", "\n").replace('\r', "\n");
-            &normal
-        } else {
-            text
-        };
-        if let Some(line) = unclosed_quote(text, delimiter) {
+    pub fn parse(text: &str, path: &Path, dialect: &Dialect) -> Result<Self> {
+        dialect.check()?;
+        let prepared = prepare(text, path, dialect)?;
+        let fields = if prepared.delimiter == b' ' { b'\t' } else { prepared.delimiter };
+        if let Some(line) = unclosed_quote(&prepared.text, fields) {
             let why = "a quote (\") that opens on this line is never closed";
-            return wrong(line, why);
+            return Err(wrong(path, line, None, why.into()));
         }
-
-        Table::cut(text, path, delimiter)
-    }
-
-    /// The table in a text whose lines end with LF and whose quotes are closed.
-    fn cut(text: &str, path: &Path, delimiter: u8) -> Result<Self> {
-        let wrong = |line: u64, why: String| wrong(path, line, None, why);
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(delimiter)
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(text.as_bytes());
-        let mut record = csv::StringRecord::new();
+        let mut cut = Cut::of(&prepared, path, dialect)?;
+        let width = cut.names.len();
+        header::settle(&mut cut, path)?;
         let mut table = Table {
             path: path.to_path_buf(),
-            names: Vec::new(),
+            names: cut.names,
             text: String::new(),
             ends: Vec::new(),
-            lines: Vec::new(),
+            lines: cut.lines,
+            numerals: Numerals::PLAIN,
+            missing: dialect.missing.clone(),
+            labels: None,
+            found: Vec::new(),
+            warnings: Vec::new(),
         };
-        loop {
-            let more = (reader.read_record(&mut record))
-                .map_err(|e| wrong(table.lines.last().copied().unwrap_or(1), e.to_string()))?;
-            if !more {
-                break;
-            }
-            let line = line_of(&record, text);
-            if table.names.is_empty() {
-                table.names = header(&record, line, delimiter, path)?;
-                continue;
-            }
-            if record.len() != table.names.len() {
-                let (found, expected) = (record.len(), table.names.len());
-                let hint = if found == expected + 1 && record.iter().next_back() == Some("") {
-                    "; the line ends with a delimiter"
-                } else if found > expected && delimiter == b',' {
-                    "; a decimal comma must be a point, and text with a comma needs quotes"
-                } else {
-                    ""
-                };
-                return Err(wrong(
-                    line,
-                    format!(
-                        "found {found} {}, but the header has {expected}{hint}",
-                        plural(found, "field")
-                    ),
-                ));
-            }
-            for cell in &record {
-                table.text.push_str(cell.trim());
-                table.ends.push(table.text.len());
-            }
-            table.lines.push(line);
+        (table.text, table.ends) = (cut.text, cut.ends);
+        if table.names.len() < width {
+            table.warnings.push("columns without name and contents were left out".into());
         }
-        if table.lines.is_empty() {
-            return Err(wrong(1, "there are 0 rows below the header".into()));
+        if prepared.delimiter != b',' && dialect.delimiter.is_none() {
+            let shown = match prepared.delimiter {
+                b'\t' => "tab".to_string(),
+                b' ' => "blank".into(),
+                other => format!("'{}'", char::from(other)),
+            };
+            table.found.push(format!("--delimiter {shown}"));
         }
+        table.find_numerals(dialect, prepared.delimiter);
+        let comments = prepared.comments + cut.comments;
+        if comments > 0 && dialect.comment.is_none() {
+            let lines = plural(comments, "line");
+            table.found.push(format!("--comment '#' ({comments} {lines} left out)"));
+        }
+        header::check_names(&mut table, dialect)?;
+        table.find_labels(dialect, cut.labelled)?;
         Ok(table)
     }
-}
 
-fn wrong(path: &Path, line: u64, column: Option<String>, why: String) -> Error {
-    Error::Format { path: path.to_path_buf(), line: Some(line), column, why }
-}
-
-/// The names of the columns.
-fn header(
-    record: &csv::StringRecord,
-    line: u64,
-    delimiter: u8,
-    path: &Path,
-) -> Result<Vec<String>> {
-    let wrong = |column: Option<String>, why: String| wrong(path, line, column, why);
-    let names: Vec<String> = record.iter().map(|name| name.trim().to_string()).collect();
-    if let [only] = names.as_slice() {
-        let other = [(b';', ";"), (b'\t', "tab"), (b',', ","), (b'|', "|")];
-        if let Some((_, name)) =
-            other.iter().find(|(c, _)| *c != delimiter && only.contains(char::from(*c)))
-        {
-            return Err(wrong(
-                None,
-                format!("the header is one field ('{}'); try --delimiter '{name}'", short(only)),
+    fn find_numerals(&mut self, dialect: &Dialect, delimiter: u8) {
+        let marks = [',', '\'', ' ', '\u{A0}', '\u{202F}'];
+        let rows = if self.text.contains(marks) {
+            self.rows()
+        } else if delimiter == b';' {
+            self.rows().min(SHOWN)
+        } else {
+            1
+        };
+        let columns = self.names.len();
+        let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let cells = cells.map(|(row, column)| self.text_at(row, column));
+        let (numerals, other) =
+            Numerals::of(cells, [dialect.decimal, dialect.thousands], delimiter);
+        if let Some(other) = other {
+            self.warnings.push(format!(
+                "numbers are read with {}; if that is wrong, say {}",
+                numerals.options(),
+                other.options()
             ));
         }
-    }
-    let mut seen = HashMap::new();
-    for (index, name) in names.iter().enumerate() {
-        let number = (index + 1).to_string();
-        if name.is_empty() {
-            let last = index + 1 == names.len();
-            let hint = if last { "; remove the delimiter at the end of the lines" } else { "" };
-            return Err(wrong(Some(number), format!("the column has no name{hint}")));
+        if numerals != Numerals::PLAIN && (dialect.decimal, dialect.thousands) == (None, None) {
+            self.found.push(numerals.options());
         }
-        if let Some(first) = seen.insert(name.as_str(), index + 1) {
-            return Err(wrong(
-                Some(number),
-                format!("the name '{name}' is already that of column {first}; names must differ"),
-            ));
-        }
+        self.numerals = numerals;
     }
-    Ok(names)
-}
-
-/// The line on which a record begins. The reader's position stands before the blank lines that it skips.
-fn line_of(record: &csv::StringRecord, text: &str) -> u64 {
-    let Some(position) = record.position() else {
-        return 1;
-    };
-    let start = usize::try_from(position.byte()).unwrap_or(usize::MAX);
-    let rest = text.as_bytes().get(start..).unwrap_or_default();
-    position.line() + rest.iter().take_while(|&&b| b == b'\n').count() as u64
 }
 
 /// The line of a quote that opens a field and is never closed.
 fn unclosed_quote(text: &str, delimiter: u8) -> Option<u64> {
+    if !text.contains('"') {
+        return None;
+    }
     let mut line = 1;
     let mut field_start = true;
     // The line where the open quote stands.

@@ -1,0 +1,633 @@
+//! Tables as people have them: read, encoded, weighted, fitted and predicted.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn exports() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/exports")
+}
+
+fn secondo(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_secondo"))
+        .current_dir(folder)
+        .args(args)
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("output is UTF-8")
+}
+
+#[track_caller]
+fn succeed(folder: &Path, args: &[&str]) -> (String, String) {
+    let out = secondo(folder, args);
+    let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
+    assert_eq!(out.status.code(), Some(0), "{args:?}\n{stdout}\n{stderr}");
+    (stdout, stderr)
+}
+
+#[track_caller]
+fn refused(folder: &Path, args: &[&str], said: &[&str]) {
+    let out = secondo(folder, args);
+    let stderr = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{args:?}\n{}{stderr}", text(&out.stdout));
+    said.iter().for_each(|part| assert!(stderr.contains(part), "'{part}' is not in: {stderr}"));
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).expect("the file exists"))
+        .expect("the file is JSON")
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(list) => list.iter().flat_map(numbers).collect(),
+        other => vec![other.as_f64().expect("a number")],
+    }
+}
+
+/// A linear fit without penalty and without hold-out; its report.
+#[track_caller]
+fn linear(folder: &Path, table: &str, target: &str, more: &[&str]) -> Value {
+    let fit = [
+        "fit",
+        table,
+        "--target",
+        target,
+        "--hidden",
+        "none",
+        "--ridge",
+        "0",
+        "--test-fraction",
+        "0",
+    ];
+    let files = ["--model", "m.safetensors", "--report", "r.json", "-q"];
+    succeed(folder, &[&fit[..], &files, more].concat());
+    json(&folder.join("r.json"))
+}
+
+/// The fields of a table of predictions, line by line.
+fn predictions(folder: &Path, table: &str, more: &[&str]) -> Vec<Vec<String>> {
+    let (out, _) = succeed(folder, &[&["predict", "m.safetensors", table, "-q"], more].concat());
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(out.as_bytes());
+    reader.records().map(|r| r.unwrap().iter().map(String::from).collect()).collect()
+}
+
+#[test]
+fn exports_of_other_programs_are_fitted_unchanged() {
+    let dir = tempfile::tempdir().unwrap();
+    // The options that were found, and how many columns were encoded, for each file.
+    for (file, found, encoded, rows) in [
+        ("write_csv.csv", "", 4, 24),
+        ("write_csv_no_names.csv", "", 4, 24),
+        ("write_csv2.csv", "--delimiter ';' --decimal ','", 4, 24),
+        ("write_table.txt", "--delimiter blank", 4, 24),
+        ("write_table_tab.tsv", "--delimiter tab", 4, 24),
+        ("write_csv_labels.csv", "--encoding windows-1252", 4, 24),
+        ("to_csv.csv", "", 3, 24),
+        ("to_csv_no_index.csv", "", 3, 24),
+        ("to_csv_german.csv", "--delimiter ';' --decimal ','", 3, 24),
+        ("to_csv.csv.gz", "", 3, 24),
+        ("to_csv_utf16.csv", "--encoding utf-16le", 3, 24),
+        ("excel_german.csv", "--delimiter ';' --decimal ',' --thousands '.'", 2, 24),
+        (
+            "excel_french.csv",
+            "--encoding windows-1252 --delimiter ';' --decimal ',' --thousands ' '",
+            2,
+            24,
+        ),
+        ("libreoffice.csv", "", 2, 24),
+        ("sas.txt", "--delimiter blank", 1, 24),
+    ] {
+        let path = exports().join(file);
+        let path = path.to_str().unwrap();
+        let report = linear(dir.path(), path, "y", &["--ridge-bias", "false"]);
+        let data = &report["data"];
+        let options = data["found"].as_array().unwrap();
+        let options: Vec<&str> = options.iter().map(|o| o.as_str().unwrap()).collect();
+        assert_eq!(options.join(" "), found, "{file}");
+        assert_eq!(data["columns"].as_array().unwrap().len(), encoded, "{file}: {data}");
+        assert_eq!(data["rows"], rows, "{file}");
+        assert!(report["metrics"]["train"]["r2"].as_f64().unwrap() > 0.0, "{file}: {report}");
+        // The model takes the raw table.
+        let predicted = predictions(dir.path(), path, &[]);
+        assert_eq!(predicted.len(), rows + 1, "{file}");
+    }
+    for file in ["write_csv_missing.csv", "to_csv_missing.csv"] {
+        let path = exports().join(file);
+        let path = path.to_str().unwrap();
+        let fit = ["fit", path, "--target", "y", "--hidden", "none", "--model", "m.safetensors"];
+        refused(dir.path(), &fit, &["missing", "--missing drop"]);
+        let (said, _) = succeed(dir.path(), &[&fit[..], &["--missing", "drop"]].concat());
+        assert!(said.contains("22 rows") && said.contains("(2 rows with missing values left out)"));
+        let (said, _) = succeed(dir.path(), &[&fit[..], &["--missing", "impute"]].concat());
+        assert!(said.contains("24 rows") && said.contains("where missing"), "{said}");
+        assert_eq!(predictions(dir.path(), path, &[]).len(), 25);
+    }
+    // The same numbers, whatever the file looks like.
+    let value = |file: &str| {
+        let path = exports().join(file);
+        linear(dir.path(), path.to_str().unwrap(), "y", &[])["value"].as_f64().unwrap()
+    };
+    for others in [
+        &["to_csv.csv", "to_csv_german.csv", "to_csv.csv.gz", "to_csv_utf16.csv"][..],
+        &[
+            "write_csv.csv",
+            "write_csv2.csv",
+            "write_table.txt",
+            "write_table_tab.tsv",
+            "write_csv_labels.csv",
+        ],
+        &["excel_german.csv", "excel_french.csv"],
+    ] {
+        let first = value(others[0]);
+        others.iter().for_each(|file| assert_eq!(value(file), first, "{file}"));
+    }
+}
+
+#[test]
+fn labels_of_rows_come_back_with_the_predictions() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = exports().join("write_csv_labels.csv");
+    let path = path.to_str().unwrap();
+    linear(dir.path(), path, "y", &[]);
+    let rows = predictions(dir.path(), path, &[]);
+    assert_eq!(rows[0], ["", "prediction"]);
+    assert_eq!(rows[3][0], "case 3");
+    let none = ["--row-names", "none"];
+    let rows = predictions(dir.path(), path, &none);
+    assert_eq!(rows[0], ["prediction"]);
+    // A column that counts the rows is no input, unless it is said, or is all there is.
+    let lines: String = (1..=30).map(|i| format!("{i},{},{}\n", i * i % 7, i % 5)).collect();
+    std::fs::write(dir.path().join("d.csv"), format!("id,a,y\n{lines}")).unwrap();
+    let features =
+        |more: &[&str]| linear(dir.path(), "d.csv", "y", more)["data"]["features"].to_string();
+    assert_eq!(features(&["--task", "regression"]), r#"["a"]"#);
+    let task = ["--task", "regression", "--row-names", "none"];
+    assert_eq!(features(&task), r#"["id","a"]"#);
+    assert_eq!(features(&["--task", "regression", "--features", "id"]), r#"["id"]"#);
+    assert_eq!(features(&["--task", "regression", "--ignore", "a"]), r#"["id"]"#);
+}
+
+/// R's treatment contrasts: the same linear predictors as lm, glm and multinom.
+#[test]
+fn factors_have_the_linear_predictors_of_r() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = exports().join("models.csv");
+    let path = path.to_str().unwrap();
+    let right = json(&exports().join("models.json"));
+    let exact = ["--gtol", "1e-14", "--ftol", "0", "--xtol", "0"];
+    let close = |found: &[f64], key: &str| {
+        let right = numbers(&right[key]);
+        assert_eq!(found.len(), right.len(), "{key}");
+        let scale = right.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        // The softmax with a free output for each class ends some digits before the others.
+        let tolerance = if key.starts_with("multinom") { 1e-8 } else { 1e-10 };
+        for (a, b) in found.iter().zip(&right) {
+            assert!((a - b).abs() <= tolerance * scale, "{key}: {a} and {b}");
+        }
+    };
+    let fitted = |target: &str, features: &str, more: &[&str]| {
+        let all = [&["--features", features], &exact[..], more].concat();
+        linear(dir.path(), path, target, &all);
+        let rows = predictions(dir.path(), path, &[]);
+        let number = |field: &String| field.parse::<f64>().ok();
+        rows.into_iter()
+            .skip(1)
+            .map(|row| row.iter().filter_map(number).collect())
+            .collect::<Vec<Vec<f64>>>()
+    };
+    let all: Vec<f64> = fitted("y", "weight,group,smoker,town", &[]).concat();
+    close(&all, "lm");
+    let odds = fitted("yes", "weight,group,smoker", &[]);
+    close(&odds.iter().map(|p| (p[1] / p[0]).ln()).collect::<Vec<_>>(), "binomial");
+    // Another reference is another form of the same model.
+    let odds = fitted("yes", "weight,group,smoker", &["--encode", "group=levels:low dose"]);
+    close(&odds.iter().map(|p| (p[1] / p[0]).ln()).collect::<Vec<_>>(), "binomial");
+    let means =
+        fitted("counts", "weight,group,smoker", &["--loss", "poisson", "--task", "regression"]);
+    close(&means.iter().map(|m| m[0].ln()).collect::<Vec<_>>(), "poisson");
+    close(&fitted("three", "weight,group", &[]).concat(), "multinom_probabilities");
+}
+
+/// A row of weight 0 counts as not there, and one of weight k as k rows: for inputs, targets, objective and metrics.
+#[test]
+fn weights_count_everywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let row = |i: u32| {
+        let (a, b) = (f64::from(i * 37 % 19) - 9.0, f64::from(i * 11 % 7));
+        format!("{a},{},{:.3}", ["x", "y", "z"][(i % 3) as usize], a + b + f64::from(i % 5) / 10.0)
+    };
+    let write = |name: &str, weight: &dyn Fn(u32) -> u32, repeated: bool| {
+        let mut lines = String::from("a,k,t,w\n");
+        for i in 0..40 {
+            let (times, w) = if repeated { (weight(i), 1) } else { (1, weight(i)) };
+            (0..times).for_each(|_| lines.push_str(&format!("{},{w}\n", row(i))));
+        }
+        if !repeated {
+            // Nothing of such a row counts: its sizes, its level, its gap.
+            lines.push_str("1e200,strange,-1e200,0\n");
+        }
+        std::fs::write(dir.path().join(name), lines).unwrap();
+    };
+    write("weighted.csv", &|i| i % 4, false);
+    write("repeated.csv", &|i| i % 4, true);
+    for hidden in ["none", "2"] {
+        let fit = |table: &str| {
+            let args = [
+                "fit",
+                table,
+                "--target",
+                "t",
+                "--weights",
+                "w",
+                "--hidden",
+                hidden,
+                "--test-fraction",
+                "0",
+            ];
+            let exact = ["--gtol", "1e-12", "--report", "r.json", "-q", "--model", "m.safetensors"];
+            succeed(dir.path(), &[&args[..], &exact].concat());
+            json(&dir.path().join("r.json"))
+        };
+        let (a, b) = (fit("weighted.csv"), fit("repeated.csv"));
+        let near = |a: &Value, b: &Value, tolerance: f64| {
+            for (a, b) in numbers(a).iter().zip(&numbers(b)) {
+                assert!((a - b).abs() <= tolerance * a.abs().max(1.0), "{hidden}: {a} and {b}");
+            }
+        };
+        for key in ["x_mean", "x_scale", "y_mean", "y_scale"] {
+            near(&a["standardization"][key], &b["standardization"][key], 1e-12);
+        }
+        near(&a["value"], &b["value"], 1e-12);
+        near(&a["W"], &b["W"], 1e-7);
+        for key in ["rmse", "mae", "r2"] {
+            near(&a["metrics"]["train"][key], &b["metrics"]["train"][key], 1e-7);
+        }
+        assert_eq!(a["data"]["weightless"], 11);
+        // Counts of rows with another weight differ: the test can fail.
+        assert_ne!(a["data"]["rows"], b["data"]["rows"]);
+    }
+}
+
+#[test]
+fn texts_are_levels_and_unknown_ones_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines: String = (0..40)
+        .map(|i| {
+            let (work, x) = (["office", "field", "none"][i % 3], (i * 7 % 11) as f64);
+            format!(
+                "{x}, {work}, {}, {}\n",
+                ["no", "yes"][i / 7 % 2],
+                if i % 3 == 0 || x > 7.0 { ">50K" } else { "<=50K" }
+            )
+        })
+        .collect();
+    std::fs::write(dir.path().join("d.csv"), format!("x, work, married, income\n{lines}")).unwrap();
+    let fit =
+        ["fit", "d.csv", "--target", "income", "--hidden", "none", "--model", "m.safetensors"];
+    let (said, _) = succeed(dir.path(), &fit);
+    assert!(said.contains("work: none, office against field"), "{said}");
+    assert!(said.contains("married: yes against no"), "{said}");
+    assert!(said.contains("4 features") && said.contains("precision"), "{said}");
+    std::fs::write(dir.path().join("n.csv"), "work,x,married\nfield,1,no\nmoon,1,no\n").unwrap();
+    let predict = ["predict", "m.safetensors", "n.csv"];
+    refused(
+        dir.path(),
+        &predict,
+        &["n.csv, line 3, column work", "'moon'", "field, none, office", "--unknown"],
+    );
+    let rows = predictions(dir.path(), "n.csv", &["--unknown", "reference"]);
+    assert_eq!(rows[1], rows[2]);
+    let more = ["--unknown", "missing", "--missing", "drop"];
+    assert_eq!(predictions(dir.path(), "n.csv", &more).len(), 2);
+    // Choices of the coding.
+    let features = |more: &[&str]| {
+        succeed(dir.path(), &[&fit[..], &["--report", "r.json"], more].concat());
+        json(&dir.path().join("r.json"))["data"]["features"].to_string()
+    };
+    assert_eq!(
+        features(&["--encode", "work=one-hot", "--features", "work"]),
+        r#"["work=field","work=none","work=office"]"#
+    );
+    assert_eq!(
+        features(&["--encode", "work=levels:none", "--features", "w*"]),
+        r#"["work=field","work=office"]"#
+    );
+    refused(
+        dir.path(),
+        &[&fit[..], &["--encode", "work=levels:sea"]].concat(),
+        &["no level 'sea'"],
+    );
+    refused(
+        dir.path(),
+        &[&fit[..], &["--encode", "work=magic"]].concat(),
+        &["'magic' is unknown", "one-hot"],
+    );
+    refused(dir.path(), &[&fit[..], &["--features", "x,income"]].concat(), &["income", "feature"]);
+    refused(dir.path(), &[&fit[..], &["--ignore", "q*"]].concat(), &["no column 'q*'"]);
+}
+
+#[test]
+fn classes_keep_their_text_and_unknown_ones_do_not_hinder_predictions() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, label: &dyn Fn(usize) -> &'static str| {
+        let rows = (0..60).map(|i| format!("{},{},{}\n", i * 17 % 23, i * 5 % 11, label(i)));
+        std::fs::write(dir.path().join(name), format!("a,b,code\n{}", rows.collect::<String>()))
+            .unwrap();
+    };
+    write("zeros.csv", &|i| ["01", "02"][usize::from(i * 17 % 23 > 11)]);
+    write("both.csv", &|i| ["001", "1", "02"][i * 17 % 23 % 3]);
+    write("floats.csv", &|i| ["1", "1.0", "2"][i * 17 % 23 % 3]);
+    for (file, head) in [
+        ("zeros.csv", "prediction,probability_01,probability_02"),
+        ("both.csv", "prediction,probability_001,probability_1,probability_02"),
+        ("floats.csv", "prediction,probability_1,probability_2"),
+    ] {
+        let task: &[&str] = if file == "zeros.csv" { &[] } else { &["--task", "classification"] };
+        let fit = ["fit", file, "--target", "code", "--max-iter", "3", "--model", "m.safetensors"];
+        succeed(dir.path(), &[&fit[..], task].concat());
+        assert_eq!(predictions(dir.path(), file, &[])[0].join(","), head);
+    }
+    let other = std::fs::read_to_string(dir.path().join("floats.csv"))
+        .unwrap()
+        .replace(",2\n", ",2.\u{200b}\n");
+    std::fs::write(dir.path().join("n.csv"), other).unwrap();
+    let (out, notes) = succeed(dir.path(), &["predict", "m.safetensors", "n.csv"]);
+    assert_eq!(out.lines().count(), 61);
+    assert!(
+        notes.contains("'2.\\u{200b}' is unknown") && notes.contains("--ignore 'code'"),
+        "{notes}"
+    );
+}
+
+/// What the data leave open does not come from the start.
+#[test]
+fn constant_and_repeated_columns_have_no_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: String = (0..50)
+        .map(|i| (i, f64::from(i * 7 % 13)))
+        .map(|(i, x)| format!("14.62,{x},{x},{}\n", 2.0 * x + f64::from(i % 3) / 10.0))
+        .collect();
+    std::fs::write(dir.path().join("d.csv"), format!("c,x,x2,y\n{rows}")).unwrap();
+    std::fs::write(dir.path().join("n.csv"), "c,x,x2\n14.62,1,1\n100,1,1\n14.62,2,0\n").unwrap();
+    for hidden in ["none", "3"] {
+        let args = [
+            "fit",
+            "d.csv",
+            "--target",
+            "y",
+            "--ridge",
+            "0",
+            "--hidden",
+            hidden,
+            "-q",
+            "--model",
+            "m.safetensors",
+        ];
+        succeed(dir.path(), &args);
+        let rows = predictions(dir.path(), "n.csv", &[]);
+        let y: Vec<f64> = rows[1..].iter().map(|row| row[0].parse().unwrap()).collect();
+        assert!((y[0] - y[1]).abs() < 1e-9, "{hidden}: {y:?}");
+        if hidden == "none" {
+            // Equal columns have equal weights.
+            assert!((y[0] - y[2]).abs() < 1e-9, "{y:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_assumed_is_said_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let fit = |content: &[u8], more: &[&str]| {
+        std::fs::write(dir.path().join("d.csv"), content).unwrap();
+        let args = ["fit", "d.csv", "--target", "y", "--hidden", "none", "--test-fraction", "0"];
+        secondo(dir.path(), &[&args[..], more].concat())
+    };
+    let refused = |content: &[u8], more: &[&str], said: &[&str]| {
+        let out = fit(content, more);
+        let stderr = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{}{stderr}", text(&out.stdout));
+        said.iter().for_each(|part| assert!(stderr.contains(part), "'{part}' is not in: {stderr}"));
+    };
+    let done = |content: &[u8], more: &[&str], said: &[&str]| {
+        let out = fit(content, more);
+        let all = text(&out.stdout) + &text(&out.stderr);
+        assert_eq!(out.status.code(), Some(0), "{all}");
+        said.iter().for_each(|part| assert!(all.contains(part), "'{part}' is not in: {all}"));
+    };
+    // A first line of data is no header, with text or without.
+    let iris = b"5.1,3.5,setosa\n4.9,3.0,setosa\n6.3,3.3,virginica\n5.8,2.7,virginica\n";
+    for (content, target) in [(&b"1,0.5,0\n2,0.7,1\n3,0.1,0.5\n"[..], "0"), (iris, "setosa")] {
+        std::fs::write(dir.path().join("d.csv"), content).unwrap();
+        let out = secondo(dir.path(), &["fit", "d.csv", "--target", target]);
+        assert_eq!(out.status.code(), Some(2));
+        assert!(text(&out.stderr).contains("--header no"), "{}", text(&out.stderr));
+        let named = ["fit", "d.csv", "--target", "column3", "--header", "no", "--hidden", "none"];
+        succeed(dir.path(), &named);
+    }
+    done(b"k,2010,y\na,1,2.5\nb,2,3\na,3,4.5\n", &[], &["the name '2010'", "--header no"]);
+    // Marks that may be either are a warning with both readings.
+    done(
+        b"a,y\n\"1,545\",1\n\"2,355\",2\n\"3,100\",4\n",
+        &[],
+        &["--thousands ','", "say --decimal ','"],
+    );
+    done(b"a;y\n0,5;1\n1;2\n2;2,5\n", &["--decimal", ","], &["3 rows"]);
+    done("\u{feff}a,y\n\u{feff}1,2\n\u{feff}2,4.1\n\u{feff}3,5.9\n".as_bytes(), &[], &["3 rows"]);
+    done(b"# made by x\n# a,b\na,y\n1,2\n2,4.5\n3,5.9\n", &[], &["2 lines left out"]);
+    done(b"# a,y\n1,2\n2,4.5\n3,5.9\n", &[], &["3 rows"]);
+    done(b"a,y,,\n1,2,,\n2,4.5,,\n,,,\n3,5.9,,\n", &[], &["3 rows", "without name and contents"]);
+    done(
+        b"a,y\n1,2\nNaN,3\n2,4.5\n3,#N/A\n4,7\n5,gone\n",
+        &["--missing", "drop", "--na", "gone"],
+        &["3 rows", "(3 rows with missing"],
+    );
+    done(b"t,y\n31.12.2023,2\n01.01.2024,4.5\n13.01.2024,5.9\n", &[], &["days since 1970-01-01"]);
+    refused(
+        b"t,b,y\n01/02/2024,1,2\n03/04/2024,2,4.5\n",
+        &[],
+        &["column t", "%m/%d/%Y or %d/%m/%Y", "--encode"],
+    );
+    refused(b"a,y\n1,2\n\xff1,3\n2,4.5\n", &["--encoding", "utf-8"], &["line 3", "UTF-8"]);
+    refused(b"PK\x03\x04rest", &[], &["spreadsheet"]);
+    refused(b"a,y\n1,2.5\n\xe2\x88\x921,3\n", &[], &["line 3, column a", "U+2212"]);
+    refused(b"a,y\n1,2\n2,\xe2\x80\x8b3\n", &[], &["'\\u{200b}3'"]);
+    let names: String = (0..60).map(|i| format!("{i}.5,name{i},{}.5\n", i * i)).collect();
+    refused(
+        format!("a,who,y\n{names}").as_bytes(),
+        &[],
+        &["column who", "60 different values in 60 rows", "--ignore 'who'"],
+    );
+    refused(b"a,y\n1,2\n", &["--encoding", "klingon"], &["klingon"]);
+}
+
+#[test]
+fn standard_input_is_a_table() {
+    use std::io::Write;
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_secondo"))
+        .current_dir(dir.path())
+        .args(["fit", "-", "--target", "y", "--hidden", "none", "--model", "m.safetensors"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"x y\n1 2.5\n2 4.25\n3 6\n").unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success() && text(&out.stdout).contains("3 rows"), "{out:?}");
+}
+
+/// Targets whose squares overflow or vanish have figures all the same.
+#[test]
+fn figures_are_finite_for_numbers_of_any_size() {
+    let dir = tempfile::tempdir().unwrap();
+    for scale in ["e200", "e-200", "e300", ""] {
+        let rows = ["1,1", "3,2", "2,1.5", "5,-7"].map(|row| format!("{row}{scale}\n")).concat();
+        std::fs::write(dir.path().join("d.csv"), format!("x,y\n{rows}")).unwrap();
+        let train = linear(dir.path(), "d.csv", "y", &[])["metrics"]["train"].clone();
+        let power: f64 = format!("1{scale}").parse().unwrap();
+        // By hand: slope −2.1971…, R² 0.6865306….
+        assert!((train["r2"].as_f64().unwrap() - 0.6865306).abs() < 1e-6, "{scale}: {train}");
+        assert!((train["rmse"].as_f64().unwrap() / power - 2.0701967).abs() < 1e-6, "{train}");
+    }
+}
+
+#[test]
+fn misspelt_keys_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = r#""spec": {"inputs": 1, "layers": [{"units": 1, "activations": "tanh"}]},
+        "loss": {"type": "sos"}, "X": [[0.5]], "Y": [[1]], "W": [1, 0]"#;
+    let derive = |text: &str| {
+        std::fs::write(dir.path().join("p.json"), text).unwrap();
+        secondo(dir.path(), &["derivatives", "p.json", "--structure", "none"])
+    };
+    for (extra, meant) in [
+        (r#""sample_weight": [5]"#, "is 'sample_weights' meant?"),
+        (r#""weights": [5]"#, "is 'sample_weights' meant?"),
+        (r#""Penalty": null"#, "is 'penalty' meant?"),
+        (r#""regularization": {}"#, "is 'penalty' meant?"),
+        (r#""reduction": "mean""#, "reduction"),
+        (r#""w": [1]"#, "is 'W' meant?"),
+        (r#""x_note": "free""#, ""),
+        (r#""comment": 1"#, "not used: comment"),
+    ] {
+        let out = derive(&format!("{{{good}, {extra}}}"));
+        let said = text(&out.stderr);
+        let free = extra.contains("x_note") || extra.contains("comment");
+        assert_eq!(out.status.code(), Some(if free { 0 } else { 2 }), "{extra}: {said}");
+        assert!(said.contains(meant), "{extra}: {said}");
+        assert!(!extra.contains("x_note") || said.is_empty(), "{said}");
+    }
+    for (from, to, meant) in [
+        (
+            "\"units\": 1",
+            "\"units\": 1, \"biass\": true",
+            "spec.layers[0]: the key 'biass' is unknown (is 'bias' meant?)",
+        ),
+        ("\"inputs\": 1", "\"inputs\": 1, \"outputs\": 1", "'outputs' is unknown"),
+        ("\"sos\"", "\"logcosh\", \"delta\": 1, \"dleta\": 2", "is 'delta' meant?"),
+        (
+            "\"loss\"",
+            "\"penalty\": {\"type\": \"ridge\", \"lambda\": 1, \"bias\": true}, \"loss\"",
+            "'bias' is unknown",
+        ),
+    ] {
+        let out = derive(&format!("{{{}}}", good.replacen(from, to, 1)));
+        let said = text(&out.stderr);
+        assert!(out.status.code() == Some(2) && said.contains(meant), "{meant}: {said}");
+    }
+    std::fs::write(dir.path().join("p.json"), format!("{{{good}}}")).unwrap();
+    refused(
+        dir.path(),
+        &["derivatives", "p.json", "-o", "out.txt"],
+        &["out.txt", ".json, .npz or .npy"],
+    );
+}
+
+/// Vectors and results as arrays of NumPy, for a problem file and for a model with its table.
+#[test]
+fn arrays_of_numpy_are_read_and_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: String = (0..12).map(|i| format!("{},{}\n", i % 5, i * i)).collect();
+    std::fs::write(dir.path().join("d.csv"), format!("x,y\n{rows}")).unwrap();
+    linear(dir.path(), "d.csv", "y", &[]);
+    let derive = |more: &[&str]| {
+        succeed(dir.path(), &[&["derivatives", "m.safetensors", "d.csv"], more].concat())
+    };
+    let array = |file: &str| {
+        let bytes = std::fs::read(dir.path().join(file)).unwrap();
+        let numbers = bytes[bytes.iter().position(|b| *b == b'\n').unwrap() + 1..].chunks(8);
+        numbers.map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect::<Vec<f64>>()
+    };
+    derive(&["--structure", "full", "-o", "h.npy"]);
+    let h = array("h.npy");
+    assert_eq!(h.len(), 4);
+    let mut vectors = b"\x93NUMPY\x01\x00".to_vec();
+    let head = "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }\n";
+    vectors.extend((head.len() as u16).to_le_bytes());
+    vectors.extend(head.bytes());
+    vectors.extend([2.0f64, -1.0].iter().flat_map(|v| v.to_le_bytes()));
+    std::fs::write(dir.path().join("v.npy"), vectors).unwrap();
+    derive(&["--structure", "products", "--vectors", "v.npy", "-o", "p.npy"]);
+    let product = [2.0 * h[0] - h[1], 2.0 * h[2] - h[3]];
+    for (a, b) in array("p.npy").iter().zip(product) {
+        assert!((a - b).abs() < 1e-12 * b.abs().max(1.0), "{a} and {b}");
+    }
+    let model = ["derivatives", "m.safetensors", "d.csv"];
+    refused(dir.path(), &[&model[..], &["-o", "b.npy"]].concat(), &["b.npy", "one array"]);
+    refused(dir.path(), &[&model[..], &["--vectors", "v.npy"]].concat(), &["--structure products"]);
+    let other = ["--structure", "products", "--vectors", "d.csv"];
+    refused(dir.path(), &[&model[..], &other].concat(), &["d.csv", "no .npy file"]);
+}
+
+/// The penalty is chosen where it predicts best, and what was measured is in the report.
+#[test]
+fn cross_validation_chooses_the_penalty() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut seed = 7u64;
+    let mut noise = || {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (seed >> 33) as f64 / (1u64 << 31) as f64 - 0.5
+    };
+    let rows: String = (0..60)
+        .map(|_| {
+            let x: Vec<f64> = (0..12).map(|_| noise()).collect();
+            let y = 0.3 * x[0] + noise();
+            let x: Vec<String> = x.iter().map(f64::to_string).collect();
+            format!("{},{y}\n", x.join(","))
+        })
+        .collect();
+    let names: Vec<String> = (0..12).map(|i| format!("x{i}")).collect();
+    std::fs::write(dir.path().join("d.csv"), format!("{},y\n{rows}", names.join(","))).unwrap();
+    let fit = |more: &[&str]| {
+        let args = ["fit", "d.csv", "--target", "y", "--hidden", "none", "--report", "r.json"];
+        let (said, _) = succeed(dir.path(), &[&args[..], more].concat());
+        (said, json(&dir.path().join("r.json")))
+    };
+    let (said, report) = fit(&["--ridge", "0,10,100000"]);
+    let validation = &report["validation"];
+    let means = |v: &Value| {
+        numbers(&Value::Array(
+            v["factors"].as_array().unwrap().iter().map(|f| f["mean"].clone()).collect(),
+        ))
+    };
+    let found = means(validation);
+    // Eleven inputs without a say: neither no penalty nor nothing but the penalty predicts best.
+    assert!(found[1] < found[0] && found[1] < found[2], "{found:?}");
+    let best = found.iter().copied().fold(f64::INFINITY, f64::min);
+    let at = found.iter().position(|m| *m == best).unwrap();
+    assert_eq!(validation["chosen"].as_f64(), Some([0.0, 10.0, 1e5][at]));
+    assert_eq!(report["penalty"]["lambda"].as_f64(), validation["chosen"].as_f64());
+    assert!(said.contains("5-fold cross-validation, RMSE") && said.contains(", chosen"), "{said}");
+    // The same with one value, and with other parts.
+    let (_, one) = fit(&["--ridge", "0", "--cv", "5"]);
+    assert_eq!(means(&one["validation"]), found[..1]);
+    let (_, ten) = fit(&["--ridge", "0", "--cv", "10"]);
+    assert_ne!(means(&ten["validation"]), found[..1]);
+    let args = ["fit", "d.csv", "--target", "y", "--cv", "50"];
+    refused(dir.path(), &args, &["50 folds need 100 rows"]);
+}

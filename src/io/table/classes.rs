@@ -1,0 +1,84 @@
+//! Texts as classes and levels: which there are, in which order, and which a cell is.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Table;
+use super::cell::{list, short, whole};
+use crate::error::Result;
+
+/// Whether the text is a code, not a quantity: digits with a 0 before them, or a plus sign, which a number would lose.
+pub(super) fn is_code(cell: &str) -> bool {
+    let digits = cell.trim_start_matches(['+', '-']);
+    let all = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    all && ((digits.len() > 1 && digits.starts_with('0')) || cell.starts_with('+'))
+}
+
+/// The different values of cells: whole numbers in numerical order, where `1` and `1.0` are one value, but for codes such as `01`;
+/// text in the order of its characters. Each has the text that it is written with, or the plain number if there are several.
+pub(super) fn values<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let texts: BTreeSet<&str> = cells.collect();
+    if !texts.iter().all(|text| whole(text).is_some()) {
+        return texts.into_iter().map(String::from).collect();
+    }
+    if texts.iter().any(|text| is_code(text)) {
+        let mut codes: Vec<&str> = texts.into_iter().collect();
+        codes.sort_by_key(|code| whole(code));
+        return codes.into_iter().map(String::from).collect();
+    }
+    let mut of: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
+    for (value, text) in texts.iter().filter_map(|text| Some((whole(text)?, *text))) {
+        of.entry(value).or_default().push(text);
+    }
+    let label = |(value, texts): (i64, Vec<&str>)| match texts.as_slice() {
+        [one] => one.to_string(),
+        _ => value.to_string(),
+    };
+    of.into_iter().map(label).collect()
+}
+
+/// Finds the index of a cell among values.
+pub(super) struct Index<'a> {
+    texts: HashMap<&'a str, usize>,
+    numbers: HashMap<i64, usize>,
+}
+
+impl<'a> Index<'a> {
+    pub fn of(values: &'a [String]) -> Self {
+        let number = |(i, text): (usize, &String)| Some((whole(text)?, i));
+        let codes = values.iter().any(|text| is_code(text));
+        Index {
+            texts: values.iter().enumerate().map(|(i, text)| (text.as_str(), i)).collect(),
+            numbers: (values.iter().enumerate().filter(|_| !codes)).filter_map(number).collect(),
+        }
+    }
+
+    pub fn find(&self, cell: &str) -> Option<usize> {
+        let number = || self.numbers.get(&whole(cell).filter(|_| !is_code(cell))?);
+        self.texts.get(cell).or_else(number).copied()
+    }
+}
+
+impl Table {
+    /// The class of each row among `labels`.
+    ///
+    /// # Errors
+    /// A label that is not among them, with its line.
+    pub fn class_index(
+        &self,
+        column: usize,
+        rows: &[usize],
+        labels: &[String],
+    ) -> Result<Vec<usize>> {
+        let index = Index::of(labels);
+        (rows.iter())
+            .map(|&row| {
+                let cell = self.text_at(row, column);
+                index.find(cell).ok_or_else(|| {
+                    let (cell, known) = (short(cell), list(labels));
+                    let why = format!("the class '{cell}' is unknown; known: {known}");
+                    self.wrong(row, column, why)
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,134 @@
+//! The bytes of a table as text: from a file or standard input, compressed or not, in any of the usual encodings.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+
+use crate::error::{Error, Result};
+use crate::io::files;
+use crate::io::json::format_error;
+
+/// The bytes with which files begin that are no text, and what they are.
+const NO_TEXT: [(&[u8], &str); 4] = [
+    (
+        b"PK\x03\x04",
+        "a spreadsheet (.xlsx, .ods) or another zip archive; save the sheet as CSV, or unpack the archive",
+    ),
+    (b"\xD0\xCF\x11\xE0", "a spreadsheet (.xls); save the sheet as CSV"),
+    (b"PAR1", "a Parquet file; write it as CSV"),
+    (b"ARROW1", "an Arrow file; write it as CSV"),
+];
+
+/// The text of a table.
+pub(super) struct Source {
+    pub text: String,
+    /// The name of the encoding, where it is not UTF-8 and was not given.
+    pub found: Option<&'static str>,
+}
+
+/// The text of the file at `path`, or of standard input for `-`; in `encoding`, or in the one that is found.
+///
+/// # Errors
+/// What cannot be read, or is not text.
+pub(super) fn read(path: &Path, encoding: Option<&str>) -> Result<Source> {
+    let bytes = if path == Path::new("-") {
+        limited(io::stdin().lock(), path, "read")?
+    } else {
+        files::read(path)?
+    };
+    let bytes = unpacked(bytes, path)?;
+    if let Some((_, what)) = NO_TEXT.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return Err(format_error(path, format!("this is {what}")));
+    }
+    match encoding {
+        Some(name) => {
+            let encoding = Encoding::for_label(name.as_bytes()).ok_or_else(|| {
+                let why = format!("'{name}' is unknown; known are utf-8, windows-1252, utf-16le and the other names of the WHATWG");
+                Error::invalid("encoding", why)
+            })?;
+            decoded(&bytes, encoding, path)
+        }
+        None => found(bytes, path),
+    }
+}
+
+/// All bytes of a stream, but no more than the memory that may be taken.
+fn limited(stream: impl Read, path: &Path, action: &'static str) -> Result<Vec<u8>> {
+    let budget = crate::available_memory();
+    let mut bytes = Vec::new();
+    (stream.take(budget).read_to_end(&mut bytes)).map_err(|e| Error::Io {
+        path: path.to_path_buf(),
+        action,
+        reason: e.to_string(),
+    })?;
+    if bytes.len() as u64 == budget {
+        return Err(Error::Memory {
+            what: format!("the text of {}", path.display()),
+            need: budget.saturating_add(1),
+            budget,
+            advice: "use a smaller table".into(),
+        });
+    }
+    Ok(bytes)
+}
+
+/// The contents of a gzip or zstd file; other bytes as they are.
+fn unpacked(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>> {
+    if bytes.starts_with(b"\x1F\x8B") {
+        return limited(flate2::read::MultiGzDecoder::new(bytes.as_slice()), path, "unpack");
+    }
+    if !bytes.starts_with(b"\x28\xB5\x2F\xFD") {
+        return Ok(bytes);
+    }
+    let mut rest = bytes.as_slice();
+    let mut out = Vec::new();
+    // A file may be several frames, one after the other.
+    while !rest.is_empty() {
+        let failed =
+            |reason: String| Error::Io { path: path.to_path_buf(), action: "unpack", reason };
+        let frame = ruzstd::decoding::StreamingDecoder::new(&mut rest)
+            .map_err(|e| failed(e.to_string()))?;
+        out.extend(limited(frame, path, "unpack")?);
+    }
+    Ok(out)
+}
+
+/// The text in the encoding that the bytes show: a byte order mark, the zeros of UTF-16, UTF-8, or else Windows-1252, which
+/// holds Latin-1.
+fn found(bytes: Vec<u8>, path: &Path) -> Result<Source> {
+    if let Some((encoding, _)) = Encoding::for_bom(&bytes) {
+        return decoded(&bytes, encoding, path);
+    }
+    let head = bytes.get(..bytes.len().min(1024)).unwrap_or_default();
+    let zeros = |odd: usize| head.iter().skip(odd).step_by(2).filter(|&&b| b == 0).count();
+    let (even, odd) = (zeros(0), zeros(1));
+    if (even + odd) * 3 >= head.len() * 2 && !head.is_empty() {
+        return Err(format_error(path, "the file seems to be encoded in UTF-32; save it as UTF-8"));
+    }
+    if (even + odd) * 3 >= head.len() && !head.is_empty() {
+        return decoded(&bytes, if odd > even { UTF_16LE } else { UTF_16BE }, path);
+    }
+    if bytes.contains(&0) || std::str::from_utf8(&bytes).is_ok() {
+        return Ok(Source { text: files::text(bytes, path)?, found: None });
+    }
+    decoded(&bytes, WINDOWS_1252, path)
+}
+
+fn decoded(bytes: &[u8], encoding: &'static Encoding, path: &Path) -> Result<Source> {
+    let (text, used, wrong) = encoding.decode(bytes);
+    if wrong {
+        let before = text.split('\u{FFFD}').next().unwrap_or_default();
+        return Err(Error::Format {
+            path: path.to_path_buf(),
+            line: Some(1 + before.matches('\n').count() as u64),
+            column: None,
+            why: format!(
+                "a byte that is not {}; another encoding is chosen by --encoding",
+                used.name()
+            ),
+        });
+    }
+    let found = (used != UTF_8).then(|| used.name());
+    Ok(Source { text: text.into_owned(), found })
+}

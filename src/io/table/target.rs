@@ -1,0 +1,136 @@
+//! The target: the task that a column suggests, and its numbers or classes.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use super::Table;
+use super::cell::{plural, short, whole};
+use super::classes::{is_code, values};
+use crate::error::{Error, Result, by_name};
+
+/// The most different whole numbers that are taken for classes unless the task is given.
+const GUESS_CLASSES: usize = 20;
+/// The rows for each of them that the guess needs, on average.
+const GUESS_ROWS: usize = 5;
+
+/// The task: regression or classification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// A number.
+    Regression,
+    /// One of several classes.
+    Classification,
+}
+
+impl Task {
+    /// The name used by the program.
+    pub fn name(self) -> &'static str {
+        match self {
+            Task::Regression => "regression",
+            Task::Classification => "classification",
+        }
+    }
+
+    /// The task of that name.
+    ///
+    /// # Errors
+    /// An unknown name; the error lists the known ones.
+    pub fn from_name(name: &str) -> Result<Self> {
+        let all = [Task::Regression, Task::Classification];
+        by_name("task", name, &all.map(|t| (t.name(), t)))
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The target, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// Numbers, for regression.
+    Numbers(Vec<f64>),
+    /// Classes.
+    Classes {
+        /// The labels: whole numbers in numerical order, text in the order of its characters.
+        labels: Vec<String>,
+        /// For each row the index of its label.
+        index: Vec<usize>,
+    },
+}
+
+impl Table {
+    /// The task that the target column suggests, and why.
+    pub(super) fn guess(&self, column: usize, rows: &[usize]) -> Result<(Task, String)> {
+        let cells = || rows.iter().map(|&row| (row, self.text_at(row, column)));
+        // NaN and infinities count as numbers here; they are refused when they are read as such.
+        let numeric = |cell: &str| self.numerals.parse(cell).is_some();
+        let numbers = cells().filter(|(_, cell)| numeric(cell)).count();
+        if numbers == 0 {
+            return Ok((Task::Classification, "the target is text".into()));
+        }
+        if let Some((row, cell)) = cells().find(|(_, cell)| !numeric(cell)) {
+            let (cell, others) = (short(cell), plural(numbers, "other value"));
+            return Err(self.wrong(
+                row,
+                column,
+                format!(
+                    "'{cell}' is not a number, but {numbers} {others} of the target {}; correct it, or say \
+                     --task classification to take every value as the name of a class",
+                    if numbers == 1 { "is" } else { "are" }
+                ),
+            ));
+        }
+        if cells().any(|(_, cell)| is_code(cell)) {
+            let why = "the target has codes with zeros before the digits";
+            return Ok((Task::Classification, why.into()));
+        }
+        let mut values = HashSet::new();
+        for (_, cell) in cells() {
+            let value = self.numerals.parse(cell).unwrap_or(f64::NAN);
+            if value.fract() != 0.0 {
+                return Ok((Task::Regression, "the target has numbers that are not whole".into()));
+            }
+            values.insert(value.to_bits());
+        }
+        let different = values.len();
+        Ok(if (2..=GUESS_CLASSES).contains(&different) && rows.len() >= GUESS_ROWS * different {
+            let why = format!("the target has only {different} different whole numbers");
+            (Task::Classification, why)
+        } else {
+            let why =
+                format!("the target has {different} different {}", plural(different, "number"));
+            (Task::Regression, why)
+        })
+    }
+
+    /// The target as classes.
+    pub(super) fn classes(&self, column: usize, rows: &[usize]) -> Result<Target> {
+        let cells = || rows.iter().map(|&row| self.text_at(row, column));
+        if cells().all(|cell| cell.parse::<f64>().is_ok())
+            && let Some((&row, cell)) = rows.iter().zip(cells()).find(|(_, c)| whole(c).is_none())
+        {
+            let why = format!(
+                "'{}' is not a class: classes are text or whole numbers below 2^53; use --task regression for a number",
+                short(cell)
+            );
+            return Err(self.wrong(row, column, why));
+        }
+        let labels = values(cells());
+        if labels.len() < 2 {
+            return Err(Error::Format {
+                path: self.path.clone(),
+                line: None,
+                column: Some(self.names[column].clone()),
+                why: format!(
+                    "one class only ('{}'); a classification needs two or more",
+                    labels.first().map_or("", String::as_str)
+                ),
+            });
+        }
+        let index = self.class_index(column, rows, &labels)?;
+        Ok(Target::Classes { labels, index })
+    }
+}
