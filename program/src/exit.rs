@@ -51,6 +51,11 @@ impl Failure {
         Failure { exit: Exit::Resources, message: message.into() }
     }
 
+    /// A failure that was said already.
+    pub fn said() -> Self {
+        Failure { exit: Exit::Usage, message: String::new() }
+    }
+
     /// An interruption, after everything was written and said.
     pub fn interrupted() -> Self {
         Failure { exit: Exit::Interrupted, message: String::new() }

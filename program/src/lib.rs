@@ -8,6 +8,7 @@ mod cli;
 mod computing;
 mod derivatives;
 mod exit;
+mod files;
 mod fit;
 mod given;
 mod metrics;

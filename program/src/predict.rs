@@ -7,8 +7,9 @@ use ndarray::Array2;
 use secondo::io::Model;
 
 use crate::exit::{Exit, Failure};
+use crate::files::{self, Kind};
 use crate::metrics::{Metrics, most_probable};
-use crate::output::{check_distinct, check_target, emit, say, say_note};
+use crate::output::{emit, say, say_note};
 use crate::table::{Rows, TableOptions};
 
 /// Predicts with a fitted model for the rows of a table
@@ -42,8 +43,7 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     if let Some(output) = &options.output {
-        check_target(output)?;
-        check_distinct(&[&options.model, &options.data], &[output])?;
+        files::check(&[&options.model, &options.data], None, &[(Kind::Predictions, output)])?;
     }
     let model = Model::load(&options.model)?;
     let table = options.table.open(&options.data)?;
@@ -64,7 +64,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let with_lines = rows.lines.len() < table.rows();
     let bytes = csv_bytes(options, &model, &rows, &predicted, with_lines)
         .map_err(|e| Failure::usage(format!("cannot write the predictions: {e}")))?;
-    emit(options.output.as_deref(), |out| out.write_all(&bytes))?;
+    emit(Kind::Predictions, options.output.as_deref(), |out| out.write_all(&bytes))?;
     if options.quiet {
         return Ok(());
     }

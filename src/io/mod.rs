@@ -5,7 +5,8 @@
 //! * [`ProblemFile`] is a whole problem, network, data, loss, penalty and weights, in one JSON file.
 //! * [`Checkpoint`] is the state of a fit, from which it can go on after an interruption.
 //! * [`fit_to_json`] writes the end of a fit, and [`fit_from_json`] reads it back.
-//! * [`write_file`] writes a file whole or not at all.
+//! * [`write_file`] writes a file whole or not at all, [`check_writable`] tells before whether it can, and [`is_same_file`] whether
+//!   two names are one file.
 //!
 //! Every error names the file, and the line and the column where there are any.
 
@@ -21,7 +22,7 @@ mod standardization;
 mod table;
 
 pub use checkpoint::{Checkpoint, Fingerprint};
-pub use files::write_file;
+pub use files::{check_writable, is_same_file, write_file};
 pub use fit::{fit_from_json, fit_to_json};
 pub use model::Model;
 pub use problem_file::{

@@ -15,8 +15,9 @@ use secondo::{
 
 use crate::computing::Computing;
 use crate::exit::Failure;
+use crate::files::{self, Kind};
 use crate::given::given;
-use crate::output::{check_distinct, check_target, emit, has_extension, say_note};
+use crate::output::{emit, has_extension, say_note};
 use crate::table::TableOptions;
 use crate::training::curvature;
 
@@ -128,13 +129,12 @@ fn structure(name: &str) -> Result<Form, String> {
 
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(output) = &options.output {
-        check_target(output)?;
         let inputs: Vec<&Path> = [Some(&options.source), options.data.as_ref()]
             .into_iter()
             .flatten()
             .map(PathBuf::as_path)
             .collect();
-        check_distinct(&inputs, &[output])?;
+        files::check(&inputs, None, &[(Kind::Derivatives, output)])?;
     }
     let device = options.computing.start(false)?;
     let (problem, parameters, vectors) = load(options, matches, device)?;
@@ -166,7 +166,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let output = options.output.as_deref();
     let arrays = output.is_some_and(|path| has_extension(path, "npz"));
     let write = if arrays { npz::write } else { json::write };
-    emit(output, |out| write(out, &problem, options, &found))
+    emit(Kind::Derivatives, output, |out| write(out, &problem, options, &found))
 }
 
 /// The computed quantities.

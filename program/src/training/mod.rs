@@ -181,7 +181,7 @@ impl Run<'_> {
             None => solver.fit(self.problem, w, observe),
         };
         if let Some(keeper) = &mut keeper {
-            keeper.write();
+            keeper.end(end.is_err());
         }
         bar.finish_and_clear();
         (end, trace)
