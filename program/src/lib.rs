@@ -15,6 +15,7 @@ mod metrics;
 mod output;
 mod plot;
 mod predict;
+mod signals;
 mod table;
 mod training;
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use secondo::legible;
 use serde_json::{Map, Value};
 
 use crate::exit::Failure;
@@ -17,12 +18,12 @@ pub fn say_error(message: &str) {
 
 /// `note: …` on stderr.
 pub fn say_note(message: &str) {
-    let _ = writeln!(io::stderr(), "note: {message}");
+    let _ = writeln!(io::stderr(), "note: {}", legible(message));
 }
 
 /// `warning: …` on stderr.
 pub fn say_warning(message: &str) {
-    let _ = writeln!(io::stderr(), "warning: {message}");
+    let _ = writeln!(io::stderr(), "warning: {}", legible(message));
 }
 
 /// Writes to the file, whole or not at all, or to stdout. A reader of stdout that has left is no failure.
@@ -84,7 +85,7 @@ pub struct Text(pub String);
 impl Text {
     /// A line with a title.
     pub fn line(&mut self, title: &str, value: impl AsRef<str>) {
-        self.0.push_str(&format!("{title:<13}{}\n", value.as_ref()));
+        self.0.push_str(&format!("{title:<13}{}\n", legible(value.as_ref())));
     }
 
     /// A sentence, in lines of about a hundred characters.

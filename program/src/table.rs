@@ -1,5 +1,6 @@
 //! Tables: every option that says how one is read, and its rows as a model and its loss take them.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use clap::Args;
@@ -174,12 +175,16 @@ impl TableOptions {
     }
 
     fn columns(&self, model: &Model, table: &Table, need: bool) -> Result<Columns, Failure> {
+        let known: HashMap<&str, usize> =
+            (table.names().iter().enumerate()).map(|(c, name)| (name.as_str(), c)).collect();
         let indices = |names: &[String]| -> Result<Vec<usize>, Error> {
-            names.iter().map(|name| table.column(name)).collect()
+            let index = |name: &String| known.get(name.as_str()).copied();
+            names.iter().map(|name| index(name).map_or_else(|| table.column(name), Ok)).collect()
         };
         let ignored = indices(&self.ignore)?;
         let features = indices(&model.features)?;
-        if let Some(c) = ignored.iter().find(|c| features.contains(c)) {
+        let needed: HashSet<usize> = features.iter().copied().collect();
+        if let Some(c) = ignored.iter().find(|c| needed.contains(c)) {
             let name = &table.names()[*c];
             return Err(Failure::usage(format!("--ignore {name}: the model needs this column")));
         }
@@ -189,11 +194,12 @@ impl TableOptions {
             [name] => table.column(name).ok().filter(|c| !ignored.contains(c)),
             _ => None,
         };
-        let used = |c: &usize| {
-            features.contains(c) || weights == Some(*c) || target == Some(*c) || ignored.contains(c)
-        };
-        let extra = (table.names().iter().enumerate())
-            .filter(|(c, _)| !used(c))
+        let mut used = vec![false; table.names().len()];
+        let all = features.iter().chain(&ignored).chain(&weights).chain(&target);
+        all.for_each(|&c| used[c] = true);
+        let extra = (table.names().iter().zip(used).enumerate())
+            .filter(|(_, (_, used))| !used)
+            .map(|(c, (name, _))| (c, name))
             .map(|(_, name)| name.clone())
             .take(20)
             .collect();
@@ -249,6 +255,11 @@ impl Rows {
                 Array2::from_shape_fn((index.len(), 1), |(i, _)| index[i] as f64)
             }
             Known::Classes(index) => {
+                // As they are made, as data, and for the losses of a chunk.
+                let (rows, classes) = (index.len(), model.classes.len());
+                let need = 24_u64.saturating_mul(rows as u64).saturating_mul(classes as u64);
+                let what = format!("the indicators of {classes} classes in {rows} rows");
+                secondo::require_memory(&what, need, "take a target with fewer classes")?;
                 Array2::from_shape_fn((index.len(), model.classes.len()), |(i, c)| {
                     f64::from(u8::from(index[i] == c))
                 })

@@ -18,6 +18,7 @@ use crate::backend::gpu::Gpu;
 use crate::backend::{Backend, Cost, Cpu};
 use crate::curvature::{Curvature, Structure, triangle};
 use crate::error::{Error, Result, bytes};
+use crate::memory::bytes_of;
 use crate::network::Network;
 use crate::objective::Loss;
 
@@ -34,6 +35,9 @@ const WORTH: f64 = 1e6;
 /// Bytes of arrays that may lie in a core's second-level cache: beyond, chunks of [`cpu::BLOCK`] samples are halved. One product of
 /// [32-64-1] then took 3.0 to 3.1 ms instead of 3.2 to 3.3, on 2 cores of an Intel Xeon with 2 MiB each.
 const CACHE: u64 = 3 << 19;
+
+/// More products at once could not be numbered together with samples and units.
+const MOST_PRODUCTS: usize = 1 << 32;
 
 /// A request of any kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -190,18 +194,11 @@ impl Planner<'_> {
             },
         )?;
         // With very many units that are not linear, counting takes long, too: where the matrix alone exceeds the budget, that is
-        // answer enough.
-        let matrix = self.matrix_bytes();
-        if matrix > budget {
-            let plan = Plan {
-                chunk: 1,
-                data: 0,
-                results: matrix,
-                working: 0,
-                device: 0,
-                flops: 0.0,
-                sums: 0,
-            };
+        // answer enough. So it is with very many products.
+        let results = self.matrix_bytes().max(self.product_bytes()?);
+        if results > budget {
+            let plan =
+                Plan { chunk: 1, data: 0, results, working: 0, device: 0, flops: 0.0, sums: 0 };
             return Err(self.refusal(&plan, budget)?);
         }
         let threads = rayon::current_num_threads();
@@ -224,6 +221,20 @@ impl Planner<'_> {
             Work::Evaluate(request) => request,
             Work::Products(..) | Work::Tensor(_) => Request::default(),
         }
+    }
+
+    /// Bytes of products with vectors; 0 where there are none.
+    ///
+    /// # Errors
+    /// `TooLarge` for more than an array can hold.
+    fn product_bytes(&self) -> Result<u64> {
+        let Work::Products(_, count) = self.work else {
+            return Ok(0);
+        };
+        if count > MOST_PRODUCTS {
+            return Err(Error::TooLarge { what: format!("{count} products") });
+        }
+        Ok(bytes_of(&[8, count, self.network.parameters()]))
     }
 
     /// Bytes of a matrix whose blocks span units; 0 where there is none.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
+use crate::memory::require_memory;
 
 fn failed(path: &Path, action: &'static str, reason: impl ToString) -> Error {
     Error::Io { path: path.to_path_buf(), action, reason: reason.to_string() }
@@ -27,6 +28,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
             "it is not a regular file; save its contents to one first",
         ));
     }
+    // The bytes and, of a text, what is made of them first.
+    let need = metadata.len().saturating_mul(2);
+    require_memory(&path.display().to_string(), need, "divide the file")?;
     let bytes = fs::read(path).map_err(|e| failed(path, "read", e))?;
     if bytes.len() as u64 != metadata.len() {
         return Err(failed(path, "read", "its length changed while it was read; try again"));

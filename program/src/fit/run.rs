@@ -35,8 +35,8 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     } else {
         options.target.target()?;
     }
-    let device = options.computing.start(true)?;
     let begin = Instant::now();
+    let device = options.computing.start(true)?;
     let (job, source) = if is_problem {
         let (job, file) = problem::prepare(options, device, model_path.is_some())?;
         (job, Source::File(Box::new(file)))
@@ -48,7 +48,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         say_warnings(&job.warnings);
         say(&job.subject.introduction(&job.objective))?;
     }
-    let trained = train(&job.problem, job.starts, &options.method, !options.quiet)?;
+    let trained = train(&job.problem, job.starts, &options.method, begin, !options.quiet)?;
     let (best, fit) = trained.best()?;
     let ended = match &source {
         Source::Table(table) => table.end(fit)?,

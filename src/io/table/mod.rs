@@ -26,6 +26,7 @@ use ndarray::Array2;
 
 use super::json::format_error;
 use crate::error::{Error, Result};
+use crate::memory::{bytes_of, require_memory};
 use cell::{is_missing, list, number, short, whole};
 
 /// The text of a CSV file, cut into named columns; cells are kept as text until they are asked for.
@@ -156,6 +157,8 @@ impl Table {
     pub fn matrix(&self, columns: &[usize], rows: &[usize]) -> Result<Array2<f64>> {
         let shape = (rows.len(), columns.len());
         let size = crate::evaluate::shape_product("the table", &[shape.0, shape.1])?;
+        let what = format!("the numbers of {} rows and {} columns", shape.0, shape.1);
+        require_memory(&what, bytes_of(&[8, size]), "leave out rows or columns")?;
         let mut values = Vec::with_capacity(size);
         for &row in rows {
             for &column in columns {

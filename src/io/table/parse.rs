@@ -7,6 +7,7 @@ use super::Table;
 use super::cell::{plural, short};
 use crate::error::{Error, Result};
 use crate::io::files;
+use crate::memory::{bytes_of, require_memory};
 
 impl Table {
     /// The table in the file at `path`, its fields separated by `delimiter`.
@@ -52,6 +53,12 @@ impl Table {
     /// The table in a text whose lines end with LF and whose quotes are closed.
     fn cut(text: &str, path: &Path, delimiter: u8) -> Result<Self> {
         let wrong = |line: u64, why: String| wrong(path, line, None, why);
+        // Every cell has an end, every row a line, and all their text is kept.
+        let count = |wanted: u8| text.bytes().filter(|&byte| byte == wanted).count();
+        let rows = count(b'\n') + 1;
+        let need = bytes_of(&[8, count(delimiter) + 2 * rows]).saturating_add(text.len() as u64);
+        let what = format!("{}, {rows} rows,", path.display());
+        require_memory(&what, need, "divide the file, or leave out columns")?;
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(delimiter)
             .has_headers(false)
