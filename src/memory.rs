@@ -75,11 +75,20 @@ pub(crate) fn zeros<T: Clone + Default>(what: &str, len: usize) -> Result<Vec<T>
     if need >= HUGE {
         require_memory(what, need, "ask for less")?;
     }
-    if need >= LARGE && Vec::<T>::new().try_reserve_exact(len).is_err() {
+    if need >= LARGE && !is_given::<T>(len) {
         let advice = "the system refused it; end other programs, or ask for less";
         return Err(refused(what, need, available_memory(), advice));
     }
     Ok(vec![T::default(); len])
+}
+
+/// Whether the system gives memory for so many numbers.
+fn is_given<T>(len: usize) -> bool {
+    let mut asked = Vec::<T>::new();
+    let given = asked.try_reserve_exact(len).is_ok();
+    // Without this the compiler may leave out memory that nobody uses.
+    std::hint::black_box(&asked);
+    given
 }
 
 /// Bytes that may be taken, and what allows no more.
@@ -92,8 +101,10 @@ fn room() -> Room {
     static LIMITS: OnceLock<Limits> = OnceLock::new();
     let limits =
         LIMITS.get_or_init(|| Limits::read(Path::new("/proc"), Path::new("/sys/fs/cgroup")));
-    let left =
-        limits.left(&text(Path::new("/proc/meminfo")), &text(Path::new("/proc/self/status")));
+    // This is asked for often, and the second file takes the system some time.
+    let bounded = limits.address_space.is_some() || limits.data.is_some();
+    let status = if bounded { text(Path::new("/proc/self/status")) } else { String::new() };
+    let left = limits.left(&text(Path::new("/proc/meminfo")), &status);
     let own = (LIMIT.load(Ordering::Relaxed), "that of this program");
     let rest = left.into_iter().map(|(bytes, by)| (bytes / 5 * 4, by)).chain([own]);
     let (bytes, by) = rest.min_by_key(|(bytes, _)| *bytes).unwrap_or(own);

@@ -229,6 +229,92 @@ fn held<R>(what: &str, predicted: u64, run: impl FnOnce() -> R) -> (R, f64) {
     (result, held / predicted as f64)
 }
 
+/// Tells a child what to measure: the place in [`resident_shapes`].
+#[cfg(target_os = "linux")]
+const CHILD: &str = "SECONDO_TEST_RESIDENT";
+
+#[cfg(target_os = "linux")]
+type Shape = (&'static [usize], usize, Curvature, Structure, usize);
+
+/// Networks × structures × threads.
+#[cfg(target_os = "linux")]
+fn resident_shapes() -> Vec<Shape> {
+    let networks: [(&[usize], usize, Curvature); 5] = [
+        (&[8, 64, 64, 1], 4096, Curvature::Exact),
+        (&[4, 40, 40, 40, 1], 4096, Curvature::Exact),
+        (&[20, 40, 30, 5], 6000, Curvature::GaussNewton),
+        (&[60, 50, 2], 3000, Curvature::Exact),
+        (&[300, 40, 10], 3000, Curvature::Lagrangian),
+    ];
+    let structures =
+        [Structure::Diagonal, Structure::RowBlocks, Structure::LayerBlocks, Structure::Full];
+    let of = |(widths, n, c)| structures.map(|s| [1, 2].map(|threads| (widths, n, c, s, threads)));
+    networks.into_iter().flat_map(of).flatten().collect()
+}
+
+/// A figure of /proc/self/status in bytes.
+#[cfg(target_os = "linux")]
+fn status(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    1024 * line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+}
+
+/// Measures one shape where the next test started it; nothing otherwise.
+#[test]
+#[cfg(target_os = "linux")]
+fn resident_child() {
+    let Ok(index) = std::env::var(CHILD) else {
+        return;
+    };
+    let (widths, n, curvature, structure, threads) =
+        resident_shapes()[index.parse::<usize>().unwrap()];
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
+    let (small, start) = problem(widths, 64);
+    small.evaluate(&start, Request::curvature(curvature, Structure::Diagonal)).unwrap();
+    let (problem, w) = problem(widths, n);
+    let request = Request::curvature(curvature, structure);
+    let plan = problem.plan(request).unwrap();
+    let problem = problem.memory_budget(plan.bytes());
+    // The highest mark begins anew.
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let (before, live) = (status("VmRSS:"), LIVE.load(Relaxed));
+    PEAK.store(live, Relaxed);
+    drop(problem.evaluate(&w, request).unwrap());
+    let (held, peak) = (status("VmHWM:") - before, PEAK.load(Relaxed) - live);
+    println!("measured {} {peak} {held}", plan.bytes());
+}
+
+/// Resident memory against the plan, in processes of their own.
+#[test]
+#[cfg(target_os = "linux")]
+fn resident_memory_is_within_the_plan() {
+    let shapes = resident_shapes();
+    let mut largest = 0.0_f64;
+    for (index, shape) in shapes.iter().enumerate() {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "resident_child", "--nocapture"])
+            .env(CHILD, index.to_string())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout).into_owned();
+        let line = said.lines().find_map(|line| line.split_once("measured ")).expect(&said).1;
+        let figures: Vec<f64> = line.split(' ').map(|v| v.parse().unwrap()).collect();
+        let [planned, peak, held] = figures[..] else { panic!("{line}") };
+        println!(
+            "{shape:?}: planned {planned:.3e}, allocated {:.2}, resident {:.2}",
+            peak / planned,
+            held / planned
+        );
+        largest = largest.max((held - SLACK) / planned);
+    }
+    assert!(largest <= 1.1, "{largest}");
+}
+
+/// Bytes that a process takes for whatever it runs: stacks, and what the allocator rounds up.
+#[cfg(target_os = "linux")]
+const SLACK: f64 = 4e6;
+
 /// A product costs a few gradients, several share the propagation, and a whole matrix about its numbers for each sample.
 #[test]
 fn flops_are_of_the_size_that_formulas_give() {

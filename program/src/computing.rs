@@ -72,7 +72,7 @@ const MOST_THREADS: usize = 256;
 
 /// Starts the threads of the pool: as many as are asked for by option or by RAYON_NUM_THREADS, or one for each core; as many
 /// as the system allows.
-fn start_threads(asked: Option<u32>) -> Result<(), Failure> {
+pub fn start_threads(asked: Option<u32>) -> Result<(), Failure> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let variable = || std::env::var("RAYON_NUM_THREADS").ok()?.parse::<usize>().ok();
     let asked = asked.map(|threads| threads as usize).or_else(variable).filter(|n| *n > 0);

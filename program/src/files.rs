@@ -23,6 +23,8 @@ pub enum Kind {
 
 /// What the first bytes of a file of the program can tell.
 const HEAD: u64 = 1 << 16;
+/// How JSON of the program begins.
+const BEGIN: &[u8] = b"{\n  \"value\": ";
 /// The mark in plots as SVG, and the one in plots as PNG.
 pub const SVG_MARK: &str = "data-program=\"secondo\"";
 pub const PNG_MARK: (&str, &str) = ("Software", "secondo");
@@ -56,7 +58,9 @@ impl Kind {
                 }
                 Kind::Predictions => is_predictions(&head),
                 Kind::Derivatives => {
-                    head.starts_with(b"{\n  \"value\": ")
+                    // A report has other keys after the value.
+                    let third = head.split(|&b| b == b'\n').nth(2).unwrap_or_default();
+                    head.starts_with(BEGIN) && third.starts_with(b"  \"gradient\": ")
                         || head.starts_with(b"PK\x03\x04") && holds(b"value.npy")
                 }
             })
@@ -81,7 +85,7 @@ fn is_model(head: &[u8], rest: File) -> io::Result<bool> {
 
 /// Whether a text that begins with `head` has the keys of a report.
 fn is_report(head: &[u8], mut rest: File) -> io::Result<bool> {
-    if !head.starts_with(b"{\n  \"value\": ") {
+    if !head.starts_with(BEGIN) {
         return Ok(false);
     }
     let mut text = head.to_vec();

@@ -6,6 +6,7 @@ use clap::Args;
 use ndarray::Array2;
 use secondo::io::Model;
 
+use crate::computing::start_threads;
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Kind};
 use crate::metrics::{Metrics, most_probable};
@@ -45,6 +46,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     if let Some(output) = &options.output {
         files::check(&[&options.model, &options.data], None, &[(Kind::Predictions, output)])?;
     }
+    start_threads(None)?;
     let model = Model::load(&options.model)?;
     let table = options.table.open(&options.data)?;
     let (rows, notes) = options.table.rows(&model, &table, false)?;

@@ -862,7 +862,9 @@ fn an_unwritable_target_keeps_the_old_file() {
             "/dev/full",
             "--quiet",
         ];
-        assert_eq!(secondo(dir.path(), &args).status.code(), Some(2));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_secondo"));
+        command.current_dir(dir.path()).args(args).env("TMPDIR", dir.path().join("folder"));
+        assert_eq!(command.output().unwrap().status.code(), Some(2));
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
