@@ -97,10 +97,18 @@ struct Room {
     by: &'static str,
 }
 
-fn room() -> Room {
+/// Returns whether this process has a limit on its address space, which reserved memory counts against that is never touched.
+pub fn is_address_space_limited() -> bool {
+    limits().address_space.is_some()
+}
+
+fn limits() -> &'static Limits {
     static LIMITS: OnceLock<Limits> = OnceLock::new();
-    let limits =
-        LIMITS.get_or_init(|| Limits::read(Path::new("/proc"), Path::new("/sys/fs/cgroup")));
+    LIMITS.get_or_init(|| Limits::read(Path::new("/proc"), Path::new("/sys/fs/cgroup")))
+}
+
+fn room() -> Room {
+    let limits = limits();
     // This is asked for often, and the second file takes the system some time.
     let bounded = limits.address_space.is_some() || limits.data.is_some();
     let status = if bounded { text(Path::new("/proc/self/status")) } else { String::new() };

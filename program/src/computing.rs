@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Args, ValueEnum};
-use secondo::Device;
+use ndarray::Array2;
+use secondo::backend::Cpu;
+use secondo::{Activation, Data, Device, Error, Initialization, Loss, Network, Problem, Request};
 
 use crate::exit::Failure;
 use crate::output::say_note;
@@ -81,20 +83,71 @@ pub fn start_threads(asked: Option<u32>) -> Result<(), Failure> {
     if let Some(asked) = asked.filter(|asked| *asked > most) {
         say_note(&format!("{asked} threads were asked for; no more than {most} are started"));
     }
-    let (started, refused) = startable(wanted);
-    let builder = rayon::ThreadPoolBuilder::new();
-    let built = match refused {
-        None => builder.num_threads(wanted).build_global(),
-        Some(why) => {
-            say_note(&format!("{started} of {wanted} threads can be started: {why}"));
-            match started {
-                // The pool is the thread that asks for it.
-                0 => builder.num_threads(1).use_current_thread().build_global(),
-                _ => builder.num_threads(started).build_global(),
-            }
+    let (mut started, refused) = startable(wanted);
+    let mut why = refused.map(|error| error.to_string());
+    let limited = secondo::is_address_space_limited();
+    if limited {
+        let (spaces, bytes) = (scratch_spaces(started + 1), scratch());
+        let reserves = format!(
+            "the library for matrix products reserves {bytes} bytes of address space for each"
+        );
+        if spaces == 0 {
+            let advice = "raise the limit of the address space (ulimit -v)";
+            return Err(Failure::resources(format!("no thread can compute: {reserves}; {advice}")));
         }
+        // One space is for the thread that asks.
+        if spaces <= started {
+            started = spaces - 1;
+            why = Some(reserves);
+        }
+    }
+    if let Some(why) = why {
+        say_note(&format!("{started} of {wanted} threads can be started: {why}"));
+    }
+    let builder = rayon::ThreadPoolBuilder::new();
+    let built = match started {
+        // The pool is the thread that asks for it.
+        0 => builder.num_threads(1).use_current_thread().build_global(),
+        _ => builder.num_threads(started).build_global(),
     };
-    built.map_err(|e| Failure::resources(format!("cannot start {wanted} threads: {e}")))
+    built.map_err(|e| Failure::resources(format!("cannot start {wanted} threads: {e}")))?;
+    if limited {
+        // What is reserved now is not taken for free later.
+        rayon::broadcast(|_| warm()).into_iter().collect::<Result<Vec<()>, Error>>()?;
+        warm()?;
+    }
+    Ok(())
+}
+
+/// Bytes that the library for matrix products reserves for each thread: twice the third-level cache.
+fn scratch() -> usize {
+    let size = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/cache/index3/size");
+    let kibibytes = |text: String| text.trim().strip_suffix('K')?.parse::<usize>().ok();
+    2048 * size.ok().and_then(kibibytes).unwrap_or(0)
+}
+
+/// How many of so many scratch spaces there is room for.
+fn scratch_spaces(wanted: usize) -> usize {
+    let mut all = Vec::new();
+    for _ in 0..wanted {
+        let mut space = Vec::<u8>::new();
+        if space.try_reserve_exact(scratch()).is_err() {
+            break;
+        }
+        all.push(space);
+    }
+    // Without this the compiler may leave out memory that nobody uses.
+    std::hint::black_box(&all);
+    all.len()
+}
+
+/// A product of matrices on this thread.
+fn warm() -> Result<(), Error> {
+    let network = Network::dense(&[40, 40, 40], Activation::Tanh)?;
+    let w = Initialization::Zero.draw(&network, 0);
+    let data = Data::new(Array2::zeros((500, 40)), Array2::zeros((500, 40)))?;
+    let problem = Problem::new(network, data, Loss::SquaredError)?;
+    problem.evaluate_on(&Cpu::<f64>::new(), &w, Request::gradient(), 500).map(drop)
 }
 
 /// How many of so many threads the system allows at once, and why no more. A pool cannot be asked: one that fails cannot be tried

@@ -175,11 +175,18 @@ impl TableOptions {
     }
 
     fn columns(&self, model: &Model, table: &Table, need: bool) -> Result<Columns, Failure> {
-        let known: HashMap<&str, usize> =
-            (table.names().iter().enumerate()).map(|(c, name)| (name.as_str(), c)).collect();
+        // Of the names that are needed: a table may have far more.
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let wanted: HashSet<&str> =
+            model.features.iter().chain(&self.ignore).map(String::as_str).collect();
+        for (c, name) in table.names().iter().enumerate() {
+            if wanted.contains(name.as_str()) {
+                places.insert(name, c);
+            }
+        }
         let indices = |names: &[String]| -> Result<Vec<usize>, Error> {
-            let index = |name: &String| known.get(name.as_str()).copied();
-            names.iter().map(|name| index(name).map_or_else(|| table.column(name), Ok)).collect()
+            let place = |name: &String| places.get(name.as_str()).copied();
+            names.iter().map(|name| place(name).map_or_else(|| table.column(name), Ok)).collect()
         };
         let ignored = indices(&self.ignore)?;
         let features = indices(&model.features)?;

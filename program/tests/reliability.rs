@@ -13,6 +13,11 @@ fn table(folder: &Path) {
 
 const FIT: [&str; 8] = ["fit", "d.csv", "--target", "y", "--task", "regression", "--max-iter", "2"];
 
+/// A fit with more arguments.
+fn fit<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&FIT[..], more].concat()
+}
+
 fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_secondo"));
     command.current_dir(folder).stdin(Stdio::null());
@@ -107,16 +112,16 @@ fn only_files_of_the_same_kind_are_replaced() {
                         "would be overwritten",
                     );
                 }
-                _ => refused(dir.path(), &[&FIT[..], &[option, file]].concat(), FOREIGN),
+                _ => refused(dir.path(), &fit(&[option, file]), FOREIGN),
             }
         }
     }
     for plot in ["other.svg", "other.png"] {
-        refused(dir.path(), &[&FIT[..], &["--plot", plot]].concat(), FOREIGN);
+        refused(dir.path(), &fit(&["--plot", plot]), FOREIGN);
     }
     // An empty file holds nothing that could be lost.
     fs::write(dir.path().join("empty"), "").unwrap();
-    exits(&secondo(dir.path(), &[&FIT[..], &["--model", "empty"]].concat()), 0);
+    exits(&secondo(dir.path(), &fit(&["--model", "empty"])), 0);
 }
 
 #[test]
@@ -124,7 +129,6 @@ fn files_are_compared_by_what_they_are_and_not_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
     of_every_kind(folder);
-    let fit = |more: &[&str]| [&FIT[..], more].concat();
     refused(folder, &fit(&["--checkpoint", "k", "--resume", "c", "--model", "c"]), "is read");
     refused(folder, &fit(&["--resume", "c", "--report", "./c"]), "is read");
     refused(folder, &fit(&["--model", "f.old", "--checkpoint", "f"]), "two outputs");
@@ -144,7 +148,6 @@ fn files_are_compared_by_what_they_are_and_not_by_name() {
 #[cfg(unix)]
 fn links_and_protection(folder: &Path) {
     use std::os::unix::fs::{PermissionsExt, symlink};
-    let fit = |more: &[&str]| [&FIT[..], more].concat();
     symlink("d.csv", folder.join("soft")).unwrap();
     fs::hard_link(folder.join("d.csv"), folder.join("hard")).unwrap();
     for name in ["soft", "hard"] {
@@ -169,11 +172,11 @@ fn what_cannot_be_written_is_refused_before_the_fit() {
     fs::create_dir(dir.path().join("folder")).unwrap();
     let long = "n".repeat(300);
     for path in ["folder", "none/m", "d.csv/m", "..", &long] {
-        refused(dir.path(), &[&FIT[..], &["--model", path]].concat(), "cannot write");
+        refused(dir.path(), &fit(&["--model", path]), "cannot write");
     }
     // Names up to the limit of the system are good.
     let name = "n".repeat(240);
-    exits(&secondo(dir.path(), &[&FIT[..], &["--model", &name]].concat()), 0);
+    exits(&secondo(dir.path(), &fit(&["--model", &name])), 0);
 }
 
 #[test]
@@ -282,10 +285,10 @@ fn memory_is_refused_before_it_is_taken() {
     assert!(stderr.contains("needs") && stderr.contains("may take"), "{stderr}");
 
     for (size, code) in [("1G", 0), ("1K", 3), ("0", 2), ("1X", 2), ("", 2), ("99999999T", 2)] {
-        let out = secondo(folder, &[&FIT[..], &["--memory", size]].concat());
+        let out = secondo(folder, &fit(&["--memory", size]));
         exits(&out, code);
     }
-    let (_, stderr) = said(&secondo(folder, &[&FIT[..], &["--memory", "1K"]].concat()));
+    let (_, stderr) = said(&secondo(folder, &fit(&["--memory", "1K"])));
     assert!(stderr.contains("may take 1.00 KiB"), "{stderr}");
 }
 
@@ -319,7 +322,7 @@ fn a_fit_needs_no_thread_and_takes_no_more_than_there_may_be() {
     let (_, stderr) = exits(&out.unwrap(), 0);
     assert!(stderr.contains("note: 0 of "), "{stderr}");
     assert_eq!(fs::read(dir.path().join("d.safetensors")).unwrap(), model);
-    let option = [&FIT[..], &["--threads", "100000"]].concat();
+    let option = fit(&["--threads", "100000"]);
     let by_option = program(dir.path()).args(option).output().unwrap();
     let by_variable = program(dir.path()).args(FIT).env("RAYON_NUM_THREADS", "100000").output();
     for out in [by_option, by_variable.unwrap()] {

@@ -137,7 +137,7 @@ fn header(
             ));
         }
     }
-    let mut seen = HashMap::new();
+    let mut seen = HashMap::with_capacity(names.len());
     for (index, name) in names.iter().enumerate() {
         let number = (index + 1).to_string();
         if name.is_empty() {
