@@ -36,8 +36,8 @@ const WORTH: f64 = 1e6;
 /// [32-64-1] then took 3.0 to 3.1 ms instead of 3.2 to 3.3, on 2 cores of an Intel Xeon with 2 MiB each.
 const CACHE: u64 = 3 << 19;
 
-/// More products at once could not be numbered together with samples and units.
-const MOST_PRODUCTS: usize = 1 << 32;
+/// Products in one request: a rehearsal takes memory for each of them.
+const MOST_PRODUCTS: usize = 1 << 20;
 
 /// A request of any kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -226,13 +226,16 @@ impl Planner<'_> {
     /// Bytes of products with vectors; 0 where there are none.
     ///
     /// # Errors
-    /// `TooLarge` for more than an array can hold.
+    /// `Unsupported` for more than one request can have.
     fn product_bytes(&self) -> Result<u64> {
         let Work::Products(_, count) = self.work else {
             return Ok(0);
         };
         if count > MOST_PRODUCTS {
-            return Err(Error::TooLarge { what: format!("{count} products") });
+            return Err(Error::Unsupported {
+                what: format!("a request of {count} products"),
+                why: format!("{MOST_PRODUCTS} are the most; divide them into several requests"),
+            });
         }
         Ok(bytes_of(&[8, count, self.network.parameters()]))
     }
