@@ -175,7 +175,9 @@ fn every_parser_survives_every_input() {
         for round in 0..rounds {
             let mut random =
                 Random((first.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ round).wrapping_mul(2) + 1);
-            (0..8).for_each(|_| drop(random.below(2)));
+            for _ in 0..8 {
+                let _ = random.below(2);
+            }
             let bytes = mutated(&mut random, &seed);
             let begin = Instant::now();
             let done = std::panic::catch_unwind(|| parse(&bytes));

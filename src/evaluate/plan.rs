@@ -105,6 +105,9 @@ impl Target {
 }
 
 /// The cost of a request and the number of samples it takes at a time.
+///
+/// Bytes are those that are allocated at once; what the allocator keeps of memory that was given back is not counted, so that a
+/// process can have more resident.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Plan {
