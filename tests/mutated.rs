@@ -84,7 +84,7 @@ fn mutated(random: &mut Random, seed: &[u8]) -> Vec<u8> {
 const TABLE: &str = "a,\"b, c\",y,k\n1,2,3.5,red\n-.5,1e3,\"4\",\"bl\"\"ue\"\n,NA,?,red\n";
 const FILE: &str = r#"{"spec": {"inputs": 2, "layers": [{"units": 2, "activations": ["tanh", "mine"], "sources": [0]},
  {"units": 1, "activations": "identity", "sources": [0, 1], "bias": false}]},
- "activation_definitions": {"mine": "sin(p)*exp(-p^2)"}, "loss": {"type": "pseudo_huber", "delta": 0.5},
+ "activation_definitions": {"mine": "sin(u)*exp(-u^2)"}, "loss": {"type": "pseudo_huber", "delta": 0.5},
  "penalty": {"type": "ridge", "lambda": 0.1}, "X": [[1, 2], [3, -4]], "Y": [[0], [1]], "sample_weights": [1, 2],
  "W": [1, 0, 2, 0.5, -1, 1, 3, 2, 1, 4], "v": [1, 0, 0, 0, 0, 0, 0, 0, 0, 1]}"#;
 
@@ -140,7 +140,7 @@ fn parsers() -> Vec<Parser> {
             let read = Checkpoint::from_bytes(bytes, Path::new("c"), &fingerprint());
             read.is_ok_and(|c| c.state().is_err())
         }),
-        ("a formula", b"-2.5e-1*tanh(p)^2 + max(p, 1)/(1 + exp(-p))".to_vec(), |bytes| {
+        ("a formula", b"-2.5e-1*tanh(u)^2 + abs(u)/(1 + exp(-u))".to_vec(), |bytes| {
             let text = String::from_utf8_lossy(bytes);
             Activation::formula(&text).is_ok_and(|a| {
                 let _ = a.value(0.5);

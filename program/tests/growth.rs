@@ -107,7 +107,7 @@ fn layers(folder: &Path, n: usize) -> String {
 }
 
 fn groups(folder: &Path, n: usize) -> String {
-    let unit = |j: usize| if j % 2 == 0 { Activation::Tanh } else { Activation::Logistic };
+    let unit = |j: usize| if j.is_multiple_of(2) { Activation::Tanh } else { Activation::Logistic };
     let units = (0..n).map(|j| Group::linear(1, unit(j))).collect();
     problem(folder, &Network::new(1, vec![Layer::of(units)]).unwrap(), 1, "")
 }

@@ -264,7 +264,8 @@ fn half_written_files_of_killed_runs_are_removed() {
     let mut names: Vec<&str> = left.keys().map(String::as_str).collect();
     let mut expected =
         [&kept[..], &[".d.safetensors.4000001-0.tmp", "d.csv", "d.safetensors"]].concat();
-    (names.sort_unstable(), expected.sort_unstable());
+    names.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(names, expected);
 }
 
@@ -337,7 +338,7 @@ fn names_in_messages_are_cut_and_escaped() {
     let dir = tempfile::tempdir().unwrap();
     let long = "x".repeat(1_000_000);
     let tables = [
-        format!("a\u{1b}[2J\u{202e}b,c\n1,2\n3,4\n"),
+        "a\u{1b}[2J\u{202e}b,c\n1,2\n3,4\n".to_string(),
         format!("{long},c\n1,2\n3,4\n"),
         format!("c,d\n1,{long}\n3,\u{7}\n"),
         format!("a,{long}\n1,2,3\n"),
