@@ -13,7 +13,7 @@ use serde_json::json;
 /// The largest ratio of the times of twice the size and of the size.
 const MOST: f64 = 2.5;
 /// Seconds from which a ratio says something.
-const ENOUGH: f64 = 0.25;
+const ENOUGH: f64 = 0.15;
 
 /// Seconds of all cores, which other programs do not change: the least of some runs.
 fn seconds(folder: &Path, command: &str, runs: usize) -> f64 {
