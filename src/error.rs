@@ -4,7 +4,8 @@
 //! read each have a variant; none of them panics. (The kernels of [`crate::backend`] trust the lengths
 //! that the driver gives them.) `Display` says what was expected, what was found and what to do.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 /// The result of an operation that can fail.
@@ -351,7 +352,53 @@ pub(crate) fn bytes(b: u64) -> String {
     if unit == 0 { format!("{b} B") } else { format!("{value:.2} {}", UNITS[unit]) }
 }
 
-fn product(f: &mut fmt::Formatter<'_>, lengths: &[usize]) -> fmt::Result {
+/// Characters of a text that a message shows from its beginning and from its end.
+const SHOWN: (usize, usize) = (600, 200);
+
+/// Returns the text as a message may show it: control characters, and others that change what is seen around them, are escaped,
+/// and the middle of a very long text is left out.
+///
+/// ```
+/// assert_eq!(secondo::legible("a\u{1b}[2Jb"), r"a\u{1b}[2Jb");
+/// assert!(secondo::legible(&"name".repeat(1_000_000)).len() < 1000);
+/// ```
+pub fn legible(text: &str) -> Cow<'_, str> {
+    let (head, tail) = SHOWN;
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.len() <= head + tail && !text.contains(hides) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::new();
+    let mut add = |part: &str| {
+        for c in part.chars() {
+            if hides(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        }
+    };
+    let length = text.chars().count();
+    let at = |n: usize| text.char_indices().nth(n).map_or(text.len(), |(at, _)| at);
+    if length <= head + tail {
+        add(text);
+    } else {
+        add(&text[..at(head)]);
+        add(&format!(" … ({} characters) … ", length - head - tail));
+        add(&text[at(length - tail)..]);
+    }
+    Cow::Owned(out)
+}
+
+/// Writes every part of a message as [`legible`] has it: names in it may be anything.
+struct Legible<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Legible<'_, '_> {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.0.write_str(&legible(part))
+    }
+}
+
+fn product(f: &mut Legible, lengths: &[usize]) -> fmt::Result {
     for (i, l) in lengths.iter().enumerate() {
         write!(f, "{}{l}", if i == 0 { "" } else { " × " })?;
     }
@@ -360,6 +407,7 @@ fn product(f: &mut fmt::Formatter<'_>, lengths: &[usize]) -> fmt::Result {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let f = &mut Legible(f);
         match self {
             Error::Shape { what, expected, found } => {
                 write!(f, "{what}: expected ")?;
@@ -380,12 +428,14 @@ impl fmt::Display for Error {
             Error::Unknown { kind, name, known } => {
                 write!(f, "unknown {kind} '{name}'; known: {}", known.join(", "))
             }
-            Error::Formula { formula, column, why } => write!(
-                f,
-                "the formula, column {column}: {why}\n  {formula}\n{:>width$}",
-                '^',
-                width = column + 2
-            ),
+            Error::Formula { formula, column, why } => {
+                write!(f, "the formula, column {column}: {why}")?;
+                if formula.len() <= SHOWN.0 && legible(formula) == *formula {
+                    // The lines are the message's own.
+                    write!(f.0, "\n  {formula}\n{:>width$}", '^', width = column + 2)?;
+                }
+                Ok(())
+            }
             Error::TooLarge { what } => {
                 write!(f, "{what}: too large to address; use narrower layers")
             }
@@ -427,7 +477,7 @@ impl fmt::Display for Error {
 }
 
 /// Writes what is given at a point, of which only the first numbers are shown.
-fn beginning(f: &mut fmt::Formatter<'_>, given: &f64, point: &[f64]) -> fmt::Result {
+fn beginning(f: &mut Legible, given: &f64, point: &[f64]) -> fmt::Result {
     let some = &point[..point.len().min(8)];
     let more = if point.len() > 8 { ", and so on" } else { "" };
     write!(f, " is {given:e} at {some:?}{more}")

@@ -117,10 +117,10 @@ pub use device::{Device, Precision};
 #[cfg(feature = "gpu")]
 pub use device::{Hardware, self_test};
 use error::by_name as named;
-pub use error::{Error, Fault, Quantity, Result};
+pub use error::{Error, Fault, Quantity, Result, legible};
 pub use evaluate::{Configuration, Counts, Evaluation, LagrangianPoint, Plan, Request};
 pub use inference::Inference;
-pub use memory::available_memory;
+pub use memory::{available_memory, is_address_space_limited, limit_memory, require_memory};
 pub use network::{
     Activation, ActivationFunction, Constraint, Custom, ExactUnit, Group, GroupView, HigherUnit,
     Initialization, Layer, LayerView, Network, Normalized, Propagation, Radial, Series, Unit,

@@ -139,8 +139,8 @@ impl Problem {
         self.changed()
     }
 
-    /// The same problem with at most `bytes` of memory for one evaluation, the data not counted. Without this, four fifths of the
-    /// memory that the system reports as available.
+    /// The same problem with at most `bytes` of memory for one evaluation, the data not counted. Without this, what
+    /// [`available_memory`] returns.
     pub fn memory_budget(mut self, bytes: u64) -> Self {
         self.budget = Some(bytes);
         self.changed()

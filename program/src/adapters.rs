@@ -7,6 +7,7 @@ use clap::Args;
 use secondo::backend::gpu::{Adapter, Gpu, Options as Use, adapters};
 use secondo::{Error, self_test};
 
+use crate::computing::start_threads;
 use crate::exit::Failure;
 
 /// Lists the adapters (GPUs) of this machine, each tested
@@ -22,6 +23,7 @@ use crate::exit::Failure;
 pub struct Options {}
 
 pub fn run(_: &Options) -> Result<(), Failure> {
+    start_threads(None)?;
     let mut out = std::io::stdout().lock();
     let written = list(&mut out);
     match written {

@@ -9,7 +9,7 @@ use crate::adapters;
 use crate::exit::Exit;
 use crate::inference::{evidence, infer, prune};
 use crate::output::say_error;
-use crate::{derivatives, fit, predict};
+use crate::{derivatives, fit, predict, signals};
 
 /// Trains feed-forward networks by Newton steps and computes their exact derivatives
 ///
@@ -38,9 +38,11 @@ Examples:
 
 'secondo COMMAND --help' explains a command with more examples.
 
-Exit codes: 0 done (the report says whether it converged), 2 bad input or usage, 3 device or
-resources, 4 numerical failure without a usable point, 130 interrupted: Ctrl-C ends a fit at its
-best point, which is written; a second one ends at once. When the input is bad, no file is written.")]
+Exit codes: 0 done (the report says whether it converged), 2 bad input or usage, or a file that
+cannot be written, 3 device or resources, 4 numerical failure without a usable point, 128 and the
+number of the signal where one interrupts: SIGINT (Ctrl-C) 130, SIGTERM 143, SIGHUP 129 end a fit
+at its best point, which is written; a second one ends at once. When the input is bad, no file is
+written. Files that this program did not write are never replaced.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -68,6 +70,7 @@ fn command() -> clap::Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    signals::keep_results();
     let parsed = (command().try_get_matches())
         .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {

@@ -1,9 +1,14 @@
 //! The options that say where and how precisely to compute.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use clap::{Args, ValueEnum};
-use secondo::Device;
+use ndarray::Array2;
+use secondo::backend::Cpu;
+use secondo::{Activation, Data, Device, Error, Initialization, Loss, Network, Problem, Request};
 
 use crate::exit::Failure;
+use crate::output::say_note;
 
 /// Where and how precisely to compute.
 #[derive(Debug, Args)]
@@ -23,8 +28,13 @@ pub struct Computing {
     #[arg(long, value_name = "PRECISION")]
     precision: Option<Precision>,
     /// The number of CPU threads [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), allow_negative_numbers = true)]
-    pub threads: Option<u16>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    pub threads: Option<u32>,
+    /// The memory that this process may take, such as 4G or 500M [default: four fifths of what the system leaves it]
+    ///
+    /// Several processes of one machine share its memory so. It bounds what is planned; what cannot fit is refused.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
@@ -44,14 +54,135 @@ fn device(text: &str) -> Result<String, String> {
     }
 }
 
+/// Bytes: a number, and K, M, G or T for powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, power) = match text.char_indices().last() {
+        Some((at, unit)) => match "kmgt".find(unit.to_ascii_lowercase()) {
+            Some(power) => (&text[..at], power as u32 + 1),
+            None => (text, 0),
+        },
+        None => (text, 0),
+    };
+    (digits.parse::<u64>().ok())
+        .and_then(|number| number.checked_mul(1024_u64.pow(power)))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "must be a number of bytes, such as 500M or 4G".into())
+}
+
+/// More threads than this only take memory, unless there are more cores.
+const MOST_THREADS: usize = 256;
+
+/// Starts the threads of the pool: as many as are asked for by option or by RAYON_NUM_THREADS, or one for each core; as many
+/// as the system allows.
+pub fn start_threads(asked: Option<u32>) -> Result<(), Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let variable = || std::env::var("RAYON_NUM_THREADS").ok()?.parse::<usize>().ok();
+    let asked = asked.map(|threads| threads as usize).or_else(variable).filter(|n| *n > 0);
+    let most = MOST_THREADS.max(cores);
+    let wanted = asked.unwrap_or(cores).min(most);
+    if let Some(asked) = asked.filter(|asked| *asked > most) {
+        say_note(&format!("{asked} threads were asked for; no more than {most} are started"));
+    }
+    let (mut started, refused) = startable(wanted);
+    let mut why = refused.map(|error| error.to_string());
+    let limited = secondo::is_address_space_limited();
+    if limited {
+        let (spaces, bytes) = (scratch_spaces(started + 1), scratch());
+        let reserves = format!(
+            "the library for matrix products reserves {bytes} bytes of address space for each"
+        );
+        if spaces == 0 {
+            let advice = "raise the limit of the address space (ulimit -v)";
+            return Err(Failure::resources(format!("no thread can compute: {reserves}; {advice}")));
+        }
+        // One space is for the thread that asks.
+        if spaces <= started {
+            started = spaces - 1;
+            why = Some(reserves);
+        }
+    }
+    if let Some(why) = why {
+        say_note(&format!("{started} of {wanted} threads can be started: {why}"));
+    }
+    let builder = rayon::ThreadPoolBuilder::new();
+    let built = match started {
+        // The pool is the thread that asks for it.
+        0 => builder.num_threads(1).use_current_thread().build_global(),
+        _ => builder.num_threads(started).build_global(),
+    };
+    built.map_err(|e| Failure::resources(format!("cannot start {wanted} threads: {e}")))?;
+    if limited {
+        // What is reserved now is not taken for free later.
+        rayon::broadcast(|_| warm()).into_iter().collect::<Result<Vec<()>, Error>>()?;
+        warm()?;
+    }
+    Ok(())
+}
+
+/// Bytes that the library for matrix products reserves for each thread: twice the third-level cache.
+fn scratch() -> usize {
+    let size = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/cache/index3/size");
+    let kibibytes = |text: String| text.trim().strip_suffix('K')?.parse::<usize>().ok();
+    2048 * size.ok().and_then(kibibytes).unwrap_or(0)
+}
+
+/// How many of so many scratch spaces there is room for.
+fn scratch_spaces(wanted: usize) -> usize {
+    let mut all = Vec::new();
+    for _ in 0..wanted {
+        let mut space = Vec::<u8>::new();
+        if space.try_reserve_exact(scratch()).is_err() {
+            break;
+        }
+        all.push(space);
+    }
+    // Without this the compiler may leave out memory that nobody uses.
+    std::hint::black_box(&all);
+    all.len()
+}
+
+/// A product of matrices on this thread.
+fn warm() -> Result<(), Error> {
+    let network = Network::dense(&[40, 40, 40], Activation::Tanh)?;
+    let w = Initialization::Zero.draw(&network, 0);
+    let data = Data::new(Array2::zeros((500, 40)), Array2::zeros((500, 40)))?;
+    let problem = Problem::new(network, data, Loss::SquaredError)?;
+    problem.evaluate_on(&Cpu::<f64>::new(), &w, Request::gradient(), 500).map(drop)
+}
+
+/// How many of so many threads the system allows at once, and why no more. A pool cannot be asked: one that fails cannot be tried
+/// again.
+fn startable(wanted: usize) -> (usize, Option<std::io::Error>) {
+    let keep = Arc::new(Mutex::new(()));
+    // The threads wait for it, so that all of them are there at once.
+    let held = keep.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut threads = Vec::new();
+    let mut refused = None;
+    for _ in 0..wanted {
+        let keep = keep.clone();
+        let until = move || drop(keep.lock());
+        match std::thread::Builder::new().spawn(until) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    drop(held);
+    let started = threads.len();
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+    (started, refused)
+}
+
 impl Computing {
     /// The device, tested, with the threads started. `auto` takes a hardware adapter for the large requests of a fit, which
     /// decides in f64; single derivatives are never less precise than asked for.
     pub fn start(&self, fit: bool) -> Result<Device, Failure> {
-        if let Some(threads) = self.threads {
-            (rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global())
-                .map_err(|e| Failure::resources(format!("cannot start {threads} threads: {e}")))?;
+        if let Some(bytes) = self.memory {
+            secondo::limit_memory(bytes);
         }
+        start_threads(self.threads)?;
         let single = self.precision == Some(Precision::F32);
         let double = self.precision == Some(Precision::F64);
         Ok(match self.device.as_str() {

@@ -2,28 +2,33 @@
 
 use std::process::ExitCode;
 
-use secondo::{Error, Quantity};
+use secondo::{Error, Quantity, legible};
 
 /// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// The work is done; the report of a fit says whether it converged.
-    Done = 0,
-    /// Bad input or usage; no file was written.
-    Usage = 2,
+    Done,
+    /// Bad input or usage, and no file was written; or a file cannot be written.
+    Usage,
     /// A device is missing or failed, or memory or threads do not suffice.
-    Resources = 3,
+    Resources,
     /// A numerical failure without a usable point.
-    Numerical = 4,
-    /// Ctrl-C or SIGTERM ended a fit at its best point, which was written.
-    Interrupted = 130,
+    Numerical,
+    /// A signal of this number ended a fit at its best point, which was written.
+    Interrupted(u8),
 }
 
 impl Exit {
     /// The number that the shell sees.
     pub fn code(self) -> u8 {
-        self as u8
+        match self {
+            Exit::Done => 0,
+            Exit::Usage => 2,
+            Exit::Resources => 3,
+            Exit::Numerical => 4,
+            Exit::Interrupted(signal) => 128 + signal,
+        }
     }
 }
 
@@ -43,7 +48,9 @@ pub struct Failure {
 impl Failure {
     /// Bad input or usage.
     pub fn usage(message: impl Into<String>) -> Self {
-        Failure { exit: Exit::Usage, message: message.into() }
+        let message: String = message.into();
+        // Names in it may be anything; the messages of the library are legible already.
+        Failure { exit: Exit::Usage, message: legible(&message).into_owned() }
     }
 
     /// A device or a resource is missing.
@@ -51,9 +58,14 @@ impl Failure {
         Failure { exit: Exit::Resources, message: message.into() }
     }
 
-    /// An interruption, after everything was written and said.
-    pub fn interrupted() -> Self {
-        Failure { exit: Exit::Interrupted, message: String::new() }
+    /// A failure that was said already.
+    pub fn said() -> Self {
+        Failure { exit: Exit::Usage, message: String::new() }
+    }
+
+    /// An interruption by a signal, after everything was written and said.
+    pub fn interrupted(signal: u8) -> Self {
+        Failure { exit: Exit::Interrupted(signal), message: String::new() }
     }
 }
 

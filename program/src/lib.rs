@@ -8,6 +8,7 @@ mod cli;
 mod computing;
 mod derivatives;
 mod exit;
+mod files;
 mod fit;
 mod given;
 mod inference;
@@ -15,6 +16,7 @@ mod metrics;
 mod output;
 mod plot;
 mod predict;
+mod signals;
 mod table;
 mod training;
 

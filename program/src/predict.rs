@@ -6,9 +6,11 @@ use clap::Args;
 use ndarray::Array2;
 use secondo::io::Model;
 
+use crate::computing::start_threads;
 use crate::exit::{Exit, Failure};
+use crate::files::{self, Kind};
 use crate::metrics::{Metrics, most_probable};
-use crate::output::{check_distinct, check_target, emit, say, say_note};
+use crate::output::{emit, say, say_note};
 use crate::table::{Rows, TableOptions, UnknownOptions};
 
 /// Predicts with a fitted model for the rows of a table
@@ -44,9 +46,9 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     if let Some(output) = &options.output {
-        check_target(output)?;
-        check_distinct(&[&options.model, &options.data], &[output])?;
+        files::check(&[&options.model, &options.data], None, &[(Kind::Predictions, output)])?;
     }
+    start_threads(None)?;
     let model = Model::load(&options.model)?;
     let table = options.table.open(&options.data)?;
     let (rows, notes) = options.table.rows(&model, &table, false, options.unknown.rule())?;
@@ -66,7 +68,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let with_lines = rows.lines.len() < table.rows();
     let bytes = csv_bytes(options, &model, &rows, &predicted, with_lines)
         .map_err(|e| Failure::usage(format!("cannot write the predictions: {e}")))?;
-    emit(options.output.as_deref(), |out| out.write_all(&bytes))?;
+    emit(Kind::Predictions, options.output.as_deref(), |out| out.write_all(&bytes))?;
     if options.quiet {
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! Tables: every option that says how one is read, and its rows as a model and its loss take them.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use clap::Args;
@@ -315,7 +316,8 @@ impl TableOptions {
         let ignored = table.select(&self.ignore)?;
         let features = model.table_columns();
         let places = table.places(&features)?;
-        if let Some(c) = ignored.iter().find(|c| places.contains(c)) {
+        let needed: HashSet<usize> = places.iter().copied().collect();
+        if let Some(c) = ignored.iter().find(|c| needed.contains(c)) {
             let name = &table.names()[*c];
             return Err(Failure::usage(format!("--ignore {name}: the model needs this column")));
         }
@@ -325,12 +327,12 @@ impl TableOptions {
             [name] => table.column(name).ok().filter(|c| !ignored.contains(c)),
             _ => None,
         };
-        let used = |c: &usize| {
-            places.contains(c) || weights == Some(*c) || target == Some(*c) || ignored.contains(c)
-        };
-        let labels = table.row_labels().map(|(column, _)| column).filter(|c| !used(c));
+        let mut used = vec![false; table.names().len()];
+        let all = places.iter().chain(&ignored).chain(&weights).chain(&target);
+        all.for_each(|&c| used[c] = true);
+        let labels = table.row_labels().map(|(column, _)| column).filter(|&c| !used[c]);
         let extra = (table.names().iter().enumerate())
-            .filter(|(c, _)| !used(c) && labels != Some(*c))
+            .filter(|(c, _)| !used[*c] && labels != Some(*c))
             .map(|(_, name)| name.clone())
             .take(20)
             .collect();
@@ -414,6 +416,11 @@ impl Rows {
                 Array2::from_shape_fn((index.len(), 1), |(i, _)| index[i] as f64)
             }
             Known::Classes(index) => {
+                // As they are made, as data, and for the losses of a chunk.
+                let (rows, classes) = (index.len(), model.classes.len());
+                let need = 24_u64.saturating_mul(rows as u64).saturating_mul(classes as u64);
+                let what = format!("the indicators of {classes} classes in {rows} rows");
+                secondo::require_memory(&what, need, "take a target with fewer classes")?;
                 Array2::from_shape_fn((index.len(), model.classes.len()), |(i, c)| {
                     f64::from(u8::from(index[i] == c))
                 })

@@ -239,7 +239,7 @@ fn options() {
     fit("last seed", &["--seed", "18446744073709551615", "--starts", "2"], 2, &["no room"]);
     fit("starts", &["--starts", "0"], 2, &["--starts"]);
     fit("no thread", &["--threads", "0"], 2, &["--threads"]);
-    fit("many threads", &["--threads", "10000"], 2, &["--threads"]);
+    fit("beyond a number of threads", &["--threads", "10000000000"], 2, &["--threads"]);
     fit("gpu number", &["--device", "gpu:77"], 3, &["gpu:77", "adapter"]);
     fit("gpu name", &["--device", "gpu:nothing"], 3, &["gpu:nothing", "adapter"]);
     fit("gpu without a name", &["--device", "gpu:"], 2, &["gpu:NAME"]);

@@ -696,6 +696,17 @@ fn limits_are_no_failures() {
 /// A table whose fit takes longer than anyone waits; the child is in it when this returns.
 #[cfg(unix)]
 fn long_fit(folder: &Path, hidden: &str, more: &[&str]) -> std::process::Child {
+    started(folder, hidden, more, None)
+}
+
+/// The same, started by a shell that ignores a signal.
+#[cfg(unix)]
+fn started(
+    folder: &Path,
+    hidden: &str,
+    more: &[&str],
+    ignored: Option<&str>,
+) -> std::process::Child {
     use std::io::BufRead;
     let mut random: u64 = 88172645463325252;
     let mut number = || {
@@ -708,7 +719,16 @@ fn long_fit(folder: &Path, hidden: &str, more: &[&str]) -> std::process::Child {
         .map(|_| format!("{},{},{},{}\n", number(), number(), number(), number()))
         .collect();
     std::fs::write(folder.join("d.csv"), format!("a,b,c,y\n{rows}")).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_secondo"))
+    let program = env!("CARGO_BIN_EXE_secondo");
+    let mut command = match ignored {
+        None => Command::new(program),
+        Some(signal) => {
+            let mut shell = Command::new("bash");
+            shell.args(["-c", &format!("trap '' {signal}; exec \"$0\" \"$@\""), program]);
+            shell
+        }
+    };
+    let mut child = command
         .current_dir(folder)
         .args(["fit", "d.csv", "--target", "y", "--hidden", hidden])
         .args(["--device", "cpu", "--max-iter", "1000000000", "--gtol", "0"])
@@ -741,14 +761,14 @@ fn interrupt(child: &std::process::Child, signal: &str) {
 #[cfg(unix)]
 fn an_interrupted_fit_writes_its_best_point() {
     let dir = tempfile::tempdir().unwrap();
-    for signal in ["-INT", "-TERM"] {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
         let more = ["--report", "r.json", "--starts", "3", "--plot", "i.svg"];
         let child = long_fit(dir.path(), "8", &more);
         interrupt(&child, signal);
         let out = child.wait_with_output().unwrap();
         let (stdout, stderr) = (text(&out.stdout), text(&out.stderr));
-        assert_eq!(out.status.code(), Some(130), "{stdout}{stderr}");
-        assert_eq!(stderr.contains("note: interrupted"), signal == "-INT", "{stderr}");
+        assert_eq!(out.status.code(), Some(code), "{stdout}{stderr}");
+        assert!(stderr.contains("note: interrupted"), "{stderr}");
         assert!(!stderr.contains("error"), "{stderr}");
         assert!(stdout.contains("not converged: it was interrupted"), "{stdout}");
         assert!(stdout.contains("2 more were not begun: it was interrupted"), "{stdout}");
@@ -763,6 +783,19 @@ fn an_interrupted_fit_writes_its_best_point() {
     // An end of its own is no interruption.
     let args = ["fit", "d.csv", "--target", "y", "--max-iter", "1", "-q"];
     succeed(dir.path(), &args);
+}
+
+/// As nohup starts a program: whoever hangs up does not end it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_that_is_ignored_stays_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = started(dir.path(), "8", &[], Some("HUP"));
+    interrupt(&child, "-HUP");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none());
+    interrupt(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
 }
 
 #[test]
@@ -831,7 +864,9 @@ fn an_unwritable_target_keeps_the_old_file() {
             "/dev/full",
             "--quiet",
         ];
-        assert_eq!(secondo(dir.path(), &args).status.code(), Some(2));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_secondo"));
+        command.current_dir(dir.path()).args(args).env("TMPDIR", dir.path().join("folder"));
+        assert_eq!(command.output().unwrap().status.code(), Some(2));
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }

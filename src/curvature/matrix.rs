@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::{LinearOperator, Structure};
 use crate::error::{Error, Quantity, Result};
+use crate::memory::{bytes_of, require_memory};
 use crate::solve::{self, Cholesky, U, check_packed, dot, eigen, finite};
 
 /// A curvature matrix: symmetric, with blocks along its diagonal and 0 elsewhere.
@@ -233,16 +234,9 @@ impl Matrix {
     /// # Errors
     /// `Memory` if it would take more than the memory that is available.
     pub fn dense(&self) -> Result<Array2<f64>> {
-        let (p, need) = (self.order, 8.0 * self.order as f64 * self.order as f64);
-        let budget = crate::available_memory();
-        if need > budget as f64 {
-            return Err(Error::Memory {
-                what: format!("the dense form of a matrix of order {p}"),
-                need: need as u64,
-                budget,
-                advice: "use the blocks, or products".into(),
-            });
-        }
+        let p = self.order;
+        let what = format!("the dense form of a matrix of order {p}");
+        require_memory(&what, bytes_of(&[8, p, p]), "use the blocks, or products")?;
         let mut out = Array2::zeros((p, p));
         for block in self.blocks() {
             let start = block.range.start;

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::pairs::{Pair, PairTotals};
 use crate::curvature::{Block, Matrix, Structure, triangle};
 use crate::error::Result;
+use crate::memory::zeros;
 use crate::network::Network;
 
 /// Returns the matrix of the packed numbers of each group, blocks of units or entries of the diagonal.
@@ -66,7 +67,7 @@ pub(super) fn assemble(
         .collect();
     let blocks = places(network, structure).into_iter().map(|place| {
         let start = place.range.start;
-        let mut lower = vec![0.0; triangle(place.range.len())];
+        let mut lower = zeros("a matrix", triangle(place.range.len()))?;
         // The rows of each unit, from the first row to the last.
         let mut tasks = Vec::new();
         let mut rest = &mut lower[..];
@@ -89,9 +90,9 @@ pub(super) fn assemble(
                 }
             }
         });
-        (place, lower)
+        Ok((place, lower))
     });
-    Ok(Matrix::by_range(structure, blocks.collect()))
+    Ok(Matrix::by_range(structure, blocks.collect::<Result<_>>()?))
 }
 
 /// Writes the row `at` of the whole matrix, one of group g, over the parameters of h, as far as they are on or below the diagonal.

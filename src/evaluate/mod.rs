@@ -66,6 +66,7 @@ pub(crate) use tensor::{Tensor, tensor, tensor_at};
 use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Matrix, Structure, SymmetricTensor};
 use crate::error::{Error, Quantity, Result};
+use crate::memory::{bytes_of, require_memory};
 use crate::network::Network;
 use crate::objective::{Data, Loss, Penalty, Reduction};
 use chunks::Task;
@@ -478,6 +479,9 @@ pub(crate) fn predict<B: Backend>(
     let standard = x.as_standard_layout();
     let values = standard.as_slice().unwrap_or_default();
     let parameters = Parameters::upload(backend, w)?;
+    let what = format!("the outputs for {} rows", x.nrows());
+    let need = bytes_of(&[8, x.nrows(), network.outputs()]);
+    require_memory(&what, need, "predict for fewer rows at once")?;
     let mut out = Vec::new();
     for rows in values.chunks(chunk.max(1) * inputs) {
         let n = rows.len() / inputs;

@@ -18,6 +18,7 @@ use crate::backend::gpu::Gpu;
 use crate::backend::{Backend, Cost, Cpu};
 use crate::curvature::{Curvature, Structure, triangle};
 use crate::error::{Error, Result, bytes};
+use crate::memory::bytes_of;
 use crate::network::Network;
 use crate::objective::Loss;
 
@@ -34,6 +35,9 @@ const WORTH: f64 = 1e6;
 /// Bytes of arrays that may lie in a core's second-level cache: beyond, chunks of [`cpu::BLOCK`] samples are halved. One product of
 /// [32-64-1] then took 3.0 to 3.1 ms instead of 3.2 to 3.3, on 2 cores of an Intel Xeon with 2 MiB each.
 const CACHE: u64 = 3 << 19;
+
+/// Products in one request: a rehearsal takes memory for each of them.
+const MOST_PRODUCTS: usize = 1 << 20;
 
 /// A request of any kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,6 +105,9 @@ impl Target {
 }
 
 /// The cost of a request and the number of samples it takes at a time.
+///
+/// Bytes are those that are allocated at once; what the allocator keeps of memory that was given back is not counted, so that a
+/// process can have more resident.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Plan {
@@ -190,18 +197,11 @@ impl Planner<'_> {
             },
         )?;
         // With very many units that are not linear, counting takes long, too: where the matrix alone exceeds the budget, that is
-        // answer enough.
-        let matrix = self.matrix_bytes();
-        if matrix > budget {
-            let plan = Plan {
-                chunk: 1,
-                data: 0,
-                results: matrix,
-                working: 0,
-                device: 0,
-                flops: 0.0,
-                sums: 0,
-            };
+        // answer enough. So it is with very many products.
+        let results = self.matrix_bytes().max(self.product_bytes()?);
+        if results > budget {
+            let plan =
+                Plan { chunk: 1, data: 0, results, working: 0, device: 0, flops: 0.0, sums: 0 };
             return Err(self.refusal(&plan, budget)?);
         }
         let threads = rayon::current_num_threads();
@@ -224,6 +224,23 @@ impl Planner<'_> {
             Work::Evaluate(request) => request,
             Work::Products(..) | Work::Tensor(_) => Request::default(),
         }
+    }
+
+    /// Bytes of products with vectors; 0 where there are none.
+    ///
+    /// # Errors
+    /// `Unsupported` for more than one request can have.
+    fn product_bytes(&self) -> Result<u64> {
+        let Work::Products(_, count) = self.work else {
+            return Ok(0);
+        };
+        if count > MOST_PRODUCTS {
+            return Err(Error::Unsupported {
+                what: format!("a request of {count} products"),
+                why: format!("{MOST_PRODUCTS} are the most; divide them into several requests"),
+            });
+        }
+        Ok(bytes_of(&[8, count, self.network.parameters()]))
     }
 
     /// Bytes of a matrix whose blocks span units; 0 where there is none.

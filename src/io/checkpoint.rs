@@ -301,12 +301,12 @@ impl Checkpoint {
     /// `PATH.old`.
     ///
     /// # Errors
-    /// Whatever the operating system refuses; a file at `path` that is no checkpoint, which is left alone.
+    /// Whatever the operating system refuses; a file at `path` or at `PATH.old` that is no checkpoint, which is left alone.
     pub fn save(&self, path: &Path, fingerprint: &Fingerprint) -> Result<()> {
         if path.is_file() {
             let before = files::read(path)?;
             match parse(&before, path) {
-                Ok(_) => write_file(&kept(path), |out| out.write_all(&before))?,
+                Ok(_) => keep(path, &before)?,
                 Err(error) if !is_ours(&before) => return Err(error),
                 Err(_) => {}
             }
@@ -337,6 +337,16 @@ fn kept(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(".old");
     PathBuf::from(name)
+}
+
+/// Keeps the bytes of the file at `path` as the file before.
+fn keep(path: &Path, bytes: &[u8]) -> Result<()> {
+    let old = kept(path);
+    if old.is_file() && !is_ours(&files::read(&old)?) {
+        let why = "it is no checkpoint, and would be replaced by the one before the next; choose another name for the checkpoint";
+        return Err(format_error(&old, why));
+    }
+    write_file(&old, |out| out.write_all(bytes))
 }
 
 /// Whether bytes that do not parse seem to have been a checkpoint: the format's name stands near the start, or nothing does.

@@ -8,7 +8,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
 
-use super::json::format_error;
+use super::json::{check_memory, format_error};
 use crate::error::Result;
 
 /// The kind of file that is expected.
@@ -154,6 +154,7 @@ fn open<'a>(kind: &Kind, bytes: &'a [u8], path: &Path) -> Result<(SafeTensors<'a
             damaged(&format!("it says that its header is longer than the file; {}", kind.hint))
         })?;
     let data = rest.len() - header.len();
+    check_memory(header, path)?;
     // The offsets are checked here, before anything adds them up or slices with them.
     let parsed: Value = serde_json::from_slice(header)
         .map_err(|e| damaged(&format!("the header is not valid JSON: {e}")))?;

@@ -1,12 +1,12 @@
 //! Reading and writing whole files: every failure names the file, and a file is written whole or not at all.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
+use crate::memory::require_memory;
 
 fn failed(path: &Path, action: &'static str, reason: impl ToString) -> Error {
     Error::Io { path: path.to_path_buf(), action, reason: reason.to_string() }
@@ -28,6 +28,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
             "it is not a regular file; save its contents to one first",
         ));
     }
+    // The bytes and, of a text, what is made of them first.
+    let need = metadata.len().saturating_mul(2);
+    require_memory(&path.display().to_string(), need, "divide the file")?;
     let bytes = fs::read(path).map_err(|e| failed(path, "read", e))?;
     if bytes.len() as u64 != metadata.len() {
         return Err(failed(path, "read", "its length changed while it was read; try again"));
@@ -89,8 +92,8 @@ pub(super) fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
 /// Writes a file whole or not at all: into a new file beside it, synchronised, then renamed over the old one.
 ///
 /// If anything fails, the old file is as it was and the new one is removed. A symbolic link stays and its target is
-/// replaced; the old file's permissions are kept. What is not a regular file, such as `/dev/stdout`, is written
-/// directly.
+/// replaced; the old file's permissions are kept, and one that is write-protected is left alone. What is not a regular
+/// file, such as `/dev/stdout`, is written directly. What a killed program left half written beside `path` is removed.
 ///
 /// ```
 /// let folder = std::env::temp_dir().join("secondo-doc-write");
@@ -105,19 +108,14 @@ pub(super) fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
 /// # Errors
 /// Whatever the operating system refuses, and whatever `fill` returns.
 pub fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let old = fs::metadata(path).ok();
-    if old.as_ref().is_some_and(|m| m.is_dir()) {
-        return Err(failed(path, "write", "it is a directory"));
-    }
     let refused = |error: io::Error| failed(path, "write", error);
-    if old.as_ref().is_some_and(|m| !m.is_file()) {
-        let file = OpenOptions::new().write(true).open(path).map_err(refused)?;
-        let mut out = BufWriter::new(file);
-        return fill(&mut out).and_then(|()| out.flush()).map_err(refused);
-    }
-    let target = match &old {
-        Some(_) => fs::canonicalize(path).map_err(refused)?,
-        None => path.to_path_buf(),
+    let (target, old) = match place(path)? {
+        Place::Special => {
+            let file = OpenOptions::new().write(true).open(path).map_err(refused)?;
+            let mut out = BufWriter::new(file);
+            return fill(&mut out).and_then(|()| out.flush()).map_err(refused);
+        }
+        Place::Regular { target, old } => (target, old),
     };
     let (temporary, file) = beside(&target).map_err(refused)?;
     let done = (|| {
@@ -128,7 +126,7 @@ pub fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<(
             file.set_permissions(old.permissions())?;
         }
         file.sync_all()?;
-        drop(file);
+        // The file stays open, and with it locked, until it has its name.
         fs::rename(&temporary, &target)
     })();
     if let Err(error) = done {
@@ -143,6 +141,109 @@ pub fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<(
     Ok(())
 }
 
+/// Returns an error where [`write_file`] could not write to `path`, as far as that can be told without writing: a file is
+/// created beside it and removed.
+///
+/// ```
+/// use std::path::Path;
+/// assert!(secondo::io::check_writable(Path::new("no-such-folder/numbers.txt")).is_err());
+/// assert!(secondo::io::check_writable(&std::env::temp_dir()).is_err());
+/// assert!(secondo::io::check_writable(&std::env::temp_dir().join("numbers.txt")).is_ok());
+/// ```
+///
+/// # Errors
+/// `Io`: a folder that is missing or read-only, a name that is too long, a directory, a file that is write-protected.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let Place::Regular { target, .. } = place(path)? else {
+        return Ok(());
+    };
+    let (temporary, file) = beside(&target).map_err(|e| failed(path, "write", e))?;
+    fs::remove_file(&temporary).map_err(|e| failed(path, "write", e))?;
+    drop(file);
+    Ok(())
+}
+
+/// Returns whether two paths lead to one file, whatever its names and links; of files that do not exist yet, whether they
+/// would be one.
+///
+/// ```
+/// use std::path::Path;
+/// assert!(secondo::io::is_same_file(Path::new("numbers.txt"), Path::new("./numbers.txt")));
+/// assert!(!secondo::io::is_same_file(Path::new("numbers.txt"), Path::new("numbers.csv")));
+/// ```
+pub fn is_same_file(a: &Path, b: &Path) -> bool {
+    let (a, b) = (followed(a), followed(b));
+    match (identity(&a), identity(&b)) {
+        (Some(a), Some(b)) => a == b,
+        (None, None) => {
+            a.file_name() == b.file_name() && identity(folder_of(&a)) == identity(folder_of(&b))
+        }
+        _ => false,
+    }
+}
+
+/// Device and number of a file that exists.
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
+}
+
+/// The one path of a file that exists.
+#[cfg(not(unix))]
+fn identity(path: &Path) -> Option<PathBuf> {
+    fs::canonicalize(path).ok()
+}
+
+/// The place that a path leads to.
+enum Place {
+    /// A regular file, or none yet, at `target`.
+    Regular { target: PathBuf, old: Option<Metadata> },
+    /// A device, a pipe or the like.
+    Special,
+}
+
+/// Where `path` leads, if a file can stand there and may be replaced.
+fn place(path: &Path) -> Result<Place> {
+    let refused = |reason: &str| Err(failed(path, "write", reason));
+    let old = match fs::metadata(path) {
+        Ok(old) => Some(old),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(path, "write", error)),
+    };
+    let target = followed(path);
+    match &old {
+        Some(old) if old.is_dir() => return refused("it is a directory"),
+        Some(old) if !old.is_file() => return Ok(Place::Special),
+        // The superuser may write to any file, but a protection is meant.
+        Some(old) if old.permissions().readonly() => return refused("it is write-protected"),
+        Some(_) => {
+            let open = OpenOptions::new().append(true).open(&target);
+            open.map_err(|e| failed(path, "write", e))?;
+        }
+        None if path.file_name().is_none() => return refused("it is not the name of a file"),
+        None if !folder_of(&target).is_dir() => return refused("its folder does not exist"),
+        None => {}
+    }
+    Ok(Place::Regular { target, old })
+}
+
+/// The path at the end of symbolic links, whether or not there is a file.
+fn followed(path: &Path) -> PathBuf {
+    if let Ok(path) = fs::canonicalize(path) {
+        return path;
+    }
+    let mut path = path.to_path_buf();
+    // As many as Linux follows.
+    for _ in 0..40 {
+        let Ok(next) = fs::read_link(&path) else {
+            break;
+        };
+        path = folder_of(&path).join(next);
+    }
+    path
+}
+
 /// The folder that holds `path`.
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
@@ -151,20 +252,53 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// A new empty file in the folder of `target`.
-fn beside(target: &Path) -> io::Result<(PathBuf, File)> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
+/// The beginning of the names of the temporary files of `target`; cut, so that no name is too long that is not itself.
+fn hidden(target: &Path) -> io::Result<String> {
     let name = (target.file_name())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it has no file name"))?;
+    let short: String = name.to_string_lossy().chars().take(40).collect();
+    Ok(format!(".{short}."))
+}
+
+/// A new empty file in the folder of `target`, locked as long as it is open.
+fn beside(target: &Path) -> io::Result<(PathBuf, File)> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let begin = hidden(target)?;
+    remove_abandoned(folder_of(target), &begin);
     loop {
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-        hidden.push(format!(".{}-{count}.tmp", std::process::id()));
-        let path = folder_of(target).join(hidden);
+        let name = format!("{begin}{}-{count}.tmp", std::process::id());
+        let path = folder_of(target).join(name);
         match OpenOptions::new().write(true).create_new(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && count < 1 << 20 => {}
-            other => return other.map(|file| (path, file)),
+            Err(error) => return Err(error),
+            Ok(file) => {
+                // Not every file system can lock. Before the lock another program may have taken the file for abandoned.
+                let _ = file.lock();
+                if path.exists() {
+                    return Ok((path, file));
+                }
+            }
+        }
+    }
+}
+
+/// Removes the temporary files of programs that were killed: those whose lock nobody holds. Best effort.
+fn remove_abandoned(folder: &Path, begin: &str) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let middle = (name.to_str())
+            .and_then(|name| name.strip_prefix(begin)?.strip_suffix(".tmp")?.split_once('-'));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !middle.is_some_and(|(process, count)| digits(process) && digits(count)) {
+            continue;
+        }
+        let file = OpenOptions::new().append(true).open(entry.path());
+        if file.is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }

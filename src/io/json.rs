@@ -6,12 +6,14 @@ use ndarray::Array2;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::memory::{bytes_of, require_memory};
 
 /// The JSON value in `text`; syntax errors carry line and column.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Value> {
     if text.trim().is_empty() {
         return Err(format_error(path, "the file is empty; a JSON object is needed"));
     }
+    check_memory(text.as_bytes(), path)?;
     serde_json::from_str(text).map_err(|error| {
         // The message ends with " at line 3 column 7"; the fields say it.
         let message = error.to_string();
@@ -26,6 +28,13 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Value> {
             },
         }
     })
+}
+
+/// Refuses JSON whose values do not fit in memory: each takes a [`Value`], in lists that may have room for as many again.
+pub(super) fn check_memory(json: &[u8], path: &Path) -> Result<()> {
+    let values = json.iter().filter(|b| matches!(b, b',' | b':' | b'[' | b'{')).count() + 1;
+    let need = bytes_of(&[2 * size_of::<Value>(), values]).saturating_add(json.len() as u64);
+    require_memory(&format!("{}, {values} values,", path.display()), need, "divide the file")
 }
 
 pub(super) fn format_error(path: &Path, why: impl Into<String>) -> Error {

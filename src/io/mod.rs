@@ -7,7 +7,8 @@
 //! * [`fit_to_json`] writes the end of a fit, and [`fit_from_json`] reads it back.
 //! * [`inference_to_json`] writes what was inferred at a minimum.
 //! * [`array_from_npy`] reads an array that NumPy wrote.
-//! * [`write_file`] writes a file whole or not at all.
+//! * [`write_file`] writes a file whole or not at all, [`check_writable`] tells before whether it can, and [`is_same_file`] whether
+//!   two names are one file.
 //!
 //! Every error names the file, and the line and the column where there are any.
 
@@ -25,7 +26,7 @@ mod standardization;
 mod table;
 
 pub use checkpoint::{Checkpoint, Fingerprint};
-pub use files::write_file;
+pub use files::{check_writable, is_same_file, write_file};
 pub use fit::{fit_from_json, fit_to_json};
 pub use inference::{alpha_to_json, inference_to_json, laplace_to_json};
 pub use model::{Model, TrainingRows};

@@ -255,8 +255,13 @@ fn with_definitions(spec: &Value, definitions: Option<&Value>) -> Result<Value> 
             let place = format!("activation_definitions.{name}");
             let formula = (definition.as_str())
                 .ok_or_else(|| wrong(&place, "must be a formula in u, as text"))?;
-            let activation =
-                Activation::formula(formula).map_err(|e| wrong(&place, e.to_string()))?;
+            let activation = Activation::formula(formula).map_err(|error| match error {
+                // On one line.
+                Error::Formula { formula, column, why } => {
+                    wrong(&place, format!("the formula '{formula}', column {column}: {why}"))
+                }
+                other => wrong(&place, other.to_string()),
+            })?;
             *value = activation.name().into();
         }
     }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::json::{field, numbers, object};
 use crate::error::{Error, Result};
+use crate::memory::{bytes_of, require_memory};
 
 /// Mean and scale of every input and of every target: (x − mean)/scale has mean 0 and standard deviation 1.
 ///
@@ -156,6 +157,11 @@ fn map(
             &[values.ncols()],
         ));
     }
+    require_memory(
+        &format!("standardised {what}"),
+        bytes_of(&[8, values.len()]),
+        "take fewer rows",
+    )?;
     let mut out = values.clone();
     for mut row in out.rows_mut() {
         for ((v, &mean), &scale) in row.iter_mut().zip(mean).zip(scale) {

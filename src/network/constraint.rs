@@ -151,7 +151,7 @@ impl Constraint {
     /// The θ whose W = fixed + Cθ is nearest to `w` in least squares: θ_l = Σ_a C_al (w_a − fixed_a) / Σ_a C_al².
     ///
     /// # Errors
-    /// `w` has the wrong length; `Unsupported` if two θ reach the same parameter.
+    /// `w` has the wrong length; `Unsupported` if two θ reach the same parameter; `NonFinite` if `w` or a θ is not finite.
     pub fn project(&self, w: &[f64]) -> Result<Vec<f64>> {
         let mut owner = vec![None; self.fixed.len()];
         for &(row, column, _) in &self.entries {
@@ -166,13 +166,28 @@ impl Constraint {
             return Err(Error::shape("parameters", &[self.fixed.len()], &[w.len()]));
         }
         let less: Vec<f64> = w.iter().zip(&self.fixed).map(|(w, f)| w - f).collect();
-        let mut theta = self.pull_back(&less)?;
-        let mut squares = vec![0.0; self.free];
+        if let Some(l) = less.iter().position(|v| !v.is_finite()) {
+            return Err(Error::non_finite("parameters", &[l]));
+        }
+        // Each column in units of its largest entry, a power of two: its squares must not vanish or overflow.
+        let mut units = vec![0.0_f64; self.free];
         for &(_, column, value) in &self.entries {
+            units[column] = units[column].max(value.abs());
+        }
+        let units: Vec<i32> = units.into_iter().map(libm::ilogb).collect();
+        let (mut theta, mut squares) = (vec![0.0; self.free], vec![0.0; self.free]);
+        for &(row, column, value) in &self.entries {
+            let value = libm::scalbn(value, -units[column]);
+            theta[column] += value * less[row];
             squares[column] += value * value;
         }
-        theta.iter_mut().zip(squares).for_each(|(t, s)| *t /= s);
-        Ok(theta)
+        for ((theta, square), unit) in theta.iter_mut().zip(squares).zip(units) {
+            *theta = libm::scalbn(*theta / square, -unit);
+        }
+        match theta.iter().position(|v| !v.is_finite()) {
+            Some(l) => Err(Error::non_finite("θ from W", &[l])),
+            None => Ok(theta),
+        }
     }
 
     /// The number of free parameters, dim θ.

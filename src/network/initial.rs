@@ -124,7 +124,7 @@ impl Initialization {
     /// ```
     ///
     /// # Errors
-    /// `x` has no row, not the network's inputs, or a number that is not finite; `Unsupported` beyond 10¹⁰ multiplications.
+    /// `x` has no row, not the network's inputs, or a number that is not finite, or rows too far apart; `Unsupported` beyond 10¹⁰ multiplications.
     pub fn draw_from(self, network: &Network, x: &Array2<f64>, seed: u64) -> Result<Vec<f64>> {
         if x.ncols() != network.inputs() {
             return Err(Error::shape("columns of X", &[network.inputs()], &[x.ncols()]));
@@ -168,6 +168,10 @@ impl Initialization {
                     row.copy_from_slice(&form.weights(centre, width));
                 }
             }
+        }
+        if w.iter().any(|v| !v.is_finite()) {
+            let why = "its rows are so far apart that squares of their distances are beyond the range of f64; standardise it";
+            return Err(Error::invalid("X", why));
         }
         Ok(w)
     }

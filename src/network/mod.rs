@@ -236,6 +236,8 @@ impl GroupView {
 pub struct Network {
     inputs: usize,
     layers: Vec<LayerView>,
+    /// For each layer from 0 the layers that it feeds, each with its first column in their z.
+    consumers: Vec<Vec<(usize, usize)>>,
 }
 
 impl Network {
@@ -255,10 +257,16 @@ impl Network {
         }
         let mut widths = vec![inputs];
         let mut views = Vec::with_capacity(layers.len());
+        let mut consumers = vec![Vec::new(); layers.len() + 1];
         let mut offset = 0usize;
         for (index, layer) in layers.into_iter().enumerate() {
             let view = place(index + 1, layer, &widths, offset)?;
             offset = view.range.end;
+            let mut column = 0;
+            for &t in &view.sources {
+                consumers[t].push((index + 1, column));
+                column += widths[t];
+            }
             widths.push(view.units);
             views.push(view);
         }
@@ -266,7 +274,7 @@ impl Network {
             let why = "no unit has parameters; there is nothing to train";
             return Err(Error::invalid("network", why));
         }
-        Ok(Network { inputs, layers: views })
+        Ok(Network { inputs, layers: views, consumers })
     }
 
     /// Layers of the given widths, each fed by the one before, with biases: hidden units have the
@@ -324,16 +332,7 @@ impl Network {
 
     /// The layers that layer k feeds, each with the first column of layer k in its z.
     pub fn consumers(&self, k: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
-        (k + 1..=self.depth()).filter_map(move |r| {
-            let mut column = 0;
-            for &t in &self.layers[r - 1].sources {
-                if t == k {
-                    return Some((r, column));
-                }
-                column += self.width(t);
-            }
-            None
-        })
+        self.consumers.get(k).into_iter().flatten().copied()
     }
 
     /// Whether the outputs of layer k are kept as the inputs of its [`only_consumer`](Self::only_consumer), with the constant.

@@ -137,8 +137,8 @@ pub struct ConjugateStep {
 /// g = 0 the step is 0. The same bits for the same input.
 ///
 /// # Errors
-/// [`Error::NonFinite`] for the gradient, [`Error::Shape`] and [`Error::Invalid`] for the preconditioner, [`Error::Invalid`]
-/// for a radius that is not positive and finite, [`Error::Numerical`] if a result is beyond the range of f64, and what `product`
+/// [`Error::NonFinite`] for the gradient, [`Error::Shape`] and [`Error::Invalid`] for the preconditioner, [`Error::Shape`] for a
+/// product of another length, [`Error::Invalid`] for a radius that is not positive and finite, [`Error::Numerical`] if a result is beyond the range of f64, and what `product`
 /// reports.
 ///
 /// Source: Steihaug, *SIAM J. Numer. Anal.* 20, 1983; Conn, Gould and Toint, *Trust-Region Methods*, §7.5.1.
@@ -194,6 +194,9 @@ pub fn conjugate_gradients(
     let (mut pp, mut pd, mut dd) = (0.0, 0.0, along);
     while along > goal && along > 0.0 && found.products < most {
         let image = product(&direction)?;
+        if image.len() != d {
+            return Err(Error::shape("product", &[d], &[image.len()]));
+        }
         found.products += 1;
         let curvature = dot(&direction, &image);
         let free = if curvature > 0.0 { along / curvature } else { f64::INFINITY };

@@ -1,6 +1,7 @@
 //! Checks of options and starting points.
 
 use crate::error::{Error, Result};
+use crate::memory::{bytes_of, require_memory};
 use crate::problem::Problem;
 
 /// Refuses tolerances that are negative or not finite.
@@ -45,6 +46,21 @@ pub(super) fn check_start(d: usize, x0: &[f64]) -> Result<()> {
         Some(i) => Err(Error::non_finite("starting point", &[i])),
         None => Ok(()),
     }
+}
+
+/// Refuses a solver with formed matrices of d unknowns that do not fit: as packed triangles, squares and eigenvectors at most 36d²
+/// bytes.
+pub(super) fn check_dense(what: &str, d: usize) -> Result<()> {
+    let advice = "NewtonCg needs products alone";
+    require_memory(&format!("{what} of {d} unknowns"), bytes_of(&[36, d, d]), advice)
+}
+
+/// Refuses a Jacobian of `rows` residuals and `columns` parameters that does not fit: as it is computed, as columns, factorized.
+pub(super) fn check_jacobian(rows: usize, columns: usize) -> Result<()> {
+    let need = bytes_of(&[8, rows, columns]).saturating_mul(3);
+    let what =
+        format!("a Jacobian of {rows} residuals and {columns} parameters, with its factorization,");
+    require_memory(&what, need, "take fewer residuals or parameters")
 }
 
 /// Refuses a method for a problem where it needs more memory than it may take.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::certificate::{Downward, Promise};
-use super::checks::{check_radius, check_start, check_tolerance, check_tolerances};
+use super::checks::{check_jacobian, check_radius, check_start, check_tolerance, check_tolerances};
 use super::linearized::{Linearized, Linearizer};
 use super::minimize::{End, Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
 use super::residuals::{Guarded, Residuals, SumOfSquares};
@@ -183,6 +183,7 @@ impl LevenbergMarquardt {
     ) -> Result<LeastSquares> {
         self.check()?;
         check_start(problem.dim(), x0)?;
+        check_jacobian(problem.count(), problem.dim())?;
         let mut state = State::new(x0, Settings::default());
         let mut model = self.model(Guarded(problem), &state)?;
         let end = minimize(&mut model, &mut state, &mut silent).or_else(End::at_start)?;

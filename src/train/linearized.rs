@@ -14,6 +14,7 @@ use super::minimize::Point;
 use super::residuals::SumOfSquares;
 use super::{Evaluations, Times, norm, without_zeros};
 use crate::error::{Error, Quantity, Result};
+use crate::memory::zeros;
 use crate::solve::{U, back_substitute, dot, largest, triangle};
 
 /// The damping beside a J that is singular to rounding.
@@ -50,7 +51,7 @@ impl<S: SumOfSquares> Linearizer<S> {
             evaluations: Evaluations::default(),
             times: Times::default(),
             last: f64::NAN,
-            jacobian: vec![0.0; m * p],
+            jacobian: zeros("the Jacobian", m * p)?,
         })
     }
 

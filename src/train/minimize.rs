@@ -334,7 +334,7 @@ impl<M: Model> Run<'_, M> {
 
     fn count(&mut self) {
         self.state.evaluations = *self.model.evaluations();
-        self.state.elapsed = self.before + self.clock.elapsed();
+        self.state.elapsed = self.before.saturating_add(self.clock.elapsed());
     }
 
     fn check_limits(&self) -> Outcome<()> {

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use super::checks::{check_start, check_tolerances};
+use super::checks::{check_dense, check_start, check_tolerances};
 use super::norm;
 pub use super::report::{Evaluations, Reason};
 use crate::error::{Error, Result};
@@ -283,7 +283,8 @@ impl Newton {
 
     fn check(&self, d: usize, x0: &[f64]) -> Result<()> {
         check_tolerances(self.gtol, self.xtol, 0.0)?;
-        check_start(d, x0)
+        check_start(d, x0)?;
+        check_dense("a Jacobian", d)
     }
 }
 

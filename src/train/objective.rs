@@ -8,6 +8,7 @@ use super::newton::TwiceDifferentiable;
 use super::{Evaluations, norm};
 use crate::error::{Error, Result};
 use crate::guard;
+use crate::memory::zeros;
 use crate::solve::{U, largest, trust_region};
 
 /// A function to minimise. Every method may fail, since devices do.
@@ -188,7 +189,7 @@ impl<F: TwiceDifferentiable + ?Sized> Objective for Plain<'_, F> {
             return Err(Error::non_finite("the function", &[]));
         }
         let d = x.len();
-        let (mut gradient, mut hessian) = (vec![0.0; d], vec![0.0; d * (d + 1) / 2]);
+        let (mut gradient, mut hessian) = (vec![0.0; d], zeros("the Hessian", d * (d + 1) / 2)?);
         self.evaluations.gradient += 1;
         guard::call("function", "f", || self.f.gradient(x, &mut gradient))?;
         self.evaluations.curvature += 1;

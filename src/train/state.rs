@@ -73,6 +73,9 @@ pub struct State {
     pub elapsed: Duration,
 }
 
+/// Counts up to here are whole as f64, and leave room for those of any fit.
+const MOST: u64 = 1 << 53;
+
 impl State {
     /// The state before a fit from `x`.
     pub(crate) fn new(x: &[f64], settings: Settings) -> Self {
@@ -138,6 +141,20 @@ impl State {
         }
         if self.accepted > self.tried {
             let why = format!("{} of {} steps were accepted", self.accepted, self.tried);
+            return Err(Error::invalid("state", why));
+        }
+        let e = &self.evaluations;
+        let counts = [
+            self.tried,
+            self.slow,
+            self.modified_blocks,
+            e.objective,
+            e.gradient,
+            e.curvature,
+            e.products,
+        ];
+        if counts.iter().any(|count| *count as u64 > MOST) || self.elapsed.as_secs() > MOST {
+            let why = "a count in it, or its time, is beyond what a fit can reach";
             return Err(Error::invalid("state", why));
         }
         let good = |v: &f64| v.is_finite() && *v >= 0.0;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::certificate::{Downward, Promise};
-use super::checks::{check_memory, check_radius, check_start, check_tolerances};
+use super::checks::{check_dense, check_memory, check_radius, check_start, check_tolerances};
 use super::evaluator::Evaluator;
 use super::examination::examine_another;
 use super::minimize::{End, Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
@@ -125,6 +125,7 @@ impl TrustRegion {
     ) -> Result<NewtonReport> {
         self.check(f.dim())?;
         check_start(f.dim(), x0)?;
+        check_dense("a Hessian", x0.len())?;
         let mut path = vec![x0.to_vec()];
         let watch = &mut |p: &Progress| {
             if p.iteration > 0 {

@@ -8,11 +8,17 @@ mod convergence;
 #[path = "../fits.rs"]
 mod fits;
 
+#[path = "../instances.rs"]
+mod instances;
+
 #[path = "../levenberg_marquardt.rs"]
 mod levenberg_marquardt;
 
 #[path = "../model.rs"]
 mod model;
+
+#[path = "../mutated.rs"]
+mod mutated;
 
 #[path = "../newton.rs"]
 mod newton;

@@ -15,8 +15,9 @@ use secondo::{
 
 use crate::computing::Computing;
 use crate::exit::Failure;
+use crate::files::{self, Kind};
 use crate::given::given;
-use crate::output::{check_distinct, check_target, emit, has_extension, say_note, unused_keys};
+use crate::output::{emit, has_extension, say_note, unused_keys};
 use crate::table::TableOptions;
 use crate::training::curvature;
 
@@ -131,7 +132,6 @@ fn structure(name: &str) -> Result<Form, String> {
 
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(output) = &options.output {
-        check_target(output)?;
         check_extension(options, output)?;
         let inputs: Vec<&Path> =
             [Some(&options.source), options.data.as_ref(), options.vectors.as_ref()]
@@ -139,7 +139,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
                 .flatten()
                 .map(PathBuf::as_path)
                 .collect();
-        check_distinct(&inputs, &[output])?;
+        files::check(&inputs, None, &[(Kind::Derivatives, output)])?;
     }
     let device = options.computing.start(false)?;
     let (problem, parameters, vectors) = load(options, matches, device)?;
@@ -177,7 +177,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     } else {
         json::write
     };
-    emit(output, |out| write(out, &problem, options, &found))
+    emit(Kind::Derivatives, output, |out| write(out, &problem, options, &found))
 }
 
 /// That the extension of the output chooses a form that holds the result. Special files such as `/dev/null` have none.

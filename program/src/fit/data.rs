@@ -129,12 +129,20 @@ impl TableFit {
     pub fn end(&self, fit: &Fit) -> Result<Ended, Failure> {
         let mut model = self.model.clone();
         model.weights = fit.w.clone();
-        let metrics = Measured {
-            train: Metrics::of(&model, &self.train)?,
-            test: Metrics::of(&model, &self.test)?,
-            linear: self.linear()?,
-        };
         let mut notes = Vec::new();
+        // A fit is not lost because it cannot be measured.
+        let mut measure = |rows: &Rows| {
+            Metrics::of(&model, rows).unwrap_or_else(|failure| {
+                notes.push(format!("it was not measured: {}", failure.message));
+                None
+            })
+        };
+        let (train, test) = (measure(&self.train), measure(&self.test));
+        let linear = self.linear().unwrap_or_else(|failure| {
+            notes.push(format!("the linear model was not fitted: {}", failure.message));
+            None
+        });
+        let metrics = Measured { train, test, linear };
         if [&metrics.train, &metrics.test].into_iter().flatten().any(Metrics::undefined) {
             notes.push("R² is undefined where the target is constant".into());
         }

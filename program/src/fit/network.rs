@@ -117,14 +117,5 @@ fn from_file(path: &Path, inputs: usize, outputs: usize) -> Result<Network, Fail
 fn check_size(network: &Network) -> Result<(), Error> {
     // Parameters, gradient, a trial point and the diagonal of a curvature, at the very least.
     let need = 32 * network.parameters() as u64;
-    let budget = secondo::available_memory();
-    if need <= budget {
-        return Ok(());
-    }
-    Err(Error::Memory {
-        what: format!("the network {network}"),
-        need,
-        budget,
-        advice: "use narrower hidden layers".into(),
-    })
+    secondo::require_memory(&format!("the network {network}"), need, "use narrower hidden layers")
 }

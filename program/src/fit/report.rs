@@ -212,7 +212,7 @@ impl Starts {
             best_start: best + 1,
             starts: trained.attempts.iter().map(start).collect(),
             not_begun: trained.skipped,
-            interrupted: trained.interrupted,
+            interrupted: trained.interrupted.is_some(),
         }
     }
 

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::ArgMatches;
-use secondo::io::write_file;
 use secondo::{Fit, Reason};
 use serde_json::json;
 
@@ -13,7 +12,8 @@ use super::options::Options;
 use super::problem::{self, FileFit};
 use super::report::{Report, Starts};
 use crate::exit::Failure;
-use crate::output::{Text, check_distinct, check_target, has_extension, here, say, say_warning};
+use crate::files::{self, Kind};
+use crate::output::{Text, has_extension, here, say, say_error, say_warning};
 use crate::plot;
 use crate::training::train;
 
@@ -35,8 +35,8 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     } else {
         options.target.target()?;
     }
-    let device = options.computing.start(true)?;
     let begin = Instant::now();
+    let device = options.computing.start(true)?;
     let (job, source) = if is_problem {
         let (job, file) = problem::prepare(options, device, model_path.is_some())?;
         (job, Source::File(Box::new(file)))
@@ -48,7 +48,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         say_warnings(&job.warnings);
         say(&job.subject.introduction(&job.objective))?;
     }
-    let trained = train(&job.problem, job.starts, &options.method, !options.quiet)?;
+    let trained = train(&job.problem, job.starts, &options.method, begin, !options.quiet)?;
     let (best, fit) = trained.best()?;
     let ended = match &source {
         Source::Table(table) => table.end(fit)?,
@@ -68,6 +68,9 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     };
     let mut all = options.method.json();
     all.insert("threads".into(), json!(options.computing.threads));
+    // Everything is known; only now files are written.
+    let mut results = Results { checkpoint: options.method.checkpoint.as_deref(), refused: false };
+    let model = results.keep(Kind::Model, model_path.as_deref(), &bytes);
     let report = Report {
         subject: ended.subject,
         objective: job.objective,
@@ -77,41 +80,64 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         options: all,
         version: env!("CARGO_PKG_VERSION").into(),
         notes,
-        model: model_path.as_ref().map(|path| path.display().to_string()),
+        model: model.map(|path| path.display().to_string()),
         total_seconds: begin.elapsed().as_secs_f64(),
     };
-    // Everything is known; only now files are written.
-    if let Some(path) = &model_path {
-        write_file(path, |out| out.write_all(&bytes))?;
-    }
-    if let Some(path) = &options.report {
-        write_file(path, |out| out.write_all(report.to_json().as_bytes()))?;
-    }
+    let json = report.to_json();
+    let written = results.keep(Kind::Report, options.report.as_deref(), json.as_bytes());
     let plotted = plot::write(&options.plot, &trained, curve.as_ref(), |model| match &source {
         Source::Table(table) => table.points(model),
         Source::File(file) => Ok(file.points()),
     });
     if !options.quiet {
-        say(&result(options, &report, said, plotted.is_ok()))?;
+        say(&result(options, &report, said, written.as_deref(), plotted.is_ok()))?;
     }
-    plotted.and_then(|()| trained.done())
+    plotted?;
+    if results.refused {
+        return Err(Failure::said());
+    }
+    trained.done()
 }
 
 /// Refuses files that cannot be written, and those that would overwrite what is read.
 fn check_files(options: &Options, model: Option<&Path>) -> Result<(), Failure> {
-    let checkpoint = options.method.checkpoint.as_deref();
-    let outputs: Vec<&Path> = ([model, options.report.as_deref(), checkpoint].into_iter())
-        .flatten()
-        .chain(options.plot.iter().map(PathBuf::as_path))
-        .collect();
     plot::check(&options.plot)?;
-    for path in &outputs {
-        check_target(path)?;
-    }
+    let method = &options.method;
+    let single = [
+        (Kind::Model, model),
+        (Kind::Report, options.report.as_deref()),
+        (Kind::Checkpoint, method.checkpoint.as_deref()),
+    ];
+    let outputs: Vec<(Kind, &Path)> = (single.into_iter())
+        .filter_map(|(kind, path)| Some((kind, path?)))
+        .chain(options.plot.iter().map(|path| (Kind::Plot, path.as_path())))
+        .collect();
     let architecture = options.network.architecture.as_deref();
     let inputs: Vec<&Path> =
         ([Some(options.data.as_path()), architecture].into_iter()).flatten().collect();
-    check_distinct(&inputs, &outputs)
+    files::check(&inputs, method.resume.as_deref(), &outputs)
+}
+
+/// The results of a fit on their way into files: none is lost because its own file refuses it.
+struct Results<'a> {
+    checkpoint: Option<&'a Path>,
+    /// Whether a file refused.
+    refused: bool,
+}
+
+impl Results<'_> {
+    /// Writes one, says what refused it, and returns where it lies.
+    fn keep(&mut self, kind: Kind, path: Option<&Path>, bytes: &[u8]) -> Option<PathBuf> {
+        let (lies, refused) = match files::keep(kind, path?, self.checkpoint, bytes) {
+            Ok(kept) => (Some(kept.path), kept.why),
+            Err(failure) => (None, Some(failure.message)),
+        };
+        if let Some(why) = refused {
+            self.refused = true;
+            say_error(&why);
+        }
+        lies
+    }
 }
 
 fn say_warnings(warnings: &[String]) {
@@ -137,10 +163,16 @@ fn not_converged(fit: &Fit) -> Option<String> {
 }
 
 /// The result, and the files besides the model that were written.
-fn result(options: &Options, report: &Report, said: usize, plotted: bool) -> String {
+fn result(
+    options: &Options,
+    report: &Report,
+    said: usize,
+    written: Option<&Path>,
+    plotted: bool,
+) -> String {
     let mut text = Text(report.result(said));
-    if let Some(report) = &options.report {
-        text.line("report", format!("written to {}", report.display()));
+    if let Some(path) = written {
+        text.line("report", format!("written to {}", path.display()));
     }
     for path in options.plot.iter().filter(|_| plotted) {
         text.line("plot", format!("written to {}", path.display()));

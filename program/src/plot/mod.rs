@@ -9,10 +9,11 @@ use std::sync::Once;
 use ndarray::{Array2, Axis};
 use plotters::prelude::*;
 use plotters::style::register_font;
-use secondo::io::{Model, write_file};
+use secondo::io::Model;
 use secondo::{Error, Fit, Loss};
 
 use crate::exit::Failure;
+use crate::files::{self, Kind, PNG_MARK, SVG_MARK};
 use crate::metrics::most_probable;
 use crate::output::has_extension;
 use crate::table::{Known, Rows, column};
@@ -127,7 +128,7 @@ pub fn write(
             action: "draw",
             reason,
         })?;
-        write_file(path, |out| out.write_all(&bytes))?;
+        files::write(Kind::Plot, path, |out| out.write_all(&bytes))?;
     }
     Ok(())
 }
@@ -213,7 +214,7 @@ impl Figure<'_> {
             drop(root);
             // The view box stays; what is shown has its length.
             let drawn = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-            let shown = format!("width=\"{}\" height=\"{}\"", shown.0, shown.1);
+            let shown = format!("width=\"{}\" height=\"{}\" {SVG_MARK}", shown.0, shown.1);
             return Ok(text.replacen(&drawn, &shown, 1).into_bytes());
         }
         let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
@@ -223,7 +224,8 @@ impl Figure<'_> {
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, size.0, size.1);
         encoder.set_color(png::ColorType::Rgb);
-        (encoder.write_header())
+        (encoder.add_text_chunk(PNG_MARK.0.into(), PNG_MARK.1.into()))
+            .and_then(|()| encoder.write_header())
             .and_then(|mut image| image.write_image_data(&pixels))
             .map_err(|e| e.to_string())?;
         Ok(bytes)

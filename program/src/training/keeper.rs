@@ -15,8 +15,9 @@ pub struct Keeper<'a> {
     every: Duration,
     written: Instant,
     failed: bool,
-    /// The last state that was seen.
+    /// The last state: one that was seen, or before it the one that the fit goes on from.
     last: Option<State>,
+    seen: bool,
 }
 
 impl<'a> Keeper<'a> {
@@ -27,19 +28,28 @@ impl<'a> Keeper<'a> {
         every: Duration,
         resumed: Option<State>,
     ) -> Self {
-        Keeper { path, fingerprint, every, written: Instant::now(), failed: false, last: resumed }
+        let written = Instant::now();
+        Keeper { path, fingerprint, every, written, failed: false, last: resumed, seen: false }
     }
 
     /// Notes the state, and writes it if it is time.
     pub fn see(&mut self, state: &State) {
         self.last = Some(state.clone());
+        self.seen = true;
         if self.written.elapsed() >= self.every {
             self.write();
         }
     }
 
+    /// Writes the last state at the end of the fit, but nothing where the fit was refused before its first step.
+    pub fn end(&mut self, refused: bool) {
+        if self.seen || !refused {
+            self.write();
+        }
+    }
+
     /// Writes the last state; a failure is said once, and the fit goes on.
-    pub fn write(&mut self) {
+    fn write(&mut self) {
         let Some(state) = &self.last else {
             return;
         };

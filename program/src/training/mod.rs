@@ -5,7 +5,6 @@ mod options;
 mod trace;
 mod watch;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use secondo::io::{Checkpoint, Fingerprint};
@@ -13,10 +12,11 @@ use secondo::{Control, Error, Fit, Problem, Progress, Reason, State};
 use serde_json::{Map, json};
 
 use crate::exit::Failure;
+use crate::signals::{Interrupts, watch_interrupts};
 use keeper::Keeper;
 pub use options::{Method, curvature, not_negative};
 pub use trace::{Stand, Trace};
-use watch::{message, progress_bar, watch_interrupts};
+use watch::{message, progress_bar};
 
 /// The seed of a start, `None` where its parameters were given, and the parameters.
 pub type Start = (Option<u64>, Vec<f64>);
@@ -33,8 +33,8 @@ pub struct Trained {
     pub attempts: Vec<Attempt>,
     /// Starts that were not begun because the time was up or the user interrupted.
     pub skipped: usize,
-    /// Whether Ctrl-C ended it.
-    pub interrupted: bool,
+    /// The signal that ended it, if one did.
+    pub interrupted: Option<u8>,
 }
 
 impl Trained {
@@ -59,10 +59,7 @@ impl Trained {
     /// # Errors
     /// The exit code of an interruption where there was one.
     pub fn done(&self) -> Result<(), Failure> {
-        if self.interrupted {
-            return Err(Failure::interrupted());
-        }
-        Ok(())
+        self.interrupted.map_or(Ok(()), |signal| Err(Failure::interrupted(signal)))
     }
 }
 
@@ -72,20 +69,21 @@ struct Run<'a> {
     method: &'a Method,
     fingerprint: Fingerprint,
     /// Set by an interruption.
-    stop: &'a AtomicBool,
+    stop: Interrupts,
     begin: Instant,
     show: bool,
     count: usize,
 }
 
-/// Minimises `problem` from every start; shows a progress line on a terminal if `show`. Ctrl-C ends it at the best point.
+/// Minimises `problem` from every start; shows a progress line on a terminal if `show`. An interrupting signal ends it at the
+/// best point, and so does the time limit, which counts from `begin`.
 pub fn train(
     problem: &Problem,
     starts: Vec<Start>,
     method: &Method,
+    begin: Instant,
     show: bool,
 ) -> Result<Trained, Failure> {
-    let begin = Instant::now();
     let mut options = Map::new();
     let name = method.solver(None).settings().to_string();
     options.insert("method".into(), json!(name));
@@ -95,13 +93,13 @@ pub fn train(
         problem,
         method,
         fingerprint,
-        stop: &watch_interrupts(show),
+        stop: watch_interrupts(show),
         begin,
         show,
         count: starts.len(),
     };
     let mut out =
-        Trained { attempts: Vec::with_capacity(run.count), skipped: 0, interrupted: false };
+        Trained { attempts: Vec::with_capacity(run.count), skipped: 0, interrupted: None };
     for (index, (seed, w)) in starts.into_iter().enumerate() {
         let left = run.left();
         if index > 0 && left == Some(0.0) {
@@ -109,11 +107,11 @@ pub fn train(
             break;
         }
         let (end, trace) = run.attempt(index, &w, resumed.take(), left);
-        out.interrupted = matches!(&end, Ok(fit) if fit.reason == Reason::Interrupted);
+        let ended = matches!(&end, Ok(fit) if fit.reason == Reason::Interrupted);
         out.attempts.push(Attempt { seed, end, trace });
-        if run.stop.load(Ordering::Relaxed) {
+        if let Some(signal) = run.stop.caught() {
             out.skipped = run.count - index - 1;
-            out.interrupted |= out.skipped > 0;
+            out.interrupted = (ended || out.skipped > 0).then_some(signal);
             break;
         }
     }
@@ -174,14 +172,14 @@ impl Run<'_> {
             if let Some(keeper) = &mut keeper {
                 keeper.see(progress.state);
             }
-            if self.stop.load(Ordering::Relaxed) { Control::Stop } else { Control::Continue }
+            if self.stop.caught().is_some() { Control::Stop } else { Control::Continue }
         };
         let end = match resumed {
             Some(state) => solver.resume(self.problem, state, observe),
             None => solver.fit(self.problem, w, observe),
         };
         if let Some(keeper) = &mut keeper {
-            keeper.write();
+            keeper.end(end.is_err());
         }
         bar.finish_and_clear();
         (end, trace)

@@ -1,41 +1,10 @@
-//! Progress of a running fit, and its interruption.
+//! Progress of a running fit.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secondo::Progress;
-use signal_hook::consts::SIGTERM;
-use signal_hook::flag;
-
-use crate::exit::Exit;
-use crate::output::{say_note, say_warning};
-
-/// The flag that SIGTERM and the first Ctrl-C set; the second Ctrl-C ends the program at once.
-pub fn watch_interrupts(show: bool) -> Arc<AtomicBool> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let stop = interrupted.clone();
-    let watching = ctrlc::set_handler(move || {
-        if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(Exit::Interrupted.code().into());
-        }
-        if show {
-            say_note(
-                "interrupted; the fit ends after this step at its best point (Ctrl-C again: at once)",
-            );
-        }
-    });
-    if let Err(error) = watching {
-        say_warning(&format!("Ctrl-C will end the fit without a model: {error}"));
-    }
-    // Whoever ends a program so waits a while before it is killed.
-    if let Err(error) = flag::register(SIGTERM, interrupted.clone()) {
-        say_warning(&format!("SIGTERM will end the fit without a model: {error}"));
-    }
-    interrupted
-}
 
 /// Where the fit stands, and the time that it takes at most: `left` is what a limit leaves.
 pub fn message(progress: &Progress, left: Option<Duration>) -> String {

@@ -7,6 +7,7 @@ use super::{Real, bytes};
 use crate::backend::counter::{Counter, Held};
 use crate::backend::{Layout, View, ViewMut};
 use crate::error::{Error, Result};
+use crate::memory::zeros;
 
 /// Numbers on the processor; in a rehearsal their length alone.
 #[derive(Debug)]
@@ -35,7 +36,8 @@ impl<T: Real> Array<T> {
     /// Returns zeros, or what a rehearsal counts for them.
     pub(super) fn new(counter: Option<&Counter>, len: usize) -> Result<Self> {
         let held = held(counter, len, size_of::<T>())?;
-        Ok(Array { numbers: vec![T::ZERO; if held.is_some() { 0 } else { len }], len, _held: held })
+        let numbers = zeros("an intermediate array", if held.is_some() { 0 } else { len })?;
+        Ok(Array { numbers, len, _held: held })
     }
 }
 
@@ -71,7 +73,8 @@ impl Sum {
     /// Returns sums whose memory may not be touched yet, or what a rehearsal counts for them.
     pub(super) fn new(counter: Option<&Counter>, len: usize) -> Result<Self> {
         let held = held(counter, len, size_of::<f64>())?;
-        Ok(Sum { numbers: vec![0.0; if held.is_some() { 0 } else { len }], len, _held: held })
+        let numbers = zeros("the sums over samples", if held.is_some() { 0 } else { len })?;
+        Ok(Sum { numbers, len, _held: held })
     }
 
     /// Returns the length.

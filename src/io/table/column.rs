@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::cell::{list, plural, short};
 use super::classes::{Index, values};
 use super::{Missing, Table, time};
+use crate::memory::{bytes_of, require_memory};
 use crate::error::{Error, Result};
 use crate::io::json::{array, field, format_error, number, object, size, wrong};
 
@@ -373,7 +374,10 @@ impl Table {
         let places = self.places(columns)?;
         let widths: Vec<usize> = columns.iter().map(|column| column.inputs().len()).collect();
         let width = widths.iter().sum();
-        crate::evaluate::shape_product("the table", &[rows.len(), width])?;
+        let size = crate::evaluate::shape_product("the table", &[rows.len(), width])?;
+        let what = format!("the numbers of {} rows and {width} inputs", rows.len());
+        // By columns, and as the rows that they become.
+        require_memory(&what, bytes_of(&[16, size]), "leave out rows or columns")?;
         let parts: Vec<Vec<f64>> = (columns.par_iter().zip(&places))
             .map(|(column, &place)| self.coded(column, place, rows, unknown))
             .collect::<Result<_>>()?;

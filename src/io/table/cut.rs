@@ -7,6 +7,7 @@ use super::Dialect;
 use super::cell::{plural, short};
 use super::dialect::Prepared;
 use crate::error::{Error, Result};
+use crate::memory::{bytes_of, require_memory};
 
 /// The cells of a table, before it is known what its first line and its first column are.
 pub(super) struct Cut {
@@ -25,6 +26,13 @@ impl Cut {
     /// The cells of a text whose lines end with LF and whose quotes are closed.
     pub fn of(prepared: &Prepared, path: &Path, dialect: &Dialect) -> Result<Self> {
         let (text, delimiter) = (prepared.text.as_ref(), prepared.delimiter);
+        // Every cell has an end, every row a line, and all their text is kept.
+        let fields = if delimiter == b' ' { b'\t' } else { delimiter };
+        let count = |wanted: u8| text.bytes().filter(|&byte| byte == wanted).count();
+        let rows = count(b'\n') + 1;
+        let need = bytes_of(&[8, count(fields) + 2 * rows]).saturating_add(text.len() as u64);
+        let what = format!("{}, {rows} rows,", path.display());
+        require_memory(&what, need, "divide the file, or leave out columns")?;
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(if delimiter == b' ' { b'\t' } else { delimiter })
             .has_headers(false)

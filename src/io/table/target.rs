@@ -130,6 +130,18 @@ impl Table {
                 ),
             });
         }
+        if labels.len() > GUESS_CLASSES && 2 * labels.len() > rows.len() {
+            let (classes, rows) = (labels.len(), rows.len());
+            return Err(Error::Format {
+                path: self.path.clone(),
+                line: None,
+                column: Some(self.names[column].clone()),
+                why: format!(
+                    "{classes} classes in {rows} rows, one for nearly every row: nothing can be learnt of them; is it the name of \
+                     the row? choose another target"
+                ),
+            });
+        }
         let index = self.class_index(column, rows, &labels)?;
         Ok(Target::Classes { labels, index })
     }

@@ -1,0 +1,210 @@
+//! One rule for every file that the program writes: nothing is replaced but what the program wrote itself, of the same kind.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use secondo::Error;
+use secondo::io::{check_writable, is_same_file, write_file};
+use serde_json::Value;
+
+use crate::exit::Failure;
+
+/// The contents of a file that is written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    Model,
+    Report,
+    Checkpoint,
+    Plot,
+    Predictions,
+    Derivatives,
+}
+
+/// What the first bytes of a file of the program can tell.
+const HEAD: u64 = 1 << 16;
+/// How JSON of the program begins.
+const BEGIN: &[u8] = b"{\n  \"value\": ";
+/// The mark in plots as SVG, and the one in plots as PNG.
+pub const SVG_MARK: &str = "data-program=\"secondo\"";
+pub const PNG_MARK: (&str, &str) = ("Software", "secondo");
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Model => "a model",
+            Kind::Report => "a report",
+            Kind::Checkpoint => "a checkpoint",
+            Kind::Plot => "a plot",
+            Kind::Predictions => "predictions",
+            Kind::Derivatives => "derivatives",
+        }
+    }
+
+    /// Whether the file at `path` is of this kind and by this program. There is nothing to lose in an empty one.
+    fn is_kind_of(self, path: &Path) -> io::Result<bool> {
+        let mut file = File::open(path)?;
+        let mut head = Vec::new();
+        (&mut file).take(HEAD).read_to_end(&mut head)?;
+        let holds = |part: &[u8]| head.windows(part.len()).any(|w| w == part);
+        Ok(head.is_empty()
+            || match self {
+                Kind::Model => is_model(&head, file)?,
+                Kind::Report => is_report(&head, file)?,
+                Kind::Checkpoint => holds(b"secondo-checkpoint"),
+                Kind::Plot => {
+                    let (key, value) = PNG_MARK;
+                    holds(SVG_MARK.as_bytes()) || holds(format!("{key}\0{value}").as_bytes())
+                }
+                Kind::Predictions => is_predictions(&head),
+                Kind::Derivatives => {
+                    // A report has other keys after the value.
+                    let third = head.split(|&b| b == b'\n').nth(2).unwrap_or_default();
+                    head.starts_with(BEGIN) && third.starts_with(b"  \"gradient\": ")
+                        || head.starts_with(b"PK\x03\x04") && holds(b"value.npy")
+                }
+            })
+    }
+}
+
+/// Whether the header of a safetensors file, which begins with `head`, names the format of models.
+fn is_model(head: &[u8], rest: File) -> io::Result<bool> {
+    let Some((size, begin)) = head.split_first_chunk::<8>() else {
+        return Ok(false);
+    };
+    let size = u64::from_le_bytes(*size);
+    if size > rest.metadata()?.len() {
+        return Ok(false);
+    }
+    let mut header = begin.to_vec();
+    rest.take(size.saturating_sub(begin.len() as u64)).read_to_end(&mut header)?;
+    header.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+    let header: Value = serde_json::from_slice(&header).unwrap_or_default();
+    Ok(header["__metadata__"]["format"] == "secondo")
+}
+
+/// Whether a text that begins with `head` has the keys of a report.
+fn is_report(head: &[u8], mut rest: File) -> io::Result<bool> {
+    if !head.starts_with(BEGIN) {
+        return Ok(false);
+    }
+    let mut text = head.to_vec();
+    rest.read_to_end(&mut text)?;
+    let report: Value = serde_json::from_slice(&text).unwrap_or_default();
+    Ok(["gradient_norm", "reason", "W", "version"].iter().all(|key| report.get(key).is_some()))
+}
+
+/// Whether the first line has the names that columns of predictions have.
+fn is_predictions(head: &[u8]) -> bool {
+    let line = head.split(|&b| b == b'\n').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    let names = line.strip_prefix("line").and_then(|rest| rest.get(1..)).unwrap_or(&line);
+    names.trim_start_matches('"').starts_with("prediction")
+}
+
+/// Where the library keeps the checkpoint before the last.
+fn before(checkpoint: &Path) -> PathBuf {
+    let mut name = checkpoint.as_os_str().to_os_string();
+    name.push(".old");
+    PathBuf::from(name)
+}
+
+/// Refuses, before the work, what cannot be written, what is read or written besides, and what this program did not write.
+/// A fit may write its checkpoint over the one that it is `resumed` from.
+pub fn check(
+    inputs: &[&Path],
+    resumed: Option<&Path>,
+    outputs: &[(Kind, &Path)],
+) -> Result<(), Failure> {
+    let mut all: Vec<(Kind, PathBuf)> = Vec::new();
+    for &(kind, path) in outputs {
+        all.push((kind, path.to_path_buf()));
+        if kind == Kind::Checkpoint {
+            all.push((kind, before(path)));
+        }
+    }
+    for (index, (kind, path)) in all.iter().enumerate() {
+        check_writable(path)?;
+        let special = path.exists() && !path.is_file();
+        if special {
+            continue;
+        }
+        let shown = path.display();
+        let resumed = resumed.filter(|_| *kind != Kind::Checkpoint);
+        if inputs.iter().copied().chain(resumed).any(|input| is_same_file(input, path)) {
+            return Err(Failure::usage(format!(
+                "{shown} is read and would be overwritten; choose another file for the output"
+            )));
+        }
+        if all[..index].iter().any(|(_, other)| is_same_file(other, path)) {
+            return Err(Failure::usage(format!(
+                "{shown} is given for two outputs; choose different files"
+            )));
+        }
+        refuse_foreign(*kind, path)?;
+    }
+    Ok(())
+}
+
+/// Refuses to replace a file that is not of this kind and by this program.
+fn refuse_foreign(kind: Kind, path: &Path) -> Result<(), Failure> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let failed = |reason| Error::Io { path: path.to_path_buf(), action: "replace", reason };
+    if kind.is_kind_of(path).map_err(|e| failed(e.to_string()))? {
+        return Ok(());
+    }
+    let why = format!(
+        "it is not {} that secondo wrote; remove it, or choose another name for the output",
+        kind.name()
+    );
+    Err(failed(why).into())
+}
+
+/// Writes a file whole or not at all; one that is there is replaced only if it is of this kind.
+pub fn write(
+    kind: Kind,
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    // The work may have taken long, and another program may have written there since the first check.
+    refuse_foreign(kind, path)?;
+    Ok(write_file(path, fill)?)
+}
+
+/// A result of long work that was written: where, and why not where it should be.
+pub struct Kept {
+    pub path: PathBuf,
+    pub why: Option<String>,
+}
+
+/// Writes the result of long work: to `path` or, where that is refused, to a new file beside the checkpoint or in the
+/// folder for temporary files.
+pub fn keep(
+    kind: Kind,
+    path: &Path,
+    checkpoint: Option<&Path>,
+    bytes: &[u8],
+) -> Result<Kept, Failure> {
+    let refused = match write(kind, path, |out| out.write_all(bytes)) {
+        Ok(()) => return Ok(Kept { path: path.to_path_buf(), why: None }),
+        Err(refused) => refused.message,
+    };
+    let mut name = path.file_stem().unwrap_or_default().to_os_string();
+    let extension = if kind == Kind::Report { "json" } else { "safetensors" };
+    name.push(format!("-{}.{extension}", std::process::id()));
+    let beside =
+        checkpoint.and_then(|path| fs::canonicalize(path).ok()?.parent().map(Path::to_path_buf));
+    for folder in beside.into_iter().chain([std::env::temp_dir()]) {
+        let path = folder.join(&name);
+        if !path.exists() && write_file(&path, |out| out.write_all(bytes)).is_ok() {
+            let what = if kind == Kind::Report { "report" } else { "model" };
+            let why = Some(format!("{refused}; the {what} is in {}", path.display()));
+            return Ok(Kept { path, why });
+        }
+    }
+    Err(Failure::usage(format!(
+        "{refused}; nor could it be written to the folder for temporary files"
+    )))
+}

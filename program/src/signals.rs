@@ -1,0 +1,100 @@
+//! Signals: what ends a fit at its best point, and what must not end the program.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::exit::Exit;
+use crate::output::{say_note, say_warning};
+
+/// The signal that interrupted a fit, if one did.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupts(Arc<AtomicUsize>);
+
+impl Interrupts {
+    /// The number of the signal.
+    pub fn caught(&self) -> Option<u8> {
+        u8::try_from(self.0.load(Ordering::Relaxed)).ok().filter(|signal| *signal > 0)
+    }
+}
+
+fn say_interrupted() {
+    say_note("interrupted; the fit ends after this step at its best point (again: at once)");
+}
+
+#[cfg(unix)]
+pub use by_signal::{keep_results, watch_interrupts};
+
+#[cfg(unix)]
+mod by_signal {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+    use signal_hook::flag;
+    use signal_hook::iterator::Signals;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// Makes a file that grows beyond the limit of the process an error of writing, not the end of the program.
+    pub fn keep_results() {
+        let _ = flag::register(SIGXFSZ, Arc::default());
+    }
+
+    /// Watches the signals that interrupt: the first is noted, and said if `show`; another ends the program at once.
+    pub fn watch_interrupts(show: bool) -> Interrupts {
+        let interrupts = Interrupts::default();
+        let seen = Arc::new(AtomicBool::new(false));
+        let signals: Vec<i32> =
+            [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)).collect();
+        for &signal in &signals {
+            let exit = i32::from(Exit::Interrupted(signal as u8).code());
+            // In the order in which they are done.
+            let watching = flag::register_conditional_shutdown(signal, exit, seen.clone())
+                .and_then(|_| flag::register_usize(signal, interrupts.0.clone(), signal as usize))
+                .and_then(|_| flag::register(signal, seen.clone()));
+            if let Err(error) = watching {
+                say_warning(&format!("signal {signal} will end the fit without a model: {error}"));
+            }
+        }
+        // Without this thread nothing is said, and all else is done.
+        if let (true, Ok(mut arriving)) = (show, Signals::new(&signals)) {
+            let say = move || {
+                if arriving.forever().next().is_some() {
+                    say_interrupted();
+                }
+            };
+            let _ = std::thread::Builder::new().spawn(say);
+        }
+        interrupts
+    }
+
+    /// Whether whoever started the program lets it ignore this signal, as nohup does; where the system does not tell, no.
+    fn is_ignored(signal: i32) -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = (status.lines()).find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+    }
+}
+
+/// Nothing has to be done here.
+#[cfg(not(unix))]
+pub fn keep_results() {}
+
+/// Watches Ctrl-C: the first is noted, and said if `show`; another ends the program at once.
+#[cfg(not(unix))]
+pub fn watch_interrupts(show: bool) -> Interrupts {
+    const CTRL_C: u8 = 2;
+    let interrupts = Interrupts::default();
+    let noted = interrupts.0.clone();
+    let watching = ctrlc::set_handler(move || {
+        if noted.swap(CTRL_C.into(), Ordering::Relaxed) > 0 {
+            std::process::exit(Exit::Interrupted(CTRL_C).code().into());
+        }
+        if show {
+            say_interrupted();
+        }
+    });
+    if let Err(error) = watching {
+        say_warning(&format!("Ctrl-C will end the fit without a model: {error}"));
+    }
+    interrupts
+}
