@@ -19,6 +19,7 @@ pub enum Kind {
     Plot,
     Predictions,
     Derivatives,
+    Inference,
 }
 
 /// What the first bytes of a file of the program can tell.
@@ -26,6 +27,8 @@ const HEAD: u64 = 1 << 16;
 /// How JSON of the program begins.
 const BEGIN: &[u8] = b"{\n  \"value\": ";
 /// The mark in plots as SVG, and the one in plots as PNG.
+/// The first key of what was inferred, as JSON.
+pub const INFERENCE_MARK: &str = "\"written_by\": \"secondo ";
 pub const SVG_MARK: &str = "data-program=\"secondo\"";
 pub const PNG_MARK: (&str, &str) = ("Software", "secondo");
 
@@ -38,6 +41,7 @@ impl Kind {
             Kind::Plot => "a plot",
             Kind::Predictions => "predictions",
             Kind::Derivatives => "derivatives",
+            Kind::Inference => "what was inferred",
         }
     }
 
@@ -57,6 +61,7 @@ impl Kind {
                     holds(SVG_MARK.as_bytes()) || holds(format!("{key}\0{value}").as_bytes())
                 }
                 Kind::Predictions => is_predictions(&head),
+                Kind::Inference => holds(INFERENCE_MARK.as_bytes()),
                 Kind::Derivatives => {
                     // A report has other keys after the value.
                     let third = head.split(|&b| b == b'\n').nth(2).unwrap_or_default();
@@ -99,7 +104,8 @@ fn is_predictions(head: &[u8]) -> bool {
     let line = head.split(|&b| b == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let names = line.strip_prefix("line").and_then(|rest| rest.get(1..)).unwrap_or(&line);
-    names.trim_start_matches('"').starts_with("prediction")
+    // The labels of the rows may stand before.
+    names.split(',').take(2).any(|name| name.trim_matches('"').starts_with("prediction"))
 }
 
 /// Where the library keeps the checkpoint before the last.

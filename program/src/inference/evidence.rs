@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use super::source::{SourceOptions, model_with};
 use super::{information, positive};
 use crate::exit::Failure;
-use crate::output::{emit, json_text, say};
+use crate::files::{self, Kind};
+use crate::output::say;
 
 /// Finds the penalty by the evidence: the precision α of the weights and β of the targets
 ///
@@ -49,8 +50,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
-    let outputs: Vec<_> = options.model.as_deref().into_iter().collect();
-    let source = options.source.load(matches, &outputs)?;
+    let source = options.source.load(matches, options.model.as_deref())?;
     let evidence = Evidence {
         information: options.information,
         alpha: options.alpha,
@@ -62,7 +62,8 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(path) = &options.model {
         let mut model = model_with(&source, done.w.clone())?;
         model.penalty = done.penalty.clone();
-        model.save(path)?;
+        let bytes = model.to_bytes()?;
+        files::write(Kind::Model, path, |out| out.write_all(&bytes))?;
     }
     let mut text = format!(
         "{:>5}  {:>12}  {:>12}  {:>9}  {:>14}\n",
@@ -86,9 +87,6 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         done.laplace.log_symmetry
     );
     say(&text)?;
-    let Some(path) = &options.source.report else {
-        return Ok(());
-    };
     let mut map = fields(&done.laplace);
     map.insert("value".into(), json!(done.cycles.last().map(|c| c.value)));
     map.insert("converged".into(), json!(done.converged));
@@ -101,7 +99,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         })
         .collect();
     map.insert("cycles".into(), json!(cycles));
-    emit(Some(path), |out| out.write_all(json_text(&map).as_bytes()))
+    options.source.write_report(map)
 }
 
 fn fields(laplace: &Laplace) -> Map<String, Value> {

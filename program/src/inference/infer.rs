@@ -9,7 +9,7 @@ use secondo::io::inference_to_json;
 use super::source::SourceOptions;
 use super::{Rules, level};
 use crate::exit::Failure;
-use crate::output::{emit, json_text, say};
+use crate::output::say;
 
 /// Says what a fit tells about weights, inputs and predictions: standard errors, tests, intervals
 ///
@@ -71,7 +71,7 @@ fn covariance(name: &str) -> Result<Covariance, String> {
 }
 
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
-    let mut source = options.source.load(matches, &[])?;
+    let mut source = options.source.load(matches, None)?;
     if let Some(path) = &options.at {
         source.x_new = Some(options.source.rows_to_predict(&source, path)?);
     }
@@ -91,11 +91,5 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     }
     report.prints_weights = options.print_weights || options.profile;
     say(&report.to_string())?;
-    match &options.source.report {
-        None => Ok(()),
-        Some(path) => {
-            let text = json_text(&inference_to_json(&report));
-            emit(Some(path), |out| out.write_all(text.as_bytes()))
-        }
-    }
+    options.source.write_report(inference_to_json(&report))
 }

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use super::source::{Source, SourceOptions, model_with};
 use super::{Rules, level};
 use crate::exit::Failure;
-use crate::output::{emit, json_text, say};
+use crate::files::{self, Kind};
+use crate::output::say;
 
 /// Removes weights one by one, with a fit after each
 ///
@@ -48,8 +49,7 @@ fn criterion(name: &str) -> Result<Criterion, String> {
 }
 
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
-    let outputs: Vec<_> = options.model.as_deref().into_iter().collect();
-    let source = options.source.load(matches, &outputs)?;
+    let source = options.source.load(matches, options.model.as_deref())?;
     let pruning = Pruning {
         criterion: options.criterion,
         steps: options.steps,
@@ -68,15 +68,10 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
             // It has a number for each weight, also for those that are gone.
             model.penalty = Penalty::None;
         }
-        model.save(path)?;
+        let bytes = model.to_bytes()?;
+        files::write(Kind::Model, path, |out| out.write_all(&bytes))?;
     }
-    match &options.source.report {
-        None => Ok(()),
-        Some(path) => {
-            let text = json_text(&to_json(&source, &pruned, chosen));
-            emit(Some(path), |out| out.write_all(text.as_bytes()))
-        }
-    }
+    options.source.write_report(to_json(&source, &pruned, chosen))
 }
 
 fn text(source: &Source, pruned: &Pruned, chosen: usize) -> String {

@@ -7,10 +7,12 @@ use ndarray::Array2;
 use secondo::inference::{Names, Scaling};
 use secondo::io::{Model, ProblemFile, Standardization};
 use secondo::{Auto, Device, Error, Method, Problem, silent};
+use serde_json::{Map, json};
 
 use crate::exit::{Exit, Failure};
+use crate::files::{self, Kind};
 use crate::given::given;
-use crate::output::{check_distinct, check_target, has_extension, say_note};
+use crate::output::{has_extension, json_text, say_note};
 use crate::table::TableOptions;
 
 /// Where the estimate comes from, and where the report goes.
@@ -45,17 +47,31 @@ pub struct Source {
 }
 
 impl SourceOptions {
-    /// Reads everything; `outputs` are the files that will be written.
+    /// Writes the report, if one is asked for.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write_report(&self, found: Map<String, Value>) -> Result<(), Failure> {
+        let Some(path) = &self.report else {
+            return Ok(());
+        };
+        let version = concat!("secondo ", env!("CARGO_PKG_VERSION"));
+        let mut report = Map::from_iter([("written_by".to_string(), json!(version))]);
+        report.extend(found);
+        files::write(Kind::Inference, path, |out| out.write_all(json_text(&report).as_bytes()))
+    }
+
+    /// Reads everything; `model` is the file of a model that will be written besides the report.
     ///
     /// # Errors
     /// Files that cannot be read or written, options that do not fit them.
-    pub fn load(&self, matches: &ArgMatches, outputs: &[&Path]) -> Result<Source, Failure> {
-        let outputs: Vec<&Path> =
-            self.report.as_deref().into_iter().chain(outputs.iter().copied()).collect();
-        outputs.iter().try_for_each(|path| check_target(path))?;
+    pub fn load(&self, matches: &ArgMatches, model: Option<&Path>) -> Result<Source, Failure> {
+        let report = self.report.as_deref().map(|path| (Kind::Inference, path));
+        let outputs: Vec<_> =
+            report.into_iter().chain(model.map(|path| (Kind::Model, path))).collect();
         let inputs: Vec<&Path> =
             std::iter::once(self.source.as_path()).chain(self.data.as_deref()).collect();
-        check_distinct(&inputs, &outputs)?;
+        files::check(&inputs, None, &outputs)?;
         let mut source = match &self.data {
             None if has_extension(&self.source, "safetensors") => Err(Failure::usage(
                 "a model needs the table that trained it: MODEL.safetensors DATA.csv",

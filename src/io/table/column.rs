@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use super::cell::{list, plural, short};
 use super::classes::{Index, values};
 use super::{Missing, Table, time};
-use crate::memory::{bytes_of, require_memory};
 use crate::error::{Error, Result};
 use crate::io::json::{array, field, format_error, number, object, size, wrong};
+use crate::memory::{bytes_of, require_memory};
 
 /// More levels than this, in columns where most rows differ, are names and no groups.
 const FEW: usize = 20;
