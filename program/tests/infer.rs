@@ -3,6 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use ndarray::Array2;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use secondo::inference::{Dispersion, Distribution, Inference, Options};
+use secondo::{
+    Activation, Curvature, Data, LevenbergMarquardt, Loss, Method, Network, Problem, silent,
+};
 use serde_json::Value;
 
 const FIXTURES: [&str; 5] = [
@@ -564,4 +571,45 @@ fn a_model_is_inferred_on_the_rows_that_trained_it() {
     let slope = &found["effects"][2];
     let number = |v: &Value| v.as_f64().unwrap();
     assert!(number(&slope["slope"]) > 1.0 && number(&slope["lower"]) > 0.0, "{slope}");
+}
+
+/// A standard normal number (Box and Muller).
+fn normal(rng: &mut Pcg64) -> f64 {
+    let (u, v): (f64, f64) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()
+}
+
+#[test]
+fn without_a_hidden_layer_tests_have_their_exact_size() {
+    const TABLES: usize = 1500;
+    let names = ["F", "t", "F with RSS/n", "χ² with RSS/n", "z for t"];
+    let mut rejected = [0; 5];
+    let network = Network::dense(&[3, 1], Activation::Tanh).unwrap();
+    for seed in 0..TABLES {
+        let mut rng = Pcg64::seed_from_u64(seed as u64);
+        let x = Array2::from_shape_simple_fn((12, 3), || normal(&mut rng));
+        let y = Array2::from_shape_simple_fn((12, 1), || normal(&mut rng));
+        let data = Data::new(x, y).unwrap();
+        let problem = Problem::new(network.clone(), data, Loss::SquaredError).unwrap();
+        let fit = LevenbergMarquardt::default().fit(&problem, &[0.0; 4], &mut silent).unwrap();
+        let options = |dispersion| Options {
+            information: Curvature::GaussNewton,
+            dispersion,
+            ..Options::default()
+        };
+        let right = Inference::with(&problem, &fit.w, options(Dispersion::Residual)).unwrap();
+        let wrong =
+            Inference::with(&problem, &fit.w, options(Dispersion::MaximumLikelihood)).unwrap();
+        let (test, fault) = (right.wald(&[1, 2]).unwrap(), wrong.wald(&[1, 2]).unwrap());
+        let weight = &right.parameters().unwrap()[0];
+        let z = Distribution::Normal.two_sided(weight.statistic.unwrap());
+        let p = [test.p_f, weight.p_value, fault.p_f, fault.p_chi2, Some(z)];
+        p.iter().zip(&mut rejected).for_each(|(p, count)| *count += usize::from(p.unwrap() < 0.05));
+    }
+    // 5 % within 2.75 standard errors.
+    let band = 2.75 * (0.05_f64 * 0.95 / TABLES as f64).sqrt();
+    for (i, name) in names.iter().enumerate() {
+        let size = rejected[i] as f64 / TABLES as f64;
+        assert_eq!((size - 0.05).abs() <= band, i < 2, "{name}: {size}");
+    }
 }

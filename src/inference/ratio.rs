@@ -161,7 +161,7 @@ impl Inference<'_> {
 
     fn ratio(&self, value: f64, weights: Vec<f64>, df: usize) -> LikelihoodRatio {
         let summary = &self.summary;
-        let is_lower = value < summary.value * (1.0 - 1e-9);
+        let is_lower = summary.value - value > 1e-6 * summary.phi;
         let gaussian = matches!(self.family, Family::Gaussian(_));
         let (chi2, value_reduced) = if gaussian {
             (summary.observations * (value / summary.value).ln(), 2.0 * value)
