@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use ndarray::array;
 use secondo::io::{
-    Checkpoint, Fingerprint, Model, ProblemFile, Reading, Table, fit_from_json, network_from_json,
+    Checkpoint, Dialect, Fingerprint, Model, ProblemFile, Reading, Table, fit_from_json,
+    network_from_json,
 };
 use secondo::{Activation, Data, Loss, Network, Problem};
 
@@ -105,7 +106,7 @@ fn table(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return false;
     };
-    let Ok(table) = Table::parse(text, Path::new("t"), b',') else {
+    let Ok(table) = Table::parse(text, Path::new("t"), &Dialect::default()) else {
         return false;
     };
     // What follows may refuse it; it must not panic.

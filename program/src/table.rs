@@ -1,6 +1,6 @@
 //! Tables: every option that says how one is read, and its rows as a model and its loss take them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
 use clap::Args;
@@ -400,6 +400,9 @@ impl Rows {
             target,
             weights: self.weights.as_ref().map(|w| kept.iter().map(|&i| w[i]).collect()),
             lines: kept.iter().map(|&i| self.lines[i]).collect(),
+            labels: (self.labels.as_ref()).map(|(name, labels)| {
+                (name.clone(), kept.iter().map(|&i| labels[i].clone()).collect())
+            }),
         }
     }
 

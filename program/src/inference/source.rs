@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{ArgMatches, Args};
 use ndarray::Array2;
 use secondo::inference::{Names, Scaling};
-use secondo::io::{Model, ProblemFile, Standardization};
-use secondo::{Auto, Device, Error, Method, Problem, silent};
-use serde_json::{Map, json};
+use secondo::io::{Column, Model, ProblemFile, Standardization, Unknown};
+use secondo::{Auto, Device, Method, Problem, silent};
+use serde_json::{Map, Value, json};
 
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Kind};
@@ -125,7 +125,7 @@ impl SourceOptions {
     fn model(&self, data: &Path) -> Result<Source, Failure> {
         let model = Model::load(&self.source)?;
         let table = self.table.open(data)?;
-        let (mut rows, notes) = self.table.rows(&model, &table, true)?;
+        let (mut rows, notes) = self.table.rows(&model, &table, true, Unknown::default())?;
         notes.iter().for_each(|note| say_note(note));
         match &model.training {
             Some(training) if training.rows == rows.lines.len() => {
@@ -170,19 +170,18 @@ impl SourceOptions {
     pub fn rows_to_predict(&self, source: &Source, path: &Path) -> Result<Array2<f64>, Failure> {
         let table = self.table.open(path)?;
         if let (Some(model), Some(_)) = (&source.model, &source.scaling) {
-            let (rows, _) = self.table.rows(model, &table, false)?;
+            let (rows, _) = self.table.rows(model, &table, false, Unknown::default())?;
             return Ok(model.standardization.inputs(&rows.x)?);
         }
         let inputs = source.problem.network().inputs();
-        let named: Result<Vec<usize>, Error> =
-            source.names.inputs.iter().map(|name| table.column(name)).collect();
-        let columns = match named {
-            Ok(columns) => columns,
-            Err(_) if table.names().len() == inputs => (0..inputs).collect(),
+        let of = |names: &[String]| names.iter().map(Column::number).collect::<Vec<_>>();
+        let columns = match table.places(&of(&source.names.inputs)) {
+            Ok(_) => of(&source.names.inputs),
+            Err(_) if table.names().len() == inputs => of(table.names()),
             Err(error) => return Err(error.into()),
         };
         let rows: Vec<usize> = (0..table.rows()).collect();
-        Ok(table.matrix(&columns, &rows)?)
+        Ok(table.inputs(&columns, &rows, Unknown::default())?)
     }
 }
 
