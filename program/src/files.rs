@@ -1,5 +1,6 @@
 //! One rule for every file that the program writes: nothing is replaced but what the program wrote itself, of the same kind.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -26,9 +27,9 @@ pub enum Kind {
 const HEAD: u64 = 1 << 16;
 /// How JSON of the program begins.
 const BEGIN: &[u8] = b"{\n  \"value\": ";
+/// How what was inferred begins.
+const INFERENCE_BEGIN: &[u8] = b"{\n  \"written_by\": \"secondo ";
 /// The mark in plots as SVG, and the one in plots as PNG.
-/// The first key of what was inferred, as JSON.
-pub const INFERENCE_MARK: &str = "\"written_by\": \"secondo ";
 pub const SVG_MARK: &str = "data-program=\"secondo\"";
 pub const PNG_MARK: (&str, &str) = ("Software", "secondo");
 
@@ -61,7 +62,7 @@ impl Kind {
                     holds(SVG_MARK.as_bytes()) || holds(format!("{key}\0{value}").as_bytes())
                 }
                 Kind::Predictions => is_predictions(&head),
-                Kind::Inference => holds(INFERENCE_MARK.as_bytes()),
+                Kind::Inference => head.starts_with(INFERENCE_BEGIN),
                 Kind::Derivatives => {
                     // A report has other keys after the value.
                     let third = head.split(|&b| b == b'\n').nth(2).unwrap_or_default();
@@ -99,13 +100,32 @@ fn is_report(head: &[u8], mut rest: File) -> io::Result<bool> {
     Ok(["gradient_norm", "reason", "W", "version"].iter().all(|key| report.get(key).is_some()))
 }
 
-/// Whether the first line has the names that columns of predictions have.
+/// Whether the first line has the names that columns of predictions have, behind those of labels and lines, with any delimiter.
 fn is_predictions(head: &[u8]) -> bool {
     let line = head.split(|&b| b == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
-    let names = line.strip_prefix("line").and_then(|rest| rest.get(1..)).unwrap_or(&line);
-    // The labels of the rows may stand before.
-    names.split(',').take(2).any(|name| name.trim_matches('"').starts_with("prediction"))
+    let delimiters: BTreeSet<u8> = (line.iter().copied())
+        .filter(|b| b.is_ascii() && !b.is_ascii_alphanumeric() && !b"\"_\r".contains(b))
+        .chain([b','])
+        .collect();
+    delimiters.into_iter().any(|delimiter| {
+        let mut reader =
+            csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).from_reader(line);
+        let Some(Ok(names)) = reader.records().next() else {
+            return false;
+        };
+        let mut names: Vec<&str> = names.iter().collect();
+        if line.len() == head.len() && names.len() > 1 {
+            // The last may be cut.
+            names.pop();
+        }
+        let is_prediction = |name: &&str| *name == "prediction" || name.starts_with("prediction_");
+        let Some(at) = names.iter().take(3).position(is_prediction) else {
+            return false;
+        };
+        let mut others = names[at + 1..].iter();
+        (at < 2 || names[1] == "line")
+            && others.all(|n| is_prediction(n) || n.starts_with("probability_"))
+    })
 }
 
 /// Where the library keeps the checkpoint before the last.

@@ -286,7 +286,10 @@ impl TableOptions {
             None => None,
             Some(c) if target_needed => Some(known(model, table, c, &rows)?),
             // A target that is no answer is to be predicted, not compared with.
-            Some(c) => match known(model, table, c, &rows) {
+            Some(c) => match table
+                .complete_rows(&[c], Missing::Error)
+                .and_then(|_| known(model, table, c, &rows))
+            {
                 Ok(known) => Some(known),
                 Err(why) => {
                     let name = &table.names()[c];
@@ -342,7 +345,6 @@ impl TableOptions {
 
 /// The targets in a column.
 fn known(model: &Model, table: &Table, column: usize, rows: &[usize]) -> Result<Known, Error> {
-    table.complete_rows(&[column], Missing::Error)?;
     Ok(match model.classes.as_slice() {
         [] => Known::Numbers(table.numbers(column, rows)?),
         classes => Known::Classes(table.class_index(column, rows, classes)?),
@@ -389,8 +391,9 @@ impl Rows {
 
     /// Those of the rows whose line is none of these.
     pub fn without(&self, lines: &[u64]) -> Self {
+        let out: HashSet<&u64> = lines.iter().collect();
         let kept: Vec<usize> =
-            (0..self.lines.len()).filter(|&i| !lines.contains(&self.lines[i])).collect();
+            (0..self.lines.len()).filter(|&i| !out.contains(&self.lines[i])).collect();
         let target = self.target.as_ref().map(|target| match target {
             Known::Numbers(y) => Known::Numbers(kept.iter().map(|&i| y[i]).collect()),
             Known::Classes(c) => Known::Classes(kept.iter().map(|&i| c[i]).collect()),

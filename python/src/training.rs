@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use secondo::io::{Checkpoint, Fingerprint, fit_to_json};
 use secondo::{
-    Auto, BlockNewton, Control, Fit, Indefinite, LevenbergMarquardt, Method, NewtonCg,
+    Auto, BlockNewton, Control, Fit, Indefinite, Lbfgs, LevenbergMarquardt, Method, NewtonCg,
     Preconditioning, Problem, Progress, State, Structure, TrustRegion,
 };
 use serde_json::{Map, json};
@@ -267,12 +267,17 @@ pub fn method(py: Python, name: &str, given: &Bound<PyDict>) -> PyResult<Boxed> 
         "newton-cg" => {
             let mut m = NewtonCg::default();
             region(&mut options, &mut m.region)?;
-            if let Some(name) = options.take::<String>("preconditioner")? {
-                let name = name.replace('_', "-");
-                m.preconditioning =
-                    Preconditioning::from_name(&name).map_err(|e| exception(py, &e))?;
-            }
+            preconditioner(py, &mut options, &mut m.preconditioning)?;
             options.set("products", &mut m.products)?;
+            Box::new(m)
+        }
+        "lbfgs" => {
+            let mut m = Lbfgs::default();
+            options.limits(&mut m.max_iter, &mut m.time_limit)?;
+            options.tolerances(&mut m.gtol, &mut m.ftol, &mut m.xtol)?;
+            preconditioner(py, &mut options, &mut m.initial)?;
+            options.set("pairs", &mut m.pairs)?;
+            options.set("fallback", &mut m.fallback)?;
             Box::new(m)
         }
         "lm" => {
@@ -298,7 +303,15 @@ pub fn method(py: Python, name: &str, given: &Bound<PyDict>) -> PyResult<Boxed> 
             Box::new(m)
         }
         other => {
-            let known = ["auto", "trust-region", "newton-cg", "lm", "newton-rows", "newton-layers"];
+            let known = [
+                "auto",
+                "trust-region",
+                "newton-cg",
+                "lbfgs",
+                "lm",
+                "newton-rows",
+                "newton-layers",
+            ];
             let error = secondo::Error::Unknown {
                 kind: "method",
                 name: other.into(),
@@ -309,6 +322,15 @@ pub fn method(py: Python, name: &str, given: &Bound<PyDict>) -> PyResult<Boxed> 
     };
     options.end(name)?;
     Ok(method)
+}
+
+/// The option `preconditioner`.
+fn preconditioner(py: Python, options: &mut Options, to: &mut Preconditioning) -> PyResult<()> {
+    if let Some(name) = options.take::<String>("preconditioner")? {
+        let name = name.replace('_', "-");
+        *to = Preconditioning::from_name(&name).map_err(|e| exception(py, &e))?;
+    }
+    Ok(())
 }
 
 /// The options of a trust region.

@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 
 use super::spectrum::symmetric;
 use crate::error::{Error, Result};
+use crate::memory::{bytes_of, require_memory};
 use crate::problem::Problem;
 
 /// The problem's rows to first order in the parameters, on the processor in f64.
@@ -26,11 +27,14 @@ pub(super) struct Linearized {
 impl Linearized {
     pub fn new(problem: &Problem, w: &[f64]) -> Result<Self> {
         let (data, loss) = (problem.data(), problem.loss());
-        let (n, m) = (data.len(), problem.network().outputs());
+        let (n, m, p) = (data.len(), problem.network().outputs(), problem.parameters());
+        // The Jacobian, weighted and as a root; scores; and some ten matrices of order P.
+        let need = bytes_of(&[8, n, p, 3 * m + 2]).saturating_add(bytes_of(&[80, p, p]));
+        let advice = "take fewer rows, or a smaller network";
+        require_memory(&format!("inference on {p} parameters"), need, advice)?;
         let (outputs, jacobian) = problem.linearization(w)?;
         let outputs = Array2::from_shape_vec((n, m), outputs)
             .map_err(|_| Error::shape("the outputs", &[n, m], &[]))?;
-        let p = jacobian.ncols();
         let mut weighted = Array2::zeros(jacobian.raw_dim());
         let mut scores = Array2::zeros((n, p));
         let (omega, mut hessians) = (data.weights().to_vec(), Vec::with_capacity(n * m * m));

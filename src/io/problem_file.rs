@@ -62,12 +62,13 @@ pub struct ProblemFile {
 }
 
 /// The keys of a problem file.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "spec",
     "loss",
     "penalty",
     "X",
     "Y",
+    "X_new",
     "sample_weights",
     "W",
     "constraint",

@@ -84,10 +84,13 @@ fn input_sizes(problem: &Problem) -> Vec<f64> {
     let data = problem.data();
     let (x, weights) = (data.x(), data.weights());
     let total: f64 = weights.iter().sum();
-    let largest: Vec<f64> =
-        (x.columns().into_iter()).map(|c| c.fold(0.0f64, |m, v| m.max(v.abs()))).collect();
+    let counted = || x.rows().into_iter().zip(weights).filter(|(_, omega)| **omega > 0.0);
+    let mut largest = vec![0.0f64; x.ncols()];
+    for (row, _) in counted() {
+        largest.iter_mut().zip(row).for_each(|(m, v)| *m = m.max(v.abs()));
+    }
     let mut squares = vec![0.0; x.ncols()];
-    for (row, omega) in x.rows().into_iter().zip(weights) {
+    for (row, omega) in counted() {
         for ((sum, v), largest) in squares.iter_mut().zip(row).zip(&largest) {
             if *largest > 0.0 {
                 *sum += omega * (v / largest).powi(2);

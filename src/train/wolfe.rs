@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn nothing_is_found_uphill() {
-        assert_eq!(found(|t| (t * t, -1.0 + 0.0 * t), 1.0).0.map(|t| t < 1.0), Some(true));
-        assert_eq!(found(|t| (if t > 0.0 { 1.0 } else { 0.0 }, -1.0), 1.0).0, None);
+        // A function whose slope is not its own, as a wrong derivative gives it.
+        assert_eq!(found(|t| (t * t, -1.0), 1.0).0, None);
     }
 }

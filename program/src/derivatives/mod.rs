@@ -101,7 +101,7 @@ pub struct Options {
     /// The vectors for --structure products: an array of NumPy, one vector or one in each row
     #[arg(long, value_name = "FILE.npy")]
     vectors: Option<PathBuf>,
-    /// Write to this file (.json, .npz, or .npy for one array) instead of stdout
+    /// Write to this file (.json, .npz, or .npy for one array, which is never replaced) instead of stdout
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]

@@ -68,7 +68,7 @@ pub struct Options {
     pub method: Method,
     #[command(flatten)]
     pub computing: Computing,
-    /// Write the model here; an existing file is replaced [default: the table's name with .safetensors, in the current folder]
+    /// Write the model here; a model that is there is replaced, no other file [default: the table's name with .safetensors, in the current folder]
     #[arg(long, help_heading = "Output", value_name = "FILE")]
     pub model: Option<PathBuf>,
     /// Write the report here as JSON, with all parameters

@@ -1,5 +1,7 @@
 //! Cross-validation: the choice of the penalty among several.
 
+use std::time::Duration;
+
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
@@ -40,6 +42,10 @@ pub fn validate(
     let parts = parts(data, rows, folds, options.starts.seed());
     let runs: Vec<(f64, usize)> =
         factors.iter().flat_map(|&ridge| (0..folds).map(move |fold| (ridge, fold))).collect();
+    // Half of the time is for the choice, the other half for the fit.
+    let rounds = runs.len().div_ceil(rayon::current_num_threads());
+    let limit = (options.method.time_limit)
+        .and_then(|seconds| Duration::try_from_secs_f64(0.5 * seconds / rounds as f64).ok());
     let scores: Vec<(f64, &'static str)> = (runs.par_iter())
         .map(|&(ridge, fold)| {
             let kept: Vec<usize> = rows
@@ -54,7 +60,7 @@ pub fn validate(
                 .filter(|(_, part)| **part == fold)
                 .map(|(r, _)| *r)
                 .collect();
-            score(options, data, target, ridge, [&kept, &held])
+            score(options, data, target, ridge, [&kept, &held], limit)
         })
         .collect::<Result<_, Failure>>()?;
     let n = folds as f64;
@@ -97,13 +103,14 @@ fn score(
     target: &str,
     ridge: f64,
     [kept, held]: [&[usize]; 2],
+    limit: Option<Duration>,
 ) -> Result<(f64, &'static str), Failure> {
     let (mut model, _) = model(options, data, target, kept, ridge)?;
     let (kept, held) = (Rows::of(data, kept), Rows::of(data, held));
     let problem = kept.problem(&model, Device::cpu())?;
     let seed = options.starts.seed();
     let start = start(&problem, options.starts.rule(&options.network), seed)?;
-    model.weights = options.method.solver(None).fit(&problem, &start, &mut silent)?.w;
+    model.weights = options.method.solver(limit).fit(&problem, &start, &mut silent)?.w;
     Ok(match Metrics::of(&model, &held)? {
         Some(Metrics::Classification { log_loss, .. }) => (log_loss, "log loss"),
         Some(Metrics::Regression { rmse, .. }) if shifts(&model.loss) => (rmse, "RMSE"),

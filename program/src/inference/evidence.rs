@@ -59,12 +59,6 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         tolerance: options.tolerance,
     };
     let done = evidence.maximize(&source.problem, &source.w)?;
-    if let Some(path) = &options.model {
-        let mut model = model_with(&source, done.w.clone())?;
-        model.penalty = done.penalty.clone();
-        let bytes = model.to_bytes()?;
-        files::write(Kind::Model, path, |out| out.write_all(&bytes))?;
-    }
     let mut text = format!(
         "{:>5}  {:>12}  {:>12}  {:>9}  {:>14}\n",
         "cycle", "alpha", "beta", "gamma", "log evidence"
@@ -87,6 +81,12 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         done.laplace.log_symmetry
     );
     say(&text)?;
+    if let Some(path) = &options.model {
+        let mut model = model_with(&source, done.w.clone())?;
+        model.penalty = done.penalty.clone();
+        let bytes = model.to_bytes()?;
+        files::write(Kind::Model, path, |out| out.write_all(&bytes))?;
+    }
     let mut map = fields(&done.laplace);
     map.insert("value".into(), json!(done.cycles.last().map(|c| c.value)));
     map.insert("converged".into(), json!(done.converged));

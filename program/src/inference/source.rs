@@ -9,6 +9,7 @@ use secondo::io::{Column, Model, ProblemFile, Standardization, Unknown};
 use secondo::{Auto, Device, Method, Problem, silent};
 use serde_json::{Map, Value, json};
 
+use crate::computing::start_threads;
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Kind};
 use crate::given::given;
@@ -20,7 +21,7 @@ use crate::table::TableOptions;
 pub struct SourceOptions {
     /// A problem file (.json), whose W is the estimate, or a model (.safetensors)
     source: PathBuf,
-    /// The table that trained the model (CSV with a header, with the target)
+    /// The table that trained the model, with the target: a text file with a header; - is standard input
     data: Option<PathBuf>,
     /// Go on to the minimum on these rows first
     #[arg(long)]
@@ -72,6 +73,7 @@ impl SourceOptions {
         let inputs: Vec<&Path> =
             std::iter::once(self.source.as_path()).chain(self.data.as_deref()).collect();
         files::check(&inputs, None, &outputs)?;
+        start_threads(None)?;
         let mut source = match &self.data {
             None if has_extension(&self.source, "safetensors") => Err(Failure::usage(
                 "a model needs the table that trained it: MODEL.safetensors DATA.csv",
@@ -123,9 +125,10 @@ impl SourceOptions {
     }
 
     fn model(&self, data: &Path) -> Result<Source, Failure> {
-        let model = Model::load(&self.source)?;
+        let mut model = Model::load(&self.source)?;
         let table = self.table.open(data)?;
         let (mut rows, notes) = self.table.rows(&model, &table, true, Unknown::default())?;
+        let all = rows.lines.len();
         notes.iter().for_each(|note| say_note(note));
         match &model.training {
             Some(training) if training.rows == rows.lines.len() => {
@@ -143,6 +146,8 @@ impl SourceOptions {
             )),
             None => say_note("the model does not say which rows trained it; all are taken"),
         }
+        // The lines of another table are none of this.
+        model.training = model.training.filter(|t| t.rows == all);
         let Standardization { x_scale, y_mean, y_scale, .. } = model.standardization.clone();
         let m = model.network.outputs();
         let of_outputs = |values: Vec<f64>, rest: f64| {
@@ -170,7 +175,8 @@ impl SourceOptions {
     pub fn rows_to_predict(&self, source: &Source, path: &Path) -> Result<Array2<f64>, Failure> {
         let table = self.table.open(path)?;
         if let (Some(model), Some(_)) = (&source.model, &source.scaling) {
-            let (rows, _) = self.table.rows(model, &table, false, Unknown::default())?;
+            let (rows, notes) = self.table.rows(model, &table, false, Unknown::default())?;
+            notes.iter().for_each(|note| say_note(note));
             return Ok(model.standardization.inputs(&rows.x)?);
         }
         let inputs = source.problem.network().inputs();

@@ -28,6 +28,7 @@ REASONS = {
     "iterations": "the iterations are used up (max_iter)",
     "time": "the time is used up",
     "stalled": "no step reduces the function",
+    "unbounded": "no minimum: the function falls on and on as the parameters grow without limit",
     "non-finite": "the function or a derivative is not finite",
     "indefinite": "stationary, but the matrix of the model is indefinite",
     "singular": "the matrix of the step is singular",

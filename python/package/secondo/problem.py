@@ -450,8 +450,8 @@ class Problem:
         start : array_like of shape (P,), optional
             The first parameters; ``network.initial()`` unless given.
         method : str
-            ``"auto"`` (by loss and size), ``"trust-region"``, ``"newton-cg"``, ``"lm"`` (Levenberg–Marquardt),
-            ``"newton-rows"`` or ``"newton-layers"``.
+            ``"auto"`` (by loss and size), ``"trust-region"``, ``"newton-cg"``, ``"lbfgs"``, ``"lm"``
+            (Levenberg–Marquardt), ``"newton-rows"`` or ``"newton-layers"``.
         callback : callable, optional
             Called at the start and after every accepted step with a :class:`secondo.Progress`; a true answer, or
             ``StopIteration``, ends the fit at its best point.
@@ -461,9 +461,10 @@ class Problem:
         progress : bool
             Whether to show a line with the progress: by tqdm where that is installed.
         **options
-            Of all methods max_iter, time_limit (seconds), gtol, ftol and xtol; of all but ``"lm"`` curvature and fallback; of
+            Of all methods max_iter, time_limit (seconds), gtol, ftol and xtol; of all but ``"lm"`` fallback, and of all but
+            ``"lbfgs"`` besides curvature; of
             trust regions and ``"lm"`` initial_radius, max_radius and eta; of ``"trust-region"`` and ``"newton-cg"`` scaling; of
-            ``"newton-cg"`` preconditioner and products; of ``"newton-rows"`` and ``"newton-layers"`` indefinite and mu.
+            ``"newton-cg"`` and ``"lbfgs"`` preconditioner; of ``"newton-cg"`` products; of ``"lbfgs"`` pairs; of ``"newton-rows"`` and ``"newton-layers"`` indefinite and mu.
 
         Returns
         -------

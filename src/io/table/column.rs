@@ -1,5 +1,7 @@
 //! Columns of a table as inputs of a network.
 
+use std::collections::{HashMap, HashSet};
+
 use ndarray::{Array2, Axis, s};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
@@ -321,7 +323,14 @@ impl Table {
     /// # Errors
     /// A column that the table has not.
     pub fn places(&self, columns: &[Column]) -> Result<Vec<usize>> {
-        columns.iter().map(|column| self.column(&column.name)).collect()
+        // Of the names that are needed: a table may have far more.
+        let wanted: HashSet<&str> = columns.iter().map(|c| c.name.as_str()).collect();
+        let places: HashMap<&str, usize> = (self.names.iter().enumerate())
+            .map(|(place, name)| (name.as_str(), place))
+            .filter(|(name, _)| wanted.contains(name))
+            .collect();
+        let place = |name: &str| places.get(name).map_or_else(|| self.column(name), |&c| Ok(c));
+        columns.iter().map(|column| place(&column.name)).collect()
     }
 
     /// The rows that have a value in every one of `columns` without a fill and in each of `others`, and the number of the rest;

@@ -8,6 +8,7 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use crate::error::{Error, Result};
 use crate::io::files;
 use crate::io::json::format_error;
+use crate::memory::{bytes_of, require_memory};
 
 /// The bytes with which files begin that are no text, and what they are.
 const NO_TEXT: [(&[u8], &str); 4] = [
@@ -38,6 +39,8 @@ pub(super) fn read(path: &Path, encoding: Option<&str>) -> Result<Source> {
         files::read(path)?
     };
     let bytes = unpacked(bytes, path)?;
+    // The text, and what its lines are cut from.
+    require_memory(&path.display().to_string(), bytes_of(&[2, bytes.len()]), "divide the file")?;
     if let Some((_, what)) = NO_TEXT.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Err(format_error(path, format!("this is {what}")));
     }
@@ -116,6 +119,7 @@ fn found(bytes: Vec<u8>, path: &Path) -> Result<Source> {
 }
 
 fn decoded(bytes: &[u8], encoding: &'static Encoding, path: &Path) -> Result<Source> {
+    require_memory(&path.display().to_string(), bytes_of(&[3, bytes.len()]), "divide the file")?;
     let (text, used, wrong) = encoding.decode(bytes);
     if wrong {
         let before = text.split('\u{FFFD}').next().unwrap_or_default();
