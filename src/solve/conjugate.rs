@@ -123,6 +123,32 @@ pub struct ConjugateStep {
     pub boundary: bool,
     /// How many products with B were taken.
     pub products: usize,
+    /// What is left of the gradient, ‖g + Bp‖²_M⁻¹.
+    pub rest: f64,
+    /// The length α of each step inside the region, and β, by how much the last direction counts in the next.
+    pub coefficients: Vec<(f64, f64)>,
+}
+
+impl ConjugateStep {
+    /// The smallest Ritz value of M⁻¹B: the smallest eigenvalue that the steps have seen, not below the smallest that there is.
+    ///
+    /// # Errors
+    /// [`Error::Numerical`] should the iteration not converge.
+    pub(crate) fn lowest(&self) -> Result<f64> {
+        let d = self.coefficients.len();
+        let mut lower = vec![0.0; d * (d + 1) / 2];
+        let mut before: Option<(f64, f64)> = None;
+        for (k, &(alpha, beta)) in self.coefficients.iter().enumerate() {
+            let row = &mut lower[k * (k + 1) / 2..][..=k];
+            row[k] = 1.0 / alpha;
+            if let Some((alpha, beta)) = before {
+                row[k] += beta / alpha;
+                row[k - 1] = beta.sqrt() / alpha;
+            }
+            before = Some((alpha, beta));
+        }
+        Ok(super::eigenvalues(&lower, d)?.first().copied().unwrap_or(f64::NAN))
+    }
 }
 
 /// The minimum of a quadratic model within an ellipsoid, approximately, from products with B.
@@ -188,6 +214,8 @@ pub fn conjugate_gradients(
         length: 0.0,
         boundary: false,
         products: 0,
+        rest: 0.0,
+        coefficients: Vec::new(),
     };
     let mut direction: Vec<f64> = z.iter().map(|z| -z).collect();
     // ‖p‖², pᵀMd and ‖d‖² in M.
@@ -220,11 +248,13 @@ pub fn conjugate_gradients(
         z = preconditioner.apply(&residual)?;
         let next = dot(&residual, &z);
         let beta = next / along;
+        found.coefficients.push((free, beta));
         pd = beta * (pd + free * dd);
         dd = next + beta * beta * dd;
         (direction.iter_mut().zip(&z)).for_each(|(d, z)| *d = beta * *d - z);
         along = next;
     }
+    found.rest = along * unit * unit;
     found.length = pp.sqrt() * unit;
     found.reduction *= unit * unit;
     found.step.iter_mut().for_each(|p| *p *= unit);

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::examination::FORMED;
-use super::levenberg_marquardt::window;
+use super::lbfgs::affordable;
+use super::levenberg_marquardt::{HARDLY, window};
 use super::minimize::{End, minimize};
 use super::residuals::SumOfSquares;
 use super::scales::scales;
@@ -68,7 +69,7 @@ const LAST: usize = 5;
 pub struct Auto {
     /// The curvature; another than `Exact` leaves out Levenberg and Marquardt's method. Default `Exact`.
     pub curvature: Curvature,
-    /// The most steps to try, accepted or not; 0 evaluates the start and stops. Default 1000.
+    /// The most steps to try, accepted or not, and ten times as many of L-BFGS; 0 evaluates the start and stops. Default 1000.
     pub max_iter: usize,
     /// Ends second-derivative methods where max_l |g_l| ≤ gtol · max(1, max_l |g_l| at the start). Default 10⁻⁸.
     pub gtol: f64,
@@ -122,17 +123,28 @@ impl Method for Auto {
         }
         let mut path = Path::new(&state);
         let mut choices: Vec<String> = Vec::new();
+        let mut before: Option<Fit> = None;
         loop {
             let stage = state.stage;
             let (used, observe) = (clock.elapsed(), &mut *observe);
-            let fit = match (stage, &squares) {
+            let done = match (stage, &squares) {
                 (SQUARES | AGAIN, Some(squares)) => {
-                    self.fit_squares(squares, &mut state, used, observe)?
+                    self.fit_squares(squares, &mut state, used, observe)
                 }
-                (QUASI, _) => self.fit_quasi(problem, &mut state, observe)?,
+                (QUASI, _) => self.fit_quasi(problem, &mut state, observe),
                 (_, squares) => {
-                    self.fit_second(problem, squares.as_ref(), &mut state, used, observe)?
+                    self.fit_second(problem, squares.as_ref(), &mut state, used, observe)
                 }
+            };
+            let fit = match (done, before.take()) {
+                (Ok(fit), _) => fit,
+                // What one method reached is not lost because another cannot go on.
+                (Err(error), Some(fit)) => {
+                    choices.push(format!("another method, which failed: {error}"));
+                    let choice = Some(choices.join("; then "));
+                    return Ok(path.finish(Fit { choice, reason: Reason::Stalled, ..fit }));
+                }
+                (Err(error), None) => return Err(error),
             };
             let last = state.stage == stage;
             path.add(&fit, &state, last);
@@ -140,6 +152,7 @@ impl Method for Auto {
             if last {
                 return Ok(path.finish(Fit { choice: Some(choices.join("; then ")), ..fit }));
             }
+            before = Some(fit);
         }
     }
 }
@@ -155,7 +168,8 @@ struct Path {
 impl Path {
     fn new(state: &State) -> Self {
         let (tried, evaluations) = (state.tried, state.evaluations);
-        Path { stages: Vec::new(), tried, evaluations, times: Times::default() }
+        let times = Times { total: state.elapsed, ..Times::default() };
+        Path { stages: Vec::new(), tried, evaluations, times }
     }
 
     /// Notes the end of a method, with the state that it left, and whether it is the last.
@@ -170,10 +184,10 @@ impl Path {
             method: fit.method.clone(),
             end,
             steps: state.tried - self.tried,
-            evaluations: fit.evaluations.since(self.evaluations),
+            evaluations: state.evaluations.since(self.evaluations),
             time: times.total.saturating_sub(before),
         });
-        (self.tried, self.evaluations) = (state.tried, fit.evaluations);
+        (self.tried, self.evaluations) = (state.tried, state.evaluations);
         self.times = Times {
             objective: self.times.objective + times.objective,
             gradient: self.times.gradient + times.gradient,
@@ -320,12 +334,13 @@ impl Auto {
         observe: Observer,
     ) -> Result<Fit> {
         let p = problem.parameters();
+        let is_after_quasi = p > FORMED && !squares.is_some_and(is_cheap);
         let region = TrustRegion {
             // A sum of squares may have parameters of any units; where the others come from networks, inputs are scaled, and
             // a D that only grows holds the steps back.
             scaling: squares.is_none().then(|| scales(problem)),
             // Steps of L-BFGS do not count.
-            max_iter: self.max_iter + if p > FORMED { state.mark } else { 0 },
+            max_iter: self.max_iter.saturating_add(if is_after_quasi { state.mark } else { 0 }),
             ..self.region(used)
         };
         let goal = if squares.is_some() { Goal::Polished } else { Goal::Relative };
@@ -342,7 +357,8 @@ impl Auto {
             let why = format!("trust-region Newton with the exact Hessian: {p} parameters are few");
             (region.fit_problem(problem, state, goal, watch)?, why)
         } else {
-            let method = NewtonCg { region, ..NewtonCg::default() };
+            let preconditioning = affordable(problem)?;
+            let method = NewtonCg { region, preconditioning, ..NewtonCg::default() };
             let why = format!(
                 "Newton with conjugate gradients: {p} parameters are many, and the matrix is not formed"
             );
@@ -366,6 +382,7 @@ fn begin(state: &mut State, stage: usize) {
     (state.radius, state.unit) = (0.0, 0.0);
     state.roots.clear();
     (state.pairs, state.base) = Default::default();
+    (state.doubted, state.size, state.fleeing) = (0.0, 0.0, 0);
 }
 
 /// Whether the residuals have become small, and second derivatives have not ended the fit in a window of steps.
@@ -393,5 +410,5 @@ fn is_cheap(squares: &Squares) -> bool {
 fn is_slow(squares: &Squares, state: &State) -> bool {
     let begun = 2.0 * state.value < PLATEAU * squares.size_of_targets().powi(2);
     let falling_slowly = begun && !is_small(squares, state);
-    state.slow > PATIENCE && (falling_slowly || state.slow < usize::MAX)
+    state.slow > PATIENCE && (falling_slowly || state.slow < HARDLY)
 }

@@ -42,7 +42,8 @@ impl Certificate {
 
     /// The decimal digits of the parameters that the step leaves as they are, at most 16; none where nothing is known.
     pub fn digits(&self) -> Option<f64> {
-        let certain = -self.step.max(U).log10();
+        let step = if self.step < U { U } else { self.step };
+        let certain = -step.log10();
         certain.is_finite().then(|| certain.max(0.0))
     }
 }
@@ -52,11 +53,10 @@ impl fmt::Display for Certificate {
         if self.gain.is_nan() {
             return write!(f, "the model could not be asked what a Newton step would gain");
         }
-        write!(
-            f,
-            "a Newton step would gain {:.1e} (converged: ≤ {:.1e})",
-            self.gain, self.allowed
-        )?;
+        write!(f, "a Newton step would gain {:.1e}", self.gain)?;
+        if self.allowed.is_finite() {
+            write!(f, " (converged: ≤ {:.1e})", self.allowed)?;
+        }
         match self.digits() {
             Some(digits) => {
                 write!(f, " and leave {digits:.0} digits of the parameters as they are")

@@ -215,6 +215,11 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// The problem.
+    pub fn problem(&self) -> &'a Problem {
+        self.session.problem()
+    }
+
     /// R, the units of the parameters.
     pub fn scales(&self) -> &[f64] {
         &self.scales
@@ -256,7 +261,7 @@ impl<'a> Evaluator<'a> {
     ///
     /// # Errors
     /// `error`, where it is another, or where the processor does not take over.
-    fn take_over(&mut self, error: Error) -> Result<()> {
+    pub fn take_over(&mut self, error: Error) -> Result<()> {
         let reason = match &error {
             Error::Gpu { .. } => error.to_string(),
             // Value and gradient at the point are finite: the processor has computed them.

@@ -6,6 +6,7 @@ use super::certificate::Promise;
 use super::evaluator::Evaluator;
 use super::multiplied::Multiplied;
 use super::objective::{Ellipsoid, Formed, Quadratic};
+use super::preconditioning::Preconditioning;
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
@@ -32,22 +33,42 @@ pub(super) fn examine(evaluator: &mut Evaluator, w: &[f64], gradient: &[f64]) ->
         forcing: 0.0,
         leaving: false,
     };
-    let found = match examine_in(evaluator, Curvature::Exact, &region) {
-        Err(Error::Unsupported { .. }) => examine_in(evaluator, Curvature::GaussNewton, &region),
-        found => found,
-    };
+    let found = examine_on_its_device(evaluator, &region);
     evaluator.times.solve += clock.elapsed();
-    // The method's own model does not see where the exact one leads.
-    found.map(Promise::of_another_model)
+    match found {
+        Err(error @ (Error::Gpu { .. } | Error::Part { .. })) => Err(error),
+        // A test that fails is no reason to lose the point, only to leave it without a certificate. The method's own model does
+        // not see where the exact one leads.
+        found => Ok(found.unwrap_or(Promise::UNKNOWN).of_another_model()),
+    }
 }
 
-/// The same for a method with another curvature; nothing for one with the exact.
+/// By the processor, if the accelerator fails and it may.
+fn examine_on_its_device(evaluator: &mut Evaluator, region: &Ellipsoid) -> Result<Promise> {
+    match examine_by(evaluator, region) {
+        Err(error @ Error::Gpu { .. }) => {
+            evaluator.take_over(error)?;
+            examine_by(evaluator, region)
+        }
+        found => found,
+    }
+}
+
+/// With the exact curvature, or that of Gauss and Newton.
+fn examine_by(evaluator: &mut Evaluator, region: &Ellipsoid) -> Result<Promise> {
+    match examine_in(evaluator, Curvature::Exact, region) {
+        Err(Error::Unsupported { .. }) => examine_in(evaluator, Curvature::GaussNewton, region),
+        found => found,
+    }
+}
+
+/// The same for a method with another curvature, or with a matrix in f32; nothing for one with the exact in f64.
 pub(super) fn examine_another(
     evaluator: &mut Evaluator,
     w: &[f64],
     gradient: &[f64],
 ) -> Option<Result<Promise>> {
-    let own = evaluator.curvature == Some(Curvature::Exact);
+    let own = evaluator.curvature == Some(Curvature::Exact) && evaluator.roundoff() == U;
     (!own).then(|| examine(evaluator, w, gradient))
 }
 
@@ -62,17 +83,24 @@ fn examine_in(
         gradient: false,
         ..Request::curvature(curvature, structure)
     };
-    if region.x.len() <= FORMED {
+    let problem = evaluator.problem();
+    if region.x.len() <= FORMED && problem.network().parameters() <= 2 * FORMED {
         let whole = request(curvature, Structure::Full);
         let at = evaluator.at(region.x)?.evaluate_on(&device, whole)?;
         evaluator.evaluations.curvature += 1;
         let lower = at.curvature.map_or(Ok(Vec::new()), Matrix::into_lower)?;
         return Formed::new(lower, U).examine(region);
     }
-    let diagonal = request(Curvature::GaussNewton, Structure::Diagonal);
-    let diagonal = evaluator.at(region.x)?.evaluate_on(&device, diagonal)?;
+    // Where a θ reaches several units a diagonal would need the whole matrix.
+    let diagonal = match Preconditioning::Diagonal.available(problem).request() {
+        Some((curvature, structure)) => {
+            let diagonal = request(curvature, structure);
+            evaluator.at(region.x)?.evaluate_on(&device, diagonal)?.curvature
+        }
+        None => None,
+    };
     let operator = evaluator.at(region.x)?.operator_on(&device, curvature)?;
-    let mut matrix = Multiplied::new(operator, diagonal.curvature, PRODUCTS, U);
+    let mut matrix = Multiplied::new(operator, diagonal, PRODUCTS, U);
     let scaling = matrix.roots(region.scales);
     let found = matrix.promise(&Ellipsoid { scaling: &scaling, ..*region });
     evaluator.evaluations.products += matrix.take_used();

@@ -129,9 +129,14 @@ impl fmt::Display for Fit {
             0 => String::new(),
             products => format!(", {products} products"),
         };
+        let alone = self.evaluations.gradient.saturating_sub(self.evaluations.curvature);
+        let gradients = match alone {
+            0 => String::new(),
+            alone => format!("{alone} gradients alone, "),
+        };
         writeln!(
             f,
-            "evaluations  {} objectives alone, {} curvatures with gradient{products}",
+            "evaluations  {} objectives alone, {gradients}{} curvatures with gradient{products}",
             self.evaluations.objective, self.evaluations.curvature
         )?;
         write!(

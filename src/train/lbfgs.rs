@@ -8,7 +8,7 @@ use super::checks::{check_memory, check_tolerances};
 use super::evaluator::{Evaluator, blocks};
 use super::examination::examine;
 use super::minimize::{Model, Point, Proposal, Rules, Step, Trial, minimize};
-use super::newton_cg::Preconditioning;
+use super::preconditioning::Preconditioning;
 use super::settings::{Settings, settings};
 use super::wolfe::{Sample, search};
 use super::{Evaluations, Fit, Method, Observer, State, moved, norm};
@@ -147,6 +147,18 @@ impl Lbfgs {
         let account = model.evaluator.account();
         Ok(Fit::new(state.clone(), end, goal, account, words))
     }
+}
+
+/// The initial matrix that blocks are to be where they do not cost too much, else the diagonal.
+///
+/// # Errors
+/// As [`Problem::plan`].
+pub(super) fn affordable(problem: &Problem) -> Result<Preconditioning> {
+    Ok(match Initial::choose(problem, Preconditioning::RowBlocks)?.of {
+        None => Preconditioning::None,
+        Some(Structure::Diagonal) => Preconditioning::Diagonal,
+        Some(_) => Preconditioning::RowBlocks,
+    })
 }
 
 /// Which initial matrix, and how often.
@@ -404,7 +416,8 @@ impl Model for Secant<'_> {
             length: longest,
             bounded: false,
             small: longest <= xtol * (xtol + largest(&state.x)),
-            vanishing: moved(&state.x, s) == state.x,
+            // A step along the slope alone that is rejected would be found again.
+            vanishing: state.pairs.is_empty() || moved(&state.x, s) == state.x,
         }))
     }
 

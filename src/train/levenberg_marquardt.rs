@@ -293,6 +293,9 @@ impl<S: SumOfSquares> GaussNewton<'_, S> {
     }
 }
 
+/// [`State::slow`] where the sum has hardly fallen in a window of steps.
+pub(super) const HARDLY: usize = 1 << 32;
+
 /// After how many steps with p parameters the fall of the sum is looked at: many where they cost nothing.
 pub(super) fn window(p: usize) -> usize {
     2000 / p.max(1)
@@ -300,13 +303,13 @@ pub(super) fn window(p: usize) -> usize {
 
 /// Notes, once in a window of steps, whether the sum fell by less than a tenth in it.
 fn look(state: &mut State, trial: &Trial) {
-    if state.tried < state.mark + window(state.x.len()) {
+    if state.tried < state.mark.saturating_add(window(state.x.len())) {
         return;
     }
     let before = if state.mark == 0 { state.initial_value } else { state.marked };
     (state.mark, state.marked) = (state.tried, state.value - trial.actual);
     if state.marked > 0.9 * before {
-        state.slow = usize::MAX;
+        state.slow = HARDLY;
     }
 }
 
@@ -380,7 +383,7 @@ impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
         state.radius = self.radius(state, trial, accepted);
         if let (true, (slope, Some(next))) = (accepted, trial.slopes) {
             let slow = !trial.step.bounded && 3.0 * next > slope;
-            state.slow = if slow { state.slow.saturating_add(1) } else { 0 };
+            state.slow = if slow { (state.slow + 1).min(HARDLY) } else { 0 };
         }
         if accepted {
             look(state, trial);

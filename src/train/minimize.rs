@@ -191,7 +191,7 @@ impl<M> End<M> {
 /// A gain that is this part of |f| is one that a fit does not end before.
 const AWAY: f64 = 1e-3;
 /// How many times in a row it is promised, further and further out, until there is no minimum.
-const FLIGHT: usize = 10;
+const FLIGHT: usize = 30;
 
 /// Minimises f from a start, or from where `state` was left; `state` then has the best point.
 ///
@@ -277,17 +277,14 @@ impl<M: Model> Run<'_, M> {
     /// Ends at a point that met a tolerance, unless it is a saddle; shows a new point to the observer before.
     fn arrive(&mut self, at: &mut At<M>, new: bool) -> Outcome<()> {
         self.model.prepare(self.state, at);
-        if new {
+        let stops = new && {
             self.count();
-            let control = (self.observe)(&self.state.progress(self.rules.max_iter));
-            if control == Control::Stop && self.state.reached.is_none() {
-                return Err(Stop::Because(Reason::Interrupted));
-            }
+            (self.observe)(&self.state.progress(self.rules.max_iter)) == Control::Stop
+        };
+        if let Some(reason) = self.state.reached {
+            self.settle(at, reason)?;
         }
-        match self.state.reached {
-            Some(reason) => self.settle(at, reason),
-            None => Ok(()),
-        }
+        if stops { Err(Stop::Because(Reason::Interrupted)) } else { Ok(()) }
     }
 
     /// Ends at a point that met a tolerance if the model promises no more there. Otherwise goes on: along negative curvature, or

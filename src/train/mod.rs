@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `minimize.rs` | the loop: model, propose, judge, accept or reject, leave a saddle, stop |
 //! | `trust_region.rs` | [`TrustRegion`]: the quadratic model within a region, with the whole matrix |
-//! | `newton_cg.rs` | [`NewtonCg`]: the same by products |
+//! | `newton_cg.rs`, `preconditioning.rs`, `multiplied.rs` | [`NewtonCg`]: the same by products |
 //! | `levenberg_marquardt.rs`, `linearized.rs` | [`LevenbergMarquardt`]: the linear model of residuals |
 //! | `lbfgs.rs`, `wolfe.rs` | [`Lbfgs`]: the model from the last steps, and its line search |
 //! | `block_newton.rs` | [`BlockNewton`]: the damped blocks |
@@ -28,6 +28,7 @@ mod multiplied;
 pub mod newton;
 mod newton_cg;
 mod objective;
+mod preconditioning;
 mod report;
 mod residuals;
 mod scales;
@@ -44,7 +45,8 @@ pub use fit::Fit;
 pub use lbfgs::Lbfgs;
 pub use levenberg_marquardt::{LeastSquares, LevenbergMarquardt};
 pub use method::Method;
-pub use newton_cg::{NewtonCg, Preconditioning};
+pub use newton_cg::NewtonCg;
+pub use preconditioning::Preconditioning;
 pub use report::{Evaluations, Reason, Stage, Times};
 pub use residuals::{Residuals, residual_function};
 pub use settings::Settings;

@@ -9,10 +9,10 @@ use super::objective::{Ellipsoid, Quadratic, Short};
 use crate::curvature::{LinearOperator, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::session::Operator;
-use crate::solve::{Preconditioner, conjugate_gradients, dot, largest};
+use crate::solve::{ConjugateStep, Preconditioner, conjugate_gradients, dot, largest};
 
 /// How much of the gradient conjugate gradients may leave when they are asked for Newton's decrement.
-const ALMOST: f64 = 1e-3;
+const ALMOST: f64 = 1e-4;
 
 /// A matrix by its products.
 pub(super) struct Multiplied<'a> {
@@ -61,6 +61,9 @@ impl<'a> Multiplied<'a> {
     pub fn roots(&self, scales: &[f64]) -> Vec<f64> {
         let relative = |(v, scale): (&f64, &f64)| v.abs().sqrt() / scale;
         let diagonal = self.diagonal.as_deref().unwrap_or_default();
+        if diagonal.is_empty() {
+            return scales.to_vec();
+        }
         let roots: Vec<f64> = diagonal.iter().zip(scales).map(relative).collect();
         let least = 1e-6 * largest(&roots);
         let of = |(root, scale): (&f64, &f64)| match root.max(least) {
@@ -70,12 +73,12 @@ impl<'a> Multiplied<'a> {
         roots.iter().zip(scales).map(of).collect()
     }
 
-    fn conjugate_gradients(
+    fn solve(
         &mut self,
         region: &Ellipsoid,
         gradient: &[f64],
         forcing: f64,
-    ) -> Result<Short> {
+    ) -> Result<ConjugateStep> {
         let made = match (self.preconditioner.take(), self.matrix.take()) {
             (Some(made), _) => made,
             (None, None) => Preconditioner::None,
@@ -89,6 +92,16 @@ impl<'a> Multiplied<'a> {
         let (radius, most) = (region.radius, self.most);
         let found = conjugate_gradients(product, gradient, preconditioner, radius, forcing, most)?;
         self.used += found.products;
+        Ok(found)
+    }
+
+    fn conjugate_gradients(
+        &mut self,
+        region: &Ellipsoid,
+        gradient: &[f64],
+        forcing: f64,
+    ) -> Result<Short> {
+        let found = self.solve(region, gradient, forcing)?;
         Ok(Short {
             step: found.step,
             reduction: found.reduction,
@@ -122,29 +135,27 @@ impl Quadratic for Multiplied<'_> {
         if !self.curves_downwards(region)? {
             return Ok(Promise::UNKNOWN);
         }
-        // Where there is no minimum of the model, the preconditioner gives the size of a gain.
-        let gain = match &self.preconditioner {
-            Some(matrix) => 0.5 * dot(region.gradient, &matrix.apply(region.gradient)?),
-            None => f64::NAN,
-        };
-        Ok(Promise { gain, step: f64::NAN, curvature: Downward::LeadsOn })
+        Ok(Promise { curvature: Downward::LeadsOn, ..Promise::UNKNOWN })
     }
 }
 
 impl Multiplied<'_> {
-    /// What the model promises, by conjugate gradients, which approach δ from below.
+    /// What the model promises, by conjugate gradients: what they gained, and what is left of the gradient over the smallest
+    /// eigenvalue that they have seen.
     pub fn promise(&mut self, region: &Ellipsoid) -> Result<Promise> {
         let own = self.examine(region)?;
         if own.curvature != Downward::Nowhere {
             return Ok(own);
         }
         let wide = Ellipsoid { radius: f64::MAX, ..*region };
-        match self.conjugate_gradients(&wide, region.gradient, ALMOST) {
+        match self.solve(&wide, region.gradient, ALMOST) {
             // Negative curvature leads beyond any radius.
             Err(Error::Numerical { .. }) => Ok(Promise { curvature: Downward::LeadsOn, ..own }),
             found => {
                 let found = found?;
-                Ok(Promise::of_step(found.reduction, &found.step, region.x, region.scales))
+                let rest = if found.rest > 0.0 { 0.5 * found.rest / found.lowest()? } else { 0.0 };
+                let gain = found.reduction + rest;
+                Ok(Promise::of_step(gain, &found.step, region.x, region.scales))
             }
         }
     }
@@ -163,7 +174,11 @@ impl Multiplied<'_> {
         let image = self.operator.product(&found.step)?;
         self.used += 1;
         let curvature = dot(&found.step, &image);
-        let size = (dot(&found.step, &found.step) * dot(&image, &image)).sqrt();
+        // Rounding errors have the size of B's entries, even where B takes the vector to 0.
+        let entries: f64 = (self.diagonal.iter().flatten().zip(&found.step))
+            .map(|(entry, v)| entry.abs() * v * v)
+            .sum();
+        let size = (dot(&found.step, &found.step) * dot(&image, &image)).sqrt().max(entries);
         if curvature >= -20.0 * probe.len() as f64 * self.roundoff * size {
             return Ok(false);
         }

@@ -9,10 +9,11 @@ use super::examination::examine;
 use super::minimize::{Point, minimize};
 use super::multiplied::Multiplied;
 use super::objective::{Local, Objective};
+use super::preconditioning::Preconditioning;
 use super::settings::Settings;
 use super::trust_region::{Goal, Region, TrustRegion};
 use super::{Evaluations, Fit, Method, Observer, State};
-use crate::curvature::{Curvature, Structure};
+use crate::curvature::Structure;
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
 use crate::problem::Problem;
@@ -21,63 +22,6 @@ use crate::problem::Problem;
 const DERIVING: u64 = 10;
 /// The same while conjugate gradients take a product.
 const SOLVING: u64 = 12;
-
-/// The preconditioner: it stands in for the matrix inside conjugate gradients, and its norm is that of the region.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Preconditioning {
-    /// The identity.
-    None,
-    /// D² with D_a the largest root of the Gauss–Newton diagonal so far.
-    Diagonal,
-    /// The Gauss–Newton row blocks with a small multiple of the identity; see [`Preconditioner::blocks`].
-    #[default]
-    RowBlocks,
-}
-
-impl Preconditioning {
-    /// All of them.
-    pub const ALL: [Preconditioning; 3] =
-        [Preconditioning::None, Preconditioning::Diagonal, Preconditioning::RowBlocks];
-
-    /// The name on the command line and in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Preconditioning::None => "none",
-            Preconditioning::Diagonal => "diagonal",
-            Preconditioning::RowBlocks => "row-blocks",
-        }
-    }
-
-    /// The preconditioner with this name; [`Error::Unknown`] lists the names.
-    pub fn from_name(name: &str) -> Result<Self> {
-        crate::named("preconditioner", name, &Self::ALL.map(|p| (p.name(), p)))
-    }
-
-    /// The preconditioner, or as much of it as there is in θ under W = fixed + Cθ without more than row blocks in W.
-    pub(super) fn available(self, problem: &Problem) -> Self {
-        let Some(constraint) = problem.ties() else {
-            return self;
-        };
-        let network = problem.network();
-        let own_rows = || problem.block_orders(Structure::RowBlocks).is_ok();
-        match (self, constraint.of_diagonal(network)) {
-            (Preconditioning::RowBlocks, _) if own_rows() => Preconditioning::RowBlocks,
-            (Preconditioning::None, _) => Preconditioning::None,
-            (_, Structure::Diagonal | Structure::RowBlocks) => Preconditioning::Diagonal,
-            _ => Preconditioning::None,
-        }
-    }
-
-    pub(super) fn request(self) -> Option<(Curvature, Structure)> {
-        let structure = match self {
-            Preconditioning::None => return None,
-            Preconditioning::Diagonal => Structure::Diagonal,
-            Preconditioning::RowBlocks => Structure::RowBlocks,
-        };
-        Some((Curvature::GaussNewton, structure))
-    }
-}
 
 /// Newton's method within a trust region by conjugate gradients: the matrix is only multiplied with vectors.
 ///

@@ -99,7 +99,7 @@ pub struct Evaluations {
 pub struct Times {
     /// Objectives of trial points.
     pub objective: Duration,
-    /// Gradients by the processor in f64, where the curvature comes from a device in f32.
+    /// Gradients alone: of L-BFGS, and of the processor in f64 where the curvature comes from a device in f32.
     pub gradient: Duration,
     /// Curvatures, with gradients where these are not apart.
     pub curvature: Duration,

@@ -40,8 +40,8 @@ pub struct State {
     pub growth: f64,
     /// Which of its methods `auto` is at.
     pub stage: usize,
-    /// For how many accepted steps in a row Levenberg and Marquardt's method has been slow; `usize::MAX` where the sum has hardly
-    /// fallen in many steps.
+    /// For how many accepted steps in a row Levenberg and Marquardt's method has been slow; 2³² where the sum has hardly fallen in
+    /// many steps.
     pub slow: usize,
     /// The gradient norm at which the last examination found that a fit must go on; 0 before.
     pub doubted: f64,

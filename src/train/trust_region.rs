@@ -387,18 +387,20 @@ impl<O: Objective> Model for Region<'_, O> {
     }
 
     fn examine(&mut self, state: &State, at: &mut Point<Self::Local>) -> Result<Promise> {
-        let asked = self.ask(state, &mut at.model, Quadratic::examine);
-        let exact = match &asked {
-            Ok(own) if own.curvature == Downward::Nowhere => {
-                self.f.examine(&state.x, &at.model.gradient)
-            }
-            _ => None,
-        };
-        match exact.unwrap_or(asked) {
-            Err(error @ (Error::Gpu { .. } | Error::Part { .. })) => Err(error),
+        let own = self.ask(state, &mut at.model, Quadratic::examine);
+        let own = match own {
+            Err(error @ (Error::Gpu { .. } | Error::Part { .. })) => return Err(error),
             // A test that fails is no reason to lose the point, only to leave it without a certificate.
-            found => Ok(found.unwrap_or(Promise::UNKNOWN)),
-        }
+            own => own.unwrap_or(Promise::UNKNOWN),
+        };
+        let Some(exact) = self.f.examine(&state.x, &at.model.gradient) else {
+            return Ok(own);
+        };
+        let exact = exact?;
+        // Where both see it, the next step leads there.
+        let leads_on = exact.curvature == Downward::Unseen && own.curvature == Downward::LeadsOn;
+        let curvature = if leads_on { Downward::LeadsOn } else { exact.curvature };
+        Ok(Promise { curvature, ..exact })
     }
 
     fn evaluations(&mut self) -> &mut Evaluations {
