@@ -146,5 +146,6 @@ fn options_and_starting_points_are_checked() {
     let none = LevenbergMarquardt { max_iter: 0, ..fit() }.minimize(&f, &[0.0]).unwrap();
     assert_eq!((none.reason, none.iterations, none.value), (Reason::Iterations, 0, 2.5));
     let vast = residual_function(2, usize::MAX, |_, _| (), |_, _| ());
-    assert!(matches!(fit().minimize(&vast, &[0.0; 2]), Err(Error::TooLarge { .. })));
+    let refused = fit().minimize(&vast, &[0.0; 2]);
+    assert!(matches!(refused, Err(Error::TooLarge { .. } | Error::Memory { .. })), "{refused:?}");
 }

@@ -87,7 +87,7 @@ fn evaluations_from_json(value: &Value) -> Result<Evaluations> {
 fn certificate_to_json(certificate: &Certificate) -> Value {
     json!({
         "gain": certificate.gain, "allowed": certificate.allowed,
-        "step": certificate.step, "digits": certificate.digits(),
+        "step": certificate.step, "settled": certificate.settled, "digits": certificate.digits(),
     })
 }
 
@@ -113,7 +113,9 @@ fn certificate_from_json(value: &Value) -> Result<Option<Certificate>> {
     // Infinite, where nothing depends on it.
     let allowed = number(map, "allowed")?;
     let allowed = if allowed.is_nan() { f64::INFINITY } else { allowed };
-    Ok(Some(Certificate { gain, allowed, step }))
+    let settled = field(map, "settled", "certificate")?.as_bool();
+    let settled = settled.ok_or_else(|| wrong("settled", "must be true or false"))?;
+    Ok(Some(Certificate { gain, allowed, step, settled }))
 }
 
 fn stage_to_json(stage: &Stage) -> Value {

@@ -32,12 +32,14 @@ pub struct Certificate {
     pub allowed: f64,
     /// ‖Rp‖/‖Rw‖, the length of that step beside the parameters, each in units of what it multiplies.
     pub step: f64,
+    /// Whether that step changes no parameter by more than 16u of it: then f64 holds no better ones.
+    pub settled: bool,
 }
 
 impl Certificate {
-    /// Whether the model promises no more than is allowed.
+    /// Whether the model promises no more than is allowed, or nothing that parameters in f64 could hold.
     pub fn holds(&self) -> bool {
-        self.gain <= self.allowed || self.allowed == f64::INFINITY
+        self.gain <= self.allowed || self.allowed == f64::INFINITY || self.settled
     }
 
     /// The decimal digits of the parameters that the step leaves as they are, at most 16; none where nothing is known.
@@ -73,6 +75,8 @@ pub(super) struct Promise {
     pub gain: f64,
     /// ‖Rp‖/‖Rw‖.
     pub step: f64,
+    /// Whether |p_l| ≤ 16u |w_l| for all l.
+    pub settled: bool,
     /// Whether the objective curves downwards somewhere beyond rounding.
     pub curvature: Downward,
 }
@@ -90,7 +94,7 @@ pub(super) enum Downward {
 impl Promise {
     /// That of a model which could not be asked.
     pub const UNKNOWN: Promise =
-        Promise { gain: f64::NAN, step: f64::NAN, curvature: Downward::Nowhere };
+        Promise { gain: f64::NAN, step: f64::NAN, settled: false, curvature: Downward::Nowhere };
 
     /// The same from another model than the method's own.
     pub fn of_another_model(mut self) -> Self {
@@ -106,7 +110,9 @@ impl Promise {
             let v: Vec<f64> = v.iter().zip(scales).map(|(v, scale)| v * scale).collect();
             super::norm(&v)
         };
-        Promise { gain, step: scaled(step) / scaled(x), curvature: Downward::Nowhere }
+        let settled = step.iter().zip(x).all(|(p, x)| p.abs() <= 16.0 * U * x.abs());
+        let step = scaled(step) / scaled(x);
+        Promise { gain, step, settled, curvature: Downward::Nowhere }
     }
 
     /// That of a matrix H, a packed lower triangle with entries known to `roundoff`, in units R.

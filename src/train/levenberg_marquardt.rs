@@ -401,6 +401,7 @@ impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
             Some(found) => Promise {
                 gain: found.predicted,
                 step: found.length / at.model.size(),
+                settled: false,
                 curvature: Downward::Nowhere,
             },
             None => Promise::UNKNOWN,

@@ -190,7 +190,7 @@ impl<M> End<M> {
 
 /// A gain that is this part of |f| is one that a fit does not end before.
 const AWAY: f64 = 1e-3;
-/// How many times in a row it is promised, further and further out, until there is no minimum.
+/// How many times in a row it is promised until there is no minimum, if x has become longer.
 const FLIGHT: usize = 30;
 
 /// Minimises f from a start, or from where `state` was left; `state` then has the best point.
@@ -316,17 +316,31 @@ impl<M: Model> Run<'_, M> {
             Some(gtol) => (gtol * gtol * at.value.abs()).max(at.resolution),
             None => f64::INFINITY,
         };
-        *self.certificate.insert(Certificate { gain: promise.gain, allowed, step: promise.step })
+        *self.certificate.insert(Certificate {
+            gain: promise.gain,
+            allowed,
+            step: promise.step,
+            settled: promise.settled,
+        })
     }
 
-    /// Ends where the gradient is small and yet each step, further out than the one before, promises to lower f by a part of
-    /// itself: there is no minimum.
+    /// Ends where the gradient is small and yet, again and again, a step promises to lower f by a part of itself, while x leads
+    /// away: there is no minimum.
     fn flee(&mut self, at: &At<M>, gain: f64) -> Outcome<()> {
         let size = norm(&self.state.x);
-        let further = size > self.state.size && gain > AWAY * at.value.abs();
-        self.state.fleeing = if further { self.state.fleeing + 1 } else { 0 };
-        self.state.size = size;
-        if self.state.fleeing >= FLIGHT { Err(Stop::Because(Reason::Unbounded)) } else { Ok(()) }
+        if gain.is_nan() || gain <= AWAY * at.value.abs() {
+            self.state.fleeing = 0;
+            return Ok(());
+        }
+        if self.state.fleeing == 0 {
+            self.state.size = size;
+        }
+        self.state.fleeing += 1;
+        if self.state.fleeing < FLIGHT {
+            return Ok(());
+        }
+        self.state.fleeing = 0;
+        if size > self.state.size { Err(Stop::Because(Reason::Unbounded)) } else { Ok(()) }
     }
 
     fn count(&mut self) {

@@ -45,9 +45,9 @@ pub struct State {
     pub slow: usize,
     /// The gradient norm at which the last examination found that a fit must go on; 0 before.
     pub doubted: f64,
-    /// ‖x‖ at that point.
+    /// ‖x‖ at the first of the points in a row that promised much.
     pub size: f64,
-    /// How many such points in a row promised much, each further out than the one before.
+    /// How many examinations in a row found that much is promised.
     pub fleeing: usize,
     /// The steps that were tried when the fall of a sum of squares was looked at last, …
     pub mark: usize,
