@@ -67,7 +67,7 @@ fn of_every_kind(folder: &Path) {
         exits(&secondo(folder, &[&FIT[..], &outputs, &plots].concat()), 0);
     }
     exits(&secondo(folder, &["predict", "m", "d.csv", "-o", "predicted"]), 0);
-    exits(&secondo(folder, &["derivatives", "m", "d.csv", "-o", "derived"]), 0);
+    exits(&secondo(folder, &["derivatives", "m", "d.csv", "-o", "derived.json"]), 0);
     exits(&secondo(folder, &["derivatives", "m", "d.csv", "-o", "derived.npz"]), 0);
     let header =
         br#"{"__metadata__":{"format":"pt"},"w":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}"#;
@@ -91,7 +91,7 @@ fn only_files_of_the_same_kind_are_replaced() {
         ("p.svg", "--plot"),
         ("p.png", "--plot"),
         ("predicted", "predict"),
-        ("derived", "derivatives"),
+        ("derived.json", "derivatives"),
         ("derived.npz", "derivatives"),
     ];
     let others = ["other.safetensors", "other.svg", "other.png", "other.json", "notes"];
@@ -101,18 +101,17 @@ fn only_files_of_the_same_kind_are_replaced() {
             if option == kind {
                 continue;
             }
+            let known = [".json", ".npz"].iter().any(|end| file.ends_with(end));
+            let why = match option {
+                "derivatives" if !known => "the extension must be",
+                "predict" if file == "m" => "would be overwritten",
+                _ => FOREIGN,
+            };
             match option {
-                "predict" | "derivatives" if file != "m" => {
-                    refused(dir.path(), &[option, "m", "d.csv", "-o", file], FOREIGN);
-                }
                 "predict" | "derivatives" => {
-                    refused(
-                        dir.path(),
-                        &[option, "m", "d.csv", "-o", file],
-                        "would be overwritten",
-                    );
+                    refused(dir.path(), &[option, "m", "d.csv", "-o", file], why);
                 }
-                _ => refused(dir.path(), &fit(&[option, file]), FOREIGN),
+                _ => refused(dir.path(), &fit(&[option, file]), why),
             }
         }
     }
@@ -122,6 +121,33 @@ fn only_files_of_the_same_kind_are_replaced() {
     // An empty file holds nothing that could be lost.
     fs::write(dir.path().join("empty"), "").unwrap();
     exits(&secondo(dir.path(), &fit(&["--model", "empty"])), 0);
+}
+
+/// With labels, with lines where rows were left out, and with any delimiter: the program knows its own.
+#[test]
+fn predictions_of_every_form_are_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let rows = |gap: &str| -> String {
+        (0..40)
+            .map(|i| {
+                format!("r{i};{};{}\n", i, if i == 7 { gap.into() } else { (i * i).to_string() })
+            })
+            .collect()
+    };
+    fs::write(folder.join("t.csv"), format!(";x;y\n{}", rows("49"))).unwrap();
+    exits(&secondo(folder, &["fit", "t.csv", "--target", "y", "--model", "m"]), 0);
+    let gaps = rows("49").replace("r9;9;", "r9;;");
+    fs::write(folder.join("gaps.csv"), format!(";x;y\n{gaps}")).unwrap();
+    for args in [&["t.csv"][..], &["gaps.csv", "--missing", "drop"]] {
+        let args = [&["predict", "m"], args, &["-o", "predicted"]].concat();
+        for _ in 0..2 {
+            exits(&secondo(folder, &args), 0);
+        }
+        fs::remove_file(folder.join("predicted")).unwrap();
+    }
+    fs::write(folder.join("notes.csv"), "id,predictions_2019,notes\n1,2,3\n").unwrap();
+    refused(folder, &["predict", "m", "t.csv", "-o", "notes.csv"], FOREIGN);
 }
 
 #[test]
