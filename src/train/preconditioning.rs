@@ -31,7 +31,7 @@ impl Preconditioning {
         }
     }
 
-    /// The preconditioner with this name; [`Error::Unknown`] lists the names.
+    /// The preconditioner with this name; [`Error::Unknown`](crate::Error::Unknown) lists the names.
     pub fn from_name(name: &str) -> Result<Self> {
         crate::named("preconditioner", name, &Self::ALL.map(|p| (p.name(), p)))
     }
