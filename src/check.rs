@@ -152,11 +152,11 @@ struct Difference {
     kink: f64,
 }
 
-/// What one step shows of one output.
+/// The findings of one step on one output.
 #[derive(Clone, Copy, Default)]
 struct Stencil {
     slope: f64,
-    /// What rounding may do to the slope.
+    /// The error of the slope that rounding may make.
     rounding: f64,
     /// f(x + h) − f(x − h).
     jump: f64,

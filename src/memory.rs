@@ -1,6 +1,6 @@
 //! The memory that this process may take, and arrays that are refused where it does not suffice.
 //!
-//! What decides is the least of what the system reports: available memory, the limits of the process (`ulimit -v`,
+//! The budget is the least of what the system reports: available memory, the limits of the process (`ulimit -v`,
 //! `ulimit -d`) and those of its control groups. Limits are read once, what is used of them each time.
 
 use std::fs;
@@ -153,7 +153,7 @@ impl Limits {
         }
     }
 
-    /// What each limit leaves, in bytes.
+    /// The bytes that each limit leaves.
     fn left(&self, meminfo: &str, status: &str) -> Vec<(u64, &'static str)> {
         let available = kibibytes(meminfo, "MemAvailable:").or(self.machine).unwrap_or(UNKNOWN);
         let used = |name: &str| kibibytes(status, name).unwrap_or(0);

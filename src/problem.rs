@@ -44,7 +44,7 @@ pub struct Problem {
     constraint: Option<Constraint>,
     device: Device,
     budget: Option<u64>,
-    /// What its own requests leave, as far as it is little.
+    /// The things that its own requests leave, as far as they are small.
     memory: Arc<Memory>,
 }
 
@@ -286,7 +286,7 @@ impl Problem {
         Ok(ranges.iter().map(|r| r.len() as u64).collect())
     }
 
-    /// What its own requests leave.
+    /// The things that its own requests leave.
     pub(crate) fn memory(&self) -> &Arc<Memory> {
         &self.memory
     }
@@ -341,7 +341,7 @@ impl Problem {
         Ok(result)
     }
 
-    /// What a request in θ needs in W: ties mix entries that a diagonal does not hold.
+    /// The request in W that one in θ needs: ties mix entries that a diagonal does not hold.
     pub(crate) fn request_in_network(&self, mut request: Request) -> Request {
         if let (Some((_, structure)), Some(constraint)) = (&mut request.curvature, &self.constraint)
             && *structure == Structure::Diagonal

@@ -23,7 +23,7 @@ pub enum Kind {
     Inference,
 }
 
-/// What the first bytes of a file of the program can tell.
+/// So many first bytes tell whether the program wrote a file.
 const HEAD: u64 = 1 << 16;
 /// How JSON of the program begins.
 const BEGIN: &[u8] = b"{\n  \"value\": ";

@@ -48,7 +48,7 @@ fn print(fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Fail
     }
 }
 
-/// What is said on keys of a problem file that mean nothing.
+/// The note on keys of a problem file that mean nothing.
 pub fn unused_keys(keys: &[String]) -> String {
     format!("keys of the problem file that are not used: {}", keys.join(", "))
 }

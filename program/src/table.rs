@@ -80,7 +80,7 @@ pub struct TargetOptions {
     pub cv: Option<u16>,
 }
 
-/// What a model does with a level that it does not know.
+/// The rule of a model for a level that it does not know.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reading tables")]
 pub struct UnknownOptions {

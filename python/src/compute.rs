@@ -31,7 +31,7 @@ type Pools = HashMap<(u32, usize), Arc<ThreadPool>>;
 /// Runs `f` without the interpreter's lock on so many threads, or on all.
 ///
 /// # Errors
-/// What `f` reports; threads that cannot be started.
+/// Those of `f`; threads that cannot be started.
 pub fn run<T: Send>(
     py: Python,
     threads: Option<usize>,

@@ -24,7 +24,7 @@ struct Calls<'py> {
 }
 
 impl<'py> Calls<'py> {
-    /// What `f` makes of the result of calling `function` at x; none from the first exception on.
+    /// The value that `f` makes of the result of calling `function` at x; none from the first exception on.
     fn at<T>(
         &self,
         function: &Bound<'py, PyAny>,

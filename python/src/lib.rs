@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use crate::compute::run;
 use crate::error::exception;
 
-/// What each adapter is called, with the numbers that devices are chosen by.
+/// The name of each adapter, with the numbers that devices are chosen by.
 #[pyfunction]
 fn adapters(py: Python) -> PyResult<Vec<String>> {
     run(py, None, || Ok(secondo::backend::gpu::adapters().iter().map(|a| a.to_string()).collect()))

@@ -81,7 +81,7 @@ impl PyModel {
         self.0.weights.clone().into_pyarray(py)
     }
 
-    /// What `facts` of the constructor says, with the loss.
+    /// The facts of the constructor, with the loss.
     fn facts(&self) -> String {
         let model = &self.0;
         json!({

@@ -122,7 +122,7 @@ impl Course {
     }
 }
 
-/// What was seen of a fit at a step.
+/// The view of a fit at a step.
 struct Seen {
     max_iter: usize,
     radius: Option<f64>,

@@ -15,7 +15,7 @@ pub use tensor::SymmetricTensor;
 
 use crate::error::Result;
 
-/// What the matrix is. In all of them the penalty's second derivative is added as far as the structure
+/// The kind of a curvature matrix. In all of them the penalty's second derivative is added as far as the structure
 /// holds it.
 ///
 /// With S^{kl} = ∂δ^k/∂p^l per sample, δ^k = ∂g/∂p^k, φ = ∂p/∂w and Ψ = ∂²p/∂w² (0 for linear units), the block of

@@ -16,7 +16,7 @@
 //! | `plan.rs` | the cost of a request, from a rehearsal |
 //! | `lagrangian.rs`, `tensor.rs`, `jacobian.rs` | the Lagrangian at any configuration, derivatives of any order, ∂x^m/∂W |
 //!
-//! What comes out does not depend on the chunk beyond rounding, and not at all on the number of threads.
+//! The results do not depend on the chunk beyond rounding, and not at all on the number of threads.
 
 mod assemble;
 mod chain;

@@ -1,4 +1,4 @@
-//! What requests for one problem leave for the next ones: plans, samples on the backend, arrays that wait, and linearizations.
+//! The things that requests for one problem leave for the next ones: plans, samples on the backend, arrays that wait, and linearizations.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -10,14 +10,14 @@ use crate::error::Result;
 use crate::network::{Activation, Network};
 use crate::problem::Problem;
 
-/// What a user should know before the tables are read.
+/// A warning to a user before the tables are read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Warning {
     /// Its kind, such as `singular`.
     pub kind: &'static str,
     /// The cause, where it was found: such as `collinear-inputs`.
     pub cause: Option<&'static str>,
-    /// What was found, and what to do.
+    /// The finding, and the advice.
     pub text: String,
 }
 

@@ -9,7 +9,7 @@ use super::spectrum::{Spectrum, symmetrised};
 use super::summary::{STATIONARY, Scale, Summary};
 use crate::error::Result;
 
-/// What a covariance is made of.
+/// The parts of a covariance.
 pub(super) struct Ingredients<'a> {
     pub family: &'a Family,
     pub at: &'a Linearized,

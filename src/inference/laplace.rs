@@ -34,7 +34,7 @@ pub struct Laplace {
     pub log_symmetry: f64,
 }
 
-/// What the evidence is made of.
+/// The parts of the evidence.
 pub(super) struct Ingredients<'a> {
     pub network: &'a Network,
     /// λ of the prior, all positive.

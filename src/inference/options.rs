@@ -1,4 +1,4 @@
-//! What is to be inferred, and by which rule: the names of the command line.
+//! The quantities to infer and their rules, by the names of the command line.
 
 use std::fmt;
 

@@ -20,7 +20,7 @@ struct Side<'a, 'b> {
     /// ŵ and the end of Wald's interval less ŵ.
     estimate: f64,
     reach: f64,
-    /// What √(2(E − Ê)/φ) is at the end.
+    /// The value of √(2(E − Ê)/φ) at the end.
     quantile: f64,
     /// The parameters of the last fit.
     last: Vec<f64>,

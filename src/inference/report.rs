@@ -75,7 +75,7 @@ pub struct Report {
     pub covariance: Option<Array2<f64>>,
     /// Why there is none.
     pub refused: Option<Refusal>,
-    /// What to know before the tables are read.
+    /// The warnings to know before the tables are read.
     pub warnings: Vec<Warning>,
     /// The scaled eigenvalues of the information, ascending.
     pub eigenvalues: Vec<f64>,

@@ -72,7 +72,7 @@ pub(super) struct Objective {
     pub gradient: Vec<f64>,
 }
 
-/// What the degrees of freedom and the stationarity are judged by.
+/// The numbers by which the degrees of freedom and the stationarity are judged.
 pub(super) struct Judged {
     pub edf: f64,
     pub decrement: f64,

@@ -19,7 +19,7 @@ pub(super) struct Kind {
     pub(super) name: &'static str,
     /// Higher ones are refused.
     pub(super) version: u64,
-    /// What to think of where the file is none at all.
+    /// The question where the file is none at all.
     pub(super) hint: &'static str,
 }
 

@@ -110,7 +110,7 @@ pub struct Model {
     pub targets: Vec<String>,
     /// The class labels in the order of the outputs; empty for a regression.
     pub classes: Vec<String>,
-    /// What the network sees of inputs and targets.
+    /// The scales in which the network sees inputs and targets.
     pub standardization: Standardization,
     /// The loss that was minimised.
     pub loss: Loss,

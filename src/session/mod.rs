@@ -78,9 +78,9 @@ pub struct Session<'a> {
 /// How much is remembered.
 #[derive(Debug, Clone)]
 enum Terms {
-    /// What is small.
+    /// As much as is small.
     Call,
-    /// What fits in the budget, less what others need of it besides.
+    /// As much as fits in the budget, less what others need of it besides.
     Lasting {
         budget: u64,
         /// Bytes that others hold while requests are computed.
@@ -359,7 +359,7 @@ impl<'a> Session<'a> {
 
 /// Something that the driver does on any backend.
 trait Job: Sync {
-    /// What comes out.
+    /// The result.
     type Done: Send;
 
     /// The kind of request.

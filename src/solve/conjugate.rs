@@ -123,7 +123,7 @@ pub struct ConjugateStep {
     pub boundary: bool,
     /// How many products with B were taken.
     pub products: usize,
-    /// What is left of the gradient, ‖g + Bp‖²_M⁻¹.
+    /// The rest of the gradient, ‖g + Bp‖²_M⁻¹.
     pub rest: f64,
     /// The length α of each step inside the region, and β, by how much the last direction counts in the next.
     pub coefficients: Vec<(f64, f64)>,

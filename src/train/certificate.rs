@@ -19,7 +19,7 @@ use super::scales::divide;
 use crate::error::Result;
 use crate::solve::{Cholesky, U, dot, eigen, largest};
 
-/// What the quadratic model promises at the end of a fit, and how much of it counts as nothing.
+/// The promise of the quadratic model at the end of a fit, and how much of it counts as nothing.
 ///
 /// `Display` puts it into a sentence.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,7 +68,7 @@ impl fmt::Display for Certificate {
     }
 }
 
-/// What a model promises at a point.
+/// The promise of a model at a point.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Promise {
     /// δ.

@@ -1,4 +1,4 @@
-//! What the exact model of a problem promises at a point, whatever the model of the method is.
+//! The promise of a problem's exact model at a point, whatever the model of the method is.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ pub(super) const FORMED: usize = 500;
 /// The most products for one look at the model.
 const PRODUCTS: usize = 300;
 
-/// What the exact model promises at w; that of Gauss and Newton, where a unit has no second derivatives.
+/// The promise of the exact model at w; that of Gauss and Newton, where a unit has no second derivatives.
 ///
 /// # Errors
 /// As [`Evaluator::derivatives`].

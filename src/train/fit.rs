@@ -35,7 +35,7 @@ pub struct Fit {
     pub modified_blocks: usize,
     /// Why it ended.
     pub reason: Reason,
-    /// What a Newton step would still gain at `w`, where the end depends on it.
+    /// The gain that a Newton step would still have at `w`, where the end depends on it.
     pub certificate: Option<Certificate>,
     /// The user-defined part that panicked and ended it, with its message, if one did.
     pub fault: Option<String>,

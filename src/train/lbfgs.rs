@@ -248,7 +248,7 @@ impl Secant<'_> {
         }
     }
 
-    /// −Hg, by the two loops over the pairs, which stand one behind the other in `pairs`: s₁, y₁, s₂, y₂, …
+    /// −Hg, by the two loops over the pairs (s, y), the oldest first.
     fn direction(&self, pairs: &VecDeque<(Vec<f64>, Vec<f64>)>, g: &[f64]) -> Result<Vec<f64>> {
         let mut q: Vec<f64> = g.iter().map(|g| -g).collect();
         let mut alphas = Vec::with_capacity(pairs.len());

@@ -46,7 +46,7 @@ pub(super) trait Model {
     /// Whether the gradient is small enough to end at `next`, which a step led to unless it is the start.
     fn stationary(&self, state: &State, next: &Point<Self::Local>, step: Option<&Step>) -> bool;
 
-    /// What the quadratic model of f still promises at a point that met a tolerance, and whether f curves downwards there.
+    /// The promise of f's quadratic model at a point that met a tolerance, and whether f curves downwards there.
     fn examine(&mut self, state: &State, at: &mut Point<Self::Local>) -> Result<Promise>;
 
     /// Whether the next step can be one without a region, since rounding hides what a bounded one does.
@@ -167,7 +167,7 @@ pub(super) struct End<M> {
     pub reason: Reason,
     /// The user-defined part that panicked, with its message, if one did.
     pub fault: Option<String>,
-    /// What was promised where the end was decided, if it was asked.
+    /// The promise where the end was decided, if it was asked.
     pub certificate: Option<Certificate>,
     /// The best point, if f could be evaluated there.
     pub at: Option<Point<M>>,

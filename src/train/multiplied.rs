@@ -140,7 +140,7 @@ impl Quadratic for Multiplied<'_> {
 }
 
 impl Multiplied<'_> {
-    /// What the model promises, by conjugate gradients: what they gained, and what is left of the gradient over the smallest
+    /// The promise of the model, by conjugate gradients: what they gained, and what is left of the gradient over the smallest
     /// eigenvalue that they have seen.
     pub fn promise(&mut self, region: &Ellipsoid) -> Result<Promise> {
         let own = self.examine(region)?;

@@ -30,7 +30,7 @@ pub(super) trait Objective {
         Err(error)
     }
 
-    /// What the exact model promises at x, if B is another matrix, or does not tell.
+    /// The promise of the exact model at x, if B is another matrix, or does not tell.
     fn examine(&mut self, _x: &[f64], _gradient: &[f64]) -> Option<Result<Promise>> {
         None
     }
@@ -55,7 +55,7 @@ pub(super) trait Quadratic {
     /// A step that reduces the model.
     fn step(&mut self, region: &Ellipsoid) -> Result<Short>;
 
-    /// What the model promises without a region. Where B has a negative eigenvalue beyond rounding, a step that is to leave the point
+    /// The promise of the model without a region. Where B has a negative eigenvalue beyond rounding, a step that is to leave the point
     /// leads along it.
     fn examine(&mut self, region: &Ellipsoid) -> Result<Promise>;
 }

@@ -25,7 +25,7 @@ pub(super) struct Sample {
     pub slope: f64,
 }
 
-/// What an evaluation of φ and φ′ is judged by.
+/// A search, with the start by which each evaluation is judged.
 struct Search<F> {
     start: Sample,
     /// Differences of φ below this are rounding errors.
@@ -116,7 +116,7 @@ impl<F: FnMut(f64) -> Result<(f64, f64)>> Search<F> {
             && at.value <= self.start.value + DECREASE * at.t * self.start.slope + self.hidden(at)
     }
 
-    /// What rounding may hide of a fall.
+    /// The part of a fall that rounding may hide.
     fn hidden(&self, at: Sample) -> f64 {
         if (at.value - self.start.value).abs() <= self.rounding { self.rounding } else { 0.0 }
     }

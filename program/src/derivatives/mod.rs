@@ -83,7 +83,7 @@ pub struct Options {
     /// The curvature: exact (the Hessian), gauss-newton, empirical-fisher, lagrangian (not the Hessian) or residual
     #[arg(long, value_name = "NAME", default_value = "exact", value_parser = curvature)]
     curvature: Curvature,
-    /// What of it: row-blocks (one for each unit), layer-blocks, full, diagonal, products with 'v' or 'V', or none
+    /// The part of it: row-blocks (one for each unit), layer-blocks, full, diagonal, products with 'v' or 'V', or none
     #[arg(long, value_name = "NAME", default_value = "row-blocks", value_parser = structure)]
     structure: Form,
     /// Add the multipliers of every layer and sample, 'multipliers'

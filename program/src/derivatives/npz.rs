@@ -82,7 +82,7 @@ pub fn write_one(out: &mut dyn Write, _: &Problem, _: &Options, found: &Found) -
     }
 }
 
-/// What comes before the numbers of an array, in version 1.0 of NumPy's format.
+/// The header before the numbers of an array, in version 1.0 of NumPy's format.
 fn head(kind: &str, shape: &[usize]) -> Vec<u8> {
     let shape: String = shape.iter().map(|len| format!("{len},")).collect();
     let mut head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
@@ -192,7 +192,7 @@ impl<W: Write> Arrays<W> {
     }
 }
 
-/// What a file's header and its entry in the directory have in common: version, flags, method, time, checksum, sizes, lengths.
+/// The fields that a file's header and its entry in the directory share: version, flags, method, time, checksum, sizes, lengths.
 fn entry(sum: u32, len: u32, name: &str) -> Vec<u8> {
     let mut out = Vec::new();
     for v in [20, FOLLOW, 0, 0, DAY] {

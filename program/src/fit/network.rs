@@ -22,7 +22,7 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    /// What these options say.
+    /// Returns what these options say.
     pub fn of(options: &NetworkOptions) -> Self {
         let file = options.architecture.as_deref();
         Architecture {

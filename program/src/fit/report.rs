@@ -54,13 +54,13 @@ pub struct DataFacts {
     /// The rows of weight 0.
     #[serde(default)]
     pub weightless: usize,
-    /// What was assumed in reading, as options.
+    /// The assumptions in reading, as options.
     #[serde(default)]
     pub found: Vec<String>,
     /// How columns that are no plain numbers became features.
     #[serde(default)]
     pub columns: Vec<String>,
-    /// What else was assumed.
+    /// Further assumptions.
     #[serde(default)]
     pub remarks: Vec<String>,
     pub train_rows: usize,
@@ -254,7 +254,7 @@ impl Subject {
 }
 
 impl DataFacts {
-    /// What is predicted, and how that was found out.
+    /// The target and its task, and how that was found out.
     fn target_lines(&self, text: &mut Text) {
         let mut target = format!("{}: {}", self.target, self.task);
         if !self.classes.is_empty() {

@@ -147,7 +147,7 @@ fn say_warnings(warnings: &[String]) {
     }
 }
 
-/// What an honest report says about the end of a fit that met no tolerance.
+/// The sentence of an honest report about the end of a fit that met no tolerance.
 fn not_converged(fit: &Fit) -> Option<String> {
     let advice = match fit.reason {
         Reason::Iterations => "; a larger --max-iter may lower the objective",

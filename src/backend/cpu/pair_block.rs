@@ -1,6 +1,6 @@
 //! sum[(j, j′, b), a] += Σ_i (S[i, j, j′] z^l[i, b] + δ[i, j′] T[i, j, b]) z^k[i, a].
 //!
-//! What stands in brackets has rank two for each sample and j, over j′ and over b. The lanes of vectors run over the one of them
+//! The expression in brackets has rank two for each sample and j, over j′ and over b. The lanes of vectors run over the one of them
 //! that fills them better; the vectors go to the register tile as they are formed, with z^k[i, a] as its rows.
 
 use std::ops::Range;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::cache::default_folder;
 use crate::error::{Error, Fault, Result};
 
-/// What f64 takes: its bits are read as 64-bit integers.
+/// The features that f64 takes: its bits are read as 64-bit integers.
 pub(super) const DOUBLE: wgpu::Features =
     wgpu::Features::SHADER_F64.union(wgpu::Features::SHADER_INT64);
 

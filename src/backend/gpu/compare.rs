@@ -69,7 +69,7 @@ impl Gpu {
         lock(&self.checked).forms.contains(form)
     }
 
-    /// What the device's floats hold exactly.
+    /// The numbers that the device's floats hold exactly.
     fn exact(&self, v: f64) -> f64 {
         if self.f64 { v } else { f64::from(v as f32) }
     }

@@ -4,7 +4,7 @@
 //! when by the rate so far it keeps the adapter busy for about [`SLICE`]. wgpu orders submissions, so a buffer that is given
 //! back can be handed out again at once; only writes from the host go ahead of what is recorded, so they submit first.
 //!
-//! What can go wrong, and how it shows (measured with wgpu 30): a lost device makes `poll` panic; a submission after that
+//! The faults that occur, and how they show (measured with wgpu 30): a lost device makes `poll` panic; a submission after that
 //! reports nothing; a command buffer that the driver killed can look finished. So every wait is wrapped, the last dispatch of
 //! every submission counts one up and each read-back compares the count, and errors that wgpu reports to nobody are
 //! kept for the next call here.

@@ -34,7 +34,7 @@ impl Threads {
 /// last workgroup.
 pub const HEAD: [&str; 3] = ["first_group", "groups_x", "groups"];
 
-/// What the names of a view's four parameters end in: the place of its first number, and its strides along i, r and c.
+/// The endings of the names of a view's four parameters: the place of its first number, and its strides along i, r and c.
 pub const VIEW: [&str; 4] = ["offset", "i", "r", "c"];
 
 /// The key of a pipeline: all that its text is made of.

@@ -1,4 +1,4 @@
-//! What the crate's own tests ask of an adapter: limits, faults and kernels that it would not meet by itself. Not for use.
+//! Hooks for the crate's own tests of an adapter: limits, faults and kernels that it would not meet by itself. Not for use.
 
 use super::adapter::{Limits, Options, find};
 use super::context::Patch;

@@ -25,7 +25,7 @@ pub struct Column {
     pub name: String,
     /// How its values become numbers.
     pub coding: Coding,
-    /// What stands for a missing value; a further input then tells which rows had none. Without it a missing value is an error.
+    /// The substitute for a missing value; a further input then tells which rows had none. Without it a missing value is an error.
     pub fill: Option<Fill>,
 }
 
@@ -48,7 +48,7 @@ pub enum Coding {
     },
 }
 
-/// What stands for a missing value.
+/// The substitute for a missing value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fill {
     /// The mean of the column.

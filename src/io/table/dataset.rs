@@ -64,7 +64,7 @@ pub struct Dataset {
     pub weightless: usize,
     /// Why the task was guessed so; `None` if it was given.
     pub guess: Option<String>,
-    /// What else was assumed, with the option that says otherwise.
+    /// Further assumptions, with the option that says otherwise.
     pub notes: Vec<String>,
 }
 
@@ -202,7 +202,7 @@ impl Table {
         Ok(Uses { features, target, weights, notes })
     }
 
-    /// What is said on a column of labels that was not named.
+    /// The note on a column of labels that was not named.
     fn labels_note(&self) -> Option<String> {
         let labels = self.labels?;
         let why = labels.why?;

@@ -124,12 +124,12 @@ impl Table {
         self.text.get(start..end)
     }
 
-    /// What was assumed in reading, as the options of the program that say the same.
+    /// The assumptions in reading, as the options of the program that say the same.
     pub fn found(&self) -> &[String] {
         &self.found
     }
 
-    /// What may have been read otherwise than it was meant.
+    /// Warnings of what may have been read otherwise than it was meant.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

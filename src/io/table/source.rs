@@ -31,7 +31,7 @@ pub(super) struct Source {
 /// The text of the file at `path`, or of standard input for `-`; in `encoding`, or in the one that is found.
 ///
 /// # Errors
-/// What cannot be read, or is not text.
+/// A file that cannot be read, or is not text.
 pub(super) fn read(path: &Path, encoding: Option<&str>) -> Result<Source> {
     let bytes = if path == Path::new("-") {
         limited(io::stdin().lock(), path, "read")?

@@ -131,7 +131,7 @@ pub fn rehearse_forms(gpu: &Gpu) {
     }
 }
 
-/// What no 32-bit number can count is refused before anything runs.
+/// A size that no 32-bit number can count is refused before anything runs.
 #[test]
 fn sizes_beyond_32_bits_are_refused() {
     use crate::backend::kernel::{Multiply, Scale, WeightedSum};

@@ -271,7 +271,7 @@ fn every_kernel_has_a_shader_and_every_file_its_use() {
     }
 }
 
-/// What naga says of a pipeline's shader; empty if it is right.
+/// The message of naga on a pipeline's shader; empty if it is right.
 fn faults(key: &Key, text: &str) -> Vec<String> {
     use naga::valid::{Capabilities, ValidationFlags, Validator};
     let mut found = Vec::new();
@@ -363,7 +363,7 @@ fn faults(key: &Key, text: &str) -> Vec<String> {
     found
 }
 
-/// What the translations for Metal and DX12 complain of.
+/// The complaints of the translations for Metal and DX12.
 fn translated(
     module: &naga::Module,
     info: &naga::valid::ModuleInfo,
