@@ -86,6 +86,8 @@ pub enum Error {
         /// The pivot (from 0) at which it failed.
         pivot: usize,
     },
+    /// A flag or a time limit ended the computation before it had a result.
+    Interrupted,
     /// An iteration that has no reason to fail did not converge.
     Numerical {
         /// The operation that failed, and where.
@@ -445,6 +447,9 @@ impl fmt::Display for Error {
             Error::Unsupported { what, why } => write!(f, "{what} is not available: {why}"),
             Error::NotPositiveDefinite { what, pivot } => {
                 write!(f, "{what} is not positive definite (pivot {pivot})")
+            }
+            Error::Interrupted => {
+                write!(f, "interrupted before there was a result; give it more time")
             }
             Error::Numerical { what } => write!(f, "{what}"),
             Error::Part { kind, name, why } => write!(f, "the {kind} '{name}': {why}"),

@@ -71,6 +71,7 @@
 //! | [`solve`] | factorizations of small symmetric matrices; knows no network |
 //! | [`check`] | supplied derivatives against differences |
 //! | `src/guard.rs` | calls into user-defined parts: a panic or NaN there ends as an error that names the part |
+//! | `src/interrupt.rs` | [`Interrupt`]: what ends a fit inside a step |
 //! | `src/error.rs` | [`Error`] |
 //!
 //! [`paper`] holds no code: it says where each equation of the paper is computed, and what of it is corrected.
@@ -100,6 +101,7 @@ mod error;
 mod evaluate;
 mod guard;
 pub mod inference;
+mod interrupt;
 #[cfg(feature = "io")]
 pub mod io;
 mod memory;
@@ -120,6 +122,7 @@ use error::by_name as named;
 pub use error::{Error, Fault, Quantity, Result, legible};
 pub use evaluate::{Configuration, Counts, Evaluation, LagrangianPoint, Plan, Request};
 pub use inference::Inference;
+pub use interrupt::Interrupt;
 pub use memory::{available_memory, is_address_space_limited, limit_memory, require_memory};
 pub use network::{
     Activation, ActivationFunction, Constraint, Custom, ExactUnit, Group, GroupView, HigherUnit,

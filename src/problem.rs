@@ -14,6 +14,7 @@ use crate::evaluate::{
     self, Configuration, Evaluation, LagrangianPoint, Memory, Parts, Plan, Planner, Request,
     Target, Tensor, Theta, Work,
 };
+use crate::interrupt::Interrupt;
 use crate::network::{Constraint, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction};
 
@@ -44,6 +45,7 @@ pub struct Problem {
     constraint: Option<Constraint>,
     device: Device,
     budget: Option<u64>,
+    interrupt: Interrupt,
     /// The things that its own requests leave, as far as they are small.
     memory: Arc<Memory>,
 }
@@ -60,6 +62,7 @@ impl Clone for Problem {
             constraint: self.constraint.clone(),
             device: self.device.clone(),
             budget: self.budget,
+            interrupt: self.interrupt.clone(),
             memory: Arc::default(),
         }
     }
@@ -93,6 +96,7 @@ impl Problem {
             constraint: None,
             device: Device::default(),
             budget: None,
+            interrupt: Interrupt::default(),
             memory: Arc::default(),
         })
     }
@@ -144,6 +148,14 @@ impl Problem {
     pub fn memory_budget(mut self, bytes: u64) -> Self {
         self.budget = Some(bytes);
         self.changed()
+    }
+
+    /// The same problem, whose fits end when this flag is set, even inside a step: at their best point, for
+    /// [`Reason::Interrupted`](crate::Reason::Interrupted), or with [`Error::Interrupted`] before there is one. Other requests do not
+    /// heed it.
+    pub fn interrupted_by(mut self, interrupt: Interrupt) -> Self {
+        self.interrupt = interrupt;
+        self
     }
 
     /// The same problem, of which requests have left nothing.
@@ -289,6 +301,11 @@ impl Problem {
     /// The things that its own requests leave.
     pub(crate) fn memory(&self) -> &Arc<Memory> {
         &self.memory
+    }
+
+    /// The flag that ends its fits.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// The bytes that one request may take.

@@ -2,13 +2,16 @@
 
 mod common;
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use common::datasets;
 use common::nets::Random;
 use ndarray::{Array1, Array2};
 use secondo::{
-    Activation, Auto, BlockNewton, Control, Curvature, Data, Initialization, Lbfgs,
-    LevenbergMarquardt, Loss, Method, Network, NewtonCg, Penalty, Preconditioning, Problem, Reason,
-    Request, State, Structure, TrustRegion, silent,
+    Activation, ActivationFunction, Auto, BlockNewton, Control, Curvature, Data, Error,
+    Initialization, Interrupt, Lbfgs, LevenbergMarquardt, Loss, Method, Network, NewtonCg, Penalty,
+    Preconditioning, Problem, Reason, Request, State, Structure, TrustRegion, silent,
 };
 
 fn methods() -> Vec<(&'static str, Box<dyn Method>)> {
@@ -285,4 +288,67 @@ fn many_parameters_are_fitted_by_gradients_first() {
     assert!(fit.converged() && fit.certificate.unwrap().holds(), "{fit}");
     assert!(fit.choice.as_ref().is_some_and(|why| why.starts_with("L-BFGS")), "{fit}");
     assert!(fit.stages[0].evaluations.gradient > 10 * fit.stages[0].evaluations.curvature, "{fit}");
+}
+
+/// tanh that sets a flag at one of its evaluations.
+struct Setting;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+static AT: AtomicUsize = AtomicUsize::new(0);
+static FLAG: Mutex<Option<Interrupt>> = Mutex::new(None);
+
+impl ActivationFunction for Setting {
+    fn name(&self) -> &str {
+        "setting"
+    }
+    fn derivatives(&self, u: f64) -> [f64; 3] {
+        if CALLS.fetch_add(1, Ordering::Relaxed) + 1 == AT.load(Ordering::Relaxed) {
+            FLAG.lock().unwrap().iter().for_each(Interrupt::set);
+        }
+        let h = u.tanh();
+        let slope = u.cosh().powi(-2);
+        [h, slope, -2.0 * h * slope]
+    }
+}
+
+/// A flag that is set within an evaluation ends each method there, at its best point; one that is set before, with an error.
+#[test]
+fn a_flag_ends_a_fit_inside_its_step() {
+    let (n, units) = (30_000, 3);
+    let mut random = Random::new(8);
+    let x = random.matrix(n, 4, 1.0);
+    let noise = random.vector(n, 1.0);
+    let of = |i: usize| x[(i, 0)] * x[(i, 1)] + x[(i, 2)] + 0.3 * noise[i];
+    let classes = Array2::from_shape_fn((n, 1), |(i, _)| f64::from(u8::from(of(i) > 0.0)));
+    let numbers = Array2::from_shape_fn((n, 1), |(i, _)| of(i));
+    let activation = Activation::register(Setting).unwrap();
+    let network = Network::dense(&[4, units, 1], activation).unwrap();
+    let start = Initialization::Glorot.draw(&network, 1);
+    let problem = |y: &Array2<f64>, loss| {
+        let data = Data::new(x.clone(), y.clone()).unwrap();
+        Problem::new(network.clone(), data, loss).unwrap()
+    };
+    let (binary, squares) =
+        (problem(&classes, Loss::BinaryCrossEntropy), problem(&numbers, Loss::SquaredError));
+    let mut cases: Vec<_> = methods().into_iter().map(|(name, m)| (name, m, &binary)).collect();
+    cases.push(("lm", Box::new(LevenbergMarquardt::default()), &squares));
+    for (name, method, problem) in cases {
+        let flag = Interrupt::default();
+        let problem = problem.clone().interrupted_by(flag.clone());
+        *FLAG.lock().unwrap() = Some(flag.clone());
+        CALLS.store(0, Ordering::Relaxed);
+        // In the midst of the third point.
+        AT.store(5 * n * units / 2, Ordering::Relaxed);
+        let fit = method.fit(&problem, &start, &mut silent).unwrap();
+        let after = CALLS.load(Ordering::Relaxed) - AT.load(Ordering::Relaxed);
+        assert_eq!(fit.reason, Reason::Interrupted, "{name}: {fit}");
+        let value = problem.objective(&fit.w).unwrap();
+        assert!((value - fit.value).abs() <= 1e-12 * value, "{name}");
+        assert!(value <= problem.objective(&start).unwrap(), "{name}");
+        // A Jacobian is computed to its end; other evaluations are not.
+        let most = if name == "lm" { 2 * n * units } else { n * units / 4 };
+        assert!(after < most, "{name}: {after} evaluations after the flag");
+        assert_eq!(method.fit(&problem, &start, &mut silent), Err(Error::Interrupted), "{name}");
+    }
+    *FLAG.lock().unwrap() = None;
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use secondo::Interrupt;
+
 use crate::exit::Exit;
 use crate::output::{say_note, say_warning};
 
@@ -18,7 +20,7 @@ impl Interrupts {
 }
 
 fn say_interrupted() {
-    say_note("interrupted; the fit ends after this step at its best point (again: at once)");
+    say_note("interrupted; the fit ends at its best point (again: at once)");
 }
 
 #[cfg(unix)]
@@ -29,7 +31,6 @@ mod by_signal {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
     use signal_hook::flag;
     use signal_hook::iterator::Signals;
-    use std::sync::atomic::AtomicBool;
 
     use super::*;
 
@@ -38,10 +39,10 @@ mod by_signal {
         let _ = flag::register(SIGXFSZ, Arc::default());
     }
 
-    /// Watches the signals that interrupt: the first is noted, and said if `show`; another ends the program at once.
-    pub fn watch_interrupts(show: bool) -> Interrupts {
+    /// Watches the signals that interrupt: the first is noted, ends the fit, and is said if `show`; another ends the program at once.
+    pub fn watch_interrupts(show: bool, fit: &Interrupt) -> Interrupts {
         let interrupts = Interrupts::default();
-        let seen = Arc::new(AtomicBool::new(false));
+        let seen = fit.flag();
         let signals: Vec<i32> =
             [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)).collect();
         for &signal in &signals {
@@ -79,13 +80,14 @@ mod by_signal {
 #[cfg(not(unix))]
 pub fn keep_results() {}
 
-/// Watches Ctrl-C: the first is noted, and said if `show`; another ends the program at once.
+/// Watches Ctrl-C: the first is noted, ends the fit, and is said if `show`; another ends the program at once.
 #[cfg(not(unix))]
-pub fn watch_interrupts(show: bool) -> Interrupts {
+pub fn watch_interrupts(show: bool, fit: &Interrupt) -> Interrupts {
     const CTRL_C: u8 = 2;
     let interrupts = Interrupts::default();
-    let noted = interrupts.0.clone();
+    let (noted, fit) = (interrupts.0.clone(), fit.clone());
     let watching = ctrlc::set_handler(move || {
+        fit.set();
         if noted.swap(CTRL_C.into(), Ordering::Relaxed) > 0 {
             std::process::exit(Exit::Interrupted(CTRL_C).code().into());
         }

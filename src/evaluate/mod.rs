@@ -66,6 +66,7 @@ pub(crate) use tensor::{Tensor, tensor, tensor_at};
 use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Matrix, Structure, SymmetricTensor};
 use crate::error::{Error, Quantity, Result};
+use crate::interrupt::Limits;
 use crate::memory::{bytes_of, require_memory};
 use crate::network::Network;
 use crate::objective::{Data, Loss, Penalty, Reduction};
@@ -140,6 +141,7 @@ pub(crate) struct Place<'a, B: Backend> {
     /// Backends for one thread each, with the arrays that wait in them.
     pub idle: &'a Mutex<Vec<B>>,
     pub counters: &'a Counters,
+    pub limits: &'a Limits,
     /// Whether arrays wait for the next request after this one.
     pub is_warm: bool,
 }
@@ -169,6 +171,7 @@ impl<B: Backend> Place<'_, B> {
             counters: self.counters,
         };
         for from in task.rows.clone().step_by(chunk) {
+            self.limits.check()?;
             let rows = from..task.rows.end.min(from + chunk);
             if rows.len() < chunk && from > task.rows.start {
                 // The last arrays have lengths of their own.
@@ -201,12 +204,13 @@ fn alone<B: Backend, R>(
 ) -> Result<R> {
     parts.network.check(w)?;
     backend.check_parts(parts.network, parts.loss, parts.data.y())?;
-    let (idle, counters) = (Mutex::default(), Counters::default());
+    let (idle, counters, limits) = (Mutex::default(), Counters::default(), Limits::default());
     let place = Place {
         backend,
         samples: &Samples::in_windows(parts),
         idle: &idle,
         counters: &counters,
+        limits: &limits,
         is_warm: false,
     };
     let parameters = Parameters::upload(backend, w)?;

@@ -14,6 +14,7 @@ use super::{At, Parts, Place, Plan, Request, Target, Work};
 use crate::backend::gpu::Gpu;
 use crate::backend::{Backend, Cpu};
 use crate::error::{Error, Result};
+use crate::interrupt::Limits;
 use crate::sync::lock;
 
 /// Operations of a request that are worth handing to other threads; a choice, not a measurement.
@@ -40,6 +41,8 @@ struct Plans {
 /// Everything that requests for one problem leave.
 pub(crate) struct Memory {
     pub counters: Arc<Counters>,
+    /// What ends its requests.
+    pub limits: Arc<Limits>,
     plans: Arc<Plans>,
     /// How many derivatives of h requests needed at the most.
     order: Arc<AtomicUsize>,
@@ -54,6 +57,7 @@ impl Default for Memory {
     fn default() -> Self {
         Memory {
             counters: Arc::default(),
+            limits: Arc::default(),
             plans: Arc::default(),
             order: Arc::default(),
             expected: Mutex::default(),
@@ -195,7 +199,7 @@ impl<B: Backend> Store<B> {
         parts: Parts,
         plan: &Plan,
         leave: Leave,
-        counters: &Counters,
+        (counters, limits): (&Counters, &Limits),
         f: impl FnOnce(&Place<B>) -> Result<R> + Send,
     ) -> Result<R> {
         let samples = self.samples(parts, leave.samples, counters)?;
@@ -205,6 +209,7 @@ impl<B: Backend> Store<B> {
             samples: &samples,
             idle: &self.idle,
             counters,
+            limits,
             is_warm: leave.arrays,
         };
         if small.is_some() || self.small.is_none() {

@@ -162,7 +162,7 @@ impl Checkpoint {
                 ("growth", state.growth),
                 ("stage", state.stage as f64),
                 ("slow", state.slow as f64),
-                ("doubted", state.doubted),
+                ("again", state.again),
                 ("size", state.size),
                 ("fleeing", state.fleeing as f64),
                 ("since", state.since as f64),
@@ -201,7 +201,7 @@ impl Checkpoint {
         state.growth = number("growth")?;
         state.stage = count("stage")?;
         state.slow = count("slow")?;
-        state.doubted = number("doubted")?;
+        state.again = number("again")?;
         state.size = number("size")?;
         state.fleeing = count("fleeing")?;
         state.since = count("since")?;

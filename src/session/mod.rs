@@ -42,6 +42,7 @@ use crate::evaluate::{
     At, Counts, Division, Leave, Memory, Need, Parts, Place, Plan, Planned, PointStore, Request,
     Target, Work, resident_bytes,
 };
+use crate::interrupt::Limits;
 use crate::problem::Problem;
 use point::Stores;
 
@@ -160,6 +161,11 @@ impl<'a> Session<'a> {
         if let Terms::Lasting { reserve, .. } = &self.terms {
             reserve.fetch_max(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// What ends its requests.
+    pub(crate) fn limits(&self) -> &Arc<Limits> {
+        &self.memory.limits
     }
 
     /// Linearizes points so that this kind of request will find all that it needs.
@@ -319,7 +325,8 @@ impl<'a> Session<'a> {
         }
         let division =
             Division::planned(parts.network, n, self.problem.in_network(work), plan, chunk);
-        store.store().place(parts, plan, leave, &self.memory.counters, |place| {
+        let shared = (&*self.memory.counters, &*self.memory.limits);
+        store.store().place(parts, plan, leave, shared, |place| {
             store.at(stores.weights(), kept.as_deref(), |at| job.run(parts, place, at, division))
         })
     }

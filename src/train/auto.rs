@@ -22,6 +22,8 @@ use crate::problem::Problem;
 const CHEAP: f64 = 5e8;
 /// So many steps of L-BFGS count as one of Newton's.
 const QUICK: usize = 10;
+/// L-BFGS with fewer pairs is slow.
+const FEWEST: usize = 5;
 /// How many of Gauss and Newton's own steps in a row may be slow.
 const PATIENCE: usize = 3;
 
@@ -261,7 +263,7 @@ impl Auto {
             minimize(&mut model, state, watch)?
         };
         let reason = end.reason;
-        let mut fit = model.fit(end, state.clone(), state.goal(self.gtol));
+        let mut fit = model.fit(end, state, state.goal(self.gtol));
         if slow && reason == Interrupted {
             choice += self.leave_squares(state, None);
         } else if !matches!(reason, Interrupted | Iterations | Part | Time) {
@@ -282,7 +284,12 @@ impl Auto {
     /// Fits by L-BFGS, from the start or from where `state` was left; where second derivatives are to go on, `state` is ready for
     /// them.
     fn fit_quasi(&self, problem: &Problem, state: &mut State, observe: Observer) -> Result<Fit> {
+        // With room for as much again: what evaluates needs vectors, too.
+        let bytes = 16 * problem.parameters() as u64;
+        let room = (problem.budget() / bytes.max(1) / 2) as usize;
+        let pairs = Lbfgs::default().pairs.min(room).max(FEWEST);
         let method = Lbfgs {
+            pairs,
             max_iter: self.max_iter.saturating_mul(QUICK),
             gtol: self.gtol,
             time_limit: self.time_limit,
@@ -382,7 +389,7 @@ fn begin(state: &mut State, stage: usize) {
     (state.radius, state.unit) = (0.0, 0.0);
     state.roots.clear();
     (state.pairs, state.base) = Default::default();
-    (state.doubted, state.size, state.fleeing) = (0.0, 0.0, 0);
+    (state.again, state.size, state.fleeing) = (0.0, 0.0, 0);
 }
 
 /// Whether the residuals have become small, and second derivatives have not ended the fit in a window of steps.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::certificate::Promise;
 use super::checks::{check_memory, check_tolerances};
 use super::evaluator::{Evaluator, blocks};
-use super::examination::examine;
+use super::examination::{Question, examine};
 use super::minimize::{Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
+use super::objective::LONG;
 use super::scales::divide;
 use super::settings::{Settings, settings};
 use super::{Evaluations, Fit, Method, Observer, Reason, State, moved};
@@ -14,6 +15,7 @@ use crate::curvature::{Curvature, Matrix, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Request};
+use crate::interrupt::Limits;
 use crate::problem::Problem;
 use crate::solve::{Decompositions, Indefinite, Steps, U, largest};
 
@@ -60,8 +62,7 @@ pub struct BlockNewton {
     pub xtol: f64,
     /// The damping of the first step, relative to the largest diagonal entry of the blocks in units R. Default 10⁻³.
     pub mu: f64,
-    /// The wall time after which the fit ends at its best point; an evaluation or a solution that has begun is finished
-    /// first. Default none.
+    /// As of [`TrustRegion`](super::TrustRegion). Default none.
     pub time_limit: Option<Duration>,
     /// Whether the processor takes over from the last accepted point where the accelerator fails; the report says so. If
     /// not, the fit ends with the error. Default true.
@@ -110,7 +111,7 @@ impl Method for BlockNewton {
         let goal = state.goal(self.gtol);
         let method = self.words(model.evaluator.left_out);
         let account = model.evaluator.account();
-        Ok(Fit::new(state, end, goal, account, method))
+        Ok(Fit::new(&state, end, goal, account, method))
     }
 }
 
@@ -204,15 +205,19 @@ impl Blocks {
     }
 
     /// The step with damping μ; none beyond the range of f64.
-    fn step(&mut self, policy: Indefinite, mu: f64) -> Result<Option<Steps>> {
-        let blocks: Vec<_> = self.matrix.iter().flat_map(blocks).collect();
-        let decompositions = match self.decompositions.take() {
-            Some(made) => made,
-            None => Decompositions::new(&blocks, policy)?,
+    fn step(&mut self, policy: Indefinite, mu: f64, limits: &Limits) -> Result<Option<Steps>> {
+        let is_long = self.matrix.iter().flat_map(blocks).any(|(_, d)| d >= LONG);
+        let (matrix, made) = (self.matrix.take(), self.decompositions.take());
+        let gradient = self.gradient.clone();
+        let work = move || {
+            let blocks: Vec<_> = matrix.iter().flat_map(blocks).collect();
+            let made = made.map_or_else(|| Decompositions::new(&blocks, policy), Ok)?;
+            let found = made.step(&blocks, mu, &gradient).ok();
+            Ok::<_, Error>((matrix, made, found))
         };
-        let found = decompositions.step(&blocks, mu, &self.gradient);
-        self.decompositions = Some(decompositions);
-        Ok(found.ok())
+        let (matrix, made, found) = if is_long { limits.run(work)? } else { work() }?;
+        (self.matrix, self.decompositions) = (matrix, Some(made));
+        Ok(found)
     }
 }
 
@@ -269,7 +274,8 @@ impl Model for Damped<'_> {
             *at = self.derive(&state.x, None)?;
         }
         let solving = Instant::now();
-        let found = at.model.step(self.options.indefinite, state.mu)?;
+        let limits = self.evaluator.limits().clone();
+        let found = at.model.step(self.options.indefinite, state.mu, &limits)?;
         self.evaluator.times.solve += solving.elapsed();
         let Some(found) = found else {
             // Beyond the range of f64: a longer step than any that is sensible.
@@ -309,10 +315,11 @@ impl Model for Damped<'_> {
         next.gradient_norm <= state.goal(self.options.gtol)
     }
 
-    fn examine(&mut self, state: &State, at: &mut Point<Blocks>) -> Result<Promise> {
+    fn examine(&mut self, state: &State, at: &mut Point<Blocks>, enough: f64) -> Result<Promise> {
         let scaled = at.model.gradient.iter().zip(self.evaluator.scales());
         let gradient: Vec<f64> = scaled.map(|(g, scale)| g * scale).collect();
-        examine(&mut self.evaluator, &state.x, &gradient)
+        let question = Question { gradient: &gradient, enough, preconditioner: None };
+        examine(&mut self.evaluator, &state.x, question)
     }
 
     fn free(&mut self, at: &mut Point<Blocks>) {
@@ -322,6 +329,10 @@ impl Model for Damped<'_> {
 
     fn steps(&self, state: &State) -> usize {
         state.accepted
+    }
+
+    fn limits(&self) -> Option<&Limits> {
+        Some(self.evaluator.limits())
     }
 
     fn evaluations(&mut self) -> &mut Evaluations {

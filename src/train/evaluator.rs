@@ -7,6 +7,7 @@
 //! All is asked in one session: a point whose value was computed keeps its states, while memory allows, for its derivatives and
 //! products.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::report::{Account, Evaluations, Times};
@@ -15,6 +16,7 @@ use crate::curvature::{Curvature, Matrix, Structure};
 use crate::device::{Device, Precision};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Request, Work};
+use crate::interrupt::Limits;
 use crate::problem::Problem;
 use crate::session::{Operator, Point, Session};
 use crate::solve::U;
@@ -73,6 +75,7 @@ impl<'a> Evaluator<'a> {
             Err(error) => return Err(error),
         }
         let is_single = device.precision() == Precision::F32;
+        session.limits().heed(problem.interrupt());
         session.expect(if is_single { Request::gradient() } else { largest }.into());
         Ok(Evaluator {
             session,
@@ -218,6 +221,11 @@ impl<'a> Evaluator<'a> {
     /// The problem.
     pub fn problem(&self) -> &'a Problem {
         self.session.problem()
+    }
+
+    /// What ends its requests.
+    pub fn limits(&self) -> &Arc<Limits> {
+        self.session.limits()
     }
 
     /// R, the units of the parameters.

@@ -10,33 +10,44 @@ use super::preconditioning::Preconditioning;
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
-use crate::solve::U;
+use crate::solve::{Preconditioner, U};
 
 /// Up to this many parameters a factorization costs less than the products that it saves.
 pub(super) const FORMED: usize = 500;
 /// The most products for one look at the model.
 const PRODUCTS: usize = 300;
 
+/// What is asked of a model.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    /// The gradient at the point.
+    pub gradient: &'a [f64],
+    /// A gain above this needs no more digits, and no search for negative curvature: the fit goes on.
+    pub enough: f64,
+    /// A matrix with which conjugate gradients are fast, if the method has one.
+    pub preconditioner: Option<&'a Preconditioner>,
+}
+
 /// The promise of the exact model at w; that of Gauss and Newton, where a unit has no second derivatives.
 ///
 /// # Errors
 /// As [`Evaluator::derivatives`].
-pub(super) fn examine(evaluator: &mut Evaluator, w: &[f64], gradient: &[f64]) -> Result<Promise> {
+pub(super) fn examine(evaluator: &mut Evaluator, w: &[f64], question: Question) -> Result<Promise> {
     let clock = Instant::now();
     let scales = evaluator.scales().to_vec();
     let region = Ellipsoid {
         x: w,
-        gradient,
+        gradient: question.gradient,
         scales: &scales,
         scaling: &scales,
         radius: 1.0,
         forcing: 0.0,
         leaving: false,
     };
-    let found = examine_on_its_device(evaluator, &region);
+    let found = examine_on_its_device(evaluator, &region, question);
     evaluator.times.solve += clock.elapsed();
     match found {
-        Err(error @ (Error::Gpu { .. } | Error::Part { .. })) => Err(error),
+        Err(error @ (Error::Gpu { .. } | Error::Interrupted | Error::Part { .. })) => Err(error),
         // A test that fails is no reason to lose the point, only to leave it without a certificate. The method's own model does
         // not see where the exact one leads.
         found => Ok(found.unwrap_or(Promise::UNKNOWN).of_another_model()),
@@ -44,20 +55,30 @@ pub(super) fn examine(evaluator: &mut Evaluator, w: &[f64], gradient: &[f64]) ->
 }
 
 /// By the processor, if the accelerator fails and it may.
-fn examine_on_its_device(evaluator: &mut Evaluator, region: &Ellipsoid) -> Result<Promise> {
-    match examine_by(evaluator, region) {
+fn examine_on_its_device(
+    evaluator: &mut Evaluator,
+    region: &Ellipsoid,
+    question: Question,
+) -> Result<Promise> {
+    match examine_by(evaluator, region, question) {
         Err(error @ Error::Gpu { .. }) => {
             evaluator.take_over(error)?;
-            examine_by(evaluator, region)
+            examine_by(evaluator, region, question)
         }
         found => found,
     }
 }
 
 /// With the exact curvature, or that of Gauss and Newton.
-fn examine_by(evaluator: &mut Evaluator, region: &Ellipsoid) -> Result<Promise> {
-    match examine_in(evaluator, Curvature::Exact, region) {
-        Err(Error::Unsupported { .. }) => examine_in(evaluator, Curvature::GaussNewton, region),
+fn examine_by(
+    evaluator: &mut Evaluator,
+    region: &Ellipsoid,
+    question: Question,
+) -> Result<Promise> {
+    match examine_in(evaluator, Curvature::Exact, region, question) {
+        Err(Error::Unsupported { .. }) => {
+            examine_in(evaluator, Curvature::GaussNewton, region, question)
+        }
         found => found,
     }
 }
@@ -66,10 +87,10 @@ fn examine_by(evaluator: &mut Evaluator, region: &Ellipsoid) -> Result<Promise> 
 pub(super) fn examine_another(
     evaluator: &mut Evaluator,
     w: &[f64],
-    gradient: &[f64],
+    question: Question,
 ) -> Option<Result<Promise>> {
     let own = evaluator.curvature == Some(Curvature::Exact) && evaluator.roundoff() == U;
-    (!own).then(|| examine(evaluator, w, gradient))
+    (!own).then(|| examine(evaluator, w, question))
 }
 
 /// From the whole matrix where that costs little, else from products.
@@ -77,6 +98,7 @@ fn examine_in(
     evaluator: &mut Evaluator,
     curvature: Curvature,
     region: &Ellipsoid,
+    question: Question,
 ) -> Result<Promise> {
     let device = evaluator.decides();
     let request = |curvature, structure| Request {
@@ -102,7 +124,7 @@ fn examine_in(
     let operator = evaluator.at(region.x)?.operator_on(&device, curvature)?;
     let mut matrix = Multiplied::new(operator, diagonal, PRODUCTS, U);
     let scaling = matrix.roots(region.scales);
-    let found = matrix.promise(&Ellipsoid { scaling: &scaling, ..*region });
+    let found = matrix.promise(&Ellipsoid { scaling: &scaling, ..*region }, question);
     evaluator.evaluations.products += matrix.take_used();
     found
 }

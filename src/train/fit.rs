@@ -56,7 +56,7 @@ pub struct Fit {
 impl Fit {
     /// The report of a fit with its best point in `state`.
     pub(super) fn new<M>(
-        state: State,
+        state: &State,
         end: End<M>,
         gradient_goal: f64,
         account: Account,
@@ -67,7 +67,7 @@ impl Fit {
             initial_value: state.initial_value,
             gradient_norm: state.gradient_norm,
             gradient_goal,
-            w: state.x,
+            w: state.x.clone(),
             iterations: state.accepted,
             rejected: state.tried - state.accepted,
             evaluations: account.evaluations,

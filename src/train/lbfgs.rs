@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::certificate::Promise;
 use super::checks::{check_memory, check_tolerances};
 use super::evaluator::{Evaluator, blocks};
-use super::examination::examine;
+use super::examination::{Question, examine};
 use super::minimize::{Model, Point, Proposal, Rules, Step, Trial, minimize};
 use super::preconditioning::Preconditioning;
 use super::settings::{Settings, settings};
@@ -15,6 +15,7 @@ use super::{Evaluations, Fit, Method, Observer, State, moved, norm};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Request};
+use crate::interrupt::Limits;
 use crate::problem::Problem;
 use crate::solve::{Preconditioner, U, dot, largest};
 
@@ -145,7 +146,7 @@ impl Lbfgs {
         let end = minimize(&mut model, state, observe)?;
         let goal = state.goal(self.gtol);
         let account = model.evaluator.account();
-        Ok(Fit::new(state.clone(), end, goal, account, words))
+        Ok(Fit::new(state, end, goal, account, words))
     }
 }
 
@@ -432,7 +433,8 @@ impl Model for Secant<'_> {
         state.since += 1;
         // Wolfe's second condition has sᵀy > 0; rounding may not.
         if dot(&s, &y) > U * norm(&s) * norm(&y) {
-            if state.pairs.len() == self.options.pairs {
+            // After a resumption there may be more.
+            while state.pairs.len() >= self.options.pairs {
                 state.pairs.pop_front();
             }
             state.pairs.push_back((s, y));
@@ -443,8 +445,14 @@ impl Model for Secant<'_> {
         next.gradient_norm <= state.goal(self.options.gtol)
     }
 
-    fn examine(&mut self, state: &State, at: &mut Point<Vec<f64>>) -> Result<Promise> {
-        examine(&mut self.evaluator, &state.x, &at.model)
+    fn examine(&mut self, state: &State, at: &mut Point<Vec<f64>>, enough: f64) -> Result<Promise> {
+        let blocks = matches!(self.matrix, Preconditioner::Blocks(_)).then_some(&self.matrix);
+        let question = Question { gradient: &at.model, enough, preconditioner: blocks };
+        examine(&mut self.evaluator, &state.x, question)
+    }
+
+    fn limits(&self) -> Option<&Limits> {
+        Some(self.evaluator.limits())
     }
 
     fn evaluations(&mut self) -> &mut Evaluations {

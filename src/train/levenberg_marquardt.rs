@@ -13,6 +13,7 @@ use super::squares::Squares;
 use super::{Evaluations, Fit, Method, Observer, Reason, State};
 use super::{in_range, moved, report::Account, silent};
 use crate::error::{Error, Result};
+use crate::interrupt::Limits;
 use crate::problem::Problem;
 
 /// Levenberg and Marquardt's method for ½‖r(x)‖².
@@ -205,7 +206,9 @@ impl LevenbergMarquardt {
         problem: S,
         state: &State,
     ) -> Result<GaussNewton<'_, S>> {
+        let interrupt = problem.interrupt().cloned();
         let mut linearizer = Linearizer::new(problem)?;
+        interrupt.iter().for_each(|interrupt| linearizer.limits.heed(interrupt));
         if !state.roots.is_empty() {
             linearizer.norms.clone_from(&state.roots);
         }
@@ -231,7 +234,7 @@ impl Method for LevenbergMarquardt {
         let mut model = self.model(&squares, &state)?;
         let end = minimize(&mut model, &mut state, observe)?;
         let goal = state.goal(self.goal);
-        Ok(model.fit(end, state, goal))
+        Ok(model.fit(end, &state, goal))
     }
 }
 
@@ -250,7 +253,7 @@ impl<S: SumOfSquares> GaussNewton<'_, S> {
     }
 
     /// The report of a fit of a problem.
-    pub fn fit(&self, end: End<Linearized>, state: State, goal: f64) -> Fit {
+    pub fn fit(&self, end: End<Linearized>, state: &State, goal: f64) -> Fit {
         let method = "Levenberg–Marquardt, the Jacobian by QR".to_string();
         Fit::new(state, end, goal, self.account(), method)
     }
@@ -363,7 +366,7 @@ impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
     fn propose(&mut self, state: &mut State, at: &mut Point<Linearized>) -> Proposal {
         let solving = Instant::now();
         let radius = if self.released { f64::MAX } else { state.radius };
-        let found = at.model.step(radius);
+        let found = at.model.step(radius)?;
         self.linearizer.times.solve += solving.elapsed();
         let Some(found) = found else {
             return Err(Stop::Because(Reason::Stalled));
@@ -396,8 +399,8 @@ impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
     }
 
     /// Gauss and Newton's step, whose matrix has no negative eigenvalue.
-    fn examine(&mut self, _: &State, at: &mut Point<Linearized>) -> Result<Promise> {
-        Ok(match at.model.step(f64::MAX) {
+    fn examine(&mut self, _: &State, at: &mut Point<Linearized>, _: f64) -> Result<Promise> {
+        Ok(match at.model.step(f64::MAX)? {
             Some(found) => Promise {
                 gain: found.predicted,
                 step: found.length / at.model.size(),
@@ -411,6 +414,10 @@ impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
     fn release(&mut self) -> bool {
         // Rounding hides what a damped step does: see whether Gauss and Newton's is better.
         !std::mem::replace(&mut self.released, true)
+    }
+
+    fn limits(&self) -> Option<&Limits> {
+        Some(&self.linearizer.limits)
     }
 
     fn evaluations(&mut self) -> &mut Evaluations {

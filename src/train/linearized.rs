@@ -8,12 +8,14 @@
 //!
 //! Source: Moré, *The Levenberg–Marquardt algorithm: implementation and theory*, Lecture Notes in Mathematics 630, 1978.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::minimize::Point;
 use super::residuals::SumOfSquares;
 use super::{Evaluations, Times, norm, without_zeros};
 use crate::error::{Error, Quantity, Result};
+use crate::interrupt::Limits;
 use crate::memory::zeros;
 use crate::solve::{U, back_substitute, dot, largest, triangle};
 
@@ -30,6 +32,8 @@ pub(super) struct Linearizer<S> {
     /// ½‖r‖² where r was evaluated last.
     pub last: f64,
     jacobian: Vec<f64>,
+    /// What ends a long factorization.
+    pub limits: Arc<Limits>,
 }
 
 impl<S: SumOfSquares> Linearizer<S> {
@@ -46,6 +50,7 @@ impl<S: SumOfSquares> Linearizer<S> {
             });
         }
         Ok(Linearizer {
+            limits: Arc::default(),
             problem,
             norms: vec![0.0; p],
             evaluations: Evaluations::default(),
@@ -83,6 +88,7 @@ impl<S: SumOfSquares> Linearizer<S> {
         if !value.is_finite() {
             return Err(Error::non_finite(Quantity::Objective, &[]));
         }
+        self.limits.check()?;
         self.evaluations.curvature += 1;
         let clock = Instant::now();
         let done = self.problem.jacobian(x, &mut self.jacobian);
@@ -92,11 +98,12 @@ impl<S: SumOfSquares> Linearizer<S> {
             return Err(Error::non_finite("the Jacobian", &[at / x.len(), at % x.len()]));
         }
         let rounding = self.rounding(x, &residuals);
-        let (mut columns, scaling, unit) = self.columns(&residuals);
+        let (columns, scaling, unit) = self.columns(&residuals);
         let clock = Instant::now();
-        let triangle = triangle(&mut columns, residuals.len(), x.len() + 1);
+        let limits = self.limits.clone();
+        let triangle = factorized(&limits, columns, residuals.len(), x.len() + 1)?;
         self.times.solve += clock.elapsed();
-        let model = Linearized { triangle, x: x.to_vec(), residuals, scaling, unit };
+        let model = Linearized { triangle, x: x.to_vec(), residuals, scaling, unit, limits };
         Ok(Point {
             value,
             gradient_norm: model.gradient_norm(),
@@ -150,6 +157,21 @@ pub(super) struct Linearized {
     unit: f64,
     /// R, of order p + 1.
     triangle: Vec<f64>,
+    limits: Arc<Limits>,
+}
+
+/// A QR factorization of so many multiplications may take more than a tenth of a second.
+const LONG: f64 = 5e8;
+
+/// The triangle of a matrix, column-major.
+///
+/// # Errors
+/// [`Error::Interrupted`] at a limit.
+fn factorized(limits: &Limits, mut a: Vec<f64>, rows: usize, columns: usize) -> Result<Vec<f64>> {
+    if rows as f64 * (columns as f64).powi(2) < LONG {
+        return Ok(triangle(&mut a, rows, columns));
+    }
+    limits.run(move || triangle(&mut a, rows, columns))
 }
 
 /// A step p of the linear model.
@@ -208,15 +230,20 @@ impl Linearized {
     }
 
     /// The step with ‖Dp‖ ≤ `radius`; none if it is beyond the range of f64.
-    pub fn step(&self, radius: f64) -> Option<Damped> {
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] at a limit.
+    pub fn step(&self, radius: f64) -> Result<Option<Damped>> {
         let (d, radius) = (self.x.len(), radius / self.unit);
         let mut mu = 0.0;
-        let mut found = self.damped(mu);
+        let mut found = self.damped(mu)?;
         if found.is_none() {
             mu = LEAST;
-            found = self.damped(mu);
+            found = self.damped(mu)?;
         }
-        let (mut y, mut r) = found?;
+        let Some((mut y, mut r)) = found else {
+            return Ok(None);
+        };
         let free = norm(&y) <= 1.1 * radius;
         // Newton's method on 1/Δ = 1/‖y(μ)‖ ascends from below.
         for _ in 0..50 {
@@ -230,7 +257,10 @@ impl Linearized {
                 w[a] = (w[a] - dot(&column[..a], &w[..a])) / column[a];
             }
             mu += (length - radius) / radius * (length / norm(&w)).powi(2);
-            (y, r) = self.damped(mu)?;
+            let Some(found) = self.damped(mu)? else {
+                return Ok(None);
+            };
+            (y, r) = found;
         }
         let mut image = vec![0.0; d + 1];
         for (a, y) in y.iter().enumerate() {
@@ -241,11 +271,12 @@ impl Linearized {
         let p: Vec<f64> = (y.iter().zip(&self.scaling)).map(|(y, d)| y * self.unit / d).collect();
         let predicted = (0.5 * along + damping) * self.unit * self.unit;
         let finite = p.iter().all(|p| p.is_finite()) && predicted.is_finite();
-        finite.then(|| Damped { p, length: norm(&y) * self.unit, predicted, bounded: !free })
+        let length = norm(&y) * self.unit;
+        Ok(finite.then_some(Damped { p, length, predicted, bounded: !free }))
     }
 
     /// y = Dp/unit with damping μ, and the triangle of JD⁻¹ over √μI; none if that is singular to rounding.
-    fn damped(&self, mu: f64) -> Option<(Vec<f64>, Vec<f64>)> {
+    fn damped(&self, mu: f64) -> Result<Option<(Vec<f64>, Vec<f64>)>> {
         let d = self.x.len();
         let (n, rows) = (d + 1, 2 * d + 1);
         let r = if mu == 0.0 {
@@ -258,10 +289,10 @@ impl Linearized {
                     column[n + a] = mu.sqrt();
                 }
             }
-            triangle(&mut stacked, rows, n)
+            factorized(&self.limits, stacked, rows, n)?
         };
         let mut y = r[d * n..][..d].to_vec();
-        back_substitute(&r, n, d, &mut y).then_some((y, r))
+        Ok(back_substitute(&r, n, d, &mut y).then_some((y, r)))
     }
 
     /// s √[(JᵀJ)⁻¹]_aa: the rows of R⁻¹.

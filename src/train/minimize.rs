@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::certificate::{Certificate, Downward, Promise};
 use super::{Control, Evaluations, Observer, Reason, State, norm};
 use crate::error::{Error, Result};
+use crate::interrupt::Limits;
 
 /// A method: a model of f near the best point, and what becomes of its steps.
 pub(super) trait Model {
@@ -46,8 +47,14 @@ pub(super) trait Model {
     /// Whether the gradient is small enough to end at `next`, which a step led to unless it is the start.
     fn stationary(&self, state: &State, next: &Point<Self::Local>, step: Option<&Step>) -> bool;
 
-    /// The promise of f's quadratic model at a point that met a tolerance, and whether f curves downwards there.
-    fn examine(&mut self, state: &State, at: &mut Point<Self::Local>) -> Result<Promise>;
+    /// The promise of f's quadratic model at a point that met a tolerance, and whether f curves downwards there. A gain above `enough`
+    /// needs no more digits, and no curvature.
+    fn examine(
+        &mut self,
+        state: &State,
+        at: &mut Point<Self::Local>,
+        enough: f64,
+    ) -> Result<Promise>;
 
     /// Whether the next step can be one without a region, since rounding hides what a bounded one does.
     fn release(&mut self) -> bool {
@@ -60,6 +67,11 @@ pub(super) trait Model {
     /// The steps that count towards the limit.
     fn steps(&self, state: &State) -> usize {
         state.tried
+    }
+
+    /// What ends its computing inside a step, if something does.
+    fn limits(&self) -> Option<&Limits> {
+        None
     }
 
     /// The evaluations so far; they can be set where a fit is resumed.
@@ -190,6 +202,8 @@ impl<M> End<M> {
 
 /// A gain that is this part of |f| is one that a fit does not end before.
 const AWAY: f64 = 1e-3;
+/// A model is asked again where its gain may be the square of this times what is allowed.
+const MARGIN: f64 = 2.0;
 /// How many times in a row it is promised until there is no minimum, if x has become longer.
 const FLIGHT: usize = 30;
 
@@ -222,6 +236,7 @@ pub(super) fn minimize<M: Model>(
         Stop::Failed(error @ Error::Part { .. }) if !run.state.is_new() => {
             (Reason::Part, Some(error.to_string()))
         }
+        Stop::Failed(Error::Interrupted) if !run.state.is_new() => (run.interruption(), None),
         Stop::Failed(error) => return Err(error),
     };
     Ok(End { reason, fault, certificate: run.certificate, at })
@@ -247,13 +262,23 @@ impl<M: Model> Run<'_, M> {
     fn iterate(&mut self, best: &mut Option<At<M>>) -> Outcome<Infallible> {
         let new = self.state.is_new();
         let at = best.insert(self.start()?);
+        // Not before: a fit has a point, however short its time.
+        let end = self.rules.time_limit.and_then(|limit| self.clock.checked_add(limit));
+        if let (Some(limits), Some(end)) = (self.model.limits(), end) {
+            limits.end_at(end);
+        }
         self.arrive(at, new)?;
         loop {
             self.check_limits()?;
             let Some(step) = self.propose(at)? else {
                 continue;
             };
-            let (trial, next) = self.judge(at, step)?;
+            let judged = self.judge(at, step);
+            if matches!(judged, Err(Error::Interrupted)) {
+                // It will be tried again when the fit is resumed.
+                self.state.tried -= 1;
+            }
+            let (trial, next) = judged?;
             match next {
                 Some(next) => self.accept(at, next, &trial)?,
                 None => self.reject(at, &trial)?,
@@ -291,13 +316,14 @@ impl<M: Model> Run<'_, M> {
     /// as if no tolerance were met.
     fn settle(&mut self, at: &mut At<M>, reason: Reason) -> Outcome<()> {
         // Another examination before the gradient has changed would find the same.
-        let doubted = self.state.doubted;
-        if reason == Reason::Gradient && doubted > 0.0 && at.gradient_norm > 0.5 * doubted {
+        let again = self.state.again;
+        if reason == Reason::Gradient && again > 0.0 && at.gradient_norm > again {
             self.state.reached = None;
             return Ok(());
         }
-        let promise = self.model.examine(self.state, at)?;
-        let certified = self.certify(at, promise).holds();
+        let allowed = self.allowed(at);
+        let promise = self.model.examine(self.state, at, allowed)?;
+        let certified = self.certify(promise, allowed).holds();
         if promise.curvature == Downward::LeadsOn {
             return self.flee(at, promise.gain);
         }
@@ -306,16 +332,23 @@ impl<M: Model> Run<'_, M> {
             return Err(Stop::Because(if unseen { Reason::Indefinite } else { reason }));
         }
         self.state.reached = None;
-        self.state.doubted = at.gradient_norm;
+        // Near a minimum the gain falls with the square of the gradient; far from one there is no such rule.
+        let far = promise.gain.is_nan() || promise.gain > AWAY * at.value.abs();
+        let fall = if far { 0.5 } else { (MARGIN * (allowed / promise.gain).sqrt()).min(0.5) };
+        self.state.again = fall * at.gradient_norm;
         self.flee(at, promise.gain)
     }
 
-    /// Notes what is promised at a point beside what is allowed.
-    fn certify(&mut self, at: &At<M>, promise: Promise) -> Certificate {
-        let allowed = match self.rules.certified {
+    /// The gain that a minimum may promise.
+    fn allowed(&self, at: &At<M>) -> f64 {
+        match self.rules.certified {
             Some(gtol) => (gtol * gtol * at.value.abs()).max(at.resolution),
             None => f64::INFINITY,
-        };
+        }
+    }
+
+    /// Notes what is promised at a point beside what is allowed.
+    fn certify(&mut self, promise: Promise, allowed: f64) -> Certificate {
         *self.certificate.insert(Certificate {
             gain: promise.gain,
             allowed,
@@ -346,6 +379,13 @@ impl<M: Model> Run<'_, M> {
     fn count(&mut self) {
         self.state.evaluations = *self.model.evaluations();
         self.state.elapsed = self.before.saturating_add(self.clock.elapsed());
+    }
+
+    /// Which limit ended a step.
+    fn interruption(&self) -> Reason {
+        let is_late = |limit| self.clock.elapsed() >= limit;
+        let late = self.rules.time_limit.is_some_and(is_late);
+        if late { Reason::Time } else { Reason::Interrupted }
     }
 
     fn check_limits(&self) -> Outcome<()> {
@@ -439,8 +479,8 @@ impl<M: Model> Run<'_, M> {
 
     /// Ends where no step reduces f: at a minimum, if that is `hidden` by rounding or certified.
     fn exhaust(&mut self, at: &mut At<M>, hidden: bool) -> Outcome<()> {
-        let promise = self.model.examine(self.state, at)?;
-        let certified = self.certify(at, promise).holds();
+        let promise = self.model.examine(self.state, at, f64::INFINITY)?;
+        let certified = self.certify(promise, self.allowed(at)).holds();
         match promise.curvature {
             Downward::LeadsOn if hidden => {
                 self.state.reached = Some(Reason::Function);

@@ -5,14 +5,17 @@ use rand_pcg::Pcg64;
 
 use super::certificate::{Downward, Promise};
 use super::evaluator::blocks;
+use super::examination::Question;
 use super::objective::{Ellipsoid, Quadratic, Short};
 use crate::curvature::{LinearOperator, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::session::Operator;
 use crate::solve::{ConjugateStep, Preconditioner, conjugate_gradients, dot, largest};
 
-/// How much of the gradient conjugate gradients may leave when they are asked for Newton's decrement.
+/// How much of the gradient conjugate gradients may leave when they are asked for Newton's decrement, …
 const ALMOST: f64 = 1e-4;
+/// … and where its size is enough.
+const ROUGHLY: f64 = 0.1;
 
 /// A matrix by its products.
 pub(super) struct Multiplied<'a> {
@@ -87,12 +90,24 @@ impl<'a> Multiplied<'a> {
             }
             (None, Some(matrix)) => Preconditioner::blocks_in(blocks(&matrix), region.scales)?,
         };
-        let preconditioner = &*self.preconditioner.insert(made);
-        let product = |v: &[f64]| self.operator.product(v);
-        let (radius, most) = (region.radius, self.most);
-        let found = conjugate_gradients(product, gradient, preconditioner, radius, forcing, most)?;
-        self.used += found.products;
-        Ok(found)
+        let found = self.solve_with(&made, region.radius, gradient, forcing);
+        self.preconditioner = Some(made);
+        found
+    }
+
+    fn solve_with(
+        &mut self,
+        preconditioner: &Preconditioner,
+        radius: f64,
+        gradient: &[f64],
+        forcing: f64,
+    ) -> Result<ConjugateStep> {
+        let (most, used) = (self.most, &mut self.used);
+        let product = |v: &[f64]| {
+            *used += 1;
+            self.operator.product(v)
+        };
+        conjugate_gradients(product, gradient, preconditioner, radius, forcing, most)
     }
 
     fn conjugate_gradients(
@@ -141,23 +156,31 @@ impl Quadratic for Multiplied<'_> {
 
 impl Multiplied<'_> {
     /// The promise of the model, by conjugate gradients: what they gained, and what is left of the gradient over the smallest
-    /// eigenvalue that they have seen.
-    pub fn promise(&mut self, region: &Ellipsoid) -> Result<Promise> {
-        let own = self.examine(region)?;
-        if own.curvature != Downward::Nowhere {
-            return Ok(own);
-        }
-        let wide = Ellipsoid { radius: f64::MAX, ..*region };
-        match self.solve(&wide, region.gradient, ALMOST) {
-            // Negative curvature leads beyond any radius.
-            Err(Error::Numerical { .. }) => Ok(Promise { curvature: Downward::LeadsOn, ..own }),
-            found => {
-                let found = found?;
-                let rest = if found.rest > 0.0 { 0.5 * found.rest / found.lowest()? } else { 0.0 };
-                let gain = found.reduction + rest;
-                Ok(Promise::of_step(gain, &found.step, region.x, region.scales))
+    /// eigenvalue that they have seen. Roughly, where that is enough.
+    pub fn promise(&mut self, region: &Ellipsoid, question: Question) -> Result<Promise> {
+        let mut promise = Promise::UNKNOWN;
+        for forcing in [ROUGHLY, ALMOST] {
+            let wide = Ellipsoid { radius: f64::MAX, ..*region };
+            let found = match question.preconditioner {
+                Some(own) => self.solve_with(own, wide.radius, region.gradient, forcing),
+                None => self.solve(&wide, region.gradient, forcing),
+            };
+            let found = match found {
+                // Negative curvature leads beyond any radius.
+                Err(Error::Numerical { .. }) => {
+                    return Ok(Promise { curvature: Downward::LeadsOn, ..Promise::UNKNOWN });
+                }
+                found => found?,
+            };
+            let rest = if found.rest > 0.0 { 0.5 * found.rest / found.lowest()? } else { 0.0 };
+            let gain = found.reduction + rest;
+            promise = Promise::of_step(gain, &found.step, region.x, region.scales);
+            if found.reduction > question.enough && !promise.settled {
+                return Ok(promise);
             }
         }
+        let curvature = self.examine(region)?.curvature;
+        Ok(Promise { curvature, ..promise })
     }
 
     /// Whether conjugate gradients from a fixed random vector meet negative curvature.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::certificate::Promise;
 use super::checks::check_memory;
 use super::evaluator::Evaluator;
-use super::examination::examine;
+use super::examination::{Question, examine};
 use super::minimize::{Point, minimize};
 use super::multiplied::Multiplied;
 use super::objective::{Local, Objective};
@@ -16,6 +16,7 @@ use super::{Evaluations, Fit, Method, Observer, State};
 use crate::curvature::Structure;
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
+use crate::interrupt::Limits;
 use crate::problem::Problem;
 
 /// How many vectors of length P live while a point is derived: the two points, gradients, scales, the step.
@@ -137,7 +138,7 @@ impl NewtonCg {
             method.preconditioning.name()
         );
         let account = region.f.evaluator.account();
-        Ok(Fit::new(state.clone(), end, goal, account, words))
+        Ok(Fit::new(state, end, goal, account, words))
     }
 }
 
@@ -188,9 +189,8 @@ impl<'a> Objective for Products<'a> {
         Ok(Local::point(at.value, at.gradient, matrix, resolution))
     }
 
-    fn examine(&mut self, x: &[f64], gradient: &[f64]) -> Option<Result<Promise>> {
-        // The preconditioner of the steps is too heavy for some directions to be judged by it.
-        Some(examine(&mut self.evaluator, x, gradient))
+    fn examine(&mut self, x: &[f64], question: Question) -> Option<Result<Promise>> {
+        Some(examine(&mut self.evaluator, x, question))
     }
 
     fn scales(&self, _: usize) -> Vec<f64> {
@@ -207,6 +207,10 @@ impl<'a> Objective for Products<'a> {
     fn solved(&mut self, matrix: &mut Multiplied<'a>, time: Duration) {
         self.evaluator.evaluations.products += matrix.take_used();
         self.evaluator.times.solve += time;
+    }
+
+    fn limits(&self) -> Option<&Limits> {
+        Some(self.evaluator.limits())
     }
 
     fn evaluations(&mut self) -> &mut Evaluations {

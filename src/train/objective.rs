@@ -1,13 +1,16 @@
 //! A function with a quadratic model within a region, as the trust region sees it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::certificate::Promise;
+use super::examination::Question;
 use super::minimize::Point;
 use super::newton::TwiceDifferentiable;
 use super::{Evaluations, norm};
 use crate::error::{Error, Result};
 use crate::guard;
+use crate::interrupt::Limits;
 use crate::memory::zeros;
 use crate::solve::{U, largest, trust_region};
 
@@ -31,7 +34,7 @@ pub(super) trait Objective {
     }
 
     /// The promise of the exact model at x, if B is another matrix, or does not tell.
-    fn examine(&mut self, _x: &[f64], _gradient: &[f64]) -> Option<Result<Promise>> {
+    fn examine(&mut self, _x: &[f64], _question: Question) -> Option<Result<Promise>> {
         None
     }
 
@@ -42,6 +45,11 @@ pub(super) trait Objective {
 
     /// Adds the cost of a step to the account.
     fn solved(&mut self, _matrix: &mut Self::Matrix, _time: Duration) {}
+
+    /// What ends its computing inside a step, if something does.
+    fn limits(&self) -> Option<&Limits> {
+        None
+    }
 
     /// The evaluations so far; they can be set where a fit is resumed.
     fn evaluations(&mut self) -> &mut Evaluations;
@@ -110,17 +118,27 @@ pub(super) struct Short {
 /// A matrix that is formed.
 pub(super) struct Formed {
     /// The packed lower triangle.
-    lower: Vec<f64>,
+    lower: Arc<Vec<f64>>,
     /// The unit roundoff of its entries.
     roundoff: f64,
+    /// What ends a long factorization.
+    limits: Option<Arc<Limits>>,
 }
+
+/// A factorization of this order may take more than a tenth of a second.
+pub(super) const LONG: usize = 700;
 
 /// How near to the boundary a step must end; λ is exact for the length that it gets.
 const PRECISION: f64 = 0.1;
 
 impl Formed {
     pub fn new(lower: Vec<f64>, roundoff: f64) -> Self {
-        Formed { lower, roundoff }
+        Formed { lower: Arc::new(lower), roundoff, limits: None }
+    }
+
+    /// The same, whose factorizations end at limits.
+    pub fn within(self, limits: &Arc<Limits>) -> Self {
+        Formed { limits: Some(limits.clone()), ..self }
     }
 }
 
@@ -137,8 +155,16 @@ impl Quadratic for Formed {
     }
 
     fn step(&mut self, region: &Ellipsoid) -> Result<Short> {
-        let (gradient, scaling) = (region.gradient, region.scaling);
-        let found = trust_region(&self.lower, gradient, scaling, region.radius, PRECISION)?;
+        let (gradient, scaling, radius) = (region.gradient, region.scaling, region.radius);
+        let found = match &self.limits {
+            Some(limits) if gradient.len() >= LONG => {
+                let (lower, gradient, scaling) =
+                    (self.lower.clone(), gradient.to_vec(), scaling.to_vec());
+                let step = move || trust_region(&lower, &gradient, &scaling, radius, PRECISION);
+                limits.run(step)??
+            }
+            _ => trust_region(&self.lower, gradient, scaling, radius, PRECISION)?,
+        };
         Ok(Short {
             step: found.step,
             reduction: found.reduction,

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::guard;
+use crate::interrupt::Interrupt;
 
 /// Residuals and their Jacobian.
 ///
@@ -67,6 +68,10 @@ pub(super) trait SumOfSquares {
     fn residuals(&self, x: &[f64], out: &mut [f64]) -> Result<()>;
     /// Writes J(x) to `out`, m·p numbers, row-major.
     fn jacobian(&self, x: &[f64], out: &mut [f64]) -> Result<()>;
+    /// The flag that ends a fit inside a step, if there is one.
+    fn interrupt(&self) -> Option<&Interrupt> {
+        None
+    }
 }
 
 /// A user's residuals, whose panics are errors.

@@ -7,6 +7,7 @@ use super::scales::size_of_targets;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::{Request, weights};
+use crate::interrupt::Interrupt;
 use crate::objective::{Loss, Penalty};
 use crate::problem::Problem;
 use crate::solve::dot;
@@ -150,6 +151,10 @@ impl SumOfSquares for &Squares<'_> {
 
     fn count(&self) -> usize {
         self.roots.len() + self.penalties.len()
+    }
+
+    fn interrupt(&self) -> Option<&Interrupt> {
+        Some(self.problem.interrupt())
     }
 
     fn residuals(&self, x: &[f64], out: &mut [f64]) -> Result<()> {

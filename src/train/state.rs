@@ -43,8 +43,8 @@ pub struct State {
     /// For how many accepted steps in a row Levenberg and Marquardt's method has been slow; 2³² where the sum has hardly fallen in
     /// many steps.
     pub slow: usize,
-    /// The gradient norm at which the last examination found that a fit must go on; 0 before.
-    pub doubted: f64,
+    /// The gradient norm at which the model is examined again, after it was found that a fit must go on; 0 before.
+    pub again: f64,
     /// ‖x‖ at the first of the points in a row that promised much.
     pub size: f64,
     /// How many examinations in a row found that much is promised.
@@ -167,7 +167,7 @@ impl State {
             self.radius,
             self.unit,
             self.mu,
-            self.doubted,
+            self.again,
             self.size,
             self.marked,
         ];

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::certificate::{Downward, Promise};
 use super::checks::{check_dense, check_memory, check_radius, check_start, check_tolerances};
 use super::evaluator::Evaluator;
-use super::examination::examine_another;
+use super::examination::{Question, examine_another};
 use super::minimize::{End, Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
 use super::newton::{NewtonReport, TwiceDifferentiable};
 use super::objective::{Ellipsoid, Formed, Local, Objective, Plain, Quadratic, Short};
@@ -14,6 +14,7 @@ use super::{Control, Evaluations, Fit, Method, Observer, Progress, Reason, State
 use super::{in_range, moved, norm, without_zeros};
 use crate::curvature::{Curvature, Structure};
 use crate::error::{Error, Result};
+use crate::interrupt::Limits;
 use crate::problem::Problem;
 use crate::solve::U;
 
@@ -75,8 +76,9 @@ pub struct TrustRegion {
     pub scaling: Option<Vec<f64>>,
     /// The matrix B of a [`Problem`]. Default `Exact`.
     pub curvature: Curvature,
-    /// The wall time after which the iteration ends at its best point; an evaluation or a solution that has begun is
-    /// finished first. Default none.
+    /// The wall time after which the iteration ends at its best point, inside a step, too: between two chunks of samples, between two
+    /// products, or while a large matrix is factorized. The start is evaluated however long that takes, and so is a function of the
+    /// user's own. Default none.
     pub time_limit: Option<Duration>,
     /// Of a [`Problem`], whether the processor takes over from the last accepted point where the accelerator fails; the
     /// report says so. If not, the fit ends with the error. Default true.
@@ -185,7 +187,7 @@ impl TrustRegion {
         let goal = state.goal(self.gtol);
         let method = format!("trust-region Newton, curvature {}", self.curvature.name());
         let account = region.f.0.account();
-        Ok(Fit::new(state.clone(), end, goal, account, method))
+        Ok(Fit::new(state, end, goal, account, method))
     }
 
     /// The matrix of a point, that of the next, its scaled copy and its factor must fit together: 20P² bytes, and 16P² more
@@ -352,7 +354,12 @@ impl<O: Objective> Model for Region<'_, O> {
     fn propose(&mut self, state: &mut State, at: &mut Point<Self::Local>) -> Proposal {
         let found = match self.ask(state, &mut at.model, Quadratic::step) {
             Ok(found) => found,
-            Err(error @ (Error::Gpu { .. } | Error::Memory { .. } | Error::Part { .. })) => {
+            Err(
+                error @ (Error::Gpu { .. }
+                | Error::Interrupted
+                | Error::Memory { .. }
+                | Error::Part { .. }),
+            ) => {
                 return Err(error.into());
             }
             Err(_) => return Err(Stop::Because(Reason::Stalled)),
@@ -386,21 +393,36 @@ impl<O: Objective> Model for Region<'_, O> {
         size <= goal && !(falling && self.goal == Goal::Polished)
     }
 
-    fn examine(&mut self, state: &State, at: &mut Point<Self::Local>) -> Result<Promise> {
-        let own = self.ask(state, &mut at.model, Quadratic::examine);
-        let own = match own {
-            Err(error @ (Error::Gpu { .. } | Error::Part { .. })) => return Err(error),
+    fn examine(
+        &mut self,
+        state: &State,
+        at: &mut Point<Self::Local>,
+        enough: f64,
+    ) -> Result<Promise> {
+        let question = Question { gradient: &at.model.gradient, enough, preconditioner: None };
+        let exact = self.f.examine(&state.x, question).transpose()?;
+        if let Some(exact) = exact.filter(|exact| exact.curvature != Downward::Unseen) {
+            return Ok(exact);
+        }
+        let own = match self.ask(state, &mut at.model, Quadratic::examine) {
+            Err(error @ (Error::Gpu { .. } | Error::Interrupted | Error::Part { .. })) => {
+                return Err(error);
+            }
             // A test that fails is no reason to lose the point, only to leave it without a certificate.
             own => own.unwrap_or(Promise::UNKNOWN),
         };
-        let Some(exact) = self.f.examine(&state.x, &at.model.gradient) else {
-            return Ok(own);
-        };
-        let exact = exact?;
         // Where both see it, the next step leads there.
-        let leads_on = exact.curvature == Downward::Unseen && own.curvature == Downward::LeadsOn;
-        let curvature = if leads_on { Downward::LeadsOn } else { exact.curvature };
-        Ok(Promise { curvature, ..exact })
+        Ok(match exact {
+            Some(exact) if own.curvature == Downward::LeadsOn => {
+                Promise { curvature: Downward::LeadsOn, ..exact }
+            }
+            Some(exact) => exact,
+            None => own,
+        })
+    }
+
+    fn limits(&self) -> Option<&Limits> {
+        self.f.limits()
     }
 
     fn evaluations(&mut self) -> &mut Evaluations {
@@ -433,13 +455,13 @@ impl Objective for Whole<'_> {
             Some(matrix) => matrix.into_lower()?,
             None => Vec::new(),
         };
-        let matrix = Formed::new(lower, self.0.roundoff());
+        let matrix = Formed::new(lower, self.0.roundoff()).within(self.0.limits());
         let resolution = self.0.resolution(at.value);
         Ok(Local::point(at.value, at.gradient, matrix, resolution))
     }
 
-    fn examine(&mut self, x: &[f64], gradient: &[f64]) -> Option<Result<Promise>> {
-        examine_another(&mut self.0, x, gradient)
+    fn examine(&mut self, x: &[f64], question: Question) -> Option<Result<Promise>> {
+        examine_another(&mut self.0, x, question)
     }
 
     fn scales(&self, _: usize) -> Vec<f64> {
@@ -448,6 +470,10 @@ impl Objective for Whole<'_> {
 
     fn solved(&mut self, _: &mut Formed, time: Duration) {
         self.0.times.solve += time;
+    }
+
+    fn limits(&self) -> Option<&Limits> {
+        Some(self.0.limits())
     }
 
     fn evaluations(&mut self) -> &mut Evaluations {

@@ -48,9 +48,12 @@ impl Trained {
             .filter_map(|(i, attempt)| Some((i, attempt.end.as_ref().ok()?)))
             .min_by(|a, b| a.1.value.total_cmp(&b.1.value));
         let failed = || self.attempts.iter().find_map(|a| a.end.as_ref().err());
-        best.ok_or_else(|| match failed() {
-            Some(error) => error.clone().into(),
-            None => Failure::usage("there is nothing to start from"),
+        best.ok_or_else(|| match (self.interrupted, failed()) {
+            (Some(signal), Some(error)) => {
+                Failure { message: error.to_string(), ..Failure::interrupted(signal) }
+            }
+            (_, Some(error)) => error.clone().into(),
+            (_, None) => Failure::usage("there is nothing to start from"),
         })
     }
 
@@ -93,7 +96,7 @@ pub fn train(
         problem,
         method,
         fingerprint,
-        stop: watch_interrupts(show),
+        stop: watch_interrupts(show, problem.interrupt()),
         begin,
         show,
         count: starts.len(),
@@ -107,7 +110,10 @@ pub fn train(
             break;
         }
         let (end, trace) = run.attempt(index, &w, resumed.take(), left);
-        let ended = matches!(&end, Ok(fit) if fit.reason == Reason::Interrupted);
+        let ended = match &end {
+            Ok(fit) => fit.reason == Reason::Interrupted,
+            Err(error) => *error == Error::Interrupted,
+        };
         out.attempts.push(Attempt { seed, end, trace });
         if let Some(signal) = run.stop.caught() {
             out.skipped = run.count - index - 1;
