@@ -166,6 +166,8 @@ impl Checkpoint {
                 ("size", state.size),
                 ("fleeing", state.fleeing as f64),
                 ("since", state.since as f64),
+                ("whole", f64::from(u8::from(state.whole))),
+                ("near", state.near),
                 ("mark", state.mark as f64),
                 ("marked", state.marked),
                 ("accepted", state.accepted as f64),
@@ -205,6 +207,8 @@ impl Checkpoint {
         state.size = number("size")?;
         state.fleeing = count("fleeing")?;
         state.since = count("since")?;
+        state.whole = number("whole")? > 0.0;
+        state.near = number("near")?;
         state.mark = count("mark")?;
         state.marked = number("marked")?;
         state.base = self.array("base")?.to_vec();

@@ -388,7 +388,8 @@ fn begin(state: &mut State, stage: usize) {
     (state.mark, state.marked) = (state.tried, state.value);
     (state.radius, state.unit) = (0.0, 0.0);
     state.roots.clear();
-    (state.pairs, state.base) = Default::default();
+    (state.pairs, state.base, state.whole) = Default::default();
+    state.near = 0.0;
     (state.again, state.size, state.fleeing) = (0.0, 0.0, 0);
 }
 

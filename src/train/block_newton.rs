@@ -318,7 +318,7 @@ impl Model for Damped<'_> {
     fn examine(&mut self, state: &State, at: &mut Point<Blocks>, enough: f64) -> Result<Promise> {
         let scaled = at.model.gradient.iter().zip(self.evaluator.scales());
         let gradient: Vec<f64> = scaled.map(|(g, scale)| g * scale).collect();
-        let question = Question { gradient: &gradient, enough, preconditioner: None };
+        let question = Question::of(&gradient, enough);
         examine(&mut self.evaluator, &state.x, question)
     }
 

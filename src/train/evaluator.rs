@@ -160,6 +160,15 @@ impl<'a> Evaluator<'a> {
         Ok(Evaluation { curvature: computed.curvature, left_out: computed.left_out, ..exact })
     }
 
+    /// The exact Hessian, a packed lower triangle.
+    pub fn whole(&mut self, w: &[f64]) -> Result<Vec<f64>> {
+        self.evaluations.curvature += 1;
+        let request = Request::curvature(Curvature::Exact, Structure::Full);
+        let request = Request { gradient: false, ..request };
+        let at = self.evaluate(&self.decides(), w, request, |t| &mut t.curvature)?;
+        at.curvature.map_or(Ok(Vec::new()), Matrix::into_lower)
+    }
+
     /// The device for the numbers that decisions rest on.
     pub fn decides(&self) -> Device {
         match self.precision() {

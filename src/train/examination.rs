@@ -4,18 +4,22 @@ use std::time::Instant;
 
 use super::certificate::Promise;
 use super::evaluator::Evaluator;
+use super::lbfgs::whole_cost;
 use super::multiplied::Multiplied;
 use super::objective::{Ellipsoid, Formed, Quadratic};
 use super::preconditioning::Preconditioning;
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
+use crate::problem::Problem;
 use crate::solve::{Preconditioner, U};
 
 /// Up to this many parameters a factorization costs less than the products that it saves.
 pub(super) const FORMED: usize = 500;
-/// The most products for one look at the model.
+/// The most products for one look at the model, …
 const PRODUCTS: usize = 300;
+/// … and how many it usually takes.
+const USUAL: f64 = 150.0;
 
 /// What is asked of a model.
 #[derive(Clone, Copy)]
@@ -26,6 +30,15 @@ pub(super) struct Question<'a> {
     pub enough: f64,
     /// A matrix with which conjugate gradients are fast, if the method has one.
     pub preconditioner: Option<&'a Preconditioner>,
+    /// Whether that is nearly the matrix itself: then directions can be judged by it.
+    pub is_whole: bool,
+}
+
+impl<'a> Question<'a> {
+    /// The question of a method that has no such matrix.
+    pub fn of(gradient: &'a [f64], enough: f64) -> Self {
+        Question { gradient, enough, preconditioner: None, is_whole: false }
+    }
 }
 
 /// The promise of the exact model at w; that of Gauss and Newton, where a unit has no second derivatives.
@@ -93,6 +106,12 @@ pub(super) fn examine_another(
     (!own).then(|| examine(evaluator, w, question))
 }
 
+/// Whether a whole matrix costs less than the products that would do.
+fn is_cheap(problem: &Problem, curvature: Curvature) -> bool {
+    let product = || problem.plan_products(curvature, 1).map(|plan| plan.flops);
+    whole_cost(problem).is_some_and(|cost| product().is_ok_and(|product| cost <= USUAL * product))
+}
+
 /// From the whole matrix where that costs little, else from products.
 fn examine_in(
     evaluator: &mut Evaluator,
@@ -106,7 +125,8 @@ fn examine_in(
         ..Request::curvature(curvature, structure)
     };
     let problem = evaluator.problem();
-    if region.x.len() <= FORMED && problem.network().parameters() <= 2 * FORMED {
+    let is_small = region.x.len() <= FORMED && problem.network().parameters() <= 2 * FORMED;
+    if is_small || question.preconditioner.is_none() && is_cheap(problem, curvature) {
         let whole = request(curvature, Structure::Full);
         let at = evaluator.at(region.x)?.evaluate_on(&device, whole)?;
         evaluator.evaluations.curvature += 1;

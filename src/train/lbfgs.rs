@@ -8,6 +8,7 @@ use super::checks::{check_memory, check_tolerances};
 use super::evaluator::{Evaluator, blocks};
 use super::examination::{Question, examine};
 use super::minimize::{Model, Point, Proposal, Rules, Step, Trial, minimize};
+use super::objective::LONG;
 use super::preconditioning::Preconditioning;
 use super::settings::{Settings, settings};
 use super::wolfe::{Sample, search};
@@ -17,16 +18,22 @@ use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Request};
 use crate::interrupt::Limits;
 use crate::problem::Problem;
-use crate::solve::{Preconditioner, U, dot, largest};
+use crate::solve::{Cholesky, Preconditioner, U, dot, largest};
 
 /// Blocks that cost more gradients than this are not worth it.
 const DEAR: f64 = 300.0;
+/// The same of the whole Hessian, which is made once or twice, by products of large matrices: these run several times as fast.
+const WHOLE: f64 = 1500.0;
 /// At least so many steps between two initial matrices, …
 const APART: usize = 60;
 /// … and as many as make their share of the time small.
 const SHARE: f64 = 5.0;
 /// The first initial matrix is made once the gradient has fallen to this part: before, the blocks change too fast.
 const SETTLED: f64 = 0.1;
+/// The exact Hessian is tried once the gradient has fallen to this part, …
+const NEAR: f64 = 1e-4;
+/// … and where it was not positive definite, again once it has fallen by this much more.
+const NEARER: f64 = 0.1;
 
 /// L-BFGS: a quasi-Newton method that remembers the last steps and what they did to the gradient.
 ///
@@ -39,7 +46,9 @@ const SETTLED: f64 = 0.1;
 /// the time; the diagonal; or with `None` R² alone, the mean squares of the inputs that the weights multiply. t satisfies the
 /// strong Wolfe conditions. The cost of a step is about one gradient and 4·`pairs`·P multiplications.
 ///
-/// Where the blocks would cost more than some hundred gradients, M is the diagonal.
+/// Where the blocks would cost more than some hundred gradients, M is the diagonal. Where the whole exact Hessian costs less than that, M
+/// becomes it once the gradient is small, if it is positive definite there: the last steps are nearly Newton's, and the end is
+/// certified by a few products.
 ///
 /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §7.2.
 ///
@@ -133,6 +142,7 @@ impl Lbfgs {
             match initial.of {
                 None => "by the size of the inputs",
                 Some(Structure::Diagonal) => "diagonal",
+                Some(_) if initial.whole => "row-blocks, near the end the exact Hessian",
                 Some(_) => "row-blocks",
             }
         );
@@ -140,6 +150,7 @@ impl Lbfgs {
             evaluator,
             options: self,
             every: initial.every,
+            whole: initial.whole,
             matrix: Preconditioner::None,
             trial: None,
         };
@@ -162,11 +173,25 @@ pub(super) fn affordable(problem: &Problem) -> Result<Preconditioning> {
     })
 }
 
+/// The cost of the exact Hessian with its factorization, in multiplications and additions of all threads together; none where there
+/// is none, or no room for it.
+pub(super) fn whole_cost(problem: &Problem) -> Option<f64> {
+    let p = problem.parameters() as f64;
+    problem.network().check_exact().ok()?;
+    let plan = problem.plan(Request::curvature(Curvature::Exact, Structure::Full)).ok()?;
+    let fits = plan.bytes().saturating_add((20.0 * p * p) as u64) <= problem.budget();
+    // One thread factorizes.
+    let factor = p.powi(3) / 3.0 * rayon::current_num_threads() as f64;
+    fits.then_some(plan.flops + factor)
+}
+
 /// Which initial matrix, and how often.
 struct Initial {
     of: Option<Structure>,
     every: usize,
     bytes: u64,
+    /// Whether the whole exact Hessian is to take its place.
+    whole: bool,
 }
 
 impl Initial {
@@ -174,7 +199,7 @@ impl Initial {
     fn choose(problem: &Problem, wanted: Preconditioning) -> Result<Self> {
         let available = wanted.available(problem);
         let Some((curvature, structure)) = available.request() else {
-            return Ok(Initial { of: None, every: usize::MAX, bytes: 0 });
+            return Ok(Initial { of: None, every: usize::MAX, bytes: 0, whole: false });
         };
         let gradient = problem.plan(Request::gradient())?.flops.max(1.0);
         let of = |structure: Structure| {
@@ -187,16 +212,19 @@ impl Initial {
             let bytes = plan.bytes() + orders.iter().map(|d| 8 * d * d).sum::<u64>();
             let cost = (plan.flops + factors) / gradient;
             let every = APART.max((SHARE * cost) as usize);
-            Ok::<_, Error>((Initial { of: Some(structure), every, bytes }, cost))
+            Ok::<_, Error>((Initial { of: Some(structure), every, bytes, whole: false }, cost))
         };
-        match of(structure) {
-            Ok((initial, cost)) if cost <= DEAR && initial.bytes <= problem.budget() => Ok(initial),
+        let initial = match of(structure) {
+            Ok((initial, cost)) if cost <= DEAR && initial.bytes <= problem.budget() => initial,
             Ok(_) | Err(Error::Memory { .. }) if structure != Structure::Diagonal => {
-                Ok(of(Structure::Diagonal)?.0)
+                of(Structure::Diagonal)?.0
             }
-            Ok((initial, _)) => Ok(initial),
-            Err(error) => Err(error),
-        }
+            Ok((initial, _)) => initial,
+            Err(error) => return Err(error),
+        };
+        let whole = structure == Structure::RowBlocks
+            && whole_cost(problem).is_some_and(|cost| cost <= WHOLE * gradient);
+        Ok(Initial { whole, ..initial })
     }
 }
 
@@ -206,6 +234,8 @@ struct Secant<'a> {
     options: &'a Lbfgs,
     /// The steps between two initial matrices.
     every: usize,
+    /// Whether the exact Hessian can be one.
+    whole: bool,
     /// M, or `None` for R².
     matrix: Preconditioner,
     /// The end of the last line search.
@@ -221,11 +251,61 @@ struct Found {
 }
 
 impl Secant<'_> {
-    /// Makes the initial matrix anew at x.
-    fn renew(&mut self, state: &mut State) -> Result<()> {
-        state.base.clone_from(&state.x);
-        state.since = 0;
-        self.form(&state.base)
+    /// Makes the initial matrix where it is time: the blocks, or the exact Hessian, where it is positive definite.
+    fn renew(&mut self, state: &mut State, slope: f64) -> Result<()> {
+        let is_formed = !matches!(self.matrix, Preconditioner::None);
+        if !is_formed && !state.base.is_empty() {
+            // Resumed.
+            return if state.whole {
+                self.form_whole(&state.base).map(drop)
+            } else {
+                self.form(&state.base)
+            };
+        }
+        if self.every == usize::MAX {
+            return Ok(());
+        }
+        if state.base.is_empty() {
+            if slope > SETTLED * state.unit {
+                return Ok(());
+            }
+            state.near = NEAR * state.unit;
+        }
+        let is_old = state.base.is_empty() || state.since >= self.every;
+        if self.whole && (slope <= state.near || state.whole && is_old) {
+            state.near = NEARER * slope;
+            if self.form_whole(&state.x)? {
+                state.base.clone_from(&state.x);
+                // Not again before it is old.
+                (state.since, state.whole, state.near) = (0, true, 0.0);
+                // They know less than it does.
+                state.pairs.clear();
+                return Ok(());
+            }
+        }
+        if is_old {
+            state.base.clone_from(&state.x);
+            (state.since, state.whole) = (0, false);
+            self.form(&state.base)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the exact Hessian the initial matrix, if it is positive definite; says whether it is.
+    fn form_whole(&mut self, base: &[f64]) -> Result<bool> {
+        let lower = self.evaluator.whole(base)?;
+        let solving = Instant::now();
+        let d = base.len();
+        let factorize = move || Cholesky::new(&lower, d);
+        let limits = self.evaluator.limits();
+        let factor = if d >= LONG { limits.run(factorize)? } else { factorize() };
+        let factor = factor.ok().filter(|factor| !factor.is_singular());
+        let is_definite = factor.is_some();
+        if let Some(factor) = factor {
+            self.matrix = Preconditioner::Blocks(vec![factor]);
+        }
+        self.evaluator.times.solve += solving.elapsed();
+        Ok(is_definite)
     }
 
     fn form(&mut self, base: &[f64]) -> Result<()> {
@@ -371,17 +451,7 @@ impl Model for Secant<'_> {
     }
 
     fn propose(&mut self, state: &mut State, at: &mut Point<Vec<f64>>) -> Proposal {
-        let formed = !matches!(self.matrix, Preconditioner::None);
-        if !formed && !state.base.is_empty() {
-            // Resumed.
-            self.form(&state.base)?;
-        } else if self.every < usize::MAX && state.base.is_empty() {
-            if at.slope <= SETTLED * state.unit {
-                self.renew(state)?;
-            }
-        } else if state.since >= self.every {
-            self.renew(state)?;
-        }
+        self.renew(state, at.slope)?;
         self.trial = None;
         while self.trial.is_none() {
             let solving = Instant::now();
@@ -447,7 +517,11 @@ impl Model for Secant<'_> {
 
     fn examine(&mut self, state: &State, at: &mut Point<Vec<f64>>, enough: f64) -> Result<Promise> {
         let blocks = matches!(self.matrix, Preconditioner::Blocks(_)).then_some(&self.matrix);
-        let question = Question { gradient: &at.model, enough, preconditioner: blocks };
+        let question = Question {
+            preconditioner: blocks,
+            is_whole: state.whole,
+            ..Question::of(&at.model, enough)
+        };
         examine(&mut self.evaluator, &state.x, question)
     }
 

@@ -109,20 +109,12 @@ impl<'a> Multiplied<'a> {
         };
         conjugate_gradients(product, gradient, preconditioner, radius, forcing, most)
     }
+}
 
-    fn conjugate_gradients(
-        &mut self,
-        region: &Ellipsoid,
-        gradient: &[f64],
-        forcing: f64,
-    ) -> Result<Short> {
-        let found = self.solve(region, gradient, forcing)?;
-        Ok(Short {
-            step: found.step,
-            reduction: found.reduction,
-            length: found.length,
-            boundary: found.boundary,
-        })
+impl From<ConjugateStep> for Short {
+    fn from(found: ConjugateStep) -> Self {
+        let ConjugateStep { step, reduction, length, boundary, .. } = found;
+        Short { step, reduction, length, boundary }
     }
 }
 
@@ -134,7 +126,7 @@ impl Quadratic for Multiplied<'_> {
     fn step(&mut self, region: &Ellipsoid) -> Result<Short> {
         let Some((descent, slope, curvature)) = self.descent.as_ref().filter(|_| region.leaving)
         else {
-            return self.conjugate_gradients(region, region.gradient, region.forcing);
+            return Ok(self.solve(region, region.gradient, region.forcing)?.into());
         };
         let t = region.radius / descent.length;
         Ok(Short {
@@ -147,10 +139,7 @@ impl Quadratic for Multiplied<'_> {
 
     /// Whether there is negative curvature; how much a step would gain is a question to [`Multiplied::promise`].
     fn examine(&mut self, region: &Ellipsoid) -> Result<Promise> {
-        if !self.curves_downwards(region)? {
-            return Ok(Promise::UNKNOWN);
-        }
-        Ok(Promise { curvature: Downward::LeadsOn, ..Promise::UNKNOWN })
+        Ok(Promise { curvature: self.downward(region, None)?, ..Promise::UNKNOWN })
     }
 }
 
@@ -179,20 +168,30 @@ impl Multiplied<'_> {
                 return Ok(promise);
             }
         }
-        let curvature = self.examine(region)?.curvature;
+        let judge = question.preconditioner.filter(|_| question.is_whole);
+        let curvature = self.downward(region, judge)?;
         Ok(Promise { curvature, ..promise })
     }
 
-    /// Whether conjugate gradients from a fixed random vector meet negative curvature.
-    fn curves_downwards(&mut self, region: &Ellipsoid) -> Result<bool> {
+    /// Whether conjugate gradients from a fixed random vector meet negative curvature, with a preconditioner if it is not to be the
+    /// matrix's own.
+    fn downward(
+        &mut self,
+        region: &Ellipsoid,
+        preconditioner: Option<&Preconditioner>,
+    ) -> Result<Downward> {
         let mut random = Pcg64::seed_from_u64(1);
         // So small beside the radius that the way to the boundary is all that is left of the step.
         let probe: Vec<f64> = (region.scaling.iter())
             .map(|d| d * region.radius * 1e-12 * (2.0 * random.random::<f64>() - 1.0))
             .collect();
-        let mut found = self.conjugate_gradients(region, &probe, 1e-8)?;
+        let found = match preconditioner {
+            Some(judge) => self.solve_with(judge, region.radius, &probe, 1e-8)?,
+            None => self.solve(region, &probe, 1e-8)?,
+        };
+        let mut found = Short::from(found);
         if !found.boundary {
-            return Ok(false);
+            return Ok(Downward::Nowhere);
         }
         let image = self.operator.product(&found.step)?;
         self.used += 1;
@@ -203,7 +202,7 @@ impl Multiplied<'_> {
             .sum();
         let size = (dot(&found.step, &found.step) * dot(&image, &image)).sqrt().max(entries);
         if curvature >= -20.0 * probe.len() as f64 * self.roundoff * size {
-            return Ok(false);
+            return Ok(Downward::Nowhere);
         }
         let mut slope = dot(&found.step, region.gradient);
         if slope > 0.0 {
@@ -211,6 +210,6 @@ impl Multiplied<'_> {
             found.step.iter_mut().for_each(|v| *v = -*v);
         }
         self.descent = Some((found, slope, curvature));
-        Ok(true)
+        Ok(Downward::LeadsOn)
     }
 }

@@ -63,8 +63,12 @@ pub struct State {
     pub pairs: VecDeque<(Vec<f64>, Vec<f64>)>,
     /// The point at which its initial matrix was made; none before.
     pub base: Vec<f64>,
+    /// Whether it is the exact Hessian.
+    pub whole: bool,
     /// The steps since then.
     pub since: usize,
+    /// ‖R⁻¹g‖ at and below which the exact Hessian is tried as the initial matrix; 0 before there is one.
+    pub near: f64,
     /// Evaluations by kind.
     pub evaluations: Evaluations,
     /// The tolerance that the last step met, if it met one.
@@ -170,6 +174,7 @@ impl State {
             self.again,
             self.size,
             self.marked,
+            self.near,
         ];
         let sound = numbers.iter().all(|v| v.is_finite()) && sizes.iter().all(good);
         if !(self.is_new() || sound) {

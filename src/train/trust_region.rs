@@ -399,7 +399,7 @@ impl<O: Objective> Model for Region<'_, O> {
         at: &mut Point<Self::Local>,
         enough: f64,
     ) -> Result<Promise> {
-        let question = Question { gradient: &at.model.gradient, enough, preconditioner: None };
+        let question = Question::of(&at.model.gradient, enough);
         let exact = self.f.examine(&state.x, question).transpose()?;
         if let Some(exact) = exact.filter(|exact| exact.curvature != Downward::Unseen) {
             return Ok(exact);
