@@ -9,7 +9,7 @@ use crate::adapters;
 use crate::exit::Exit;
 use crate::inference::{evidence, infer, prune};
 use crate::output::say_error;
-use crate::{derivatives, fit, predict, signals};
+use crate::{checking, derivatives, fit, predict, replot, signals};
 
 /// Trains feed-forward networks by Newton steps and computes their exact derivatives
 ///
@@ -54,7 +54,9 @@ struct Cli {
 enum Command {
     Fit(fit::Options),
     Predict(predict::Options),
+    Plot(replot::Options),
     Derivatives(derivatives::Options),
+    Check(checking::Options),
     Infer(infer::Options),
     Prune(prune::Options),
     Evidence(evidence::Options),
@@ -85,7 +87,9 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Fit(options) => fit::run(&options, matches),
         Command::Predict(options) => predict::run(&options),
+        Command::Plot(options) => replot::run(&options),
         Command::Derivatives(options) => derivatives::run(&options, matches),
+        Command::Check(options) => checking::run(&options, matches),
         Command::Infer(options) => infer::run(&options, matches),
         Command::Prune(options) => prune::run(&options, matches),
         Command::Evidence(options) => evidence::run(&options, matches),

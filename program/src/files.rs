@@ -16,6 +16,8 @@ use crate::exit::Failure;
 pub enum Kind {
     Model,
     Report,
+    /// A report as HTML.
+    Page,
     Checkpoint,
     Plot,
     Predictions,
@@ -32,12 +34,15 @@ const INFERENCE_BEGIN: &[u8] = b"{\n  \"written_by\": \"secondo ";
 /// The mark in plots as SVG, and the one in plots as PNG.
 pub const SVG_MARK: &str = "data-program=\"secondo\"";
 pub const PNG_MARK: (&str, &str) = ("Software", "secondo");
+/// How pages name their author, before the version.
+pub const PAGE_MARK: &str = "<meta name=\"generator\" content=\"secondo";
 
 impl Kind {
     fn name(self) -> &'static str {
         match self {
             Kind::Model => "a model",
             Kind::Report => "a report",
+            Kind::Page => "a page",
             Kind::Checkpoint => "a checkpoint",
             Kind::Plot => "a plot",
             Kind::Predictions => "predictions",
@@ -56,6 +61,7 @@ impl Kind {
             || match self {
                 Kind::Model => is_model(&head, file)?,
                 Kind::Report => is_report(&head, file)?,
+                Kind::Page => holds(PAGE_MARK.as_bytes()),
                 Kind::Checkpoint => holds(b"secondo-checkpoint"),
                 Kind::Plot => {
                     let (key, value) = PNG_MARK;
@@ -218,14 +224,17 @@ pub fn keep(
         Err(refused) => refused.message,
     };
     let mut name = path.file_stem().unwrap_or_default().to_os_string();
-    let extension = if kind == Kind::Report { "json" } else { "safetensors" };
+    let (extension, what) = match kind {
+        Kind::Report => ("json", "report"),
+        Kind::Page => ("html", "report"),
+        _ => ("safetensors", "model"),
+    };
     name.push(format!("-{}.{extension}", std::process::id()));
     let beside =
         checkpoint.and_then(|path| fs::canonicalize(path).ok()?.parent().map(Path::to_path_buf));
     for folder in beside.into_iter().chain([std::env::temp_dir()]) {
         let path = folder.join(&name);
         if !path.exists() && write_file(&path, |out| out.write_all(bytes)).is_ok() {
-            let what = if kind == Kind::Report { "report" } else { "model" };
             let why = Some(format!("{refused}; the {what} is in {}", path.display()));
             return Ok(Kept { path, why });
         }

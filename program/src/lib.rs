@@ -4,6 +4,8 @@
 
 #[cfg(feature = "gpu")]
 mod adapters;
+mod arrays;
+mod checking;
 mod cli;
 mod computing;
 mod derivatives;
@@ -13,9 +15,12 @@ mod fit;
 mod given;
 mod inference;
 mod metrics;
+mod objective;
 mod output;
 mod plot;
 mod predict;
+mod replot;
+mod show;
 mod signals;
 mod table;
 mod training;

@@ -16,7 +16,7 @@ use super::report::{Choices, DataFacts, Measured, Objective, Subject, TableFacts
 use super::validation::validate;
 use crate::exit::Failure;
 use crate::metrics::Metrics;
-use crate::plot::Points;
+use crate::show::Points;
 use crate::table::Rows;
 use crate::training::Start;
 

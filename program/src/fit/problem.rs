@@ -10,7 +10,7 @@ use super::report::{Objective, ProblemFacts, Subject};
 use crate::exit::Failure;
 use crate::given::given;
 use crate::output::{say_note, unused_keys};
-use crate::plot::Points;
+use crate::show::Points;
 use crate::table::{TableOptions, TargetOptions};
 
 /// A problem file that is fitted.

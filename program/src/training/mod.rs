@@ -15,7 +15,7 @@ use crate::exit::Failure;
 use crate::signals::{Interrupts, watch_interrupts};
 use keeper::Keeper;
 pub use options::{Method, curvature, not_negative};
-pub use trace::{Stand, Trace};
+pub use trace::Trace;
 use watch::{message, progress_bar};
 
 /// The seed of a start, `None` where its parameters were given, and the parameters.
