@@ -114,9 +114,10 @@ pub fn derivatives(
 ) -> Result<Vec<Agreement>> {
     let problem = &problem.clone().on(Device::Cpu);
     let p = problem.parameters();
-    let request = match p <= FORMED {
-        true => Request::curvature(Curvature::Exact, Structure::Full),
-        false => Request::gradient(),
+    let request = if p <= FORMED {
+        Request::curvature(Curvature::Exact, Structure::Full)
+    } else {
+        Request::gradient()
     };
     let at = problem.evaluate(w, request)?;
     let operator = problem.operator(w, Curvature::Exact)?;

@@ -367,7 +367,7 @@ impl Validation {
 
 impl ProblemFacts {
     fn introduction(&self, objective: &Objective, text: &mut Text) {
-        text.line("problem", format!("{}: {} rows", self.file, self.rows));
+        text.line("problem", format!("{}: {}", self.file, plural(self.rows, "row")));
         let network = &objective.network;
         let free = match self.free {
             Some(free) => format!("; {free} free under W = fixed + Cθ"),

@@ -90,9 +90,10 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     report.notes.extend(note);
     let mut written = Vec::new();
     for path in &options.report {
-        let (kind, text) = match is_page(path) {
-            true => (Kind::Page, report.to_html()),
-            false => (Kind::Report, report.to_json()),
+        let (kind, text) = if is_page(path) {
+            (Kind::Page, report.to_html())
+        } else {
+            (Kind::Report, report.to_json())
         };
         written.extend(results.keep(kind, Some(path), text.as_bytes()));
     }

@@ -4,7 +4,8 @@ use ndarray::Array2;
 use secondo::Error;
 use secondo::io::{Coding, Column, Model};
 
-use super::{Effect, Points};
+use super::Effect;
+use super::points::Points;
 
 /// So many values of a column of numbers.
 const VALUES: usize = 21;

@@ -1,21 +1,18 @@
 //! Gathering at the end of a fit of what its figures show.
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 use secondo::inference::{Inference, Names, Options, Scaling};
 use secondo::io::Model;
 use secondo::solve::spectral_density;
-use secondo::{Curvature, Device, Error, Fit, LinearOperator, Loss, Problem, Structure};
+use secondo::{Curvature, Device, Error, Fit, LinearOperator, Problem, Structure};
 
 use super::effects::{effects, shown};
 use super::extent::extent;
-use super::{Course, Curve, Part, Picture, Shown, Slope, Spectrum, Statistics};
+use super::points::Points;
+use super::{Course, Curve, Picture, Shown, Slope, Spectrum, Statistics};
 use crate::exit::Failure;
-use crate::metrics::most_probable;
-use crate::table::{Known, Rows, column};
 use crate::training::Trained;
 
-/// So many rows of each part of the data are kept.
-const KEPT: usize = 2000;
 /// The curve of a model goes through so many points.
 const CURVE: usize = 601;
 /// The Hessian is formed up to this order, and statistics are computed up to the other.
@@ -28,58 +25,6 @@ const STEPS: usize = 60;
 const PROBES: usize = 2;
 /// A picture has so many cells in a row at the most.
 const CELLS: usize = 64;
-
-/// Rows of data: the inputs, and for each output what is to be predicted, in the units of the data.
-pub struct Points {
-    title: &'static str,
-    pub x: Array2<f64>,
-    y: Array2<f64>,
-    pub weights: Option<Vec<f64>>,
-}
-
-impl Points {
-    /// `y` is what the loss compares with the outputs, not standardised.
-    pub fn new(title: &'static str, x: &Array2<f64>, y: Array2<f64>) -> Self {
-        Points { title, x: x.clone(), y, weights: None }
-    }
-
-    /// The rows of a table.
-    ///
-    /// # Errors
-    /// As [`Rows::encoded`].
-    pub fn of_table(title: &'static str, model: &Model, rows: &Rows) -> Result<Self, Failure> {
-        let y = match &rows.target {
-            Some(Known::Numbers(y)) => column(y),
-            _ => rows.encoded(model)?,
-        };
-        Ok(Points { weights: rows.weights.clone(), ..Points::new(title, &rows.x, y) })
-    }
-
-    /// The rows with their predictions, one of several where there are many.
-    fn part(&self, model: &Model) -> Result<Part, Error> {
-        let one_of = self.x.nrows().div_ceil(KEPT).max(1);
-        let kept: Vec<usize> = (0..self.x.nrows()).step_by(one_of).collect();
-        let x = self.x.select(Axis(0), &kept);
-        let y = self.y.select(Axis(0), &kept);
-        let lists = |array: &Array2<f64>| array.columns().into_iter().map(|c| c.to_vec()).collect();
-        let actual = match model.loss {
-            Loss::SoftmaxCrossEntropy => {
-                let class =
-                    |row: ndarray::ArrayView1<f64>| most_probable(row.iter().copied()) as f64;
-                vec![y.rows().into_iter().map(class).collect()]
-            }
-            _ => lists(&y),
-        };
-        Ok(Part {
-            name: self.title.into(),
-            rows: self.x.nrows(),
-            one_of,
-            x: if x.ncols() == 1 { x.column(0).to_vec() } else { Vec::new() },
-            actual,
-            predicted: lists(&model.predict(&x)?),
-        })
-    }
-}
 
 /// The end of a fit.
 pub struct Fitted<'a> {
@@ -190,9 +135,8 @@ impl Fitted<'_> {
         let (names, scaling) = match &self.model {
             Ok(model) => {
                 let outputs = problem.network().outputs();
-                let of_outputs = |values: &[f64], rest: f64| match values.len() == outputs {
-                    true => values.to_vec(),
-                    false => vec![rest; outputs],
+                let of_outputs = |values: &[f64], rest: f64| {
+                    if values.len() == outputs { values.to_vec() } else { vec![rest; outputs] }
                 };
                 let s = &model.standardization;
                 let scaling = Scaling {
@@ -293,9 +237,10 @@ fn picture(problem: &Problem, matrix: &secondo::Matrix) -> Result<Picture, Error
     }
     // Under a constraint parameters belong to no layer.
     let network = problem.network();
-    let layers = match network.parameters() == order {
-        true => network.layers().iter().map(|layer| layer.range.start).collect(),
-        false => Vec::new(),
+    let layers = if network.parameters() == order {
+        network.layers().iter().map(|layer| layer.range.start).collect()
+    } else {
+        Vec::new()
     };
     Ok(Picture { order, side, cells: largest, layers })
 }

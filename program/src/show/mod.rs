@@ -3,6 +3,7 @@
 mod effects;
 mod extent;
 mod gather;
+mod points;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::training::Trace;
 pub use extent::{can_be_drawn, extent};
-pub use gather::{Fitted, Points};
+pub use gather::Fitted;
+pub use points::Points;
 
 /// What the figures of a fit show. What is not there has its reason in `missing`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

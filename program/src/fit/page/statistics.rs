@@ -40,9 +40,8 @@ fn tables(statistics: &Statistics) -> String {
     out += &table(["", "value"], facts.map(|(name, value)| cells(name, [number(*value)])));
     if !statistics.slopes.is_empty() {
         let several = statistics.slopes.iter().any(|s| s.output != statistics.slopes[0].output);
-        let name = |s: &Slope| match several {
-            true => format!("{}, {}", s.output, s.input),
-            false => s.input.clone(),
+        let name = |s: &Slope| {
+            if several { format!("{}, {}", s.output, s.input) } else { s.input.clone() }
         };
         let rows = statistics
             .slopes

@@ -67,9 +67,10 @@ pub fn convergence(facts: &Facts) -> Option<Figure> {
     let values = || history.iter().flat_map(|course| &course.value);
     let lowest = values().copied().fold(f64::INFINITY, f64::min);
     // Where nothing was gained, 0 is all that is above the lowest.
-    let (name, base) = match values().any(|v| *v > lowest) {
-        true => ("objective above its lowest", lowest),
-        false => ("objective", 0.0),
+    let (name, base) = if values().any(|v| *v > lowest) {
+        ("objective above its lowest", lowest)
+    } else {
+        ("objective", 0.0)
     };
     let value = |course: &Course| course.value.iter().map(|v| v - base).collect();
     let gradient = |course: &Course| course.gradient.clone();

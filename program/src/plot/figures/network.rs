@@ -58,10 +58,7 @@ pub fn network(facts: &Facts) -> Figure {
         };
         panel.text(title, BLACK, (k as f64, -0.11), HPos::Center);
         let width = network.width(k);
-        let count = match width > UNITS {
-            true => format!("{UNITS} of {width}"),
-            false => width.to_string(),
-        };
+        let count = if width > UNITS { format!("{UNITS} of {width}") } else { width.to_string() };
         panel.text(count, BLACK, (k as f64, -0.04), HPos::Center);
     }
     let inputs = facts.shown.inputs.iter().take(UNITS);
@@ -69,9 +66,10 @@ pub fn network(facts: &Facts) -> Figure {
         let (x, y) = place(0, j);
         panel.text(name, BLACK, (x - 0.03, y), HPos::Right);
     }
-    let outputs = match facts.shown.classes.len() == network.outputs() {
-        true => &facts.shown.classes,
-        false => &facts.shown.targets,
+    let outputs = if facts.shown.classes.len() == network.outputs() {
+        &facts.shown.classes
+    } else {
+        &facts.shown.targets
     };
     for (j, name) in outputs.iter().enumerate().take(UNITS) {
         let (x, y) = place(depth, j);
