@@ -42,9 +42,10 @@ Begin with
 const EXIT_CODES: &str = "\
 Exit codes: 0 done (the report says whether it converged), 2 bad input or usage, or a file that
 cannot be written, 3 device or resources, 4 numerical failure without a usable point, or
-derivatives that 'check' finds wrong, 128 and the number of the signal where one interrupts: SIGINT (Ctrl-C) 130, SIGTERM 143, SIGHUP 129 end a fit
-at its best point, which is written; a second one ends at once. When the input is bad, no file is
-written. Files that this program did not write are never replaced without --force.";
+derivatives that 'check' finds wrong, 128 and the number of the signal where one interrupts: SIGINT
+(Ctrl-C) 130, SIGTERM 143, SIGHUP 129 end a fit at its best point, which is written; a second one
+ends at once. When the input is bad, no file is written. Files that this program did not write are
+never replaced without --force.";
 
 /// The commands in groups.
 const GROUPS: [(&str, &[&str]); 4] = [
@@ -108,8 +109,11 @@ fn groups(command: &clap::Command) -> String {
     out
 }
 
-/// Most used options first; the short help has them alone.
+/// Most used options first; the short help has them alone, and no examples.
 fn first_options(fit: clap::Command) -> clap::Command {
+    let examples = fit.get_after_help().cloned().unwrap_or_default();
+    let short = "'secondo fit --help' explains all options, with examples.";
+    let fit = fit.after_help(short).after_long_help(examples);
     let names: Vec<String> = fit.get_arguments().map(|arg| arg.get_id().to_string()).collect();
     let place = |command: clap::Command, name: String| {
         let first = MOST_USED.contains(&name.as_str());

@@ -130,7 +130,8 @@ fn a_page_has_every_section_and_no_reference() {
         "other starts",
         "Average slopes, in the units of the data",
         "eigenvalues of the exact Hessian",
-        "trust-region",
+        "Levenberg",
+        "<h1>progression from diabetes.csv</h1>",
     ];
     for part in said {
         assert!(html.to_lowercase().contains(&part.to_lowercase()), "{part}");

@@ -51,10 +51,20 @@ pub fn effects(model: &Model, points: &Points) -> Result<Vec<Effect>, Error> {
             let mean = mean(model, &x, &weights)?;
             response.iter_mut().zip(mean).for_each(|(list, v)| list.push(v));
         }
-        out.push(Effect { column: column.name.clone(), levels: names, at, response });
+        out.push(Effect { column: titled(column), levels: names, at, response });
     }
     out.sort_by(|a, b| b.range().total_cmp(&a.range()));
     Ok(out)
+}
+
+/// The name of a column; of dates with their unit.
+fn titled(column: &Column) -> String {
+    match (&column.coding, column.in_words()) {
+        (Coding::Time { .. }, Some(words)) => {
+            words.split_once(", read as").map_or(words.clone(), |(unit, _)| unit.to_string())
+        }
+        _ => column.name.clone(),
+    }
 }
 
 fn levels(column: &Column) -> Option<&[String]> {

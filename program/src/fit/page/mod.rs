@@ -3,6 +3,8 @@
 mod html;
 mod statistics;
 
+use std::path::Path;
+
 use html::{cells, definitions, escaped, table};
 
 use super::report::{Report, Subject, TableFacts};
@@ -13,9 +15,8 @@ use crate::plot::{Figure, Mark, Name};
 
 /// The size of a panel.
 const PANEL: (i32, i32) = (480, 340);
-/// One that needs more room, square or wide.
+/// One of a matrix.
 const SQUARE: (i32, i32) = (480, 460);
-const WIDE: (i32, i32) = (720, 380);
 
 const STYLE: &str = include_str!("style.css");
 
@@ -26,8 +27,10 @@ impl Report {
     /// What there is no figure of has a sentence that says why.
     pub fn to_html(&self) -> String {
         let title = match &self.subject {
-            Subject::Table(facts) => format!("{} from {}", facts.data.target, facts.data.file),
-            Subject::Problem(facts) => facts.file.clone(),
+            Subject::Table(facts) => {
+                format!("{} from {}", facts.data.target, file_name(&facts.data.file))
+            }
+            Subject::Problem(facts) => file_name(&facts.file),
         };
         let sections = [
             ("summary", "Summary", self.summary()),
@@ -124,6 +127,12 @@ impl Report {
     }
 }
 
+/// The name of a file without its folder.
+fn file_name(path: &str) -> String {
+    let name = Path::new(path).file_name();
+    name.map_or(path.into(), |name| name.to_string_lossy().into_owned())
+}
+
 /// What was learnt, how well, and how well a linear model does.
 fn verdict(facts: &TableFacts) -> String {
     let data = &facts.data;
@@ -212,15 +221,14 @@ fn drawing(name: Name, figure: &Figure) -> Result<String, String> {
     let legend: String = figure.legend.iter().map(swatch).collect();
     let legend =
         if legend.is_empty() { legend } else { format!("<ul class=\"legend\">\n{legend}</ul>\n") };
-    let (size, class) = match name {
-        Name::Hessian | Name::Confusion => (SQUARE, "panels square"),
-        Name::Network => (WIDE, "panels"),
-        _ => (PANEL, "panels"),
+    let size = match name {
+        Name::Hessian | Name::Confusion => SQUARE,
+        _ => PANEL,
     };
     let panels =
         figure.panels.iter().map(|panel| panel.svg(size)).collect::<Result<String, _>>()?;
     Ok(format!(
-        "<figure>\n<figcaption>{}</figcaption>\n{legend}<div class=\"{class}\">\n{panels}</div>\n</figure>\n",
+        "<figure>\n<figcaption>{}</figcaption>\n{legend}<div class=\"panels\">\n{panels}</div>\n</figure>\n",
         escaped(&figure.title)
     ))
 }
