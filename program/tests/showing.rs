@@ -249,6 +249,49 @@ fn figures_are_drawn_by_name_and_again_from_the_report() {
     refused(dir.path(), &["plot", "other.json", "-o", "x.svg"], "other.json");
 }
 
+/// Whatever a hand has changed in a report is an error or is drawn, and never the end of the program.
+#[test]
+fn reports_that_do_not_fit_together_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (data, target) in [("diabetes", "progression"), ("iris", "species")] {
+        let data = here(&format!("examples/data/{data}.csv"));
+        succeed(
+            dir.path(),
+            &["fit", &data, "--target", target, "--max-iter", "2", "--report", "r.json"],
+        );
+        let whole = json(dir.path().join("r.json"));
+        let changes: [(&str, Value); 12] = [
+            ("/shown/parts/0/actual", Value::Array(Vec::new())),
+            ("/shown/parts/0/predicted/0", serde_json::json!([1.0])),
+            ("/shown/parts/1/actual/0", serde_json::json!([null, 1e300])),
+            ("/shown/targets", serde_json::json!(["a", "b", "c"])),
+            ("/shown/classes", serde_json::json!(["a"])),
+            ("/shown/curve", serde_json::json!({"x": [1.0], "y": [[2.0]]})),
+            ("/shown/hessian/order", serde_json::json!(u64::MAX)),
+            ("/shown/hessian/side", serde_json::json!(0)),
+            ("/shown/history", serde_json::json!([])),
+            ("/shown/effects/0/response", serde_json::json!([[], [null]])),
+            ("/shown/spectrum/eigenvalues", serde_json::json!([])),
+            ("/best_start", serde_json::json!(99)),
+        ];
+        for (place, value) in changes {
+            let mut report = whole.clone();
+            *report.pointer_mut(place).unwrap() = value;
+            fs::write(dir.path().join("changed.json"), report.to_string()).unwrap();
+            for more in
+                [&["-o", "x.html"][..], &["-o", "x.svg"], &["--plot", "hessian", "-o", "h.svg"]]
+            {
+                let out = secondo(dir.path(), &[&["plot", "changed.json"], more].concat());
+                let said = text(&out.stderr);
+                assert!(
+                    matches!(out.status.code(), Some(0 | 2)) && !said.contains("panicked"),
+                    "{place}: {said}"
+                );
+            }
+        }
+    }
+}
+
 /// The partial dependence of a linear model is a line with its coefficient, and for levels their distance.
 #[test]
 fn effects_of_a_linear_model_are_its_coefficients() {

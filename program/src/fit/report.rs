@@ -548,6 +548,10 @@ impl Report {
                 _ => return Err(invalid("'reduction' must be sum or mean")),
             },
         };
+        let shown: Shown = optional(&all, "shown")?.unwrap_or_default();
+        if let Some(fault) = shown.fault() {
+            return Err(invalid(format!("'shown': {fault}")));
+        }
         Ok(Report {
             subject,
             objective,
@@ -559,7 +563,7 @@ impl Report {
             notes: get(&all, "notes")?,
             model: get(&all, "model")?,
             total_seconds: get(&all, "total_seconds")?,
-            shown: optional(&all, "shown")?.unwrap_or_default(),
+            shown,
         })
     }
 }

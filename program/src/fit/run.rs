@@ -122,10 +122,11 @@ fn shown(
         return Shown::default();
     }
     let model = model.as_ref().map_err(|error| error.to_string());
-    Fitted { problem, trained, fit, model }.shown(|model| match source {
-        Source::Table(table) => table.points(model),
-        Source::File(file) => Ok(file.points()),
-    })
+    let points = match source {
+        Source::Table(table) => table.points(),
+        Source::File(file) => file.points(),
+    };
+    Fitted { problem, trained, fit, model }.shown(&points)
 }
 
 /// Whether a report's file is to be a page.

@@ -10,7 +10,6 @@ use super::effects::{effects, shown};
 use super::extent::extent;
 use super::points::Points;
 use super::{Course, Curve, Picture, Shown, Slope, Spectrum, Statistics};
-use crate::exit::Failure;
 use crate::training::Trained;
 
 /// The curve of a model goes through so many points.
@@ -38,25 +37,16 @@ pub struct Fitted<'a> {
 impl Fitted<'_> {
     /// All that figures show; `points` gives the rows, those to train with first. What cannot be computed, or would take long, is left out
     /// with the reason.
-    pub fn shown(&self, points: impl FnOnce(&Model) -> Result<Vec<Points>, Failure>) -> Shown {
+    pub fn shown(&self, points: &[Points]) -> Shown {
         let mut out = self.history();
-        let rows = match &self.model {
-            Ok(model) => match points(model) {
-                Ok(rows) => Some((*model, rows)),
-                Err(failure) => {
-                    out.note(&["fit", "residuals", "effects"], &failure.message);
-                    None
+        let rows = ["fit", "residuals", "effects"];
+        match &self.model {
+            Ok(model) => {
+                if let Err(error) = of_model(&mut out, model, points) {
+                    out.note(&rows, &error.to_string());
                 }
-            },
-            Err(why) => {
-                out.note(&["fit", "residuals", "effects"], why);
-                None
             }
-        };
-        if let Some((model, rows)) = rows
-            && let Err(error) = of_model(&mut out, model, &rows)
-        {
-            out.note(&["fit", "residuals", "effects"], &error.to_string());
+            Err(why) => out.note(&rows, why),
         }
         self.second_order(&mut out);
         match self.statistics() {
@@ -207,7 +197,7 @@ fn of_model(out: &mut Shown, model: &Model, rows: &[Points]) -> Result<(), Error
     let rows: Vec<&Points> = rows.iter().filter(|points| points.x.nrows() > 0).collect();
     out.parts = rows.iter().map(|points| points.part(model)).collect::<Result<_, _>>()?;
     if model.network.inputs() == 1 {
-        let (low, high) = extent(rows.iter().flat_map(|points| points.x.iter().copied()));
+        let (low, high) = extent(rows.iter().flat_map(|points| [points.range.0, points.range.1]));
         let share = |i: usize| i as f64 / (CURVE - 1) as f64;
         let x: Vec<f64> = (0..CURVE).map(|i| low * (1.0 - share(i)) + high * share(i)).collect();
         let y = model.predict(&Array2::from_shape_fn((CURVE, 1), |(i, _)| x[i]))?;

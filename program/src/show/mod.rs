@@ -39,6 +39,39 @@ pub struct Shown {
     pub missing: BTreeMap<String, String>,
 }
 
+impl Shown {
+    /// What does not fit together, in what a file holds; nothing in what this program wrote.
+    pub fn fault(&self) -> Option<&'static str> {
+        let outputs = match self.classes.len() {
+            0 => self.targets.len(),
+            classes => classes,
+        };
+        let observed = if self.classes.is_empty() { outputs } else { 1 };
+        let is_part = |part: &Part| {
+            let rows = part.predicted.first().map_or(0, Vec::len);
+            let lists = part.actual.iter().chain(&part.predicted);
+            let inputs = if self.curve.is_some() { rows } else { part.x.len() };
+            part.actual.len() == observed
+                && part.predicted.len() == outputs
+                && part.x.len() == inputs
+                && lists.into_iter().all(|list| list.len() == rows)
+        };
+        let is_picture = |picture: &Picture| {
+            let cells = picture.order.div_ceil(picture.side.max(1));
+            picture.side > 0
+                && (1..=1 << 20).contains(&picture.order)
+                && picture.cells.len() == cells * cells
+        };
+        if !self.parts.iter().all(is_part) {
+            Some("lists of one part of the rows differ in length")
+        } else if !self.hessian.iter().all(is_picture) {
+            Some("the cells of the Hessian are no square")
+        } else {
+            None
+        }
+    }
+}
+
 /// Where a fit stood at its start and after accepted steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Course {

@@ -41,7 +41,7 @@ fn over_input(shown: &Shown, curve: &Curve) -> Figure {
                 let (c, y) = if below {
                     let class = actual[i] as usize;
                     let distance = (0.4 / names.len() as f64).min(0.05);
-                    (class, -distance * (class + 1) as f64)
+                    (class, -distance * (class as f64 + 1.0))
                 } else {
                     (o, actual[i])
                 };
