@@ -816,17 +816,14 @@ fn a_second_interruption_ends_at_once() {
 #[test]
 fn help_teaches_and_a_closed_pipe_is_no_panic() {
     let dir = tempfile::tempdir().unwrap();
-    for args in
-        [&["--help"][..], &["fit", "--help"], &["predict", "--help"], &["derivatives", "--help"]]
-    {
+    for (args, title) in [
+        (&["--help"][..], "Begin with"),
+        (&["fit", "--help"], "Examples:"),
+        (&["predict", "--help"], "Examples:"),
+        (&["derivatives", "--help"], "Examples:"),
+    ] {
         let (stdout, _) = succeed(dir.path(), args);
-        assert!(
-            stdout.contains(
-                "Examples:
-  secondo "
-            ),
-            "{stdout}"
-        );
+        assert!(stdout.contains(&format!("{title}\n  secondo ")), "{stdout}");
     }
     // The reading end is closed before anything is written.
     let file = here("tests/data/derivs/d02_tanh_sos.json");

@@ -270,7 +270,8 @@ fn vectors(options: &Options, given: &Given) -> Result<Option<Array2<f64>>, Fail
             Some(_) => "",
         };
         return Err(Failure::usage(format!(
-            "--structure products needs vectors: {keys}--vectors FILE.npy, each of {length} numbers"
+            "{}: --structure products needs vectors: {keys}--vectors FILE.npy, each of {length} numbers",
+            options.source.display()
         )));
     }
     Ok(products.then(|| Array2::from_shape_fn((count, length), |(i, l)| given.vectors[i][l])))
