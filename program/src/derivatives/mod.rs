@@ -265,14 +265,16 @@ fn vectors(options: &Options, given: &Given) -> Result<Option<Array2<f64>>, Fail
     }
     let (count, length) = (given.vectors.len(), given.parameters.len());
     if products && count == 0 {
-        let keys = match options.data {
-            None => "the key 'v' (one) or 'V' (a list) in the problem file, or ",
-            Some(_) => "",
-        };
-        return Err(Failure::usage(format!(
-            "{}: --structure products needs vectors: {keys}--vectors FILE.npy, each of {length} numbers",
-            options.source.display()
-        )));
+        let source = options.source.display();
+        return Err(Failure::usage(match options.data {
+            None => format!(
+                "{source}: --structure products needs vectors: the key 'v' (one) or 'V' (a list), each of {length} numbers, or \
+                 --vectors FILE.npy"
+            ),
+            Some(_) => format!(
+                "--structure products needs vectors, each of {length} numbers: give them with --vectors FILE.npy"
+            ),
+        }));
     }
     Ok(products.then(|| Array2::from_shape_fn((count, length), |(i, l)| given.vectors[i][l])))
 }
