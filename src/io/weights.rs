@@ -38,6 +38,8 @@ pub struct Weights {
 
 /// A tensor: its shape and its numbers, row by row.
 type Tensor = (Vec<usize>, Vec<f64>);
+/// The tensors of a file with their names, and the architecture where it is there.
+type Contents = (Vec<(String, Tensor)>, Option<Value>);
 
 impl Weights {
     /// The weights in a `.safetensors` file (F64, F32, F16 or BF16) or a `.npz` archive.
@@ -186,7 +188,7 @@ fn keys(prefix: &str) -> Vec<Key> {
     prefix.split('.').filter(|part| !part.is_empty()).map(key).collect()
 }
 
-fn from_safetensors(path: &Path) -> Result<(Vec<(String, Tensor)>, Option<Value>)> {
+fn from_safetensors(path: &Path) -> Result<Contents> {
     let bytes = files::read(path)?;
     let hint = "is it a .safetensors file?";
     let (tensors, metadata) = container::open(hint, &bytes, path)?;
@@ -228,7 +230,7 @@ fn from_half(bits: u32) -> f64 {
     }
 }
 
-fn from_npz(path: &Path) -> Result<(Vec<(String, Tensor)>, Option<Value>)> {
+fn from_npz(path: &Path) -> Result<Contents> {
     let (mut out, mut network) = (Vec::new(), None);
     for (name, bytes) in npz::files_of(path)? {
         let name = name.strip_suffix(".npy").unwrap_or(&name).to_string();
