@@ -45,7 +45,7 @@ fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
     out
 }
 
-fn all<'a>(message: &'a [u8], number: u64) -> Vec<&'a [u8]> {
+fn all(message: &[u8], number: u64) -> Vec<&[u8]> {
     let of = |(n, field)| match field {
         Field::Bytes(bytes) if n == number => Some(bytes),
         _ => None,
