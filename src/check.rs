@@ -122,13 +122,7 @@ struct Place<'a> {
 impl Place<'_> {
     /// Refuses a derivative of what has this value; `largest` is that of the entries beside it.
     fn compare(&self, given: f64, value: f64, found: &Difference, largest: f64) -> Result<()> {
-        if !value.is_finite() || !found.error.is_finite() {
-            return Ok(());
-        }
-        // An exact zero may come out as the rounding error of its neighbours.
-        let rounding = 1e-13 * largest;
-        let tolerance = 10.0 * found.error + found.kink + 1e-7 * given.abs() + rounding;
-        if (given - found.value).abs() <= tolerance {
+        if !value.is_finite() || found.allows(given, largest) {
             return Ok(());
         }
         Err(Error::Derivative {
@@ -145,11 +139,26 @@ impl Place<'_> {
 
 /// A derivative by differences, with its estimated error; infinite where there is none.
 #[derive(Clone, Copy)]
-struct Difference {
-    value: f64,
-    error: f64,
+pub(crate) struct Difference {
+    pub value: f64,
+    pub error: f64,
     /// Half the difference of the slopes of the two sides at a kink.
     kink: f64,
+}
+
+impl Difference {
+    /// A value without a kink.
+    pub fn smooth(value: f64, error: f64) -> Self {
+        Difference { value, error, kink: 0.0 }
+    }
+
+    /// Whether a derivative may be the right one; `largest` is that of the entries beside it.
+    pub fn allows(&self, given: f64, largest: f64) -> bool {
+        // An exact zero may come out as the rounding error of its neighbours.
+        let rounding = 1e-13 * largest;
+        let tolerance = 10.0 * self.error + self.kink + 1e-7 * given.abs() + rounding;
+        !self.error.is_finite() || (given - self.value).abs() <= tolerance
+    }
 }
 
 /// The findings of one step on one output.
@@ -165,7 +174,7 @@ struct Stencil {
 }
 
 /// df_i/dx for each of the outputs.
-fn differences(f: &dyn Fn(f64, &mut [f64]), x: f64, outputs: usize) -> Vec<Difference> {
+pub(crate) fn differences(f: &dyn Fn(f64, &mut [f64]), x: f64, outputs: usize) -> Vec<Difference> {
     let scale = x.abs().max(1.0).log2().floor().exp2();
     let step = |j: usize| 0.5 * scale * 0.25f64.powi(j as i32);
     let mut buffers = vec![0.0; 3 * outputs];

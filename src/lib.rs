@@ -70,6 +70,7 @@
 //! | `src/curvature/` | curvature × structure, result types: [`Matrix`], and [`SymmetricTensor`] for derivatives of any order |
 //! | [`solve`] | factorizations of small symmetric matrices; knows no network |
 //! | [`check`] | supplied derivatives against differences |
+//! | [`verify`] | a problem's own derivatives against differences |
 //! | `src/guard.rs` | calls into user-defined parts: a panic or NaN there ends as an error that names the part |
 //! | `src/interrupt.rs` | [`Interrupt`]: what ends a fit inside a step |
 //! | `src/error.rs` | [`Error`] |
@@ -113,6 +114,7 @@ mod session;
 pub mod solve;
 mod sync;
 pub mod train;
+pub mod verify;
 
 pub use curvature::{Block, Curvature, LinearOperator, Matrix, Structure, SymmetricTensor};
 pub use device::{Device, Precision};

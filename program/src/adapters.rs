@@ -7,7 +7,7 @@ use clap::Args;
 use secondo::backend::gpu::{Adapter, Gpu, Options as Use, adapters};
 use secondo::{Error, self_test};
 
-use crate::computing::start_threads;
+use crate::computing::{quiet_drivers, start_threads};
 use crate::exit::Failure;
 
 /// Lists the adapters (GPUs) of this machine, each tested
@@ -17,12 +17,12 @@ use crate::exit::Failure;
 /// adapters are the processor in disguise, for tests. The limits are the largest buffer, the largest part of it that a
 /// kernel can see, the memory that a workgroup shares, its threads, and workgroups along one axis. Pipelines are what drivers
 /// compile shaders to; where a driver hands them out, they are kept in the user's folder for caches, unless the environment
-/// says SECONDO_PIPELINE_CACHE=off. (Mesa may print "error:
-/// XDG_RUNTIME_DIR is invalid or not set": that is harmless.)
+/// says SECONDO_PIPELINE_CACHE=off.
 #[derive(Debug, Args)]
 pub struct Options {}
 
 pub fn run(_: &Options) -> Result<(), Failure> {
+    quiet_drivers();
     start_threads(None)?;
     let mut out = std::io::stdout().lock();
     let written = list(&mut out);

@@ -184,6 +184,9 @@ impl Computing {
         }
         start_threads(self.threads)?;
         let single = self.precision == Some(Precision::F32);
+        if self.device.starts_with("gpu") || self.device == "auto" && (fit || single) {
+            quiet_drivers();
+        }
         let double = self.precision == Some(Precision::F64);
         Ok(match self.device.as_str() {
             "cpu" if single => Device::CpuF32,
@@ -195,6 +198,21 @@ impl Computing {
                 adapter(name.trim_start_matches(':'), double)?
             }
         })
+    }
+}
+
+/// Runs the program again with the variable XDG_RUNTIME_DIR, where it is not set: Mesa's drivers complain of that on standard error, where the
+/// program's own notes are. The folder for temporary files serves; nothing is written there.
+pub fn quiet_drivers() {
+    #[cfg(all(unix, feature = "gpu"))]
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        use std::os::unix::process::CommandExt;
+        let mut again = std::process::Command::new(program);
+        again.args(std::env::args_os().skip(1)).env("XDG_RUNTIME_DIR", std::env::temp_dir());
+        // It comes back only where it failed, and then the complaint is all that is lost.
+        drop(again.exec());
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use secondo::Error;
 use secondo::io::{check_writable, is_same_file, write_file};
@@ -16,11 +17,17 @@ use crate::exit::Failure;
 pub enum Kind {
     Model,
     Report,
+    /// A report as HTML.
+    Page,
     Checkpoint,
     Plot,
     Predictions,
     Derivatives,
     Inference,
+    /// A model for other programs.
+    Converted,
+    /// A page of the manual.
+    Manual,
 }
 
 /// So many first bytes tell whether the program wrote a file.
@@ -29,20 +36,35 @@ const HEAD: u64 = 1 << 16;
 const BEGIN: &[u8] = b"{\n  \"value\": ";
 /// How what was inferred begins.
 const INFERENCE_BEGIN: &[u8] = b"{\n  \"written_by\": \"secondo ";
+/// How ONNX of the library begins.
+const ONNX_BEGIN: &[u8] = b"\x08\x07\x12\x07secondo";
 /// The mark in plots as SVG, and the one in plots as PNG.
 pub const SVG_MARK: &str = "data-program=\"secondo\"";
 pub const PNG_MARK: (&str, &str) = ("Software", "secondo");
+/// How pages name their author, before the version.
+pub const PAGE_MARK: &str = "<meta name=\"generator\" content=\"secondo";
+
+/// Whether files of other programs may be replaced.
+static FORCE: AtomicBool = AtomicBool::new(false);
+
+/// Lets files be replaced that this program did not write: `--force`.
+pub fn force() {
+    FORCE.store(true, Ordering::Relaxed);
+}
 
 impl Kind {
     fn name(self) -> &'static str {
         match self {
             Kind::Model => "a model",
             Kind::Report => "a report",
+            Kind::Page => "a page",
             Kind::Checkpoint => "a checkpoint",
             Kind::Plot => "a plot",
             Kind::Predictions => "predictions",
             Kind::Derivatives => "derivatives",
             Kind::Inference => "what was inferred",
+            Kind::Converted => "a converted model",
+            Kind::Manual => "a page of the manual",
         }
     }
 
@@ -54,8 +76,9 @@ impl Kind {
         let holds = |part: &[u8]| head.windows(part.len()).any(|w| w == part);
         Ok(head.is_empty()
             || match self {
-                Kind::Model => is_model(&head, file)?,
+                Kind::Model => of_safetensors(&head, file)?["format"] == "secondo",
                 Kind::Report => is_report(&head, file)?,
+                Kind::Page => holds(PAGE_MARK.as_bytes()),
                 Kind::Checkpoint => holds(b"secondo-checkpoint"),
                 Kind::Plot => {
                     let (key, value) = PNG_MARK;
@@ -63,6 +86,12 @@ impl Kind {
                 }
                 Kind::Predictions => is_predictions(&head),
                 Kind::Inference => head.starts_with(INFERENCE_BEGIN),
+                Kind::Manual => holds(b"\n.TH secondo"),
+                Kind::Converted => {
+                    head.starts_with(ONNX_BEGIN)
+                        || head.starts_with(b"PK\x03\x04") && holds(b"network.npy")
+                        || of_safetensors(&head, file)?["producer"] == "secondo"
+                }
                 Kind::Derivatives => {
                     // A report has other keys after the value.
                     let third = head.split(|&b| b == b'\n').nth(2).unwrap_or_default();
@@ -73,20 +102,31 @@ impl Kind {
     }
 }
 
-/// Whether the header of a safetensors file, which begins with `head`, names the format of models.
-fn is_model(head: &[u8], rest: File) -> io::Result<bool> {
+/// Whether the file is a model that this program, or the library, wrote.
+pub fn is_model_file(path: &Path) -> bool {
+    let metadata = || {
+        let mut file = File::open(path)?;
+        let mut head = Vec::new();
+        (&mut file).take(HEAD).read_to_end(&mut head)?;
+        of_safetensors(&head, file)
+    };
+    metadata().is_ok_and(|metadata| metadata["format"] == "secondo")
+}
+
+/// The metadata of a safetensors file that begins with `head`; null for another file.
+fn of_safetensors(head: &[u8], rest: File) -> io::Result<Value> {
     let Some((size, begin)) = head.split_first_chunk::<8>() else {
-        return Ok(false);
+        return Ok(Value::Null);
     };
     let size = u64::from_le_bytes(*size);
     if size > rest.metadata()?.len() {
-        return Ok(false);
+        return Ok(Value::Null);
     }
     let mut header = begin.to_vec();
     rest.take(size.saturating_sub(begin.len() as u64)).read_to_end(&mut header)?;
     header.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-    let header: Value = serde_json::from_slice(&header).unwrap_or_default();
-    Ok(header["__metadata__"]["format"] == "secondo")
+    let mut header: Value = serde_json::from_slice(&header).unwrap_or_default();
+    Ok(header.get_mut("__metadata__").map(Value::take).unwrap_or_default())
 }
 
 /// Whether a text that begins with `head` has the keys of a report.
@@ -174,7 +214,7 @@ pub fn check(
 
 /// Refuses to replace a file that is not of this kind and by this program.
 fn refuse_foreign(kind: Kind, path: &Path) -> Result<(), Failure> {
-    if !path.is_file() {
+    if !path.is_file() || FORCE.load(Ordering::Relaxed) {
         return Ok(());
     }
     let failed = |reason| Error::Io { path: path.to_path_buf(), action: "replace", reason };
@@ -182,7 +222,7 @@ fn refuse_foreign(kind: Kind, path: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let why = format!(
-        "it is not {} that secondo wrote; remove it, or choose another name for the output",
+        "it is not {} that secondo wrote; choose another name for the output, or replace it with --force",
         kind.name()
     );
     Err(failed(why).into())
@@ -218,14 +258,17 @@ pub fn keep(
         Err(refused) => refused.message,
     };
     let mut name = path.file_stem().unwrap_or_default().to_os_string();
-    let extension = if kind == Kind::Report { "json" } else { "safetensors" };
+    let (extension, what) = match kind {
+        Kind::Report => ("json", "report"),
+        Kind::Page => ("html", "report"),
+        _ => ("safetensors", "model"),
+    };
     name.push(format!("-{}.{extension}", std::process::id()));
     let beside =
         checkpoint.and_then(|path| fs::canonicalize(path).ok()?.parent().map(Path::to_path_buf));
     for folder in beside.into_iter().chain([std::env::temp_dir()]) {
         let path = folder.join(&name);
         if !path.exists() && write_file(&path, |out| out.write_all(bytes)).is_ok() {
-            let what = if kind == Kind::Report { "report" } else { "model" };
             let why = Some(format!("{refused}; the {what} is in {}", path.display()));
             return Ok(Kept { path, why });
         }

@@ -4,18 +4,25 @@
 
 #[cfg(feature = "gpu")]
 mod adapters;
+mod arrays;
+mod checking;
 mod cli;
 mod computing;
+mod convert;
 mod derivatives;
 mod exit;
 mod files;
 mod fit;
 mod given;
 mod inference;
+mod manual;
 mod metrics;
+mod objective;
 mod output;
 mod plot;
 mod predict;
+mod replot;
+mod show;
 mod signals;
 mod table;
 mod training;

@@ -816,17 +816,14 @@ fn a_second_interruption_ends_at_once() {
 #[test]
 fn help_teaches_and_a_closed_pipe_is_no_panic() {
     let dir = tempfile::tempdir().unwrap();
-    for args in
-        [&["--help"][..], &["fit", "--help"], &["predict", "--help"], &["derivatives", "--help"]]
-    {
+    for (args, title) in [
+        (&["--help"][..], "Begin with"),
+        (&["fit", "--help"], "Examples:"),
+        (&["predict", "--help"], "Examples:"),
+        (&["derivatives", "--help"], "Examples:"),
+    ] {
         let (stdout, _) = succeed(dir.path(), args);
-        assert!(
-            stdout.contains(
-                "Examples:
-  secondo "
-            ),
-            "{stdout}"
-        );
+        assert!(stdout.contains(&format!("{title}\n  secondo ")), "{stdout}");
     }
     // The reading end is closed before anything is written.
     let file = here("tests/data/derivs/d02_tanh_sos.json");
@@ -1187,8 +1184,9 @@ fn classes_are_drawn_with_their_probabilities() {
     }
 }
 
+/// A dot on the diagonal is a row that is predicted as observed.
 #[test]
-fn several_inputs_have_the_plot_of_the_convergence_alone() {
+fn several_inputs_have_predictions_against_observations() {
     let dir = tempfile::tempdir().unwrap();
     let data = here("examples/data/diabetes.csv");
     let args = [
@@ -1202,16 +1200,23 @@ fn several_inputs_have_the_plot_of_the_convergence_alone() {
         "c.png",
         "--plot",
         "c.svg",
+        "--plot",
+        "convergence=alone.svg",
     ];
     let (said, _) = succeed(dir.path(), &args);
-    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let why = "the convergence alone: a curve of the fit needs one input, and there are 10";
-    assert!(said.contains(why), "{said}");
+    assert!(!said.contains("convergence alone"), "{said}");
     let svg = drawing(&dir.path().join("c.svg"));
-    svg.says("objective above its lowest");
-    assert_eq!(svg.height, 400.0);
+    for text in ["objective above its lowest", "progression, observed", "progression, predicted"] {
+        svg.says(text);
+    }
+    assert_eq!(svg.height, 900.0);
+    // The rows that train are dots, those of the test rings, each with one in the legend.
+    assert_eq!(svg.rings.len(), 88 + 1);
+    let alone = drawing(&dir.path().join("alone.svg"));
+    assert_eq!(svg.dots.len() - alone.dots.len(), 354 + 1);
+    assert_eq!(alone.height, 400.0);
     let (width, height, colours) = picture(&dir.path().join("c.png"));
-    assert_eq!((width, height), (1920, 800));
+    assert_eq!((width, height), (1920, 1800));
     assert!(colours[&[0, 0, 0]] > 1000);
     assert!(colours[&[255; 3]] > 1_000_000);
 }

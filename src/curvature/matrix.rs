@@ -298,6 +298,29 @@ impl Matrix {
         Ok(parts.into_iter().sum())
     }
 
+    /// The sign of det B, 0 where an eigenvalue is 0, and ln |det B| = Σ_i ln |λ_i|.
+    ///
+    /// ```
+    /// use secondo::Matrix;
+    /// let b = Matrix::full(2, vec![1.0, 2.0, 1.0])?; // [[1, 2], [2, 1]], eigenvalues −1 and 3
+    /// let (sign, logarithm) = b.signed_log_determinant()?;
+    /// assert!(sign == -1.0 && (logarithm - 3.0_f64.ln()).abs() < 1e-15);
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`eigenvalues`](Matrix::eigenvalues).
+    pub fn signed_log_determinant(&self) -> Result<(f64, f64)> {
+        match self.log_determinant() {
+            Ok(logarithm) => return Ok((1.0, logarithm)),
+            Err(Error::NotPositiveDefinite { .. }) => {}
+            Err(other) => return Err(other),
+        }
+        let values = self.eigenvalues()?;
+        let sign = |v: &f64| if *v == 0.0 { 0.0 } else { v.signum() };
+        Ok((values.iter().map(sign).product(), values.iter().map(|v| v.abs().ln()).sum()))
+    }
+
     /// B⁻¹b, length P, by Cholesky factors, or by eigenvectors where a block is not positive definite.
     ///
     /// # Errors

@@ -78,16 +78,26 @@ pub(super) fn to_bytes(
     let named = tensors.keys().map(String::as_str);
     let sum = checksum(&metadata, named.zip(bytes.iter().map(Vec::as_slice)));
     metadata.insert("checksum".into(), sum);
+    let tensors = tensors.iter().zip(bytes);
+    let tensors = tensors.map(|((name, (shape, _)), bytes)| (name.as_str(), shape.clone(), bytes));
+    assemble(&metadata, "F64", tensors.collect())
+}
 
+/// The bytes of a file with this metadata and these tensors of one type: names, shapes, numbers.
+pub(super) fn assemble(
+    metadata: &Metadata,
+    kind: &str,
+    tensors: Vec<(&str, Vec<usize>, Vec<u8>)>,
+) -> Vec<u8> {
     let mut header = Map::new();
     header.insert("__metadata__".into(), json!(metadata));
     let mut end = 0;
-    for ((name, (shape, _)), bytes) in tensors.iter().zip(&bytes) {
+    for (name, shape, bytes) in &tensors {
         let start = end;
         end += bytes.len();
         header.insert(
-            name.clone(),
-            json!({"dtype": "F64", "shape": shape, "data_offsets": [start, end]}),
+            name.to_string(),
+            json!({"dtype": kind, "shape": shape, "data_offsets": [start, end]}),
         );
     }
     let mut header = Value::Object(header).to_string().into_bytes();
@@ -95,7 +105,7 @@ pub(super) fn to_bytes(
     header.resize(header.len().next_multiple_of(8), b' ');
     let mut out = (header.len() as u64).to_le_bytes().to_vec();
     out.extend(header);
-    bytes.iter().for_each(|part| out.extend_from_slice(part));
+    tensors.iter().for_each(|(.., part)| out.extend_from_slice(part));
     out
 }
 
@@ -108,7 +118,7 @@ pub(super) fn read<'a>(
     bytes: &'a [u8],
     path: &Path,
 ) -> Result<(SafeTensors<'a>, Metadata)> {
-    let (tensors, metadata) = open(kind, bytes, path)?;
+    let (tensors, metadata) = open(kind.hint, bytes, path)?;
     let refuse = |why: String| Err(format_error(path, why));
     let Kind { format, name, version: known, .. } = kind;
     if metadata.get("format").map(String::as_str) != Some(format) {
@@ -141,7 +151,14 @@ pub(super) fn read<'a>(
 }
 
 /// The parts of a safetensors file, each within the bytes that there are.
-fn open<'a>(kind: &Kind, bytes: &'a [u8], path: &Path) -> Result<(SafeTensors<'a>, Metadata)> {
+///
+/// # Errors
+/// Bytes that are incomplete or damaged; `hint` is the question where the file is none at all.
+pub(super) fn open<'a>(
+    hint: &str,
+    bytes: &'a [u8],
+    path: &Path,
+) -> Result<(SafeTensors<'a>, Metadata)> {
     let damaged =
         |why: &str| format_error(path, format!("the file is damaged or incomplete: {why}"));
     let (size, rest) = bytes
@@ -151,7 +168,7 @@ fn open<'a>(kind: &Kind, bytes: &'a [u8], path: &Path) -> Result<(SafeTensors<'a
         .ok()
         .and_then(|length| rest.get(..length))
         .ok_or_else(|| {
-            damaged(&format!("it says that its header is longer than the file; {}", kind.hint))
+            damaged(&format!("it says that its header is longer than the file; {hint}"))
         })?;
     let data = rest.len() - header.len();
     check_memory(header, path)?;

@@ -7,6 +7,7 @@
 //! * [`fit_to_json`] writes the end of a fit, and [`fit_from_json`] reads it back.
 //! * [`inference_to_json`] writes what was inferred at a minimum.
 //! * [`array_from_npy`] reads an array that NumPy wrote.
+//! * [`Weights`] reads those of other programs, and a [`Model`] is written for them: as a state dict, as ONNX.
 //! * [`write_file`] writes a file whole or not at all, [`check_writable`] tells before whether it can, and [`is_same_file`] whether
 //!   two names are one file.
 //!
@@ -20,10 +21,14 @@ mod inference;
 mod json;
 mod model;
 mod npy;
+mod npz;
+mod onnx;
 mod problem_file;
+mod protobuf;
 mod spec;
 mod standardization;
 mod table;
+mod weights;
 
 pub use checkpoint::{Checkpoint, Fingerprint};
 pub use files::{check_writable, is_same_file, write_file};
@@ -40,3 +45,4 @@ pub use table::{
     Coding, Column, Dataset, Dialect, Encode, Fill, Missing, Reading, RowNames, Table, Target,
     Task, Unknown,
 };
+pub use weights::{NamedTensor, Weights};

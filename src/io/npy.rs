@@ -16,7 +16,17 @@ pub fn array_from_npy(path: &Path) -> Result<Array2<f64>> {
     parse(&files::read(path)?, path)
 }
 
+/// Shape and numbers of an array in the bytes of a `.npy` file, row by row; `path` is for messages.
+pub(super) fn tensor(bytes: &[u8], path: &Path) -> Result<(Vec<usize>, Vec<f64>)> {
+    let (shape, array) = shaped(bytes, path)?;
+    Ok((shape, array.into_raw_vec_and_offset().0))
+}
+
 fn parse(bytes: &[u8], path: &Path) -> Result<Array2<f64>> {
+    shaped(bytes, path).map(|(_, array)| array)
+}
+
+fn shaped(bytes: &[u8], path: &Path) -> Result<(Vec<usize>, Array2<f64>)> {
     let wrong = |why: &str| format_error(path, why);
     let damaged = || wrong("the file is damaged or incomplete; write it with numpy.save");
     let rest = (bytes.strip_prefix(b"\x93NUMPY"))
@@ -59,7 +69,7 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Array2<f64>> {
         return Err(Error::non_finite(path.display().to_string(), &[at]));
     }
     Array2::from_shape_vec((rows, columns).set_f(fortran && rows > 1), numbers)
-        .map(|array| array.as_standard_layout().into_owned())
+        .map(|array| (shape, array.as_standard_layout().into_owned()))
         .map_err(|_| damaged())
 }
 

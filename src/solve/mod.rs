@@ -14,6 +14,7 @@
 //! | [`Batch`] | p_j = −(B̃_j + μI)⁻¹g_j for many blocks, over the cores | the sum |
 //! | [`trust_region`] | min gᵀp + ½pᵀBp, ‖Dp‖ ≤ Δ | a few d³/3 |
 //! | [`conjugate_gradients`] | the same, roughly, from products Bv, ‖p‖_M ≤ Δ | a product each |
+//! | [`spectral_density`] | a density of the eigenvalues, from products Bv | a product each step |
 //!
 //! One matrix is factorized by one thread and sums run in a fixed order, so that no result depends
 //! on the number of threads. Matrices are scaled by a power of two before they are factorized:
@@ -25,6 +26,7 @@ mod cholesky;
 mod conjugate;
 mod eigen;
 mod factor;
+mod lanczos;
 mod ldlt;
 mod lu;
 mod packed;
@@ -39,6 +41,7 @@ pub use cholesky::Cholesky;
 pub use conjugate::{ConjugateStep, Preconditioner, conjugate_gradients};
 pub use eigen::eigenvalues;
 pub use factor::{Factor, Indefinite, Modification};
+pub use lanczos::{SpectralDensity, spectral_density};
 pub use trust_region::{TrustRegionStep, trust_region};
 
 pub(crate) use batch::Decompositions;

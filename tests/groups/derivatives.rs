@@ -29,5 +29,11 @@ mod orders;
 #[path = "../series.rs"]
 mod series;
 
+#[path = "../spectrum.rs"]
+mod spectrum;
+
 #[path = "../truncated.rs"]
 mod truncated;
+
+#[path = "../verify.rs"]
+mod verify;

@@ -29,6 +29,9 @@ mod nist;
 #[path = "../nist_networks.rs"]
 mod nist_networks;
 
+#[path = "../onnx.rs"]
+mod onnx;
+
 #[path = "../session.rs"]
 mod session;
 

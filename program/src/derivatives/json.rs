@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use secondo::{Matrix, Problem, Structure};
 
-use super::{Form, Found, Options, key};
+use super::{Form, Found, Named, Options, key};
 
 /// Streamed: blocks can be far larger than what a tree of values should hold.
 pub fn write(
@@ -13,7 +13,7 @@ pub fn write(
     options: &Options,
     found: &Found,
 ) -> io::Result<()> {
-    let Found { result, products, tensor, seconds } = found;
+    let Found { result, products, tensor, named, seconds } = found;
     // {:?} is the shortest text that reads back as the same number.
     writeln!(out, "{{\n  \"value\": {:?},", result.value)?;
     write!(out, "  \"gradient\": ")?;
@@ -27,13 +27,15 @@ pub fn write(
         }
         writeln!(out, "],")?;
     }
-    let structure = match options.structure {
+    let structure = match options.written() {
         Form::Nothing => None,
         Form::Blocks(structure) => Some(structure.name()),
         Form::Products => Some("products"),
     };
-    if let Some(structure) = structure {
+    if structure.is_some() || !named.is_empty() {
         writeln!(out, "  \"curvature\": \"{}\",", options.curvature.name())?;
+    }
+    if let Some(structure) = structure {
         writeln!(out, "  \"structure\": \"{structure}\",")?;
     }
     if let Some(matrix) = &result.curvature {
@@ -52,6 +54,15 @@ pub fn write(
         )?;
         list(out, tensor.packed().iter())?;
         writeln!(out, "}},")?;
+    }
+    for Named { name, shape, values } in named {
+        write!(out, "  \"{name}\": ")?;
+        match shape.as_slice() {
+            [] => write!(out, "{}", serde_json::Value::from(values[0]))?,
+            [_] => list(out, values.iter())?,
+            _ => rows(out, values.chunks(shape[1].max(1)).map(<[f64]>::to_vec))?,
+        }
+        writeln!(out, ",")?;
     }
     let (adapter, precision) = (problem.device().adapter(), problem.device().precision());
     writeln!(out, "  \"adapter\": {},", serde_json::Value::from(adapter))?;

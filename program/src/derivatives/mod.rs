@@ -1,5 +1,6 @@
 //! `secondo derivatives`.
 
+mod analysis;
 mod json;
 mod npz;
 
@@ -8,18 +9,17 @@ use std::time::Instant;
 
 use clap::{ArgMatches, Args};
 use ndarray::Array2;
-use secondo::io::{Model, ProblemFile, Unknown, array_from_npy};
-use secondo::{
-    Curvature, Device, Evaluation, LinearOperator, Problem, Request, Structure, SymmetricTensor,
-};
+use secondo::io::array_from_npy;
+use secondo::{Curvature, Evaluation, LinearOperator, Request, Structure, SymmetricTensor};
 
 use crate::computing::Computing;
 use crate::exit::Failure;
 use crate::files::{self, Kind};
-use crate::given::given;
-use crate::output::{emit, has_extension, say_note, unused_keys};
+use crate::objective::{Given, load};
+use crate::output::{emit, has_extension};
 use crate::table::TableOptions;
 use crate::training::curvature;
+use analysis::{Analysis, Named};
 
 /// Computes value, gradient and second derivatives of a problem
 ///
@@ -74,7 +74,11 @@ Examples:
   secondo derivatives problem.json --structure none --order 3 --layer 1 --row 0
       the third derivatives of the Lagrangian in the first unit's weights
   secondo derivatives diabetes.safetensors diabetes.csv -o out.npz
-      a fitted model with its data, as arrays for numpy.load")]
+      a fitted model with its data, as arrays for numpy.load
+  secondo derivatives diabetes.safetensors diabetes.csv --eigenvalues --condition --logdet
+      what the whole Hessian says, without its entries
+  secondo derivatives large.safetensors large.csv --spectrum -o spectrum.npz
+      a density of the eigenvalues, however many parameters there are")]
 pub struct Options {
     /// A problem file (.json) or a model (.safetensors)
     source: PathBuf,
@@ -83,9 +87,10 @@ pub struct Options {
     /// The curvature: exact (the Hessian), gauss-newton, empirical-fisher, lagrangian (not the Hessian) or residual
     #[arg(long, value_name = "NAME", default_value = "exact", value_parser = curvature)]
     curvature: Curvature,
-    /// The part of it: row-blocks (one for each unit), layer-blocks, full, diagonal, products with 'v' or 'V', or none
-    #[arg(long, value_name = "NAME", default_value = "row-blocks", value_parser = structure)]
-    structure: Form,
+    /// The part of it: row-blocks (one for each unit), layer-blocks, full, diagonal, products with 'v' or 'V', or none [default: row-blocks;
+    /// full, unwritten, for what is computed from the curvature]
+    #[arg(long, value_name = "NAME", value_parser = structure)]
+    structure: Option<Form>,
     /// Add the multipliers of every layer and sample, 'multipliers'
     #[arg(long)]
     multipliers: bool,
@@ -104,6 +109,8 @@ pub struct Options {
     /// Write to this file (.json, .npz, or .npy for one array, which is never replaced) instead of stdout
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    analysis: Analysis,
     #[command(flatten)]
     computing: Computing,
     #[command(flatten)]
@@ -136,24 +143,35 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         let inputs: Vec<&Path> =
             [Some(&options.source), options.data.as_ref(), options.vectors.as_ref()]
                 .into_iter()
+                .chain([options.analysis.solve.as_ref()])
                 .flatten()
                 .map(PathBuf::as_path)
                 .collect();
         files::check(&inputs, None, &[(Kind::Derivatives, output)])?;
     }
+    if options.analysis.needs_matrix() && !matches!(options.form(), Form::Blocks(_)) {
+        return Err(Failure::usage(
+            "eigenvalues, condition, trace, determinant and solutions need the matrix: --structure full, layer-blocks, row-blocks or \
+             diagonal; --spectrum needs products alone",
+        ));
+    }
     let device = options.computing.start(false)?;
-    let (problem, parameters, vectors) = load(options, matches, device)?;
+    let data = options.data.as_deref();
+    let given = load(&options.source, data, &options.table, matches, device)?;
+    let vectors = vectors(options, &given)?;
+    let sides = options.analysis.right_hand_sides()?;
+    let Given { problem, parameters, .. } = given;
     let begin = Instant::now();
     let request = Request {
         gradient: true,
         multipliers: options.multipliers,
-        curvature: match options.structure {
+        curvature: match options.form() {
             Form::Blocks(structure) => Some((options.curvature, structure)),
             _ => None,
         },
         ..Request::default()
     };
-    let result = problem.evaluate(&parameters, request)?;
+    let mut result = problem.evaluate(&parameters, request)?;
     let products = match vectors {
         None => None,
         Some(vectors) => {
@@ -167,7 +185,14 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         }
         _ => None,
     };
-    let found = Found { result, products, tensor, seconds: begin.elapsed().as_secs_f64() };
+    let matrix = result.curvature.as_ref();
+    let named =
+        options.analysis.compute(&problem, &parameters, options.curvature, matrix, sides)?;
+    if options.written() == Form::Nothing {
+        result.curvature = None;
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    let found = Found { result, products, tensor, named, seconds };
     let output = options.output.as_deref();
     let named = |extension| output.is_some_and(|path| has_extension(path, extension));
     let write = if named("npz") {
@@ -198,7 +223,24 @@ impl Options {
     /// Whether the result is one array: a curvature in one piece, or the gradient alone.
     fn one_array(&self) -> bool {
         let blocks = [Structure::RowBlocks, Structure::LayerBlocks].map(Form::Blocks);
-        !self.multipliers && self.order.is_none() && !blocks.contains(&self.structure)
+        let written = self.written();
+        let arrays = self.analysis.arrays() + usize::from(written != Form::Nothing);
+        !self.multipliers && self.order.is_none() && !blocks.contains(&written) && arrays < 2
+    }
+
+    /// The form that is computed.
+    fn form(&self) -> Form {
+        let full = Form::Blocks(Structure::Full);
+        self.structure.unwrap_or(match (self.analysis.needs_matrix(), self.analysis.any()) {
+            (true, _) => full,
+            (false, true) => Form::Nothing,
+            _ => Form::Blocks(Structure::RowBlocks),
+        })
+    }
+
+    /// The form that is written: what is computed from the curvature stands for it, unless it is named.
+    fn written(&self) -> Form {
+        if self.structure.is_none() && self.analysis.any() { Form::Nothing } else { self.form() }
     }
 }
 
@@ -207,84 +249,34 @@ struct Found {
     result: Evaluation,
     products: Option<Array2<f64>>,
     tensor: Option<SymmetricTensor>,
+    /// What was computed from the curvature.
+    named: Vec<Named>,
     seconds: f64,
 }
 
-/// The problem, its parameters and, for products, the vectors.
-type Loaded = (Problem, Vec<f64>, Option<Array2<f64>>);
-
-fn load(options: &Options, matches: &ArgMatches, device: Device) -> Result<Loaded, Failure> {
-    let (source, products) = (&options.source, options.structure == Form::Products);
-    match &options.data {
-        None if has_extension(source, "safetensors") => Err(Failure::usage(
-            "a model needs a table: secondo derivatives MODEL.safetensors DATA.csv",
-        )),
-        None => match given::<TableOptions>(matches).first() {
-            Some(option) => Err(Failure::usage(format!(
-                "{option} is for tables; a problem file holds its data"
-            ))),
-            None => load_problem(options, device),
-        },
-        Some(_) if products && options.vectors.is_none() => Err(Failure::usage(
-            "--structure products needs vectors: give them with --vectors FILE.npy",
-        )),
-        Some(data) if has_extension(source, "json") => Err(Failure::usage(format!(
-            "{} is a problem file and holds its data; leave out {}",
-            source.display(),
-            data.display()
-        ))),
-        Some(data) => load_model(options, data, device),
+/// The vectors for products: those of `--vectors`, or of the problem file.
+fn vectors(options: &Options, given: &Given) -> Result<Option<Array2<f64>>, Failure> {
+    let products = options.form() == Form::Products;
+    if let Some(path) = &options.vectors {
+        if !products {
+            return Err(Failure::usage("--vectors is for --structure products"));
+        }
+        return Ok(Some(array_from_npy(path)?));
     }
-}
-
-fn load_problem(options: &Options, device: Device) -> Result<Loaded, Failure> {
-    let (source, products) = (&options.source, options.structure == Form::Products);
-    let file = ProblemFile::from_path(source)?;
-    if !file.unused.is_empty() {
-        say_note(&unused_keys(&file.unused));
-    }
-    let (count, length) = (file.vectors.len(), file.parameters.len());
-    if let Some(vectors) = given_vectors(options)? {
-        return Ok((file.problem.on(device), file.parameters, Some(vectors)));
-    }
+    let (count, length) = (given.vectors.len(), given.parameters.len());
     if products && count == 0 {
-        return Err(Failure::usage(format!(
-            "{}: --structure products needs vectors: the key 'v' (one) or 'V' (a list), each of {length} numbers, or --vectors FILE.npy",
-            source.display()
-        )));
+        let source = options.source.display();
+        return Err(Failure::usage(match options.data {
+            None => format!(
+                "{source}: --structure products needs vectors: the key 'v' (one) or 'V' (a list), each of {length} numbers, or \
+                 --vectors FILE.npy"
+            ),
+            Some(_) => format!(
+                "--structure products needs vectors, each of {length} numbers: give them with --vectors FILE.npy"
+            ),
+        }));
     }
-    let vectors =
-        products.then(|| Array2::from_shape_fn((count, length), |(i, l)| file.vectors[i][l]));
-    Ok((file.problem.on(device), file.parameters, vectors))
-}
-
-fn load_model(options: &Options, data: &Path, device: Device) -> Result<Loaded, Failure> {
-    let model = Model::load(&options.source)?;
-    if model.targets.len() != 1 {
-        return Err(Failure::usage(format!(
-            "{} has {} targets; with a table only one is possible",
-            options.source.display(),
-            model.targets.len()
-        )));
-    }
-    let table = options.table.open(data)?;
-    let (rows, notes) = options.table.rows(&model, &table, true, Unknown::Error)?;
-    for note in &notes {
-        say_note(note);
-    }
-    let problem = rows.problem(&model, device)?;
-    Ok((problem, model.weights, given_vectors(options)?))
-}
-
-/// The vectors of `--vectors`.
-fn given_vectors(options: &Options) -> Result<Option<Array2<f64>>, Failure> {
-    let Some(path) = &options.vectors else {
-        return Ok(None);
-    };
-    if options.structure != Form::Products {
-        return Err(Failure::usage("--vectors is for --structure products"));
-    }
-    Ok(Some(array_from_npy(path)?))
+    Ok(products.then(|| Array2::from_shape_fn((count, length), |(i, l)| given.vectors[i][l])))
 }
 
 /// The name of a structure's matrix in files.

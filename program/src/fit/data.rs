@@ -16,7 +16,7 @@ use super::report::{Choices, DataFacts, Measured, Objective, Subject, TableFacts
 use super::validation::validate;
 use crate::exit::Failure;
 use crate::metrics::Metrics;
-use crate::plot::Points;
+use crate::show::Points;
 use crate::table::Rows;
 use crate::training::Start;
 
@@ -187,11 +187,9 @@ impl TableFit {
     }
 
     /// The rows in the units of the table.
-    pub fn points(&self, model: &Model) -> Result<Vec<Points>, Failure> {
-        Ok(vec![
-            Points::of_table("training rows", model, &self.train)?,
-            Points::of_table("test rows", model, &self.test)?,
-        ])
+    pub fn points(&self) -> Vec<Points> {
+        let parts = [("training rows", &self.train), ("test rows", &self.test)];
+        parts.into_iter().filter_map(|(title, rows)| Points::of_table(title, rows)).collect()
     }
 }
 

@@ -7,6 +7,7 @@ mod loss;
 mod model;
 mod network;
 mod options;
+mod page;
 mod problem;
 mod report;
 mod run;

@@ -8,6 +8,7 @@ use secondo::{Activation, Initialization, LossKind};
 use super::hidden::Hidden;
 use super::loss;
 use crate::computing::Computing;
+use crate::plot::Asked;
 use crate::table::{TableOptions, TargetOptions};
 use crate::training::{Method, not_negative};
 
@@ -42,10 +43,12 @@ Examples:
       fills gaps and marks them; takes the numbers of a column as names
   secondo fit data.csv --target y --ridge auto --cv 10
       chooses the penalty by cross-validation in ten parts
-  secondo fit data.csv --target y --max-iter 1000 --report fit.json
-      more steps, and a report for programs
+  secondo fit data.csv --target y --report fit.html --report fit.json
+      a page to read and to show, and a report for programs
   secondo fit growth.csv --target height --plot growth.svg --plot growth.png
-      a figure of convergence and, with one input, of the fit, in two formats
+      a figure of the fit and its convergence, in two formats
+  secondo fit data.csv --target y --plot effects=effects.svg
+      how the predictions depend on each column
   secondo fit problem.json --method newton-rows --report fit.json
       a problem file, from its own start
 
@@ -71,15 +74,20 @@ pub struct Options {
     /// Write the model here; a model that is there is replaced, no other file [default: the table's name with .safetensors, in the current folder]
     #[arg(long, help_heading = "Output", value_name = "FILE")]
     pub model: Option<PathBuf>,
-    /// Write the report here as JSON, with all parameters
-    #[arg(long, help_heading = "Output", value_name = "FILE.json")]
-    pub report: Option<PathBuf>,
-    /// Draw the convergence here, and above it the fit if there is one input; may be given several times
+    /// Write the report here: as a page with all figures (.html), or for programs as JSON; may be given several times
     ///
-    /// One figure in one file, as SVG or PNG by its extension: objective and gradient norm against steps, and data and model
-    /// against the input, in the units of the data. It is written last: what hinders it takes nothing from model and report.
-    #[arg(long, help_heading = "Output", value_name = "FILE.svg|FILE.png")]
-    pub plot: Vec<PathBuf>,
+    /// The page is one file without references to others. The JSON holds all parameters and what the figures show: 'secondo plot' draws
+    /// them, and makes the page, from it.
+    #[arg(long, help_heading = "Output", value_name = "FILE.html|FILE.json")]
+    pub report: Vec<PathBuf>,
+    /// Draw a figure here, as SVG or PNG; may be given several times
+    ///
+    /// NAME is convergence (objective and gradient norm against steps), fit (model and data against the one input, else predicted against
+    /// observed), residuals, effects (partial dependence on each column), confusion, spectrum (eigenvalues of the exact Hessian), hessian
+    /// (its picture) or network. Without a name the figure is the fit above the convergence. Figures are written last: what hinders them takes nothing
+    /// from model and report.
+    #[arg(long, help_heading = "Output", value_name = "[NAME=]FILE.svg|FILE.png", value_parser = Asked::parse)]
+    pub plot: Vec<Asked>,
     /// Print nothing but errors
     #[arg(long, help_heading = "Output", short)]
     pub quiet: bool,

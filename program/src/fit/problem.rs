@@ -10,7 +10,7 @@ use super::report::{Objective, ProblemFacts, Subject};
 use crate::exit::Failure;
 use crate::given::given;
 use crate::output::{say_note, unused_keys};
-use crate::plot::Points;
+use crate::show::Points;
 use crate::table::{TableOptions, TargetOptions};
 
 /// A problem file that is fitted.
@@ -120,6 +120,6 @@ impl FileFit {
     /// The rows of the file.
     pub fn points(&self) -> Vec<Points> {
         let data = self.file.problem.data();
-        vec![Points::new("rows", data.x(), data.y().clone())]
+        vec![Points::of_data("rows", data.x(), data.y())]
     }
 }

@@ -15,6 +15,8 @@ use super::loss::{in_words, shifts};
 use super::network::Architecture;
 use crate::metrics::{Metrics, number_or_null};
 use crate::output::{Text, json_text, plural};
+use crate::plot::Facts;
+use crate::show::Shown;
 use crate::training::{Attempt, Trained};
 
 /// The objective that was minimised.
@@ -176,6 +178,8 @@ pub struct Report {
     /// The file of the model.
     pub(crate) model: Option<String>,
     pub(crate) total_seconds: f64,
+    /// What figures show.
+    pub(crate) shown: Shown,
 }
 
 fn named<S: Serializer>(task: &Task, out: S) -> Result<S::Ok, S::Error> {
@@ -217,7 +221,7 @@ impl Starts {
     }
 
     /// A line for each start, where there are several.
-    fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         if self.starts.len() + self.not_begun < 2 {
             return Vec::new();
         }
@@ -363,7 +367,7 @@ impl Validation {
 
 impl ProblemFacts {
     fn introduction(&self, objective: &Objective, text: &mut Text) {
-        text.line("problem", format!("{}: {} rows", self.file, self.rows));
+        text.line("problem", format!("{}: {}", self.file, plural(self.rows, "row")));
         let network = &objective.network;
         let free = match self.free {
             Some(free) => format!("; {free} free under W = fixed + Cθ"),
@@ -447,6 +451,23 @@ impl Report {
         text.0
     }
 
+    /// All that figures are made of.
+    pub(crate) fn figures(&self) -> Facts<'_> {
+        let metrics = match &self.subject {
+            Subject::Table(facts) => Some(&facts.metrics),
+            Subject::Problem(_) => None,
+        };
+        Facts {
+            shown: &self.shown,
+            fit: &self.fit,
+            best: self.starts.best_start.saturating_sub(1),
+            train: metrics.and_then(|metrics| metrics.train.as_ref()),
+            test: metrics.and_then(|metrics| metrics.test.as_ref()),
+            network: &self.objective.network,
+            weights: &self.weights,
+        }
+    }
+
     /// The report as JSON: one key on each line.
     pub fn to_json(&self) -> String {
         let mut map = fit_to_json(&self.fit);
@@ -487,6 +508,9 @@ impl Report {
         insert("notes", json!(self.notes));
         insert("model", json!(self.model));
         insert("total_seconds", json!(self.total_seconds));
+        if self.shown != Shown::default() {
+            insert("shown", json!(self.shown));
+        }
         json_text(&map)
     }
 
@@ -524,6 +548,10 @@ impl Report {
                 _ => return Err(invalid("'reduction' must be sum or mean")),
             },
         };
+        let shown: Shown = optional(&all, "shown")?.unwrap_or_default();
+        if let Some(fault) = shown.fault() {
+            return Err(invalid(format!("'shown': {fault}")));
+        }
         Ok(Report {
             subject,
             objective,
@@ -535,6 +563,7 @@ impl Report {
             notes: get(&all, "notes")?,
             model: get(&all, "model")?,
             total_seconds: get(&all, "total_seconds")?,
+            shown,
         })
     }
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::ArgMatches;
-use secondo::{Fit, Reason};
+use secondo::io::Model;
+use secondo::{Error, Fit, Problem, Reason};
 use serde_json::json;
 
 use super::data::{self, TableFit};
@@ -15,7 +16,8 @@ use crate::exit::Failure;
 use crate::files::{self, Kind};
 use crate::output::{Text, has_extension, here, say, say_error, say_warning};
 use crate::plot;
-use crate::training::train;
+use crate::show::{Fitted, Shown};
+use crate::training::{Trained, train};
 
 /// The parts of the problem.
 enum Source {
@@ -53,7 +55,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let ended = match &source {
         Source::Table(table) => table.end(fit)?,
         Source::File(file) => {
-            let (report, model) = (options.report.is_some(), model_path.is_some());
+            let (report, model) = (!options.report.is_empty(), model_path.is_some());
             file.end(&job.problem, fit, report, model)?
         }
     };
@@ -61,7 +63,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let said = notes.len();
     notes.extend(not_converged(fit));
     notes.extend(ended.notes);
-    let curve = plot::curve(&options.plot, ended.model.clone(), &mut notes);
+    let shown = shown(options, &source, &job.problem, &trained, fit, &ended.model);
     let bytes = match &model_path {
         Some(_) => ended.model?.to_bytes()?,
         None => Vec::new(),
@@ -71,7 +73,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     // Everything is known; only now files are written.
     let mut results = Results { checkpoint: options.method.checkpoint.as_deref(), refused: false };
     let model = results.keep(Kind::Model, model_path.as_deref(), &bytes);
-    let report = Report {
+    let mut report = Report {
         subject: ended.subject,
         objective: job.objective,
         weights: ended.weights,
@@ -82,15 +84,23 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         notes,
         model: model.map(|path| path.display().to_string()),
         total_seconds: begin.elapsed().as_secs_f64(),
+        shown,
     };
-    let json = report.to_json();
-    let written = results.keep(Kind::Report, options.report.as_deref(), json.as_bytes());
-    let plotted = plot::write(&options.plot, &trained, curve.as_ref(), |model| match &source {
-        Source::Table(table) => table.points(model),
-        Source::File(file) => Ok(file.points()),
-    });
+    let note = report.figures().note(&options.plot);
+    report.notes.extend(note);
+    let mut written = Vec::new();
+    for path in &options.report {
+        let (kind, text) = if is_page(path) {
+            (Kind::Page, report.to_html())
+        } else {
+            (Kind::Report, report.to_json())
+        };
+        written.extend(results.keep(kind, Some(path), text.as_bytes()));
+    }
+    let figures = report.figures();
+    let plotted = options.plot.iter().try_for_each(|asked| figures.write(asked.name, &asked.path));
     if !options.quiet {
-        say(&result(options, &report, said, written.as_deref(), plotted.is_ok()))?;
+        say(&result(options, &report, said, &written, plotted.is_ok()))?;
     }
     plotted?;
     if results.refused {
@@ -99,18 +109,41 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     trained.done()
 }
 
+/// What figures show, where something will hold them.
+fn shown(
+    options: &Options,
+    source: &Source,
+    problem: &Problem,
+    trained: &Trained,
+    fit: &Fit,
+    model: &Result<Model, Error>,
+) -> Shown {
+    if options.report.is_empty() && options.plot.is_empty() {
+        return Shown::default();
+    }
+    let model = model.as_ref().map_err(|error| error.to_string());
+    let points = match source {
+        Source::Table(table) => table.points(),
+        Source::File(file) => file.points(),
+    };
+    Fitted { problem, trained, fit, model }.shown(&points)
+}
+
+/// Whether a report's file is to be a page.
+fn is_page(path: &Path) -> bool {
+    has_extension(path, "html") || has_extension(path, "htm")
+}
+
 /// Refuses files that cannot be written, and those that would overwrite what is read.
 fn check_files(options: &Options, model: Option<&Path>) -> Result<(), Failure> {
-    plot::check(&options.plot)?;
+    plot::check(options.plot.iter().map(|asked| asked.path.as_path()))?;
     let method = &options.method;
-    let single = [
-        (Kind::Model, model),
-        (Kind::Report, options.report.as_deref()),
-        (Kind::Checkpoint, method.checkpoint.as_deref()),
-    ];
+    let single = [(Kind::Model, model), (Kind::Checkpoint, method.checkpoint.as_deref())];
+    let report = |path: &PathBuf| if is_page(path) { Kind::Page } else { Kind::Report };
     let outputs: Vec<(Kind, &Path)> = (single.into_iter())
         .filter_map(|(kind, path)| Some((kind, path?)))
-        .chain(options.plot.iter().map(|path| (Kind::Plot, path.as_path())))
+        .chain(options.report.iter().map(|path| (report(path), path.as_path())))
+        .chain(options.plot.iter().map(|asked| (Kind::Plot, asked.path.as_path())))
         .collect();
     let architecture = options.network.architecture.as_deref();
     let inputs: Vec<&Path> =
@@ -167,15 +200,15 @@ fn result(
     options: &Options,
     report: &Report,
     said: usize,
-    written: Option<&Path>,
+    written: &[PathBuf],
     plotted: bool,
 ) -> String {
     let mut text = Text(report.result(said));
-    if let Some(path) = written {
+    for path in written {
         text.line("report", format!("written to {}", path.display()));
     }
-    for path in options.plot.iter().filter(|_| plotted) {
-        text.line("plot", format!("written to {}", path.display()));
+    for asked in options.plot.iter().filter(|_| plotted) {
+        text.line("plot", format!("written to {}", asked.path.display()));
     }
     text.0
 }

@@ -4,23 +4,7 @@ use std::ops::Range;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
-/// Whether a figure has a place for the number. (Of two that are larger the difference could overflow.)
-pub fn can_be_drawn(v: f64) -> bool {
-    v.abs() < 1e300
-}
-
-/// The smallest and the largest of the numbers that can be drawn; some range where they are one, or none.
-pub fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = (values.filter(|v| can_be_drawn(*v)))
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
-    let size = low.abs().max(high.abs());
-    match high - low {
-        _ if low > high => (0.0, 1.0),
-        width if width > 1e-9 * size && width > 1e-290 => (low, high),
-        _ if size > 1e-290 => (low - 0.1 * size, high + 0.1 * size),
-        _ => (-1.0, 1.0),
-    }
-}
+use crate::show::extent;
 
 /// An axis.
 #[derive(Clone)]
@@ -32,6 +16,8 @@ pub struct Scaling {
     pub ticks: Vec<f64>,
     /// Whether places are logarithms to base 10.
     log: bool,
+    /// The names of the places 0, 1, …, where they have any.
+    names: Vec<String>,
 }
 
 impl Scaling {
@@ -47,6 +33,7 @@ impl Scaling {
             step,
             ticks: (0..=count).map(|k| (first + k as f64) * step + 0.0).collect(),
             log,
+            names: Vec::new(),
         }
     }
 
@@ -60,6 +47,28 @@ impl Scaling {
     pub fn counts(name: &str, values: impl Iterator<Item = usize>) -> Self {
         let ends = (0.0, values.max().unwrap_or(0).max(1) as f64);
         Scaling::new(name, ends, step(ends).max(1.0), 0.02, false)
+    }
+
+    /// Names at the places 0, 1, …; `reversed` from the top down.
+    pub fn names(name: &str, names: &[String], reversed: bool) -> Self {
+        let end = names.len() as f64 - 0.5;
+        let range = if reversed { end..-0.5 } else { -0.5..end };
+        // More would cover each other.
+        let one_of = names.len().div_ceil(30).max(1);
+        let ticks = (0..names.len()).step_by(one_of).map(|k| k as f64).collect();
+        Scaling { name: name.into(), range, step: 1.0, ticks, log: false, names: names.to_vec() }
+    }
+
+    /// A range without a frame and ticks.
+    pub fn bare(range: Range<f64>) -> Self {
+        Scaling {
+            name: String::new(),
+            range,
+            step: 1.0,
+            ticks: Vec::new(),
+            log: false,
+            names: Vec::new(),
+        }
     }
 
     /// Whole decades around logarithms.
@@ -95,7 +104,9 @@ impl ValueFormatter<f64> for Scaling {
     fn format_ext(&self, tick: &f64) -> String {
         let digits = |ratio: f64| ratio.log10().ceil().clamp(0.0, 15.0) as usize;
         let largest = self.range.start.abs().max(self.range.end.abs());
-        if self.log {
+        if !self.names.is_empty() {
+            self.names.get(tick.round() as usize).map_or(String::new(), |name| short(name, 10))
+        } else if self.log {
             format!("1e{tick}")
         } else if *tick == 0.0 {
             "0".into()
@@ -113,4 +124,18 @@ fn step((low, high): (f64, f64)) -> f64 {
     let power = 10f64.powf(least.log10().floor());
     let steps = [1.0, 2.0, 5.0].map(|m| m * power);
     steps.into_iter().find(|s| *s >= least).unwrap_or(10.0 * power)
+}
+
+/// A text of the data, short and without characters that XML has no place for.
+pub fn short(text: &str, most: usize) -> String {
+    let clean = |c: char| match c {
+        '\u{FFFE}' | '\u{FFFF}' => ' ',
+        c if c.is_control() => ' ',
+        c => c,
+    };
+    if text.chars().count() <= most {
+        return text.chars().map(clean).collect();
+    }
+    let kept = text.chars().take(most - 1);
+    kept.map(clean).chain(['…']).collect()
 }

@@ -4,7 +4,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::axis::{Scaling, can_be_drawn};
+use super::axis::{Scaling, short};
+use crate::show::can_be_drawn;
 
 /// Pixels for each unit of length: the backends round to pixels, so a figure has two for each that it is meant to show.
 pub const SCALE: i32 = 2;
@@ -42,21 +43,7 @@ pub type Area<B> = DrawingArea<B, Shift>;
 pub type Drawn<B, T> = Result<T, DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 pub type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<Scaling, Scaling>>;
 
-/// A text of the data, short and without characters that XML has no place for.
-fn short(text: &str, most: usize) -> String {
-    let clean = |c: char| match c {
-        '\u{FFFE}' | '\u{FFFF}' => ' ',
-        c if c.is_control() => ' ',
-        c => c,
-    };
-    if text.chars().count() <= most {
-        return text.chars().map(clean).collect();
-    }
-    let kept = text.chars().take(most - 1);
-    kept.map(clean).chain(['…']).collect()
-}
-
-fn font(size: i32) -> TextStyle<'static> {
+pub fn font(size: i32) -> TextStyle<'static> {
     (FAMILY, size * SCALE).into_font().color(&BLACK)
 }
 
@@ -74,7 +61,7 @@ pub fn head<B: DrawingBackend>(
     for (mark, colour, text) in legend {
         let text = short(text, 60);
         let width = 36 * SCALE + area.estimate_text_size(&text, &style)?.0 as i32;
-        if x > left && x + width > WIDTH * SCALE {
+        if x > left && x + width > area.dim_in_pixel().0 as i32 {
             (x, y) = (left, y + 22 * SCALE);
         }
         let at = y - SCALE;
@@ -91,11 +78,15 @@ pub fn head<B: DrawingBackend>(
     Ok(area.split_vertically(y + 16 * SCALE).1)
 }
 
+/// A chart with axes, or where there are no ticks without.
 pub fn chart<'a, B: DrawingBackend>(
     area: &'a Area<B>,
     x: &Scaling,
     y: &Scaling,
 ) -> Drawn<B, Chart<'a, B>> {
+    if x.ticks.is_empty() && y.ticks.is_empty() {
+        return ChartBuilder::on(area).margin(10 * SCALE).build_cartesian_2d(x.clone(), y.clone());
+    }
     let mut chart = ChartBuilder::on(area)
         .margin(10 * SCALE)
         .margin_right(20 * SCALE)

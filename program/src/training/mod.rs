@@ -12,11 +12,12 @@ use secondo::{Control, Error, Fit, Problem, Progress, Reason, State};
 use serde_json::{Map, json};
 
 use crate::exit::Failure;
+use crate::output::say_note;
 use crate::signals::{Interrupts, watch_interrupts};
 use keeper::Keeper;
 pub use options::{Method, curvature, not_negative};
-pub use trace::{Stand, Trace};
-use watch::{message, progress_bar};
+pub use trace::Trace;
+use watch::{Lines, message, progress_bar};
 
 /// The seed of a start, `None` where its parameters were given, and the parameters.
 pub type Start = (Option<u64>, Vec<f64>);
@@ -168,6 +169,7 @@ impl Run<'_> {
         let mut keeper = (self.method.checkpoint.as_deref())
             .map(|path| Keeper::new(path, &self.fingerprint, every, resumed.clone()));
         let begin = Instant::now();
+        let mut lines = Lines::new(self.show);
         let mut trace = Trace::default();
         let observe = &mut |progress: &Progress| {
             trace.note(progress);
@@ -175,6 +177,9 @@ impl Run<'_> {
             bar.set_position(progress.iteration as u64);
             let left = time_limit.map(|limit| limit.saturating_sub(begin.elapsed()));
             bar.set_message(message(progress, left));
+            if lines.as_mut().is_some_and(|lines| lines.due(begin.elapsed())) {
+                say_note(&format!("{} steps, {}", progress.iteration, message(progress, left)));
+            }
             if let Some(keeper) = &mut keeper {
                 keeper.see(progress.state);
             }

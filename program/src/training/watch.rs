@@ -22,6 +22,34 @@ pub fn message(progress: &Progress, left: Option<Duration>) -> String {
     )
 }
 
+/// Lines for a standard error that is no terminal, as in notebooks and log files: the first after ten seconds, each after twice the time of the
+/// one before, ten minutes at most.
+pub struct Lines {
+    next: Duration,
+    wait: Duration,
+}
+
+/// The time before the first line, and the longest between two.
+const FIRST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(600);
+
+impl Lines {
+    /// None where nothing is shown, or the line of a terminal is.
+    pub fn new(show: bool) -> Option<Self> {
+        (show && !std::io::stderr().is_terminal()).then_some(Lines { next: FIRST, wait: FIRST })
+    }
+
+    /// Whether a line is due when so much time has passed.
+    pub fn due(&mut self, passed: Duration) -> bool {
+        if passed < self.next {
+            return false;
+        }
+        self.next = passed + self.wait;
+        self.wait = (2 * self.wait).min(LONGEST);
+        true
+    }
+}
+
 /// A line on stderr if that is a terminal, and nothing otherwise.
 pub fn progress_bar(show: bool, index: usize, count: usize) -> ProgressBar {
     if !show || !std::io::stderr().is_terminal() {
@@ -37,4 +65,17 @@ pub fn progress_bar(show: bool, index: usize, count: usize) -> ProgressBar {
         bar.set_prefix(format!("start {}/{count} ", index + 1));
     }
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_rare() {
+        let mut lines = Lines { next: FIRST, wait: FIRST };
+        let due: Vec<u64> = (0..3600).filter(|s| lines.due(Duration::from_secs(*s))).collect();
+        assert_eq!(due[..6], [10, 20, 40, 80, 160, 320]);
+        assert!(due[6..].windows(2).all(|w| w[1] - w[0] <= 600) && due.len() < 16);
+    }
 }

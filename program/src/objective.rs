@@ -1,0 +1,82 @@
+//! The problem that a command is given: a problem file, or a model with a table.
+
+use std::path::Path;
+
+use clap::ArgMatches;
+use secondo::io::{Model, ProblemFile, Unknown};
+use secondo::{Device, Problem};
+
+use crate::exit::Failure;
+use crate::given::given;
+use crate::output::{has_extension, say_note, unused_keys};
+use crate::table::TableOptions;
+
+/// A problem, the parameters that its file has, and the vectors of a problem file.
+pub struct Given {
+    pub problem: Problem,
+    pub parameters: Vec<f64>,
+    pub vectors: Vec<Vec<f64>>,
+}
+
+/// The problem file at `source`, or the model there with the table `data`: the objective that it was fitted with, on all rows.
+///
+/// # Errors
+/// Files that cannot be read, options of tables for a problem file.
+pub fn load(
+    source: &Path,
+    data: Option<&Path>,
+    options: &TableOptions,
+    matches: &ArgMatches,
+    device: Device,
+) -> Result<Given, Failure> {
+    match data {
+        None if has_extension(source, "safetensors") => Err(Failure::usage(
+            "a model needs a table, with the target: MODEL.safetensors DATA.csv",
+        )),
+        None => match given::<TableOptions>(matches).first() {
+            Some(option) => Err(Failure::usage(format!(
+                "{option} is for tables; a problem file holds its data"
+            ))),
+            None => problem_file(source, device),
+        },
+        Some(data) if has_extension(source, "json") => Err(Failure::usage(format!(
+            "{} is a problem file and holds its data; leave out {}",
+            source.display(),
+            data.display()
+        ))),
+        Some(data) => model(source, data, options, device),
+    }
+}
+
+fn problem_file(source: &Path, device: Device) -> Result<Given, Failure> {
+    let file = ProblemFile::from_path(source)?;
+    if !file.unused.is_empty() {
+        say_note(&unused_keys(&file.unused));
+    }
+    Ok(Given {
+        problem: file.problem.on(device),
+        parameters: file.parameters,
+        vectors: file.vectors,
+    })
+}
+
+fn model(
+    source: &Path,
+    data: &Path,
+    options: &TableOptions,
+    device: Device,
+) -> Result<Given, Failure> {
+    let model = Model::load(source)?;
+    if model.targets.len() != 1 {
+        return Err(Failure::usage(format!(
+            "{} has {} targets; with a table only one is possible",
+            source.display(),
+            model.targets.len()
+        )));
+    }
+    let table = options.open(data)?;
+    let (rows, notes) = options.rows(&model, &table, true, Unknown::Error)?;
+    notes.iter().for_each(|note| say_note(note));
+    let problem = rows.problem(&model, device)?;
+    Ok(Given { problem, parameters: model.weights, vectors: Vec::new() })
+}
