@@ -2,27 +2,27 @@
 
 mod axis;
 mod marks;
+pub mod panels;
+mod render;
 
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use ndarray::{Array2, Axis};
 use plotters::prelude::*;
-use plotters::style::register_font;
 use secondo::io::Model;
 use secondo::{Error, Fit, Loss};
 
 use crate::exit::Failure;
-use crate::files::{self, Kind, PNG_MARK, SVG_MARK};
 use crate::metrics::most_probable;
 use crate::output::has_extension;
 use crate::table::{Known, Rows, column};
 use crate::training::{Stand, Trained};
 use axis::{Scaling, extent};
+pub use marks::Mark;
 use marks::{
-    Area, CHOSEN, COLOURS, Drawn, FAMILY, FONT, GOAL, GREY, Mark, SCALE, WIDTH, chart, draw_line,
-    draw_mark, head,
+    Area, CHOSEN, COLOURS, Drawn, GOAL, GREY, SCALE, WIDTH, chart, draw_line, draw_mark, head,
 };
+use render::Drawing;
 
 /// The height of the upper figure, the fit, and of the lower one.
 const FIT_HEIGHT: i32 = 500;
@@ -108,11 +108,6 @@ pub fn write(
     if paths.is_empty() {
         return Ok(());
     }
-    static REGISTER: Once = Once::new();
-    REGISTER.call_once(|| {
-        // Without it drawing fails, and says so.
-        let _ = register_font(FAMILY, FontStyle::Normal, FONT);
-    });
     let fitted = match model {
         None => None,
         Some(model) => {
@@ -122,15 +117,7 @@ pub fn write(
     };
     let (best, fit) = trained.best()?;
     let figure = Figure { trained, best, fit, fitted };
-    for path in paths {
-        let bytes = figure.bytes(path).map_err(|reason| Error::Io {
-            path: path.clone(),
-            action: "draw",
-            reason,
-        })?;
-        files::write(Kind::Plot, path, |out| out.write_all(&bytes))?;
-    }
-    Ok(())
+    render::write(paths, &figure)
 }
 
 /// A model over the range of its input.
@@ -199,36 +186,12 @@ struct Figure<'a> {
     fitted: Option<(Curves, Vec<Points>)>,
 }
 
-impl Figure<'_> {
-    /// The file, in the format of the path's extension.
-    fn bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let shown = match self.fitted {
+impl Drawing for Figure<'_> {
+    fn size(&self) -> (i32, i32) {
+        match self.fitted {
             Some(_) => (WIDTH, FIT_HEIGHT + CONVERGENCE_HEIGHT),
             None => (WIDTH, CONVERGENCE_HEIGHT),
-        };
-        let size = ((shown.0 * SCALE) as u32, (shown.1 * SCALE) as u32);
-        if has_extension(path, "svg") {
-            let mut text = String::new();
-            let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
-            self.draw(&root).map_err(|e| e.to_string())?;
-            drop(root);
-            // The view box stays; what is shown has its length.
-            let drawn = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-            let shown = format!("width=\"{}\" height=\"{}\" {SVG_MARK}", shown.0, shown.1);
-            return Ok(text.replacen(&drawn, &shown, 1).into_bytes());
         }
-        let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
-        let root = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
-        self.draw(&root).map_err(|e| e.to_string())?;
-        drop(root);
-        let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, size.0, size.1);
-        encoder.set_color(png::ColorType::Rgb);
-        (encoder.add_text_chunk(PNG_MARK.0.into(), PNG_MARK.1.into()))
-            .and_then(|()| encoder.write_header())
-            .and_then(|mut image| image.write_image_data(&pixels))
-            .map_err(|e| e.to_string())?;
-        Ok(bytes)
     }
 
     fn draw<B: DrawingBackend>(&self, root: &Area<B>) -> Drawn<B, ()> {
@@ -242,7 +205,9 @@ impl Figure<'_> {
         self.draw_convergence(&area)?;
         root.present()
     }
+}
 
+impl Figure<'_> {
     /// Objective and gradient norm against steps.
     fn draw_convergence<B: DrawingBackend>(&self, area: &Area<B>) -> Drawn<B, ()> {
         let starts = &self.trained.attempts;
