@@ -11,6 +11,7 @@ use serde_json::Value;
 mod causes;
 #[path = "infer/commands.rs"]
 mod commands;
+#[allow(dead_code)] // The example prints more.
 #[path = "../../examples/calibration/designs.rs"]
 mod designs;
 #[path = "infer/properties.rs"]

@@ -19,7 +19,9 @@ use crate::train::{Method, silent};
 ///
 /// Parameters may share one α or have it by groups ([`Sharing`]), γ_g = Σ_k 1 − α_g [(βA)⁻¹]_kk over a group's parameters k; with an α for
 /// each input that is automatic relevance determination. Where the data determine less than a thousandth of a parameter of a group
-/// (γ_g < 10⁻³) its α would go to infinity: it is held, and the group counts as switched off. Likelihoods without dispersion keep β = 1.
+/// (γ_g < 10⁻³) its α would go to infinity: it is held, and the group counts as switched off. With groups by layer or input the
+/// iteration may run away along scales that one layer takes from another, and the evidence falls: then the cycle of the largest evidence is
+/// the end. Likelihoods without dispersion keep β = 1.
 ///
 /// ```
 /// use ndarray::Array2;
@@ -165,6 +167,8 @@ pub struct Maximized {
     pub laplace: Laplace,
     /// Whether α and β stay within the tolerance.
     pub converged: bool,
+    /// Whether it ended because the evidence fell, three cycles in a row: what is returned is the cycle where it was largest.
+    pub fell: bool,
     /// The groups of parameters with their α and γ.
     pub groups: Vec<PriorGroup>,
 }
@@ -196,6 +200,8 @@ impl Evidence {
         let mut w = w.to_vec();
         let mut cycles: Vec<Cycle> = Vec::new();
         let mut converged = false;
+        let may_fall = matches!(self.sharing, Sharing::Layer | Sharing::Input);
+        let mut best: Option<(usize, Maximized)> = None;
         loop {
             let penalty = groups.penalty(beta);
             let problem = problem.clone().on(Device::Cpu).penalty(penalty.clone())?;
@@ -203,14 +209,32 @@ impl Evidence {
             let options = self.options(Dispersion::Known(1.0 / beta));
             let inference = Inference::with(&problem, &w, options)?;
             let Some(laplace) = inference.laplace_with(true)? else {
+                if let Some((_, best)) = best.filter(|_| may_fall) {
+                    return Ok(Maximized { cycles, fell: true, ..best });
+                }
                 let what = "the fit ended at no minimum with a positive definite information; take the information gauss-newton";
                 return Err(Error::Numerical { what: what.into() });
             };
             cycles.push(Cycle { laplace: laplace.clone(), value: inference.summary.value });
             let gamma = groups.gamma(&inference, &laplace);
-            if converged || cycles.len() >= self.cycles.max(1) {
+            let is_last = converged || cycles.len() >= self.cycles.max(1);
+            let largest = best.as_ref().map_or(f64::NEG_INFINITY, |b| b.1.laplace.log_evidence);
+            if is_last || laplace.log_evidence > largest {
                 let groups = groups.ended(&gamma);
-                return Ok(Maximized { cycles, w, penalty, laplace, converged, groups });
+                let (w, laplace, fell) = (w.clone(), laplace.clone(), false);
+                let here =
+                    Maximized { cycles: Vec::new(), w, penalty, laplace, converged, fell, groups };
+                if is_last && (converged || !may_fall || here.laplace.log_evidence > largest) {
+                    return Ok(Maximized { cycles, ..here });
+                }
+                if here.laplace.log_evidence > largest {
+                    best = Some((cycles.len(), here));
+                }
+            }
+            let is_over =
+                |b: &mut (usize, Maximized)| may_fall && (is_last || cycles.len() >= b.0 + 3);
+            if let Some((_, best)) = best.take_if(is_over) {
+                return Ok(Maximized { cycles, fell: true, ..best });
             }
             let change = groups.update(&inference, &gamma)?;
             let mut next = beta;

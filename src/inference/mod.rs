@@ -192,8 +192,13 @@ impl<'a> Inference<'a> {
         let at = Linearized::new(problem, w)?;
         let prior = Prior::new(problem, w, factor)?;
         let gauss_newton = at.gauss_newton();
-        let scale = scales(&gauss_newton);
-        let expected = expected(&at, &prior, &gauss_newton, &scale)?;
+        let mut scale = scales(&gauss_newton);
+        let mut expected = expected_of(&at, &prior, &gauss_newton, &scale)?;
+        if prior.gaussian.is_some() && expected.inertia().1 > 0 {
+            // Under a proper prior every direction is determined: where the data say little, by its precision.
+            scale = scales(&(&gauss_newton + &prior.hessian));
+            expected = expected_of(&at, &prior, &gauss_newton, &scale)?;
+        }
         let residual = match &evaluation.curvature {
             Some(residual) => residual.dense()? * factor,
             None => Array2::zeros(gauss_newton.raw_dim()),
@@ -508,7 +513,7 @@ impl<'a> Inference<'a> {
 }
 
 /// Returns the spectrum of G + ∂²pen, by the rows of its root where it has one.
-fn expected(
+fn expected_of(
     at: &Linearized,
     prior: &Prior,
     gauss_newton: &Array2<f64>,

@@ -383,7 +383,7 @@ impl Pruning {
             let idle: Vec<usize> = idle.into_iter().filter(|l| !gone.contains(l)).collect();
             let idle_here: Vec<usize> = idle.iter().filter_map(|&l| place(l)).collect();
             stage.set_aside(&idle_here);
-            kept.iter().zip(&mut stage.model.w).for_each(|(&l, w)| *w = weights[l]);
+            stage.at(kept.iter().map(|&l| weights[l]).collect());
             gone.extend(&idle);
             let others = set[1..].iter().map(|&a| kept[a]);
             batch.push(Removal {
@@ -468,9 +468,17 @@ impl Stage<'_> {
         self.model.remove(set)?;
         if let Some((tests, _)) = &mut self.tests {
             tests.remove(set)?;
-            tests.w.clone_from(&self.model.w);
         }
+        self.at(self.model.w.clone());
         Ok(())
+    }
+
+    /// Puts other weights in place.
+    fn at(&mut self, w: Vec<f64>) {
+        if let Some((tests, _)) = &mut self.tests {
+            tests.w.clone_from(&w);
+        }
+        self.model.w = w;
     }
 
     /// Takes out weights that no longer matter, without moving the others.

@@ -70,7 +70,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
         let outputs = if problem.network().outputs() > 1 { &model.classes } else { &model.targets };
         let names = Names { inputs: model.features.clone(), outputs: outputs.clone() };
         let (facts, seed, done) = maximize(options, &problem, &names, &starts, sharing)?;
-        if !facts.converged {
+        if !facts.converged && !facts.fell {
             warnings.push("the evidence did not reach its maximum in 100 cycles".into());
         }
         evidence = Some(facts);

@@ -25,6 +25,8 @@ pub struct EvidenceFacts {
     pub log_symmetry: f64,
     pub cycles: usize,
     pub converged: bool,
+    /// Whether the evidence fell at the end, and the cycle where it was largest was kept.
+    pub fell: bool,
     /// The starts that came to an end, of how many.
     pub starts: [usize; 2],
     /// α and γ of each group of parameters.
@@ -89,6 +91,7 @@ pub fn maximize(
         log_symmetry: laplace.log_symmetry,
         cycles: done.cycles.len(),
         converged: done.converged,
+        fell: done.fell,
         starts: [ended, starts.len()],
         groups: done.groups.iter().map(|g| group(names, problem.network(), g)).collect(),
     };

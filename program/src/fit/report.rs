@@ -380,6 +380,9 @@ impl EvidenceFacts {
                 plural(starts, "start")
             ),
         );
+        if self.fell {
+            text.line("", "then it fell; the cycle where it was largest is kept");
+        }
         text.line(
             "",
             format!(

@@ -76,7 +76,7 @@ fn sharing(name: &str) -> Result<Sharing, String> {
 }
 
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
-    let source = options.source.load(matches, options.model.as_deref(), &options.plot)?;
+    let source = options.source.load(matches, options.model.as_deref(), &options.plot, false)?;
     let evidence = Evidence {
         information: options.information,
         alpha: options.alpha,
@@ -106,7 +106,11 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     if done.groups.len() > 1 {
         text += &of_groups(&source, &done);
     }
-    let end = if done.converged { "alpha and beta stay" } else { "the cycles are used up" };
+    let end = match (done.converged, done.fell) {
+        (true, _) => "alpha and beta stay",
+        (_, true) => "the evidence falls; the cycle where it was largest is kept",
+        _ => "the cycles are used up",
+    };
     text += &format!(
         "ended: {end}; gamma {:.2} of {} parameters; ln of symmetric copies {:.4}, not added\n",
         done.laplace.gamma,
@@ -116,8 +120,11 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     say(&text)?;
     write_model(options, &source, None, &done)?;
     let mut map = fields(&done.laplace);
-    map.insert("value".into(), json!(done.cycles.last().map(|c| c.value)));
+    let end = done.cycles.iter().rev().find(|c| c.laplace == done.laplace);
+    let value = end.map(|c| c.value);
+    map.insert("value".into(), json!(value));
     map.insert("converged".into(), json!(done.converged));
+    map.insert("fell".into(), json!(done.fell));
     map.insert("W".into(), json!(done.w));
     let groups = done.groups.iter().map(|g| group(&source.names, source.problem.network(), g));
     map.insert("groups".into(), groups.collect());

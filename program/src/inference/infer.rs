@@ -99,7 +99,7 @@ fn approximation(name: &str) -> Result<Approximation, String> {
 }
 
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
-    let mut source = options.source.load(matches, None, &options.plot)?;
+    let mut source = options.source.load(matches, None, &options.plot, true)?;
     if let Some(path) = &options.at {
         source.x_new = Some(options.source.rows_to_predict(&source, path)?);
     }

@@ -31,7 +31,7 @@ impl Intervals {
         x: &Array2<f64>,
         level: f64,
     ) -> Result<Self, Failure> {
-        let source = of_model(model.clone(), options, trained_on)?;
+        let source = of_model(model.clone(), options, trained_on)?.without_zeros()?;
         let settings = Options { level, ..Options::default() };
         let inference = Inference::with(&source.problem, &source.w, settings)?;
         if let Some(refusal) = inference.refused() {

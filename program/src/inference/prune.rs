@@ -85,7 +85,7 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
-    let source = options.source.load(matches, options.model.as_deref(), &options.plot)?;
+    let source = options.source.load(matches, options.model.as_deref(), &options.plot, false)?;
     let pruning = Pruning {
         criterion: options.criterion,
         piece: options.what,

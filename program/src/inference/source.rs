@@ -6,7 +6,7 @@ use clap::{ArgMatches, Args};
 use ndarray::Array2;
 use secondo::inference::{Names, Scaling};
 use secondo::io::{Column, Model, ProblemFile, Standardization, Unknown};
-use secondo::{Auto, Device, Method, Network, Problem, silent};
+use secondo::{Auto, Constraint, Device, Method, Network, Problem, silent};
 use serde_json::{Map, Value, json};
 
 use crate::computing::start_threads;
@@ -66,7 +66,8 @@ impl SourceOptions {
         files::write(Kind::Inference, path, |out| out.write_all(json_text(&report).as_bytes()))
     }
 
-    /// Reads everything; `model` and `plots` are the files that will be written besides the report.
+    /// Reads everything; `model` and `plots` are the files that will be written besides the report. With `removed` the weights of a
+    /// model that are exactly 0 count as removed.
     ///
     /// # Errors
     /// Files that cannot be read or written, options that do not fit them.
@@ -75,6 +76,7 @@ impl SourceOptions {
         matches: &ArgMatches,
         model: Option<&Path>,
         plots: &[PathBuf],
+        removed: bool,
     ) -> Result<Source, Failure> {
         plot::check(plots)?;
         let report = self.report.as_deref().map(|path| (Kind::Inference, path));
@@ -103,6 +105,9 @@ impl SourceOptions {
             ))),
             Some(data) => of_model(Model::load(&self.source)?, &self.table, data),
         }?;
+        if removed {
+            source = source.without_zeros()?;
+        }
         if self.polish {
             let method = Auto { gtol: 1e-13, ..Auto::default() };
             let fit = method.fit(&source.problem, &source.w, &mut silent)?;
@@ -208,6 +213,27 @@ pub fn of_model(mut model: Model, options: &TableOptions, data: &Path) -> Result
         model: Some(model),
         held_out,
     })
+}
+
+impl Source {
+    /// Takes weights of a model that are exactly 0, as pruning leaves them, for fixed: what was removed is no parameter.
+    ///
+    /// # Errors
+    /// None that a model can cause.
+    pub fn without_zeros(mut self) -> Result<Self, Failure> {
+        let p = self.problem.network().parameters();
+        let kept: Vec<usize> =
+            (0..p).filter(|&l| self.w.get(l).is_some_and(|w| *w != 0.0)).collect();
+        if self.scaling.is_none() || kept.len() == p || kept.is_empty() {
+            return Ok(self);
+        }
+        say_note(&format!("{} weights are exactly 0: they count as removed", p - kept.len()));
+        let ties = kept.iter().enumerate().map(|(a, &l)| (l, a, 1.0)).collect();
+        let constraint = Constraint::new(vec![0.0; p], kept.len(), ties)?;
+        self.problem = self.problem.constraint(constraint)?;
+        self.w = kept.iter().map(|&l| self.w[l]).collect();
+        Ok(self)
+    }
 }
 
 /// The error of a network with these weights on the rows that did not train it: RMSE, or for classes the mean log loss; none where
