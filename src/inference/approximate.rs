@@ -20,7 +20,8 @@ use super::likelihood::Family;
 use super::options::RowWeights;
 use super::predictions::Prediction;
 use super::spectrum::symmetric;
-use super::{Alpha, Distribution, Estimate};
+use super::summary::STATIONARY;
+use super::{Alpha, Distribution, Estimate, Refusal};
 use crate::curvature::{Curvature, LinearOperator, Matrix, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -126,6 +127,22 @@ pub struct Approximate<'a> {
     energies: (f64, f64),
     phi: f64,
     distribution: Distribution,
+    refused: Option<Refusal>,
+}
+
+impl Inverse {
+    /// c′A⁻¹c.
+    fn form(&self, c: &[f64]) -> Result<f64> {
+        match self {
+            Inverse::Blocks(matrix) => matrix.quadratic_form(c),
+            Inverse::LowRank { roots, vectors, shares } => {
+                let scaled: Array1<f64> = c.iter().zip(roots).map(|(c, root)| c * root).collect();
+                let along = vectors.dot(&scaled);
+                let taken: f64 = along.iter().zip(shares).map(|(a, share)| share * a * a).sum();
+                Ok((scaled.dot(&scaled) - taken).max(0.0))
+            }
+        }
+    }
 }
 
 impl<'a> Approximate<'a> {
@@ -168,13 +185,15 @@ impl<'a> Approximate<'a> {
         let df = observations - gamma;
         let (phi, distribution) = match family {
             Family::Gaussian(_) if df > 0.0 => (2.0 * energies.0 / df, Distribution::T(df)),
-            Family::Gaussian(_) => {
-                let what = format!(
-                    "{observations} observations leave no degrees of freedom to {gamma:.1} effective parameters"
-                );
-                return Err(Error::Numerical { what });
-            }
+            // For the report alone: standard errors are refused.
+            Family::Gaussian(_) => (2.0 * energies.0 / observations, Distribution::Normal),
             _ => (1.0, Distribution::Normal),
+        };
+        let (decrement, limit) = (inverse.form(&found.gradient)?, STATIONARY * phi);
+        let refused = if matches!(family, Family::Gaussian(_)) && df <= 0.0 {
+            Some(Refusal::NoDegreesOfFreedom { observations, edf: gamma })
+        } else {
+            (decrement > limit).then_some(Refusal::NotStationary { decrement, limit })
         };
         let w = w.to_vec();
         Ok(Approximate {
@@ -189,7 +208,14 @@ impl<'a> Approximate<'a> {
             energies,
             phi,
             distribution,
+            refused,
         })
+    }
+
+    /// Why there are no standard errors and no evidence: the estimate is no minimum by the approximation, or leaves no degrees of
+    /// freedom (blocks count a direction once for each block that it crosses).
+    pub fn refused(&self) -> Option<Refusal> {
+        self.refused
     }
 
     /// Which approximation it is.
@@ -217,20 +243,6 @@ impl<'a> Approximate<'a> {
         self.energies.0 + self.energies.1
     }
 
-    /// c′(φA⁻¹)c.
-    fn variance(&self, c: ArrayView1<f64>) -> Result<f64> {
-        let form = match &self.inverse {
-            Inverse::Blocks(matrix) => matrix.quadratic_form(&c.to_vec())?,
-            Inverse::LowRank { roots, vectors, shares } => {
-                let scaled: Array1<f64> = c.iter().zip(roots).map(|(c, root)| c * root).collect();
-                let along = vectors.dot(&scaled);
-                let taken: f64 = along.iter().zip(shares).map(|(a, share)| share * a * a).sum();
-                (scaled.dot(&scaled) - taken).max(0.0)
-            }
-        };
-        Ok(self.phi * form)
-    }
-
     /// The outputs at other inputs with intervals at a level, for squared errors also for a new observation; rows at a time, so that the
     /// Jacobian of all is never formed.
     ///
@@ -250,8 +262,9 @@ impl<'a> Approximate<'a> {
             let (outputs, jacobian) = there.linearization(&self.w)?;
             for (i, x) in outputs.chunks(m).enumerate() {
                 let rows = jacobian.slice(s![i * m..(i + 1) * m, ..]);
+                let variance = |c: ArrayView1<f64>| Ok(self.phi * self.inverse.form(&c.to_vec())?);
                 let variances: Vec<f64> =
-                    rows.rows().into_iter().map(|c| self.variance(c)).collect::<Result<_>>()?;
+                    rows.rows().into_iter().map(variance).collect::<Result<_>>()?;
                 all.push(self.prediction(x, &variances, quantile));
             }
         }
@@ -262,6 +275,10 @@ impl<'a> Approximate<'a> {
         let estimate = |(mean, variance): (&f64, &f64)| {
             Estimate::with_error(*mean, variance.sqrt(), quantile, self.distribution)
         };
+        if self.refused.is_some() {
+            let outputs = x.iter().map(|mean| Estimate::alone(*mean, true)).collect();
+            return Prediction { outputs, response: None, observation: None, moderated: None };
+        }
         let observation = match &self.family {
             Family::Gaussian(v) => {
                 let of = |(o, (mean, variance)): (usize, (&f64, &f64))| {
@@ -280,8 +297,11 @@ impl<'a> Approximate<'a> {
         }
     }
 
-    /// The evidence by this approximation; none without a ridge on all parameters.
+    /// The evidence by this approximation; none without a ridge on all parameters, and where it is refused.
     pub fn laplace(&self) -> Option<Laplace> {
+        if self.refused.is_some() {
+            return None;
+        }
         let beta = 1.0 / self.phi;
         if !self.lambda.iter().all(|l| *l > 0.0)
             || !super::is_quadratic(self.problem.parts().penalty)

@@ -32,6 +32,19 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// The estimate `value` without a standard error.
+    pub(super) fn alone(estimate: f64, identified: bool) -> Self {
+        Estimate {
+            estimate,
+            identified,
+            std_error: None,
+            statistic: None,
+            p_value: None,
+            lower: None,
+            upper: None,
+        }
+    }
+
     /// The estimate `value` with this standard error.
     pub(super) fn with_error(
         value: f64,
@@ -104,15 +117,7 @@ impl Judge<'_> {
     pub fn estimate(&self, value: f64, c: ArrayView1<f64>, quantile: f64) -> Estimate {
         match self.std_error(c) {
             Some(error) => Estimate::with_error(value, error, quantile, self.distribution),
-            None => Estimate {
-                estimate: value,
-                identified: self.is_estimable(c),
-                std_error: None,
-                statistic: None,
-                p_value: None,
-                lower: None,
-                upper: None,
-            },
+            None => Estimate::alone(value, self.is_estimable(c)),
         }
     }
 

@@ -72,6 +72,7 @@ pub fn approximate_to_json(found: &Approximate, predictions: &[Prediction]) -> M
     let entries = [
         ("approximation", json!(found.approximation().to_string())),
         ("value", number(found.value())),
+        ("refused", json!(found.refused().map(|r| r.name()))),
         ("edf", number(found.gamma())),
         ("dispersion", number(found.phi())),
         ("distribution", json!(found.distribution().name())),

@@ -157,6 +157,9 @@ fn approximate(
         found.value(),
         found.phi()
     );
+    if let Some(refusal) = found.refused() {
+        text += &format!("warning      {refusal}\n");
+    }
     if let Some(l) = found.laplace() {
         text += &format!(
             "evidence     log {:.4} by {approximation} (symmetries {:.4} not added)\n",
@@ -177,14 +180,15 @@ fn table(predictions: &[Prediction]) -> String {
     );
     for (i, prediction) in predictions.iter().enumerate() {
         for (o, e) in prediction.outputs.iter().enumerate() {
+            let number = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.6}"));
             out += &format!(
-                "{:>5} {:>6} {:>14.6} {:>12.6} {:>14.6} {:>14.6}\n",
+                "{:>5} {:>6} {:>14} {:>12} {:>14} {:>14}\n",
                 i + 1,
                 o + 1,
-                e.estimate,
-                e.std_error.unwrap_or(f64::NAN),
-                e.lower.unwrap_or(f64::NAN),
-                e.upper.unwrap_or(f64::NAN)
+                number(Some(e.estimate)),
+                number(e.std_error),
+                number(e.lower),
+                number(e.upper)
             );
         }
     }
