@@ -1,6 +1,6 @@
 //! `secondo predict`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ndarray::Array2;
@@ -9,6 +9,7 @@ use secondo::io::Model;
 use crate::computing::start_threads;
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Kind};
+use crate::inference::{Intervals, level};
 use crate::metrics::{Metrics, most_probable};
 use crate::output::{emit, say, say_note};
 use crate::table::{Rows, TableOptions, UnknownOptions};
@@ -25,6 +26,8 @@ Examples:
       predictions on stdout
   secondo predict diabetes.safetensors new.csv --output out.csv
       predictions in a file; RMSE and R² on stdout, if the table has the target
+  secondo predict diabetes.safetensors new.csv --interval 0.95 --trained-on diabetes.csv
+      with standard errors and intervals, from the Hessian on the rows that trained the model
   secondo predict iris.safetensors gaps.csv --missing drop
       leaves out rows with gaps; a column 'line' says which rows are left")]
 pub struct Options {
@@ -35,6 +38,13 @@ pub struct Options {
     /// Write the predictions to this file instead of stdout
     #[arg(long, help_heading = "Output", short, value_name = "FILE.csv")]
     output: Option<PathBuf>,
+    /// Add standard errors and intervals of this level, as in 0.95, for the mean and for a new observation; of classes probabilities
+    /// that take the uncertainty of the fit in (moderated)
+    #[arg(long, help_heading = "Intervals", value_name = "LEVEL", value_parser = level, requires = "trained_on", allow_negative_numbers = true)]
+    interval: Option<f64>,
+    /// The table that trained the model, with the target
+    #[arg(long, help_heading = "Intervals", value_name = "DATA", requires = "interval")]
+    trained_on: Option<PathBuf>,
     #[command(flatten)]
     table: TableOptions,
     #[command(flatten)]
@@ -46,7 +56,9 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     if let Some(output) = &options.output {
-        files::check(&[&options.model, &options.data], None, &[(Kind::Predictions, output)])?;
+        let inputs = [Some(&options.model), Some(&options.data), options.trained_on.as_ref()];
+        let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+        files::check(&inputs, None, &[(Kind::Predictions, output)])?;
     }
     start_threads(None)?;
     let model = Model::load(&options.model)?;
@@ -66,7 +78,13 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     }
     // With rows left out, the line says which row a prediction belongs to.
     let with_lines = rows.lines.len() < table.rows();
-    let bytes = csv_bytes(options, &model, &rows, &predicted, with_lines)
+    let intervals = match (options.interval, &options.trained_on) {
+        (Some(level), Some(trained_on)) => {
+            Intervals::new(&model, &options.table, trained_on, &rows.x, level)?
+        }
+        _ => Intervals::default(),
+    };
+    let bytes = csv_bytes(options, &model, &rows, &predicted, &intervals, with_lines)
         .map_err(|e| Failure::usage(format!("cannot write the predictions: {e}")))?;
     emit(Kind::Predictions, options.output.as_deref(), |out| out.write_all(&bytes))?;
     if options.quiet {
@@ -103,6 +121,7 @@ fn csv_bytes(
     model: &Model,
     rows: &Rows,
     predicted: &Array2<f64>,
+    intervals: &Intervals,
     with_lines: bool,
 ) -> Result<Vec<u8>, csv::Error> {
     let mut header: Vec<String> = rows.labels.iter().map(|(name, _)| name.clone()).collect();
@@ -117,6 +136,7 @@ fn csv_bytes(
             header.extend(classes.iter().map(|c| format!("probability_{c}")));
         }
     }
+    header.extend(intervals.header.iter().cloned());
     let mut bytes = Vec::new();
     let mut csv =
         csv::WriterBuilder::new().delimiter(options.table.delimiter()).from_writer(&mut bytes);
@@ -132,6 +152,8 @@ fn csv_bytes(
             fields.push(model.classes.get(class).cloned().unwrap_or_default());
         }
         fields.extend(row.iter().map(|v| format!("{v:?}")));
+        let of_row = intervals.rows.get(index).into_iter().flatten();
+        fields.extend(of_row.map(|v| v.map_or(String::new(), |v| format!("{v:?}"))));
         csv.write_record(&fields)?;
     }
     csv.flush()?;

@@ -3,14 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ndarray::Array2;
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64;
-use secondo::inference::{Dispersion, Distribution, Inference, Options};
-use secondo::{
-    Activation, Curvature, Data, LevenbergMarquardt, Loss, Method, Network, Problem, silent,
-};
+use rayon::prelude::*;
+use secondo::inference::{Distribution, chi2_upper, f_upper};
 use serde_json::Value;
+
+#[path = "infer/causes.rs"]
+mod causes;
+#[path = "infer/commands.rs"]
+mod commands;
+#[allow(dead_code)] // The example prints more.
+#[path = "../../examples/calibration/designs.rs"]
+mod designs;
+#[path = "infer/properties.rs"]
+mod properties;
 
 const FIXTURES: [&str; 5] = [
     "i01_lm_stackloss",
@@ -177,52 +182,176 @@ fn every_covariance_and_table_agrees_with_the_references() {
     }
 }
 
+/// Formulas that someone might take for the right ones and that options can ask for: fixture, information, kind, options.
+const BY_OPTIONS: [(usize, &str, &str, &[&str]); 12] = [
+    (2, "exact", "model", &["--information", "gauss-newton", "--covariance", "model"]),
+    (2, "gauss-newton", "model", &["--information", "exact", "--covariance", "model"]),
+    (2, "exact", "model", &["--covariance", "model", "--dispersion", "ml"]),
+    (2, "exact", "hc0", &["--covariance", "hc1"]),
+    (2, "exact", "hc1", &["--covariance", "hc0"]),
+    (2, "exact", "hc2", &["--covariance", "hc3"]),
+    (2, "exact", "hc3", &["--covariance", "hc2"]),
+    (0, "exact", "model", &["--covariance", "model", "--dispersion", "10.5194"]),
+    (1, "exact", "model", &["--covariance", "hc0"]),
+    (3, "gauss-newton", "model", &["--information", "gauss-newton", "--covariance", "posterior"]),
+    (3, "gauss-newton", "posterior", &["--information", "gauss-newton", "--covariance", "model"]),
+    (4, "exact", "model", &["--covariance", "model", "--level", "0.9"]),
+];
+
 #[test]
-fn planted_faults_in_the_formulas_are_caught() {
-    // Each is a formula that someone might take for the right one.
-    let faults: [(&str, &str, &str, &[&str]); 12] = [
-        (
-            "i09_net_3_2_1",
-            "exact",
-            "model",
-            &["--information", "gauss-newton", "--covariance", "model"],
-        ),
-        (
-            "i09_net_3_2_1",
-            "gauss-newton",
-            "model",
-            &["--information", "exact", "--covariance", "model"],
-        ),
-        ("i09_net_3_2_1", "exact", "model", &["--covariance", "model", "--dispersion", "ml"]),
-        ("i09_net_3_2_1", "exact", "hc0", &["--covariance", "hc1"]),
-        ("i09_net_3_2_1", "exact", "hc1", &["--covariance", "hc0"]),
-        ("i09_net_3_2_1", "exact", "hc2", &["--covariance", "hc3"]),
-        ("i09_net_3_2_1", "exact", "hc3", &["--covariance", "hc2"]),
-        (
-            "i01_lm_stackloss",
-            "exact",
-            "model",
-            &["--covariance", "model", "--dispersion", "10.5194"],
-        ),
-        ("i04_logistic_anes", "exact", "model", &["--covariance", "hc0"]),
-        (
-            "i11_net_ridge_indefinite_data",
-            "gauss-newton",
-            "model",
-            &["--information", "gauss-newton", "--covariance", "posterior"],
-        ),
-        (
-            "i11_net_ridge_indefinite_data",
-            "gauss-newton",
-            "posterior",
-            &["--information", "gauss-newton", "--covariance", "model"],
-        ),
-        ("i15_singular_collinear", "exact", "model", &["--covariance", "model", "--level", "0.9"]),
-    ];
-    for (name, information, kind, options) in faults {
+fn wrong_formulas_that_options_ask_for_are_caught() {
+    for (at, information, kind, options) in BY_OPTIONS {
+        let name = FIXTURES[at];
         let found = report("infer", &path(name), options);
         let reference = &fixture(name)["reference"];
         assert!(difference(&found, reference, information, kind).is_some(), "{name} {options:?}");
+    }
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap()
+}
+
+/// Puts another number into a field of every row of a table.
+fn replace(found: &mut Value, table: &str, field: &str, of: impl Fn(&Value) -> f64) {
+    for row in found[table].as_array_mut().unwrap() {
+        let new = of(row);
+        row[field] = match &row[field] {
+            Value::Array(list) if list.len() == 1 => serde_json::json!([new]),
+            Value::Null => Value::Null,
+            _ => new.into(),
+        };
+    }
+}
+
+/// The first number of a field that is a list over outputs.
+fn first(row: &Value, field: &str) -> f64 {
+    number(&row[field][0])
+}
+
+type Plant = fn(&mut Value);
+
+/// Formulas that are wrong in one thing: what it is, the fixture, and how a report would look.
+const IN_TABLES: [(&str, usize, Plant); 27] = [
+    ("covariance without dispersion", 2, |f| {
+        let phi = number(&f["dispersion"]);
+        let scaled: Vec<Vec<f64>> = matrix(&f["covariance"])
+            .iter()
+            .map(|row| row.iter().map(|v| v / phi).collect())
+            .collect();
+        f["covariance"] = serde_json::json!(scaled);
+    }),
+    ("dispersion RSS/N", 2, |f| {
+        f["dispersion"] = (number(&f["rss"]) / number(&f["observations"])).into();
+    }),
+    ("variance for standard error", 2, |f| {
+        replace(f, "weights", "std_error", |r| number(&r["std_error"]).powi(2));
+    }),
+    ("statistic not rooted", 2, |f| {
+        replace(f, "weights", "statistic", |r| number(&r["statistic"]).powi(2));
+    }),
+    ("one-sided p", 2, |f| replace(f, "weights", "p_value", |r| 0.5 * number(&r["p_value"]))),
+    ("normal law for t", 2, |f| {
+        replace(f, "weights", "p_value", |r| {
+            Distribution::Normal.two_sided(number(&r["statistic"]))
+        });
+    }),
+    ("z for t in intervals", 0, |f| {
+        replace(f, "weights", "lower", |r| {
+            number(&r["estimate"]) - 1.959964 * number(&r["std_error"])
+        });
+    }),
+    ("one-sided quantile in intervals", 2, |f| {
+        let q = Distribution::T(number(&f["df_residual"])).quantile(0.9);
+        replace(f, "weights", "upper", |r| number(&r["estimate"]) + q * number(&r["std_error"]));
+    }),
+    ("χ² that ignores correlations", 2, |f| {
+        let t = |l: usize| number(&f["weights"][l]["statistic"]).powi(2);
+        let sums: Vec<f64> = (0..3).map(|j| t(j) + t(4 + j)).collect();
+        for (row, sum) in f["inputs"].as_array_mut().unwrap().iter_mut().zip(sums) {
+            row["chi2"] = sum.into();
+        }
+    }),
+    ("F that is χ²", 2, |f| replace(f, "inputs", "f", |r| number(&r["chi2"]))),
+    ("p as 1 − cdf", 2, |f| {
+        replace(f, "inputs", "p_chi2", |r| 1.0 - (1.0 - number(&r["p_chi2"])))
+    }),
+    ("degrees of freedom exchanged", 2, |f| {
+        let rest = number(&f["df_residual"]);
+        replace(f, "inputs", "p_f", |r| f_upper(number(&r["f"]), rest, number(&r["df"])));
+    }),
+    ("N for N − edf", 2, |f| {
+        let n = number(&f["observations"]);
+        replace(f, "inputs", "p_f", |r| f_upper(number(&r["f"]), number(&r["df"]), n));
+    }),
+    ("P for edf", 3, |f| f["edf"] = f["parameters"].clone()),
+    ("N − P for N − edf", 3, |f| {
+        f["df_residual"] = (number(&f["observations"]) - number(&f["parameters"])).into();
+    }),
+    ("φ not counted", 2, |f| f["df_model"] = f["edf"].clone()),
+    ("likelihood without 2π", 2, |f| {
+        let constant = 0.5 * number(&f["observations"]) * (2.0 * std::f64::consts::PI).ln();
+        f["log_likelihood"] = (number(&f["log_likelihood"]) + constant).into();
+    }),
+    ("AIC that counts weights alone", 2, |f| f["aic"] = (number(&f["aic"]) - 2.0).into()),
+    ("BIC that counts weights alone", 2, |f| {
+        f["bic"] = (number(&f["bic"]) - number(&f["samples"]).ln()).into();
+    }),
+    ("noise in the error of the mean", 2, |f| {
+        let phi = number(&f["dispersion"]);
+        replace(f, "predictions", "std_error", |r| (first(r, "std_error").powi(2) + phi).sqrt());
+    }),
+    ("new observations without the error of the mean", 2, |f| {
+        let half = Distribution::T(number(&f["df_residual"])).quantile(0.95)
+            * number(&f["dispersion"]).sqrt();
+        replace(f, "predictions", "pred_upper", |r| first(r, "mean") + half);
+    }),
+    ("new observations without noise", 2, |f| {
+        replace(f, "predictions", "pred_lower", |r| first(r, "lower"));
+    }),
+    ("leverage with dispersion", 2, |f| {
+        let phi = number(&f["dispersion"]);
+        f["leverage"] = numbers(&f["leverage"]).iter().map(|h| h * phi).collect();
+    }),
+    ("residuals without leverage", 2, |f| {
+        let sigma = number(&f["dispersion"]).sqrt();
+        f["residuals"]["standardized"] =
+            numbers(&f["residuals"]["raw"]).iter().map(|e| e / sigma).collect();
+    }),
+    ("residuals with the leverage of the exact Hessian", 2, |f| {
+        let (sigma, h) = (number(&f["dispersion"]).sqrt(), numbers(&f["leverage"]));
+        let raw = numbers(&f["residuals"]["raw"]);
+        f["residuals"]["standardized"] =
+            raw.iter().zip(h).map(|(e, h)| e / (sigma * (1.0 - h).sqrt())).collect();
+    }),
+    ("Cook's distance per observation", 2, |f| {
+        let ratio = number(&f["edf"]) / number(&f["observations"]);
+        f["residuals"]["cooks_distance"] =
+            numbers(&f["residuals"]["cooks_distance"]).iter().map(|d| d * ratio).collect();
+    }),
+    ("slope at the sum of the rows", 2, |f| {
+        let n = number(&f["samples"]);
+        replace(f, "effects", "slope", |r| n * number(&r["slope"]));
+    }),
+];
+
+/// A zero eigenvalue that counts as positive, as a Cholesky factorization with a little added to the diagonal would have it.
+fn without_rank(f: &mut Value) {
+    f["information"]["positive"] = number(&f["parameters"]).into();
+    f["information"]["zero"] = 0.into();
+}
+
+#[test]
+fn faults_planted_in_tables_are_caught() {
+    let rank: (&str, usize, Plant) = ("singular taken for regular", 4, without_rank);
+    for (what, at, plant) in IN_TABLES.into_iter().chain([rank]) {
+        let name = FIXTURES[at];
+        let reference = &fixture(name)["reference"];
+        let kind = if at == 3 { "posterior" } else { "model" };
+        let mut found = infer(name, "exact", &["--covariance", kind]);
+        assert_eq!(difference(&found, reference, "exact", kind), None, "{what}");
+        plant(&mut found);
+        assert!(difference(&found, reference, "exact", kind).is_some(), "{what} is not caught");
     }
 }
 
@@ -265,21 +394,24 @@ fn the_null_space_is_that_of_the_collinear_inputs() {
     }
 }
 
+/// The first difference between an evidence and the reference.
+fn evidence_differs(laplace: &Value, reference: &Value, information: &str) -> Option<String> {
+    let expected = &reference["laplace"][information];
+    ["alpha", "beta", "gamma", "log_evidence"]
+        .iter()
+        .find_map(|field| differs(field, &laplace[field], &expected[field], 1e-8))
+        .or_else(|| {
+            let symmetry = &reference["log_symmetry"];
+            differs("symmetry", &laplace["log_symmetry"], symmetry, 1e-12)
+        })
+}
+
 #[test]
 fn the_evidence_agrees_with_the_reference() {
     let reference = &fixture(FIXTURES[3])["reference"];
     for information in INFORMATION {
         let found = infer(FIXTURES[3], information, &[]);
-        for field in ["alpha", "beta", "gamma", "log_evidence"] {
-            let expected = &reference["laplace"][information][field];
-            assert_eq!(
-                differs(field, &found["laplace"][field], expected, 1e-8),
-                None,
-                "{information}"
-            );
-        }
-        let symmetry = &found["laplace"]["log_symmetry"];
-        assert_eq!(differs("symmetry", symmetry, &reference["log_symmetry"], 1e-12), None);
+        assert_eq!(evidence_differs(&found["laplace"], reference, information), None);
         let one = report(
             "evidence",
             &path(FIXTURES[3]),
@@ -289,6 +421,34 @@ fn the_evidence_agrees_with_the_reference() {
         assert_eq!(differs("cycle", &one["cycles"][0]["log_evidence"], expected, 1e-8), None);
     }
     assert!(infer(FIXTURES[2], "exact", &[])["laplace"].is_null());
+}
+
+#[test]
+fn faults_planted_in_the_evidence_are_caught() {
+    let reference = &fixture(FIXTURES[3])["reference"];
+    let found = infer(FIXTURES[3], "gauss-newton", &[]);
+    let p = number(&found["parameters"]);
+    let l = |field: &str| number(&found["laplace"][field]);
+    let log = |change: f64| ("log_evidence", l("log_evidence") + change);
+    let faults = [
+        ("λ for α", ("alpha", l("alpha") / l("beta"))),
+        ("φ for β", ("beta", 1.0 / l("beta"))),
+        ("γ as the number of parameters that the prior determines", ("gamma", p - l("gamma"))),
+        ("evidence without the prior's normalisation", log(-0.5 * p * l("alpha").ln())),
+        ("evidence with the copies added", log(l("log_symmetry"))),
+        ("evidence with det A for det βA", log(0.5 * p * l("beta").ln())),
+        (
+            "evidence without 2π of the noise",
+            log(0.5 * number(&found["observations"]) * (2.0 * std::f64::consts::PI).ln()),
+        ),
+        ("copies without signs", ("log_symmetry", l("log_symmetry") - 5.0 * 2f64.ln())),
+    ];
+    for (what, (field, value)) in faults {
+        let mut laplace = found["laplace"].clone();
+        assert_eq!(evidence_differs(&laplace, reference, "gauss-newton"), None);
+        laplace[field] = value.into();
+        assert!(evidence_differs(&laplace, reference, "gauss-newton").is_some(), "{what}");
+    }
 }
 
 #[test]
@@ -305,26 +465,40 @@ fn at_the_fixed_point_of_the_evidence_its_slopes_are_zero() {
     assert!((60.0 - gamma - 2.0 * beta * data).abs() < 1e-6 * 60.0);
 }
 
+/// The first difference between a likelihood ratio and the reference.
+fn ratio_differs(ratio: &Value, expected: &Value) -> Option<String> {
+    differs("rss", &ratio["value_reduced"], &expected["rss_reduced"], 1e-6).or_else(|| {
+        let fields = [("df", 1e-6), ("chi2", 1e-6), ("f", 1e-6), ("p_chi2", 1e-4), ("p_f", 1e-4)];
+        fields.iter().find_map(|(f, tolerance)| differs(f, &ratio[f], &expected[f], *tolerance))
+    })
+}
+
 #[test]
-fn likelihood_ratios_agree_with_the_lowest_fits_known() {
+fn likelihood_ratios_agree_with_the_lowest_fits_known_and_faults_are_caught() {
     let reference = &fixture(FIXTURES[2])["reference"]["likelihood_ratio"];
     let found = infer(FIXTURES[2], "exact", &["--refit"]);
     for (input, expected) in reference.as_array().unwrap().iter().enumerate() {
         let ratio = &found["inputs"][input]["likelihood_ratio"];
-        let rss = |v: &Value, key: &str| v[key].as_f64().unwrap();
-        let (low, known) = (rss(ratio, "value_reduced"), rss(expected, "rss_reduced"));
         if input == 0 {
             // Without the first input the net runs off to infinity on several ways, of which the reference has not the lowest.
+            let (low, known) = (number(&ratio["value_reduced"]), number(&expected["rss_reduced"]));
             assert!(low <= known, "{low} above {known}");
             continue;
         }
-        assert_eq!(differs("rss", &ratio["value_reduced"], &expected["rss_reduced"], 1e-6), None);
-        for field in ["df", "chi2", "f"] {
-            assert_eq!(
-                differs(field, &ratio[field], &expected[field], 1e-6),
-                None,
-                "input {input}"
-            );
+        assert_eq!(ratio_differs(ratio, expected), None, "input {input}");
+        let of = |field: &str| number(&ratio[field]);
+        let (n, full) = (number(&found["observations"]), number(&found["rss"]));
+        let faults = [
+            ("linearised χ²", ("chi2", n * (of("value_reduced") / full - 1.0))),
+            ("F without its degrees of freedom", ("f", of("df") * of("f"))),
+            ("F with the reduced fit's dispersion", ("f", of("f") * full / of("value_reduced"))),
+            ("p of F by χ²", ("p_f", chi2_upper(of("df") * of("f"), of("df")))),
+            ("χ² with all weights", ("p_chi2", chi2_upper(of("chi2"), 11.0))),
+        ];
+        for (what, (field, value)) in faults {
+            let mut wrong = ratio.clone();
+            wrong[field] = value.into();
+            assert!(ratio_differs(&wrong, expected).is_some(), "{what}, input {input}");
         }
     }
     assert!(infer(FIXTURES[3], "exact", &["--refit"])["inputs"][0]["likelihood_ratio"].is_null());
@@ -337,6 +511,11 @@ fn saliencies_and_single_deletions_agree_with_the_reference() {
         let found =
             report("prune", &path(FIXTURES[2]), &["--criterion", criterion, "--steps", "0"]);
         assert_eq!(differs(criterion, &found["saliencies"], &reference[criterion], 1e-8), None);
+        // Without the half, and by the other formula.
+        let twice: Value = numbers(&found["saliencies"]).iter().map(|s| 2.0 * s).collect();
+        assert!(differs(criterion, &twice, &reference[criterion], 1e-8).is_some());
+        let other = if criterion == "obs" { "obd" } else { "obs" };
+        assert!(differs(criterion, &found["saliencies"], &reference[other], 1e-8).is_some());
     }
     let found = report("prune", &path(FIXTURES[2]), &["--steps", "1"]);
     let step = &found["path"][0];
@@ -383,26 +562,60 @@ const INVARIANT: [(&str, &[(&str, f64)]); 3] = [
     ("predictions", &[("mean", 1e-8), ("std_error", 1e-8)]),
 ];
 
+/// A fixture keeps these statistics under a change.
+fn keeps(at: usize, options: &[&str], tables: &[(&str, &[(&str, f64)])], change: fn(&mut Value)) {
+    let (_folder, file) = changed(FIXTURES[at], change);
+    for information in INFORMATION {
+        let mut all = vec!["--information", information];
+        all.extend(options);
+        same(&report("infer", &file, &all), &report("infer", &path(FIXTURES[at]), &all), tables);
+    }
+}
+
+/// W with its entries in another order and with other signs or scales.
+fn reordered(json: &mut Value, order: impl IntoIterator<Item = (usize, f64)>) {
+    let w = numbers(&json["W"]);
+    json["W"] = order.into_iter().map(|(i, s)| s * w[i]).collect();
+}
+
 #[test]
-fn permuted_and_mirrored_units_change_no_statistic_of_the_inputs() {
-    let whole = infer(FIXTURES[4], "exact", &["--covariance", "hc3"]);
-    let (_folder, file) = changed(FIXTURES[4], |json| {
-        let w = numbers(&json["W"]);
-        // Units of [3-2-1] tanh exchanged, the first with its sign.
+fn statistics_do_not_depend_on_the_order_signs_and_units_of_parameters() {
+    // Units of [3-2-1] tanh exchanged, the first with its sign.
+    keeps(4, &["--covariance", "hc3"], &INVARIANT[1..], |json| {
         let unit = |from: usize, sign: f64| (0..4).map(move |i| (from + i, sign));
-        let order: Vec<(usize, f64)> =
-            unit(4, -1.0).chain(unit(0, 1.0)).chain([(9, -1.0), (8, 1.0), (10, 1.0)]).collect();
-        json["W"] = order.iter().map(|&(i, s)| s * w[i]).collect();
+        reordered(json, unit(4, -1.0).chain(unit(0, 1.0)).chain([(9, -1.0), (8, 1.0), (10, 1.0)]));
     });
-    let moved = report("infer", &file, &["--covariance", "hc3"]);
-    same(&moved, &whole, &INVARIANT[1..]);
-    let (_folder, file) = changed(FIXTURES[3], |json| {
-        let w = numbers(&json["W"]);
+    keeps(3, &[], &INVARIANT, |json| {
         let order = (4..8).chain(0..4).chain(8..20).chain([21, 20, 22, 23, 24, 25]);
-        json["W"] = order.map(|i| w[i]).collect();
+        reordered(json, order.map(|i| (i, 1.0)));
     });
-    let moved = report("infer", &file, &[]);
-    same(&moved, &infer(FIXTURES[3], "exact", &[]), &INVARIANT);
+    // Logistic units mirrored: h(−u) = 1 − h(u) goes into the output's bias.
+    keeps(2, &[], &INVARIANT, |json| {
+        let moved = numbers(&json["W"])[8];
+        reordered(json, (0..11).map(|i| (i, if i < 4 || i == 8 { -1.0 } else { 1.0 })));
+        json["W"][10] = (number(&json["W"][10]) + moved).into();
+    });
+    // Inputs in thousandths, targets in hundreds.
+    keeps(2, &[], &INVARIANT[..1], |json| {
+        let scale = |rows: &Value, by: f64| -> Value {
+            matrix(rows).iter().map(|r| Value::from_iter(r.iter().map(|v| v * by))).collect()
+        };
+        json["X"] = scale(&json["X"], 1000.0);
+        json["X_new"] = scale(&json["X_new"], 1000.0);
+        json["Y"] = scale(&json["Y"], 0.01);
+        let by = |i: usize| match i {
+            3 | 7 => 1.0,
+            0..8 => 1.0 / 1000.0,
+            _ => 0.01,
+        };
+        reordered(json, (0..11).map(|i| (i, by(i))));
+    });
+    // Rows in another order.
+    keeps(2, &["--covariance", "hc3"], &INVARIANT, |json| {
+        for key in ["X", "Y"] {
+            json[key].as_array_mut().unwrap().reverse();
+        }
+    });
 }
 
 #[test]
@@ -427,29 +640,6 @@ fn repeated_rows_are_frequency_weights() {
         for field in ["edf", "df_residual", "dispersion", "log_likelihood", "aic", "bic"] {
             assert_eq!(differs(field, &b[field], &a[field], 1e-8), None, "{kind}");
         }
-    }
-}
-
-#[test]
-fn rescaled_inputs_and_targets_change_no_test() {
-    let (_folder, file) = changed(FIXTURES[2], |json| {
-        let w = numbers(&json["W"]);
-        let scale = |rows: &Value, by: f64| -> Value {
-            matrix(rows).iter().map(|r| Value::from_iter(r.iter().map(|v| v * by))).collect()
-        };
-        json["X"] = scale(&json["X"], 1000.0);
-        json["X_new"] = scale(&json["X_new"], 1000.0);
-        json["Y"] = scale(&json["Y"], 0.01);
-        let of = |i: usize| match i {
-            3 | 7 => w[i],
-            0..8 => w[i] / 1000.0,
-            _ => w[i] * 0.01,
-        };
-        json["W"] = (0..11).map(of).collect();
-    });
-    for information in INFORMATION {
-        let a = report("infer", &file, &["--information", information]);
-        same(&a, &infer(FIXTURES[2], information, &[]), &INVARIANT[..1]);
     }
 }
 
@@ -573,43 +763,38 @@ fn a_model_is_inferred_on_the_rows_that_trained_it() {
     assert!(number(&slope["slope"]) > 1.0 && number(&slope["lower"]) > 0.0, "{slope}");
 }
 
-/// A standard normal number (Box and Muller).
-fn normal(rng: &mut Pcg64) -> f64 {
-    let (u, v): (f64, f64) = (rng.random(), rng.random());
-    (-2.0 * (1.0 - u).ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()
+/// Counts how often each of some columns is true, over tables with the seeds 0, 1, …
+fn counted<const N: usize>(
+    tables: u64,
+    of: impl Fn(u64) -> Option<[bool; N]> + Send + Sync,
+) -> [f64; N] {
+    let all: Vec<[bool; N]> = (0..tables).into_par_iter().filter_map(of).collect();
+    std::array::from_fn(|i| {
+        100.0 * all.iter().filter(|found| found[i]).count() as f64 / all.len() as f64
+    })
+}
+
+/// Whether a percentage is within 2.75 standard errors of what it should be.
+fn in_band(percent: f64, nominal: f64, tables: u64) -> bool {
+    (percent - nominal).abs() <= 2.75 * (nominal * (100.0 - nominal) / tables as f64).sqrt()
 }
 
 #[test]
 fn without_a_hidden_layer_tests_have_their_exact_size() {
-    const TABLES: usize = 1500;
-    let names = ["F", "t", "F with RSS/n", "χ² with RSS/n", "z for t"];
-    let mut rejected = [0; 5];
-    let network = Network::dense(&[3, 1], Activation::Tanh).unwrap();
-    for seed in 0..TABLES {
-        let mut rng = Pcg64::seed_from_u64(seed as u64);
-        let x = Array2::from_shape_simple_fn((12, 3), || normal(&mut rng));
-        let y = Array2::from_shape_simple_fn((12, 1), || normal(&mut rng));
-        let data = Data::new(x, y).unwrap();
-        let problem = Problem::new(network.clone(), data, Loss::SquaredError).unwrap();
-        let fit = LevenbergMarquardt::default().fit(&problem, &[0.0; 4], &mut silent).unwrap();
-        let options = |dispersion| Options {
-            information: Curvature::GaussNewton,
-            dispersion,
-            ..Options::default()
-        };
-        let right = Inference::with(&problem, &fit.w, options(Dispersion::Residual)).unwrap();
-        let wrong =
-            Inference::with(&problem, &fit.w, options(Dispersion::MaximumLikelihood)).unwrap();
-        let (test, fault) = (right.wald(&[1, 2]).unwrap(), wrong.wald(&[1, 2]).unwrap());
-        let weight = &right.parameters().unwrap()[0];
-        let z = Distribution::Normal.two_sided(weight.statistic.unwrap());
-        let p = [test.p_f, weight.p_value, fault.p_f, fault.p_chi2, Some(z)];
-        p.iter().zip(&mut rejected).for_each(|(p, count)| *count += usize::from(p.unwrap() < 0.05));
+    const TABLES: u64 = 1500;
+    let sizes = counted(TABLES, |seed| Some(designs::linear(seed).unwrap()));
+    for (i, (name, size)) in designs::LINEAR.iter().zip(sizes).enumerate() {
+        assert_eq!(in_band(size, 5.0, TABLES), i < 2, "{name}: {size}");
     }
-    // 5 % within 2.75 standard errors.
-    let band = 2.75 * (0.05_f64 * 0.95 / TABLES as f64).sqrt();
-    for (i, name) in names.iter().enumerate() {
-        let size = rejected[i] as f64 / TABLES as f64;
-        assert_eq!((size - 0.05).abs() <= band, i < 2, "{name}: {size}");
+}
+
+#[test]
+fn tests_and_intervals_of_a_regular_net_hold_their_level() {
+    const TABLES: u64 = 400;
+    let of = |seed| Some(designs::regular(500, 0.25, seed, false).unwrap()?.found);
+    let sizes = counted(TABLES, of);
+    for (i, (name, size)) in designs::REGULAR.iter().zip(sizes).enumerate().take(6) {
+        let nominal = if i == 5 { 95.0 } else { 5.0 };
+        assert!(in_band(size, nominal, TABLES), "{name}: {size}");
     }
 }

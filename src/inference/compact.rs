@@ -38,6 +38,36 @@ pub fn compact(network: &Network, w: &[f64]) -> Result<(Network, Vec<f64>)> {
     if !network.layers().iter().all(|layer| layer.is_linear()) {
         return Ok((network.clone(), w.to_vec()));
     }
+    rebuilt(network, &without_useless(network, w))
+}
+
+/// The same function in the same network: the weights of and from useless units are 0, their constants in the biases behind them.
+/// Returns the weights, and those that have become idle with their units.
+pub(super) fn folded(network: &Network, w: &[f64]) -> (Vec<f64>, Vec<usize>) {
+    if !network.layers().iter().all(|layer| layer.is_linear()) {
+        return (w.to_vec(), Vec::new());
+    }
+    let (mut all, mut idle) = (Vec::with_capacity(w.len()), Vec::new());
+    for (view, units) in network.layers().iter().zip(without_useless(network, w)) {
+        for unit in &units {
+            for &t in &view.sources {
+                for j in 0..network.width(t) {
+                    let term = unit.terms.get(&(t, j)).filter(|_| unit.alive);
+                    idle.extend(term.is_none().then_some(all.len()));
+                    all.push(term.copied().unwrap_or(0.0));
+                }
+            }
+            if view.bias {
+                idle.extend((!unit.alive).then_some(all.len()));
+                all.push(if unit.alive { unit.bias } else { 0.0 });
+            }
+        }
+    }
+    (all, idle)
+}
+
+/// The rows of all layers, constants of useless units moved into the biases behind them.
+fn without_useless(network: &Network, w: &[f64]) -> Vec<Vec<Row>> {
     let mut layers = rows(network, w);
     while let Some((k, j)) = useless(network, &layers) {
         let constant = layers[k - 1][j].activation.value(layers[k - 1][j].bias);
@@ -48,7 +78,7 @@ pub fn compact(network: &Network, w: &[f64]) -> Result<(Network, Vec<f64>)> {
             }
         }
     }
-    rebuilt(network, &layers)
+    layers
 }
 
 fn rows(network: &Network, w: &[f64]) -> Vec<Vec<Row>> {

@@ -93,7 +93,7 @@ pub(super) fn is_odd(activation: Activation) -> bool {
 }
 
 /// Returns Σ ln(s! 2^s): 2^s for odd linear units, s equal units of one layer.
-fn log_symmetry(network: &Network) -> f64 {
+pub(super) fn log_symmetry(network: &Network) -> f64 {
     let hidden = network.depth() - 1;
     let of_group = |group: &crate::network::GroupView| -> f64 {
         let of_run = |&(activation, units): &(Activation, usize)| {

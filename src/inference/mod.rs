@@ -17,16 +17,19 @@
 //! | `likelihood.rs`, `summary.rs` | the likelihood behind a loss; degrees of freedom, dispersion, log likelihood |
 //! | `linearized.rs`, `spectrum.rs` | J and the scores; rank, null space and inverse of an information matrix |
 //! | `covariance.rs`, `wald.rs`, `probability.rs` | covariances, tests, tails of t, F, χ² and the normal law |
-//! | `effects.rs`, `predictions.rs`, `diagnostics.rs` | average slopes, intervals, leverage and Cook's distance |
+//! | `effects.rs`, `predictions.rs`, `diagnostics.rs` | average slopes and partial effects, intervals, leverage and Cook's distance |
+//! | `score.rs` | the score test for neglected non-linearity |
 //! | `causes.rs` | why something is not identified |
 //! | `ratio.rs`, `bootstrap.rs`, `profile.rs` | likelihood ratios with their law by simulation, profile intervals: by refitting |
 //! | `laplace.rs`, `evidence.rs` | the evidence, and its maximum in α and β |
-//! | `pruning.rs`, `compact.rs` | optimal brain surgeon and its relatives; a network without useless units |
+//! | `approximate.rs` | the same for large P: blocks, diagonal, low rank |
+//! | `pruning.rs`, `quadratic.rs`, `compact.rs` | optimal brain surgeon and its relatives; the model that they prune by; a network without useless units |
 //! | `names.rs`, `report.rs` | names of parameters; all of it as one text |
 //!
 //! Sources: Seber and Wild, *Nonlinear Regression* (1989); White, *Econometrica* 50 (1982); MacKay, *Neural Computation* 4 (1992);
 //! Hassibi and Stork, NIPS 5 (1993).
 
+mod approximate;
 mod bootstrap;
 mod causes;
 mod compact;
@@ -43,24 +46,29 @@ mod predictions;
 mod probability;
 mod profile;
 mod pruning;
+mod quadratic;
 mod ratio;
 mod report;
+mod score;
 mod spectrum;
 mod summary;
 mod wald;
 
+pub use approximate::{Approximate, Approximation};
 pub use causes::Warning;
 pub use compact::compact;
 pub use diagnostics::Residuals;
-pub use evidence::{Cycle, Evidence, Maximized};
+pub use evidence::{Cycle, Evidence, Maximized, PriorGroup, Sharing, Width};
 pub use laplace::{Alpha, Laplace};
 pub use names::{Names, Place};
 pub use options::{Covariance, Dispersion, Options, Refusal, RowWeights};
 pub use predictions::Prediction;
 pub use probability::{Distribution, chi2_upper, f_upper};
-pub use pruning::{Criterion, Pruned, Pruning, Removal, saliencies};
+pub use pruning::{Piece, Pruned, Pruning, Removal, saliencies};
+pub use quadratic::{Criterion, Scheme};
 pub use ratio::LikelihoodRatio;
 pub use report::{Effect, InputTest, Report, Scaling, WeightRow};
+pub use score::ScoreTest;
 pub use summary::{Scale, Summary};
 pub use wald::{Estimate, Wald};
 
@@ -73,7 +81,7 @@ use crate::evaluate::Request;
 use crate::objective::{Penalty, Reduction};
 use crate::problem::Problem;
 use covariance::{Ingredients, Outcome};
-use effects::Slopes;
+use effects::{Average, Slopes};
 use likelihood::Family;
 use linearized::Linearized;
 use spectrum::{Spectrum, scales};
@@ -184,8 +192,13 @@ impl<'a> Inference<'a> {
         let at = Linearized::new(problem, w)?;
         let prior = Prior::new(problem, w, factor)?;
         let gauss_newton = at.gauss_newton();
-        let scale = scales(&gauss_newton);
-        let expected = expected(&at, &prior, &gauss_newton, &scale)?;
+        let mut scale = scales(&gauss_newton);
+        let mut expected = expected_of(&at, &prior, &gauss_newton, &scale)?;
+        if prior.gaussian.is_some() && expected.inertia().1 > 0 {
+            // Under a proper prior every direction is determined: where the data say little, by its precision.
+            scale = scales(&(&gauss_newton + &prior.hessian));
+            expected = expected_of(&at, &prior, &gauss_newton, &scale)?;
+        }
         let residual = match &evaluation.curvature {
             Some(residual) => residual.dense()? * factor,
             None => Array2::zeros(gauss_newton.raw_dim()),
@@ -396,6 +409,45 @@ impl<'a> Inference<'a> {
             .collect()
     }
 
+    /// The partial effects of the inputs on an output's mean response: the mean over a grid of numbers v from −3 to 3 of
+    /// (1/n) Σ_i μ(x_ij := v + d) − μ(x_ij := v), d the standard deviation of input j. Meant for standardised inputs. Of an input with
+    /// two values it is the difference between them.
+    ///
+    /// # Errors
+    /// As [`slopes`](Self::slopes); `Invalid` for an output that there is not.
+    pub fn partial_effects(&self, output: usize) -> Result<Vec<Estimate>> {
+        let inputs = 0..self.problem.network().inputs();
+        let of = |input| self.average(input, output)?.partial();
+        let (values, gradients): (Vec<f64>, Vec<_>) =
+            inputs.map(of).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        Ok(self.estimates(&stacked(&gradients, self.w.len()), &values))
+    }
+
+    /// The average of an output's mean response over the rows, with input j held at each of these numbers in turn.
+    ///
+    /// # Errors
+    /// As [`slopes`](Self::slopes); `Invalid` for an input or output that there is not.
+    pub fn effect_curve(&self, input: usize, output: usize, at: &[f64]) -> Result<Vec<Estimate>> {
+        let average = self.average(input, output)?;
+        let (values, gradients): (Vec<f64>, Vec<_>) =
+            at.iter().map(|v| average.at(*v)).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        Ok(self.estimates(&stacked(&gradients, self.w.len()), &values))
+    }
+
+    fn average(&self, input: usize, output: usize) -> Result<Average<'_>> {
+        let network = self.problem.network();
+        for (what, at, count) in
+            [("input", input, network.inputs()), ("output", output, network.outputs())]
+        {
+            if at >= count {
+                return Err(Error::invalid(what, format!("there is no {what} {at}, but {count}")));
+            }
+        }
+        let (problem, w, family) = (self.problem, &self.w, &self.family);
+        let weights_are = self.options.weights_are;
+        Ok(Average { problem, w, family, weights_are, output, input })
+    }
+
     /// h_i = tr(ω_i (∂²g/∂x²) J_i A⁻¹ J_iᵀ) by the chosen information, length n; none where A is indefinite.
     pub fn leverage(&self) -> Option<&[f64]> {
         let (.., negative) = self.inertia();
@@ -461,7 +513,7 @@ impl<'a> Inference<'a> {
 }
 
 /// Returns the spectrum of G + ∂²pen, by the rows of its root where it has one.
-fn expected(
+fn expected_of(
     at: &Linearized,
     prior: &Prior,
     gauss_newton: &Array2<f64>,
@@ -482,6 +534,11 @@ fn expected(
     let both = ndarray::concatenate(ndarray::Axis(0), &[root.view(), of_prior.view()])
         .map_err(|_| Error::shape("the root of the information", &[p], &[of_prior.ncols()]))?;
     Spectrum::of_root(&both, scale.to_vec())
+}
+
+/// Vectors of length p as rows.
+fn stacked(rows: &[Array1<f64>], p: usize) -> Array2<f64> {
+    Array2::from_shape_fn((rows.len(), p), |(i, k)| rows[i][k])
 }
 
 fn norm(matrix: &Array2<f64>) -> f64 {

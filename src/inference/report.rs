@@ -9,7 +9,7 @@ use super::likelihood::Family;
 use super::names::{self, Names, Place};
 use super::{
     Covariance, Distribution, Estimate, Inference, Laplace, LikelihoodRatio, Options, Prediction,
-    Refusal, Residuals, Scale, Summary, Wald,
+    Refusal, Residuals, Scale, ScoreTest, Summary, Wald,
 };
 use crate::error::Result;
 
@@ -33,6 +33,9 @@ pub struct WeightRow {
     pub estimate: Estimate,
     /// The ends of its profile interval, if it was asked for.
     pub profile: Option<[Option<f64>; 2]>,
+    /// 1 − λ_k [A⁻¹]_kk, the share of it that the data determine, where there is a Gaussian prior; below a half the penalty rules it,
+    /// and its p-value has no meaning.
+    pub share: Option<f64>,
 }
 
 /// The tests that an input has no weights.
@@ -55,6 +58,8 @@ pub struct Effect {
     pub output: usize,
     /// The slope, in the units of the data.
     pub slope: Estimate,
+    /// The partial effect of a step of one standard deviation of the input, if it was asked for; in the units of the output.
+    pub partial: Option<Estimate>,
 }
 
 /// Everything about a fit; `Display` prints it.
@@ -103,6 +108,8 @@ pub struct Report {
     pub r_squared: Option<f64>,
     /// The evidence, where there is a proper prior.
     pub laplace: Option<Laplace>,
+    /// The score test for neglected non-linearity, where it is defined.
+    pub score: Option<ScoreTest>,
     /// Whether `Display` prints the weights. Default no.
     pub prints_weights: bool,
     /// The scale of the outputs, for the residual standard error.
@@ -143,7 +150,7 @@ impl Inference<'_> {
         for (output, slopes) in self.slopes()?.into_iter().enumerate() {
             effects.extend(slopes.into_iter().enumerate().map(|(input, slope)| {
                 let factor = scaling.map_or(1.0, |s| s.y_scale[output] / s.x_scale[input]);
-                Effect { input, output, slope: slope.times(factor, 0.0) }
+                Effect { input, output, slope: slope.times(factor, 0.0), partial: None }
             }));
         }
         let mut predictions = x.map_or(Ok(Vec::new()), |x| self.predictions(x))?;
@@ -164,7 +171,13 @@ impl Inference<'_> {
             condition: self.condition(),
             null_space: self.null.clone(),
             weights: rows
-                .map(|(place, estimate)| WeightRow { place, estimate, profile: None })
+                .enumerate()
+                .map(|(l, (place, estimate))| WeightRow {
+                    place,
+                    estimate,
+                    profile: None,
+                    share: self.share(l),
+                })
                 .collect(),
             theta: self.problem.ties().map(|_| self.parameters()).transpose()?,
             inputs,
@@ -174,6 +187,7 @@ impl Inference<'_> {
             residuals,
             r_squared: self.r_squared(),
             laplace: self.laplace()?,
+            score: self.neglected_nonlinearity()?,
             prints_weights: false,
             y_scale: scaling.map_or(vec![1.0; self.summary.outputs], |s| s.y_scale.clone()),
             names,
@@ -201,6 +215,29 @@ impl Inference<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Adds the partial effects of all inputs, in the units of the outputs.
+    ///
+    /// # Errors
+    /// As [`partial_effects`](Self::partial_effects).
+    pub fn add_partial_effects(&self, report: &mut Report) -> Result<()> {
+        for output in 0..self.summary.outputs {
+            let factor = report.y_scale[output];
+            for (input, partial) in self.partial_effects(output)?.iter().enumerate() {
+                let of = |e: &&mut Effect| e.input == input && e.output == output;
+                if let Some(effect) = report.effects.iter_mut().find(of) {
+                    effect.partial = Some(partial.times(factor, 0.0));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The share of weight l that the data determine; none without a Gaussian prior, or under a constraint.
+    fn share(&self, l: usize) -> Option<f64> {
+        let (lambda, _) = self.prior.gaussian.as_ref().filter(|_| self.problem.ties().is_none())?;
+        (self.inertia().0 == self.w.len()).then(|| 1.0 - lambda[l] * self.inverse[[l, l]])
     }
 
     /// Adds the profile intervals of all weights, by refitting.
@@ -394,7 +431,7 @@ impl Estimate {
 
 impl Prediction {
     /// Turns the prediction into the units of the data; the mean response where the loss has a link.
-    fn rescale(&mut self, scaling: &Scaling) {
+    pub fn rescale(&mut self, scaling: &Scaling) {
         if let Some(response) = self.response.take() {
             self.outputs = response;
             return;
@@ -496,11 +533,61 @@ impl Report {
                 s.df_model
             )?;
         }
+        if let Some(score) = &self.score {
+            writeln!(
+                f,
+                "neglected    non-linearity, score test of {} {} terms: F {}, p {}",
+                score.df,
+                score.terms,
+                short(Some(score.f)),
+                probability(Some(score.p_f))
+            )?;
+        }
+        self.write_residuals(f)?;
+        writeln!(f)
+    }
+
+    /// Five numbers, and the rows that stand out.
+    fn write_residuals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let r = &self.residuals.standardized;
+        let mut sorted: Vec<f64> = r.iter().copied().filter(|v| v.is_finite()).collect();
+        if sorted.is_empty() || self.summary.outputs > 1 {
+            return Ok(());
+        }
+        sorted.sort_by(f64::total_cmp);
+        let five = [0.0, 0.25, 0.5, 0.75, 1.0].map(|p: f64| {
+            // R's quantile of type 7.
+            let at = p * (sorted.len() - 1) as f64;
+            let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+            format!("{:.3}", low + (at - at.floor()) * (high - low))
+        });
+        let largest = r.iter().enumerate().filter(|(_, v)| v.is_finite());
+        let largest = largest.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
+        write!(f, "residuals    standardised: {}", five.join(" "))?;
+        if let Some((row, _)) = largest {
+            write!(f, "; largest in row {}", row + 1)?;
+        }
+        let limit = 3.0 * self.summary.edf / self.summary.rows;
+        let high: Vec<usize> = (self.leverage.iter().flatten().enumerate())
+            .filter(|(_, h)| **h > limit)
+            .map(|(row, _)| row + 1)
+            .collect();
+        if !high.is_empty() {
+            let shown: Vec<String> = high.iter().take(8).map(usize::to_string).collect();
+            let more = if high.len() > 8 { ", …" } else { "" };
+            write!(
+                f,
+                "; leverage above {limit:.3} in {} of them: {}{more}",
+                high.len(),
+                shown.join(", ")
+            )?;
+        }
         writeln!(f)
     }
 
     fn write_inputs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has_ratio = self.inputs.iter().any(|i| i.ratio.is_some());
+        let has_partial = self.effects.iter().any(|e| e.partial.is_some());
         let mut head = header(&[
             "input",
             "slope",
@@ -515,6 +602,9 @@ impl Report {
         ]);
         if has_ratio {
             head.extend(header(&["ratio χ²", "p", "ratio F", "p", "p (bootstrap)"]));
+        }
+        if has_partial {
+            head.extend(header(&["effect of 1 sd", "std error", "lower", "upper"]));
         }
         for output in 0..self.summary.outputs {
             if self.summary.outputs > 1 {
@@ -544,6 +634,13 @@ impl Report {
                     row.push(probability(r.and_then(|r| r.p_f)));
                     row.push(probability(r.and_then(|r| r.p_bootstrap)));
                 }
+                if has_partial {
+                    let e = effect.partial.as_ref();
+                    row.push(short(e.map(|e| e.estimate)));
+                    row.push(short(e.and_then(|e| e.std_error)));
+                    row.push(short(e.and_then(|e| e.lower)));
+                    row.push(short(e.and_then(|e| e.upper)));
+                }
                 rows.push(row);
             }
             table(f, &rows)?;
@@ -559,12 +656,13 @@ impl Report {
             head.extend(header(&["profile lower", "profile upper"]));
         }
         let mut rows = vec![head];
-        for WeightRow { place, estimate: e, profile } in &self.weights {
-            let name = if e.identified {
-                place.name.clone()
-            } else {
-                format!("{} (not identified)", place.name)
+        for WeightRow { place, estimate: e, profile, share } in &self.weights {
+            let mark = match share {
+                _ if !e.identified => " (not identified)",
+                Some(share) if *share < 0.5 => " (ruled by the penalty)",
+                _ => "",
             };
+            let name = format!("{}{mark}", place.name);
             let mut row = vec![
                 name,
                 short(Some(e.estimate)),

@@ -31,6 +31,40 @@ pub struct Estimate {
     pub upper: Option<f64>,
 }
 
+impl Estimate {
+    /// The estimate `value` without a standard error.
+    pub(super) fn alone(estimate: f64, identified: bool) -> Self {
+        Estimate {
+            estimate,
+            identified,
+            std_error: None,
+            statistic: None,
+            p_value: None,
+            lower: None,
+            upper: None,
+        }
+    }
+
+    /// The estimate `value` with this standard error.
+    pub(super) fn with_error(
+        value: f64,
+        std_error: f64,
+        quantile: f64,
+        distribution: Distribution,
+    ) -> Self {
+        let statistic = (std_error > 0.0).then(|| value / std_error);
+        Estimate {
+            estimate: value,
+            identified: true,
+            std_error: Some(std_error),
+            statistic,
+            p_value: statistic.map(|t| distribution.two_sided(t)),
+            lower: Some(value - quantile * std_error),
+            upper: Some(value + quantile * std_error),
+        }
+    }
+}
+
 /// A Wald test that a set of parameters is 0; `None` where it is not testable or was refused.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -81,16 +115,9 @@ impl Judge<'_> {
 
     /// The estimate `value`, whose gradient in the parameters is c.
     pub fn estimate(&self, value: f64, c: ArrayView1<f64>, quantile: f64) -> Estimate {
-        let std_error = self.std_error(c);
-        let statistic = std_error.filter(|e| *e > 0.0).map(|e| value / e);
-        Estimate {
-            estimate: value,
-            identified: self.is_estimable(c),
-            std_error,
-            statistic,
-            p_value: statistic.map(|t| self.distribution.two_sided(t)),
-            lower: std_error.map(|e| value - quantile * e),
-            upper: std_error.map(|e| value + quantile * e),
+        match self.std_error(c) {
+            Some(error) => Estimate::with_error(value, error, quantile, self.distribution),
+            None => Estimate::alone(value, self.is_estimable(c)),
         }
     }
 

@@ -4,7 +4,8 @@ use ndarray::Array2;
 use serde_json::{Map, Value, json};
 
 use crate::inference::{
-    Alpha, Distribution, Estimate, Laplace, LikelihoodRatio, Prediction, Report, Residuals, Scale,
+    Alpha, Approximate, Distribution, Estimate, Laplace, LikelihoodRatio, Prediction, Report,
+    Residuals, Scale, ScoreTest,
 };
 
 /// A number, null where it is not finite.
@@ -59,6 +60,28 @@ fn ratio(r: &LikelihoodRatio) -> Value {
     })
 }
 
+fn score(s: &ScoreTest) -> Value {
+    json!({
+        "terms": s.terms, "df": s.df, "chi2": number(s.chi2), "p_chi2": number(s.p_chi2),
+        "f": number(s.f), "p_f": number(s.p_f),
+    })
+}
+
+/// What an approximation of the posterior tells as JSON; its name is under `approximation`.
+pub fn approximate_to_json(found: &Approximate, predictions: &[Prediction]) -> Map<String, Value> {
+    let entries = [
+        ("approximation", json!(found.approximation().to_string())),
+        ("value", number(found.value())),
+        ("refused", json!(found.refused().map(|r| r.name()))),
+        ("edf", number(found.gamma())),
+        ("dispersion", number(found.phi())),
+        ("distribution", json!(found.distribution().name())),
+        ("predictions", predictions.iter().map(prediction).collect()),
+        ("laplace", json!(found.laplace().as_ref().map(laplace_to_json))),
+    ];
+    entries.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+}
+
 fn prediction(p: &Prediction) -> Value {
     let of = |f: fn(&Estimate) -> Option<f64>| by_output(p.outputs.iter().map(|e| optional(f(e))));
     let end = |f: fn((f64, f64)) -> f64| {
@@ -109,6 +132,9 @@ pub fn inference_to_json(report: &Report) -> Map<String, Value> {
             map.insert("column".into(), json!(place.column));
             map.insert("name".into(), json!(place.name));
             map.extend(estimate(&row.estimate));
+            if let Some(share) = row.share {
+                map.insert("edf_share".into(), number(share));
+            }
             if let Some([lower, upper]) = row.profile {
                 map.insert("profile_lower".into(), optional(lower));
                 map.insert("profile_upper".into(), optional(upper));
@@ -133,6 +159,7 @@ pub fn inference_to_json(report: &Report) -> Map<String, Value> {
                 "input": e.input, "output": e.output, "name": report.names.inputs[e.input],
                 "slope": number(e.slope.estimate), "std_error": optional(e.slope.std_error),
                 "lower": optional(e.slope.lower), "upper": optional(e.slope.upper),
+                "partial": e.partial.as_ref().map(estimate),
             })
         })
         .collect();
@@ -188,6 +215,7 @@ pub fn inference_to_json(report: &Report) -> Map<String, Value> {
         ("effects", json!(effects)),
         ("leverage", json!(report.leverage.as_ref().map(numbers))),
         ("residuals", residuals(&report.residuals)),
+        ("score_test", json!(report.score.as_ref().map(score))),
         ("laplace", json!(report.laplace.as_ref().map(laplace_to_json))),
     ];
     entries.into_iter().map(|(key, value)| (key.to_string(), value)).collect()

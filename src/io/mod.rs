@@ -33,7 +33,7 @@ mod weights;
 pub use checkpoint::{Checkpoint, Fingerprint};
 pub use files::{check_writable, is_same_file, write_file};
 pub use fit::{fit_from_json, fit_to_json};
-pub use inference::{alpha_to_json, inference_to_json, laplace_to_json};
+pub use inference::{alpha_to_json, approximate_to_json, inference_to_json, laplace_to_json};
 pub use model::{Model, TrainingRows};
 pub use npy::array_from_npy;
 pub use problem_file::{

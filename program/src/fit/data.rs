@@ -5,9 +5,11 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
+use secondo::inference::Names;
 use secondo::io::{Column, Dataset, Model, Table, Target, TrainingRows};
 use secondo::{Activation, Auto, Device, Error, Fit, Method as _, Network, silent};
 
+use super::evidence::maximize;
 use super::job::{Ended, Job};
 use super::model::{in_data, model, start};
 use super::network::Architecture;
@@ -58,16 +60,30 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     warnings.splice(..0, table.warnings().iter().cloned());
     let (train, test) = (Rows::of(&data, &train_rows), Rows::of(&data, &test_rows));
     model.training = Some(TrainingRows { rows: data.lines.len(), held_out: test.lines.clone() });
-    let problem = train.problem(&model, device)?;
+    let mut problem = train.problem(&model, device)?;
     let rule = options.starts.rule(&options.network);
-    let starts = (seed..=last)
+    let mut starts = (seed..=last)
         .map(|seed| Ok((Some(seed), start(&problem, rule, seed)?)))
         .collect::<Result<Vec<Start>, Error>>()?;
+    let mut evidence = None;
+    if let Some(sharing) = options.objective.evidence() {
+        let outputs = if problem.network().outputs() > 1 { &model.classes } else { &model.targets };
+        let names = Names { inputs: model.features.clone(), outputs: outputs.clone() };
+        let (facts, seed, done) = maximize(options, &problem, &names, &starts, sharing)?;
+        if !facts.converged && !facts.fell {
+            warnings.push("the evidence did not reach its maximum in 100 cycles".into());
+        }
+        evidence = Some(facts);
+        model.penalty = done.penalty.clone();
+        problem = problem.penalty(done.penalty)?;
+        starts = vec![(seed, done.w)];
+    }
     let facts = TableFacts {
         data: data_facts(options, &table, &data, &model, &train, &test),
         standardization: model.standardization.clone(),
         metrics: Measured::default(),
         validation,
+        evidence,
         choices: Choices {
             architecture: Architecture::of(&options.network),
             init: rule.name().into(),

@@ -1,6 +1,7 @@
 //! `secondo fit`.
 
 mod data;
+mod evidence;
 mod hidden;
 mod job;
 mod loss;

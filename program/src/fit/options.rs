@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
+use secondo::inference::Sharing;
 use secondo::{Activation, Initialization, LossKind};
 
 use super::hidden::Hidden;
@@ -43,6 +44,8 @@ Examples:
       fills gaps and marks them; takes the numbers of a column as names
   secondo fit data.csv --target y --ridge auto --cv 10
       chooses the penalty by cross-validation in ten parts
+  secondo fit data.csv --target y --ridge evidence:input
+      finds a penalty for each input's weights by the evidence, and so which inputs matter
   secondo fit data.csv --target y --report fit.html --report fit.json
       a page to read and to show, and a report for programs
   secondo fit growth.csv --target height --plot growth.svg --plot growth.png
@@ -132,7 +135,8 @@ pub struct ObjectiveOptions {
     /// The dispersion α of negative_binomial: counts of mean μ have the variance μ + α μ² [default: 1]
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     pub dispersion: Option<f64>,
-    /// The factor λ of the penalty ½ λ Σ w²; of several, as in 0.1,1,10, or auto for 0.001 to 1000, cross-validation chooses [default: 1]
+    /// The factor λ of the penalty ½ λ Σ w²; of several, as in 0.1,1,10, or auto for 0.001 to 1000, cross-validation chooses; evidence
+    /// finds it by its evidence, evidence:layer one for each layer, evidence:input one for each input's weights [default: 1]
     #[arg(long, value_name = "X", value_parser = Factors::parse, allow_negative_numbers = true)]
     pub ridge: Option<Factors>,
     /// Whether the penalty holds for biases, too [default: true]
@@ -148,22 +152,40 @@ const AUTO: [f64; 7] = [1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0];
 
 /// Factors of the penalty.
 #[derive(Debug, Clone)]
-pub struct Factors(Vec<f64>);
+pub struct Factors {
+    values: Vec<f64>,
+    /// The parameters that share a factor which the evidence finds.
+    evidence: Option<Sharing>,
+}
 
 impl Factors {
     fn parse(text: &str) -> Result<Self, String> {
+        let by = match text {
+            "evidence" => Some(Sharing::One),
+            "evidence:layer" => Some(Sharing::Layer),
+            "evidence:input" => Some(Sharing::Input),
+            _ => None,
+        };
+        if by.is_some() {
+            return Ok(Factors { values: vec![1.0], evidence: by });
+        }
         if text == "auto" {
-            return Ok(Factors(AUTO.to_vec()));
+            return Ok(Factors { values: AUTO.to_vec(), evidence: None });
         }
         let factors = text.split(',').map(|factor| not_negative(factor.trim()));
-        Ok(Factors(factors.collect::<Result<_, _>>()?))
+        Ok(Factors { values: factors.collect::<Result<_, _>>()?, evidence: None })
     }
 }
 
 impl ObjectiveOptions {
     /// The factors of the penalty to choose from.
     pub fn factors(&self) -> Vec<f64> {
-        self.ridge.as_ref().map_or(vec![1.0], |factors| factors.0.clone())
+        self.ridge.as_ref().map_or(vec![1.0], |factors| factors.values.clone())
+    }
+
+    /// The parameters that share a factor, where the evidence finds it.
+    pub fn evidence(&self) -> Option<Sharing> {
+        self.ridge.as_ref().and_then(|factors| factors.evidence)
     }
 }
 

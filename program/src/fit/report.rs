@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use super::evidence::EvidenceFacts;
 use super::loss::{in_words, shifts};
 use super::network::Architecture;
 use crate::metrics::{Metrics, number_or_null};
@@ -44,6 +45,7 @@ pub struct TableFacts {
     pub standardization: Standardization,
     pub metrics: Measured,
     pub validation: Option<Validation>,
+    pub evidence: Option<EvidenceFacts>,
     pub choices: Choices,
 }
 
@@ -324,6 +326,9 @@ impl TableFacts {
         if let Some(validation) = &self.validation {
             validation.introduction(text);
         }
+        if let Some(evidence) = &self.evidence {
+            evidence.introduction(objective.network.parameters(), text);
+        }
         let network = &objective.network;
         text.line(
             "network",
@@ -361,6 +366,41 @@ impl Validation {
         for Factor { ridge, mean, standard_error } in &self.factors {
             let chosen = if *ridge == self.chosen { ", chosen" } else { "" };
             text.line("", format!("{ridge}: {mean:.6} ± {standard_error:.6}{chosen}"));
+        }
+    }
+}
+
+impl EvidenceFacts {
+    /// What the evidence found, and a line for each group of parameters.
+    fn introduction(&self, parameters: usize, text: &mut Text) {
+        let [ended, starts] = self.starts;
+        text.line(
+            "evidence",
+            format!(
+                "ln evidence {:.4} (symmetries {:.4} not added) after {}, best of {ended} of {}",
+                self.log_evidence,
+                self.log_symmetry,
+                plural(self.cycles, "cycle"),
+                plural(starts, "start")
+            ),
+        );
+        if self.fell {
+            text.line("", "then it fell; the cycle where it was largest is kept");
+        }
+        text.line(
+            "",
+            format!(
+                "γ {:.2} of {parameters} parameters determined, β {:.6}",
+                self.gamma, self.beta
+            ),
+        );
+        for group in self.groups.iter().filter(|_| self.groups.len() > 1) {
+            let number = |key: &str| group[key].as_f64().unwrap_or(f64::NAN);
+            let count = group["parameters"].as_array().map_or(0, Vec::len);
+            let off = if group["off"] == true { ", switched off" } else { "" };
+            let name = group["name"].as_str().unwrap_or_default();
+            let (alpha, gamma) = (number("alpha"), number("gamma"));
+            text.line("", format!("{name}: α {alpha:.4}, γ {gamma:.2} of {count}{off}"));
         }
     }
 }
@@ -481,6 +521,9 @@ impl Report {
                 if let Some(validation) = &facts.validation {
                     insert("validation", json!(validation));
                 }
+                if let Some(evidence) = &facts.evidence {
+                    insert("evidence", json!(evidence));
+                }
                 insert("data", json!(facts.data));
                 insert("standardization", facts.standardization.to_json());
                 options.extend(object(json!(facts.choices)));
@@ -528,6 +571,7 @@ impl Report {
                 standardization: Standardization::from_json(&get(&all, "standardization")?)?,
                 metrics: get(&all, "metrics")?,
                 validation: optional(&all, "validation")?,
+                evidence: optional(&all, "evidence")?,
                 choices: get(&all, "options")?,
             }))
         } else {

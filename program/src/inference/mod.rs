@@ -2,8 +2,11 @@
 
 pub mod evidence;
 pub mod infer;
+mod intervals;
 pub mod prune;
 mod source;
+
+pub use intervals::Intervals;
 
 use clap::Args;
 use secondo::Curvature;

@@ -6,15 +6,17 @@ use clap::{ArgMatches, Args};
 use ndarray::Array2;
 use secondo::inference::{Names, Scaling};
 use secondo::io::{Column, Model, ProblemFile, Standardization, Unknown};
-use secondo::{Auto, Device, Method, Problem, silent};
+use secondo::{Auto, Constraint, Device, Method, Network, Problem, silent};
 use serde_json::{Map, Value, json};
 
 use crate::computing::start_threads;
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Kind};
 use crate::given::given;
+use crate::metrics::Metrics;
 use crate::output::{has_extension, json_text, say_note};
-use crate::table::TableOptions;
+use crate::plot;
+use crate::table::{Rows, TableOptions};
 
 /// Where the estimate comes from, and where the report goes.
 #[derive(Debug, Args)]
@@ -45,6 +47,8 @@ pub struct Source {
     pub x_new: Option<Array2<f64>>,
     /// The model, or that of the problem file.
     pub model: Option<Model>,
+    /// The rows of a model's table that did not train it.
+    pub held_out: Option<Rows>,
 }
 
 impl SourceOptions {
@@ -62,14 +66,24 @@ impl SourceOptions {
         files::write(Kind::Inference, path, |out| out.write_all(json_text(&report).as_bytes()))
     }
 
-    /// Reads everything; `model` is the file of a model that will be written besides the report.
+    /// Reads everything; `model` and `plots` are the files that will be written besides the report. With `removed` the weights of a
+    /// model that are exactly 0 count as removed.
     ///
     /// # Errors
     /// Files that cannot be read or written, options that do not fit them.
-    pub fn load(&self, matches: &ArgMatches, model: Option<&Path>) -> Result<Source, Failure> {
+    pub fn load(
+        &self,
+        matches: &ArgMatches,
+        model: Option<&Path>,
+        plots: &[PathBuf],
+        removed: bool,
+    ) -> Result<Source, Failure> {
+        plot::check(plots.iter().map(AsRef::as_ref))?;
         let report = self.report.as_deref().map(|path| (Kind::Inference, path));
-        let outputs: Vec<_> =
-            report.into_iter().chain(model.map(|path| (Kind::Model, path))).collect();
+        let outputs: Vec<_> = (report.into_iter())
+            .chain(model.map(|path| (Kind::Model, path)))
+            .chain(plots.iter().map(|path| (Kind::Plot, path.as_path())))
+            .collect();
         let inputs: Vec<&Path> =
             std::iter::once(self.source.as_path()).chain(self.data.as_deref()).collect();
         files::check(&inputs, None, &outputs)?;
@@ -89,8 +103,11 @@ impl SourceOptions {
                 self.source.display(),
                 data.display()
             ))),
-            Some(data) => self.model(data),
+            Some(data) => of_model(Model::load(&self.source)?, &self.table, data),
         }?;
+        if removed {
+            source = source.without_zeros()?;
+        }
         if self.polish {
             let method = Auto { gtol: 1e-13, ..Auto::default() };
             let fit = method.fit(&source.problem, &source.w, &mut silent)?;
@@ -121,50 +138,7 @@ impl SourceOptions {
             scaling: None,
             x_new: file.x_new,
             model,
-        })
-    }
-
-    fn model(&self, data: &Path) -> Result<Source, Failure> {
-        let mut model = Model::load(&self.source)?;
-        let table = self.table.open(data)?;
-        let (mut rows, notes) = self.table.rows(&model, &table, true, Unknown::default())?;
-        let all = rows.lines.len();
-        notes.iter().for_each(|note| say_note(note));
-        match &model.training {
-            Some(training) if training.rows == rows.lines.len() => {
-                rows = rows.without(&training.held_out);
-                say_note(&format!(
-                    "the {} rows that trained the model; {} were held out",
-                    rows.lines.len(),
-                    training.held_out.len()
-                ));
-            }
-            Some(training) => say_note(&format!(
-                "the model was trained on a table of {} rows, not of {}; --polish fits it to these",
-                training.rows,
-                rows.lines.len()
-            )),
-            None => say_note("the model does not say which rows trained it; all are taken"),
-        }
-        // The lines of another table are none of this.
-        model.training = model.training.filter(|t| t.rows == all);
-        let Standardization { x_scale, y_mean, y_scale, .. } = model.standardization.clone();
-        let m = model.network.outputs();
-        let of_outputs = |values: Vec<f64>, rest: f64| {
-            if values.len() == m { values } else { vec![rest; m] }
-        };
-        let outputs = if m > 1 { model.classes.clone() } else { model.targets.clone() };
-        Ok(Source {
-            problem: rows.problem(&model, Device::Cpu)?,
-            w: model.weights.clone(),
-            names: Names { inputs: model.features.clone(), outputs },
-            scaling: Some(Scaling {
-                x_scale,
-                y_scale: of_outputs(y_scale, 1.0),
-                y_mean: of_outputs(y_mean, 0.0),
-            }),
-            x_new: None,
-            model: Some(model),
+            held_out: None,
         })
     }
 
@@ -189,6 +163,98 @@ impl SourceOptions {
         let rows: Vec<usize> = (0..table.rows()).collect();
         Ok(table.inputs(&columns, &rows, Unknown::default())?)
     }
+}
+
+/// A model at the rows of its table that trained it.
+///
+/// # Errors
+/// A table that cannot be read, or has not the columns of the model.
+pub fn of_model(mut model: Model, options: &TableOptions, data: &Path) -> Result<Source, Failure> {
+    let table = options.open(data)?;
+    let (mut rows, notes) = options.rows(&model, &table, true, Unknown::default())?;
+    let all = rows.lines.len();
+    let mut held_out = None;
+    notes.iter().for_each(|note| say_note(note));
+    match &model.training {
+        Some(training) if training.rows == rows.lines.len() => {
+            let trained = rows.without(&training.held_out);
+            held_out = Some(rows.without(&trained.lines)).filter(|held| !held.lines.is_empty());
+            rows = trained;
+            say_note(&format!(
+                "the {} rows that trained the model; {} were held out",
+                rows.lines.len(),
+                training.held_out.len()
+            ));
+        }
+        Some(training) => say_note(&format!(
+            "the model was trained on a table of {} rows, not of {}; --polish fits it to these",
+            training.rows,
+            rows.lines.len()
+        )),
+        None => say_note("the model does not say which rows trained it; all are taken"),
+    }
+    // The lines of another table are none of this.
+    model.training = model.training.filter(|t| t.rows == all);
+    let Standardization { x_scale, y_mean, y_scale, .. } = model.standardization.clone();
+    let m = model.network.outputs();
+    let of_outputs =
+        |values: Vec<f64>, rest: f64| if values.len() == m { values } else { vec![rest; m] };
+    let outputs = if m > 1 { model.classes.clone() } else { model.targets.clone() };
+    Ok(Source {
+        problem: rows.problem(&model, Device::Cpu)?,
+        w: model.weights.clone(),
+        names: Names { inputs: model.features.clone(), outputs },
+        scaling: Some(Scaling {
+            x_scale,
+            y_scale: of_outputs(y_scale, 1.0),
+            y_mean: of_outputs(y_mean, 0.0),
+        }),
+        x_new: None,
+        model: Some(model),
+        held_out,
+    })
+}
+
+impl Source {
+    /// Takes weights of a model that are exactly 0, as pruning leaves them, for fixed: what was removed is no parameter.
+    ///
+    /// # Errors
+    /// None that a model can cause.
+    pub fn without_zeros(mut self) -> Result<Self, Failure> {
+        let p = self.problem.network().parameters();
+        let kept: Vec<usize> =
+            (0..p).filter(|&l| self.w.get(l).is_some_and(|w| *w != 0.0)).collect();
+        if self.scaling.is_none() || kept.len() == p || kept.is_empty() {
+            return Ok(self);
+        }
+        say_note(&format!("{} weights are exactly 0: they count as removed", p - kept.len()));
+        let ties = kept.iter().enumerate().map(|(a, &l)| (l, a, 1.0)).collect();
+        let constraint = Constraint::new(vec![0.0; p], kept.len(), ties)?;
+        self.problem = self.problem.constraint(constraint)?;
+        self.w = kept.iter().map(|&l| self.w[l]).collect();
+        Ok(self)
+    }
+}
+
+/// The error of a network with these weights on the rows that did not train it: RMSE, or for classes the mean log loss; none where
+/// there are none.
+///
+/// # Errors
+/// Predictions that cannot be made.
+pub fn held_out_error(
+    source: &Source,
+    network: &Network,
+    weights: &[f64],
+) -> Result<Option<f64>, Failure> {
+    let (Some(rows), Some(model)) = (&source.held_out, &source.model) else {
+        return Ok(None);
+    };
+    let mut model = model.clone();
+    (model.network, model.weights) = (network.clone(), weights.to_vec());
+    Ok(Metrics::of(&model, rows)?.map(|metrics| match metrics {
+        Metrics::Classification { log_loss, .. } => log_loss,
+        Metrics::Regression { rmse, .. } => rmse,
+    }))
 }
 
 /// The model of a source with other weights.

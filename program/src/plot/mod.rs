@@ -4,22 +4,22 @@ mod axis;
 mod figure;
 mod figures;
 mod marks;
+pub mod panels;
+mod render;
 
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use plotters::prelude::*;
-use plotters::style::register_font;
-use secondo::{Error, Fit, Network};
+use secondo::{Fit, Network};
 
 use crate::exit::Failure;
-use crate::files::{self, Kind, PNG_MARK, SVG_MARK};
 use crate::metrics::Metrics;
 use crate::output::has_extension;
 use crate::show::Shown;
 pub use figure::{Figure, Panel};
 pub use marks::Mark;
-use marks::{Area, Drawn, FAMILY, FONT, SCALE, WIDTH};
+use marks::{Area, Drawn, SCALE, WIDTH};
+use render::Drawing;
 
 /// The figures.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -154,12 +154,7 @@ impl Facts<'_> {
                 all.into_iter().flatten().collect()
             }
         };
-        let bytes = bytes(&figures, path).map_err(|reason| Error::Io {
-            path: path.to_path_buf(),
-            action: "draw",
-            reason,
-        })?;
-        files::write(Kind::Plot, path, |out| out.write_all(&bytes))
+        render::write(&[path.to_path_buf()], &Stack(figures))
     }
 }
 
@@ -174,53 +169,24 @@ impl Name {
     }
 }
 
-/// The texts of a PNG are drawn with this font, and those of an SVG measured.
-fn register() {
-    static REGISTER: Once = Once::new();
-    REGISTER.call_once(|| {
-        // Without it drawing fails, and says so.
-        let _ = register_font(FAMILY, FontStyle::Normal, FONT);
-    });
-}
+/// Figures one below the other.
+struct Stack(Vec<Figure>);
 
-/// Figures one below the other, in the format of the path's extension.
-fn bytes(figures: &[Figure], path: &Path) -> Result<Vec<u8>, String> {
-    register();
-    let shown = (WIDTH, figures.iter().map(|figure| figure.height).sum::<i32>());
-    let size = ((shown.0 * SCALE) as u32, (shown.1 * SCALE) as u32);
-    if has_extension(path, "svg") {
-        let mut text = String::new();
-        let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        draw(figures, &root).map_err(|e| e.to_string())?;
-        drop(root);
-        // The view box stays; what is shown has its length.
-        let drawn = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-        let shown = format!("width=\"{}\" height=\"{}\" {SVG_MARK}", shown.0, shown.1);
-        return Ok(text.replacen(&drawn, &shown, 1).into_bytes());
+impl Drawing for Stack {
+    fn size(&self) -> (i32, i32) {
+        (WIDTH, self.0.iter().map(|figure| figure.height).sum())
     }
-    let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
-    let root = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
-    draw(figures, &root).map_err(|e| e.to_string())?;
-    drop(root);
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, size.0, size.1);
-    encoder.set_color(png::ColorType::Rgb);
-    (encoder.add_text_chunk(PNG_MARK.0.into(), PNG_MARK.1.into()))
-        .and_then(|()| encoder.write_header())
-        .and_then(|mut image| image.write_image_data(&pixels))
-        .map_err(|e| e.to_string())?;
-    Ok(bytes)
-}
 
-fn draw<B: DrawingBackend>(figures: &[Figure], root: &Area<B>) -> Drawn<B, ()> {
-    root.fill(&WHITE)?;
-    let mut area = root.clone();
-    for figure in figures {
-        let (upper, rest) = area.split_vertically(figure.height * SCALE);
-        figure.draw(&upper)?;
-        area = rest;
+    fn draw<B: DrawingBackend>(&self, root: &Area<B>) -> Drawn<B, ()> {
+        root.fill(&WHITE)?;
+        let mut area = root.clone();
+        for figure in &self.0 {
+            let (upper, rest) = area.split_vertically(figure.height * SCALE);
+            figure.draw(&upper)?;
+            area = rest;
+        }
+        root.present()
     }
-    root.present()
 }
 
 impl Panel {
@@ -229,7 +195,7 @@ impl Panel {
     /// # Errors
     /// Drawing that fails.
     pub fn svg(&self, (width, height): (i32, i32)) -> Result<String, String> {
-        register();
+        render::register();
         let size = ((width * SCALE) as u32, (height * SCALE) as u32);
         let mut text = String::new();
         let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
