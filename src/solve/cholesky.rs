@@ -134,12 +134,16 @@ pub(super) fn factorize(
 ) -> std::result::Result<(), usize> {
     // Up to here the plain loop is faster than a blocked one, at order 33 four times.
     const SMALL: usize = 96;
+    // Up to here short blocks are faster than the library's own.
+    const MIDDLING: usize = 512;
     let matrix = &mut work.matrix[..d * d];
     if d <= SMALL {
         return factorize_small(matrix, d, floor);
     }
     let mut params = <llt::factor::LltParams as Auto<f64>>::auto();
-    (params.block_size, params.recursion_threshold) = (32, 32);
+    if d <= MIDDLING {
+        (params.block_size, params.recursion_threshold) = (32, 32);
+    }
     let params = Spec::new(params);
     let need = llt::factor::cholesky_in_place_scratch::<f64>(d, Par::Seq, params);
     llt::factor::cholesky_in_place(

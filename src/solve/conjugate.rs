@@ -21,6 +21,9 @@ pub enum Preconditioner {
     Blocks(Vec<Cholesky>),
 }
 
+/// Entries of blocks above which threads solve with them side by side.
+const MANY: usize = 1 << 16;
+
 impl Preconditioner {
     /// Blocks that were positive semidefinite before they were rounded, as packed lower triangles with their orders.
     ///
@@ -83,10 +86,17 @@ impl Preconditioner {
             Preconditioner::Blocks(factors) => {
                 let mut z = r.to_vec();
                 let mut rest = z.as_mut_slice();
+                let mut parts = Vec::with_capacity(factors.len());
                 for factor in factors {
                     let (part, others) = rest.split_at_mut(factor.order());
-                    factor.solve(part)?;
+                    parts.push((factor, part));
                     rest = others;
+                }
+                let entries: usize = factors.iter().map(|factor| factor.order().pow(2)).sum();
+                if entries < MANY {
+                    parts.into_iter().try_for_each(|(factor, part)| factor.solve(part))?;
+                } else {
+                    parts.into_par_iter().try_for_each(|(factor, part)| factor.solve(part))?;
                 }
                 Ok(z)
             }
