@@ -273,7 +273,7 @@ fn load_model(options: &Options, data: &Path, device: Device) -> Result<Loaded, 
         say_note(note);
     }
     let problem = rows.problem(&model, device)?;
-    Ok((problem, model.weights, given_vectors(options)?))
+    Ok((problem, model.free_parameters()?, given_vectors(options)?))
 }
 
 /// The vectors of `--vectors`.

@@ -1,6 +1,7 @@
 //! `secondo fit`.
 
 mod data;
+mod division;
 mod hidden;
 mod job;
 mod loss;
@@ -10,6 +11,7 @@ mod options;
 mod problem;
 mod report;
 mod run;
+mod spent;
 mod validation;
 
 pub use options::Options;

@@ -50,6 +50,11 @@ fn criterion(name: &str) -> Result<Criterion, String> {
 
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let source = options.source.load(matches, options.model.as_deref())?;
+    if source.model.as_ref().is_some_and(|model| model.reference.is_some()) {
+        return Err(Failure::usage(
+            "the model has a reference class, whose parameters are 0 by definition; fit without --reference-class to prune",
+        ));
+    }
     let pruning = Pruning {
         criterion: options.criterion,
         steps: options.steps,

@@ -13,7 +13,7 @@ use crate::computing::start_threads;
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Kind};
 use crate::given::given;
-use crate::output::{has_extension, json_text, say_note};
+use crate::output::{has_extension, json_text, plural, say_note};
 use crate::table::TableOptions;
 
 /// Where the estimate comes from, and where the report goes.
@@ -126,6 +126,7 @@ impl SourceOptions {
 
     fn model(&self, data: &Path) -> Result<Source, Failure> {
         let mut model = Model::load(&self.source)?;
+        refuse_weights(&model)?;
         let table = self.table.open(data)?;
         let (mut rows, notes) = self.table.rows(&model, &table, true, Unknown::default())?;
         let all = rows.lines.len();
@@ -134,14 +135,14 @@ impl SourceOptions {
             Some(training) if training.rows == rows.lines.len() => {
                 rows = rows.without(&training.held_out);
                 say_note(&format!(
-                    "the {} rows that trained the model; {} were held out",
-                    rows.lines.len(),
+                    "trained by {}; held out: {}",
+                    plural(rows.lines.len(), "row"),
                     training.held_out.len()
                 ));
             }
             Some(training) => say_note(&format!(
-                "the model was trained on a table of {} rows, not of {}; --polish fits it to these",
-                training.rows,
+                "the model was trained on a table of {}, not of {}; --polish fits it to these",
+                plural(training.rows, "row"),
                 rows.lines.len()
             )),
             None => say_note("the model does not say which rows trained it; all are taken"),
@@ -156,7 +157,7 @@ impl SourceOptions {
         let outputs = if m > 1 { model.classes.clone() } else { model.targets.clone() };
         Ok(Source {
             problem: rows.problem(&model, Device::Cpu)?,
-            w: model.weights.clone(),
+            w: model.free_parameters()?,
             names: Names { inputs: model.features.clone(), outputs },
             scaling: Some(Scaling {
                 x_scale,
@@ -191,7 +192,22 @@ impl SourceOptions {
     }
 }
 
-/// The model of a source with other weights.
+/// Refuses a model whose objective weighs rows by what is no count of them.
+fn refuse_weights(model: &Model) -> Result<(), Failure> {
+    let what = if model.exposure.is_some() {
+        "an exposure"
+    } else if !model.class_weights.is_empty() {
+        "weights of classes"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::usage(format!(
+        "the model has {what}: its objective weighs the rows by numbers that are no counts, and no inference is drawn from it; fit \
+         without {what}"
+    )))
+}
+
+/// The model of a source with other weights, which may be free ones.
 ///
 /// # Errors
 /// A source that no model can hold.
@@ -199,6 +215,9 @@ pub fn model_with(source: &Source, weights: Vec<f64>) -> Result<Model, Failure> 
     let mut model = source.model.clone().ok_or_else(|| {
         Failure::usage("a model cannot hold this problem: it has several outputs of bce_logits")
     })?;
-    model.weights = weights;
-    Ok(model)
+    if weights.len() == model.weights.len() {
+        model.weights = weights;
+        return Ok(model);
+    }
+    Ok(model.with_free_parameters(&weights)?)
 }

@@ -16,7 +16,7 @@ use crate::exit::Failure;
 use crate::files::{self, Kind, PNG_MARK, SVG_MARK};
 use crate::metrics::most_probable;
 use crate::output::has_extension;
-use crate::table::{Known, Rows, column};
+use crate::table::{Known, Rows};
 use crate::training::{Stand, Trained};
 use axis::{Scaling, extent};
 use marks::{
@@ -67,7 +67,7 @@ impl Points {
     /// As [`Rows::encoded`].
     pub fn of_table(title: &'static str, model: &Model, rows: &Rows) -> Result<Self, Failure> {
         let y = match &rows.target {
-            Some(Known::Numbers(y)) => column(y),
+            Some(Known::Numbers(y)) => rows.rates(y),
             _ => rows.encoded(model)?,
         };
         Ok(Points::new(title, &rows.x, y))
