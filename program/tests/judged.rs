@@ -95,15 +95,16 @@ fn early_stopping_returns_the_point_of_the_lowest_error() {
     let dir = tempfile::tempdir().unwrap();
     noisy(dir.path());
     let network = ["--hidden", "12", "--ridge", "0", "--ignore", "apart,who"];
-    let part = ["--validation-fraction", "0.25", "--max-iter", "60"];
-    let (said, report) = fit(dir.path(), "d.csv", "y", &[&network[..], &part].concat());
+    let part = ["--validation-fraction", "0.25"];
+    let patient = [&network[..], &part, &["--patience", "5"]].concat();
+    let (said, report) = fit(dir.path(), "d.csv", "y", &patient);
     let curve = &report["early_stopping"];
     let errors = numbers(&curve["error"]);
     let best = curve["best"].as_u64().unwrap() as usize;
     let lowest = errors.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(errors[best] == lowest && best + 1 < errors.len(), "{errors:?}");
     assert_eq!((&report["reason"], &report["converged"]), (&"validation".into(), &false.into()));
-    assert!(curve["ended"] == true && errors.len() - 1 - best == 10, "{curve}");
+    assert!(curve["ended"] == true && errors.len() - 1 - best == 5, "{curve}");
     assert_eq!(report["value"], curve["objective"][best]);
     assert_eq!(report["data"]["validation_rows"], 12);
     assert_eq!(report["data"]["train_rows"], 36);
@@ -129,7 +130,7 @@ fn early_stopping_returns_the_point_of_the_lowest_error() {
     let said = succeed(dir.path(), &["infer", "m.safetensors", "d.csv"]);
     assert!(!said.is_empty());
     // Of several starts that with the lowest error is kept.
-    let starts = [&network[..], &part, &["--starts", "3"]].concat();
+    let starts = [&patient[..], &["--starts", "3"]].concat();
     let (said, report) = fit(dir.path(), "d.csv", "y", &starts);
     assert!(said.contains("has the lowest validation error"), "{said}");
     assert_eq!(report["early_stopping"]["ended"], true);
@@ -175,7 +176,7 @@ fn cross_validation_chooses_networks_too() {
     }
     std::fs::write(dir.path().join("d.csv"), lines).unwrap();
     let wide = ["--hidden", "none", "--hidden", "4", "--ridge", "0.01,1000", "--cv", "4"];
-    let base = [&wide[..], &["--ignore", "who"]].concat();
+    let base = [&wide[..], &["--ignore", "who", "--max-iter", "30"]].concat();
     let (said, report) = fit(dir.path(), "d.csv", "y", &base);
     let choice = &report["validation"];
     assert_eq!(choice["candidates"].as_array().unwrap().len(), 4);
@@ -188,15 +189,26 @@ fn cross_validation_chooses_networks_too() {
     let (_, alone) = fit(dir.path(), "d.csv", "y", &[&base[..], &["--threads", "1"]].concat());
     assert_eq!(alone["validation"], *choice);
     // Repeated: the mean is over more folds, and the standard error that of one division.
-    let (said, report) = fit(dir.path(), "d.csv", "y", &[&base[..], &["--repeats", "3"]].concat());
-    assert!(said.contains("4-fold cross-validation, 3 times"), "{said}");
+    let (said, report) = fit(dir.path(), "d.csv", "y", &[&base[..], &["--repeats", "2"]].concat());
+    assert!(said.contains("4-fold cross-validation, 2 times"), "{said}");
     let repeated = &report["validation"]["candidates"];
     assert_ne!(repeated[0]["mean"], choice["candidates"][0]["mean"]);
     let ratio = repeated[0]["standard_error"].as_f64().unwrap()
         / choice["candidates"][0]["standard_error"].as_f64().unwrap();
     assert!((0.3..3.0).contains(&ratio), "{ratio}");
     // Activations, and groups that stay together.
-    let more = ["--activation", "tanh", "--activation", "identity", "--groups", "who", "--cv", "4"];
+    let more = [
+        "--activation",
+        "tanh",
+        "--activation",
+        "identity",
+        "--groups",
+        "who",
+        "--cv",
+        "4",
+        "--max-iter",
+        "30",
+    ];
     let (said, report) = fit(dir.path(), "d.csv", "y", &[&["--hidden", "3"], &more[..]].concat());
     assert_eq!(report["options"]["activation"], "tanh");
     assert!(said.contains("equal who kept together"), "{said}");
@@ -267,8 +279,8 @@ fn weights_are_repeated_rows() {
             let calibration = parts.iter().filter_map(|part| part.get("calibration"));
             let bins = calibration.flat_map(|c| {
                 let bins = c["bins"].as_array().unwrap().iter();
-                let fields = ["weight", "predicted", "observed"];
-                bins.flat_map(move |bin| fields.iter().map(|f| bin[*f].clone()))
+                let fields = &["weight", "predicted", "observed"];
+                bins.flat_map(move |bin| fields.iter().map(move |f| bin[*f].clone()))
                     .chain([c["brier"].clone(), c["error"].clone()])
             });
             all.cloned().chain(bins).map(|v| v.as_f64().unwrap()).collect()

@@ -35,7 +35,9 @@ impl Cut {
         let fields = if delimiter == b' ' { b'\t' } else { delimiter };
         let count = |wanted: u8| memchr::memchr_iter(wanted, text.as_bytes()).count();
         let rows = count(b'\n') + 1;
-        let need = bytes_of(&[8, count(fields) + 2 * rows]).saturating_add(text.len() as u64);
+        let once = bytes_of(&[8, count(fields) + 2 * rows]).saturating_add(text.len() as u64);
+        // Parts that were cut side by side are joined.
+        let need = once.saturating_mul(if text.contains('"') { 1 } else { 2 });
         let what = format!("{}, {rows} rows,", path.display());
         require_memory(&what, need, "divide the file, or leave out columns")?;
         let mut cut = Cut {
