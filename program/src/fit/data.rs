@@ -54,7 +54,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     let reading = begin.elapsed();
     let begin = Instant::now();
     let choice = validate(options, &data, &all, &division.train, &candidates)?;
-    let choosing = begin.elapsed();
+    let choosing = choice.as_ref().map_or(Duration::ZERO, |_| begin.elapsed());
     let candidate = &candidates[choice.as_ref().map_or(0, |choice| choice.chosen)];
     let [train, validation, test] =
         [&division.train, &division.validation, &division.test].map(|rows| all.of(rows));

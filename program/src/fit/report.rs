@@ -239,7 +239,8 @@ impl Starts {
         if self.not_begun > 0 {
             let why =
                 if self.interrupted { "it was interrupted" } else { "the time limit was reached" };
-            lines.push(format!("{} more were not begun: {why}", self.not_begun));
+            let were = if self.not_begun == 1 { "was" } else { "were" };
+            lines.push(format!("{} more {were} not begun: {why}", self.not_begun));
         }
         lines
     }
