@@ -60,7 +60,7 @@ use header::Labels;
 /// let table = Table::parse("x,y\n1,2\n3,4\n", "small.csv".as_ref(), &Dialect::default())?;
 /// let data = table.dataset(&Reading::new("y"))?;
 /// assert_eq!(data.features, ["x"]);
-/// assert_eq!(data.target, Target::Numbers(vec![2.0, 4.0]));
+/// assert_eq!(data.target, Target::Numbers(ndarray::array![[2.0], [4.0]]));
 /// let error = table.column("z").unwrap_err();
 /// assert_eq!(error.to_string(), "small.csv: there is no column 'z'; the columns are: x, y");
 /// # Ok::<(), secondo::Error>(())
