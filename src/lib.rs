@@ -135,9 +135,9 @@ pub use problem::Problem;
 pub use session::{Operator, Point, Session};
 pub use solve::Indefinite;
 pub use train::{
-    Auto, BlockNewton, Certificate, Control, Evaluations, Fit, Lbfgs, LevenbergMarquardt, Method,
-    NewtonCg, Observer, Preconditioning, Progress, Reason, Settings, Stage, State, Times,
-    TrustRegion, silent,
+    Auto, BlockNewton, Certificate, Control, EarlyStopping, Evaluations, Fit, Lbfgs,
+    LevenbergMarquardt, Method, NewtonCg, Observer, Preconditioning, Progress, Reason, Settings,
+    Stage, State, Times, TrustRegion, Validated, Validation, silent,
 };
 
 // The examples of these pages are tests, too.

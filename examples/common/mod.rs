@@ -31,10 +31,8 @@ pub fn read(name: &str, target: &str, hidden: usize) -> Result<Problem> {
     let n = data.x.nrows();
     let (y, loss) = match &data.target {
         Target::Numbers(y) => {
-            let y = Array2::from_shape_fn((n, 1), |(i, _)| y[i]);
-            let (scale, _) =
-                Standardization::none(0, 1).with_targets(&y, &[target.into()], None)?;
-            (scale.targets(&y)?, Loss::SquaredError)
+            let (scale, _) = Standardization::none(0, 1).with_targets(y, &[target.into()], None)?;
+            (scale.targets(y)?, Loss::SquaredError)
         }
         Target::Classes { labels, index } if labels.len() == 2 => {
             let y = Array2::from_shape_fn((n, 1), |(i, _)| index[i] as f64);

@@ -10,6 +10,8 @@ use crate::table::{Known, Rows};
 
 /// More classes than this have no confusion matrix in a text.
 const SHOWN: usize = 10;
+/// The intervals of probabilities for which predicted and observed ones are compared.
+const BINS: usize = 10;
 
 /// The figures of one part of the data; weighted where there are weights. A number that is not finite is null in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +27,9 @@ pub enum Metrics {
         mae: f64,
         /// 1 − Σ ω (y − ŷ)² / Σ ω (y − ȳ)²; undefined for a constant target.
         r2: Option<f64>,
+        /// The same for each of several targets, of which those above are then the means.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        targets: Vec<TargetMetrics>,
     },
     Classification {
         rows: usize,
@@ -39,7 +44,47 @@ pub enum Metrics {
         auc: Option<f64>,
         #[serde(default)]
         classes: Vec<ClassMetrics>,
+        #[serde(default)]
+        calibration: Option<Calibration>,
     },
+}
+
+/// How well one of several targets is predicted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetMetrics {
+    pub target: String,
+    #[serde(deserialize_with = "number_or_null")]
+    pub rmse: f64,
+    #[serde(deserialize_with = "number_or_null")]
+    pub mae: f64,
+    pub r2: Option<f64>,
+}
+
+/// How probabilities compare with frequencies: of two classes the probability of the second, of more that of the class which is
+/// predicted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// The mean of (p − y)² for two classes, of Σ_c (p_c − y_c)² for more.
+    #[serde(deserialize_with = "number_or_null")]
+    pub brier: f64,
+    /// The expected calibration error: the mean distance of `observed` from `predicted` over the rows.
+    #[serde(deserialize_with = "number_or_null")]
+    pub error: f64,
+    /// The tenths of probabilities in which there are rows.
+    pub bins: Vec<Bin>,
+}
+
+/// The rows with a probability in one interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bin {
+    pub from: f64,
+    pub to: f64,
+    /// The weight of the rows.
+    pub weight: f64,
+    /// The mean probability.
+    pub predicted: f64,
+    /// The part of the rows for which it came true.
+    pub observed: f64,
 }
 
 /// How well one class is told from the others.
@@ -90,6 +135,8 @@ fn power(values: impl Iterator<Item = f64>) -> f64 {
 struct Weighted {
     rows: Vec<(usize, f64)>,
     total: f64,
+    /// What the weights were divided by.
+    scale: f64,
 }
 
 impl Weighted {
@@ -98,7 +145,7 @@ impl Weighted {
         let scale = power((0..rows.x.nrows()).map(weight));
         let rows: Vec<(usize, f64)> =
             (0..rows.x.nrows()).map(|i| (i, weight(i) / scale)).filter(|(_, w)| *w > 0.0).collect();
-        Weighted { total: rows.iter().map(|(_, w)| w).sum(), rows }
+        Weighted { total: rows.iter().map(|(_, w)| w).sum(), rows, scale }
     }
 
     /// Σ ω_i f(i) / Σ ω_i.
@@ -117,58 +164,69 @@ impl Metrics {
         if weighted.rows.is_empty() {
             return Ok(None);
         }
-        let predicted = model.predict(&rows.x)?;
         Ok(Some(match target {
-            Known::Numbers(y) => regression(&weighted, y, &predicted),
-            Known::Classes(index) => {
-                let outputs = model.outputs(&rows.x)?;
-                let loss = |i: usize| {
-                    let row: Vec<f64> = outputs.row(i).to_vec();
-                    let y: Vec<f64> = match model.loss {
-                        Loss::BinaryCrossEntropy => vec![index[i] as f64],
-                        _ => (0..row.len()).map(|c| f64::from(u8::from(c == index[i]))).collect(),
-                    };
-                    // The lengths are the model's own.
-                    model.loss.derivatives(&row, &y).map_or(f64::NAN, |d| d.0)
-                };
-                let classes = by_class(&weighted, &model.classes, index, &predicted);
-                let known: Vec<f64> = classes.iter().filter_map(|c| c.auc).collect();
-                let right = |i: usize| {
-                    let class = most_probable(predicted.row(i).iter().copied());
-                    f64::from(u8::from(class == index[i]))
-                };
-                Metrics::Classification {
-                    rows: weighted.rows.len(),
-                    accuracy: weighted.mean(right),
-                    log_loss: weighted.mean(loss),
-                    auc: (!known.is_empty())
-                        .then(|| known.iter().sum::<f64>() / known.len() as f64),
-                    classes,
-                }
+            Known::Numbers(y) => {
+                regression_of(&weighted, &model.targets, y, &rows.predicted(model)?)
             }
+            Known::Classes(index) => classification(model, &weighted, rows, index)?,
         }))
     }
 
     /// The names and the values.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         match self {
-            Metrics::Regression { rows, rmse, mae, r2 } => vec![
+            Metrics::Regression { rows, rmse, mae, r2, .. } => vec![
                 ("rows", rows.to_string()),
                 ("RMSE", digits(*rmse)),
                 ("MAE", digits(*mae)),
                 ("R²", r2.map_or("undefined".into(), digits)),
             ],
-            Metrics::Classification { rows, accuracy, log_loss, auc, .. } => vec![
-                ("rows", rows.to_string()),
-                ("accuracy", format!("{accuracy:.6}")),
-                ("log loss", digits(*log_loss)),
-                ("AUC", auc.map_or("undefined".into(), digits)),
-            ],
+            Metrics::Classification { rows, accuracy, log_loss, auc, calibration, .. } => {
+                let figure = |f: fn(&Calibration) -> f64| {
+                    calibration.as_ref().map_or("undefined".into(), |c| digits(f(c)))
+                };
+                vec![
+                    ("rows", rows.to_string()),
+                    ("accuracy", format!("{accuracy:.6}")),
+                    ("log loss", digits(*log_loss)),
+                    ("AUC", auc.map_or("undefined".into(), digits)),
+                    ("Brier score", figure(|c| c.brier)),
+                    ("calibration", figure(|c| c.error)),
+                ]
+            }
+        }
+    }
+
+    /// The figures of each class or target, and the calibration, line by line; empty for a single target.
+    pub fn details(&self) -> String {
+        match self {
+            Metrics::Regression { targets, .. } => {
+                let mut out = String::new();
+                if !targets.is_empty() {
+                    out.push_str(&format!(
+                        "{:<13}{:>13}{:>13}{:>13}\n",
+                        "target", "RMSE", "MAE", "R²"
+                    ));
+                }
+                for target in targets {
+                    let name: String = target.target.chars().take(12).collect();
+                    let (rmse, mae) = (digits(target.rmse), digits(target.mae));
+                    out.push_str(&format!(
+                        "{name:<13}{rmse:>13}{mae:>13}{:>13}\n",
+                        part(target.r2)
+                    ));
+                }
+                out
+            }
+            Metrics::Classification { classes, calibration, .. } => {
+                let calibration = calibration.as_ref().map(|c| c.table(classes));
+                self.by_class() + &calibration.unwrap_or_default()
+            }
         }
     }
 
     /// The confusion matrix and the figures of each class, a line for each; empty for a regression.
-    pub fn by_class(&self) -> String {
+    fn by_class(&self) -> String {
         let Metrics::Classification { classes, .. } = self else {
             return String::new();
         };
@@ -217,11 +275,122 @@ impl Metrics {
     }
 }
 
+impl Calibration {
+    /// Predicted and observed probabilities, a line for each interval with rows.
+    fn table(&self, classes: &[ClassMetrics]) -> String {
+        let of = match classes {
+            [_, second] => format!("of {}", second.class.chars().take(30).collect::<String>()),
+            _ => "of the predicted class".into(),
+        };
+        let mut out = format!("\nprobability {of}\n{:<13}{:>13}{:>13}", "interval", "mean", "true");
+        out.push_str(&format!("{:>13}\n", "rows"));
+        for bin in &self.bins {
+            let interval = format!("{:.1} to {:.1}", bin.from, bin.to);
+            let weight = (bin.weight * 1e6).round() / 1e6;
+            let (predicted, observed) = (bin.predicted, bin.observed);
+            out.push_str(&format!("{interval:<13}{predicted:>13.3}{observed:>13.3}{weight:>13}\n"));
+        }
+        out
+    }
+}
+
+fn classification(
+    model: &Model,
+    weighted: &Weighted,
+    rows: &Rows,
+    index: &[usize],
+) -> Result<Metrics, Failure> {
+    let outputs = model.outputs(&rows.x)?;
+    let loss = |i: usize| {
+        let row: Vec<f64> = outputs.row(i).to_vec();
+        let y: Vec<f64> = match model.loss {
+            Loss::BinaryCrossEntropy => vec![index[i] as f64],
+            _ => (0..row.len()).map(|c| f64::from(u8::from(c == index[i]))).collect(),
+        };
+        // The lengths are the model's own.
+        model.loss.value_at(&row, &y).unwrap_or(f64::NAN)
+    };
+    let log_loss = weighted.mean(loss);
+    let predicted = model.predictions(outputs)?;
+    let classes = by_class(weighted, &model.classes, index, &predicted);
+    let known: Vec<f64> = classes.iter().filter_map(|c| c.auc).collect();
+    let right = |i: usize| {
+        let class = most_probable(predicted.row(i).iter().copied());
+        f64::from(u8::from(class == index[i]))
+    };
+    Ok(Metrics::Classification {
+        rows: weighted.rows.len(),
+        accuracy: weighted.mean(right),
+        log_loss,
+        auc: (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64),
+        classes,
+        calibration: Some(calibration(weighted, index, &predicted)),
+    })
+}
+
+/// Probabilities beside frequencies.
+fn calibration(weighted: &Weighted, index: &[usize], predicted: &Array2<f64>) -> Calibration {
+    let two = predicted.ncols() == 2;
+    let is = |i: usize, class: usize| f64::from(u8::from(index[i] == class));
+    let square = |i: usize| {
+        let classes = if two { 1..2 } else { 0..predicted.ncols() };
+        classes.map(|c| (predicted[(i, c)] - is(i, c)).powi(2)).sum()
+    };
+    // The weight, the sum of the probabilities, and that of what came true.
+    let mut sums = [[0.0; 3]; BINS];
+    for &(i, w) in &weighted.rows {
+        let class = if two { 1 } else { most_probable(predicted.row(i).iter().copied()) };
+        let p = predicted[(i, class)];
+        let bin = &mut sums[((p * BINS as f64) as usize).min(BINS - 1)];
+        *bin = [bin[0] + w, bin[1] + w * p, bin[2] + w * is(i, class)];
+    }
+    let bins: Vec<Bin> = (sums.iter().enumerate())
+        .filter(|(_, [weight, ..])| *weight > 0.0)
+        .map(|(at, [weight, predicted, observed])| Bin {
+            from: at as f64 / BINS as f64,
+            to: (at + 1) as f64 / BINS as f64,
+            weight: weight * weighted.scale,
+            predicted: predicted / weight,
+            observed: observed / weight,
+        })
+        .collect();
+    let apart = |[_, predicted, observed]: &[f64; 3]| (predicted - observed).abs();
+    Calibration {
+        brier: weighted.mean(square),
+        error: sums.iter().map(apart).sum::<f64>() / weighted.total,
+        bins,
+    }
+}
+
+/// The figures of one target, or the means of those of several.
+fn regression_of(
+    weighted: &Weighted,
+    names: &[String],
+    y: &Array2<f64>,
+    predicted: &Array2<f64>,
+) -> Metrics {
+    let rows = weighted.rows.len();
+    let of = |c: usize| {
+        let of = |values: &Array2<f64>| values.column(c).to_vec();
+        regression(weighted, names.get(c).map_or("", String::as_str), &of(y), &of(predicted))
+    };
+    let mut targets: Vec<TargetMetrics> = (0..y.ncols()).map(of).collect();
+    if targets.len() == 1
+        && let Some(TargetMetrics { rmse, mae, r2, .. }) = targets.pop()
+    {
+        return Metrics::Regression { rows, rmse, mae, r2, targets };
+    }
+    let n = targets.len() as f64;
+    let mean = |f: fn(&TargetMetrics) -> f64| targets.iter().map(|t| f(t) / n).sum();
+    let r2 = targets.iter().map(|t| t.r2.map(|v| v / n)).sum();
+    Metrics::Regression { rows, rmse: mean(|t| t.rmse), mae: mean(|t| t.mae), r2, targets }
+}
+
 /// Errors in units of a power of 2 near the largest number, so that no square overflows or vanishes.
-fn regression(weighted: &Weighted, y: &[f64], predicted: &Array2<f64>) -> Metrics {
+fn regression(weighted: &Weighted, name: &str, y: &[f64], predicted: &[f64]) -> TargetMetrics {
     let rows = || weighted.rows.iter().map(|(i, _)| *i);
-    let size = power(rows().flat_map(|i| [y[i], predicted[(i, 0)]]));
-    let error = |i: usize| y[i] / size - predicted[(i, 0)] / size;
+    let size = power(rows().flat_map(|i| [y[i], predicted[i]]));
+    let error = |i: usize| y[i] / size - predicted[i] / size;
     // Small errors of large numbers would vanish when they are squared.
     let unit = power(rows().map(error));
     let root = weighted.mean(|i| (error(i) / unit).powi(2)).sqrt() * unit;
@@ -231,8 +400,8 @@ fn regression(weighted: &Weighted, y: &[f64], predicted: &Array2<f64>) -> Metric
     let spread = weighted.mean(|i| (distance(i) / reach).powi(2)).sqrt() * reach;
     let first = rows().next().map_or(0.0, |i| y[i]);
     let constant = rows().all(|i| y[i] == first);
-    Metrics::Regression {
-        rows: weighted.rows.len(),
+    TargetMetrics {
+        target: name.into(),
         rmse: root * size,
         mae: weighted.mean(|i| error(i).abs()) * size,
         r2: (!constant && spread > 0.0).then(|| 1.0 - (root / spread).powi(2)),
@@ -310,16 +479,35 @@ mod tests {
         assert_eq!(area(vec![(0.3, true, 1.0)]), None);
     }
 
+    /// Two of three rows in one interval and one in another, by hand.
+    #[test]
+    fn probabilities_are_compared_with_frequencies() {
+        let predicted = array![[0.75, 0.25], [0.78, 0.22], [0.1, 0.9]];
+        let weighted =
+            Weighted { rows: vec![(0, 1.0), (1, 1.0), (2, 2.0)], total: 4.0, scale: 1.0 };
+        let found = calibration(&weighted, &[0, 1, 1], &predicted);
+        let bins: Vec<[f64; 4]> =
+            found.bins.iter().map(|b| [b.from, b.weight, b.predicted, b.observed]).collect();
+        assert_eq!(bins, [[0.2, 2.0, 0.235, 0.5], [0.9, 2.0, 0.9, 1.0]]);
+        // (2 · |0.235 − 0.5| + 2 · 0.1) / 4 and (0.25² + 0.78² + 2 · 0.1²) / 4.
+        assert!((found.error - 0.1825).abs() < 1e-15, "{}", found.error);
+        assert!((found.brier - (0.0625 + 0.6084 + 0.02) / 4.0).abs() < 1e-15);
+        // Of three classes that of the largest probability counts; the sum of squares is over all.
+        let predicted = array![[0.5, 0.3, 0.2]];
+        let one = Weighted { rows: vec![(0, 1.0)], total: 1.0, scale: 1.0 };
+        let found = calibration(&one, &[1], &predicted);
+        assert_eq!((found.bins[0].predicted, found.bins[0].observed), (0.5, 0.0));
+        assert!((found.brier - (0.25 + 0.49 + 0.04)).abs() < 1e-15);
+    }
+
     #[test]
     fn figures_are_finite_wherever_they_can_be() {
         for scale in [1e-200, 1.0, 1e200, 1e307] {
             let y = [scale, 2.0 * scale, 4.0 * scale];
-            let predicted = array![[2.0 * scale], [2.0 * scale], [2.0 * scale]];
-            let weighted = Weighted { rows: vec![(0, 1.0), (1, 1.0), (2, 1.0)], total: 3.0 };
-            let Metrics::Regression { rmse, mae, r2, .. } = regression(&weighted, &y, &predicted)
-            else {
-                panic!("a regression")
-            };
+            let weighted =
+                Weighted { rows: vec![(0, 1.0), (1, 1.0), (2, 1.0)], total: 3.0, scale: 1.0 };
+            let TargetMetrics { rmse, mae, r2, .. } =
+                regression(&weighted, "y", &y, &[2.0 * scale; 3]);
             // Errors 1, 0, 2; mean 7/3, Σ (y − 7/3)² = 14/3.
             assert!((rmse / scale - (5f64 / 3.0).sqrt()).abs() < 1e-14, "{scale}");
             assert!((mae / scale - 1.0).abs() < 1e-14);

@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure};
 use crate::files::{self, Kind};
 use crate::inference::{Intervals, level};
 use crate::metrics::{Metrics, most_probable};
-use crate::output::{emit, say, say_note};
+use crate::output::{emit, plural, say, say_note};
 use crate::table::{Rows, TableOptions, UnknownOptions};
 
 /// Predicts with a fitted model for the rows of a table
@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let table = options.table.open(&options.data)?;
     let (rows, notes) = options.table.rows(&model, &table, false, options.unknown.rule())?;
     let metrics = Metrics::of(&model, &rows)?;
-    let predicted = model.predict(&rows.x)?;
+    let predicted = rows.predicted(&model)?;
     if let Some(((row, _), _)) = predicted.indexed_iter().find(|(_, v)| !v.is_finite()) {
         return Err(Failure {
             exit: Exit::Numerical,
@@ -95,15 +95,15 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     }
     let mut text = String::new();
     for (name, value) in metrics.iter().flat_map(Metrics::lines) {
-        text.push_str(&format!("{name:<9} {value}\n"));
+        text.push_str(&format!("{name:<11} {value}\n"));
     }
-    text.push_str(&metrics.as_ref().map(Metrics::by_class).unwrap_or_default());
+    text.push_str(&metrics.as_ref().map(Metrics::details).unwrap_or_default());
     match &options.output {
         Some(path) => {
             text.push_str(&format!(
-                "written   {} ({} predictions)\n",
+                "written     {} ({})\n",
                 path.display(),
-                predicted.nrows()
+                plural(predicted.nrows(), "prediction")
             ));
             say(&text)
         }

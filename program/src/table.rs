@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::Args;
 use ndarray::{Array2, Axis};
 use secondo::io::{
-    Column, Dataset, Dialect, Encode, Missing, Model, Reading, RowNames, Table, Target, Task,
-    Unknown,
+    Column, Dataset, Dialect, Encode, Exposure, Missing, Model, Reading, RowNames, Table, Target,
+    Task, Unknown,
 };
 use secondo::{Data, Device, Error, Loss, Problem};
 
@@ -54,12 +54,12 @@ pub struct TableOptions {
     missing: Option<Missing>,
 }
 
-/// The columns of a table that are learnt, and the rows that are held out: the options of a fit, for a model knows its columns.
+/// The columns of a table that are learnt: the options of a fit, for a model knows its columns.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network and objective")]
 pub struct TargetOptions {
-    /// The column to predict; needed for a table
-    #[arg(long, value_name = "COLUMN")]
+    /// The column to predict, or several of numbers, as in a,b; needed for a table
+    #[arg(long, value_name = "COLUMN[,…]")]
     target: Option<String>,
     /// regression or classification [default: guessed from the target]
     #[arg(long, value_name = "TASK", value_parser = task)]
@@ -72,12 +72,12 @@ pub struct TargetOptions {
     /// [default: text as levels, dates as days, numbers as numbers]
     #[arg(long, value_name = "COLUMN[=HOW]")]
     encode: Vec<String>,
-    /// The part of the rows that is held out for the test, from 0 to less than 1 [default: 0.2]
-    #[arg(long, value_name = "X", value_parser = fraction, allow_negative_numbers = true)]
-    test_fraction: Option<f64>,
-    /// Cross-validate in this many parts the penalty, or each of several [default: 5, for several]
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(2..))]
-    pub cv: Option<u16>,
+    /// poisson, gamma: the column of the exposures, positive amounts such as years or areas, to which the target is proportional
+    #[arg(long, value_name = "COLUMN", conflicts_with = "offset")]
+    exposure: Option<String>,
+    /// The same by its logarithm: a column that is added to the log of the mean
+    #[arg(long, value_name = "COLUMN")]
+    offset: Option<String>,
 }
 
 /// The rule of a model for a level that it does not know.
@@ -137,27 +137,31 @@ fn task(name: &str) -> Result<Task, String> {
     Task::from_name(name).map_err(|e| e.to_string())
 }
 
-fn fraction(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(v) if (0.0..1.0).contains(&v) => Ok(v),
-        _ => Err("must be a number from 0 to less than 1".into()),
-    }
-}
-
 impl TargetOptions {
-    /// The column to predict.
+    /// The column to predict, or a list of columns.
     ///
     /// # Errors
-    /// It was not named.
+    /// None was named.
     pub fn target(&self) -> Result<&str, Failure> {
         (self.target.as_deref()).ok_or_else(|| {
             Failure::usage("--target COLUMN is missing: which column is to be predicted?")
         })
     }
 
-    /// The part of the rows that is held out.
-    pub fn test_fraction(&self) -> f64 {
-        self.test_fraction.unwrap_or(0.2)
+    /// The columns to predict. The name of a column may hold a comma.
+    fn targets(&self, table: &Table) -> Result<Vec<String>, Failure> {
+        let text = self.target()?;
+        if !text.contains(',') || table.names().iter().any(|name| name == text) {
+            return Ok(vec![text.into()]);
+        }
+        Ok(text.split(',').map(|name| name.trim().to_string()).collect())
+    }
+
+    /// The column of the exposures.
+    fn exposure(&self) -> Option<Exposure> {
+        let of = |column: &String, is_log| Exposure { column: column.clone(), is_log };
+        let exposure = self.exposure.as_ref().map(|column| of(column, false));
+        exposure.or_else(|| self.offset.as_ref().map(|column| of(column, true)))
     }
 
     /// The columns and how they become inputs. The name of a column may hold the character =.
@@ -202,7 +206,9 @@ impl UnknownOptions {
 struct Columns {
     features: Vec<Column>,
     weights: Option<usize>,
-    target: Option<usize>,
+    exposure: Option<usize>,
+    /// All of the model's, or none.
+    targets: Vec<usize>,
     labels: Option<usize>,
     /// The names of those that are not used, the first 20.
     extra: Vec<String>,
@@ -234,9 +240,18 @@ impl TableOptions {
         Table::from_path(path, &dialect)
     }
 
-    /// The rows of `table` with the target that is to be learnt.
-    pub fn dataset(&self, table: &Table, target: &TargetOptions) -> Result<Dataset, Failure> {
-        let mut reading = Reading::new(target.target()?);
+    /// The rows of `table` with the target that is to be learnt; `groups` and `validation` are the columns by which they are divided.
+    pub fn dataset(
+        &self,
+        table: &Table,
+        target: &TargetOptions,
+        [groups, validation]: [Option<&str>; 2],
+    ) -> Result<Dataset, Failure> {
+        let mut reading = Reading::new("");
+        reading.targets = target.targets(table)?;
+        reading.exposure = target.exposure();
+        reading.groups = groups.map(String::from);
+        reading.validation = validation.map(String::from);
         reading.task = target.task;
         reading.features = target.features.clone();
         reading.ignore = self.ignore.clone();
@@ -268,37 +283,39 @@ impl TableOptions {
             notes
                 .push(format!("columns that the model does not use: {}", columns.extra.join(", ")));
         }
-        let mut others: Vec<usize> = columns.weights.into_iter().collect();
-        others.extend(columns.target.filter(|_| target_needed));
+        let mut others: Vec<usize> = columns.weights.into_iter().chain(columns.exposure).collect();
+        others.extend(columns.targets.iter().filter(|_| target_needed));
         let missing = self.missing.unwrap_or_default();
-        let (mut rows, dropped) =
-            table.usable_rows(&columns.features, &others, missing, unknown)?;
-        if dropped > 0 {
-            notes.push(format!("{} with missing values left out", plural(dropped, "row")));
+        // Only what is compared is weighted: rows of weight 0 can be predicted.
+        let counted = table.counted_rows(columns.weights.filter(|_| target_needed), missing)?;
+        let (rows, dropped) =
+            table.usable_rows(&counted.rows, &columns.features, &others, missing, unknown)?;
+        if dropped + counted.dropped > 0 {
+            let dropped = plural(dropped + counted.dropped, "row");
+            notes.push(format!("{dropped} with missing values left out"));
         }
-        let mut weights = (columns.weights).map(|c| table.weights(c, &rows)).transpose()?;
-        if let (true, Some(weights)) = (target_needed, &mut weights) {
-            let mut of_row = weights.iter();
-            rows.retain(|_| of_row.next().is_some_and(|w| *w > 0.0));
-            weights.retain(|w| *w > 0.0);
-        }
-        let target = match columns.target {
-            None => None,
-            Some(c) if target_needed => Some(known(model, table, c, &rows)?),
+        let weights = (columns.weights).map(|c| table.weights(c, &rows)).transpose()?;
+        let target = match columns.targets.as_slice() {
+            [] => None,
+            targets if target_needed => Some(known(model, table, targets, &rows)?),
             // A target that is no answer is to be predicted, not compared with.
-            Some(c) => match table
-                .complete_rows(&[c], Missing::Error)
-                .and_then(|_| known(model, table, c, &rows))
+            targets => match table
+                .complete_rows(targets, Missing::Error)
+                .and_then(|_| known(model, table, targets, &rows))
             {
                 Ok(known) => Some(known),
                 Err(why) => {
-                    let name = &table.names()[c];
+                    let name = model.targets.join(",");
                     notes.push(format!(
                         "the predictions are not compared with the column '{name}': {why}; --ignore '{name}' leaves it out"
                     ));
                     None
                 }
             },
+        };
+        let exposures = match (&model.exposure, columns.exposure) {
+            (Some(exposure), Some(column)) => Some(table.exposures(exposure, column, &rows)?),
+            _ => None,
         };
         let lines = rows.iter().filter_map(|&r| table.lines().get(r).copied());
         let label = |c: usize| {
@@ -309,6 +326,7 @@ impl TableOptions {
             x: table.inputs(&columns.features, &rows, unknown)?,
             target,
             weights,
+            exposures,
             lines: lines.collect(),
             labels: columns.labels.map(label),
         };
@@ -325,13 +343,23 @@ impl TableOptions {
             return Err(Failure::usage(format!("--ignore {name}: the model needs this column")));
         }
         let weights = self.weights().map(|name| table.column(name)).transpose()?;
-        let target = match model.targets.as_slice() {
-            [name] if need => Some(table.column(name)?),
-            [name] => table.column(name).ok().filter(|c| !ignored.contains(c)),
-            _ => None,
+        let exposure = (model.exposure.as_ref()).map(|e| table.column(&e.column)).transpose()?;
+        if let Some(c) = exposure.filter(|c| ignored.contains(c)) {
+            let name = &table.names()[c];
+            return Err(Failure::usage(format!("--ignore {name}: the model needs this column")));
+        }
+        let targets = model.targets.iter().map(|name| table.column(name));
+        let mut targets: Vec<usize> = if need {
+            targets.collect::<Result<_, _>>()?
+        } else {
+            targets.flatten().filter(|c| !ignored.contains(c)).collect()
         };
+        // Of several all are compared, or none.
+        if targets.len() < model.targets.len() {
+            targets.clear();
+        }
         let mut used = vec![false; table.names().len()];
-        let all = places.iter().chain(&ignored).chain(&weights).chain(&target);
+        let all = places.iter().chain(&ignored).chain(&weights).chain(&exposure).chain(&targets);
         all.for_each(|&c| used[c] = true);
         let labels = table.row_labels().map(|(column, _)| column).filter(|&c| !used[c]);
         let extra = (table.names().iter().enumerate())
@@ -339,22 +367,23 @@ impl TableOptions {
             .map(|(_, name)| name.clone())
             .take(20)
             .collect();
-        Ok(Columns { features, weights, target, labels, extra })
+        Ok(Columns { features, weights, exposure, targets, labels, extra })
     }
 }
 
-/// The targets in a column.
-fn known(model: &Model, table: &Table, column: usize, rows: &[usize]) -> Result<Known, Error> {
-    Ok(match model.classes.as_slice() {
-        [] => Known::Numbers(table.numbers(column, rows)?),
-        classes => Known::Classes(table.class_index(column, rows, classes)?),
+/// The targets in their columns.
+fn known(model: &Model, table: &Table, columns: &[usize], rows: &[usize]) -> Result<Known, Error> {
+    Ok(match (model.classes.as_slice(), columns) {
+        ([], columns) => Known::Numbers(table.number_columns(columns, rows)?),
+        (classes, columns) => Known::Classes(table.class_index(columns[0], rows, classes)?),
     })
 }
 
 /// Targets, row by row.
 #[derive(Debug, Clone)]
 pub enum Known {
-    Numbers(Vec<f64>),
+    /// Rows × targets.
+    Numbers(Array2<f64>),
     Classes(Vec<usize>),
 }
 
@@ -364,28 +393,51 @@ pub struct Rows {
     pub x: Array2<f64>,
     pub target: Option<Known>,
     pub weights: Option<Vec<f64>>,
+    pub exposures: Option<Vec<f64>>,
     /// The line of each in the file.
     pub lines: Vec<u64>,
     /// The labels of the rows, with the name of their column.
     pub labels: Option<(String, Vec<String>)>,
 }
 
+impl Known {
+    /// Those of some rows.
+    fn of(&self, rows: &[usize]) -> Self {
+        match self {
+            Known::Numbers(y) => Known::Numbers(y.select(Axis(0), rows)),
+            Known::Classes(index) => Known::Classes(rows.iter().map(|&i| index[i]).collect()),
+        }
+    }
+}
+
 impl Rows {
-    /// Some rows of a data set.
-    pub fn of(data: &Dataset, rows: &[usize]) -> Self {
-        let of = |values: &Vec<f64>| rows.iter().map(|&i| values[i]).collect();
-        let target = match &data.target {
-            Target::Numbers(y) => Known::Numbers(of(y)),
-            Target::Classes { index, .. } => {
-                Known::Classes(rows.iter().map(|&i| index[i]).collect())
-            }
-        };
+    /// All rows of a data set, whose features are taken.
+    pub fn take(data: &mut Dataset) -> Self {
         Rows {
-            x: data.x.select(Axis(0), rows),
-            target: Some(target),
-            weights: data.weights.as_ref().map(of),
-            lines: rows.iter().map(|&i| data.lines[i]).collect(),
+            x: std::mem::take(&mut data.x),
+            target: Some(match &data.target {
+                Target::Numbers(y) => Known::Numbers(y.clone()),
+                Target::Classes { index, .. } => Known::Classes(index.clone()),
+            }),
+            weights: data.weights.clone(),
+            exposures: data.exposures.clone(),
+            lines: data.lines.clone(),
             labels: None,
+        }
+    }
+
+    /// Some of the rows.
+    pub fn of(&self, rows: &[usize]) -> Self {
+        let numbers = |values: &Vec<f64>| rows.iter().map(|&i| values[i]).collect();
+        Rows {
+            x: self.x.select(Axis(0), rows),
+            target: self.target.as_ref().map(|target| target.of(rows)),
+            weights: self.weights.as_ref().map(numbers),
+            exposures: self.exposures.as_ref().map(numbers),
+            lines: rows.iter().map(|&i| self.lines[i]).collect(),
+            labels: (self.labels.as_ref()).map(|(name, labels)| {
+                (name.clone(), rows.iter().map(|&i| labels[i].clone()).collect())
+            }),
         }
     }
 
@@ -394,22 +446,22 @@ impl Rows {
         let out: HashSet<&u64> = lines.iter().collect();
         let kept: Vec<usize> =
             (0..self.lines.len()).filter(|&i| !out.contains(&self.lines[i])).collect();
-        let target = self.target.as_ref().map(|target| match target {
-            Known::Numbers(y) => Known::Numbers(kept.iter().map(|&i| y[i]).collect()),
-            Known::Classes(c) => Known::Classes(kept.iter().map(|&i| c[i]).collect()),
-        });
-        Rows {
-            x: self.x.select(Axis(0), &kept),
-            target,
-            weights: self.weights.as_ref().map(|w| kept.iter().map(|&i| w[i]).collect()),
-            lines: kept.iter().map(|&i| self.lines[i]).collect(),
-            labels: (self.labels.as_ref()).map(|(name, labels)| {
-                (name.clone(), kept.iter().map(|&i| labels[i].clone()).collect())
-            }),
-        }
+        self.of(&kept)
     }
 
-    /// The targets as the loss of `model` takes them: standardised numbers, 0 or 1, or one indicator for each class.
+    /// The predictions of `model`: with exposures the means for them.
+    pub fn predicted(&self, model: &Model) -> Result<Array2<f64>, Error> {
+        let mut predicted = model.predict(&self.x)?;
+        if let Some(exposures) = &self.exposures {
+            for (mut row, exposure) in predicted.rows_mut().into_iter().zip(exposures) {
+                row.mapv_inplace(|rate| rate * exposure);
+            }
+        }
+        Ok(predicted)
+    }
+
+    /// The targets as the loss of `model` takes them: standardised numbers, for each unit of exposure where there is one, 0 or 1, or one
+    /// indicator for each class.
     ///
     /// # Errors
     /// There are none, or more than the model has.
@@ -417,7 +469,7 @@ impl Rows {
         let target =
             (self.target.as_ref()).ok_or_else(|| Failure::usage("the table has no target"))?;
         Ok(match target {
-            Known::Numbers(y) => model.standardization.targets(&column(y))?,
+            Known::Numbers(y) => model.standardization.targets(&self.rates(y))?,
             Known::Classes(index) if matches!(model.loss, Loss::BinaryCrossEntropy) => {
                 Array2::from_shape_fn((index.len(), 1), |(i, _)| index[i] as f64)
             }
@@ -434,24 +486,51 @@ impl Rows {
         })
     }
 
-    /// The objective that the model was or will be fitted with, for these rows.
+    /// Targets divided by the exposures.
+    pub fn rates(&self, y: &Array2<f64>) -> Array2<f64> {
+        let mut y = y.clone();
+        if let Some(exposures) = &self.exposures {
+            for (mut row, exposure) in y.rows_mut().into_iter().zip(exposures) {
+                row.mapv_inplace(|y| y / exposure);
+            }
+        }
+        y
+    }
+
+    /// The weights in the objective of `model`: those of the rows, of their classes, and, for counts, the exposures; see
+    /// [`Exposure::check`].
+    pub fn in_objective(&self, model: &Model) -> Option<Vec<f64>> {
+        let classes = match &self.target {
+            Some(Known::Classes(index)) if !model.class_weights.is_empty() => {
+                Some(index.iter().map(|&class| model.class_weights[class]).collect())
+            }
+            _ => None,
+        };
+        let exposures = (self.exposures.as_ref()).filter(|_| matches!(model.loss, Loss::Poisson));
+        let all = [self.weights.clone(), classes, exposures.cloned()];
+        all.into_iter().flatten().reduce(|mut product: Vec<f64>, factors| {
+            product.iter_mut().zip(factors).for_each(|(w, factor)| *w *= factor);
+            product
+        })
+    }
+
+    /// The objective that the model was or will be fitted with, for these rows, in its free parameters.
     ///
     /// # Errors
     /// As [`encoded`](Self::encoded); numbers that the loss cannot take.
     pub fn problem(&self, model: &Model, device: Device) -> Result<Problem, Failure> {
         let x = model.standardization.inputs(&self.x)?;
         let mut data = Data::new(x, self.encoded(model)?)?;
-        if let Some(weights) = &self.weights {
-            data = data.weighted(weights.clone())?;
+        if let Some(weights) = self.in_objective(model) {
+            data = data.weighted(weights)?;
         }
-        Ok(Problem::new(model.network.clone(), data, model.loss.clone())?
+        let mut problem = Problem::new(model.network.clone(), data, model.loss.clone())?
             .penalty(model.penalty.clone())?
             .reduction(model.reduction)
-            .on(device))
+            .on(device);
+        if let Some(ties) = model.ties()? {
+            problem = problem.constraint(ties)?;
+        }
+        Ok(problem)
     }
-}
-
-/// Numbers as a matrix of one column.
-pub fn column(y: &[f64]) -> Array2<f64> {
-    Array2::from_shape_fn((y.len(), 1), |(i, _)| y[i])
 }

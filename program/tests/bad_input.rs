@@ -489,3 +489,78 @@ fn predictions() {
         &["cannot read m.safetensors"],
     );
 }
+
+/// What divides, weighs or multiplies rows, and lists of targets and classes.
+#[test]
+fn uses_of_columns() {
+    let rows: String = (0..12)
+        .map(|i| format!("{},{},{},{},{}\n", i * i % 7, i % 3, i % 2, ["a", "b"][i % 2], i + 1))
+        .collect();
+    let table = format!("x,y,mark,class,years\n{rows}").into_bytes();
+    let cases: &[(&str, &[&str], &[&str])] = &[
+        ("no such group", &["--target", "y", "--groups", "who"], &["no column 'who'"]),
+        ("group and target", &["--target", "y", "--groups", "y"], &["both target and groups"]),
+        ("marks", &["--target", "y", "--validation-column", "x"], &["line 4, column x", "'4'"]),
+        (
+            "all for validation",
+            &["--target", "x", "--validation-column", "one", "--ignore", "mark"],
+            &["no column 'one'"],
+        ),
+        (
+            "negative part",
+            &["--target", "y", "--validation-fraction", "-0.1"],
+            &["--validation-fraction", "from 0 to less than 1"],
+        ),
+        ("no patience", &["--target", "y", "--patience", "0"], &["--patience"]),
+        ("no folds", &["--target", "y", "--cv", "1"], &["--cv"]),
+        ("no repetition", &["--target", "y", "--cv", "2", "--repeats", "0"], &["--repeats"]),
+        ("a bad width", &["--target", "y", "--hidden", "4", "--hidden", "x"], &["'x'"]),
+        ("an empty target", &["--target", "y,"], &["no column ''"]),
+        ("text as one of two", &["--target", "y,class"], &["column class", "'a'"]),
+        (
+            "weights of numbers",
+            &["--target", "x", "--task", "regression", "--class-weights", "a=2"],
+            &["--class-weights", "classification"],
+        ),
+        ("weight 0", &["--target", "class", "--class-weights", "a=0"], &["'a'", "positive"]),
+        ("weight inf", &["--target", "class", "--class-weights", "a=inf"], &["positive"]),
+        (
+            "a reference of two classes",
+            &["--target", "class", "--reference-class", "a"],
+            &["reference", "softmax_ce"],
+        ),
+        (
+            "exposure and offset",
+            &["--target", "y", "--exposure", "years", "--offset", "x"],
+            &["--exposure", "--offset"],
+        ),
+        (
+            "an exposure of squares",
+            &["--target", "y", "--task", "regression", "--exposure", "years"],
+            &["exposure", "poisson and gamma"],
+        ),
+        (
+            "no exposure",
+            &["--target", "y", "--task", "regression", "--loss", "poisson", "--exposure", "mark"],
+            &["line 2, column mark", "not positive"],
+        ),
+        (
+            "a huge offset",
+            &["--target", "y", "--task", "regression", "--loss", "poisson", "--offset", "big"],
+            &["no column 'big'"],
+        ),
+    ];
+    for (name, args, said) in cases {
+        let args = [&["fit", "d.csv"], *args].concat();
+        refused(name, &[("d.csv", &table)], &args, 2, said);
+    }
+    let big = b"x,y,o\n1,2,800\n2,3,1\n3,4,0\n";
+    let args = ["fit", "d.csv", "--target", "y", "--task", "regression", "--loss", "poisson"];
+    let args = [&args[..], &["--offset", "o"]].concat();
+    refused("an offset beyond f64", &[("d.csv", big)], &args, 2, &["line 2, column o", "range"]);
+    // A problem file has none of these.
+    for option in ["--groups", "--validation-column", "--exposure", "--reference-class"] {
+        let args = ["fit", "p.json", option, "x"];
+        refused(option, &[("p.json", b"{}")], &args, 2, &[option, "problem file"]);
+    }
+}

@@ -762,7 +762,8 @@ fn interrupt(child: &std::process::Child, signal: &str) {
 fn an_interrupted_fit_writes_its_best_point() {
     let dir = tempfile::tempdir().unwrap();
     for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
-        let more = ["--report", "r.json", "--starts", "3", "--plot", "i.svg"];
+        // One after the other: of starts side by side as many begin as there are threads.
+        let more = ["--report", "r.json", "--starts", "3", "--plot", "i.svg", "--threads", "1"];
         let child = long_fit(dir.path(), "8", &more);
         interrupt(&child, signal);
         let out = child.wait_with_output().unwrap();

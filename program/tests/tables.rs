@@ -612,7 +612,7 @@ fn cross_validation_chooses_the_penalty() {
     let validation = &report["validation"];
     let means = |v: &Value| {
         numbers(&Value::Array(
-            v["factors"].as_array().unwrap().iter().map(|f| f["mean"].clone()).collect(),
+            v["candidates"].as_array().unwrap().iter().map(|f| f["mean"].clone()).collect(),
         ))
     };
     let found = means(validation);
@@ -620,8 +620,8 @@ fn cross_validation_chooses_the_penalty() {
     assert!(found[1] < found[0] && found[1] < found[2], "{found:?}");
     let best = found.iter().copied().fold(f64::INFINITY, f64::min);
     let at = found.iter().position(|m| *m == best).unwrap();
-    assert_eq!(validation["chosen"].as_f64(), Some([0.0, 10.0, 1e5][at]));
-    assert_eq!(report["penalty"]["lambda"].as_f64(), validation["chosen"].as_f64());
+    assert_eq!(validation["chosen"].as_u64(), Some(at as u64));
+    assert_eq!(report["penalty"]["lambda"], validation["candidates"][at]["ridge"]);
     assert!(said.contains("5-fold cross-validation, RMSE") && said.contains(", chosen"), "{said}");
     // The same with one value, and with other parts.
     let (_, one) = fit(&["--ridge", "0", "--cv", "5"]);

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::json::{field, object, size, wrong};
+use super::json::{array, field, object, size, wrong};
 use crate::device::Precision;
 use crate::error::{Result, by_name};
-use crate::train::{Certificate, Evaluations, Fit, Reason, Stage, Times};
+use crate::train::{Certificate, Evaluations, Fit, Reason, Stage, Times, Validated, Validation};
 
-const REASONS: [Reason; 12] = [
+const REASONS: [Reason; 13] = [
     Reason::Gradient,
     Reason::Step,
     Reason::Function,
@@ -20,6 +20,7 @@ const REASONS: [Reason; 12] = [
     Reason::NonFinite,
     Reason::Indefinite,
     Reason::Singular,
+    Reason::Validation,
     Reason::Interrupted,
     Reason::Part,
 ];
@@ -54,6 +55,7 @@ pub fn fit_to_json(fit: &Fit) -> Map<String, Value> {
         ("fault", json!(fit.fault)),
         ("converged", json!(fit.converged())),
         ("certificate", json!(fit.certificate.as_ref().map(certificate_to_json))),
+        ("early_stopping", json!(fit.validation.as_ref().map(validation_to_json))),
         ("stages", json!(fit.stages.iter().map(stage_to_json).collect::<Vec<_>>())),
         ("method", json!(fit.method)),
         ("choice", json!(fit.choice)),
@@ -118,6 +120,44 @@ fn certificate_from_json(value: &Value) -> Result<Option<Certificate>> {
     Ok(Some(Certificate { gain, allowed, step, settled }))
 }
 
+fn validation_to_json(validation: &Validation) -> Value {
+    let of = |f: fn(&Validated) -> Value| validation.curve.iter().map(f).collect::<Vec<_>>();
+    json!({
+        "best": validation.best, "ended": validation.ended, "step": of(|v| json!(v.step)),
+        "objective": of(|v| json!(v.objective)), "error": of(|v| json!(v.error)),
+    })
+}
+
+fn validation_from_json(value: &Value) -> Result<Option<Validation>> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let what = "early_stopping";
+    let map = object(value, what)?;
+    let list = |key: &str| array(field(map, key, what)?, key);
+    let real = |value: &Value, of_null: f64| match value {
+        Value::Null => Ok(of_null),
+        value => value.as_f64().ok_or_else(|| wrong(what, "must hold numbers")),
+    };
+    let columns = list("step")?.iter().zip(list("objective")?).zip(list("error")?);
+    let curve: Vec<Validated> = columns
+        .map(|((step, objective), error)| {
+            Ok(Validated {
+                step: size(step, "step")?,
+                objective: real(objective, f64::NAN)?,
+                error: real(error, f64::INFINITY)?,
+            })
+        })
+        .collect::<Result<_>>()?;
+    let best = size(field(map, "best", what)?, "best")?;
+    if best >= curve.len() {
+        return Err(wrong("best", "there is no such point"));
+    }
+    let ended = field(map, "ended", what)?.as_bool();
+    let ended = ended.ok_or_else(|| wrong("ended", "must be true or false"))?;
+    Ok(Some(Validation { curve, best, ended }))
+}
+
 fn stage_to_json(stage: &Stage) -> Value {
     json!({
         "method": stage.method, "end": stage.end, "steps": stage.steps,
@@ -176,6 +216,7 @@ pub fn fit_from_json(value: &Value, w: Vec<f64>) -> Result<Fit> {
         },
         modified_blocks: count(report, "modified_blocks")?,
         reason: Reason::from_name(&name("reason")?)?,
+        validation: validation_from_json(report.get("early_stopping").unwrap_or(&Value::Null))?,
         certificate: certificate_from_json(field(report, "certificate", "report")?)?,
         stages,
         fault: text("fault")?,

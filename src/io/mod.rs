@@ -42,7 +42,7 @@ pub use problem_file::{
 pub use spec::{network_from_json, network_from_path, network_to_json};
 pub use standardization::Standardization;
 pub use table::{
-    Coding, Column, Dataset, Dialect, Encode, Fill, Missing, Reading, RowNames, Table, Target,
-    Task, Unknown,
+    Coding, Column, Counted, Dataset, Dialect, Encode, Exposure, Fill, Missing, Reading, RowNames,
+    Table, Target, Task, Unknown,
 };
 pub use weights::{NamedTensor, Weights};

@@ -18,6 +18,9 @@
 //! | `columns` | JSON: list of the columns of a table that the inputs come from, see [`Column`]; optional, every input is a column of numbers |
 //! | `targets` | JSON: list of the targets' names; one for a classification |
 //! | `classes` | JSON: list of the class labels in the order of the outputs; `[]` for a regression |
+//! | `class_weights` | JSON: list of the weights of the classes in the objective; optional, all 1 |
+//! | `reference` | JSON: index of the class whose output is held at 0; optional |
+//! | `exposure` | JSON: `{"column": "years", "log": false}`, see [`Exposure`]; optional |
 //! | `standardization` | JSON: `{"x_mean": […], "x_scale": […], "y_mean": […], "y_scale": […]}`; optional, means 0 and scales 1 |
 //! | `loss` | JSON: `{"type": "sos"}`, see [`loss_from_json`](super::loss_from_json) |
 //! | `penalty` | JSON, see [`penalty_from_json`](super::penalty_from_json); optional, null |
@@ -26,7 +29,7 @@
 //! | `checksum` | `fnv1a64:` and 16 hexadecimal digits; optional, verified where it is present |
 //!
 //! The network sees (x − x_mean)/x_scale; a regression answers y_scale · output + y_mean (for the loss `poisson`
-//! exp(output)). With two classes and the loss `bce_logits` the one output is the log odds of the second class; with
+//! exp(output), with an exposure for each unit of it). With two classes and the loss `bce_logits` the one output is the log odds of the second class; with
 //! `softmax_ce` there is one output for each class, and the probabilities are their softmax.
 //!
 //! The checksum is FNV-1a with 64 bits over, for each metadata key but `checksum`, in the order of its bytes: the key,
@@ -65,15 +68,15 @@ use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
 use super::container::{self, Kind, Metadata};
-use super::json::{self, array, field, format_error, in_file, object, size};
+use super::json::{self, array, field, format_error, in_file, numbers, object, size};
 use super::problem_file::{self, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json};
 use super::spec::network_to_json;
 use super::standardization::Standardization;
-use super::table::{Column, Task};
+use super::table::{Column, Exposure, Task};
 use super::{files, write_file};
 use crate::error::{Error, Result};
 use crate::guard;
-use crate::network::{Activation, LayerView, Network, Propagation};
+use crate::network::{Activation, Constraint, LayerView, Network, Propagation};
 use crate::objective::{Loss, Penalty, Reduction};
 
 const KIND: Kind = Kind {
@@ -110,6 +113,12 @@ pub struct Model {
     pub targets: Vec<String>,
     /// The class labels in the order of the outputs; empty for a regression.
     pub classes: Vec<String>,
+    /// The weights of the classes in the objective, beside those of the rows; none where all are 1.
+    pub class_weights: Vec<f64>,
+    /// The class whose output is held at 0, so that the others are log odds against it; none where every output is free.
+    pub reference: Option<usize>,
+    /// The column of the exposures, where the targets are counts that grow with it.
+    pub exposure: Option<Exposure>,
     /// The scales in which the network sees inputs and targets.
     pub standardization: Standardization,
     /// The loss that was minimised.
@@ -150,6 +159,9 @@ impl Model {
             columns: Vec::new(),
             targets: (1..=targets).map(|i| format!("y{i}")).collect(),
             classes: (0..classes).map(|c| c.to_string()).collect(),
+            class_weights: Vec::new(),
+            reference: None,
+            exposure: None,
             standardization: Standardization::none(network.inputs(), targets),
             network,
             weights,
@@ -215,6 +227,7 @@ impl Model {
             return Err(Error::invalid("columns", "their inputs are not the features"));
         }
         distinct("classes", &self.classes)?;
+        self.check_objective()?;
         self.loss.check(outputs, &Array2::zeros((0, outputs)))?;
         self.penalty.check(&self.network)?;
         let s = &self.standardization;
@@ -236,6 +249,59 @@ impl Model {
         Ok(())
     }
 
+    /// That class weights, reference and exposure fit the loss.
+    fn check_objective(&self) -> Result<()> {
+        let (weights, classes) = (&self.class_weights, self.classes.len());
+        if !(weights.is_empty() || weights.len() == classes) {
+            return Err(Error::shape("class weights", &[classes], &[weights.len()]));
+        }
+        if let Some(c) = weights.iter().position(|w| !w.is_finite() || *w <= 0.0) {
+            let why = format!("that of class {c} is {}; it must be positive", weights[c]);
+            return Err(Error::invalid("class weights", why));
+        }
+        self.ties()?;
+        self.exposure.as_ref().map_or(Ok(()), |_| Exposure::check(&self.loss))
+    }
+
+    /// The constraint W = Cθ that holds the output of the reference class at 0, where there is one.
+    ///
+    /// # Errors
+    /// A reference that is no class, or of another loss than `softmax_ce`.
+    pub fn ties(&self) -> Result<Option<Constraint>> {
+        let Some(reference) = self.reference else {
+            return Ok(None);
+        };
+        if !matches!(self.loss, Loss::SoftmaxCrossEntropy) {
+            let why = "only the classes of the loss softmax_ce have a reference";
+            return Err(Error::invalid("reference", why));
+        }
+        Constraint::without_output(&self.network, reference).map(Some)
+    }
+
+    /// The free parameters: W, or θ where a reference class holds an output at 0.
+    ///
+    /// # Errors
+    /// As [`ties`](Self::ties).
+    pub fn free_parameters(&self) -> Result<Vec<f64>> {
+        match self.ties()? {
+            None => Ok(self.weights.clone()),
+            Some(ties) => ties.project(&self.weights),
+        }
+    }
+
+    /// The same model with these free parameters.
+    ///
+    /// # Errors
+    /// As [`ties`](Self::ties); another number of parameters.
+    pub fn with_free_parameters(mut self, theta: &[f64]) -> Result<Self> {
+        self.weights = match self.ties()? {
+            None => theta.to_vec(),
+            Some(ties) => ties.weights(theta)?,
+        };
+        self.network.check(&self.weights)?;
+        Ok(self)
+    }
+
     /// The network's outputs x^m for inputs in the units of the file, rows × outputs: predictions before the link and
     /// before the targets' scale.
     ///
@@ -246,12 +312,22 @@ impl Model {
     }
 
     /// Predictions for inputs in the units of the file: for a regression rows × targets in the targets' units, for a
-    /// classification rows × classes of probabilities.
+    /// classification rows × classes of probabilities. With an [`exposure`](Self::exposure) they are means for each unit of it.
     ///
     /// # Errors
     /// As [`outputs`](Self::outputs).
     pub fn predict(&self, x: &Array2<f64>) -> Result<Array2<f64>> {
-        let mut out = self.outputs(x)?;
+        self.predictions(self.outputs(x)?)
+    }
+
+    /// The predictions that [`outputs`](Self::outputs) stand for.
+    ///
+    /// # Errors
+    /// Another number of columns than the network has outputs.
+    pub fn predictions(&self, mut out: Array2<f64>) -> Result<Array2<f64>> {
+        if out.ncols() != self.network.outputs() {
+            return Err(Error::shape("outputs", &[self.network.outputs()], &[out.ncols()]));
+        }
         match self.loss {
             Loss::BinaryCrossEntropy => {
                 let odds = |i: usize, sign: f64| Activation::Logistic.value(sign * out[(i, 0)]);
@@ -331,7 +407,12 @@ impl Model {
             .map(|t| ("training", json!({"rows": t.rows, "held_out": t.held_out}).to_string()));
         let columns: Vec<_> = self.columns.iter().map(Column::to_json).collect();
         let columns = (!columns.is_empty()).then(|| ("columns", json!(columns).to_string()));
-        let all = entries.into_iter().chain(training).chain(columns);
+        let class_weights = (!self.class_weights.is_empty())
+            .then(|| ("class_weights", json!(self.class_weights).to_string()));
+        let reference = self.reference.map(|class| ("reference", json!(class).to_string()));
+        let exposure = (self.exposure.as_ref()).map(|e| ("exposure", e.to_json().to_string()));
+        let more = training.into_iter().chain(columns).chain(class_weights);
+        let all = entries.into_iter().chain(more).chain(reference).chain(exposure);
         all.map(|(key, value)| (key.to_string(), value)).collect()
     }
 
@@ -438,6 +519,16 @@ fn read(bytes: &[u8], path: &Path) -> Result<Model> {
         columns,
         targets,
         classes: strings("classes")?,
+        class_weights: match optional("class_weights") {
+            None => Vec::new(),
+            Some(text) => numbers(&json("class_weights", text)?, "class_weights")?,
+        },
+        reference: (optional("reference"))
+            .map(|text| size(&json("reference", text)?, "reference"))
+            .transpose()?,
+        exposure: (optional("exposure"))
+            .map(|text| Exposure::from_json(&json("exposure", text)?))
+            .transpose()?,
         standardization,
         loss,
         penalty,

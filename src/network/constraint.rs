@@ -83,6 +83,39 @@ impl Constraint {
         Ok(Constraint { fixed, free, entries })
     }
 
+    /// The output `o` held at 0: the parameters of that unit of the last layer are 0, and all others free, in the order of W.
+    ///
+    /// ```
+    /// use secondo::{Activation, Constraint, Network};
+    /// // Rows of the last layer: (w, bias) of output 0, then of output 1.
+    /// let network = Network::dense(&[1, 2], Activation::Identity)?;
+    /// let second = Constraint::without_output(&network, 0)?;
+    /// assert_eq!(second.weights(&[5.0, 7.0])?, [0.0, 0.0, 5.0, 7.0]);
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No such output, a single one, or one without parameters.
+    pub fn without_output(network: &Network, o: usize) -> Result<Self> {
+        let p = network.parameters();
+        let layer = network.layers().last();
+        let rows = (layer.iter().flat_map(|layer| &layer.groups))
+            .filter(|group| group.row > 0)
+            .flat_map(|group| group.range.clone().step_by(group.row).map(|at| at..at + group.row));
+        let rows: Vec<Range<usize>> = rows.collect();
+        if rows.len() != network.outputs() || rows.len() < 2 {
+            let why = "the last layer needs two outputs or more, each with parameters";
+            return Err(Error::invalid("output held at 0", why));
+        }
+        let Some(held) = rows.get(o) else {
+            let why = format!("there are {} outputs, and no output {o}", rows.len());
+            return Err(Error::invalid("output held at 0", why));
+        };
+        let free = (0..p).filter(|l| !held.contains(l)).enumerate();
+        let entries: Vec<_> = free.map(|(theta, l)| (l, theta, 1.0)).collect();
+        Constraint::new(vec![0.0; p], entries.len(), entries)
+    }
+
     /// One M for all radial units of the same form in layer k: W = Cθ with their parameters of M tied, unit by unit, and all
     /// other parameters free, in the order of W. For isotropic units, that is one σ shared by the layer.
     ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::certificate::Certificate;
 use super::minimize::End;
-use super::report::{Account, Evaluations, Reason, Stage, Times};
+use super::report::{Account, Evaluations, Reason, Stage, Times, Validation, plural};
 use super::state::State;
 use crate::device::Precision;
 
@@ -35,6 +35,8 @@ pub struct Fit {
     pub modified_blocks: usize,
     /// Why it ended.
     pub reason: Reason,
+    /// The error on other rows along the fit, where it was watched ([`EarlyStopping`](super::EarlyStopping)).
+    pub validation: Option<Validation>,
     /// The gain that a Newton step would still have at `w`, where the end depends on it.
     pub certificate: Option<Certificate>,
     /// The user-defined part that panicked and ended it, with its message, if one did.
@@ -74,6 +76,7 @@ impl Fit {
             times: Times { total: state.elapsed, ..account.times },
             modified_blocks: state.modified_blocks,
             reason: end.reason,
+            validation: None,
             certificate: end.certificate,
             fault: end.fault,
             method,
@@ -113,6 +116,9 @@ impl fmt::Display for Fit {
             None => writeln!(f, "ended        {}", self.reason)?,
             Some(fault) => writeln!(f, "ended        {}: {fault}", self.reason)?,
         }
+        if let Some(validation) = &self.validation {
+            writeln!(f, "validation   {validation}")?;
+        }
         let (value, start) = (readable(self.value), readable(self.initial_value));
         writeln!(f, "objective    {value} (start {start})")?;
         let (gradient, goal) = (self.gradient_norm, self.gradient_goal);
@@ -122,22 +128,25 @@ impl fmt::Display for Fit {
         }
         writeln!(
             f,
-            "steps        {} accepted, {} rejected; {} blocks made positive definite",
-            self.iterations, self.rejected, self.modified_blocks
+            "steps        {} accepted, {} rejected; {} made positive definite",
+            self.iterations,
+            self.rejected,
+            plural(self.modified_blocks, "block")
         )?;
         let products = match self.evaluations.products {
             0 => String::new(),
-            products => format!(", {products} products"),
+            products => format!(", {}", plural(products, "product")),
         };
         let alone = self.evaluations.gradient.saturating_sub(self.evaluations.curvature);
         let gradients = match alone {
             0 => String::new(),
-            alone => format!("{alone} gradients alone, "),
+            alone => format!("{} alone, ", plural(alone, "gradient")),
         };
         writeln!(
             f,
-            "evaluations  {} objectives alone, {gradients}{} curvatures with gradient{products}",
-            self.evaluations.objective, self.evaluations.curvature
+            "evaluations  {} alone, {gradients}{} with gradient{products}",
+            plural(self.evaluations.objective, "objective"),
+            plural(self.evaluations.curvature, "curvature")
         )?;
         write!(
             f,
@@ -148,6 +157,22 @@ impl fmt::Display for Fit {
             seconds(self.times.curvature),
             seconds(self.times.solve)
         )
+    }
+}
+
+/// The lowest error, and where.
+impl fmt::Display for Validation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = |index: usize| self.curve.get(index);
+        let (Some(best), Some(last)) = (at(self.best), self.curve.last()) else {
+            return Ok(());
+        };
+        let (lowest, end) = (readable(best.error), readable(last.error));
+        write!(f, "error {lowest}, the lowest, after step {}", best.step)?;
+        if best.step < last.step {
+            write!(f, "; {end} after step {}, the last", last.step)?;
+        }
+        Ok(())
     }
 }
 

@@ -10,12 +10,14 @@
 //! | `block_newton.rs` | [`BlockNewton`]: the damped blocks |
 //! | `certificate.rs` | [`Certificate`]: what a Newton step would still gain at the end |
 //! | `auto.rs` | [`Auto`]: the choice between these |
+//! | `early.rs` | [`EarlyStopping`]: any of these, ended where the error on other rows no longer falls |
 //! | `newton.rs` | [`newton`]: Newton's iteration itself, roots, kinds of critical points |
 
 mod auto;
 mod block_newton;
 mod certificate;
 mod checks;
+mod early;
 mod evaluator;
 mod examination;
 mod fit;
@@ -41,13 +43,14 @@ mod wolfe;
 pub use auto::Auto;
 pub use block_newton::BlockNewton;
 pub use certificate::Certificate;
+pub use early::EarlyStopping;
 pub use fit::Fit;
 pub use lbfgs::Lbfgs;
 pub use levenberg_marquardt::{LeastSquares, LevenbergMarquardt};
 pub use method::Method;
 pub use newton_cg::NewtonCg;
 pub use preconditioning::Preconditioning;
-pub use report::{Evaluations, Reason, Stage, Times};
+pub use report::{Evaluations, Reason, Stage, Times, Validated, Validation};
 pub use residuals::{Residuals, residual_function};
 pub use settings::Settings;
 pub use state::{Control, Observer, Progress, State, silent};

@@ -32,6 +32,8 @@ pub enum Reason {
     Indefinite,
     /// The matrix of the step, Hessian or Jacobian, is singular to rounding.
     Singular,
+    /// The error on other rows was lowest at an earlier point, which is the result ([`EarlyStopping`](super::EarlyStopping)).
+    Validation,
     /// The observer asked to stop.
     Interrupted,
     /// A user-defined part or function panicked; the report has its name and its message as `fault`.
@@ -69,6 +71,9 @@ impl Reason {
                 ("indefinite", why)
             }
             Reason::Singular => ("singular", "the matrix of the step is singular"),
+            Reason::Validation => {
+                ("validation", "the error on the validation rows was lowest there (early stopping)")
+            }
             Reason::Interrupted => ("interrupted", "it was interrupted"),
             Reason::Part => ("part", "a user-defined part failed"),
         }
@@ -129,14 +134,22 @@ impl fmt::Display for Stage {
         let Evaluations { objective, gradient, curvature, products } = self.evaluations;
         write!(
             f,
-            "{}: {} steps, {objective} objectives alone, {gradient} gradients, {curvature} curvatures, {products} products, \
-             {:.3} s; {}",
+            "{}: {}, {} alone, {}, {}, {}, {:.3} s; {}",
             self.method,
-            self.steps,
+            plural(self.steps, "step"),
+            plural(objective, "objective"),
+            plural(gradient, "gradient"),
+            plural(curvature, "curvature"),
+            plural(products, "product"),
             self.time.as_secs_f64(),
             self.end
         )
     }
+}
+
+/// A number of things, as in `1 step` and `2 steps`.
+pub(super) fn plural(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 impl Evaluations {
@@ -149,6 +162,29 @@ impl Evaluations {
             products: self.products.saturating_sub(before.products),
         }
     }
+}
+
+/// The error on other rows along a fit.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Validation {
+    /// The start, and the point after each accepted step.
+    pub curve: Vec<Validated>,
+    /// The index of the first with the lowest error, which is the result.
+    pub best: usize,
+    /// Whether the patience ended the fit.
+    pub ended: bool,
+}
+
+/// One point of a fit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Validated {
+    /// The steps that were accepted before.
+    pub step: usize,
+    /// The objective that is minimised.
+    pub objective: f64,
+    /// The error on the other rows; infinite where it is not finite.
+    pub error: f64,
 }
 
 /// How often a fit evaluated, how long it took, and on which device.

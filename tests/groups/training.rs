@@ -5,6 +5,9 @@
 #[path = "../convergence.rs"]
 mod convergence;
 
+#[path = "../early_stopping.rs"]
+mod early_stopping;
+
 #[path = "../fits.rs"]
 mod fits;
 

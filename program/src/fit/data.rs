@@ -1,17 +1,17 @@
 //! The fit of a table: its rows, and the model before training.
 
-use std::time::Duration;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_pcg::Pcg64;
 use secondo::inference::Names;
 use secondo::io::{Column, Dataset, Model, Table, Target, TrainingRows};
-use secondo::{Activation, Auto, Device, Error, Fit, Method as _, Network, silent};
+use secondo::{
+    Activation, Auto, Device, Error, Fit, Method as _, Network, Penalty, Problem, Reduction, silent,
+};
 
 use super::evidence::maximize;
 use super::job::{Ended, Job};
-use super::model::{in_data, model, start};
+use super::model::{candidates, in_data, model, start};
 use super::network::Architecture;
 use super::options::Options;
 use super::report::{Choices, DataFacts, Measured, Objective, Subject, TableFacts};
@@ -27,11 +27,12 @@ const BESIDE: usize = 2000;
 /// The most time for it.
 const TIME: Duration = Duration::from_secs(5);
 
-/// The rows to train and to test with, and the model.
+/// The rows by their use, and the model.
 pub struct TableFit {
     facts: TableFacts,
     model: Model,
     train: Rows,
+    validation: Rows,
     test: Rows,
 }
 
@@ -40,30 +41,34 @@ pub struct TableFit {
 /// # Errors
 /// A table that cannot be read, and options that do not fit it.
 pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Failure> {
-    let target = options.target.target()?;
+    let begin = Instant::now();
+    let candidates = candidates(options);
+    check_options(options, candidates.len() > 1)?;
     let table = options.table.open(&options.data)?;
-    let data = options.table.dataset(&table, &options.target)?;
+    let mut data = options.table.dataset(&table, &options.target, options.division.columns())?;
     if data.lines.len() < 2 {
         let why = "there is one row only; a fit needs two or more";
         return Err(in_data(options, None, why.into()));
     }
-    let seed = options.starts.seed();
-    let count = u64::from(options.starts.starts.unwrap_or(1));
-    let Some(last) = seed.checked_add(count - 1) else {
-        return Err(Failure::usage(format!("--seed {seed} leaves no room for {count} starts")));
-    };
-    let fraction = options.target.test_fraction();
-    let (train_rows, test_rows) = split(&data, fraction, seed);
-    let validation = validate(options, &data, target, &train_rows)?;
-    let ridge = validation.as_ref().map_or(options.objective.factors()[0], |v| v.chosen);
-    let (mut model, mut warnings) = model(options, &data, target, &train_rows, ridge)?;
+    let seeds = seeds(options)?;
+    let all = Rows::take(&mut data);
+    let division = options.division.divide(&data, *seeds.start())?;
+    let reading = begin.elapsed();
+    let begin = Instant::now();
+    let choice = validate(options, &data, &all, &division.train, &candidates)?;
+    let choosing = choice.as_ref().map_or(Duration::ZERO, |_| begin.elapsed());
+    let candidate = &candidates[choice.as_ref().map_or(0, |choice| choice.chosen)];
+    let [train, validation, test] =
+        [&division.train, &division.validation, &division.test].map(|rows| all.of(rows));
+    let (mut model, mut warnings) = model(options, &data, candidate, &train)?;
     warnings.splice(..0, table.warnings().iter().cloned());
-    let (train, test) = (Rows::of(&data, &train_rows), Rows::of(&data, &test_rows));
-    model.training = Some(TrainingRows { rows: data.lines.len(), held_out: test.lines.clone() });
+    let apart = validation.lines.iter().chain(&test.lines).copied();
+    model.training = Some(TrainingRows { rows: data.lines.len(), held_out: apart.collect() });
     let mut problem = train.problem(&model, device)?;
-    let rule = options.starts.rule(&options.network);
-    let mut starts = (seed..=last)
-        .map(|seed| Ok((Some(seed), start(&problem, rule, seed)?)))
+    let rule = options.starts.rule(&candidate.network);
+    let mut starts = seeds
+        .clone()
+        .map(|seed| Ok((Some(seed), start(&model, &problem, rule, seed)?)))
         .collect::<Result<Vec<Start>, Error>>()?;
     let mut evidence = None;
     if let Some(sharing) = options.objective.evidence() {
@@ -79,16 +84,16 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
         starts = vec![(seed, done.w)];
     }
     let facts = TableFacts {
-        data: data_facts(options, &table, &data, &model, &train, &test),
+        data: data_facts(options, &table, &data, &model, [&train, &validation, &test]),
         standardization: model.standardization.clone(),
         metrics: Measured::default(),
-        validation,
+        validation: choice,
         evidence,
         choices: Choices {
-            architecture: Architecture::of(&options.network),
+            architecture: Architecture::of(&candidate.network),
             init: rule.name().into(),
-            test_fraction: fraction,
-            seed,
+            test_fraction: options.division.test_fraction(),
+            seed: *seeds.start(),
         },
     };
     let objective = Objective {
@@ -101,11 +106,54 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
         subject: Subject::Table(Box::new(facts.clone())),
         objective,
         problem,
+        validation: error_of(options, &model, &validation)?,
         starts,
         warnings,
+        reading,
+        choosing,
     };
-    let fit = TableFit { facts, model, train, test };
+    let fit = TableFit { facts, model, train, validation, test };
     Ok((job, fit))
+}
+
+/// Refuses options that exclude each other.
+fn check_options(options: &Options, several: bool) -> Result<(), Failure> {
+    options.target.target()?;
+    options.division.check(several)?;
+    let method = &options.method;
+    if options.division.stops_early() && (method.checkpoint.is_some() || method.resume.is_some()) {
+        return Err(Failure::usage(
+            "a checkpoint does not hold the curve of early stopping; leave out --checkpoint and --resume, or --validation-fraction \
+             and --validation-column",
+        ));
+    }
+    Ok(())
+}
+
+/// The seeds of the starts, of which the first is that of the division.
+fn seeds(options: &Options) -> Result<RangeInclusive<u64>, Failure> {
+    let seed = options.starts.seed();
+    let count = u64::from(options.starts.starts.unwrap_or(1));
+    match seed.checked_add(count - 1) {
+        Some(last) => Ok(seed..=last),
+        None => Err(Failure::usage(format!("--seed {seed} leaves no room for {count} starts"))),
+    }
+}
+
+/// The problem whose objective is the error of the validation rows, and the patience, where the fit is to end early: the mean of the
+/// losses, without a penalty.
+fn error_of(
+    options: &Options,
+    model: &Model,
+    rows: &Rows,
+) -> Result<Option<(Problem, usize)>, Failure> {
+    if !options.division.stops_early() {
+        return Ok(None);
+    }
+    let mut model = model.clone();
+    model.penalty = Penalty::None;
+    model.reduction = Reduction::Mean;
+    Ok(Some((rows.problem(&model, Device::cpu())?, options.division.patience())))
 }
 
 fn data_facts(
@@ -113,8 +161,7 @@ fn data_facts(
     table: &Table,
     data: &Dataset,
     model: &Model,
-    train: &Rows,
-    test: &Rows,
+    [train, validation, test]: [&Rows; 3],
 ) -> DataFacts {
     DataFacts {
         file: options.data.display().to_string(),
@@ -125,6 +172,7 @@ fn data_facts(
         columns: data.columns.iter().filter_map(Column::in_words).collect(),
         remarks: data.notes.clone(),
         train_rows: train.lines.len(),
+        validation_rows: validation.lines.len(),
         test_rows: test.lines.len(),
         test_lines: test.lines.clone(),
         features: data.features.clone(),
@@ -136,6 +184,10 @@ fn data_facts(
             Target::Classes { labels, .. } => labels.iter().all(|l| l.parse::<f64>().is_ok()),
         },
         classes: model.classes.clone(),
+        class_weights: model.class_weights.clone(),
+        reference_class: model.reference.map(|class| model.classes[class].clone()),
+        exposure: model.exposure.as_ref().map(|exposure| exposure.column.clone()),
+        groups: options.division.groups.clone(),
         weights: options.table.weights().map(String::from),
     }
 }
@@ -144,7 +196,7 @@ impl TableFit {
     /// The model with the parameters of `fit`, and how well it predicts.
     pub fn end(&self, fit: &Fit) -> Result<Ended, Failure> {
         let mut model = self.model.clone();
-        model.weights = fit.w.clone();
+        model = model.with_free_parameters(&fit.w)?;
         let mut notes = Vec::new();
         // A fit is not lost because it cannot be measured.
         let mut measure = |rows: &Rows| {
@@ -153,12 +205,13 @@ impl TableFit {
                 None
             })
         };
-        let (train, test) = (measure(&self.train), measure(&self.test));
+        let [train, validation, test] =
+            [&self.train, &self.validation, &self.test].map(&mut measure);
         let linear = self.linear().unwrap_or_else(|failure| {
             notes.push(format!("the linear model was not fitted: {}", failure.message));
             None
         });
-        let metrics = Measured { train, test, linear };
+        let metrics = Measured { train, validation, test, linear };
         if [&metrics.train, &metrics.test].into_iter().flatten().any(Metrics::undefined) {
             notes.push("R² is undefined where the target is constant".into());
         }
@@ -173,7 +226,7 @@ impl TableFit {
         }
         Ok(Ended {
             subject: Subject::Table(Box::new(TableFacts { metrics, ..self.facts.clone() })),
-            weights: fit.w.clone(),
+            weights: model.weights.clone(),
             model: Ok(model),
             notes,
         })
@@ -193,44 +246,26 @@ impl TableFit {
             return Ok(None);
         }
         let problem = self.train.problem(&model, Device::cpu())?;
+        let start = vec![0.0; problem.parameters()];
         let method = Auto { max_iter: 100, time_limit: Some(TIME), ..Auto::default() };
-        let Ok(fit) = method.fit(&problem, &model.weights, &mut silent) else {
+        let Ok(fit) = method.fit(&problem, &start, &mut silent) else {
             return Ok(None);
         };
-        model.weights = fit.w;
+        model = model.with_free_parameters(&fit.w)?;
         let rows = if self.test.lines.is_empty() { &self.train } else { &self.test };
         Metrics::of(&model, rows)
     }
 
     /// The rows in the units of the table.
     pub fn points(&self) -> Vec<Points> {
-        let parts = [("training rows", &self.train), ("test rows", &self.test)];
-        parts.into_iter().filter_map(|(title, rows)| Points::of_table(title, rows)).collect()
+        let parts = [
+            ("training rows", &self.train),
+            ("validation rows", &self.validation),
+            ("test rows", &self.test),
+        ];
+        let shown = parts
+            .into_iter()
+            .filter(|(title, rows)| *title != "validation rows" || !rows.lines.is_empty());
+        shown.filter_map(|(title, rows)| Points::of_table(title, rows)).collect()
     }
-}
-
-/// Rows to train and rows to test, each in the order of the file. Classes are divided one by one, and each keeps a row
-/// to train.
-fn split(data: &Dataset, fraction: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
-    // Another stream than that of the starts, which are drawn with the same seed.
-    let mut rng = Pcg64::seed_from_u64(seed ^ 0x7e57_7e57_7e57_7e57);
-    let groups: Vec<Vec<usize>> = match &data.target {
-        Target::Numbers(y) => vec![(0..y.len()).collect()],
-        Target::Classes { labels, index } => {
-            let mut groups = vec![Vec::new(); labels.len()];
-            (index.iter().enumerate()).for_each(|(row, &class)| groups[class].push(row));
-            groups
-        }
-    };
-    let (mut train, mut test) = (Vec::new(), Vec::new());
-    for mut rows in groups {
-        rows.shuffle(&mut rng);
-        let held = (rows.len() as f64 * fraction).round() as usize;
-        let held = held.min(rows.len().saturating_sub(1));
-        train.extend(rows.split_off(held));
-        test.extend(rows);
-    }
-    train.sort_unstable();
-    test.sort_unstable();
-    (train, test)
 }

@@ -44,9 +44,9 @@ pub fn maximize(
     starts: &[Start],
     sharing: Sharing,
 ) -> Result<(EvidenceFacts, Option<u64>, Maximized), Failure> {
-    if options.target.cv.is_some() {
+    if options.division.cv.is_some() || options.network.candidates().len() > 1 {
         return Err(Failure::usage(
-            "--cv chooses among several penalties; --ridge evidence needs none",
+            "--cv, and several values of an option, choose among fits; --ridge evidence finds the penalty of one",
         ));
     }
     if options.objective.ridge_bias == Some(false) {

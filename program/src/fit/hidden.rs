@@ -48,11 +48,21 @@ impl HiddenLayer {
     }
 }
 
+impl HiddenLayer {
+    /// The layer as `--hidden` takes it.
+    pub fn in_words(&self) -> String {
+        match self.form {
+            None => self.units.to_string(),
+            Some(form) => format!("{}:{}", form.name(), self.units),
+        }
+    }
+}
+
 impl From<HiddenLayer> for Value {
     fn from(layer: HiddenLayer) -> Self {
         match layer.form {
             None => json!(layer.units),
-            Some(form) => json!(format!("{}:{}", form.name(), layer.units)),
+            Some(_) => json!(layer.in_words()),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The start and the outcome of a fit.
 
+use std::time::Duration;
+
 use secondo::io::Model;
 use secondo::{Error, Problem};
 
@@ -11,8 +13,13 @@ pub struct Job {
     pub subject: Subject,
     pub objective: Objective,
     pub problem: Problem,
+    /// The problem of the validation rows, and the patience, where the fit is to end early.
+    pub validation: Option<(Problem, usize)>,
     pub starts: Vec<Start>,
     pub warnings: Vec<String>,
+    /// The time for reading, and for the choice among candidates.
+    pub reading: Duration,
+    pub choosing: Duration,
 }
 
 /// The outcome of a fit.

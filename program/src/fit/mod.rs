@@ -1,6 +1,7 @@
 //! `secondo fit`.
 
 mod data;
+mod division;
 mod evidence;
 mod hidden;
 mod job;
@@ -12,6 +13,7 @@ mod page;
 mod problem;
 mod report;
 mod run;
+mod spent;
 mod validation;
 
 pub use options::Options;

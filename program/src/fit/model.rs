@@ -1,14 +1,14 @@
 //! The model of a table before training, and where its training starts.
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 use secondo::io::{Dataset, Model, Standardization, Target};
 use secondo::{Error, Initialization, Loss, Network, Penalty, Problem, Reduction};
 
 use super::loss;
 use super::network::network;
-use super::options::Options;
+use super::options::{NetworkOptions, Options, class_index};
 use crate::exit::Failure;
-use crate::table::column;
+use crate::table::{Known, Rows};
 
 /// A failure in the table, or in a line of its target.
 pub fn in_data(options: &Options, line: Option<u64>, why: String) -> Failure {
@@ -16,12 +16,38 @@ pub fn in_data(options: &Options, line: Option<u64>, why: String) -> Failure {
     Failure::from(Error::Format { path: options.data.clone(), line, column: line.and(target), why })
 }
 
+/// A network and a penalty to choose.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub network: NetworkOptions,
+    pub ridge: f64,
+}
+
+/// The candidates that the options give: the one, or several.
+pub fn candidates(options: &Options) -> Vec<Candidate> {
+    let networks = options.network.candidates();
+    let factors = options.objective.factors();
+    let with = |network: &NetworkOptions| {
+        let network = network.clone();
+        (factors.iter()).map(move |&ridge| Candidate { network: network.clone(), ridge }).collect()
+    };
+    networks.iter().flat_map(|network| -> Vec<Candidate> { with(network) }).collect()
+}
+
 /// The start with this seed. Weights that the data do not determine begin, and stay, at 0.
-pub fn start(problem: &Problem, rule: Initialization, seed: u64) -> Result<Vec<f64>, Error> {
+pub fn start(
+    model: &Model,
+    problem: &Problem,
+    rule: Initialization,
+    seed: u64,
+) -> Result<Vec<f64>, Error> {
     let x = problem.data().x();
     let mut start = rule.draw_from(problem.network(), x, seed)?;
     idle_weights(problem.network(), x).into_iter().for_each(|l| start[l] = 0.0);
-    Ok(start)
+    match model.ties()? {
+        None => Ok(start),
+        Some(ties) => ties.project(&start),
+    }
 }
 
 /// The places of the weights of linear units behind inputs that are 0 in every row. The data do not determine them; at 0 they stay
@@ -36,78 +62,93 @@ fn idle_weights(network: &Network, x: &Array2<f64>) -> Vec<usize> {
         .collect()
 }
 
-/// The model before training, with what the user should know about the data.
+/// The model before training, with what the user should know about the rows to train with.
 pub fn model(
     options: &Options,
     data: &Dataset,
-    target: &str,
-    train_rows: &[usize],
-    lambda: f64,
+    candidate: &Candidate,
+    train: &Rows,
 ) -> Result<(Model, Vec<String>), Failure> {
     let objective = &options.objective;
     let given = [objective.delta, objective.dispersion];
     let loss = loss::choose(objective.loss.as_deref(), given, data)?;
-    if let Target::Numbers(y) = &data.target {
-        let refused = |(i, y): (usize, &f64)| Some((i, loss.refuses(*y)?));
-        if let Some((i, why)) = y.iter().enumerate().find_map(refused) {
-            let why = format!("{} {why}; the loss {} is not defined there", y[i], loss.name());
-            return Err(in_data(options, Some(data.lines[i]), why));
+    let (classes, outputs) = match &data.target {
+        Target::Numbers(y) => {
+            check_targets(options, data, &loss, y)?;
+            (Vec::new(), y.ncols())
         }
-    }
-    let classes = match &data.target {
-        Target::Numbers(_) => Vec::new(),
-        Target::Classes { labels, .. } => labels.clone(),
+        Target::Classes { labels, .. } => (labels.clone(), labels.len()),
     };
-    let outputs = match loss {
-        Loss::SoftmaxCrossEntropy => classes.len(),
-        _ => 1,
-    };
-    let (standardization, warnings) = standardization(data, &loss, target, train_rows)?;
-    let network = network(&options.network, data.features.len(), outputs)?;
+    let outputs = if matches!(loss, Loss::BinaryCrossEntropy) { 1 } else { outputs };
+    let network = network(&candidate.network, data.features.len(), outputs)?;
     let weights = vec![0.0; network.parameters()];
     let mut model = Model::new(network, weights, loss)?;
     model.features = data.features.clone();
     model.columns = data.columns.clone();
-    model.targets = vec![target.to_string()];
-    model.classes = classes;
-    model.standardization = standardization;
-    if lambda > 0.0 {
-        model.penalty =
-            Penalty::Ridge { lambda, include_bias: options.objective.ridge_bias.unwrap_or(true) };
+    model.targets = data.targets.clone();
+    model.exposure = data.exposure.clone();
+    let class = |name: &String| class_index("--reference-class", &classes, name);
+    model.reference = objective.reference_class.as_ref().map(class).transpose()?;
+    if let Some(weights) = &objective.class_weights {
+        model.class_weights = weights.of(&classes, &class_sums(&classes, train))?;
     }
-    if options.objective.mean {
+    model.classes = classes;
+    let (standardization, warnings) = standardization(&model, train)?;
+    model.standardization = standardization;
+    if candidate.ridge > 0.0 {
+        let include_bias = objective.ridge_bias.unwrap_or(true);
+        model.penalty = Penalty::Ridge { lambda: candidate.ridge, include_bias };
+    }
+    if objective.mean {
         model.reduction = Reduction::Mean;
     }
     model.check()?;
     Ok((model, warnings))
 }
 
-/// Mean and scale of the rows to train with, and warnings on columns and classes.
-fn standardization(
+/// That the loss is defined for all targets.
+fn check_targets(
+    options: &Options,
     data: &Dataset,
     loss: &Loss,
-    target: &str,
-    train_rows: &[usize],
-) -> Result<(Standardization, Vec<String>), Failure> {
-    let x = data.x.select(Axis(0), train_rows);
-    let weights: Option<Vec<f64>> =
-        data.weights.as_ref().map(|w| train_rows.iter().map(|&i| w[i]).collect());
-    let weights = weights.as_deref();
+    y: &Array2<f64>,
+) -> Result<(), Failure> {
+    let refused = y.indexed_iter().find_map(|((i, _), y)| Some((i, *y, loss.refuses(*y)?)));
+    match refused {
+        None => Ok(()),
+        Some((i, y, why)) => {
+            let why = format!("{y} {why}; the loss {} is not defined there", loss.name());
+            Err(in_data(options, Some(data.lines[i]), why))
+        }
+    }
+}
+
+/// The weight of the rows of each class.
+fn class_sums(classes: &[String], rows: &Rows) -> Vec<f64> {
+    let mut sums = vec![0.0; classes.len()];
+    if let Some(Known::Classes(index)) = &rows.target {
+        for (i, &class) in index.iter().enumerate() {
+            sums[class] += rows.weights.as_ref().map_or(1.0, |w| w[i]);
+        }
+    }
+    sums
+}
+
+/// Mean and scale of the rows to train with, and warnings on columns and classes.
+fn standardization(model: &Model, train: &Rows) -> Result<(Standardization, Vec<String>), Failure> {
+    let weights = train.weights.as_deref();
     let (mut standardization, mut warnings) =
-        Standardization::of_inputs(&x, &data.features, 1, weights)?;
-    match &data.target {
-        Target::Numbers(y) if loss::shifts(loss) => {
-            let y: Vec<f64> = train_rows.iter().map(|&i| y[i]).collect();
+        Standardization::of_inputs(&train.x, &model.features, model.targets.len(), weights)?;
+    match &train.target {
+        Some(Known::Numbers(y)) if loss::shifts(&model.loss) => {
             let more;
-            (standardization, more) =
-                standardization.with_targets(&column(&y), &[target.to_string()], weights)?;
+            (standardization, more) = standardization.with_targets(y, &model.targets, weights)?;
             warnings.extend(more);
         }
-        Target::Numbers(_) => {}
-        Target::Classes { labels, index } => {
-            let mut counts = vec![0usize; labels.len()];
-            train_rows.iter().for_each(|&i| counts[index[i]] += 1);
-            let single: Vec<&str> = (labels.iter().zip(&counts))
+        Some(Known::Classes(index)) => {
+            let mut counts = vec![0usize; model.classes.len()];
+            index.iter().for_each(|&class| counts[class] += 1);
+            let single: Vec<&str> = (model.classes.iter().zip(&counts))
                 .filter(|(_, count)| **count == 1)
                 .map(|(label, _)| label.as_str())
                 .take(10)
@@ -116,6 +157,7 @@ fn standardization(
                 warnings.push(format!("there is only one row to train for: {}", single.join(", ")));
             }
         }
+        _ => {}
     }
     Ok((standardization, warnings))
 }

@@ -15,10 +15,10 @@ use crate::exit::Failure;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
     /// None where a file has the network.
-    hidden: Option<Vec<HiddenLayer>>,
+    pub hidden: Option<Vec<HiddenLayer>>,
     skip: bool,
     architecture: Option<String>,
-    activation: String,
+    pub activation: String,
 }
 
 impl Architecture {
@@ -63,7 +63,7 @@ impl fmt::Display for Architecture {
 
 fn hidden_layers(options: &NetworkOptions) -> Vec<HiddenLayer> {
     let default = HiddenLayer { units: 8, form: None };
-    (options.hidden.as_ref()).map_or(vec![default], |h| h.0.clone())
+    (options.hidden.first()).map_or(vec![default], |h| h.0.clone())
 }
 
 /// The network that the options or their file describe.

@@ -6,9 +6,11 @@ use clap::{ArgAction, Args};
 use secondo::inference::Sharing;
 use secondo::{Activation, Initialization, LossKind};
 
+use super::division::DivisionOptions;
 use super::hidden::Hidden;
 use super::loss;
 use crate::computing::Computing;
+use crate::exit::Failure;
 use crate::plot::Asked;
 use crate::table::{TableOptions, TargetOptions};
 use crate::training::{Method, not_negative};
@@ -48,6 +50,12 @@ Examples:
       finds a penalty for each input's weights by the evidence, and so which inputs matter
   secondo fit data.csv --target y --report fit.html --report fit.json
       a page to read and to show, and a report for programs
+  secondo fit data.csv --target y --hidden none --hidden 4 --hidden 16 --ridge auto --groups patient
+      chooses network and penalty; the rows of a patient stay together
+  secondo fit data.csv --target y --ridge 0 --validation-fraction 0.2
+      stops early, where the error on rows apart is lowest
+  secondo fit claims.csv --target claims --loss poisson --task regression --exposure years
+      counts that are proportional to the years, too
   secondo fit growth.csv --target height --plot growth.svg --plot growth.png
       a figure of the fit and its convergence, in two formats
   secondo fit data.csv --target y --plot effects=effects.svg
@@ -62,6 +70,8 @@ pub struct Options {
     pub data: PathBuf,
     #[command(flatten)]
     pub target: TargetOptions,
+    #[command(flatten)]
+    pub division: DivisionOptions,
     #[command(flatten)]
     pub network: NetworkOptions,
     #[command(flatten)]
@@ -97,17 +107,18 @@ pub struct Options {
 }
 
 /// The network that is fitted to a table.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Network and objective")]
 pub struct NetworkOptions {
-    /// The hidden layers: their widths, as in 16,8; KIND:WIDTH for radial units; none for a linear model [default: 8]
+    /// The hidden layers: their widths, as in 16,8; KIND:WIDTH for radial units; none for a linear model; of several --hidden
+    /// cross-validation chooses [default: 8]
     ///
     /// KIND is what the form exp(-p/2), p = (x-m)'M(x-m), is trained in: rbf or rbf_iso_log_sigma (one width a unit, by its
     /// logarithm), rbf_iso_sigma, rbf_iso_tau (tau = 1/sigma^2), rbf_diag_log_sigma, rbf_diag_sigma, rbf_diag_tau (a width
     /// for each input), rbf_cholesky (M = LL', always positive definite), rbf_full_sym, rbf_full, rbf_aug (a quadratic in
     /// (x, 1)). In the first layer, centres and widths start from the rows. The penalty holds for both, too.
     #[arg(long, value_name = "LAYERS", value_parser = Hidden::parse, allow_hyphen_values = true)]
-    pub hidden: Option<Hidden>,
+    pub hidden: Vec<Hidden>,
     /// Feed every layer by all before it, the inputs too, not by the last alone
     #[arg(long)]
     pub skip: bool,
@@ -120,7 +131,7 @@ pub struct NetworkOptions {
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["hidden", "activation", "skip"])]
     pub architecture: Option<PathBuf>,
     #[arg(long, value_name = "NAME", value_parser = activation, allow_hyphen_values = true, help = activation_help())]
-    pub activation: Option<Activation>,
+    pub activation: Vec<Activation>,
 }
 
 /// The objective that is minimised on a table.
@@ -145,6 +156,13 @@ pub struct ObjectiveOptions {
     /// Minimise the mean of the losses instead of their sum
     #[arg(long)]
     pub mean: bool,
+    /// Weights of classes in the objective, beside those of the rows: balanced, for the same weight of each class in sum, or as in
+    /// rare=5,other=1 [default: 1 each]
+    #[arg(long, value_name = "WEIGHTS", value_parser = ClassWeights::parse)]
+    pub class_weights: Option<ClassWeights>,
+    /// softmax_ce: hold the output of this class at 0, so that the others are log odds against it [default: every output is free]
+    #[arg(long, value_name = "CLASS")]
+    pub reference_class: Option<String>,
 }
 
 /// The factors of `--ridge auto`.
@@ -189,6 +207,71 @@ impl ObjectiveOptions {
     }
 }
 
+/// Weights of classes in the objective.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClassWeights {
+    /// n/(K n_c) for the class c of K with n_c of n rows, by their weights.
+    Balanced,
+    /// These, and 1 for others.
+    Given(Vec<(String, f64)>),
+}
+
+impl ClassWeights {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "balanced" {
+            return Ok(ClassWeights::Balanced);
+        }
+        let one = |text: &str| {
+            let why = || format!("'{text}' is not of the form CLASS=WEIGHT; or say balanced");
+            let (class, weight) = text.rsplit_once('=').ok_or_else(why)?;
+            match weight.trim().parse::<f64>() {
+                Ok(w) if w.is_finite() && w > 0.0 => Ok((class.trim().to_string(), w)),
+                _ => Err(format!("the weight of '{class}' must be a positive number")),
+            }
+        };
+        Ok(ClassWeights::Given(text.split(',').map(one).collect::<Result<_, _>>()?))
+    }
+
+    /// The weights of `classes`, which the rows have with these weights in sum.
+    ///
+    /// # Errors
+    /// A class that there is not.
+    pub fn of(&self, classes: &[String], sums: &[f64]) -> Result<Vec<f64>, Failure> {
+        if classes.is_empty() {
+            return Err(Failure::usage("--class-weights is for a classification"));
+        }
+        match self {
+            ClassWeights::Balanced => {
+                let (all, count) = (sums.iter().sum::<f64>(), classes.len() as f64);
+                let weight = |sum: &f64| if *sum > 0.0 { all / (count * sum) } else { 1.0 };
+                Ok(sums.iter().map(weight).collect())
+            }
+            ClassWeights::Given(given) => {
+                let mut weights = vec![1.0; classes.len()];
+                for (class, weight) in given {
+                    weights[class_index("--class-weights", classes, class)?] = *weight;
+                }
+                Ok(weights)
+            }
+        }
+    }
+}
+
+/// The index of a class that an option names.
+///
+/// # Errors
+/// There is none of that name.
+pub fn class_index(option: &str, classes: &[String], name: &str) -> Result<usize, Failure> {
+    classes.iter().position(|class| class == name).ok_or_else(|| {
+        let shown: Vec<&str> = classes.iter().take(20).map(String::as_str).collect();
+        let more = if classes.len() > 20 { ", …" } else { "" };
+        Failure::usage(match classes {
+            [] => format!("{option} is for a classification"),
+            _ => format!("{option}: there is no class '{name}'; known: {}{more}", shown.join(", ")),
+        })
+    })
+}
+
 /// The starts on a table.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network and objective")]
@@ -229,7 +312,20 @@ fn activation_help() -> String {
 impl NetworkOptions {
     /// The activation of the hidden units that are not radial.
     pub fn activation(&self) -> Activation {
-        self.activation.unwrap_or(Activation::Tanh)
+        self.activation.first().copied().unwrap_or(Activation::Tanh)
+    }
+
+    /// The networks to choose from, each with one list of hidden layers and one activation.
+    pub fn candidates(&self) -> Vec<NetworkOptions> {
+        let each = |given: usize| 0..given.max(1);
+        each(self.hidden.len())
+            .flat_map(|h| each(self.activation.len()).map(move |a| (h, a)))
+            .map(|(h, a)| NetworkOptions {
+                hidden: self.hidden.get(h).cloned().into_iter().collect(),
+                activation: self.activation.get(a).copied().into_iter().collect(),
+                ..self.clone()
+            })
+            .collect()
     }
 }
 
@@ -241,7 +337,7 @@ impl StartOptions {
 
     /// How starts are drawn. A linear model has one minimum, and from 0 no direction that the data leave open is entered.
     pub fn rule(&self, network: &NetworkOptions) -> Initialization {
-        let linear = network.hidden.as_ref().is_some_and(|hidden| hidden.0.is_empty());
+        let linear = network.hidden.first().is_some_and(|hidden| hidden.0.is_empty());
         let usual = || Initialization::suited_to(network.activation());
         self.init.unwrap_or_else(|| if linear { Initialization::Zero } else { usual() })
     }

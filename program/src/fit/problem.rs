@@ -1,9 +1,12 @@
 //! The fit of a problem file.
 
+use std::time::{Duration, Instant};
+
 use clap::ArgMatches;
 use secondo::io::{Model, ProblemFile};
 use secondo::{Device, Error, Fit, Problem, Reason, Reduction};
 
+use super::division::DivisionOptions;
 use super::job::{Ended, Job};
 use super::options::{NetworkOptions, ObjectiveOptions, Options, StartOptions};
 use super::report::{Objective, ProblemFacts, Subject};
@@ -26,6 +29,7 @@ pub struct FileFit {
 pub fn check(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let given = [
         given::<TargetOptions>(matches),
+        given::<DivisionOptions>(matches),
         given::<NetworkOptions>(matches),
         given::<ObjectiveOptions>(matches),
         given::<StartOptions>(matches),
@@ -47,6 +51,7 @@ pub fn check(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
 /// # Errors
 /// A file that cannot be read; what no model can hold is refused before the work.
 pub fn prepare(options: &Options, device: Device, model: bool) -> Result<(Job, FileFit), Failure> {
+    let begin = Instant::now();
     let file = ProblemFile::from_path(&options.data)?;
     if !file.unused.is_empty() && !options.quiet {
         say_note(&unused_keys(&file.unused));
@@ -73,8 +78,11 @@ pub fn prepare(options: &Options, device: Device, model: bool) -> Result<(Job, F
         subject: Subject::Problem(fit.facts.clone()),
         objective,
         problem,
+        validation: None,
         starts: vec![(None, start)],
         warnings: Vec::new(),
+        reading: begin.elapsed(),
+        choosing: Duration::ZERO,
     };
     Ok((job, fit))
 }

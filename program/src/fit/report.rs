@@ -14,6 +14,8 @@ use serde_json::{Map, Value, json};
 use super::evidence::EvidenceFacts;
 use super::loss::{in_words, shifts};
 use super::network::Architecture;
+use super::spent::{Parts, Spent};
+use super::validation::Validation;
 use crate::metrics::{Metrics, number_or_null};
 use crate::output::{Text, json_text, plural};
 use crate::plot::Facts;
@@ -68,6 +70,9 @@ pub struct DataFacts {
     #[serde(default)]
     pub remarks: Vec<String>,
     pub train_rows: usize,
+    /// The rows by whose error the fit ended early.
+    #[serde(default)]
+    pub validation_rows: usize,
     pub test_rows: usize,
     pub test_lines: Vec<u64>,
     pub features: Vec<String>,
@@ -78,6 +83,15 @@ pub struct DataFacts {
     /// Whether the other task could be meant: text is no number, and a number that is not whole is no class.
     pub other_task_possible: bool,
     pub classes: Vec<String>,
+    /// Their weights in the objective; none where all are 1.
+    #[serde(default)]
+    pub class_weights: Vec<f64>,
+    #[serde(default)]
+    pub reference_class: Option<String>,
+    #[serde(default)]
+    pub exposure: Option<String>,
+    #[serde(default)]
+    pub groups: Option<String>,
     pub weights: Option<String>,
 }
 
@@ -85,29 +99,12 @@ pub struct DataFacts {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     pub train: Option<Metrics>,
+    #[serde(default)]
+    pub validation: Option<Metrics>,
     pub test: Option<Metrics>,
     /// Of a linear model on the test rows, or on those to train with where there are no others.
     #[serde(default)]
     pub linear: Option<Metrics>,
-}
-
-/// How well each penalty predicts rows that were held out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Validation {
-    pub folds: usize,
-    /// The measure: of these the smallest mean is chosen.
-    pub measure: String,
-    pub factors: Vec<Factor>,
-    /// The chosen factor.
-    pub chosen: f64,
-}
-
-/// One factor of the penalty, with the mean and the standard error of the measure over the folds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Factor {
-    pub ridge: f64,
-    pub mean: f64,
-    pub standard_error: f64,
 }
 
 /// The options of a table in effect.
@@ -161,6 +158,9 @@ pub struct Starts {
     pub not_begun: usize,
     /// Whether an interruption, and not the time limit, is why.
     pub interrupted: bool,
+    /// The work of all of them.
+    #[serde(default)]
+    pub spent: Spent,
 }
 
 /// The report of a fit: its `Display` is what `secondo fit` prints, and its JSON what `--report` writes.
@@ -182,6 +182,8 @@ pub struct Report {
     pub(crate) total_seconds: f64,
     /// What figures show.
     pub(crate) shown: Shown,
+    /// What took it.
+    pub(crate) parts: Parts,
 }
 
 fn named<S: Serializer>(task: &Task, out: S) -> Result<S::Ok, S::Error> {
@@ -219,6 +221,7 @@ impl Starts {
             starts: trained.attempts.iter().map(start).collect(),
             not_begun: trained.skipped,
             interrupted: trained.interrupted.is_some(),
+            spent: Spent::of(trained),
         }
     }
 
@@ -230,8 +233,9 @@ impl Starts {
         let with_seed = |seed: &Option<u64>| seed.map_or(String::new(), |s| format!(" (seed {s})"));
         let line = |(number, start): (usize, &Start)| match start {
             Start::Ended { seed, value, iterations, reason, .. } => format!(
-                "{number}{}: objective {value:.9e} after {iterations} steps; {reason}",
-                with_seed(seed)
+                "{number}{}: objective {value:.9e} after {}; {reason}",
+                with_seed(seed),
+                plural(*iterations, "step")
             ),
             Start::Failed { seed, error } => {
                 format!("{number}{}: failed; {error}", with_seed(seed))
@@ -241,7 +245,8 @@ impl Starts {
         if self.not_begun > 0 {
             let why =
                 if self.interrupted { "it was interrupted" } else { "the time limit was reached" };
-            lines.push(format!("{} more were not begun: {why}", self.not_begun));
+            let were = if self.not_begun == 1 { "was" } else { "were" };
+            lines.push(format!("{} more {were} not begun: {why}", self.not_begun));
         }
         lines
     }
@@ -260,6 +265,47 @@ impl Subject {
 }
 
 impl DataFacts {
+    /// The rows by their use.
+    fn rows_line(&self, seed: u64, text: &mut Text) {
+        let mut line = format!("{} to train", self.train_rows);
+        if self.validation_rows > 0 {
+            line.push_str(&format!(", {} to end early by", self.validation_rows));
+        }
+        match self.test_rows {
+            0 => line.push_str(", none held out to test"),
+            test => line.push_str(&format!(", {test} held out to test (seed {seed})")),
+        }
+        if let Some(groups) = &self.groups {
+            line.push_str(&format!("; equal {groups} kept together"));
+        }
+        text.line("rows", line);
+    }
+
+    /// What rows and classes count, and what counts are proportional to.
+    fn weight_lines(&self, text: &mut Text) {
+        if let Some(weights) = &self.weights {
+            text.line("weights", format!("of the rows: {weights}"));
+        }
+        if !self.class_weights.is_empty() {
+            let all = self.classes.iter().zip(&self.class_weights).take(10);
+            let mut shown: Vec<String> = all.map(|(c, w)| format!("{c} {w:.4}")).collect();
+            if self.classes.len() > 10 {
+                shown.push("…".into());
+            }
+            let shown = shown.join(", ");
+            text.line(
+                "weights",
+                format!("of the classes: {shown}, in the objective alone; the probabilities are those of classes so weighted"),
+            );
+        }
+        if let Some(class) = &self.reference_class {
+            text.line("reference", format!("{class}: the other outputs are log odds against it"));
+        }
+        if let Some(column) = &self.exposure {
+            text.line("exposure", format!("{column}: means are proportional to it"));
+        }
+    }
+
     /// The target and its task, and how that was found out.
     fn target_lines(&self, text: &mut Text) {
         let mut target = format!("{}: {}", self.target, self.task);
@@ -312,17 +358,8 @@ impl TableFacts {
         let titles = ["encoded"].into_iter().chain(std::iter::repeat(""));
         titles.zip(&data.columns).for_each(|(title, column)| text.line(title, column));
         data.target_lines(text);
-        if let Some(weights) = &data.weights {
-            text.line("weights", format!("of the rows: {weights}"));
-        }
-        let (train, seed) = (data.train_rows, self.choices.seed);
-        text.line(
-            "rows",
-            match data.test_rows {
-                0 => format!("{train} to train, none held out to test"),
-                test => format!("{train} to train, {test} held out to test (seed {seed})"),
-            },
-        );
+        data.weight_lines(text);
+        data.rows_line(self.choices.seed, text);
         if let Some(validation) = &self.validation {
             validation.introduction(text);
         }
@@ -333,9 +370,9 @@ impl TableFacts {
         text.line(
             "network",
             format!(
-                "{network}, {}, {} parameters",
+                "{network}, {}, {}",
                 self.choices.architecture,
-                network.parameters()
+                plural(network.parameters(), "parameter")
             ),
         );
         let penalty = match &objective.penalty {
@@ -352,21 +389,6 @@ impl TableFacts {
         };
         let (reduction, loss) = (reduction(objective.reduction), in_words(&objective.loss));
         text.line("objective", format!("{reduction} of {loss}{penalty}, {standard}"));
-    }
-}
-
-impl Validation {
-    /// A line for each factor.
-    fn introduction(&self, text: &mut Text) {
-        let (folds, measure) = (self.folds, &self.measure);
-        text.line(
-            "ridge",
-            format!("{folds}-fold cross-validation, {measure} of the held-out rows:"),
-        );
-        for Factor { ridge, mean, standard_error } in &self.factors {
-            let chosen = if *ridge == self.chosen { ", chosen" } else { "" };
-            text.line("", format!("{ridge}: {mean:.6} ± {standard_error:.6}{chosen}"));
-        }
     }
 }
 
@@ -413,7 +435,8 @@ impl ProblemFacts {
             Some(free) => format!("; {free} free under W = fixed + Cθ"),
             None => String::new(),
         };
-        text.line("network", format!("{network}, {} parameters{free}", network.parameters()));
+        let parameters = plural(network.parameters(), "parameter");
+        text.line("network", format!("{network}, {parameters}{free}"));
         let penalty = match &objective.penalty {
             Penalty::None => String::new(),
             penalty => format!(" + {}", penalty.name()),
@@ -430,33 +453,39 @@ fn reduction(reduction: Reduction) -> &'static str {
 }
 
 impl Measured {
-    /// The figures of both parts side by side.
+    /// The figures of the parts side by side.
     fn table(&self, weighted: bool) -> String {
         let Some(train) = &self.train else {
             return "no row with weight to measure on\n".into();
         };
-        let test = self.test.as_ref().map(Metrics::lines).unwrap_or_default();
-        let linear = self.linear.as_ref().map(Metrics::lines).unwrap_or_default();
-        let head = if test.is_empty() { "" } else { "test" };
-        let beside = if linear.is_empty() { "" } else { "linear model" };
-        let weighted = if weighted { " (weighted)" } else { "" };
-        let mut out = format!("{:<13}{:>12}{head:>14}{beside:>14}{weighted}", "", "training");
-        out.truncate(out.trim_end().len());
-        out.push('\n');
-        for (index, (name, value)) in train.lines().into_iter().enumerate() {
-            let at =
-                |lines: &[(&str, String)]| lines.get(index).map_or(String::new(), |l| l.1.clone());
-            let (test, linear) = (at(&test), at(&linear));
-            out.push_str(format!("{name:<13}{value:>12}{test:>14}{linear:>14}").trim_end());
+        let parts = [
+            ("training", Some(train)),
+            ("validation", self.validation.as_ref()),
+            ("test", self.test.as_ref()),
+            ("linear model", self.linear.as_ref()),
+        ];
+        let parts: Vec<(&str, Vec<(&str, String)>)> = (parts.into_iter())
+            .filter_map(|(title, metrics)| Some((title, metrics?.lines())))
+            .collect();
+        let mut out = format!("{:<11}", "");
+        for (title, _) in &parts {
+            out.push_str(&format!("{title:>14}"));
+        }
+        out.push_str(if weighted { " (weighted)\n" } else { "\n" });
+        for (index, (name, _)) in train.lines().iter().enumerate() {
+            out.push_str(&format!("{name:<11}"));
+            for (_, lines) in &parts {
+                out.push_str(&format!("{:>14}", lines.get(index).map_or("", |(_, value)| value)));
+            }
             out.push('\n');
         }
         let (part, metrics) = match &self.test {
             Some(test) => ("test rows", test),
             None => ("training rows", train),
         };
-        let classes = metrics.by_class();
-        if !classes.is_empty() {
-            out.push_str(&format!("\n{part}\n{classes}"));
+        let details = metrics.details();
+        if !details.is_empty() {
+            out.push_str(&format!("\n{part}\n{details}"));
         }
         out
     }
@@ -473,9 +502,15 @@ impl Report {
         }
         if lines.len() > 1 {
             let best = self.starts.best_start;
-            text.line("", format!("start {best} has the lowest objective:"));
+            let lowest = match self.fit.validation {
+                None => "objective",
+                Some(_) => "validation error",
+            };
+            text.line("all starts", self.starts.spent.to_string());
+            text.line("", format!("start {best} has the lowest {lowest}:"));
         }
         text.0.push_str(&format!("{}\n", self.fit));
+        text.line("in all", self.parts.in_words(self.total_seconds));
         text.blank();
         if let Subject::Table(facts) = &self.subject {
             let weighted = facts.data.weights.is_some();
@@ -554,6 +589,7 @@ impl Report {
         if self.shown != Shown::default() {
             insert("shown", json!(self.shown));
         }
+        insert("seconds_by_part", json!(self.parts));
         json_text(&map)
     }
 
@@ -608,6 +644,7 @@ impl Report {
             model: get(&all, "model")?,
             total_seconds: get(&all, "total_seconds")?,
             shown,
+            parts: optional(&all, "seconds_by_part")?.unwrap_or_default(),
         })
     }
 }

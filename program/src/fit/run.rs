@@ -12,6 +12,7 @@ use super::data::{self, TableFit};
 use super::options::Options;
 use super::problem::{self, FileFit};
 use super::report::{Report, Starts};
+use super::spent::Parts;
 use crate::exit::Failure;
 use crate::files::{self, Kind};
 use crate::output::{Text, has_extension, here, say, say_error, say_warning};
@@ -50,8 +51,12 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         say_warnings(&job.warnings);
         say(&job.subject.introduction(&job.objective))?;
     }
-    let trained = train(&job.problem, job.starts, &options.method, begin, !options.quiet)?;
+    let training = Instant::now();
+    let validation = job.validation.as_ref().map(|(problem, patience)| (problem, *patience));
+    let trained =
+        train(&job.problem, validation, job.starts, &options.method, begin, !options.quiet)?;
     let (best, fit) = trained.best()?;
+    let (training, judging) = (training.elapsed(), Instant::now());
     let ended = match &source {
         Source::Table(table) => table.end(fit)?,
         Source::File(file) => {
@@ -59,6 +64,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
             file.end(&job.problem, fit, report, model)?
         }
     };
+    let parts = Parts::of([job.reading, job.choosing, training, judging.elapsed()]);
     let mut notes = job.warnings;
     let said = notes.len();
     notes.extend(not_converged(fit));
@@ -85,6 +91,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         model: model.map(|path| path.display().to_string()),
         total_seconds: begin.elapsed().as_secs_f64(),
         shown,
+        parts,
     };
     let note = report.figures().note(&options.plot);
     report.notes.extend(note);
@@ -187,7 +194,8 @@ fn not_converged(fit: &Fit) -> Option<String> {
         Reason::Time => "; a larger --time-limit may lower the objective",
         _ => "",
     };
-    (!fit.converged()).then(|| {
+    let early = fit.reason == Reason::Validation;
+    (!fit.converged() && !early).then(|| {
         format!(
             "not converged: {} with a largest gradient entry of {:.1e}{advice}",
             fit.reason, fit.gradient_norm

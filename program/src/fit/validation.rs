@@ -1,124 +1,209 @@
-//! Cross-validation: the choice of the penalty among several.
+//! Cross-validation: the choice of network and penalty among candidates.
 
 use std::time::Duration;
 
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_pcg::Pcg64;
 use rayon::prelude::*;
-use secondo::io::{Dataset, Target};
+use secondo::io::{Dataset, Model};
 use secondo::{Device, Penalty, Reduction, silent};
+use serde::{Deserialize, Serialize};
 
+use super::division::folds;
+use super::hidden::HiddenLayer;
 use super::loss::shifts;
-use super::model::{model, start};
+use super::model::{Candidate, model, start};
+use super::network::Architecture;
 use super::options::Options;
-use super::report::{Factor, Validation};
 use crate::exit::Failure;
 use crate::metrics::Metrics;
+use crate::output::{Text, plural};
 use crate::table::Rows;
 
-/// The penalties on the rows to train with, where `--cv` or several of them are given.
+/// How well each candidate predicts rows that were held out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Validation {
+    pub folds: usize,
+    #[serde(default = "once")]
+    pub repeats: usize,
+    /// The measure: of these the smallest mean is chosen.
+    pub measure: String,
+    pub candidates: Vec<Scored>,
+    /// The index of the chosen one.
+    pub chosen: usize,
+}
+
+fn once() -> usize {
+    1
+}
+
+/// One candidate with the mean of the measure over all folds, and its standard error: that of one division into folds, for further
+/// divisions of the same rows bring no new ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    pub ridge: f64,
+    /// None where a file has the network.
+    pub hidden: Option<Vec<HiddenLayer>>,
+    pub activation: String,
+    pub mean: f64,
+    pub standard_error: f64,
+}
+
+/// The measure on held-out rows, and its name.
+type Score = (f64, &'static str);
+
+/// The candidates on the rows to train with, where `--cv` or several of them are given.
 ///
 /// # Errors
 /// Fewer rows than folds; a fit that fails.
 pub fn validate(
     options: &Options,
     data: &Dataset,
-    target: &str,
+    all: &Rows,
     rows: &[usize],
+    candidates: &[Candidate],
 ) -> Result<Option<Validation>, Failure> {
-    let factors = options.objective.factors();
-    let folds = match options.target.cv {
-        None if factors.len() < 2 => return Ok(None),
-        folds => usize::from(folds.unwrap_or(5)),
+    let division = &options.division;
+    let count = match division.cv {
+        None if candidates.len() < 2 => return Ok(None),
+        count => usize::from(count.unwrap_or(5)),
     };
-    if rows.len() < 2 * folds {
-        return Err(Failure::usage(format!(
-            "{folds} folds need {} rows to train with, and there are {}",
-            2 * folds,
-            rows.len()
-        )));
-    }
-    let parts = parts(data, rows, folds, options.starts.seed());
-    let runs: Vec<(f64, usize)> =
-        factors.iter().flat_map(|&ridge| (0..folds).map(move |fold| (ridge, fold))).collect();
+    let repeats = usize::from(division.repeats.unwrap_or(1));
+    let seed = options.starts.seed();
+    let parts: Vec<Vec<usize>> = (0..repeats as u64)
+        .map(|repeat| folds(data, rows, count, seed.wrapping_add(repeat << 32)))
+        .collect::<Result<_, _>>()?;
+    let runs: Vec<(&Candidate, &[usize], usize)> = candidates
+        .iter()
+        .flat_map(|c| parts.iter().flat_map(move |p| (0..count).map(move |f| (c, p.as_slice(), f))))
+        .collect();
     // Half of the time is for the choice, the other half for the fit.
     let rounds = runs.len().div_ceil(rayon::current_num_threads());
     let limit = (options.method.time_limit)
         .and_then(|seconds| Duration::try_from_secs_f64(0.5 * seconds / rounds as f64).ok());
-    let scores: Vec<(f64, &'static str)> = (runs.par_iter())
-        .map(|&(ridge, fold)| {
-            let kept: Vec<usize> = rows
-                .iter()
-                .zip(&parts)
-                .filter(|(_, part)| **part != fold)
-                .map(|(r, _)| *r)
-                .collect();
-            let held: Vec<usize> = rows
-                .iter()
-                .zip(&parts)
-                .filter(|(_, part)| **part == fold)
-                .map(|(r, _)| *r)
-                .collect();
-            score(options, data, target, ridge, [&kept, &held], limit)
+    let scores: Vec<Score> = (runs.par_iter())
+        .map(|&(candidate, parts, fold)| {
+            let of = |held: bool| -> Vec<usize> {
+                let places = rows.iter().zip(parts).filter(|(_, part)| (**part == fold) == held);
+                places.map(|(row, _)| *row).collect()
+            };
+            score(options, data, candidate, [&all.of(&of(false)), &all.of(&of(true))], limit)
         })
         .collect::<Result<_, Failure>>()?;
-    let n = folds as f64;
-    let factors: Vec<Factor> = (factors.iter().zip(scores.chunks(folds)))
-        .map(|(&ridge, scores)| {
-            let mean = scores.iter().map(|(v, _)| v / n).sum::<f64>();
-            let variance = scores.iter().map(|(v, _)| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
-            Factor { ridge, mean, standard_error: (variance / n).sqrt() }
+    let scored: Vec<Scored> = (candidates.iter().zip(scores.chunks(count * repeats)))
+        .map(|(candidate, scores)| {
+            let architecture = Architecture::of(&candidate.network);
+            Scored {
+                ridge: candidate.ridge,
+                hidden: architecture.hidden,
+                activation: architecture.activation,
+                mean: scores.iter().map(|(v, _)| v / scores.len() as f64).sum(),
+                standard_error: standard_error(scores, count),
+            }
         })
         .collect();
-    let best = factors.iter().min_by(|a, b| a.mean.total_cmp(&b.mean));
+    let best = (scored.iter().enumerate()).min_by(|a, b| a.1.mean.total_cmp(&b.1.mean));
     Ok(Some(Validation {
-        folds,
+        folds: count,
+        repeats,
         measure: scores.first().map_or("", |(_, measure)| measure).into(),
-        chosen: best.map_or(1.0, |best| best.ridge),
-        factors,
+        chosen: best.map_or(0, |(index, _)| index),
+        candidates: scored,
     }))
 }
 
-/// The part of each row, classes dealt one by one.
-fn parts(data: &Dataset, rows: &[usize], folds: usize, seed: u64) -> Vec<usize> {
-    // Another stream than those of the hold-out and of the starts.
-    let mut rng = Pcg64::seed_from_u64(seed ^ 0xf01d_f01d_f01d_f01d);
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.shuffle(&mut rng);
-    if let Target::Classes { index, .. } = &data.target {
-        order.sort_by_key(|&at| index[rows[at]]);
-    }
-    let mut parts = vec![0; rows.len()];
-    for (place, at) in order.into_iter().enumerate() {
-        parts[at] = place % folds;
-    }
-    parts
+/// √(s²/K), with the mean of the variances s² of the K folds of each division.
+fn standard_error(scores: &[Score], folds: usize) -> f64 {
+    let variance = |division: &[Score]| {
+        let n = division.len() as f64;
+        let mean = division.iter().map(|(v, _)| v / n).sum::<f64>();
+        division.iter().map(|(v, _)| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)
+    };
+    let divisions = scores.chunks(folds);
+    let count = divisions.len() as f64;
+    (divisions.map(variance).sum::<f64>() / count / folds as f64).sqrt()
 }
 
 /// The measure of the held rows after a fit of the kept ones.
 fn score(
     options: &Options,
     data: &Dataset,
-    target: &str,
-    ridge: f64,
-    [kept, held]: [&[usize]; 2],
+    candidate: &Candidate,
+    [kept, held]: [&Rows; 2],
     limit: Option<Duration>,
-) -> Result<(f64, &'static str), Failure> {
-    let (mut model, _) = model(options, data, target, kept, ridge)?;
-    let (kept, held) = (Rows::of(data, kept), Rows::of(data, held));
+) -> Result<Score, Failure> {
+    let (mut model, _) = model(options, data, candidate, kept)?;
     let problem = kept.problem(&model, Device::cpu())?;
     let seed = options.starts.seed();
-    let start = start(&problem, options.starts.rule(&options.network), seed)?;
-    model.weights = options.method.solver(limit).fit(&problem, &start, &mut silent)?.w;
-    Ok(match Metrics::of(&model, &held)? {
+    let start = start(&model, &problem, options.starts.rule(&candidate.network), seed)?;
+    let fit = options.method.solver(limit).fit(&problem, &start, &mut silent)?;
+    model = model.with_free_parameters(&fit.w)?;
+    measure(model, held)
+}
+
+/// The figure by which models are compared: as the objective weighs rows and classes, without the penalty.
+fn measure(mut model: Model, held: &Rows) -> Result<Score, Failure> {
+    let mut weighted = held.clone();
+    if !model.classes.is_empty() {
+        weighted.weights = held.in_objective(&model);
+    }
+    Ok(match Metrics::of(&model, &weighted)? {
         Some(Metrics::Classification { log_loss, .. }) => (log_loss, "log loss"),
-        Some(Metrics::Regression { rmse, .. }) if shifts(&model.loss) => (rmse, "RMSE"),
+        // Several targets may have different units.
+        Some(Metrics::Regression { rmse, .. })
+            if shifts(&model.loss) && model.targets.len() == 1 =>
+        {
+            (rmse, "RMSE")
+        }
         _ => {
             model.penalty = Penalty::None;
             model.reduction = Reduction::Mean;
             let problem = held.problem(&model, Device::cpu())?;
-            (problem.objective(&model.weights)?, "mean loss")
+            (problem.objective(&model.free_parameters()?)?, "mean loss")
         }
     })
+}
+
+impl Validation {
+    /// A line for each candidate.
+    pub fn introduction(&self, text: &mut Text) {
+        let (folds, measure) = (self.folds, &self.measure);
+        let repeated = match self.repeats {
+            1 => String::new(),
+            repeats => format!(", {}", plural(repeats, "time")),
+        };
+        text.line(
+            "chosen by",
+            format!("{folds}-fold cross-validation{repeated}, {measure} of the held-out rows:"),
+        );
+        let differ = |f: Field| {
+            let mut all = self.candidates.iter().map(f);
+            let first = all.next();
+            all.any(|value| Some(value) != first)
+        };
+        let fields: [(&str, Field); 3] = [
+            ("hidden", |c| in_words(c.hidden.as_deref())),
+            ("activation", |c| c.activation.clone()),
+            ("ridge", |c| c.ridge.to_string()),
+        ];
+        let shown: Vec<_> =
+            fields.into_iter().filter(|(name, f)| *name == "ridge" || differ(*f)).collect();
+        for (index, candidate) in self.candidates.iter().enumerate() {
+            let named: Vec<String> =
+                shown.iter().map(|(name, f)| format!("{name} {}", f(candidate))).collect();
+            let chosen = if index == self.chosen { ", chosen" } else { "" };
+            let Scored { mean, standard_error, .. } = candidate;
+            text.line("", format!("{}: {mean:.6} ± {standard_error:.6}{chosen}", named.join(", ")));
+        }
+    }
+}
+
+/// A choice of a candidate in words.
+type Field = fn(&Scored) -> String;
+
+/// Hidden layers as `--hidden` takes them.
+fn in_words(hidden: Option<&[HiddenLayer]>) -> String {
+    match hidden {
+        None => "of the file".into(),
+        Some([]) => "none".into(),
+        Some(layers) => layers.iter().map(HiddenLayer::in_words).collect::<Vec<_>>().join(","),
+    }
 }

@@ -86,6 +86,11 @@ fn share(text: &str) -> Result<f64, String> {
 
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let source = options.source.load(matches, options.model.as_deref(), &options.plot, false)?;
+    if source.model.as_ref().is_some_and(|model| model.reference.is_some()) {
+        return Err(Failure::usage(
+            "the model has a reference class, whose parameters are 0 by definition; fit without --reference-class to prune",
+        ));
+    }
     let pruning = Pruning {
         criterion: options.criterion,
         piece: options.what,

@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::files::{self, Kind};
 use crate::given::given;
 use crate::metrics::Metrics;
-use crate::output::{has_extension, json_text, say_note};
+use crate::output::{has_extension, json_text, plural, say_note};
 use crate::plot;
 use crate::table::{Rows, TableOptions};
 
@@ -170,6 +170,7 @@ impl SourceOptions {
 /// # Errors
 /// A table that cannot be read, or has not the columns of the model.
 pub fn of_model(mut model: Model, options: &TableOptions, data: &Path) -> Result<Source, Failure> {
+    refuse_weights(&model)?;
     let table = options.open(data)?;
     let (mut rows, notes) = options.rows(&model, &table, true, Unknown::default())?;
     let all = rows.lines.len();
@@ -181,14 +182,14 @@ pub fn of_model(mut model: Model, options: &TableOptions, data: &Path) -> Result
             held_out = Some(rows.without(&trained.lines)).filter(|held| !held.lines.is_empty());
             rows = trained;
             say_note(&format!(
-                "the {} rows that trained the model; {} were held out",
-                rows.lines.len(),
+                "trained by {}; held out: {}",
+                plural(rows.lines.len(), "row"),
                 training.held_out.len()
             ));
         }
         Some(training) => say_note(&format!(
-            "the model was trained on a table of {} rows, not of {}; --polish fits it to these",
-            training.rows,
+            "the model was trained on a table of {}, not of {}; --polish fits it to these",
+            plural(training.rows, "row"),
             rows.lines.len()
         )),
         None => say_note("the model does not say which rows trained it; all are taken"),
@@ -202,7 +203,7 @@ pub fn of_model(mut model: Model, options: &TableOptions, data: &Path) -> Result
     let outputs = if m > 1 { model.classes.clone() } else { model.targets.clone() };
     Ok(Source {
         problem: rows.problem(&model, Device::Cpu)?,
-        w: model.weights.clone(),
+        w: model.free_parameters()?,
         names: Names { inputs: model.features.clone(), outputs },
         scaling: Some(Scaling {
             x_scale,
@@ -224,7 +225,8 @@ impl Source {
         let p = self.problem.network().parameters();
         let kept: Vec<usize> =
             (0..p).filter(|&l| self.w.get(l).is_some_and(|w| *w != 0.0)).collect();
-        if self.scaling.is_none() || kept.len() == p || kept.is_empty() {
+        let is_tied = self.w.len() != p;
+        if self.scaling.is_none() || is_tied || kept.len() == p || kept.is_empty() {
             return Ok(self);
         }
         say_note(&format!("{} weights are exactly 0: they count as removed", p - kept.len()));
@@ -257,7 +259,22 @@ pub fn held_out_error(
     }))
 }
 
-/// The model of a source with other weights.
+/// Refuses a model whose objective weighs rows by what is no count of them.
+fn refuse_weights(model: &Model) -> Result<(), Failure> {
+    let what = if model.exposure.is_some() {
+        "an exposure"
+    } else if !model.class_weights.is_empty() {
+        "weights of classes"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::usage(format!(
+        "the model has {what}: its objective weighs the rows by numbers that are no counts, and no inference is drawn from it; fit \
+         without {what}"
+    )))
+}
+
+/// The model of a source with other weights, which may be free ones.
 ///
 /// # Errors
 /// A source that no model can hold.
@@ -265,6 +282,9 @@ pub fn model_with(source: &Source, weights: Vec<f64>) -> Result<Model, Failure> 
     let mut model = source.model.clone().ok_or_else(|| {
         Failure::usage("a model cannot hold this problem: it has several outputs of bce_logits")
     })?;
-    model.weights = weights;
-    Ok(model)
+    if weights.len() == model.weights.len() {
+        model.weights = weights;
+        return Ok(model);
+    }
+    Ok(model.with_free_parameters(&weights)?)
 }

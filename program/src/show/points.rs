@@ -7,7 +7,7 @@ use secondo::{Error, Loss};
 use super::Part;
 use super::extent::extent;
 use crate::metrics::most_probable;
-use crate::table::{Known, Rows, column};
+use crate::table::{Known, Rows};
 
 /// So many rows of each part of the data are kept.
 const KEPT: usize = 2000;
@@ -55,11 +55,13 @@ impl Points {
     /// The rows of a table; none without a target.
     pub fn of_table(title: &'static str, rows: &Rows) -> Option<Self> {
         let kept = kept(rows.x.nrows());
-        let y: Vec<f64> = match rows.target.as_ref()? {
-            Known::Numbers(y) => kept.iter().map(|&i| y[i]).collect(),
-            Known::Classes(index) => kept.iter().map(|&i| index[i] as f64).collect(),
+        let y = match rows.target.as_ref()? {
+            Known::Numbers(y) => rows.rates(y).select(Axis(0), &kept),
+            Known::Classes(index) => {
+                Array2::from_shape_fn((kept.len(), 1), |(i, _)| index[kept[i]] as f64)
+            }
         };
-        Some(Points::of(title, &rows.x, &kept, column(&y), rows.weights.as_ref()))
+        Some(Points::of(title, &rows.x, &kept, y, rows.weights.as_ref()))
     }
 
     /// The rows with their predictions.

@@ -5,10 +5,13 @@ mod options;
 mod trace;
 mod watch;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use indicatif::ProgressBar;
 use secondo::io::{Checkpoint, Fingerprint};
-use secondo::{Control, Error, Fit, Problem, Progress, Reason, State};
+use secondo::{Control, Device, EarlyStopping, Error, Fit, Problem, Progress, Reason, State};
 use serde_json::{Map, json};
 
 use crate::exit::Failure;
@@ -17,7 +20,7 @@ use crate::signals::{Interrupts, watch_interrupts};
 use keeper::Keeper;
 pub use options::{Method, curvature, not_negative};
 pub use trace::Trace;
-use watch::{Lines, message, progress_bar};
+use watch::{Lines, message, progress_bar, starts_bar};
 
 /// The seed of a start, `None` where its parameters were given, and the parameters.
 pub type Start = (Option<u64>, Vec<f64>);
@@ -39,7 +42,7 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// The start with the lowest objective.
+    /// The start with the lowest objective, or the lowest error of the validation rows where they end the fits.
     ///
     /// # Errors
     /// No start came to an end; the first error says why.
@@ -47,7 +50,7 @@ impl Trained {
         let ends = self.attempts.iter().enumerate();
         let best = ends
             .filter_map(|(i, attempt)| Some((i, attempt.end.as_ref().ok()?)))
-            .min_by(|a, b| a.1.value.total_cmp(&b.1.value));
+            .min_by(|a, b| measure(a.1).total_cmp(&measure(b.1)));
         let failed = || self.attempts.iter().find_map(|a| a.end.as_ref().err());
         best.ok_or_else(|| match (self.interrupted, failed()) {
             (Some(signal), Some(error)) => {
@@ -67,9 +70,17 @@ impl Trained {
     }
 }
 
+/// The figure by which starts are compared.
+fn measure(fit: &Fit) -> f64 {
+    let lowest = fit.validation.as_ref().and_then(|v| Some(v.curve.get(v.best)?.error));
+    lowest.unwrap_or(fit.value)
+}
+
 /// One run of `train`: what all its starts share.
 struct Run<'a> {
     problem: &'a Problem,
+    /// The problem by whose objective a fit ends early, and the patience.
+    validation: Option<(&'a Problem, usize)>,
     method: &'a Method,
     fingerprint: Fingerprint,
     /// Set by an interruption.
@@ -79,10 +90,11 @@ struct Run<'a> {
     count: usize,
 }
 
-/// Minimises `problem` from every start; shows a progress line on a terminal if `show`. An interrupting signal ends it at the
-/// best point, and so does the time limit, which counts from `begin`.
+/// Minimises `problem` from every start; shows a progress line on a terminal if `show`. With `validation` the fits end early. An
+/// interrupting signal ends it at the best point, and so does the time limit, which counts from `begin`.
 pub fn train(
     problem: &Problem,
+    validation: Option<(&Problem, usize)>,
     starts: Vec<Start>,
     method: &Method,
     begin: Instant,
@@ -92,9 +104,10 @@ pub fn train(
     let name = method.solver(None).settings().to_string();
     options.insert("method".into(), json!(name));
     let fingerprint = Fingerprint::new(problem, &options);
-    let mut resumed = resumed(method, &fingerprint, starts.len())?;
+    let resumed = resumed(method, &fingerprint, starts.len())?;
     let run = Run {
         problem,
+        validation,
         method,
         fingerprint,
         stop: watch_interrupts(show, problem.interrupt()),
@@ -102,27 +115,44 @@ pub fn train(
         show,
         count: starts.len(),
     };
-    let mut out =
-        Trained { attempts: Vec::with_capacity(run.count), skipped: 0, interrupted: None };
-    for (index, (seed, w)) in starts.into_iter().enumerate() {
-        let left = run.left();
-        if index > 0 && left == Some(0.0) {
-            out.skipped = run.count - index;
-            break;
-        }
-        let (end, trace) = run.attempt(index, &w, resumed.take(), left);
-        let ended = match &end {
-            Ok(fit) => fit.reason == Reason::Interrupted,
-            Err(error) => *error == Error::Interrupted,
-        };
-        out.attempts.push(Attempt { seed, end, trace });
-        if let Some(signal) = run.stop.caught() {
-            out.skipped = run.count - index - 1;
-            out.interrupted = (ended || out.skipped > 0).then_some(signal);
-            break;
-        }
+    let attempts = match side_by_side(problem, starts.len()) {
+        0 | 1 => run.in_turn(starts, resumed),
+        workers => run.side_by_side(&starts, workers),
+    };
+    let skipped = run.count - attempts.len();
+    let ended = |a: &Attempt| match &a.end {
+        Ok(fit) => fit.reason == Reason::Interrupted,
+        Err(error) => *error == Error::Interrupted,
+    };
+    let cut = skipped > 0 || attempts.iter().any(ended);
+    let interrupted = run.stop.caught().filter(|_| cut);
+    Ok(Trained { attempts, skipped, interrupted })
+}
+
+/// The flop of a step below which no adapter is chosen, as it stands to reason.
+#[cfg(feature = "gpu")]
+const SMALL: u64 = 1 << 30;
+
+/// How many of so many starts may run at once, each with a session of its own: on the processor, and where memory is at hand for all of
+/// them. Their bits do not depend on it.
+fn side_by_side(problem: &Problem, starts: usize) -> usize {
+    let workers = starts.min(rayon::current_num_threads());
+    let (data, p) = (problem.data(), problem.parameters() as u64);
+    let outputs = (data.len() as u64).saturating_mul(problem.network().outputs() as u64);
+    // Numbers of a Jacobian with its factorization, or of a Hessian with its own.
+    let numbers = outputs.saturating_add(p).saturating_mul(p).saturating_mul(4);
+    let on_processor = match problem.device() {
+        Device::Cpu | Device::CpuF32 => true,
+        #[cfg(feature = "gpu")]
+        Device::Auto(_) => numbers.saturating_mul(p) < SMALL,
+        // It would be shared.
+        _ => false,
+    };
+    if workers < 2 || !on_processor {
+        return 1;
     }
-    Ok(out)
+    let all = numbers.saturating_mul(8).saturating_mul(workers as u64);
+    if all < secondo::available_memory() / 2 { workers } else { 1 }
 }
 
 /// The state to go on from, if one is named. What another fit has left at the checkpoint's place is refused.
@@ -146,24 +176,82 @@ fn resumed(
 }
 
 impl Run<'_> {
+    /// One start after the other, the first from `resumed` if there is that.
+    fn in_turn(&self, starts: Vec<Start>, mut resumed: Option<State>) -> Vec<Attempt> {
+        let mut out = Vec::with_capacity(self.count);
+        for (index, start) in starts.iter().enumerate() {
+            let Some(left) = self.may_begin(index) else {
+                break;
+            };
+            let bar = progress_bar(self.show, index, self.count);
+            out.push(self.attempt(self.problem, &bar, start, resumed.take(), left));
+        }
+        out
+    }
+
+    /// So many starts at once, each with what it remembers of the problem. Those that were begun are the first.
+    fn side_by_side(&self, starts: &[Start], workers: usize) -> Vec<Attempt> {
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(self.count)));
+        let bar = starts_bar(self.show, self.count);
+        std::thread::scope(|scope| {
+            for _ in 0..workers {
+                scope.spawn(|| {
+                    let problem = self.problem.clone();
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let (Some(start), Some(left)) = (starts.get(index), self.may_begin(index))
+                        else {
+                            break;
+                        };
+                        let hidden = progress_bar(false, index, self.count);
+                        let attempt = self.attempt(&problem, &hidden, start, None, left);
+                        bar.inc(1);
+                        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                        done.push((index, attempt));
+                    }
+                });
+            }
+        });
+        bar.finish_and_clear();
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(index, _)| *index);
+        done.into_iter().map(|(_, attempt)| attempt).collect()
+    }
+
+    /// The seconds that the start with this index has, if it may begin.
+    fn may_begin(&self, index: usize) -> Option<Option<f64>> {
+        let left = self.left();
+        let is_over = index > 0 && (left == Some(0.0) || self.stop.caught().is_some());
+        (!is_over).then_some(left)
+    }
+
     /// The seconds that the limit leaves, if there is one.
     fn left(&self) -> Option<f64> {
         let limit = self.method.time_limit?;
         Some((limit - self.begin.elapsed().as_secs_f64()).max(0.0))
     }
 
-    /// One fit, from `resumed` or else from `w`, in `left` seconds.
+    /// One fit, from `resumed` or else from its start, in `left` seconds.
     fn attempt(
         &self,
-        index: usize,
-        w: &[f64],
+        problem: &Problem,
+        bar: &ProgressBar,
+        (seed, w): &Start,
         resumed: Option<State>,
         left: Option<f64>,
-    ) -> (Result<Fit, Error>, Trace) {
+    ) -> Attempt {
         // A limit beyond what a duration holds is none.
         let time_limit = left.and_then(|left| Duration::try_from_secs_f64(left).ok());
-        let solver = self.method.solver(time_limit);
-        let bar = progress_bar(self.show, index, self.count);
+        let method = self.method.solver(time_limit);
+        let early = self.validation.map(|(validation, patience)| EarlyStopping {
+            method: method.as_ref(),
+            validation,
+            patience,
+        });
+        let solver: &dyn secondo::Method = match &early {
+            Some(early) => early,
+            None => method.as_ref(),
+        };
         let every =
             Duration::try_from_secs_f64(self.method.checkpoint_every).unwrap_or(Duration::MAX);
         let mut keeper = (self.method.checkpoint.as_deref())
@@ -186,13 +274,13 @@ impl Run<'_> {
             if self.stop.caught().is_some() { Control::Stop } else { Control::Continue }
         };
         let end = match resumed {
-            Some(state) => solver.resume(self.problem, state, observe),
-            None => solver.fit(self.problem, w, observe),
+            Some(state) => solver.resume(problem, state, observe),
+            None => solver.fit(problem, w, observe),
         };
         if let Some(keeper) = &mut keeper {
             keeper.end(end.is_err());
         }
         bar.finish_and_clear();
-        (end, trace)
+        Attempt { seed: *seed, end, trace }
     }
 }

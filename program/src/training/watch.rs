@@ -67,6 +67,16 @@ pub fn progress_bar(show: bool, index: usize, count: usize) -> ProgressBar {
     bar
 }
 
+/// The same for starts that run side by side: how many have ended.
+pub fn starts_bar(show: bool, count: usize) -> ProgressBar {
+    let bar = progress_bar(show, 0, 1);
+    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} starts") {
+        bar.set_style(style);
+    }
+    bar.set_length(count as u64);
+    bar
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,6 +34,7 @@ REASONS = {
     "singular": "the matrix of the step is singular",
     "interrupted": "it was interrupted",
     "part": "a user-defined part failed",
+    "validation": "the error on the validation rows was lowest there (early stopping)",
 }
 
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ndarray::{Array2, Axis, s};
+use ndarray::Array2;
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -10,13 +10,23 @@ use super::cell::{list, plural, short};
 use super::classes::{Index, values};
 use super::{Missing, Table, time};
 use crate::error::{Error, Result};
-use crate::io::json::{array, field, format_error, number, object, size, wrong};
+use crate::io::json::{array, field, number, object, size, wrong};
 use crate::memory::{bytes_of, require_memory};
 
 /// More levels than this, in columns where most rows differ, are names and no groups.
 const FEW: usize = 20;
 /// More levels than this are never made inputs unless it is said.
 const MANY: usize = 100;
+
+/// The rows that are read together, column by column: their text stays at hand.
+const PART: usize = 4096;
+
+/// The cells of a column that have a value, and those of them that are numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    known: usize,
+    numbers: usize,
+}
 
 /// A column of a table and the inputs that it becomes.
 #[derive(Debug, Clone, PartialEq)]
@@ -197,7 +207,8 @@ fn text(map: &Map<String, Value>, key: &str) -> Result<String> {
 }
 
 impl Table {
-    /// How a column becomes inputs: as `how` says, or as its values in `rows` suggest; with `fill` missing values are replaced.
+    /// How a column becomes inputs: as `how` says, or as its values in `rows` suggest; with `fill`, the weights of the rows where they
+    /// have some, missing values are replaced.
     ///
     /// # Errors
     /// Values that are not all of one kind, or more levels than a network can learn.
@@ -206,7 +217,8 @@ impl Table {
         column: usize,
         rows: &[usize],
         how: Option<&Encode>,
-        fill: bool,
+        tally: Tally,
+        fill: Option<Option<&[f64]>>,
     ) -> Result<Column> {
         let all = || rows.iter().map(|&row| (row, self.text_at(row, column)));
         let known = || all().filter(|(_, cell)| !self.is_missing(cell));
@@ -227,8 +239,8 @@ impl Table {
                 Coding::Levels { levels, reference: Some(reference) }
             }
             None => {
-                let numbers = cells().filter(|cell| self.numerals.parse(cell).is_some()).count();
-                if numbers == known().count() {
+                let numbers = tally.numbers;
+                if numbers == tally.known {
                     Coding::Number
                 } else if numbers > 0 {
                     return Err(self.mixed(column, rows, numbers));
@@ -237,13 +249,40 @@ impl Table {
                 }
             }
         };
-        let gaps = fill && all().any(|(_, cell)| self.is_missing(cell));
         let mut out = Column { name: self.names[column].clone(), coding, fill: None };
-        if gaps && known().next().is_some() {
-            out.fill =
-                Some(self.fill_of(&out, column, &known().map(|(r, _)| r).collect::<Vec<_>>())?);
+        let gaps = || all().any(|(_, cell)| self.is_missing(cell));
+        if let Some(weights) = fill
+            && gaps()
+            && known().next().is_some()
+        {
+            out.fill = Some(self.fill_of(&out, column, rows, weights)?);
         }
         Ok(out)
+    }
+
+    /// How many cells of each column have a value, and how many of these are numbers.
+    pub(super) fn tally(&self, columns: &[usize], rows: &[usize]) -> Vec<Tally> {
+        let none = || vec![Tally::default(); columns.len()];
+        let of_part = |mut tallies: Vec<Tally>, rows: &[usize]| {
+            for &row in rows {
+                for (tally, &column) in tallies.iter_mut().zip(columns) {
+                    let cell = self.text_at(row, column);
+                    if !self.is_missing(cell) {
+                        tally.known += 1;
+                        tally.numbers += usize::from(self.numerals.reads(cell));
+                    }
+                }
+            }
+            tallies
+        };
+        let sum = |mut a: Vec<Tally>, b: Vec<Tally>| {
+            for (a, b) in a.iter_mut().zip(b) {
+                a.known += b.known;
+                a.numbers += b.numbers;
+            }
+            a
+        };
+        rows.par_chunks(PART).fold(none, of_part).reduce(none, sum)
     }
 
     /// The error of a column with numbers and other text.
@@ -298,22 +337,38 @@ impl Table {
         Ok(Coding::Levels { levels, reference: Some(0) })
     }
 
-    /// The mean of a column's numbers, or its most frequent level, the first of several.
-    fn fill_of(&self, column: &Column, at: usize, rows: &[usize]) -> Result<Fill> {
+    /// The mean of a column's numbers, or its most frequent level, the first of several; a row counts by its weight.
+    fn fill_of(
+        &self,
+        column: &Column,
+        at: usize,
+        rows: &[usize],
+        weights: Option<&[f64]>,
+    ) -> Result<Fill> {
+        let largest = weights.map_or(1.0, |w| w.iter().fold(0.0, |m: f64, w| m.max(*w)));
+        let weight = |i: usize| weights.map_or(1.0, |w| w[i] / largest);
+        let (known, weights): (Vec<usize>, Vec<f64>) = (rows.iter().enumerate())
+            .filter(|(_, row)| !self.is_missing(self.text_at(**row, at)))
+            .map(|(i, row)| (*row, weight(i)))
+            .unzip();
         match &column.coding {
             Coding::Levels { levels, .. } => {
-                let mut counts = vec![0usize; levels.len()];
+                let mut counts = vec![0.0; levels.len()];
                 let index = Index::of(levels);
-                (rows.iter())
-                    .filter_map(|&row| index.find(self.text_at(row, at)))
-                    .for_each(|level| counts[level] += 1);
-                let most = counts.iter().max().copied().unwrap_or(0);
+                (known.iter().zip(&weights))
+                    .filter_map(|(&row, w)| Some((index.find(self.text_at(row, at))?, w)))
+                    .for_each(|(level, w)| counts[level] += w);
+                let most = counts.iter().copied().fold(0.0, f64::max);
                 Ok(Fill::Level(counts.iter().position(|c| *c == most).unwrap_or(0)))
             }
             _ => {
-                let numbers = self.coded(column, at, rows, Unknown::Error)?;
-                let n = numbers.len() as f64;
-                Ok(Fill::Number(numbers.iter().map(|v| v / n).sum()))
+                let total: f64 = weights.iter().sum();
+                let part = |(&row, w): (&usize, &f64)| {
+                    let cell = self.text_at(row, at);
+                    Ok(w / total * self.number_of(&column.coding, row, at, cell)?)
+                };
+                let parts = known.iter().zip(&weights).map(part);
+                Ok(Fill::Number(parts.sum::<Result<f64>>()?))
             }
         }
     }
@@ -333,13 +388,14 @@ impl Table {
         columns.iter().map(|column| place(&column.name)).collect()
     }
 
-    /// The rows that have a value in every one of `columns` without a fill and in each of `others`, and the number of the rest;
-    /// unknown levels may count as missing.
+    /// The rows among `rows` that have a value in every one of `columns` without a fill and in each of `others`, and the number of the
+    /// rest; unknown levels may count as missing.
     ///
     /// # Errors
     /// A column that the table has not; a missing value, unless such rows are to be dropped; no row is left.
     pub fn usable_rows(
         &self,
+        rows: &[usize],
         columns: &[Column],
         others: &[usize],
         missing: Missing,
@@ -359,7 +415,7 @@ impl Table {
             })
             .collect();
         let empty = |row, c| self.is_missing(self.text_at(row, c));
-        self.rows_without(missing, |row| {
+        self.rows_without(rows, missing, |row| {
             let gap = |(place, index): &(usize, Option<Index>)| {
                 let strange =
                     || index.as_ref().is_some_and(|i| i.find(self.text_at(row, *place)).is_none());
@@ -385,73 +441,80 @@ impl Table {
         let width = widths.iter().sum();
         let size = crate::evaluate::shape_product("the table", &[rows.len(), width])?;
         let what = format!("the numbers of {} rows and {width} inputs", rows.len());
-        // By columns, and as the rows that they become.
-        require_memory(&what, bytes_of(&[16, size]), "leave out rows or columns")?;
-        let parts: Vec<Vec<f64>> = (columns.par_iter().zip(&places))
-            .map(|(column, &place)| self.coded(column, place, rows, unknown))
-            .collect::<Result<_>>()?;
-        let mut x = Array2::zeros((rows.len(), width));
-        let mut from = 0;
-        for (part, &width) in parts.into_iter().zip(&widths) {
-            if width > 0 {
-                let part = Array2::from_shape_vec((rows.len(), width), part)
-                    .map_err(|e| format_error(&self.path, e.to_string()))?;
-                x.slice_mut(s![.., from..from + width]).assign(&part);
-                from += width;
-            }
-        }
-        debug_assert_eq!(x.len_of(Axis(1)), from);
-        Ok(x)
+        require_memory(&what, bytes_of(&[8, size]), "leave out rows or columns")?;
+        let indices: Vec<Option<Index>> = (columns.iter())
+            .map(|column| match &column.coding {
+                Coding::Levels { levels, .. } => Some(Index::of(levels)),
+                _ => None,
+            })
+            .collect();
+        let mut x = vec![0.0; size];
+        let parts = x.par_chunks_mut(PART * width.max(1)).zip(rows.par_chunks(PART));
+        let read: Vec<Result<()>> = parts
+            .map(|(x, rows)| {
+                for (x, &row) in x.chunks_mut(width.max(1)).zip(rows) {
+                    let mut rest = x;
+                    let places = columns.iter().zip(&indices).zip(&places).zip(&widths);
+                    for (((column, index), &place), &width) in places {
+                        let (out, after) = rest.split_at_mut(width);
+                        self.code(column, index.as_ref(), (row, place), unknown, out)?;
+                        rest = after;
+                    }
+                }
+                Ok(())
+            })
+            .collect();
+        // The first in the file is the one to tell.
+        read.into_iter().collect::<Result<()>>()?;
+        let shape = (rows.len(), width);
+        Array2::from_shape_vec(shape, x).map_err(|e| Error::invalid("the table", e.to_string()))
     }
 
-    /// The inputs of one column, row by row.
-    fn coded(
+    /// Writes the inputs of one column in one row.
+    fn code(
         &self,
         column: &Column,
-        place: usize,
-        rows: &[usize],
+        index: Option<&Index>,
+        (row, place): (usize, usize),
         unknown: Unknown,
-    ) -> Result<Vec<f64>> {
-        let index = match &column.coding {
-            Coding::Levels { levels, .. } => Some(Index::of(levels)),
-            _ => None,
-        };
-        let width = column.inputs().len();
-        let mut out = Vec::with_capacity(rows.len() * width);
-        for &row in rows {
-            let cell = self.text_at(row, place);
-            let mut gap = self.is_missing(cell);
-            match (&column.coding, &index) {
-                (Coding::Levels { levels, reference }, Some(index)) => {
-                    let mut level = index.find(cell).filter(|_| !gap);
-                    if level.is_none() && !gap {
-                        match unknown {
-                            Unknown::Error => return Err(self.unknown_level(row, place, levels)),
-                            Unknown::Missing => gap = true,
-                            Unknown::Reference => level = *reference,
-                        }
+        out: &mut [f64],
+    ) -> Result<()> {
+        let cell = self.text_at(row, place);
+        let mut gap = self.is_missing(cell);
+        match (&column.coding, index) {
+            (Coding::Levels { levels, reference }, Some(index)) => {
+                let mut level = index.find(cell).filter(|_| !gap);
+                if level.is_none() && !gap {
+                    match unknown {
+                        Unknown::Error => return Err(self.unknown_level(row, place, levels)),
+                        Unknown::Missing => gap = true,
+                        Unknown::Reference => level = *reference,
                     }
-                    if let (true, Some(Fill::Level(fill))) = (gap, &column.fill) {
-                        level = Some(*fill);
-                    }
-                    let indicator = |i: usize| f64::from(u8::from(level == Some(i)));
-                    let others = (0..levels.len()).filter(|i| Some(*i) != *reference);
-                    out.extend(others.map(indicator));
                 }
-                (coding, _) => out.push(match (gap, &column.fill) {
+                if let (true, Some(Fill::Level(fill))) = (gap, &column.fill) {
+                    level = Some(*fill);
+                }
+                // The levels but the reference, in their order.
+                let at = level.filter(|level| Some(*level) != *reference);
+                if let Some(at) = at {
+                    out[at - usize::from(reference.is_some_and(|r| r < at))] = 1.0;
+                }
+            }
+            (coding, _) => {
+                out[0] = match (gap, &column.fill) {
                     (true, Some(Fill::Number(mean))) => *mean,
                     (true, _) => 0.0,
                     (false, _) => self.number_of(coding, row, place, cell)?,
-                }),
-            }
-            if column.fill.is_some() {
-                out.push(f64::from(u8::from(gap)));
-            } else if gap {
-                let why = format!("the value is missing ('{}')", short(cell));
-                return Err(self.wrong(row, place, why));
+                };
             }
         }
-        Ok(out)
+        if let (Some(_), Some(mark)) = (&column.fill, out.last_mut()) {
+            *mark = f64::from(u8::from(gap));
+        } else if gap {
+            let why = format!("the value is missing ('{}')", short(cell));
+            return Err(self.wrong(row, place, why));
+        }
+        Ok(())
     }
 
     /// The number of a cell with a value.

@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use super::Dialect;
 use super::cell::{plural, short};
 use super::dialect::Prepared;
 use crate::error::{Error, Result};
 use crate::memory::{bytes_of, require_memory};
+
+/// The least bytes of a part of a text that is cut beside others.
+const PART: usize = 1 << 16;
 
 /// The cells of a table, before it is known what its first line and its first column are.
 pub(super) struct Cut {
@@ -28,49 +33,26 @@ impl Cut {
         let (text, delimiter) = (prepared.text.as_ref(), prepared.delimiter);
         // Every cell has an end, every row a line, and all their text is kept.
         let fields = if delimiter == b' ' { b'\t' } else { delimiter };
-        let count = |wanted: u8| text.bytes().filter(|&byte| byte == wanted).count();
+        let count = |wanted: u8| memchr::memchr_iter(wanted, text.as_bytes()).count();
         let rows = count(b'\n') + 1;
-        let need = bytes_of(&[8, count(fields) + 2 * rows]).saturating_add(text.len() as u64);
+        let once = bytes_of(&[8, count(fields) + 2 * rows]).saturating_add(text.len() as u64);
+        // Parts that were cut side by side are joined.
+        let need = once.saturating_mul(if text.contains('"') { 1 } else { 2 });
         let what = format!("{}, {rows} rows,", path.display());
         require_memory(&what, need, "divide the file, or leave out columns")?;
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(if delimiter == b' ' { b'\t' } else { delimiter })
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(text.as_bytes());
-        let mut record = csv::StringRecord::new();
         let mut cut = Cut {
             names: Vec::new(),
             text: String::with_capacity(text.len()),
-            ends: Vec::new(),
-            lines: Vec::new(),
+            ends: Vec::with_capacity(count(fields) + rows),
+            lines: Vec::with_capacity(rows),
             labelled: false,
             header: 1,
             comments: 0,
         };
-        loop {
-            let more = reader.read_record(&mut record).map_err(|e| {
-                wrong(path, cut.lines.last().copied().unwrap_or(1), None, e.to_string())
-            })?;
-            if !more {
-                break;
-            }
-            // Spreadsheets write rows without a value as delimiters alone.
-            if record.len() > 1 && record.iter().all(|field| field.trim().is_empty()) {
-                continue;
-            }
-            let line = line_of(&record, text);
-            if cut.names.is_empty() {
-                cut.header = line;
-                cut.names = match dialect.header {
-                    Some(false) => (1..=record.len()).map(|i| format!("column{i}")).collect(),
-                    _ => names(&record, line, delimiter, path)?,
-                };
-                if dialect.header != Some(false) {
-                    continue;
-                }
-            }
-            cut.push(&record, line, delimiter, path)?;
+        if text.contains('"') {
+            cut.quoted(text, fields, delimiter, path, dialect)?;
+        } else {
+            cut.plain(text, fields, delimiter, path, dialect)?;
         }
         if cut.lines.is_empty() {
             return Err(wrong(path, 1, None, "there are 0 rows below the header".into()));
@@ -78,26 +60,152 @@ impl Cut {
         Ok(cut)
     }
 
-    fn push(
+    /// The records of a text with quotes, one after the other.
+    fn quoted(
         &mut self,
-        record: &csv::StringRecord,
+        text: &str,
+        fields: u8,
+        delimiter: u8,
+        path: &Path,
+        dialect: &Dialect,
+    ) -> Result<()> {
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(fields)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(text.as_bytes());
+        let mut record = csv::StringRecord::new();
+        loop {
+            let more = reader.read_record(&mut record).map_err(|e| {
+                wrong(path, self.lines.last().copied().unwrap_or(1), None, e.to_string())
+            })?;
+            if !more {
+                return Ok(());
+            }
+            self.take(record.iter(), line_of(&record, text), delimiter, path, dialect)?;
+        }
+    }
+
+    /// The records of a text without quotes, each of which is a line: header and first row, then parts of the rest side by side.
+    fn plain(
+        &mut self,
+        text: &str,
+        fields: u8,
+        delimiter: u8,
+        path: &Path,
+        dialect: &Dialect,
+    ) -> Result<()> {
+        let (mut rest, mut line) = (text, 1);
+        while self.lines.is_empty() && !rest.is_empty() {
+            let (record, after) = rest.split_once('\n').unwrap_or((rest, ""));
+            if !record.is_empty() {
+                self.take(record.split(char::from(fields)), line, delimiter, path, dialect)?;
+            }
+            (rest, line) = (after, line + 1);
+        }
+        let parts = pieces(rest);
+        let ends: Vec<u64> = parts
+            .par_iter()
+            .map(|p| memchr::memchr_iter(b'\n', p.as_bytes()).count() as u64)
+            .collect();
+        let begins = ends.iter().scan(line, |line, count| {
+            let begin = *line;
+            *line += count;
+            Some(begin)
+        });
+        let begins: Vec<u64> = begins.collect();
+        let cuts: Vec<Result<Cut>> = (parts.par_iter().zip(&begins))
+            .map(|(part, &begin)| {
+                let mut cut = self.beside(part.len());
+                for (line, record) in (begin..).zip(part.split('\n')).filter(|(_, r)| !r.is_empty())
+                {
+                    cut.take(record.split(char::from(fields)), line, delimiter, path, dialect)?;
+                }
+                Ok(cut)
+            })
+            .collect();
+        for cut in cuts {
+            let cut = cut?;
+            let before = self.text.len();
+            self.text.push_str(&cut.text);
+            self.ends.extend(cut.ends.iter().map(|end| before + end));
+            // The first stands for the row before.
+            self.lines.extend(&cut.lines[1..]);
+            self.comments += cut.comments;
+        }
+        Ok(())
+    }
+
+    /// A cut of rows below those of this one, whose first line stands for these.
+    fn beside(&self, size: usize) -> Cut {
+        Cut {
+            names: self.names.clone(),
+            text: String::with_capacity(size),
+            ends: Vec::new(),
+            lines: vec![self.header],
+            labelled: self.labelled,
+            header: self.header,
+            comments: 0,
+        }
+    }
+
+    /// Takes a record: the header or a row.
+    fn take<'a>(
+        &mut self,
+        record: impl Iterator<Item = &'a str> + Clone,
+        line: u64,
+        delimiter: u8,
+        path: &Path,
+        dialect: &Dialect,
+    ) -> Result<()> {
+        if self.names.is_empty() {
+            if is_blank(record.clone()) {
+                return Ok(());
+            }
+            self.header = line;
+            self.names = match dialect.header {
+                Some(false) => (1..=record.clone().count()).map(|i| format!("column{i}")).collect(),
+                _ => names(record.clone(), line, delimiter, path)?,
+            };
+            if dialect.header != Some(false) {
+                return Ok(());
+            }
+        }
+        self.push(record, line, delimiter, path)
+    }
+
+    fn push<'a>(
+        &mut self,
+        record: impl Iterator<Item = &'a str> + Clone,
         line: u64,
         delimiter: u8,
         path: &Path,
     ) -> Result<()> {
-        let (found, expected) = (record.len(), self.names.len());
-        let ends_empty = record.iter().next_back() == Some("");
-        if self.lines.is_empty() && found == expected + 1 && !ends_empty {
+        let (text, ends) = (self.text.len(), self.ends.len());
+        for cell in record.clone() {
+            self.text.push_str(trimmed(cell));
+            self.ends.push(self.text.len());
+        }
+        let found = self.ends.len() - ends;
+        // Spreadsheets write rows without a value as delimiters alone.
+        if self.text.len() == text && found > 1 {
+            self.ends.truncate(ends);
+            return Ok(());
+        }
+        let ends_empty = || record.clone().last() == Some("");
+        if self.lines.is_empty() && found == self.names.len() + 1 && !ends_empty() {
             self.labelled = true;
             self.names.insert(0, String::new());
         }
         let expected = self.names.len();
         if found != expected {
-            if record.get(0).is_some_and(|first| first.starts_with('#')) {
+            self.text.truncate(text);
+            self.ends.truncate(ends);
+            if record.clone().next().is_some_and(|first| first.starts_with('#')) {
                 self.comments += 1;
                 return Ok(());
             }
-            let hint = if found == expected + 1 && ends_empty {
+            let hint = if found == expected + 1 && ends_empty() {
                 "; the line ends with a delimiter"
             } else if found > expected && delimiter == b',' {
                 "; a decimal comma must be a point, and text with a comma needs quotes"
@@ -105,10 +213,6 @@ impl Cut {
                 ""
             };
             return Err(self.width(found, line, hint, path));
-        }
-        for cell in record {
-            self.text.push_str(cell.trim());
-            self.ends.push(self.text.len());
         }
         self.lines.push(line);
         Ok(())
@@ -158,9 +262,40 @@ fn line_of(record: &csv::StringRecord, text: &str) -> u64 {
     position.line() + rest.iter().take_while(|&&b| b == b'\n').count() as u64
 }
 
+/// Whether a record is delimiters alone.
+fn is_blank<'a>(record: impl Iterator<Item = &'a str> + Clone) -> bool {
+    record.clone().nth(1).is_some() && record.clone().all(|field| field.trim().is_empty())
+}
+
+/// The cell without the blanks around it, which most have not.
+fn trimmed(cell: &str) -> &str {
+    let plain = |byte: Option<&u8>| byte.is_none_or(|b| b.is_ascii_graphic());
+    let bytes = cell.as_bytes();
+    if plain(bytes.first()) && plain(bytes.last()) { cell } else { cell.trim() }
+}
+
+/// The text in parts of about the same size, each of whole lines.
+fn pieces(text: &str) -> Vec<&str> {
+    let size = (text.len() / (4 * rayon::current_num_threads())).max(PART);
+    let (mut rest, mut out) = (text, Vec::new());
+    while !rest.is_empty() {
+        let from = rest.as_bytes().get(size..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', from).map_or(rest.len(), |at| size + at + 1);
+        let (part, after) = rest.split_at(end);
+        out.push(part);
+        rest = after;
+    }
+    out
+}
+
 /// The names of the columns.
-fn names(record: &csv::StringRecord, line: u64, delimiter: u8, path: &Path) -> Result<Vec<String>> {
-    let names: Vec<String> = record.iter().map(|name| name.trim().to_string()).collect();
+fn names<'a>(
+    record: impl Iterator<Item = &'a str>,
+    line: u64,
+    delimiter: u8,
+    path: &Path,
+) -> Result<Vec<String>> {
+    let names: Vec<String> = record.map(|name| name.trim().to_string()).collect();
     if let [only] = names.as_slice() {
         let other = [(b';', ";"), (b'\t', "tab"), (b',', ","), (b'|', "|")];
         if let Some((_, name)) =

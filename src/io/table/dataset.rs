@@ -1,9 +1,11 @@
 //! A table as features and target.
 
+use std::collections::HashMap;
+
 use ndarray::Array2;
 
 use super::cell::short;
-use super::{Column, Encode, Missing, Table, Target, Task, Unknown};
+use super::{Column, Encode, Exposure, Missing, Table, Target, Task, Unknown};
 use crate::error::{Error, Result};
 use crate::io::json::format_error;
 
@@ -11,8 +13,8 @@ use crate::io::json::format_error;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Reading {
-    /// The column to predict.
-    pub target: String,
+    /// The columns to predict: one, or several of numbers.
+    pub targets: Vec<String>,
     /// The task; guessed from the target unless given.
     pub task: Option<Task>,
     /// The columns to predict from, as [`Table::select`] takes them; all others unless given.
@@ -23,6 +25,12 @@ pub struct Reading {
     pub encode: Vec<(String, Encode)>,
     /// The column of the sample weights. A row with the weight 0 counts as not there.
     pub weights: Option<String>,
+    /// The column of the exposures of counts.
+    pub exposure: Option<Exposure>,
+    /// The column whose equal values make rows a group, which stays together where rows are divided.
+    pub groups: Option<String>,
+    /// The column that says which rows are for validation.
+    pub validation: Option<String>,
     /// The treatment of missing values in the columns that are used.
     pub missing: Missing,
 }
@@ -31,12 +39,15 @@ impl Reading {
     /// All other columns predict `target`; the task is guessed and missing values are errors.
     pub fn new(target: impl Into<String>) -> Self {
         Reading {
-            target: target.into(),
+            targets: vec![target.into()],
             task: None,
             features: Vec::new(),
             ignore: Vec::new(),
             encode: Vec::new(),
             weights: None,
+            exposure: None,
+            groups: None,
+            validation: None,
             missing: Missing::Error,
         }
     }
@@ -52,10 +63,20 @@ pub struct Dataset {
     pub features: Vec<String>,
     /// rows × features.
     pub x: Array2<f64>,
+    /// The names of the targets.
+    pub targets: Vec<String>,
     /// The target.
     pub target: Target,
     /// The sample weights, where there is a column of them.
     pub weights: Option<Vec<f64>>,
+    /// The column of the exposures, where there is one.
+    pub exposure: Option<Exposure>,
+    /// The exposures in it, positive.
+    pub exposures: Option<Vec<f64>>,
+    /// The group of each row, counted from 0 in the order of the file, where there is a column of them.
+    pub groups: Option<Vec<usize>>,
+    /// Whether each row is for validation, where there is a column that says so.
+    pub validation: Option<Vec<bool>>,
     /// The line of each row in the file.
     pub lines: Vec<u64>,
     /// The rows left out because a value was missing.
@@ -81,50 +102,57 @@ impl Dataset {
 /// The columns of a table by their use.
 struct Uses {
     features: Vec<usize>,
-    target: usize,
+    targets: Vec<usize>,
     weights: Option<usize>,
+    exposure: Option<usize>,
+    groups: Option<usize>,
+    validation: Option<usize>,
     notes: Vec<String>,
 }
 
+impl Uses {
+    /// The columns besides the features.
+    fn others(&self) -> impl Iterator<Item = usize> {
+        let single = [self.weights, self.exposure, self.groups, self.validation];
+        self.targets.iter().copied().chain(single.into_iter().flatten())
+    }
+}
+
 impl Table {
-    /// Features, target and weights as `reading` says.
+    /// Features, targets, weights and what else `reading` names.
     ///
     /// # Errors
     /// A column that is missing or used twice, no feature, a cell that is not what its column needs, a missing value,
     /// fewer than two classes.
     pub fn dataset(&self, reading: &Reading) -> Result<Dataset> {
-        let Uses { features, target, weights, mut notes } = self.uses(reading)?;
+        let mut uses = self.uses(reading)?;
         let impute = reading.missing == Missing::Impute;
-        let mut needed: Vec<usize> = [target].into_iter().chain(weights).collect();
-        if !impute {
-            needed.splice(..0, features.iter().copied());
-        }
-        let (mut rows, dropped) = self.complete_rows(&needed, reading.missing)?;
-        let mut weights = weights.map(|c| self.weights(c, &rows)).transpose()?;
-        let complete = rows.len();
-        if let Some(weights) = &mut weights {
-            let mut of_row = weights.iter();
-            rows.retain(|_| of_row.next().is_some_and(|w| *w > 0.0));
-            weights.retain(|w| *w > 0.0);
-        }
-        let (task, guess) = match reading.task {
-            Some(task) => (task, None),
-            None => {
-                let (task, guess) = self.guess(target, &rows)?;
+        let counted = self.counted_rows(uses.weights, reading.missing)?;
+        let mut needed: Vec<usize> = if impute { Vec::new() } else { uses.features.clone() };
+        needed.extend(uses.others());
+        let (rows, dropped) = self.complete_rows_of(&counted.rows, &needed, reading.missing)?;
+        let weights = uses.weights.map(|c| self.numbers(c, &rows)).transpose()?;
+        let (task, guess) = match (reading.task, uses.targets.as_slice()) {
+            (Some(task), _) => (task, None),
+            (None, [target]) => {
+                let (task, guess) = self.guess(*target, &rows)?;
                 (task, Some(guess))
             }
+            (None, _) => (Task::Regression, Some("there are several targets".into())),
         };
         let how = |column: usize| {
             let name = &self.names[column];
             reading.encode.iter().rev().find(|(of, _)| of == name).map(|(_, how)| how)
         };
         let mut columns = Vec::new();
-        for &column in &features {
-            let learnt = self.learn(column, &rows, how(column), impute)?;
+        let tallies = self.tally(&uses.features, &rows);
+        for (&column, tally) in uses.features.iter().zip(tallies) {
+            let fill = impute.then_some(weights.as_deref());
+            let learnt = self.learn(column, &rows, how(column), tally, fill)?;
             // Text that is the same everywhere says nothing.
             if learnt.inputs().is_empty() {
                 let name = short(&learnt.name);
-                notes.push(format!("the column '{name}' has one value only and is left out"));
+                uses.notes.push(format!("the column '{name}' has one value only and is left out"));
             } else {
                 columns.push(learnt);
             }
@@ -132,74 +160,146 @@ impl Table {
         if columns.is_empty() {
             return Err(format_error(&self.path, "no column is left to predict from"));
         }
-        let features: Vec<String> = columns.iter().flat_map(Column::inputs).collect();
-        let x = self.inputs(&columns, &rows, Unknown::Error)?;
-        let target = match task {
-            Task::Regression => Target::Numbers(self.numbers(target, &rows)?),
-            Task::Classification => self.classes(target, &rows)?,
+        let exposures = match (&reading.exposure, uses.exposure) {
+            (Some(exposure), Some(column)) => Some(self.exposures(exposure, column, &rows)?),
+            _ => None,
         };
         Ok(Dataset {
+            features: columns.iter().flat_map(Column::inputs).collect(),
+            x: self.inputs(&columns, &rows, Unknown::Error)?,
+            target: match task {
+                Task::Regression => Target::Numbers(self.number_columns(&uses.targets, &rows)?),
+                Task::Classification => self.classes(uses.targets[0], &rows)?,
+            },
             columns,
-            features,
-            x,
-            target,
+            targets: reading.targets.clone(),
+            exposure: reading.exposure.clone(),
+            exposures,
+            groups: uses.groups.map(|c| self.groups(c, &rows)),
+            validation: uses.validation.map(|c| self.marked(c, &rows)).transpose()?,
             weights,
             lines: rows.iter().map(|&r| self.lines[r]).collect(),
-            dropped,
-            weightless: complete - rows.len(),
+            dropped: counted.dropped + dropped,
+            weightless: counted.weightless,
             guess,
-            notes,
+            notes: uses.notes,
         })
+    }
+
+    /// Numbers, rows × columns.
+    ///
+    /// # Errors
+    /// As [`numbers`](Self::numbers).
+    pub fn number_columns(&self, columns: &[usize], rows: &[usize]) -> Result<Array2<f64>> {
+        let mut out = Array2::zeros((rows.len(), columns.len()));
+        for (mut place, &column) in out.columns_mut().into_iter().zip(columns) {
+            place.assign(&ndarray::Array1::from(self.numbers(column, rows)?));
+        }
+        Ok(out)
+    }
+
+    /// The group of each row: that of the rows with the same text.
+    fn groups(&self, column: usize, rows: &[usize]) -> Vec<usize> {
+        let mut seen = HashMap::new();
+        let group = |&row: &usize| {
+            let next = seen.len();
+            *seen.entry(self.text_at(row, column)).or_insert(next)
+        };
+        rows.iter().map(group).collect()
+    }
+
+    /// Whether a column marks each row.
+    fn marked(&self, column: usize, rows: &[usize]) -> Result<Vec<bool>> {
+        let mark = |&row: &usize| {
+            let cell = self.text_at(row, column);
+            match cell.to_lowercase().as_str() {
+                "1" | "true" | "yes" | "validation" => Ok(true),
+                "0" | "false" | "no" | "train" | "training" => Ok(false),
+                _ => Err(self.wrong(
+                    row,
+                    column,
+                    format!(
+                        "'{}' does not say whether the row is for validation: write 1, true, yes or validation, and for other rows \
+                         0, false, no or train",
+                        short(cell)
+                    ),
+                )),
+            }
+        };
+        rows.iter().map(mark).collect()
     }
 
     /// The columns by their use.
     fn uses(&self, reading: &Reading) -> Result<Uses> {
-        let target = self.column(&reading.target)?;
+        let column = |name: &String| self.column(name);
+        let targets: Vec<usize> = reading.targets.iter().map(column).collect::<Result<_>>()?;
         let refused = |column: usize, why: &str| Err(Error::invalid(&self.names[column], why));
         let ignored = self.select(&reading.ignore)?;
-        if ignored.contains(&target) {
+        if targets.is_empty() {
+            return Err(Error::invalid("targets", "there is none"));
+        }
+        if let Some(&target) = targets.iter().find(|c| ignored.contains(c)) {
             return refused(target, "the column is the target and cannot be ignored");
         }
-        let weights = (reading.weights.as_ref()).map(|name| self.column(name)).transpose()?;
-        if let Some(column) = weights {
-            if column == target {
-                return refused(column, "the column cannot be both target and weights");
-            }
-            if ignored.contains(&column) {
-                return refused(column, "the column cannot be both ignored and weights");
+        if targets.len() > 1 && reading.task == Some(Task::Classification) {
+            return refused(targets[1], "a classification has one target, not several");
+        }
+        let of = |name: &Option<String>| name.as_ref().map(column).transpose();
+        let exposure = reading.exposure.as_ref().map(|e| self.column(&e.column)).transpose()?;
+        let mut uses = Uses {
+            features: Vec::new(),
+            weights: of(&reading.weights)?,
+            exposure,
+            groups: of(&reading.groups)?,
+            validation: of(&reading.validation)?,
+            targets,
+            notes: Vec::new(),
+        };
+        let mut taken: HashMap<usize, &str> = HashMap::new();
+        let single = [
+            (uses.weights, "weights"),
+            (uses.exposure, "exposure"),
+            (uses.groups, "groups"),
+            (uses.validation, "validation"),
+        ];
+        let targets = uses.targets.iter().map(|&c| (Some(c), "target"));
+        let ignored_too = ignored.iter().map(|&c| (Some(c), "ignored"));
+        for (at, role) in ignored_too.chain(targets).chain(single) {
+            let Some(at) = at else { continue };
+            if let Some(before) = taken.insert(at, role) {
+                return refused(at, &format!("the column cannot be both {before} and {role}"));
             }
         }
         for (name, _) in &reading.encode {
             self.column(name)?;
         }
-        let free = |c: &usize| *c != target && Some(*c) != weights && !ignored.contains(c);
-        let mut notes = Vec::new();
-        let features: Vec<usize> = if reading.features.is_empty() {
-            let mut features: Vec<usize> = (0..self.names.len()).filter(free).collect();
-            if let Some(at) =
-                features.iter().position(|c| self.labels.is_some_and(|l| l.column == *c))
-                && let Some(labels) = self.labels
-            {
-                // A column that has a name may be what is meant, if it is the only one.
-                let only = features.len() == 1 && labels.why.is_some();
-                let named = !self.names[labels.column].is_empty();
-                if !(only && named) {
-                    features.remove(at);
-                    notes.extend(self.labels_note());
-                }
-            }
-            features
+        let free = |c: &usize| !taken.contains_key(c);
+        if reading.features.is_empty() {
+            uses.features = (0..self.names.len()).filter(free).collect();
+            self.leave_labels(&mut uses);
         } else {
-            let features = self.select(&reading.features)?;
-            if let Some(&column) = features.iter().find(|c| !free(c)) {
+            uses.features = self.select(&reading.features)?;
+            if let Some(&column) = uses.features.iter().find(|c| !free(c)) {
                 return refused(column, "the column cannot be a feature and something else");
             }
-            features
-        };
-        if features.is_empty() {
+        }
+        if uses.features.is_empty() {
             return Err(format_error(&self.path, "no column is left to predict from"));
         }
-        Ok(Uses { features, target, weights, notes })
+        Ok(uses)
+    }
+
+    /// Takes the labels of the rows from features that were not named.
+    fn leave_labels(&self, uses: &mut Uses) {
+        let Some(labels) = self.labels else { return };
+        let Some(at) = uses.features.iter().position(|c| labels.column == *c) else { return };
+        // A column that has a name may be what is meant, if it is the only one.
+        let only = uses.features.len() == 1 && labels.why.is_some();
+        let named = !self.names[labels.column].is_empty();
+        if !(only && named) {
+            uses.features.remove(at);
+            uses.notes.extend(self.labels_note());
+        }
     }
 
     /// The note on a column of labels that was not named.

@@ -19,7 +19,7 @@ const DELIMITERS: [u8; 5] = [b',', b';', b'\t', b'|', b' '];
 /// let table = Table::parse(german, "d.csv".as_ref(), &Dialect::default())?;
 /// assert_eq!(table.found(), ["--delimiter ';'", "--decimal ',' --thousands '.'"]);
 /// let data = table.dataset(&Reading::new("Weg"))?;
-/// assert_eq!(data.target, Target::Numbers(vec![1.5, 1003.5]));
+/// assert_eq!(data.target, Target::Numbers(ndarray::array![[1.5], [1003.5]]));
 /// # Ok::<(), secondo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -30,6 +30,7 @@ mod column;
 mod cut;
 mod dataset;
 mod dialect;
+mod exposure;
 mod header;
 mod parse;
 mod source;
@@ -39,10 +40,13 @@ mod time;
 pub use column::{Coding, Column, Encode, Fill, Unknown};
 pub use dataset::{Dataset, Reading};
 pub use dialect::{Dialect, RowNames};
+pub use exposure::Exposure;
 pub use target::{Target, Task};
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
 
 use super::json::format_error;
 use crate::error::{Error, Result};
@@ -56,7 +60,7 @@ use header::Labels;
 /// let table = Table::parse("x,y\n1,2\n3,4\n", "small.csv".as_ref(), &Dialect::default())?;
 /// let data = table.dataset(&Reading::new("y"))?;
 /// assert_eq!(data.features, ["x"]);
-/// assert_eq!(data.target, Target::Numbers(vec![2.0, 4.0]));
+/// assert_eq!(data.target, Target::Numbers(ndarray::array![[2.0], [4.0]]));
 /// let error = table.column("z").unwrap_err();
 /// assert_eq!(error.to_string(), "small.csv: there is no column 'z'; the columns are: x, y");
 /// # Ok::<(), secondo::Error>(())
@@ -77,6 +81,17 @@ pub struct Table {
     labels: Option<Labels>,
     found: Vec<String>,
     warnings: Vec<String>,
+}
+
+/// The rows of a table that count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// Their indices, increasing.
+    pub rows: Vec<usize>,
+    /// The rows that were left out because their weight is missing.
+    pub dropped: usize,
+    /// The rows that were left out because their weight is 0.
+    pub weightless: usize,
 }
 
 /// The treatment of a row in which a value is missing.
@@ -183,6 +198,23 @@ impl Table {
         Ok(out.into_iter().collect())
     }
 
+    /// The rows that count: all, or those of `weights` above 0. Nothing else in a row of weight 0 is looked at.
+    ///
+    /// # Errors
+    /// A missing weight, unless such rows are to be dropped; one that is not a number or is negative; all weights 0.
+    pub fn counted_rows(&self, weights: Option<usize>, missing: Missing) -> Result<Counted> {
+        let all: Vec<usize> = (0..self.rows()).collect();
+        let Some(column) = weights else {
+            return Ok(Counted { rows: all, dropped: 0, weightless: 0 });
+        };
+        let (mut rows, dropped) = self.complete_rows_of(&all, &[column], missing)?;
+        let weights = self.weights(column, &rows)?;
+        let complete = rows.len();
+        let mut of_row = weights.iter();
+        rows.retain(|_| of_row.next().is_some_and(|w| *w > 0.0));
+        Ok(Counted { weightless: complete - rows.len(), rows, dropped })
+    }
+
     /// The rows with a value in each of `columns`, and the number of the others; where values are imputed, the others are left out.
     ///
     /// # Errors
@@ -192,37 +224,50 @@ impl Table {
         columns: &[usize],
         missing: Missing,
     ) -> Result<(Vec<usize>, usize)> {
-        self.rows_without(missing, |row| {
+        let all: Vec<usize> = (0..self.rows()).collect();
+        self.complete_rows_of(&all, columns, missing)
+    }
+
+    /// The same among `rows`.
+    fn complete_rows_of(
+        &self,
+        rows: &[usize],
+        columns: &[usize],
+        missing: Missing,
+    ) -> Result<(Vec<usize>, usize)> {
+        self.rows_without(rows, missing, |row| {
             columns.iter().copied().find(|&c| self.is_missing(self.text_at(row, c)))
         })
     }
 
-    /// The rows in which `gap` finds no column without a value, and the number of the others.
+    /// The rows of `all` in which `gap` finds no column without a value, and the number of the others.
     fn rows_without(
         &self,
+        all: &[usize],
         missing: Missing,
-        gap: impl Fn(usize) -> Option<usize>,
+        gap: impl Fn(usize) -> Option<usize> + Sync,
     ) -> Result<(Vec<usize>, usize)> {
-        let mut rows = Vec::with_capacity(self.rows());
-        for row in 0..self.rows() {
-            match (gap(row), missing) {
-                (None, _) => rows.push(row),
-                (Some(_), Missing::Drop | Missing::Impute) => {}
-                (Some(column), Missing::Error) => {
-                    let shown = short(self.text_at(row, column));
-                    let why = format!(
-                        "the value is missing ('{shown}'); fill it in, or leave such rows out with --missing drop"
-                    );
-                    return Err(self.wrong(row, column, why));
-                }
-            }
+        let is_whole = |row: &&usize| gap(**row).is_none();
+        let rows: Vec<usize> = all.par_iter().filter(is_whole).copied().collect();
+        let first = || all.iter().find_map(|&row| Some((row, gap(row)?)));
+        if missing == Missing::Error
+            && rows.len() < all.len()
+            && let Some((row, column)) = first()
+        {
+            let shown = short(self.text_at(row, column));
+            let why = format!(
+                "the value is missing ('{shown}'); fill it in, or leave such rows out with --missing drop"
+            );
+            return Err(self.wrong(row, column, why));
         }
         if rows.is_empty() {
-            let all = self.rows();
-            let why = format!("each of the {all} rows has a missing value; no row is left");
-            return Err(format_error(&self.path, why));
+            let all = match all.len() {
+                1 => "the only row has".into(),
+                all => format!("each of the {all} rows has"),
+            };
+            return Err(format_error(&self.path, format!("{all} a missing value; no row is left")));
         }
-        let dropped = self.rows() - rows.len();
+        let dropped = all.len() - rows.len();
         Ok((rows, dropped))
     }
 
@@ -231,12 +276,13 @@ impl Table {
     /// # Errors
     /// A cell that is not a finite number, with line and column.
     pub fn numbers(&self, column: usize, rows: &[usize]) -> Result<Vec<f64>> {
-        (rows.iter())
-            .map(|&row| {
-                let number = self.numerals.number(self.text_at(row, column));
-                number.map_err(|why| self.wrong(row, column, why))
-            })
-            .collect()
+        let number = |&row: &usize| {
+            let number = self.numerals.number(self.text_at(row, column));
+            number.map_err(|why| self.wrong(row, column, why))
+        };
+        let found: Option<Vec<f64>> = rows.par_iter().map(|row| number(row).ok()).collect();
+        // The first error is the one to tell.
+        found.map_or_else(|| rows.iter().map(number).collect(), Ok)
     }
 
     /// Sample weights.

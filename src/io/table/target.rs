@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use ndarray::Array2;
+use rayon::prelude::*;
+
 use super::Table;
 use super::cell::{plural, short, whole};
 use super::classes::{is_code, values};
@@ -50,8 +53,8 @@ impl fmt::Display for Task {
 /// The target, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Target {
-    /// Numbers, for regression.
-    Numbers(Vec<f64>),
+    /// Numbers, for regression: rows × targets.
+    Numbers(Array2<f64>),
     /// Classes.
     Classes {
         /// The labels: whole numbers in numerical order, text in the order of its characters.
@@ -66,12 +69,15 @@ impl Table {
     pub(super) fn guess(&self, column: usize, rows: &[usize]) -> Result<(Task, String)> {
         let cells = || rows.iter().map(|&row| (row, self.text_at(row, column)));
         // NaN and infinities count as numbers here; they are refused when they are read as such.
-        let numeric = |cell: &str| self.numerals.parse(cell).is_some();
-        let numbers = cells().filter(|(_, cell)| numeric(cell)).count();
+        let numeric = |cell: &str| self.numerals.reads(cell);
+        let numbers = rows.par_iter().filter(|&&row| numeric(self.text_at(row, column))).count();
         if numbers == 0 {
             return Ok((Task::Classification, "the target is text".into()));
         }
-        if let Some((row, cell)) = cells().find(|(_, cell)| !numeric(cell)) {
+        let odd = || cells().find(|(_, cell)| !numeric(cell));
+        if numbers < rows.len()
+            && let Some((row, cell)) = odd()
+        {
             let (cell, others) = (short(cell), plural(numbers, "other value"));
             return Err(self.wrong(
                 row,
@@ -83,7 +89,7 @@ impl Table {
                 ),
             ));
         }
-        if cells().any(|(_, cell)| is_code(cell)) {
+        if rows.par_iter().any(|&row| is_code(self.text_at(row, column))) {
             let why = "the target has codes with zeros before the digits";
             return Ok((Task::Classification, why.into()));
         }

@@ -420,6 +420,43 @@ impl Loss {
     /// # Errors
     /// x and y are empty or differ in length, or have not the length of the output weights; a user's loss panics or gives NaN.
     pub fn derivatives(&self, x: &[f64], y: &[f64]) -> Result<(f64, Vec<f64>, Vec<f64>)> {
+        let outputs = self.outputs_of(x, y)?;
+        let (mut g, mut h) = (vec![0.0; outputs], vec![0.0; outputs * outputs]);
+        let value = self.guarded(|| {
+            self.gradient(x, y, &mut g);
+            self.refuse_nan("the gradient", x, y, &g)?;
+            self.hessian(x, y, &mut h);
+            self.refuse_nan("the Hessian", x, y, &h)?;
+            self.checked_value(x, y)
+        })??;
+        Ok((value, g, h))
+    }
+
+    /// Returns g(x, y) alone, without a weight.
+    ///
+    /// ```
+    /// use secondo::Loss;
+    /// // log(e⁰ + e⁰) − 0
+    /// let value = Loss::SoftmaxCrossEntropy.value_at(&[0.0, 0.0], &[1.0, 0.0])?;
+    /// assert!((value - 2f64.ln()).abs() < 1e-15);
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`derivatives`](Self::derivatives).
+    pub fn value_at(&self, x: &[f64], y: &[f64]) -> Result<f64> {
+        self.outputs_of(x, y)?;
+        self.guarded(|| self.checked_value(x, y))?
+    }
+
+    fn checked_value(&self, x: &[f64], y: &[f64]) -> Result<f64> {
+        let value = self.value(x, y);
+        self.refuse_nan("the value", x, y, &[value])?;
+        Ok(value)
+    }
+
+    /// The number of outputs, of which there must be as many as targets.
+    fn outputs_of(&self, x: &[f64], y: &[f64]) -> Result<usize> {
         let outputs = x.len();
         if outputs == 0 {
             return Err(Error::invalid("outputs", "at least one is needed"));
@@ -428,17 +465,7 @@ impl Loss {
             return Err(Error::shape("targets", &[outputs], &[y.len()]));
         }
         self.check(outputs, &ndarray::Array2::zeros((0, outputs)))?;
-        let (mut g, mut h) = (vec![0.0; outputs], vec![0.0; outputs * outputs]);
-        let value = self.guarded(|| {
-            self.gradient(x, y, &mut g);
-            self.refuse_nan("the gradient", x, y, &g)?;
-            self.hessian(x, y, &mut h);
-            self.refuse_nan("the Hessian", x, y, &h)?;
-            let value = self.value(x, y);
-            self.refuse_nan("the value", x, y, &[value])?;
-            Ok(value)
-        })??;
-        Ok((value, g, h))
+        Ok(outputs)
     }
 
     /// Refuses a NaN that a user's loss made of finite numbers.
