@@ -39,7 +39,7 @@ pub(super) fn slopes(
     };
     let shares: Vec<f64> = data.weights().iter().map(share).collect();
     let total: f64 = shares.iter().sum();
-    let rows = Data::new(data.x().clone(), Array2::zeros((n, network.outputs())))?
+    let rows = Data::new(data.x().to_owned(), Array2::zeros((n, network.outputs())))?
         .weighted(shares.iter().map(|c| c / total).collect())?;
     let average = Problem::new(shifted, rows, MeanResponse::loss(family, output))?.on(Device::Cpu);
 

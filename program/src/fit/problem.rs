@@ -120,6 +120,6 @@ impl FileFit {
     /// The rows of the file.
     pub fn points(&self) -> Vec<Points> {
         let data = self.file.problem.data();
-        vec![Points::new("rows", data.x(), data.y().clone())]
+        vec![Points::new("rows", &data.x(), data.y().clone())]
     }
 }

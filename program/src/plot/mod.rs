@@ -6,7 +6,7 @@ mod marks;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayRef2, Axis};
 use plotters::prelude::*;
 use plotters::style::register_font;
 use secondo::io::Model;
@@ -56,7 +56,7 @@ pub struct Points {
 
 impl Points {
     /// `y` is what the loss compares with the outputs, not standardised.
-    pub fn new(title: &'static str, x: &Array2<f64>, y: Array2<f64>) -> Self {
+    pub fn new(title: &'static str, x: &ArrayRef2<f64>, y: Array2<f64>) -> Self {
         let x = x.iter().copied().collect();
         Points { title, x, y }
     }
