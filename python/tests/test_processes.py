@@ -106,6 +106,8 @@ def test_ctrl_c_ends_a_fit_and_keeps_its_best_point():
         net = secondo.Network.dense([10, 20, 1])
         problem = secondo.Problem(net, x, random.normal(size=5000), penalty=1e-6)
         w = net.initial(0)
+        # What is imported at first use is there before the signal.
+        problem.minimize(w, "newton-rows", max_iter=1)
         print("ready", flush=True)
         try:
             problem.minimize(w, "newton-rows", max_iter=10**9, gtol=0.0)
@@ -143,14 +145,14 @@ def test_ctrl_c_ends_a_long_hessian():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("work", ["blocks.eigenvalues()", "problem.inference(w)", "operator @ np.ones((len(w), 4000))"])
+@pytest.mark.parametrize("work", ["blocks.eigenvalues()", "problem.inference(w)", "operator @ np.ones((len(w), 8000))"])
 def test_ctrl_c_ends_what_is_done_with_a_matrix(work):
     out, error, seconds = interrupted(
         f"""
         import os
         random = np.random.default_rng(0)
-        net = secondo.Network.dense([40, 60, 1])
-        problem = secondo.Problem(net, random.normal(size=(4000, 40)), random.normal(size=4000), penalty=1.0)
+        net = secondo.Network.dense([40, 40, 1])
+        problem = secondo.Problem(net, random.normal(size=(3000, 40)), random.normal(size=3000), penalty=1.0)
         w = net.initial(0)
         blocks, operator = problem.gauss_newton(w, structure="layer-blocks"), problem.linear_operator(w)
         print("ready", flush=True)
@@ -160,7 +162,7 @@ def test_ctrl_c_ends_what_is_done_with_a_matrix(work):
             print("interrupted", flush=True)
         os._exit(0)
         """,
-        after=0.2,
+        after=0.1,
     )
     assert "interrupted" in out, (out, error)
     assert seconds < 2.0
