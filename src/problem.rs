@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayRef2};
 
 use crate::available_memory;
 use crate::backend::{Backend, Cpu};
@@ -499,7 +499,7 @@ impl Problem {
     ///
     /// # Errors
     /// X has not the network's inputs, w the wrong length, or a number is not finite.
-    pub fn predict(&self, w: &[f64], x: &Array2<f64>) -> Result<Array2<f64>> {
+    pub fn predict(&self, w: &[f64], x: &ArrayRef2<f64>) -> Result<Array2<f64>> {
         match &self.constraint {
             None => self.network.predict(w, x),
             Some(constraint) => self.network.predict(&constraint.weights(w)?, x),
@@ -512,7 +512,7 @@ impl Network {
     ///
     /// # Errors
     /// X has not the network's inputs, w the wrong length, or a number is not finite.
-    pub fn predict(&self, w: &[f64], x: &Array2<f64>) -> Result<Array2<f64>> {
+    pub fn predict(&self, w: &[f64], x: &ArrayRef2<f64>) -> Result<Array2<f64>> {
         if let Some(((i, j), _)) = x.indexed_iter().find(|(_, v)| !v.is_finite()) {
             return Err(Error::non_finite("X", &[i, j]));
         }

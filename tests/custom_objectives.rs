@@ -547,7 +547,7 @@ fn targets_are_the_losses_to_refuse() {
     let (right, _) = problem(Loss::SquaredError);
     let mut y = right.data().y().clone();
     y[(4, 2)] = 91.0;
-    let data = Data::new(right.data().x().clone(), y).unwrap();
+    let data = Data::new(right.data().x().to_owned(), y).unwrap();
     let refused = Problem::new(right.network().clone(), data, custom(student())).unwrap_err();
     assert_eq!(refused.to_string(), "targets of sample 4: 91 of output 2 is above 90");
 }
@@ -897,7 +897,7 @@ fn a_panic_in_a_name_is_an_error() {
 fn a_step_to_nan_is_rejected() {
     // NaN beyond a distance that the start keeps, and long first steps.
     let (sound, w) = problem(custom(student()));
-    let outputs = sound.predict(&w, sound.data().x()).unwrap();
+    let outputs = sound.predict(&w, &sound.data().x()).unwrap();
     let farthest = (0..7)
         .map(|i| (&outputs.row(i) - &sound.data().y().row(i)).mapv(|v| v * v).sum().sqrt())
         .fold(0.0, f64::max);

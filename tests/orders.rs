@@ -435,8 +435,8 @@ fn rows() -> Vec<(Problem, Vec<f64>, (usize, usize))> {
     use common::ratio::single;
     let mut all = Vec::new();
     for f in stored().iter().filter(|f| f.network.layers().iter().all(|l| l.is_linear())) {
-        let rounded = |a: &Array2<f64>| a.map(|v| f64::from(*v as f32));
-        let data = Data::new(rounded(f.data.x()), rounded(f.data.y())).unwrap();
+        let rounded = |v: &f64| f64::from(*v as f32);
+        let data = Data::new(f.data.x().map(rounded), f.data.y().map(rounded)).unwrap();
         let data = data.weighted(single(f.data.weights())).unwrap();
         let Ok(problem) = Problem::new(f.network.clone(), data, f.loss.clone()) else {
             continue;

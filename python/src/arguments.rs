@@ -1,7 +1,9 @@
 //! Arguments: arrays, names and JSON as the library takes them.
 
+use std::slice::from_raw_parts;
+
 use ndarray::Array2;
-use numpy::{PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use secondo::{Curvature, Structure};
 
@@ -17,6 +19,39 @@ pub fn slice<'a>(py: Python, what: &str, array: &'a PyReadonlyArray1<f64>) -> Py
     array.as_slice().map_err(|_| {
         invalid(py, what, "must be a contiguous, aligned array of float64; see numpy.require")
     })
+}
+
+/// The numbers of a matrix where NumPy holds them, row by row: it keeps the array alive.
+pub struct Held {
+    pub array: Py<PyArray2<f64>>,
+    first: *const f64,
+    count: usize,
+}
+
+impl Held {
+    pub fn new(py: Python, what: &str, array: &Bound<PyArray2<f64>>) -> PyResult<Self> {
+        let lent = array.try_readonly()?;
+        let Ok(numbers) = lent.as_slice() else {
+            return Err(invalid(py, what, "must be a C-contiguous, aligned array of float64"));
+        };
+        let (first, count) = (numbers.as_ptr(), numbers.len());
+        Ok(Held { array: array.clone().unbind(), first, count })
+    }
+}
+
+// The pointer is only read, and the array that it points into is Send and Sync.
+#[allow(unsafe_code)]
+unsafe impl Send for Held {}
+#[allow(unsafe_code)]
+unsafe impl Sync for Held {}
+
+impl AsRef<[f64]> for Held {
+    #[allow(unsafe_code)]
+    fn as_ref(&self) -> &[f64] {
+        // SAFETY: `new` took both from a slice of the array, which lives as long as `self`. NumPy moves the numbers of an array
+        // only for `resize` without its check for references, whose documentation leaves this to the caller.
+        unsafe { from_raw_parts(self.first, self.count) }
+    }
 }
 
 /// A copy of a matrix, row by row.

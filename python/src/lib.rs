@@ -4,6 +4,7 @@ mod arguments;
 mod compute;
 mod error;
 mod function;
+mod inference;
 mod matrix;
 mod model;
 mod network;
@@ -37,6 +38,7 @@ fn _secondo(module: &Bound<PyModule>) -> PyResult<()> {
     module.add_class::<problem::PyProblem>()?;
     module.add_class::<matrix::PyMatrix>()?;
     module.add_class::<operator::PyOperator>()?;
+    module.add_class::<inference::PyInference>()?;
     module.add_class::<model::PyModel>()?;
     module.add_class::<training::PyState>()?;
     module.add_class::<training::PyProgress>()?;

@@ -1,11 +1,13 @@
 //! Matrices of blocks.
 
+use std::sync::Arc;
+
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
-use secondo::{LinearOperator, Matrix};
+use secondo::{LinearOperator, Matrix, Result};
 
 use crate::arguments::{owned, slice};
-use crate::compute::run;
+use crate::compute::{run, run_interruptibly};
 use crate::error::{exception, invalid};
 
 /// A block's layer, unit, first parameter and order.
@@ -13,7 +15,25 @@ type Place = (Option<usize>, Option<usize>, usize, usize);
 
 /// A curvature matrix in blocks along its diagonal.
 #[pyclass(frozen, module = "secondo._secondo", name = "Matrix")]
-pub struct PyMatrix(pub Matrix);
+pub struct PyMatrix(Arc<Matrix>);
+
+impl PyMatrix {
+    pub fn new(matrix: Matrix) -> Self {
+        PyMatrix(Arc::new(matrix))
+    }
+
+    /// Does a job of so many operations for each number of the blocks' cubes.
+    fn long<T: Send + 'static>(
+        &self,
+        py: Python,
+        factor: f64,
+        job: impl FnOnce(&Matrix) -> Result<T> + Send + 'static,
+    ) -> PyResult<T> {
+        let cubes: f64 = self.0.blocks().map(|b| (b.order() as f64).powi(3)).sum();
+        let matrix = self.0.clone();
+        run_interruptibly(py, None, factor * cubes, move || job(&matrix))
+    }
+}
 
 #[pymethods]
 impl PyMatrix {
@@ -71,15 +91,16 @@ impl PyMatrix {
         b: PyReadonlyArray1<f64>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let b = slice(py, "b", &b)?.to_vec();
-        Ok(run(py, None, || self.0.solve(&b))?.into_pyarray(py))
+        Ok(self.long(py, 0.5, move |matrix| matrix.solve(&b))?.into_pyarray(py))
     }
 
     fn inverse(&self, py: Python) -> PyResult<PyMatrix> {
-        run(py, None, || self.0.inverse()).map(PyMatrix)
+        self.long(py, 2.0, Matrix::inverse).map(PyMatrix::new)
     }
 
     fn eigenvalues<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        Ok(run(py, None, || self.0.eigenvalues())?.into_pyarray(py))
+        // The reduction to a tridiagonal matrix, half of it bound by memory.
+        Ok(self.long(py, 4.0, Matrix::eigenvalues)?.into_pyarray(py))
     }
 
     fn log_determinant(&self, py: Python) -> PyResult<f64> {

@@ -1,6 +1,7 @@
 //! Fitted networks as files.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use numpy::{IntoPyArray, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -12,13 +13,13 @@ use secondo::io::{
 use serde_json::{Value, json};
 
 use crate::arguments::{Rectangle, Vector, owned, parsed, slice};
-use crate::compute::run;
+use crate::compute::run_interruptibly;
 use crate::error::{exception, invalid};
 use crate::network::PyNetwork;
 
 /// A fitted network with all that predictions need.
 #[pyclass(frozen, module = "secondo._secondo", name = "Model")]
-pub struct PyModel(Model);
+pub struct PyModel(Arc<Model>);
 
 #[pymethods]
 impl PyModel {
@@ -58,12 +59,13 @@ impl PyModel {
             model.check()?;
             Ok(model)
         };
-        make().map(PyModel).map_err(|e| exception(py, &e))
+        make().map(Arc::new).map(PyModel).map_err(|e| exception(py, &e))
     }
 
     #[staticmethod]
     fn from_bytes(py: Python, bytes: &[u8], path: &str) -> PyResult<Self> {
-        Model::from_bytes(bytes, Path::new(path)).map(PyModel).map_err(|e| exception(py, &e))
+        let model = Model::from_bytes(bytes, Path::new(path)).map_err(|e| exception(py, &e))?;
+        Ok(PyModel(Arc::new(model)))
     }
 
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
@@ -100,7 +102,8 @@ impl PyModel {
         if x.as_array().iter().any(|v| !v.is_finite()) {
             return Err(invalid(py, "X", "holds a number that is not finite"));
         }
-        let x = owned(&x);
-        Ok(run(py, None, || self.0.predict(&x))?.into_pyarray(py))
+        let (x, model) = (owned(&x), self.0.clone());
+        let flops = 2.0 * model.weights.len() as f64 * x.nrows() as f64;
+        Ok(run_interruptibly(py, None, flops, move || model.predict(&x))?.into_pyarray(py))
     }
 }

@@ -6,7 +6,7 @@ use secondo::io::{network_from_json, network_to_json};
 use secondo::{Constraint, Initialization, Network, Propagation, Result};
 
 use crate::arguments::{owned, parsed, slice};
-use crate::compute::run;
+use crate::compute::{run, run_interruptibly};
 use crate::error::{exception, invalid};
 
 /// W = fixed + Cθ as arrays: fixed, the number of θ, and rows, columns and values of C's entries.
@@ -117,9 +117,11 @@ impl PyNetwork {
         x: PyReadonlyArray2<f64>,
         threads: Option<usize>,
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
-        let w = slice(py, "parameters", &w)?.to_vec();
-        let x = owned(&x);
-        let out = run(py, threads, || self.network.predict(&self.all(&w)?, &x))?;
+        let w = slice(py, "parameters", &w)?;
+        let (x, network, w) =
+            (owned(&x), self.network.clone(), self.all(w).map_err(|e| exception(py, &e))?);
+        let flops = 2.0 * w.len() as f64 * x.nrows() as f64;
+        let out = run_interruptibly(py, threads, flops, move || network.predict(&w, &x))?;
         Ok(out.into_pyarray(py))
     }
 }

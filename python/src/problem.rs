@@ -4,15 +4,19 @@ use std::process;
 use std::sync::Arc;
 
 use ndarray::Array2;
-use numpy::{IntoPyArray, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{IntoPyArray, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use secondo::inference::{self, Covariance, Dispersion, RowWeights};
 use secondo::io::{loss_from_json, penalty_from_json};
-use secondo::{Configuration, Data, Device, Evaluation, Plan, Problem, Reduction, Request};
+use secondo::{
+    Configuration, Curvature, Data, Device, Error, Evaluation, Plan, Problem, Reduction, Request,
+};
 
-use crate::arguments::{Rectangle, Vector, named, owned, parsed, slice, structured};
-use crate::compute::{is_forked, run, run_interruptibly};
+use crate::arguments::{Held, Rectangle, Vector, named, owned, parsed, slice, structured};
+use crate::compute::{LONG, is_forked, run, run_interruptibly};
 use crate::error::{exception, invalid};
+use crate::inference::PyInference;
 use crate::matrix::PyMatrix;
 use crate::network::PyNetwork;
 use crate::operator::PyOperator;
@@ -25,6 +29,8 @@ type Cost = (usize, u64, u64, u64, u64, f64);
 #[pyclass(frozen, module = "secondo._secondo", name = "Problem")]
 pub struct PyProblem {
     problem: Arc<Problem>,
+    /// X, which the problem holds where it lies.
+    x: Arc<Held>,
     threads: Option<usize>,
     /// The process that made it.
     process: u32,
@@ -38,7 +44,7 @@ impl PyProblem {
     fn new(
         py: Python,
         network: &PyNetwork,
-        x: PyReadonlyArray2<f64>,
+        x: &Bound<PyArray2<f64>>,
         y: PyReadonlyArray2<f64>,
         weights: Option<PyReadonlyArray1<f64>>,
         loss: &str,
@@ -61,11 +67,13 @@ impl PyProblem {
         let penalty = penalty_from_json(&penalty).map_err(|e| exception(py, &e))?;
         let device = open(py, device, precision)?;
         let reduction = if mean { Reduction::Mean } else { Reduction::Sum };
-        let (x, y) = (owned(&x), owned(&y));
+        let (x, y) = (Arc::new(Held::new(py, "X", x)?), owned(&y));
+        let inputs = x.array.bind(py).shape()[1];
         let weights = weights.map(|w| w.as_array().to_vec());
         let (network, ties) = (network.network.clone(), network.constraint.clone());
+        let held = x.clone();
         let problem = run(py, threads, || {
-            let mut data = Data::new(x, y)?;
+            let mut data = Data::sharing(held, inputs, y)?;
             if let Some(weights) = weights {
                 data = data.weighted(weights)?;
             }
@@ -78,7 +86,7 @@ impl PyProblem {
             }
             Ok(problem.reduction(reduction).on(device))
         })?;
-        Ok(PyProblem { problem: Arc::new(problem), threads, process: process::id() })
+        Ok(PyProblem { problem: Arc::new(problem), x, threads, process: process::id() })
     }
 
     #[getter]
@@ -96,11 +104,11 @@ impl PyProblem {
         self.problem.device().adapter()
     }
 
-    /// Copies of X, Y and ω.
+    /// X itself, and copies of Y and ω.
     fn data<'py>(&self, py: Python<'py>) -> (Rectangle<'py>, Rectangle<'py>, Vector<'py>) {
         let data = self.problem.data();
-        let copy = |a: &Array2<f64>| a.clone().into_pyarray(py);
-        (copy(data.x()), copy(data.y()), data.weights().to_vec().into_pyarray(py))
+        let (y, weights) = (data.y().clone(), data.weights().to_vec());
+        (self.x.array.bind(py).clone(), y.into_pyarray(py), weights.into_pyarray(py))
     }
 
     fn value(&self, py: Python, w: PyReadonlyArray1<f64>) -> PyResult<f64> {
@@ -127,7 +135,7 @@ impl PyProblem {
         let pair = Some((named(py, curvature)?, structured(py, structure)?));
         let at = self.evaluate(py, &w, Request { curvature: pair, ..Request::default() })?;
         let matrix = at.curvature.ok_or_else(|| invalid(py, "curvature", "there is none"))?;
-        Ok((PyMatrix(matrix), at.left_out))
+        Ok((PyMatrix::new(matrix), at.left_out))
     }
 
     fn outputs<'py>(
@@ -179,7 +187,7 @@ impl PyProblem {
         let copies = |list: Vec<_>| list.iter().map(owned).collect();
         let at = Configuration { states: copies(states), multipliers: copies(multipliers) };
         let point = self.long(py, &w, 0.0, move |problem, w| problem.lagrangian(w, &at))?;
-        let (d_w, d_ww) = (point.d_w.into_pyarray(py), PyMatrix(point.d_ww));
+        let (d_w, d_ww) = (point.d_w.into_pyarray(py), PyMatrix::new(point.d_ww));
         Ok((point.value, d_w, arrays(py, point.d_x), arrays(py, point.d_e), d_ww))
     }
 
@@ -207,6 +215,32 @@ impl PyProblem {
         let (w, curvature) = (slice(py, "parameters", &w)?.to_vec(), named(py, curvature)?);
         let problem = self.problem.clone();
         run(py, self.threads, || PyOperator::new(problem, &w, curvature, self.threads))
+    }
+
+    /// The inference at w.
+    #[allow(clippy::too_many_arguments)]
+    fn inference(
+        &self,
+        py: Python,
+        w: PyReadonlyArray1<f64>,
+        information: &str,
+        covariance: Option<&str>,
+        dispersion: &str,
+        weights_are: &str,
+        level: f64,
+    ) -> PyResult<PyInference> {
+        let w = slice(py, "parameters", &w)?.to_vec();
+        let settings = || {
+            Ok(inference::Options {
+                information: Curvature::from_name(&information.replace('_', "-"))?,
+                covariance: covariance.map(Covariance::from_name).transpose()?,
+                dispersion: Dispersion::from_name(dispersion)?,
+                weights_are: RowWeights::from_name(weights_are)?,
+                level,
+            })
+        };
+        let settings = settings().map_err(|e: Error| exception(py, &e))?;
+        PyInference::new(py, self.problem.clone(), w, settings, self.threads)
     }
 
     fn plan(&self, py: Python, curvature: Option<(String, String)>) -> PyResult<Cost> {
@@ -261,8 +295,17 @@ impl PyProblem {
         request: Request,
     ) -> PyResult<Evaluation> {
         self.check_process(py)?;
-        let (problem, w) = (self.problem.clone(), slice(py, "parameters", w)?.to_vec());
-        let flops = run(py, self.threads, || problem.plan(request))?.flops;
+        let w = slice(py, "parameters", w)?;
+        // What is short is done at once, with its plan: each change of the interpreter's lock costs.
+        let (flops, done) = run(py, self.threads, || {
+            let flops = self.problem.plan(request)?.flops;
+            let done = (flops < LONG).then(|| self.problem.evaluate(w, request));
+            Ok((flops, done.transpose()?))
+        })?;
+        if let Some(done) = done {
+            return Ok(done);
+        }
+        let (problem, w) = (self.problem.clone(), w.to_vec());
         run_interruptibly(py, self.threads, flops, move || problem.evaluate(&w, request))
     }
 

@@ -110,8 +110,9 @@ def test_an_exception_of_the_callback_is_raised_with_the_best_point():
     assert np.array_equal(problem.minimize(state=fit.state, method="trust-region").x, whole.x)
 
 
-def test_progress_is_shown(capsys):
+def test_progress_is_for_people(capsys):
     line().minimize([0.0, 0.0], progress=True)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_scipy_minimises_a_problem():

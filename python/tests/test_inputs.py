@@ -1,5 +1,9 @@
 """Bad input is a clear exception, good input of any layout the same numbers."""
 
+import gc
+import os
+import sys
+
 import numpy as np
 import pytest
 from conftest import random_problem
@@ -42,6 +46,55 @@ def test_a_vector_of_float64_is_not_copied():
     w = NETWORK.initial(0)
     assert vector(w, "w") is w
     assert np.shares_memory(matrix(X, "X"), X)
+
+
+def held(problem):
+    """X as the problem holds it."""
+    return problem._core.data()[0]
+
+
+def test_x_is_held_where_it_lies(tmp_path):
+    w = NETWORK.initial(0)
+    x = X.copy()
+    problem = Problem(NETWORK, x, Y)
+    assert held(problem).ctypes.data == x.ctypes.data
+    right = problem.value(w)
+    # What the library reads is this memory, and it stays while the problem lives.
+    count = sys.getrefcount(x)
+    assert not np.shares_memory(held(Problem(NETWORK, np.asfortranarray(x), Y)), x)
+    mapped = np.memmap(tmp_path / "x", dtype=np.float64, mode="w+", shape=x.shape)
+    mapped[:] = x
+    other = Problem(NETWORK, mapped, Y)
+    assert held(other).ctypes.data == mapped.ctypes.data and other.value(w) == right
+    del mapped
+    assert other.value(w) == right
+    del problem
+    gc.collect()
+    assert sys.getrefcount(x) < count
+
+
+def test_changed_numbers_are_seen():
+    """A planted fault: were X copied, the value would stay."""
+    x = X.copy()
+    problem, w = Problem(NETWORK, x, Y), NETWORK.initial(0)
+    before = problem.outputs(w)
+    x[0] += 1.0
+    fresh = Problem(NETWORK, x, Y)
+    assert held(problem) is x and not np.array_equal(fresh.outputs(w), before)
+
+
+@pytest.mark.skipif("SECONDO_TEST_LARGE" not in os.environ, reason="SECONDO_TEST_LARGE=1 asks for 2 GB")
+def test_two_gigabytes_of_x():
+    resource = pytest.importorskip("resource")
+    n = 25_000_000
+    x = np.full((n, 10), 0.5)
+    network = Network.dense([10, 1])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    problem = Problem(network, x, np.ones(n))
+    value, gradient = problem.value_and_gradient(np.zeros(11))
+    assert value == n / 2 and np.allclose(gradient, np.r_[np.full(10, -n / 2), -n])
+    # Y, the weights, and a chunk: no second X.
+    assert 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) < x.nbytes / 2
 
 
 def test_results_own_their_memory():

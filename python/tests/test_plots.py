@@ -38,3 +38,31 @@ def test_html():
     assert "accepted" in problem.minimize(w)._repr_html_()
     assert "unit 0" in problem.hessian(w, structure="row-blocks")._repr_html_()
     assert "samples" in repr(problem) and "parameters" in repr(problem.network)
+    assert "[3-4-3-2]" in problem.network._repr_html_() and "logistic" in problem.network._repr_html_()
+    assert "operations" in problem.plan("exact")._repr_html_()
+    assert "exact" in problem.linear_operator(w)._repr_html_()
+    assert "squared_error" in secondo.Model(problem.network, w)._repr_html_() or "sos" in secondo.Model(problem.network, w)._repr_html_()
+    named = problem.inference(problem.minimize(w).x, names=(["a<b", "b", "c"], ["s", "t"]))._repr_html_()
+    assert "average slopes" in named and "a&lt;b" in named and "a<b" not in named
+
+
+def test_progress_in_a_notebook_is_one_line_without_escape_codes():
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    cell = nbformat.v4.new_code_cell(
+        "import secondo\n"
+        "problem = secondo.Problem(secondo.Network.dense([1, 1]), [[1.0], [2.0], [4.0]], [1.0, 2.5, 3.5])\n"
+        "fit = problem.minimize([0.0, 0.0], progress=True)"
+    )
+    book = nbformat.v4.new_notebook(cells=[cell])
+    nbclient.NotebookClient(book, timeout=60, kernel_name="python3").execute()
+    (output,) = cell.outputs
+    assert output.output_type == "display_data"
+    text = output.data["text/plain"]
+    assert "steps" in text and "gradient" in text and text.isprintable()
+
+
+def test_progress_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    secondo.Problem(secondo.Network.dense([1, 1]), [[1.0], [2.0], [4.0]], [1.0, 2.5, 3.5]).minimize([0.0, 0.0], progress=True)
+    shown = capsys.readouterr().err
+    assert shown.endswith("\n") and "steps" in shown and "\x1b" not in shown

@@ -39,7 +39,7 @@ mod tensor;
 
 use std::sync::Mutex;
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayRef2};
 
 pub(crate) use assemble::places;
 pub(crate) use chunks::Division;
@@ -471,7 +471,7 @@ pub(crate) fn products<B: Backend>(
 pub(crate) fn predict<B: Backend>(
     backend: &B,
     network: &Network,
-    x: &Array2<f64>,
+    x: &ArrayRef2<f64>,
     w: &[f64],
     chunk: usize,
 ) -> Result<Array2<f64>> {

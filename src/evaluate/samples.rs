@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::Array2;
+use ndarray::ArrayRef2;
 
 use super::counters::Counters;
 use super::sizes::shape_product;
@@ -67,7 +67,7 @@ impl<B: Backend> Arrays<B> {
         for from in rows.clone().step_by(step) {
             let window = from..rows.end.min(from + step);
             let values =
-                upload_rows(b, "X", slice(parts.data.x())?, network.inputs(), window.clone())?;
+                upload_rows(b, "X", slice(&parts.data.x())?, network.inputs(), window.clone())?;
             let window = window.start - rows.start..window.end - rows.start;
             set_inputs(b, network, n, window, &values, &mut x)?;
             b.recycle([values]);
@@ -151,7 +151,7 @@ pub(super) fn inputs_view<'a, A>(network: &Network, n: usize, x: &'a A) -> View<
 }
 
 /// The numbers of an array row by row; data keep their arrays in standard layout.
-pub(super) fn slice(a: &Array2<f64>) -> Result<&[f64]> {
+pub(super) fn slice(a: &ArrayRef2<f64>) -> Result<&[f64]> {
     a.as_slice().ok_or_else(|| Error::invalid("data", "the rows are not contiguous"))
 }
 

@@ -33,7 +33,7 @@ impl Inference<'_> {
         replicates: usize,
         seed: u64,
     ) -> Result<f64> {
-        let means = self.problem.network().predict(&ratio.weights, self.problem.data().x())?;
+        let means = self.problem.network().predict(&ratio.weights, &self.problem.data().x())?;
         let observed = match self.family {
             Family::Gaussian(_) => ratio.value_reduced / (2.0 * self.energies.0),
             _ => ratio.value_reduced - self.energies.0,
@@ -42,7 +42,7 @@ impl Inference<'_> {
         let one = |replicate: usize| -> Result<bool> {
             let mut rng = Pcg64::seed_from_u64(seed.wrapping_add(replicate as u64));
             let y = self.simulated(&means, phi, &mut rng)?;
-            let data = Data::new(self.problem.data().x().clone(), y)?
+            let data = Data::new(self.problem.data().x().to_owned(), y)?
                 .weighted(self.problem.data().weights().to_vec())?;
             let mut full =
                 Problem::new(self.problem.network().clone(), data, self.problem.loss().clone())?

@@ -55,7 +55,7 @@ fn hidden_units(problem: &Problem, w: &[f64], parameters: &[f64]) -> Result<Vec<
     let rows: Vec<usize> = (0..data.len()).filter(|&i| data.weights()[i] > 0.0).collect();
     let configuration = problem.configuration(parameters)?;
     let mut states = vec![data.x()];
-    states.extend(&configuration.states);
+    states.extend(configuration.states.iter().map(|states| states.view()));
     let mut units = Vec::new();
     for (k, group) in
         network.groups().filter(|(k, g)| *k < network.depth() && g.propagation.is_linear())

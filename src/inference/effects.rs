@@ -34,7 +34,7 @@ pub(super) fn slopes(
     let (network, data) = (problem.network(), problem.data());
     let (inputs, n) = (network.inputs(), data.len());
     let shifted = behind_shifts(network)?;
-    let rows = Data::new(data.x().clone(), Array2::zeros((n, network.outputs())))?
+    let rows = Data::new(data.x().to_owned(), Array2::zeros((n, network.outputs())))?
         .weighted(shares(data, weights_are))?;
     let average = Problem::new(shifted, rows, MeanResponse::loss(family, output))?.on(Device::Cpu);
 
@@ -85,7 +85,7 @@ impl Average<'_> {
     /// The average where the input is `v`, and its gradient in w.
     pub fn at(&self, v: f64) -> Result<(f64, Array1<f64>)> {
         let (network, data) = (self.problem.network(), self.problem.data());
-        let mut x = data.x().clone();
+        let mut x = data.x().to_owned();
         x.column_mut(self.input).fill(v);
         let rows = Data::new(x, Array2::zeros((data.len(), network.outputs())))?
             .weighted(shares(data, self.weights_are))?;

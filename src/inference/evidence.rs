@@ -303,7 +303,7 @@ impl Evidence {
             (0..widths.len()).flat_map(|i| (0..starts).map(move |seed| (i, seed))).collect();
         let run = |&(i, seed): &(usize, u64)| -> Result<(usize, Maximized)> {
             let network = problems[i].network();
-            let start = Initialization::Glorot.draw_from(network, data.x(), seed)?;
+            let start = Initialization::Glorot.draw_from(network, &data.x(), seed)?;
             Ok((i, self.maximize(&problems[i], &start)?))
         };
         let done: Vec<(usize, Maximized)> = runs.par_iter().filter_map(|r| run(r).ok()).collect();

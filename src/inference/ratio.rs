@@ -150,7 +150,7 @@ impl Inference<'_> {
         if self.problem.ties().is_none() {
             let (network, x) = (self.problem.network(), self.problem.data().x());
             for seed in 0..RANDOM {
-                starts.push(chosen(&Initialization::Glorot.draw_from(network, x, seed)?));
+                starts.push(chosen(&Initialization::Glorot.draw_from(network, &x, seed)?));
             }
         }
         let fit = lowest(&reduced, &starts)?;

@@ -70,7 +70,7 @@ impl Inference<'_> {
     fn products(&self) -> Option<(&'static str, Array2<f64>)> {
         let x = self.problem.data().x();
         let (n, d) = x.dim();
-        let mut z = x.clone();
+        let mut z = x.to_owned();
         for mut column in z.columns_mut() {
             let mean = column.sum() / n as f64;
             column -= mean;

@@ -1,6 +1,6 @@
 //! Where a fit starts.
 
-use ndarray::Array2;
+use ndarray::ArrayRef2;
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution, Normal, Uniform};
 use rand_pcg::Pcg64;
@@ -125,7 +125,7 @@ impl Initialization {
     ///
     /// # Errors
     /// `x` has no row, not the network's inputs, or a number that is not finite, or rows too far apart; `Unsupported` beyond 10¹⁰ multiplications.
-    pub fn draw_from(self, network: &Network, x: &Array2<f64>, seed: u64) -> Result<Vec<f64>> {
+    pub fn draw_from(self, network: &Network, x: &ArrayRef2<f64>, seed: u64) -> Result<Vec<f64>> {
         if x.ncols() != network.inputs() {
             return Err(Error::shape("columns of X", &[network.inputs()], &[x.ncols()]));
         }

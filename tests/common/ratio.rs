@@ -242,7 +242,7 @@ fn mixed_scales() -> Vec<Case> {
         for (loss, matched) in [(0, true), (2, true), (3, true), (0, false), (6, false)] {
             let (problem, mut w) = dense(&[7, 5, 2], h, loss, 65, 0.5);
             let scales: Vec<f64> = (0..7).map(|a| 10f64.powi(a - 3)).collect();
-            let mut x = problem.data().x().clone();
+            let mut x = problem.data().x().to_owned();
             (x.columns_mut().into_iter().zip(&scales)).for_each(|(mut x, s)| x *= *s);
             if matched {
                 // The rows of the first layer's five units, a bias behind each.

@@ -128,6 +128,6 @@ impl FileFit {
     /// The rows of the file.
     pub fn points(&self) -> Vec<Points> {
         let data = self.file.problem.data();
-        vec![Points::of_data("rows", data.x(), data.y())]
+        vec![Points::of_data("rows", &data.x(), data.y())]
     }
 }

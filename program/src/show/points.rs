@@ -1,6 +1,6 @@
 //! Rows with what is to be predicted.
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayRef2, Axis};
 use secondo::io::Model;
 use secondo::{Error, Loss};
 
@@ -30,7 +30,7 @@ impl Points {
     /// Of rows of which `kept` are here; `y` is what the loss compares with the outputs, not standardised.
     fn of(
         title: &'static str,
-        x: &Array2<f64>,
+        x: &ArrayRef2<f64>,
         kept: &[usize],
         y: Array2<f64>,
         weights: Option<&Vec<f64>>,
@@ -47,7 +47,7 @@ impl Points {
     }
 
     /// The rows of data as a loss takes them.
-    pub fn of_data(title: &'static str, x: &Array2<f64>, y: &Array2<f64>) -> Self {
+    pub fn of_data(title: &'static str, x: &ArrayRef2<f64>, y: &Array2<f64>) -> Self {
         let kept = kept(x.nrows());
         Points::of(title, x, &kept, y.select(Axis(0), &kept), None)
     }

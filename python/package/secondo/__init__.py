@@ -27,6 +27,7 @@ from .errors import (
     UnknownNameError,
     UnsupportedError,
 )
+from .inference import Inference, Predictions
 from .models import Model, load
 from .network import Network, Ties, layer
 from .problem import LagrangianPoint, Plan, Problem
@@ -44,6 +45,7 @@ __all__ = [
     "Error",
     "FileError",
     "Fit",
+    "Inference",
     "LagrangianPoint",
     "LinearAlgebraError",
     "Model",
@@ -51,6 +53,7 @@ __all__ = [
     "NonFiniteError",
     "OutOfMemoryError",
     "Plan",
+    "Predictions",
     "Problem",
     "Progress",
     "RBFRegressor",

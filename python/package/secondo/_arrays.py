@@ -63,6 +63,11 @@ def matrix(value: Any, what: str) -> Floats:
     return array
 
 
+def rows(value: Any, what: str) -> Floats:
+    """Returns a matrix row by row; without a copy where it is one."""
+    return np.ascontiguousarray(matrix(value, what))
+
+
 def columns(value: Any, what: str) -> Floats:
     """Returns a matrix; a vector becomes one column."""
     array = numbers(value, what)

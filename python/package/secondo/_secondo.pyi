@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 _Floats = NDArray[np.float64]
 
 __all__ = [
+    "Inference",
     "Matrix",
     "Model",
     "Network",
@@ -77,6 +78,15 @@ class Problem:
     ) -> tuple[float, _Floats, list[_Floats], list[_Floats], Matrix]: ...
     def lagrangian_tensor(self, w: _Floats, layer: int, unit: int, order: int) -> _Floats: ...
     def operator(self, w: _Floats, curvature: str) -> Operator: ...
+    def inference(
+        self,
+        w: _Floats,
+        information: str,
+        covariance: str | None,
+        dispersion: str,
+        weights_are: str,
+        level: float,
+    ) -> Inference: ...
     def plan(self, curvature: tuple[str, str] | None) -> tuple[int, int, int, int, int, float]: ...
     def plan_products(self, curvature: str, count: int) -> tuple[int, int, int, int, int, float]: ...
     def fit(
@@ -87,6 +97,20 @@ class Problem:
         state: State | bytes | None,
         callback: Callable[[Any], object] | None,
     ) -> tuple[tuple[str, _Floats] | None, State | None, _Floats, Any]: ...
+
+@final
+class Inference:
+    def covariance(self) -> _Floats | None: ...
+    def refused(self) -> str | None: ...
+    def report(
+        self,
+        names: tuple[list[str], list[str]] | None,
+        scales: tuple[list[float], ...] | None,
+        refit: bool,
+        replicates: int,
+        profile: bool,
+    ) -> tuple[str, str]: ...
+    def predictions(self, x: _Floats) -> tuple[_Floats, _Floats | None, _Floats | None]: ...
 
 @final
 class Matrix:

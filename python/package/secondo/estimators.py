@@ -16,8 +16,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._arrays import Floats
-from .errors import Error
+from .errors import Error, LinearAlgebraError, UnsupportedError
 from .fit import Fit
+from .inference import Inference, Predictions
 from .models import Model
 from .network import Network, layer
 from .problem import Problem
@@ -31,8 +32,71 @@ LOCATION = ("squared_error", "sos", "sum_of_squares", "logcosh", "log_cosh", "ps
 class _Estimator(BaseEstimator):  # type: ignore[misc]
     """What the estimators share: standardisation, starts, early stopping, and the model of the best fit."""
 
+    #: What scikit-learn checks of the targets.
+    _validation: Mapping[str, Any] = {}
+
     def _network(self, inputs: int, outputs: int) -> Network:
         raise NotImplementedError
+
+    def _encode(self, y: Any) -> tuple[Floats, str | Mapping[str, Any], list[str] | None]:
+        """Returns the targets of the network, its loss and the names of classes; learns what :meth:`predict` needs of y."""
+        raise NotImplementedError
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, features)
+            The inputs; frames of pandas and polars keep their names.
+        y : array_like of shape (n,) or (n, outputs)
+            The targets; of a classifier the labels, shape (n,).
+        sample_weight : array_like of shape (n,), optional
+            Weights ≥ 0: a row of weight 2 counts as two rows, one of weight 0 as none.
+
+        Returns
+        -------
+        self
+        """
+        rows, targets = validate_data(self, X, y, dtype=np.float64, **self._validation)
+        weights: Floats = _check_sample_weight(sample_weight, rows, dtype=np.float64)
+        if np.any(weights < 0):
+            raise Error("sample_weight: must not be negative")
+        some = weights > 0
+        if not np.any(some):
+            raise Error("sample_weight: all are 0")
+        Y, loss, classes = self._encode(np.asarray(targets)[some])
+        self._train(rows[some], Y, weights[some], loss, classes)
+        return self
+
+    def inference(self, **options: Any) -> Inference:
+        """Return what the data tell about the fit, in the units of the data.
+
+        Its ``predict(X)`` gives standard errors and intervals, ``print`` shows slopes, tests and weights.
+
+        Parameters
+        ----------
+        **options
+            As of :meth:`secondo.Problem.inference`.
+        """
+        check_is_fitted(self)
+        outputs = self.network_.outputs
+        names = getattr(self, "feature_names_in_", [f"x{j + 1}" for j in range(self.n_features_in_)])
+        targets = self._output_names(outputs)
+        problem: Problem = self.fit_.problem
+        found = problem.inference(self.w_, names=(names, targets), **options)
+        scaling = dict(self.model_.facts["standardization"])
+        # Of classes there is one scale, 1.
+        scaling.update({key: np.resize(scaling[key], outputs) for key in ("y_mean", "y_scale")})
+        return Inference(found._core, (names, targets), scaling)
+
+    def _output_names(self, outputs: int) -> list[str]:
+        return [f"y{o + 1}" for o in range(outputs)] if outputs > 1 else ["y"]
+
+    @property
+    def summary_(self) -> str:
+        """The tables of :meth:`inference` as text: slopes, tests, fit and weights."""
+        return self.inference().summary
 
     def _train(
         self, X: Floats, Y: Floats, weights: Floats, loss: str | Mapping[str, Any], classes: Sequence[str] | None
@@ -111,14 +175,6 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         y_mean, y_scale = spread(Y) if self.standardize and is_location else (zeros(Y.shape[1]), ones(Y.shape[1]))
         return {"x_mean": x_mean, "x_scale": x_scale, "y_mean": y_mean, "y_scale": y_scale}
 
-    def _weights(self, X: Floats, sample_weight: ArrayLike | None) -> Floats:
-        weights: Floats = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        if np.any(weights < 0):
-            raise Error("sample_weight: must not be negative")
-        if not np.any(weights > 0):
-            raise Error("sample_weight: all are 0")
-        return weights
-
 
 class _Watch:
     """A callback that keeps the parameters with the smallest loss on rows that are held out, and stops where it rises."""
@@ -143,36 +199,74 @@ class _Watch:
 
 
 class _Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
-        """Fit the network.
+    _validation = {"multi_output": True, "y_numeric": True}
 
-        Parameters
-        ----------
-        X : array_like of shape (n, features)
-            The inputs; frames of pandas and polars keep their names.
-        y : array_like of shape (n,) or (n, outputs)
-            The targets.
-        sample_weight : array_like of shape (n,), optional
-            Weights ≥ 0: a row of weight 2 counts as two rows, one of weight 0 as none.
-
-        Returns
-        -------
-        self
-        """
-        rows, targets = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
-        weights = self._weights(rows, sample_weight)
-        self._is_vector = targets.ndim == 1
-        Y = np.asarray(targets, dtype=np.float64).reshape(len(rows), -1)
-        some = weights > 0
-        self._train(rows[some], Y[some], weights[some], self.loss, None)
-        return self
+    def _encode(self, y: Any) -> tuple[Floats, str | Mapping[str, Any], list[str] | None]:
+        self._is_vector = y.ndim == 1
+        return np.asarray(y, dtype=np.float64).reshape(len(y), -1), self.loss, None
 
     def predict(self, X: ArrayLike) -> Floats:
         """Return predictions in the units of y, shape (n,) or (n, outputs) as y had it."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        predicted = self.model_.predict(X)
-        return predicted[:, 0] if self._is_vector else predicted
+        return self._as_y(self.model_.predict(validate_data(self, X, dtype=np.float64, reset=False)))
+
+    def predict_std(self, X: ArrayLike) -> Floats:
+        """Return the standard errors of the predicted means, shape (n,) or (n, outputs) as y had it.
+
+        Each call computes the covariance of the parameters anew; for several, and for its options, keep :meth:`inference`.
+
+        Raises
+        ------
+        secondo.LinearAlgebraError
+            There are none, such as after early stopping, which is at no minimum; the message says why.
+        """
+        return self._as_y(self._predicted(X, 0.95).std_error)
+
+    def predict_interval(self, X: ArrayLike, level: float = 0.95, *, new: bool = False) -> tuple[Floats, Floats]:
+        """Return the lower and the upper ends of intervals, shape (n,) or (n, outputs) as y had it.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, features)
+            The inputs.
+        level : float
+            Their level.
+        new : bool
+            Whether they are for new observations, of squared errors, rather than for the mean.
+
+        Raises
+        ------
+        secondo.LinearAlgebraError
+            As :meth:`predict_std`.
+        secondo.UnsupportedError
+            Intervals for new observations of another loss.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from secondo import SecondOrderRegressor
+        >>> x = np.linspace(0, 1, 30)
+        >>> y = 2 * x + np.random.default_rng(0).normal(size=30)
+        >>> line = SecondOrderRegressor((), ridge=0.0).fit(x.reshape(-1, 1), y)
+        >>> lower, upper = line.predict_interval([[0.5]], new=True)
+        >>> bool(lower[0] < 1.0 < upper[0])
+        True
+        """
+        found = self._predicted(X, level)
+        if not new:
+            return self._as_y(found.lower), self._as_y(found.upper)
+        if found.new_lower is None or found.new_upper is None:
+            raise UnsupportedError("intervals for new observations are for squared errors alone")
+        return self._as_y(found.new_lower), self._as_y(found.new_upper)
+
+    def _predicted(self, X: ArrayLike, level: float) -> Predictions:
+        inference = self.inference(level=level)
+        if inference.refused is not None:
+            raise LinearAlgebraError(f"no standard errors: {inference.refused}")
+        return inference.predict(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _as_y(self, columns: Floats) -> Floats:
+        return columns[:, 0] if self._is_vector else columns
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -232,7 +326,9 @@ class SecondOrderRegressor(_Regressor):
     model_ : Model
         The same with the standardisation, to be saved.
     fit_ : Fit
-        The end of the fit.
+        The end of the fit, with the problem and so with the rows.
+    summary_ : str
+        Slopes, tests, fit and weights as tables, computed when it is read.
     loss_, loss_curve_, n_iter_ : float, list of float, int
         The objective at the end and after each step, and the number of accepted steps.
 
@@ -423,36 +519,19 @@ patience, warm_start, callback, random_state, device, threads
     def _network(self, inputs: int, outputs: int) -> Network:
         return _dense(self.hidden_layer_sizes, self.activation, inputs, outputs)
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
-        """Fit the network.
-
-        Parameters
-        ----------
-        X : array_like of shape (n, features)
-            The inputs.
-        y : array_like of shape (n,)
-            The labels.
-        sample_weight : array_like of shape (n,), optional
-            Weights ≥ 0.
-
-        Returns
-        -------
-        self
-        """
-        rows, labels = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(labels)
-        weights = self._weights(rows, sample_weight)
-        some = weights > 0
-        self.classes_, codes = np.unique(np.asarray(labels)[some], return_inverse=True)
-        count = len(self.classes_)
+    def _encode(self, y: Any) -> tuple[Floats, str | Mapping[str, Any], list[str] | None]:
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        count, names = len(self.classes_), [str(label) for label in self.classes_]
         if count < 2:
             raise Error(f"y: at least two classes are needed, found the one class {self.classes_[0]!r}")
         if count == 2:
-            Y, loss = codes.reshape(-1, 1).astype(float), "binary_cross_entropy"
-        else:
-            Y, loss = np.eye(count)[codes], "softmax_cross_entropy"
-        self._train(rows[some], Y, weights[some], loss, [str(label) for label in self.classes_])
-        return self
+            return codes.reshape(-1, 1).astype(float), "binary_cross_entropy", names
+        return np.eye(count)[codes], "softmax_cross_entropy", names
+
+    def _output_names(self, outputs: int) -> list[str]:
+        names = [str(label) for label in self.classes_]
+        return names if outputs == len(names) else names[1:]
 
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Return the probabilities of the classes, shape (n, classes)."""

@@ -16,6 +16,7 @@ from ._arrays import Floats, matrix, shape_error, vector
 from .errors import Error
 
 if TYPE_CHECKING:
+    from .inference import Inference
     from .problem import Problem
 
 __all__ = ["Fit", "minimize", "run", "trust_region"]
@@ -59,7 +60,23 @@ class Fit(OptimizeResult):  # type: ignore[misc]
         For the start and each accepted step the number of tried steps, E, the largest gradient entry, and the seconds so far.
     state : State
         Where it ended, to go on from; ``bytes(fit.state)`` can be stored.
+    problem : Problem
+        What was minimised.
     """
+
+    def inference(self, **options: Any) -> Inference:
+        """Return what the data tell about the minimum; with the options of :meth:`secondo.Problem.inference`.
+
+        Examples
+        --------
+        >>> from secondo import Network, Problem
+        >>> fit = Problem(Network.dense([1, 1]), [[0.0], [1.0], [2.0]], [0.0, 1.0, 1.0]).minimize()
+        >>> predicted = fit.inference(level=0.9).predict([[1.0]])
+        >>> bool(abs(predicted.std_error[0, 0] ** 2 - 1 / 6 / 3) < 1e-12)  # φ/n at the mean of x
+        True
+        """
+        problem: Problem = self.problem
+        return problem.inference(self.x, **options)
 
     def _repr_html_(self) -> str:
         from ._html import fit
@@ -88,6 +105,7 @@ def run(
         first = None if start is None else vector(start, "start")
         report, last, trace, raised = problem._core.fit(method, options, first, state, callback)
     fit = _fit(report, last, trace)
+    fit.problem = problem
     if raised is not None:
         raised.fit = fit
         raise raised

@@ -122,6 +122,11 @@ class Model:
     def __repr__(self) -> str:
         return f"<secondo.Model: {self.network!r}, loss {self.facts['loss']['type']}>"
 
+    def _repr_html_(self) -> str:
+        from ._html import model
+
+        return model(self)
+
 
 def _from_bytes(data: bytes, path: str) -> Model:
     model = Model.__new__(Model)

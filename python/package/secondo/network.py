@@ -429,6 +429,11 @@ class Network:
         tied = f", {self._core.weights} weights" if self._ties is not None else ""
         return f"<secondo.Network [{self.inputs}-{widths}], {self.parameters} parameters{tied}>"
 
+    def _repr_html_(self) -> str:
+        from ._html import network
+
+        return network(self)
+
 
 def _plain(value: Any) -> Any:
     """Returns a NumPy number as JSON has it."""

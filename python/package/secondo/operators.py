@@ -31,3 +31,8 @@ class CurvatureOperator(LinearOperator):  # type: ignore[misc]
         return self
 
     _transpose = _adjoint
+
+    def _repr_html_(self) -> str:
+        from ._html import operator
+
+        return operator(self)

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _secondo
-from ._arrays import Floats, columns, matrix, numbers, vector
+from ._arrays import Floats, columns, matrix, numbers, rows, vector
 from .blocks import Blocks
 from .errors import Error
 from .network import Network, _plain
 
 if TYPE_CHECKING:
     from .fit import Fit
+    from .inference import Inference
     from .operators import CurvatureOperator
 
 __all__ = ["LagrangianPoint", "Plan", "Problem"]
@@ -54,6 +55,11 @@ class Plan:
             f"{self.chunk} samples at a time"
         )
 
+    def _repr_html_(self) -> str:
+        from ._html import plan
+
+        return plan(self)
+
 
 @dataclass(frozen=True)
 class LagrangianPoint:
@@ -74,8 +80,9 @@ class LagrangianPoint:
 class Problem:
     r"""E(w) = Σ_i ω_i g(f(x_i; w), y_i) + pen(w): sums over samples, not means, unless the mean is asked for.
 
-    It holds one copy of X and Y in float64, is never changed, and may be used by many threads at once. All computations release
-    the interpreter's lock; Ctrl-C ends a long one.
+    It is never changed, and may be used by many threads at once. All computations release the interpreter's lock; Ctrl-C ends a
+    long one. A C-contiguous X of float64 (a mapped file, too) is held where it lies and not copied: do not change its numbers while
+    the problem is used, since what was computed from them is kept.
 
     Parameters
     ----------
@@ -168,7 +175,7 @@ class Problem:
         weights = None if sample_weight is None else vector(sample_weight, "sample_weight")
         self._core = _secondo.Problem(
             network._core,
-            matrix(X, "X"),
+            rows(X, "X"),
             _targets(y, self._loss, network),
             weights,
             json.dumps(self._loss, default=_plain),
@@ -459,7 +466,7 @@ class Problem:
             Where a fit of the same problem by the same method was left: ``fit.state``, ``progress.state``, or their ``bytes``. On
             the processor it goes on to the same last bit.
         progress : bool
-            Whether to show a line with the progress: by tqdm where that is installed.
+            Whether to show a line with the progress, in a notebook or on a terminal.
         **options
             Of all methods max_iter, time_limit (seconds), gtol, ftol and xtol; of all but ``"lm"`` fallback, and of all but
             ``"lbfgs"`` besides curvature; of
@@ -488,6 +495,49 @@ class Problem:
         from .fit import run
 
         return run(self, start, method, callback=callback, state=state, progress=progress, options=options)
+
+    def inference(
+        self,
+        w: ArrayLike,
+        *,
+        information: str = "exact",
+        covariance: str | None = None,
+        dispersion: str | float = "residual",
+        weights_are: str = "precision",
+        level: float = 0.95,
+        names: tuple[Sequence[str], Sequence[str]] | None = None,
+    ) -> Inference:
+        """Return what the data tell about a minimum w: standard errors, tests, intervals.
+
+        Parameters
+        ----------
+        w : array_like of shape (P,)
+            The minimum.
+        information : {"exact", "gauss-newton"}
+            The information matrix.
+        covariance : str, optional
+            ``"model"``, ``"posterior"`` or the robust ``"hc0"``, ``"hc1"``, ``"hc2"``, ``"hc3"``; ``"model"`` unless given,
+            ``"posterior"`` with a penalty.
+        dispersion : str or float
+            ``"residual"`` RSS/(N − edf), ``"ml"`` RSS/N, ``"matrix"`` one of several outputs, or a known number.
+        weights_are : {"precision", "frequency"}
+            Whether a row of weight ω has the variance φ/ω, or stands for ω equal rows.
+        level : float
+            The level of intervals.
+        names : pair of sequences of str, optional
+            The names of inputs and outputs.
+
+        Raises
+        ------
+        secondo.Error
+            An option out of range, an unknown name.
+        """
+        from .inference import Inference
+
+        core = self._core.inference(
+            vector(w, "parameters"), information, covariance, str(dispersion), weights_are, level
+        )
+        return Inference(core, names)
 
     def _arguments(self) -> tuple[Any, ...]:
         return self._network, *self._core.data(), self._loss, self._penalty, self._options
