@@ -44,7 +44,7 @@ impl Cholesky {
     pub fn new(lower: &[f64], d: usize) -> Result<Self> {
         packed::check(lower, d)?;
         let mut work = Workspace::new();
-        work.reserve(d);
+        work.reserve(d)?;
         let scale = packed::power_of_two(packed::power_of_two(packed::largest(lower)).sqrt());
         let scale = scale * scale;
         packed::unpack(lower, d, scale, 0.0, &mut work.matrix);
@@ -105,7 +105,8 @@ impl Cholesky {
         units + 2.0 * (0..d).map(|a| self.l[a * d + a].ln()).sum::<f64>()
     }
 
-    /// B⁻¹ = L⁻ᵀL⁻¹ as a packed lower triangle; 2d³/3 multiplications and additions more.
+    /// B⁻¹ = L⁻ᵀL⁻¹ as a packed lower triangle; 2d³/3 multiplications and additions more. Entries beyond the range of f64 are infinite or
+    /// NaN.
     pub fn inverse(&self) -> Vec<f64> {
         let d = self.d;
         if d == 0 {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::certificate::Promise;
-use super::checks::{check_memory, check_tolerances};
+use super::checks::{check_memory, check_tolerances, squares};
 use super::evaluator::{Evaluator, blocks};
 use super::examination::examine;
 use super::minimize::{Model, Point, Proposal, Rules, Step, Trial, minimize};
@@ -15,6 +15,7 @@ use super::{Evaluations, Fit, Method, Observer, State, moved, norm};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Request};
+use crate::memory::bytes_of;
 use crate::problem::Problem;
 use crate::solve::{Preconditioner, U, dot, largest};
 
@@ -120,7 +121,8 @@ impl Lbfgs {
         observe: Observer,
     ) -> Result<Fit> {
         let initial = Initial::choose(problem, self.initial)?;
-        let vectors = 8 * (2 * self.pairs as u64 + 12) * problem.parameters() as u64;
+        let count = self.pairs.saturating_mul(2).saturating_add(12);
+        let vectors = bytes_of(&[8, count, problem.parameters()]);
         let what = format!("L-BFGS with {} pairs of {} numbers", self.pairs, problem.parameters());
         let advice = "fewer pairs, or the initial matrix diagonal, need less";
         check_memory(problem, what, vectors.saturating_add(initial.bytes), advice)?;
@@ -183,7 +185,7 @@ impl Initial {
                 _ => problem.block_orders(structure)?,
             };
             let factors: f64 = orders.iter().map(|d| (*d as f64).powi(3) / 3.0).sum();
-            let bytes = plan.bytes() + orders.iter().map(|d| 8 * d * d).sum::<u64>();
+            let bytes = plan.bytes().saturating_add(squares(&orders));
             let cost = (plan.flops + factors) / gradient;
             let every = APART.max((SHARE * cost) as usize);
             Ok::<_, Error>((Initial { of: Some(structure), every, bytes }, cost))

@@ -1,6 +1,6 @@
 //! The course of a fit: what is read is checked, trained, measured and reported, and only then files are written.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use clap::ArgMatches;
@@ -13,7 +13,7 @@ use super::problem::{self, FileFit};
 use super::report::{Report, Starts};
 use crate::exit::Failure;
 use crate::files::{self, Kind};
-use crate::output::{Text, has_extension, here, say, say_error, say_warning};
+use crate::output::{Results, Text, has_extension, here, say, say_warning};
 use crate::plot;
 use crate::training::train;
 
@@ -69,8 +69,8 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let mut all = options.method.json();
     all.insert("threads".into(), json!(options.computing.threads));
     // Everything is known; only now files are written.
-    let mut results = Results { checkpoint: options.method.checkpoint.as_deref(), refused: false };
-    let model = results.keep(Kind::Model, model_path.as_deref(), &bytes);
+    let mut results = Results::beside(options.method.checkpoint.as_deref());
+    let model = results.keep(Kind::Model, model_path.as_deref(), &|out| out.write_all(&bytes));
     let report = Report {
         subject: ended.subject,
         objective: job.objective,
@@ -84,7 +84,8 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         total_seconds: begin.elapsed().as_secs_f64(),
     };
     let json = report.to_json();
-    let written = results.keep(Kind::Report, options.report.as_deref(), json.as_bytes());
+    let written = results
+        .keep(Kind::Report, options.report.as_deref(), &|out| out.write_all(json.as_bytes()));
     let plotted = plot::write(&options.plot, &trained, curve.as_ref(), |model| match &source {
         Source::Table(table) => table.points(model),
         Source::File(file) => Ok(file.points()),
@@ -93,9 +94,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         say(&result(options, &report, said, written.as_deref(), plotted.is_ok()))?;
     }
     plotted?;
-    if results.refused {
-        return Err(Failure::said());
-    }
+    results.end()?;
     trained.done()
 }
 
@@ -116,28 +115,6 @@ fn check_files(options: &Options, model: Option<&Path>) -> Result<(), Failure> {
     let inputs: Vec<&Path> =
         ([Some(options.data.as_path()), architecture].into_iter()).flatten().collect();
     files::check(&inputs, method.resume.as_deref(), &outputs)
-}
-
-/// The results of a fit on their way into files: none is lost because its own file refuses it.
-struct Results<'a> {
-    checkpoint: Option<&'a Path>,
-    /// Whether a file refused.
-    refused: bool,
-}
-
-impl Results<'_> {
-    /// Writes one, says what refused it, and returns where it lies.
-    fn keep(&mut self, kind: Kind, path: Option<&Path>, bytes: &[u8]) -> Option<PathBuf> {
-        let (lies, refused) = match files::keep(kind, path?, self.checkpoint, bytes) {
-            Ok(kept) => (Some(kept.path), kept.why),
-            Err(failure) => (None, Some(failure.message)),
-        };
-        if let Some(why) = refused {
-            self.refused = true;
-            say_error(&why);
-        }
-        lies
-    }
 }
 
 fn say_warnings(warnings: &[String]) {

@@ -8,11 +8,11 @@ use secondo::inference::{Alpha, Cycle, Evidence, Laplace};
 use secondo::io::{alpha_to_json, laplace_to_json};
 use serde_json::{Map, Value, json};
 
-use super::source::{SourceOptions, model_with};
+use super::source::SourceOptions;
 use super::{information, positive};
 use crate::exit::Failure;
-use crate::files::{self, Kind};
-use crate::output::say;
+use crate::files::Kind;
+use crate::output::{Results, say};
 
 /// Finds the penalty by the evidence: the precision α of the weights and β of the targets
 ///
@@ -81,11 +81,13 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         done.laplace.log_symmetry
     );
     say(&text)?;
-    if let Some(path) = &options.model {
-        let mut model = model_with(&source, done.w.clone())?;
+    let mut results = Results::default();
+    if let (Some(path), Some(model)) = (&options.model, &source.model) {
+        let mut model = model.clone();
+        model.weights = done.w.clone();
         model.penalty = done.penalty.clone();
         let bytes = model.to_bytes()?;
-        files::write(Kind::Model, path, |out| out.write_all(&bytes))?;
+        results.keep(Kind::Model, Some(path), &|out| out.write_all(&bytes));
     }
     let mut map = fields(&done.laplace);
     map.insert("value".into(), json!(done.cycles.last().map(|c| c.value)));
@@ -99,7 +101,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         })
         .collect();
     map.insert("cycles".into(), json!(cycles));
-    options.source.write_report(map)
+    options.source.write_report(results, map)
 }
 
 fn fields(laplace: &Laplace) -> Map<String, Value> {

@@ -9,7 +9,7 @@ use secondo::io::inference_to_json;
 use super::source::SourceOptions;
 use super::{Rules, level};
 use crate::exit::Failure;
-use crate::output::say;
+use crate::output::{Results, say};
 
 /// Says what a fit tells about weights, inputs and predictions: standard errors, tests, intervals
 ///
@@ -91,5 +91,5 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     }
     report.prints_weights = options.print_weights || options.profile;
     say(&report.to_string())?;
-    options.source.write_report(inference_to_json(&report))
+    options.source.write_report(Results::default(), inference_to_json(&report))
 }

@@ -7,11 +7,11 @@ use secondo::Penalty;
 use secondo::inference::{Criterion, Pruned, Pruning, compact};
 use serde_json::{Map, Value, json};
 
-use super::source::{Source, SourceOptions, model_with};
+use super::source::{Source, SourceOptions};
 use super::{Rules, level};
 use crate::exit::Failure;
-use crate::files::{self, Kind};
-use crate::output::say;
+use crate::files::Kind;
+use crate::output::{Results, say};
 
 /// Removes weights one by one, with a fit after each
 ///
@@ -60,18 +60,19 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let is_open = options.steps.is_none() && options.level.is_none();
     let chosen = if is_open { pruned.best() } else { pruned.path.len() };
     say(&text(&source, &pruned, chosen))?;
-    if let Some(path) = &options.model {
+    let mut results = Results::default();
+    if let (Some(path), Some(model)) = (&options.model, &source.model) {
         let weights = chosen.checked_sub(1).map_or(&source.w, |last| &pruned.path[last].weights);
-        let mut model = model_with(&source, weights.clone())?;
+        let mut model = model.clone();
         (model.network, model.weights) = compact(&model.network, weights)?;
         if matches!(model.penalty, Penalty::RidgeVec { .. }) {
             // It has a number for each weight, also for those that are gone.
             model.penalty = Penalty::None;
         }
         let bytes = model.to_bytes()?;
-        files::write(Kind::Model, path, |out| out.write_all(&bytes))?;
+        results.keep(Kind::Model, Some(path), &|out| out.write_all(&bytes));
     }
-    options.source.write_report(to_json(&source, &pruned, chosen))
+    options.source.write_report(results, to_json(&source, &pruned, chosen))
 }
 
 fn text(source: &Source, pruned: &Pruned, chosen: usize) -> String {

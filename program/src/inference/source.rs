@@ -13,7 +13,7 @@ use crate::computing::start_threads;
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Kind};
 use crate::given::given;
-use crate::output::{has_extension, json_text, say_note};
+use crate::output::{Results, has_extension, json_text, say_note};
 use crate::table::TableOptions;
 
 /// Where the estimate comes from, and where the report goes.
@@ -48,18 +48,22 @@ pub struct Source {
 }
 
 impl SourceOptions {
-    /// Writes the report, if one is asked for.
+    /// Writes the report, if one is asked for; a failure, which was said, if its file or that of a result before refused it.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn write_report(&self, found: Map<String, Value>) -> Result<(), Failure> {
-        let Some(path) = &self.report else {
-            return Ok(());
-        };
+    pub fn write_report(
+        &self,
+        mut results: Results,
+        found: Map<String, Value>,
+    ) -> Result<(), Failure> {
         let version = concat!("secondo ", env!("CARGO_PKG_VERSION"));
         let mut report = Map::from_iter([("written_by".to_string(), json!(version))]);
         report.extend(found);
-        files::write(Kind::Inference, path, |out| out.write_all(json_text(&report).as_bytes()))
+        let text = json_text(&report);
+        results
+            .keep(Kind::Inference, self.report.as_deref(), &|out| out.write_all(text.as_bytes()));
+        results.end()
     }
 
     /// Reads everything; `model` is the file of a model that will be written besides the report.
@@ -91,6 +95,10 @@ impl SourceOptions {
             ))),
             Some(data) => self.model(data),
         }?;
+        if model.is_some() && source.model.is_none() {
+            let why = "a model cannot hold this problem: it has several outputs of bce_logits";
+            return Err(Failure::usage(why));
+        }
         if self.polish {
             let method = Auto { gtol: 1e-13, ..Auto::default() };
             let fit = method.fit(&source.problem, &source.w, &mut silent)?;
@@ -189,16 +197,4 @@ impl SourceOptions {
         let rows: Vec<usize> = (0..table.rows()).collect();
         Ok(table.inputs(&columns, &rows, Unknown::default())?)
     }
-}
-
-/// The model of a source with other weights.
-///
-/// # Errors
-/// A source that no model can hold.
-pub fn model_with(source: &Source, weights: Vec<f64>) -> Result<Model, Failure> {
-    let mut model = source.model.clone().ok_or_else(|| {
-        Failure::usage("a model cannot hold this problem: it has several outputs of bce_logits")
-    })?;
-    model.weights = weights;
-    Ok(model)
 }

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use crate::check;
 use crate::error::{Error, Result};
 use crate::guard;
+use crate::memory::{shape_product, zeros};
 
 pub use custom::LossFunction;
 
@@ -420,15 +421,9 @@ impl Loss {
     /// # Errors
     /// x and y are empty or differ in length, or have not the length of the output weights; a user's loss panics or gives NaN.
     pub fn derivatives(&self, x: &[f64], y: &[f64]) -> Result<(f64, Vec<f64>, Vec<f64>)> {
-        let outputs = x.len();
-        if outputs == 0 {
-            return Err(Error::invalid("outputs", "at least one is needed"));
-        }
-        if y.len() != outputs {
-            return Err(Error::shape("targets", &[outputs], &[y.len()]));
-        }
-        self.check(outputs, &ndarray::Array2::zeros((0, outputs)))?;
-        let (mut g, mut h) = (vec![0.0; outputs], vec![0.0; outputs * outputs]);
+        let outputs = self.outputs_of(x, y)?;
+        let entries = shape_product("the Hessian of a loss", &[outputs, outputs])?;
+        let (mut g, mut h) = (vec![0.0; outputs], zeros("the Hessian of a loss", entries)?);
         let value = self.guarded(|| {
             self.gradient(x, y, &mut g);
             self.refuse_nan("the gradient", x, y, &g)?;
@@ -439,6 +434,37 @@ impl Loss {
             Ok(value)
         })??;
         Ok((value, g, h))
+    }
+
+    /// Returns g(x, y), without a weight.
+    ///
+    /// ```
+    /// // −log of a half.
+    /// let g = secondo::Loss::SoftmaxCrossEntropy.at(&[3.0, 3.0], &[0.0, 1.0])?;
+    /// assert!((g - 2f64.ln()).abs() < 1e-15);
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`derivatives`](Self::derivatives).
+    pub fn at(&self, x: &[f64], y: &[f64]) -> Result<f64> {
+        self.outputs_of(x, y)?;
+        let value = self.guarded(|| self.value(x, y))?;
+        self.refuse_nan("the value", x, y, &[value])?;
+        Ok(value)
+    }
+
+    /// Returns the number of outputs, which x and y must have.
+    fn outputs_of(&self, x: &[f64], y: &[f64]) -> Result<usize> {
+        let outputs = x.len();
+        if outputs == 0 {
+            return Err(Error::invalid("outputs", "at least one is needed"));
+        }
+        if y.len() != outputs {
+            return Err(Error::shape("targets", &[outputs], &[y.len()]));
+        }
+        self.check(outputs, &ndarray::Array2::zeros((0, outputs)))?;
+        Ok(outputs)
     }
 
     /// Refuses a NaN that a user's loss made of finite numbers.
