@@ -20,8 +20,8 @@ pub fn scratch_of_thread() -> usize {
     })
 }
 
-/// Has the memory reserved for the threads of the current rayon pool and for this one, where the address space is limited: a product
-/// that finds no room would end the process.
+/// Reserves that memory for the threads of the current rayon pool and for this one, where the address space is limited: a product that
+/// finds no room would end the process. Requests of a [`Problem`](crate::Problem) do so themselves.
 ///
 /// # Errors
 /// `Memory` where there is no room.

@@ -58,13 +58,14 @@ const SHAPES: [(&[usize], usize); 40] = [
     (&[500, 10, 1], 20_000),
 ];
 
-/// The short form: the largest ratios of the whole table, and one of each structure.
-const SHORT: [Case; 6] = [(0, 2, 2), (1, 2, 2), (1, 1, 2), (18, 2, 1), (19, 0, 2), (10, 3, 2)];
+/// The short form: whole matrices and one by layers, which are quick.
+const SHORT: [Case; 4] = [(3, 2, 2), (18, 2, 1), (15, 2, 2), (1, 1, 2)];
 
 /// Bytes below which pages and arenas are more than the arrays.
 const LEAST: u64 = 24 << 20;
-/// Bytes above which the table would take too long.
+/// Bytes and operations above which the table would take too long.
 const MOST: u64 = 700 << 20;
+const LONGEST: f64 = 1e11;
 
 fn problem(widths: &[usize], n: usize) -> (Problem, Vec<f64>) {
     let network = Network::dense(widths, Activation::Tanh).unwrap();
@@ -112,8 +113,10 @@ type Case = (usize, usize, usize);
 fn ratios(case: Case) -> Option<[f64; 2]> {
     let ((widths, n), structure) = (SHAPES[case.0], Structure::ALL[case.1]);
     let request = Request::curvature(Curvature::Exact, structure);
-    let planned = problem(widths, n).0.plan(request).unwrap().bytes();
-    if !(LEAST..MOST).contains(&planned) {
+    // Another test may have limited the memory of this process.
+    let plan = problem(widths, n).0.memory_budget(u64::MAX).plan(request).unwrap();
+    let planned = plan.bytes();
+    if !(LEAST..MOST).contains(&planned) || plan.flops > LONGEST {
         return None;
     }
     let run = |threshold: Option<&str>| {
@@ -158,7 +161,7 @@ fn the_plan_holds_for_the_process() {
 }
 
 /// The largest ratios, rounded up: docs/reliability.md has the table and the reason.
-const KEPT: f64 = 1.6;
+const KEPT: f64 = 1.3;
 const MAPPED: f64 = 1.1;
 
 /// All shapes, structures, and one and two threads: minutes.
