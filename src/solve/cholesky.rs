@@ -72,8 +72,7 @@ impl Cholesky {
     /// Replaces b (`rhs`, d numbers) by the solution x of Bx = b.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] for a `rhs` that is not
-    /// finite.
+    /// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] for a `rhs` or an x that is not finite.
     pub fn solve(&self, rhs: &mut [f64]) -> Result<()> {
         if rhs.len() != self.d {
             return Err(Error::shape("right-hand side", &[self.d], &[rhs.len()]));
@@ -84,7 +83,7 @@ impl Cholesky {
         rhs.iter_mut().for_each(|v| *v /= root);
         substitute(&self.l, self.d, rhs);
         rhs.iter_mut().for_each(|v| *v /= root);
-        Ok(())
+        packed::finite("the solution", rhs)
     }
 
     /// Whether a pivot is 0 to rounding: L_aa² ≤ 8·d·u·B_aa, B_aa = Σ_b L_ab². Scaling rows and columns of B changes nothing.

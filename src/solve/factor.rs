@@ -266,7 +266,8 @@ impl Decomposition {
                 None => self.triangular(work, lower, mu / unit, unit, solution),
             };
             change.map(|change| {
-                modification.change = change * unit;
+                // Of a matrix at the end of the range it may be beyond it.
+                modification.change = (change * unit).min(f64::MAX);
                 modification.indefinite = change > limit;
             })
         };

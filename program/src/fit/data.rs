@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use secondo::io::{Column, Dataset, Model, Table, Target, TrainingRows};
-use secondo::{Activation, Auto, Device, Error, Fit, Method as _, Network, silent};
+use secondo::{Activation, Auto, Device, Error, Fit, Method as _, Network, Reason, silent};
 
 use super::job::{Ended, Job};
 use super::model::{in_data, model, start};
@@ -138,10 +138,14 @@ impl TableFit {
             })
         };
         let (train, test) = (measure(&self.train), measure(&self.test));
-        let linear = self.linear().unwrap_or_else(|failure| {
-            notes.push(format!("the linear model was not fitted: {}", failure.message));
-            None
-        });
+        // What was told to end does not begin another fit.
+        let linear = match fit.reason {
+            Reason::Interrupted | Reason::Time => None,
+            _ => self.linear().unwrap_or_else(|failure| {
+                notes.push(format!("the linear model was not fitted: {}", failure.message));
+                None
+            }),
+        };
         let metrics = Measured { train, test, linear };
         if [&metrics.train, &metrics.test].into_iter().flatten().any(Metrics::undefined) {
             notes.push("R² is undefined where the target is constant".into());
