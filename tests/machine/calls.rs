@@ -100,7 +100,7 @@ fn networks(world: &mut World, random: &mut Random) -> Result<()> {
     problem.plan(world::request(random))?;
     if is_small(&problem) {
         world.become_problem(problem, random);
-    } else {
+    } else if problem.network().parameters() < 1 << 20 {
         problem.plan_products(world::curvature(random), random.size())?;
         let w = Initialization::Glorot.draw(problem.network(), 1);
         finite([problem.objective(&w)?]);
