@@ -28,6 +28,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use crate::error::{Error, Result};
+use crate::memory::{shape_product, with_room, zeros};
 
 /// The steps h are ½ s 4⁻ʲ.
 const STEPS: usize = 14;
@@ -84,7 +85,10 @@ pub fn jacobian(
     point: &[f64],
 ) -> Result<()> {
     let n = point.len();
-    let (mut values, mut given) = (vec![0.0; outputs], vec![0.0; outputs * n]);
+    let mut given = zeros("the derivatives", shape_product("the derivatives", &[outputs, n])?)?;
+    // The differences of one variable.
+    drop(with_room::<[Stencil; STEPS]>("the differences", outputs)?);
+    let mut values = vec![0.0; outputs];
     f(point, &mut values);
     jacobian(point, &mut given);
     let largest = given.iter().fold(0.0f64, |m, v| m.max(v.abs()));

@@ -110,6 +110,7 @@ mod network;
 mod objective;
 pub mod paper;
 mod problem;
+mod scratch;
 mod session;
 pub mod solve;
 mod sync;
@@ -132,6 +133,7 @@ pub use network::{
 };
 pub use objective::{Data, Loss, LossFunction, LossKind, Penalty, PenaltyFunction, Reduction};
 pub use problem::Problem;
+pub use scratch::{reserve_scratch, scratch_of_thread};
 pub use session::{Operator, Point, Session};
 pub use solve::Indefinite;
 pub use train::{

@@ -1,4 +1,5 @@
-//! The memory that this process may take, and arrays that are refused where it does not suffice.
+//! The memory that this process may take, arrays that are refused where it does not suffice, and the arithmetic of their sizes: what
+//! a user's numbers decide is multiplied here alone, and never wraps.
 //!
 //! The budget is the least of what the system reports: available memory, the limits of the process (`ulimit -v`,
 //! `ulimit -d`) and those of its control groups. Limits are read once, what is used of them each time.
@@ -65,30 +66,50 @@ pub(crate) fn bytes_of(factors: &[usize]) -> u64 {
     factors.iter().fold(1, |product: u64, &f| product.saturating_mul(f as u64))
 }
 
+/// Returns a product of lengths.
+///
+/// # Errors
+/// `TooLarge` that names what is too large.
+pub(crate) fn shape_product(what: &str, lengths: &[usize]) -> Result<usize> {
+    (lengths.iter())
+        .try_fold(1usize, |p, &l| p.checked_mul(l))
+        .ok_or_else(|| Error::TooLarge { what: what.into() })
+}
+
+/// Refuses what is so large that asking costs nothing beside it, and needs more bytes than [`available_memory`].
+///
+/// # Errors
+/// As [`require_memory`].
+pub(crate) fn require_large(what: &str, need: u64, advice: &str) -> Result<()> {
+    if need < HUGE { Ok(()) } else { require_memory(what, need, advice) }
+}
+
 /// Returns so many numbers 0.
 ///
 /// # Errors
 /// `Memory` where there are not as many bytes, or the system does not give them.
 pub(crate) fn zeros<T: Clone + Default>(what: &str, len: usize) -> Result<Vec<T>> {
-    let need = bytes_of(&[len, size_of::<T>()]);
     // Memory that comes cleared is not touched, but a refusal of it cannot be caught: ask for as much in another way first.
-    if need >= HUGE {
-        require_memory(what, need, "ask for less")?;
-    }
-    if need >= LARGE && !is_given::<T>(len) {
-        let advice = "the system refused it; end other programs, or ask for less";
-        return Err(refused(what, need, available_memory(), advice));
+    if bytes_of(&[len, size_of::<T>()]) >= LARGE {
+        // Without this the compiler may leave out memory that nobody uses.
+        std::hint::black_box(with_room::<T>(what, len)?);
     }
     Ok(vec![T::default(); len])
 }
 
-/// Whether the system gives memory for so many numbers.
-fn is_given<T>(len: usize) -> bool {
-    let mut asked = Vec::<T>::new();
-    let given = asked.try_reserve_exact(len).is_ok();
-    // Without this the compiler may leave out memory that nobody uses.
-    std::hint::black_box(&asked);
-    given
+/// Returns an empty list with room for so many.
+///
+/// # Errors
+/// `Memory` where there are not as many bytes, or the system does not give them.
+pub(crate) fn with_room<T>(what: &str, len: usize) -> Result<Vec<T>> {
+    let need = bytes_of(&[len, size_of::<T>()]);
+    require_large(what, need, "ask for less")?;
+    let mut asked = Vec::new();
+    asked.try_reserve_exact(len).map_err(|_| {
+        let advice = "the system refused it; end other programs, or ask for less";
+        refused(what, need, available_memory(), advice)
+    })?;
+    Ok(asked)
 }
 
 /// Bytes that may be taken, and what allows no more.

@@ -15,8 +15,13 @@ use crate::evaluate::{
     Target, Tensor, Theta, Work,
 };
 use crate::interrupt::Interrupt;
+use crate::memory::{bytes_of, with_room};
 use crate::network::{Constraint, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction};
+use crate::scratch::reserve_scratch;
+
+/// Samples of the Jacobian that are computed at a time.
+const JACOBIAN_CHUNK: usize = 1024;
 
 /// E(W) = Σ_i ω_i g(x_i^m, y_i) + pen(W): the sum over samples unless the mean is asked for.
 ///
@@ -218,9 +223,14 @@ impl Problem {
     /// The outputs x^m, n·outputs, and their Jacobian.
     pub(crate) fn linearization(&self, w: &[f64]) -> Result<(Vec<f64>, Array2<f64>)> {
         let weights = self.network_weights(w)?;
-        let (p, rows) = (weights.len(), self.data.len() * self.network.outputs());
-        let pulled_back = self.constraint.as_ref().map_or(0, Constraint::free);
-        let need = 8 * (rows as u64).saturating_mul((p + pulled_back) as u64);
+        let (p, outputs) = (weights.len(), self.network.outputs());
+        let rows = evaluate::shape_product("the outputs", &[self.data.len(), outputs])?;
+        let free = self.constraint.as_ref().map_or(0, Constraint::free);
+        // Of a chunk there are ∂x^m/∂p for each unit besides.
+        let units = self.network.layers().iter().map(|l| l.units as u64).sum::<u64>();
+        let chunk = JACOBIAN_CHUNK.min(self.data.len());
+        let need = (bytes_of(&[8, rows, p.saturating_add(free)]))
+            .saturating_add(bytes_of(&[8, chunk, outputs]).saturating_mul(units));
         let budget = self.budget();
         if need > budget {
             return Err(Error::Memory {
@@ -230,13 +240,18 @@ impl Problem {
                 advice: "use products, or the Gauss–Newton matrix".into(),
             });
         }
+        reserve_scratch()?;
+        let backend = Cpu::<f64>::new();
         let (jacobian, outputs) =
-            evaluate::jacobian(&Cpu::<f64>::new(), self.parts(), &weights, 1024)?;
+            evaluate::jacobian(&backend, self.parts(), &weights, JACOBIAN_CHUNK)?;
         let jacobian = match &self.constraint {
             None => jacobian,
             Some(constraint) => {
-                let rows = jacobian.chunks(p).map(|row| constraint.pull_back(row));
-                rows.collect::<Result<Vec<_>>>()?.concat()
+                let mut pulled = with_room("the Jacobian", rows.saturating_mul(free))?;
+                for row in jacobian.chunks(p) {
+                    pulled.extend(constraint.pull_back(row)?);
+                }
+                pulled
             }
         };
         let shape = (rows, self.parameters());
@@ -281,7 +296,7 @@ impl Problem {
         };
         Ok(Theta {
             results: numbers.saturating_mul(8),
-            beside: p.saturating_mul(8 * (1 + vectors)),
+            beside: p.saturating_mul(8).saturating_mul(vectors.saturating_add(1)),
         })
     }
 
@@ -516,6 +531,6 @@ impl Network {
         if let Some(((i, j), _)) = x.indexed_iter().find(|(_, v)| !v.is_finite()) {
             return Err(Error::non_finite("X", &[i, j]));
         }
-        evaluate::predict(&Cpu::<f64>::new(), self, x, w, 4096)
+        evaluate::predict(self, x, w)
     }
 }

@@ -79,7 +79,7 @@ fn counters_and_times_of_states_are_checked() {
 #[test]
 fn sizes_of_users_functions_are_refused_before_memory_is_taken() {
     for (parameters, residuals) in
-        [(1, 1 << 61), (60_000, 60_000), (2, usize::MAX), (1 << 20, 1 << 40)]
+        [(1, 1 << 61), (60_000, 60_000), (60_000, 1), (2, usize::MAX), (1 << 20, 1 << 40)]
     {
         let r = residual_function(parameters, residuals, |_, _| {}, |_, _| {});
         let found = LevenbergMarquardt::default().minimize(&r, &vec![0.0; parameters]);

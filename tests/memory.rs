@@ -1,8 +1,6 @@
 //! The memory that `Plan` predicts against the bytes that an evaluation really holds at its peak.
-#![allow(unsafe_code)] // a counting allocator cannot be written without it
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+#[path = "common/allocator.rs"]
+mod allocator;
 
 use ndarray::Array2;
 use secondo::backend::Cpu;
@@ -11,38 +9,6 @@ use secondo::{
     LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Plan, Preconditioning, Problem,
     Progress, Request, Structure, TrustRegion, silent,
 };
-
-static LIVE: AtomicI64 = AtomicI64::new(0);
-static PEAK: AtomicI64 = AtomicI64::new(0);
-
-struct Counting;
-
-fn count(bytes: i64) {
-    let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
-    PEAK.fetch_max(live, Relaxed);
-}
-
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as i64 - layout.size() as i64);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn problem(widths: &[usize], n: usize) -> (Problem, Vec<f64>) {
     let network = Network::dense(widths, Activation::Tanh).unwrap();
@@ -221,10 +187,8 @@ fn holds<R>(what: &str, n: usize, plan: &Plan, run: impl FnOnce() -> R) {
 
 /// A result, and what was held at the peak in units of what was planned.
 fn held<R>(what: &str, predicted: u64, run: impl FnOnce() -> R) -> (R, f64) {
-    let before = LIVE.load(Relaxed);
-    PEAK.store(before, Relaxed);
-    let result = run();
-    let held = (PEAK.load(Relaxed) - before) as f64;
+    let (result, held) = allocator::peak_of(run);
+    let held = held as f64;
     println!("{what}: held {held:.4e} bytes, predicted {:.4e}", predicted as f64);
     (result, held / predicted as f64)
 }

@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Args, ValueEnum};
-use ndarray::Array2;
-use secondo::backend::Cpu;
-use secondo::{Activation, Data, Device, Error, Initialization, Loss, Network, Problem, Request};
+use secondo::{Device, scratch_of_thread};
 
 use crate::exit::Failure;
 use crate::output::say_note;
@@ -87,7 +85,7 @@ pub fn start_threads(asked: Option<u32>) -> Result<(), Failure> {
     let mut why = refused.map(|error| error.to_string());
     let limited = secondo::is_address_space_limited();
     if limited {
-        let (spaces, bytes) = (scratch_spaces(started + 1), scratch());
+        let (spaces, bytes) = (scratch_spaces(started + 1), scratch_of_thread());
         let reserves = format!(
             "the library for matrix products reserves {bytes} bytes of address space for each"
         );
@@ -113,17 +111,9 @@ pub fn start_threads(asked: Option<u32>) -> Result<(), Failure> {
     built.map_err(|e| Failure::resources(format!("cannot start {wanted} threads: {e}")))?;
     if limited {
         // What is reserved now is not taken for free later.
-        rayon::broadcast(|_| warm()).into_iter().collect::<Result<Vec<()>, Error>>()?;
-        warm()?;
+        secondo::reserve_scratch()?;
     }
     Ok(())
-}
-
-/// Bytes that the library for matrix products reserves for each thread: twice the third-level cache.
-fn scratch() -> usize {
-    let size = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/cache/index3/size");
-    let kibibytes = |text: String| text.trim().strip_suffix('K')?.parse::<usize>().ok();
-    2048 * size.ok().and_then(kibibytes).unwrap_or(0)
 }
 
 /// How many of so many scratch spaces there is room for.
@@ -131,7 +121,7 @@ fn scratch_spaces(wanted: usize) -> usize {
     let mut all = Vec::new();
     for _ in 0..wanted {
         let mut space = Vec::<u8>::new();
-        if space.try_reserve_exact(scratch()).is_err() {
+        if space.try_reserve_exact(scratch_of_thread()).is_err() {
             break;
         }
         all.push(space);
@@ -139,15 +129,6 @@ fn scratch_spaces(wanted: usize) -> usize {
     // Without this the compiler may leave out memory that nobody uses.
     std::hint::black_box(&all);
     all.len()
-}
-
-/// A product of matrices on this thread.
-fn warm() -> Result<(), Error> {
-    let network = Network::dense(&[40, 40, 40], Activation::Tanh)?;
-    let w = Initialization::Zero.draw(&network, 0);
-    let data = Data::new(Array2::zeros((500, 40)), Array2::zeros((500, 40)))?;
-    let problem = Problem::new(network, data, Loss::SquaredError)?;
-    problem.evaluate_on(&Cpu::<f64>::new(), &w, Request::gradient(), 500).map(drop)
 }
 
 /// How many of so many threads the system allows at once, and why no more. A pool cannot be asked: one that fails cannot be tried

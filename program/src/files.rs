@@ -1,6 +1,7 @@
 //! One rule for every file that the program writes: nothing is replaced but what the program wrote itself, of the same kind.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -60,11 +61,24 @@ impl Kind {
             Kind::Page => "a page",
             Kind::Checkpoint => "a checkpoint",
             Kind::Plot => "a plot",
-            Kind::Predictions => "predictions",
-            Kind::Derivatives => "derivatives",
-            Kind::Inference => "what was inferred",
+            Kind::Predictions => "a table of predictions",
+            Kind::Derivatives => "a file of derivatives",
+            Kind::Inference => "a report of what was inferred",
             Kind::Converted => "a converted model",
             Kind::Manual => "a page of the manual",
+        }
+    }
+
+    /// The extension of a file of this kind that was given none.
+    fn extension(self) -> &'static str {
+        match self {
+            Kind::Model | Kind::Checkpoint => "safetensors",
+            Kind::Report | Kind::Derivatives | Kind::Inference => "json",
+            Kind::Page => "html",
+            Kind::Plot => "svg",
+            Kind::Predictions => "csv",
+            Kind::Converted => "onnx",
+            Kind::Manual => "1",
         }
     }
 
@@ -239,6 +253,9 @@ pub fn write(
     Ok(write_file(path, fill)?)
 }
 
+/// Fills a file; called again for another place where the first refuses it.
+pub type Fill<'a> = &'a dyn Fn(&mut dyn Write) -> io::Result<()>;
+
 /// A result of long work that was written: where, and why not where it should be.
 pub struct Kept {
     pub path: PathBuf,
@@ -251,25 +268,21 @@ pub fn keep(
     kind: Kind,
     path: &Path,
     checkpoint: Option<&Path>,
-    bytes: &[u8],
+    fill: Fill,
 ) -> Result<Kept, Failure> {
-    let refused = match write(kind, path, |out| out.write_all(bytes)) {
+    let refused = match write(kind, path, fill) {
         Ok(()) => return Ok(Kept { path: path.to_path_buf(), why: None }),
         Err(refused) => refused.message,
     };
     let mut name = path.file_stem().unwrap_or_default().to_os_string();
-    let (extension, what) = match kind {
-        Kind::Report => ("json", "report"),
-        Kind::Page => ("html", "report"),
-        _ => ("safetensors", "model"),
-    };
-    name.push(format!("-{}.{extension}", std::process::id()));
+    name.push(format!("-{}.", std::process::id()));
+    name.push(path.extension().unwrap_or(OsStr::new(kind.extension())));
     let beside =
         checkpoint.and_then(|path| fs::canonicalize(path).ok()?.parent().map(Path::to_path_buf));
     for folder in beside.into_iter().chain([std::env::temp_dir()]) {
         let path = folder.join(&name);
-        if !path.exists() && write_file(&path, |out| out.write_all(bytes)).is_ok() {
-            let why = Some(format!("{refused}; the {what} is in {}", path.display()));
+        if !path.exists() && write_file(&path, fill).is_ok() {
+            let why = Some(format!("{refused}; {} is in {} now", kind.name(), path.display()));
             return Ok(Kept { path, why });
         }
     }

@@ -41,7 +41,7 @@ pub struct Manual {
 pub fn completions(options: &Completions, mut command: Command) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(options.shell, &mut command, "secondo", &mut text);
-    emit(Kind::Manual, None, |out| out.write_all(&text))
+    emit(Kind::Manual, None, &|out| out.write_all(&text))
 }
 
 /// Writes the pages.

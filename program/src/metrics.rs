@@ -13,6 +13,10 @@ const SHOWN: usize = 10;
 /// The intervals of probabilities for which predicted and observed ones are compared.
 const BINS: usize = 10;
 
+/// More classes than this have no confusion matrix, whose memory grows with their square, and no ranks, whose time grows with
+/// classes times rows.
+const MOST_CLASSES: usize = 1000;
+
 /// The figures of one part of the data; weighted where there are weights. A number that is not finite is null in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -91,7 +95,8 @@ pub struct Bin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassMetrics {
     pub class: String,
-    /// The weight of the rows of this class that are predicted as each class, in the order of the classes.
+    /// The weight of the rows of this class that are predicted as each class, in the order of the classes; empty with more than a
+    /// thousand classes.
     pub predicted_as: Vec<f64>,
     /// Of the rows predicted as this class, the part that is; undefined without such rows.
     pub precision: Option<f64>,
@@ -404,7 +409,7 @@ fn regression(weighted: &Weighted, name: &str, y: &[f64], predicted: &[f64]) -> 
         target: name.into(),
         rmse: root * size,
         mae: weighted.mean(|i| error(i).abs()) * size,
-        r2: (!constant && spread > 0.0).then(|| 1.0 - (root / spread).powi(2)),
+        r2: (!constant && spread > 0.0).then(|| 1.0 - (root / spread).min(1e154).powi(2)),
     }
 }
 
@@ -414,21 +419,29 @@ fn by_class(
     index: &[usize],
     predicted: &Array2<f64>,
 ) -> Vec<ClassMetrics> {
-    let mut counts = Array2::<f64>::zeros((classes.len(), classes.len()));
+    let is_few = classes.len() <= MOST_CLASSES;
+    let mut counts = vec![vec![0.0; if is_few { classes.len() } else { 0 }]; classes.len()];
+    // Of each class: rows of it, rows predicted as it, and both.
+    let mut sums = vec![[0.0; 3]; classes.len()];
     for &(i, w) in &weighted.rows {
-        counts[(index[i], most_probable(predicted.row(i).iter().copied()))] += w;
+        let (is, said) = (index[i], most_probable(predicted.row(i).iter().copied()));
+        if is_few {
+            counts[is][said] += w;
+        }
+        sums[is][0] += w;
+        sums[said][1] += w;
+        sums[is][2] += if is == said { w } else { 0.0 };
     }
     let share = |part: f64, all: f64| (all > 0.0).then(|| part / all);
-    (classes.iter().enumerate())
-        .map(|(c, class)| {
-            let right = counts[(c, c)];
+    (classes.iter().zip(counts).zip(sums).enumerate())
+        .map(|(c, ((class, predicted_as), [of, said, right]))| {
             let ranked = weighted.rows.iter().map(|&(i, w)| (predicted[(i, c)], index[i] == c, w));
             ClassMetrics {
                 class: class.clone(),
-                predicted_as: counts.row(c).to_vec(),
-                precision: share(right, counts.column(c).sum()),
-                recall: share(right, counts.row(c).sum()),
-                auc: area(ranked.collect()),
+                predicted_as,
+                precision: share(right, said),
+                recall: share(right, of),
+                auc: is_few.then(|| area(ranked.collect())).flatten(),
             }
         })
         .collect()

@@ -9,7 +9,7 @@ use secondo::legible;
 use serde_json::{Map, Value};
 
 use crate::exit::Failure;
-use crate::files::{self, Kind};
+use crate::files::{self, Fill, Kind};
 
 /// `error: …` on stderr. Nothing can be done if that fails.
 pub fn say_error(message: &str) {
@@ -27,14 +27,46 @@ pub fn say_warning(message: &str) {
 }
 
 /// Writes to the file, whole or not at all, or to stdout. A reader of stdout that has left is no failure.
-pub fn emit(
-    kind: Kind,
-    path: Option<&Path>,
-    fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<(), Failure> {
-    match path {
-        Some(path) => files::write(kind, path, fill),
-        None => print(fill),
+pub fn emit(kind: Kind, path: Option<&Path>, fill: Fill) -> Result<(), Failure> {
+    if path.is_none() {
+        return print(fill);
+    }
+    let mut results = Results::default();
+    results.keep(kind, path, fill);
+    results.end()
+}
+
+/// The results of a command on their way into files: none is lost because its own file refuses it.
+#[derive(Default)]
+pub struct Results<'a> {
+    /// The checkpoint beside which there is room.
+    checkpoint: Option<&'a Path>,
+    /// Whether a file refused.
+    refused: bool,
+}
+
+impl<'a> Results<'a> {
+    /// None yet; those whose files refuse them will lie beside the checkpoint.
+    pub fn beside(checkpoint: Option<&'a Path>) -> Self {
+        Results { checkpoint, refused: false }
+    }
+
+    /// Writes one to its path, if it has one, or to another place, and says what refused it; returns where it lies.
+    pub fn keep(&mut self, kind: Kind, path: Option<&Path>, fill: Fill) -> Option<PathBuf> {
+        let (lies, refused) = match files::keep(kind, path?, self.checkpoint, fill) {
+            Ok(kept) => (Some(kept.path), kept.why),
+            Err(failure) => (None, Some(failure.message)),
+        };
+        if let Some(why) = refused {
+            self.refused = true;
+            say_error(&why);
+        }
+        lies
+    }
+
+    /// A failure, which was said, if a file refused one of them.
+    pub fn end(self) -> Result<(), Failure> {
+        if self.refused { Err(Failure::said()) } else { Ok(()) }
     }
 }
 

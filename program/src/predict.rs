@@ -86,9 +86,9 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     };
     let bytes = csv_bytes(options, &model, &rows, &predicted, &intervals, with_lines)
         .map_err(|e| Failure::usage(format!("cannot write the predictions: {e}")))?;
-    emit(Kind::Predictions, options.output.as_deref(), |out| out.write_all(&bytes))?;
+    let written = emit(Kind::Predictions, options.output.as_deref(), &|out| out.write_all(&bytes));
     if options.quiet {
-        return Ok(());
+        return written;
     }
     for note in &notes {
         say_note(note);
@@ -100,19 +100,19 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     text.push_str(&metrics.as_ref().map(Metrics::details).unwrap_or_default());
     match &options.output {
         Some(path) => {
-            text.push_str(&format!(
-                "written     {} ({})\n",
-                path.display(),
-                plural(predicted.nrows(), "prediction")
-            ));
-            say(&text)
+            if written.is_ok() {
+                text.push_str(&format!(
+                    "written     {} ({})\n",
+                    path.display(),
+                    plural(predicted.nrows(), "prediction")
+                ));
+            }
+            say(&text)?;
         }
-        None => {
-            // stdout holds the predictions.
-            text.lines().for_each(say_note);
-            Ok(())
-        }
+        // stdout holds the predictions.
+        None => text.lines().for_each(say_note),
     }
+    written
 }
 
 /// The predictions as a table. In memory first: the CSV writer's errors would hide that a reader of stdout has left.

@@ -564,3 +564,97 @@ fn uses_of_columns() {
         refused(option, &[("p.json", b"{}")], &args, 2, &[option, "problem file"]);
     }
 }
+
+#[path = "../../tests/common/random.rs"]
+mod random;
+
+/// Whatever options with whatever values: an exit code that is documented, soon, and no panic. `SECONDO_FUZZ_ARGUMENTS` are so many.
+#[test]
+fn any_arguments_end_in_an_exit_code() {
+    const VALUES: [&str; 26] = [
+        "",
+        "0",
+        "1",
+        "2",
+        "-1",
+        "0.5",
+        "1e400",
+        "-1e-400",
+        "NaN",
+        "inf",
+        "18446744073709551615",
+        "18446744073709551616",
+        "9223372036854775807",
+        "a",
+        "y",
+        "a,y",
+        ",",
+        "2,0",
+        "rbf:3",
+        "auto",
+        "d.csv",
+        "m.safetensors",
+        ".",
+        "\u{202e}",
+        "exact",
+        "4:1",
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let program = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_secondo"));
+        command.current_dir(dir.path()).stdin(Stdio::null());
+        command
+    };
+    let rows: String = (0..20).map(|i| format!("{},{},{}\n", i, i % 3, (i * i) % 7)).collect();
+    std::fs::write(dir.path().join("d.csv"), format!("a,b,y\n{rows}")).unwrap();
+    let fit = ["fit", "d.csv", "--target", "y", "--max-iter", "2", "--device", "cpu"];
+    let done = program().args(fit).args(["--model", "m.safetensors"]).output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    let bases: [&[&str]; 6] = [
+        &fit,
+        &["predict", "m.safetensors", "d.csv"],
+        &["derivatives", "m.safetensors", "d.csv", "--device", "cpu"],
+        &["infer", "m.safetensors", "d.csv"],
+        &["prune", "m.safetensors", "d.csv", "--steps", "1"],
+        &["evidence", "m.safetensors", "d.csv", "--cycles", "1"],
+    ];
+    let options = bases.map(|base| {
+        let help = program().args([base[0], "--help"]).output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        let words = help.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        let options = words.filter(|w| w.starts_with("--") && w.len() > 3).map(String::from);
+        options.collect::<Vec<_>>()
+    });
+    let variable = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
+    let rounds = variable("SECONDO_FUZZ_ARGUMENTS").unwrap_or(150);
+    let mut done = 0;
+    for round in 0..rounds {
+        let mut random = random::Random::new(variable("SECONDO_FUZZ_SEED").unwrap_or(1), round);
+        let which = random.below(bases.len());
+        let mut args: Vec<String> = bases[which].iter().map(|a| a.to_string()).collect();
+        for _ in 0..1 + random.below(3) {
+            let option = random.pick(&options[which]);
+            match random.below(4) {
+                0 => args.push(option),
+                _ => args.push(format!("{option}={}", random.pick(&VALUES))),
+            }
+        }
+        let mut child =
+            program().args(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let begin = std::time::Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if begin.elapsed().as_secs() > 20 {
+                child.kill().unwrap();
+                panic!("round {round} does not end: {args:?}");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let out = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        let code = out.status.code();
+        assert!(matches!(code, Some(0 | 2..=4)), "round {round}: {args:?} {code:?}: {said}");
+        assert!(!said.contains("panicked"), "round {round}: {args:?}: {said}");
+        done += u64::from(code == Some(0));
+    }
+    assert!(done > rounds / 20 && done < rounds, "{done} of {rounds}");
+}

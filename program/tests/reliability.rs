@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A table of two columns, too small for anything but a quick fit.
 fn table(folder: &Path) {
@@ -239,7 +240,7 @@ fn a_finished_fit_is_kept_where_its_file_refuses_it() {
         let out = program(folder).args(args).env("TMPDIR", &temporary).output().unwrap();
         let (stdout, stderr) = exits(&out, 2);
         let model = written(&stdout, "model");
-        assert!(stderr.contains(&format!("the model is in {model}")), "{stderr}");
+        assert!(stderr.contains(&format!("a model is in {model} now")), "{stderr}");
         assert!(stdout.contains("RMSE"), "{stdout}");
         let expected = if more == checkpoint { folder.join("sub") } else { temporary.clone() };
         assert_eq!(Path::new(&model).parent(), Some(expected.canonicalize().unwrap().as_path()));
@@ -247,6 +248,43 @@ fn a_finished_fit_is_kept_where_its_file_refuses_it() {
         let report = fs::read_to_string(folder.join(written(&stdout, "report"))).unwrap();
         assert!(report.contains("gradient_norm"));
     }
+}
+
+/// What takes long is kept, whatever the command.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_other_commands_found_is_kept_where_its_file_refuses_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    table(folder);
+    let model = ["--hidden", "2", "--model", "m", "--max-iter", "50"];
+    exits(&secondo(folder, &[&FIT[..6], &model].concat()), 0);
+    let temporary = folder.join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let commands: [&[&str]; 6] = [
+        &["prune", "m", "d.csv", "--steps", "1", "--model", "/dev/full"],
+        &["prune", "m", "d.csv", "--steps", "1", "--report", "/dev/full"],
+        &["evidence", "m", "d.csv", "--cycles", "2", "--model", "/dev/full", "--report", "e.json"],
+        &["infer", "m", "d.csv", "--report", "/dev/full"],
+        &["derivatives", "m", "d.csv", "--output", "/dev/full"],
+        &["predict", "m", "d.csv", "--output", "/dev/full"],
+    ];
+    for args in commands {
+        let out = program(folder).args(args).env("TMPDIR", &temporary).output().unwrap();
+        let (stdout, stderr) = exits(&out, 2);
+        assert!(!stdout.is_empty() || args[0] == "derivatives", "{args:?}");
+        let kept = stderr.split(" is in ").nth(1).expect(&stderr);
+        let kept = kept.split(" now").next().unwrap();
+        assert!(stderr.contains("cannot write /dev/full"), "{stderr}");
+        assert!(fs::metadata(kept).unwrap().len() > 0, "{args:?}: {stderr}");
+        if kept.ends_with(".safetensors") {
+            exits(&secondo(folder, &["predict", kept, "d.csv"]), 0);
+        }
+        fs::remove_file(kept).unwrap();
+    }
+    // What stands behind the file that was refused is written, too.
+    assert!(folder.join("e.json").is_file());
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
 }
 
 /// Runs a line of the shell; `$SECONDO` in it is the program.
@@ -293,6 +331,86 @@ fn half_written_files_of_killed_runs_are_removed() {
     names.sort_unstable();
     expected.sort_unstable();
     assert_eq!(names, expected);
+}
+
+/// Starts the program and kills it at a random moment of the time that it takes; whether it was still running.
+fn is_killed(folder: &Path, args: &[&str], within: Duration, random: &mut u64) -> bool {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    let mut command = program(folder);
+    command.args(args).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    std::thread::sleep(within * (*random % 1000) as u32 / 1000);
+    child.kill().unwrap();
+    child.wait().unwrap().code().is_none()
+}
+
+/// Whatever moment a run is killed at: every file is the one before or the new one, whole; a checkpoint goes on to the same bits
+/// as the fit that nobody killed; and the next run removes what was half written. `scripts/kill` does it 200 times.
+#[test]
+fn nothing_is_lost_by_a_kill_at_any_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let rows: String =
+        (0..400).map(|i| format!("{},{},{}\n", i % 20, i / 20, (i * i + 3 * i) % 17)).collect();
+    fs::write(folder.join("d.csv"), format!("a,b,y\n{rows}")).unwrap();
+    let fit = ["fit", "d.csv", "--target", "y", "--task", "regression", "--hidden", "6"];
+    let fit =
+        [&fit[..], &["--method", "trust-region", "--max-iter", "40", "--device", "cpu"]].concat();
+    let outputs = ["--model", "m", "--report", "r", "--checkpoint", "c", "--checkpoint-every", "0"];
+    let fit = [&fit[..], &outputs].concat();
+    let predict = ["predict", "whole", "d.csv", "--output", "p"];
+
+    let read = |name: &str| fs::read(folder.join(name)).ok();
+    let timed = |args: &[&str]| {
+        let begin = Instant::now();
+        exits(&secondo(folder, args), 0);
+        begin.elapsed()
+    };
+    // What stands there before: the model of another fit, and its predictions.
+    let other = ["fit", "d.csv", "--target", "y", "--task", "regression", "--hidden", "none"];
+    timed(&[&other[..], &["--model", "other"]].concat());
+    let takes = timed(&fit);
+    fs::copy(folder.join("m"), folder.join("whole")).unwrap();
+    let predicting = timed(&predict);
+    let predicted = read("p");
+    timed(&["predict", "other", "d.csv", "--output", "p"]);
+    let (whole, before) = (read("whole"), read("other"));
+    let earlier = read("p");
+
+    let kills = std::env::var("SECONDO_KILLS").map_or(14, |kills| kills.parse().unwrap());
+    let seed = std::env::var("SECONDO_FUZZ_SEED").map_or(1, |seed| seed.parse::<u64>().unwrap());
+    let mut random = 88172645463325252 ^ seed;
+    let (mut running, mut went_on, mut new) = (0, 0, 0);
+    for round in 0..kills {
+        if round % 4 == 3 {
+            running += usize::from(is_killed(folder, &predict, predicting, &mut random));
+            assert!(read("p") == earlier || read("p") == predicted, "round {round}");
+            continue;
+        }
+        for name in ["c", "c.old", "r"] {
+            let _ = fs::remove_file(folder.join(name));
+        }
+        fs::copy(folder.join("other"), folder.join("m")).unwrap();
+        running += usize::from(is_killed(folder, &fit, takes, &mut random));
+        assert!(read("m") == before || read("m") == whole, "round {round}");
+        new += usize::from(read("m") == whole);
+        let sound = |r: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&r).is_ok();
+        assert!(read("r").is_none_or(sound), "round {round}");
+        for name in ["c", "c.old"].into_iter().filter(|name| folder.join(name).exists()) {
+            went_on += 1;
+            timed(&[&fit[..], &["--resume", name]].concat());
+            assert_eq!(read("m"), whole, "round {round}, {name}");
+        }
+    }
+    println!("{kills} kills: {running} while running, {new} after the model, {went_on} went on");
+    assert!(running > kills / 3 && went_on > kills / 3, "{running} {went_on} of {kills}");
+    // Nothing that was half written stays.
+    timed(&fit);
+    timed(&predict);
+    let names = contents(folder).into_keys().filter(|name| name.ends_with(".tmp"));
+    assert_eq!(names.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
 #[test]

@@ -5,6 +5,9 @@ use std::process::Command;
 
 use secondo_cli::Report;
 
+#[path = "../../tests/common/random.rs"]
+mod random;
+
 /// Runs a fit; checks that its report reads back; returns the report's JSON.
 #[track_caller]
 fn reads_back(folder: &Path, args: &[&str]) -> String {
@@ -76,6 +79,7 @@ fn of_problem_files() {
     let json = reads_back(dir.path(), &["tied.json"]);
     assert!(json.contains("\"theta\": ["), "{json}");
 
+    mutated(json.as_bytes());
     // What is no report is refused, and the error names what is missing.
     let error = |text: &str| Report::from_json(text).unwrap_err().to_string();
     assert!(error("{").contains("report"));
@@ -83,4 +87,19 @@ fn of_problem_files() {
         let without = json.replace(&format!("\"{key}\": "), "\"other\": ");
         assert!(error(&without).contains(key), "{key}");
     }
+}
+
+/// A report that was changed anywhere is read or refused; what is read can be printed.
+fn mutated(json: &[u8]) {
+    let mut refused = 0;
+    for round in 0..2000 {
+        let bytes = random::mutated(&mut random::Random::new(1, round), json, b"[{}]");
+        let text = String::from_utf8_lossy(&bytes);
+        match std::panic::catch_unwind(|| Report::from_json(&text).map(|report| report.to_string()))
+        {
+            Ok(read) => refused += usize::from(read.is_err()),
+            Err(_) => panic!("round {round}: {text}"),
+        }
+    }
+    assert!((100..2000).contains(&refused), "{refused}");
 }

@@ -110,9 +110,7 @@ pub trait Backend: Sized + Send + Sync {
 /// # Errors
 /// `TooLarge` where it overflows.
 pub(crate) fn product(lengths: &[usize]) -> Result<usize> {
-    (lengths.iter())
-        .try_fold(1usize, |p, &l| p.checked_mul(l))
-        .ok_or_else(|| Error::TooLarge { what: "an intermediate array".into() })
+    crate::memory::shape_product("an intermediate array", lengths)
 }
 
 /// Refuses what is finite in f64 and infinite in f32.

@@ -9,6 +9,7 @@ use super::states::{Parameters, download};
 use super::{Counters, Parts};
 use crate::backend::Backend;
 use crate::error::Result;
+use crate::memory::zeros;
 
 /// ∂x_io^m/∂W: rows (i, o), P columns; with the outputs x_i^m, n × outputs.
 ///
@@ -22,7 +23,7 @@ pub(crate) fn jacobian<B: Backend>(
     let Parts { network, data, .. } = parts;
     network.check(w)?;
     let (n, p, outputs) = (data.len(), network.parameters(), network.outputs());
-    let mut rows = vec![0.0; shape_product("the Jacobian", &[n, outputs, p])?];
+    let mut rows = zeros("the Jacobian", shape_product("the Jacobian", &[n, outputs, p])?)?;
     let mut all = Vec::with_capacity(n * outputs);
     let parameters = Parameters::upload(backend, w)?;
     let (samples, counters) = (Samples::in_windows(parts), Counters::default());

@@ -16,13 +16,15 @@ use super::chain::{Chain, Sensitivities};
 use super::counters::Counters;
 use super::linear::{Extent, Linear, Need, Setting};
 use super::samples::{Batch, Samples};
+use super::sizes::finite;
 use super::states::{Parameters, States};
 use super::sums::Sums;
 use super::{Parts, Request};
 use crate::backend::kernel::Epilogue;
 use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Matrix, Structure};
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
+use crate::memory::{bytes_of, require_memory};
 
 /// The variables of the Lagrangian besides W: for the layers k = 1 … m, n × s_k each.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +58,9 @@ pub(super) const CHUNK: usize = 4096;
 /// The configuration that W propagates, with its multipliers.
 pub(crate) fn configuration(parts: Parts, w: &[f64]) -> Result<Configuration> {
     let network = parts.network;
+    let units = (network.layers().iter()).fold(0, |sum: usize, l| sum.saturating_add(l.units));
+    let need = bytes_of(&[16, parts.data.len(), units]);
+    require_memory("the states and multipliers of all samples", need, "take fewer samples")?;
     let b = Cpu::<f64>::new();
     let parameters = Parameters::upload(&b, w)?;
     let counters = Counters::default();
@@ -183,12 +188,19 @@ pub(crate) fn lagrangian(parts: Parts, w: &[f64], at: &Configuration) -> Result<
     d_w.iter_mut().zip(pen).for_each(|(d, p)| *d += p);
     let mut d_ww = by_group(network, Structure::RowBlocks, totals.curvature);
     parts.penalty.hessian(network, w)?.add_to(&mut d_ww);
+    let value = totals.value[0] + parts.penalty.value(network, w)? + constraints;
+    finite("the Lagrangian", &[value])?;
+    finite("∂L/∂W", &d_w)?;
+    for (k, (x, e)) in (1..).zip(d_x.iter().zip(&d_e)) {
+        finite(format!("∂L/∂x of layer {k}"), x)?;
+        finite(format!("∂L/∂e of layer {k}"), e)?;
+    }
     Ok(LagrangianPoint {
-        value: totals.value[0] + parts.penalty.value(network, w)? + constraints,
+        value,
         d_w,
         d_x: by_layer(parts, d_x)?,
         d_e: by_layer(parts, d_e)?,
-        d_ww,
+        d_ww: d_ww.finite(Quantity::Curvature)?,
     })
 }
 

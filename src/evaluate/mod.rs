@@ -55,7 +55,6 @@ pub(crate) use plan::rehearse;
 pub(crate) use plan::{Planner, Target, Theta, Work};
 pub(crate) use samples::{Samples, resident_bytes};
 use sizes::finite;
-#[cfg(feature = "io")]
 pub(crate) use sizes::shape_product;
 pub(crate) use states::Parameters;
 #[cfg(feature = "gpu")]
@@ -67,9 +66,10 @@ use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Matrix, Structure, SymmetricTensor};
 use crate::error::{Error, Quantity, Result};
 use crate::interrupt::Limits;
-use crate::memory::{bytes_of, require_memory};
+use crate::memory::{bytes_of, require_memory, with_room};
 use crate::network::Network;
 use crate::objective::{Data, Loss, Penalty, Reduction};
+use crate::scratch::reserve_scratch;
 use chunks::Task;
 use linear::Setting;
 use products::{ProductSums, ProductTotals, Vectors, together};
@@ -467,27 +467,21 @@ pub(crate) fn products<B: Backend>(
     Ok(out)
 }
 
-/// x^m for the rows of `x`, in chunks of `chunk` samples.
-pub(crate) fn predict<B: Backend>(
-    backend: &B,
-    network: &Network,
-    x: &ArrayRef2<f64>,
-    w: &[f64],
-    chunk: usize,
-) -> Result<Array2<f64>> {
+/// x^m for the rows of `x`, in f64 on the processor, as many samples at a time as the memory allows.
+pub(crate) fn predict(network: &Network, x: &ArrayRef2<f64>, w: &[f64]) -> Result<Array2<f64>> {
     network.check(w)?;
     let inputs = network.inputs();
     if x.ncols() != inputs {
         return Err(Error::shape("columns of X", &[inputs], &[x.ncols()]));
     }
+    let backend = &Cpu::<f64>::new();
     let standard = x.as_standard_layout();
     let values = standard.as_slice().unwrap_or_default();
+    let chunk = rows_at_once(network, x.nrows())?;
     let parameters = Parameters::upload(backend, w)?;
-    let what = format!("the outputs for {} rows", x.nrows());
-    let need = bytes_of(&[8, x.nrows(), network.outputs()]);
-    require_memory(&what, need, "predict for fewer rows at once")?;
-    let mut out = Vec::new();
-    for rows in values.chunks(chunk.max(1) * inputs) {
+    let numbers = shape_product("the outputs", &[x.nrows(), network.outputs()])?;
+    let mut out = with_room("the outputs", numbers)?;
+    for rows in values.chunks(chunk * inputs) {
         let n = rows.len() / inputs;
         let x = samples::upload_inputs(backend, network, rows)?;
         let view = samples::inputs_view(network, n, &x);
@@ -497,6 +491,32 @@ pub(crate) fn predict<B: Backend>(
         backend.recycle([x]);
     }
     rows_of("outputs", x.nrows(), network.outputs(), out)
+}
+
+/// Returns how many of the rows are predicted at a time: up to 4096, as a rehearsal says that they fit beside all outputs.
+///
+/// # Errors
+/// `Memory` if not even one fits.
+fn rows_at_once(network: &Network, rows: usize) -> Result<usize> {
+    let outputs = bytes_of(&[8, rows, network.outputs()]);
+    reserve_scratch()?;
+    let mut chunk = rows.clamp(1, 4096);
+    loop {
+        let (b, counter) = Cpu::<f64>::rehearsal(rayon::current_num_threads());
+        let parameters = Parameters::blank(&b, network)?;
+        let arrays = samples::Arrays::blank(&b, network, chunk)?;
+        let x = arrays.batch(network, 0, chunk).x;
+        States::propagate(&b, network, &parameters, x, 0)?;
+        let need = counter.cost().peak.saturating_add(outputs);
+        if need <= crate::available_memory() {
+            return Ok(chunk);
+        }
+        if chunk == 1 {
+            let what = format!("the outputs of {network} for {rows} rows");
+            require_memory(&what, need, "predict for fewer rows at once")?;
+        }
+        chunk = chunk.div_ceil(2);
+    }
 }
 
 /// ω as the reduction uses it: the mean divides by their sum.

@@ -18,9 +18,10 @@ use crate::backend::gpu::Gpu;
 use crate::backend::{Backend, Cost, Cpu};
 use crate::curvature::{Curvature, Structure, triangle};
 use crate::error::{Error, Result, bytes};
-use crate::memory::bytes_of;
+use crate::memory::{available_memory, bytes_of, is_address_space_limited};
 use crate::network::Network;
 use crate::objective::Loss;
+use crate::scratch::reserve_scratch;
 
 /// Bytes of a chunk's arrays together, at the most. Of 6, 16 and 64 MiB, 16 was the best compromise on 2 cores with 2 MiB of
 /// second-level cache each: 64 was 7 % faster for [32-64-1] and slower for [128-16-1] and [64-32-10].
@@ -199,6 +200,12 @@ impl Planner<'_> {
         // With very many units that are not linear, counting takes long, too: where the matrix alone exceeds the budget, that is
         // answer enough. So it is with very many products.
         let results = self.matrix_bytes().max(self.product_bytes()?);
+        let budget = if is_address_space_limited() {
+            reserve_scratch()?;
+            budget.min(available_memory())
+        } else {
+            budget
+        };
         if results > budget {
             let plan =
                 Plan { chunk: 1, data: 0, results, working: 0, device: 0, flops: 0.0, sums: 0 };

@@ -1,15 +1,8 @@
 //! Lengths of arrays, and checks of their numbers.
 
 use crate::error::{Error, Quantity, Result};
+pub(crate) use crate::memory::shape_product;
 use crate::network::GroupView;
-
-/// Returns a product of lengths.
-///
-/// # Errors
-/// `TooLarge` that names what is too large.
-pub(crate) fn shape_product(what: &str, lengths: &[usize]) -> Result<usize> {
-    crate::backend::product(lengths).map_err(|_| Error::TooLarge { what: what.into() })
-}
 
 /// Returns the number of entries in the lower triangles of a group's units.
 pub(super) fn row_triangles(g: &GroupView) -> Result<usize> {

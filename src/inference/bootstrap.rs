@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 use crate::objective::{Data, Penalty, Reduction};
 use crate::problem::Problem;
 
+/// The most replicates: a p-value has three digits then.
+const MOST_REPLICATES: usize = 1_000_000;
+
 impl Inference<'_> {
     /// The p-value of a likelihood ratio by the parametric bootstrap: targets are simulated from the fit without the weights, both
     /// nets are fitted to them, and counted is how often the ratio is at least as large.
@@ -25,7 +28,7 @@ impl Inference<'_> {
     /// It holds for hidden units and over-specified nets, too, where tables do not.
     ///
     /// # Errors
-    /// `Unsupported` for losses other than squared errors, `bce_logits`, `softmax_ce` and `poisson`; what the fits report.
+    /// `Invalid` for more than a million replicates; `Unsupported` for losses other than squared errors, `bce_logits`, `softmax_ce` and `poisson`; what the fits report.
     pub fn bootstrap(
         &self,
         set: &[usize],
@@ -33,6 +36,10 @@ impl Inference<'_> {
         replicates: usize,
         seed: u64,
     ) -> Result<f64> {
+        if replicates > MOST_REPLICATES {
+            let why = format!("{replicates} is more than {MOST_REPLICATES}, two fits for each");
+            return Err(Error::invalid("replicates", why));
+        }
         let means = self.problem.network().predict(&ratio.weights, &self.problem.data().x())?;
         let observed = match self.family {
             Family::Gaussian(_) => ratio.value_reduced / (2.0 * self.energies.0),

@@ -47,21 +47,22 @@ impl Distribution {
         }
     }
 
-    /// Returns q with P(|T| ≤ q) = `level`.
+    /// Returns q with P(|T| ≤ q) = `level`; NaN for a level that is not between 0 and 1.
     pub fn quantile(self, level: f64) -> f64 {
+        if !(0.0..=1.0).contains(&level) {
+            return f64::NAN;
+        }
         let tail = 1.0 - level;
-        let mut high = 1.0;
-        while self.two_sided(high) > tail && high < f64::MAX / 4.0 {
-            high *= 2.0;
+        if self.two_sided(f64::MAX) > tail {
+            return f64::INFINITY;
         }
-        let mut low = 0.0;
-        loop {
-            let middle = 0.5 * (low + high);
-            if middle <= low || middle >= high {
-                return middle;
-            }
-            if self.two_sided(middle) > tail { low = middle } else { high = middle }
+        // Positive numbers have the order of their bits: 64 halvings find it.
+        let (mut low, mut high) = (0, f64::MAX.to_bits());
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.two_sided(f64::from_bits(middle)) > tail { low = middle } else { high = middle }
         }
+        f64::from_bits(high)
     }
 }
 
@@ -89,9 +90,17 @@ fn beta(x: f64, y: f64, a: f64, b: f64) -> f64 {
     if y <= 0.0 {
         return 1.0;
     }
-    if x > (a + 1.0) / (a + b + 2.0) {
-        return 1.0 - beta(y, x, b, a);
-    }
+    // On the other side the fraction converges slowly.
+    let tail = if x > (a + 1.0) / (a + b + 2.0) {
+        1.0 - beta_tail(y, x, b, a)
+    } else {
+        beta_tail(x, y, a, b)
+    };
+    tail.clamp(0.0, 1.0)
+}
+
+/// Returns I_x(a, b) for an x that is not far above its mean.
+fn beta_tail(x: f64, y: f64, a: f64, b: f64) -> f64 {
     let ln = |v: f64, rest: f64| if rest < 0.5 { log1p(-rest) } else { log(v) };
     let front = a * ln(x, y) + b * ln(y, x) + lgamma(a + b) - lgamma(a) - lgamma(b);
     exp(front) * beta_fraction(x, a, b) / a
@@ -112,7 +121,7 @@ fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
             factor *= c * d;
         }
         value *= factor;
-        if (factor - 1.0).abs() < f64::EPSILON {
+        if factor.is_nan() || (factor - 1.0).abs() < f64::EPSILON {
             break;
         }
     }
@@ -130,11 +139,11 @@ fn gamma_upper(a: f64, x: f64) -> f64 {
         for k in (1..TERMS).map(|k| k as f64) {
             term *= x / (a + k);
             sum += term;
-            if term < sum * f64::EPSILON {
+            if sum.is_nan() || term < sum * f64::EPSILON {
                 break;
             }
         }
-        return 1.0 - front * sum;
+        return (1.0 - front * sum).clamp(0.0, 1.0);
     }
     let away = |v: f64| if v.abs() < TINY { TINY } else { v };
     let mut b = x + 1.0 - a;
@@ -146,11 +155,11 @@ fn gamma_upper(a: f64, x: f64) -> f64 {
         d = 1.0 / away(term * d + b);
         c = away(b + term / c);
         value *= c * d;
-        if (c * d - 1.0).abs() < f64::EPSILON {
+        if value.is_nan() || (c * d - 1.0).abs() < f64::EPSILON {
             break;
         }
     }
-    front * value
+    (front * value).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]

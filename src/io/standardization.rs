@@ -73,7 +73,7 @@ impl Standardization {
     /// ```
     ///
     /// # Errors
-    /// Values so large that their spread overflows; another number of weights than rows.
+    /// Values that are not finite, or so large that their spread overflows; another number of weights than rows.
     pub fn of_inputs(
         x: &Array2<f64>,
         names: &[String],
@@ -190,6 +190,9 @@ fn weighted(column: ArrayView1<f64>, weights: Option<&[f64]>) -> Result<Vec<(f64
 fn spread(rows: &[(f64, f64)], name: &str, remarks: &mut Vec<String>) -> Result<(f64, f64)> {
     let n = rows.iter().map(|(_, w)| w).sum::<f64>();
     let first = rows.first().map_or(0.0, |(v, _)| *v);
+    if let Some(i) = rows.iter().position(|(v, _)| !v.is_finite()) {
+        return Err(Error::non_finite(format!("column '{name}'"), &[i]));
+    }
     if rows.iter().all(|(v, _)| *v == first) {
         remarks.push(format!(
             "the column '{name}' is constant ({first}); it is only centred, with scale 1"

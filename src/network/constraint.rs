@@ -5,6 +5,8 @@ use std::ops::Range;
 use super::{Network, Propagation};
 use crate::curvature::{Block, Matrix, Structure, triangle};
 use crate::error::{Error, Result};
+use crate::memory::{bytes_of, require_large};
+use crate::solve::finite;
 
 /// The affine map W = fixed + C θ from free parameters θ to the flat vector W.
 ///
@@ -135,10 +137,9 @@ impl Constraint {
     /// ```
     ///
     /// # Errors
-    /// No such layer, or no radial unit with a centre in it.
+    /// No such layer, or no radial unit with a centre in it; `Memory`.
     pub fn shared_width(network: &Network, k: usize) -> Result<Self> {
         let p = network.parameters();
-        let (mut column, mut free) = (vec![None; p], 0);
         let mut leaders = Vec::new();
         let layer = network.layer(k).ok_or_else(|| {
             Error::invalid("layer", format!("{k} is not between 1 and {}", network.depth()))
@@ -147,6 +148,8 @@ impl Constraint {
             Propagation::Radial(form) if form.shape(layer.inputs) > 0 => Some(form),
             _ => None,
         };
+        // Three numbers for each entry of C, its value in W, and how it is found.
+        require_large("the ties of a layer", bytes_of(&[64, p]), "make the layers narrower")?;
         // For each parameter the first one that it is tied to.
         let mut leader: Vec<usize> = (0..p).collect();
         for g in &layer.groups {
@@ -170,6 +173,7 @@ impl Constraint {
                 "it has no radial unit whose width could be shared",
             ));
         }
+        let (mut column, mut free) = (vec![None; p], 0);
         let mut entries = Vec::with_capacity(p);
         for l in 0..p {
             let at = *column[leader[l]].get_or_insert_with(|| {
@@ -236,7 +240,7 @@ impl Constraint {
     /// W = fixed + C θ.
     ///
     /// # Errors
-    /// θ has the wrong length.
+    /// θ has the wrong length; `NonFinite` with the index in W.
     pub fn weights(&self, theta: &[f64]) -> Result<Vec<f64>> {
         if theta.len() != self.free {
             return Err(Error::shape("θ", &[self.free], &[theta.len()]));
@@ -245,6 +249,7 @@ impl Constraint {
         for &(row, column, value) in &self.entries {
             w[row] += value * theta[column];
         }
+        finite("W = fixed + Cθ", &w)?;
         Ok(w)
     }
 
@@ -262,7 +267,7 @@ impl Constraint {
     /// C v, the direction in W of a direction in θ.
     ///
     /// # Errors
-    /// v has the wrong length.
+    /// v has the wrong length; `NonFinite` with the index in W.
     pub fn push_forward(&self, v: &[f64]) -> Result<Vec<f64>> {
         if v.len() != self.free {
             return Err(Error::shape("direction in θ", &[self.free], &[v.len()]));
@@ -271,6 +276,7 @@ impl Constraint {
         for &(row, column, value) in &self.entries {
             out[row] += value * v[column];
         }
+        finite("Cv", &out)?;
         Ok(out)
     }
 
@@ -369,7 +375,7 @@ impl Constraint {
     /// Cᵀ g, the derivative in θ from the derivative in W.
     ///
     /// # Errors
-    /// g has the wrong length.
+    /// g has the wrong length; `NonFinite` with the index in θ.
     pub fn pull_back(&self, g: &[f64]) -> Result<Vec<f64>> {
         if g.len() != self.fixed.len() {
             return Err(Error::shape("gradient", &[self.fixed.len()], &[g.len()]));
@@ -378,6 +384,7 @@ impl Constraint {
         for &(row, column, value) in &self.entries {
             out[column] += value * g[row];
         }
+        finite("Cᵀg", &out)?;
         Ok(out)
     }
 }

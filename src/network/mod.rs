@@ -33,6 +33,13 @@ pub(crate) use unit::exact;
 pub use unit::{ExactUnit, HigherUnit, Unit};
 
 use crate::error::{Error, Result};
+use crate::memory::{bytes_of, require_large};
+
+/// The most parameters, units and inputs: lengths are also used in bytes and as signed offsets.
+const MOST_NUMBERS: usize = isize::MAX as usize / 16;
+
+/// The most normalised units of a layer.
+const MOST_NORMALIZED: usize = 1 << 20;
 
 /// Units of one layer that share a propagation.
 #[derive(Debug, Clone)]
@@ -132,11 +139,17 @@ impl Layer {
     /// # Ok::<(), secondo::Error>(())
     /// ```
     pub fn normalized(units: usize) -> Self {
-        let one = |j| {
+        let group = |j, units| {
             let unit = Propagation::Normalized(Normalized(j));
-            Group::uniform(unit, 1, Activation::Identity)
+            Group::uniform(unit, units, Activation::Identity)
         };
-        Layer::of((0..units).map(one).collect()).without_bias()
+        // No machine holds the units² numbers of a sample with more. `Network::new` refuses this group.
+        let groups = if units > MOST_NORMALIZED {
+            vec![group(0, units)]
+        } else {
+            (0..units).map(|j| group(j, 1)).collect()
+        };
+        Layer::of(groups).without_bias()
     }
 
     /// A layer of the given groups with a bias, fed by the layer before.
@@ -246,6 +259,7 @@ impl Network {
     /// # Errors
     /// No layer, no input, a layer or group without units, a source that is not an earlier layer or is
     /// named twice, a normalised unit without an input of its number or at another place, no parameter at all, sizes whose product overflows.
+    /// `Memory`: not even one vector of its parameters fits.
     /// `Part`: a unit of the user's own panics. In debug builds `Derivative`: a derivative of such a unit is wrong
     /// ([`Propagation::check`]).
     pub fn new(inputs: usize, layers: Vec<Layer>) -> Result<Self> {
@@ -274,7 +288,10 @@ impl Network {
             let why = "no unit has parameters; there is nothing to train";
             return Err(Error::invalid("network", why));
         }
-        Ok(Network { inputs, layers: views, consumers })
+        let network = Network { inputs, layers: views, consumers };
+        let (what, need) = (format!("a parameter vector of {network}"), bytes_of(&[8, offset]));
+        require_large(&what, need, "make the layers narrower")?;
+        Ok(network)
     }
 
     /// Layers of the given widths, each fed by the one before, with biases: hidden units have the
@@ -421,7 +438,7 @@ fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<Laye
     let inputs = sources
         .iter()
         .try_fold(0usize, |sum, &t| sum.checked_add(widths[t]))
-        .filter(|&inputs| inputs < usize::MAX)
+        .filter(|&inputs| inputs <= MOST_NUMBERS)
         .ok_or_else(too_large)?;
     let mut units = 0usize;
     let mut end = offset;
@@ -446,20 +463,21 @@ fn place(k: usize, layer: Layer, widths: &[usize], offset: usize) -> Result<Laye
             }
         }
         let start = end;
-        // Lengths are also used in bytes and as signed offsets: stay below isize::MAX bytes.
         end = count
             .checked_mul(row)
             .and_then(|len| len.checked_add(start))
-            .filter(|&e| e <= isize::MAX as usize / 16)
+            .filter(|&e| e <= MOST_NUMBERS)
             .ok_or_else(too_large)?;
+        // Units may have no parameters.
+        let next = units.checked_add(count).filter(|&u| u <= MOST_NUMBERS).ok_or_else(too_large)?;
         groups.push(GroupView {
             propagation: group.propagation,
             runs: group.runs,
-            units: units..units + count,
+            units: units..next,
             row,
             range: start..end,
         });
-        units += count;
+        units = next;
     }
     Ok(LayerView { sources, bias: layer.bias, groups, units, inputs, range: offset..end })
 }

@@ -44,7 +44,7 @@ impl Cholesky {
     pub fn new(lower: &[f64], d: usize) -> Result<Self> {
         packed::check(lower, d)?;
         let mut work = Workspace::new();
-        work.reserve(d);
+        work.reserve(d)?;
         let scale = packed::power_of_two(packed::power_of_two(packed::largest(lower)).sqrt());
         let scale = scale * scale;
         packed::unpack(lower, d, scale, 0.0, &mut work.matrix);
@@ -72,8 +72,7 @@ impl Cholesky {
     /// Replaces b (`rhs`, d numbers) by the solution x of Bx = b.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] for a `rhs` that is not
-    /// finite.
+    /// [`Error::Shape`] for a wrong length, [`Error::NonFinite`] for a `rhs` or an x that is not finite.
     pub fn solve(&self, rhs: &mut [f64]) -> Result<()> {
         if rhs.len() != self.d {
             return Err(Error::shape("right-hand side", &[self.d], &[rhs.len()]));
@@ -84,7 +83,7 @@ impl Cholesky {
         rhs.iter_mut().for_each(|v| *v /= root);
         substitute(&self.l, self.d, rhs);
         rhs.iter_mut().for_each(|v| *v /= root);
-        Ok(())
+        packed::finite("the solution", rhs)
     }
 
     /// Whether a pivot is 0 to rounding: L_aa² ≤ 8·d·u·B_aa, B_aa = Σ_b L_ab². Scaling rows and columns of B changes nothing.
@@ -105,7 +104,8 @@ impl Cholesky {
         units + 2.0 * (0..d).map(|a| self.l[a * d + a].ln()).sum::<f64>()
     }
 
-    /// B⁻¹ = L⁻ᵀL⁻¹ as a packed lower triangle; 2d³/3 multiplications and additions more.
+    /// B⁻¹ = L⁻ᵀL⁻¹ as a packed lower triangle; 2d³/3 multiplications and additions more. Entries beyond the range of f64 are infinite or
+    /// NaN.
     pub fn inverse(&self) -> Vec<f64> {
         let d = self.d;
         if d == 0 {

@@ -38,6 +38,7 @@ impl Preconditioner {
     /// [`Error::Shape`] and [`Error::NonFinite`], of the first block that has one.
     pub fn blocks<'a>(blocks: impl IntoIterator<Item = (&'a [f64], usize)>) -> Result<Self> {
         let blocks: Vec<_> = blocks.into_iter().collect();
+        blocks.iter().try_for_each(|&(lower, d)| packed::check(lower, d))?;
         let order = blocks.iter().map(|(_, d)| d).sum();
         Self::blocks_in(blocks, &vec![1.0; order])
     }

@@ -43,8 +43,9 @@ pub fn eigenvalues(lower: &[f64], d: usize) -> Result<Vec<f64>> {
 pub(crate) fn eigen(lower: &[f64], d: usize) -> Result<(Vec<f64>, Vec<f64>)> {
     packed::check(lower, d)?;
     let scale = packed::power_of_two(packed::largest(lower));
-    let (mut values, mut vectors) = (vec![0.0; d], vec![0.0; d * d]);
     let mut work = Workspace::new();
+    work.reserve(d)?;
+    let (mut values, mut vectors) = (vec![0.0; d], vec![0.0; d * d]);
     decompose(&mut work, lower, d, scale, &mut values, Some(&mut vectors))?;
     values.iter_mut().for_each(|v| *v *= scale);
     packed::finite("the eigenvalues", &values)?;
@@ -63,7 +64,7 @@ pub(super) fn decompose(
     if d == 0 {
         return Ok(());
     }
-    work.reserve(d);
+    work.reserve(d)?;
     packed::unpack(lower, d, scale, 0.0, &mut work.matrix);
     let compute = match vectors {
         Some(_) => ComputeEigenvectors::Yes,

@@ -211,7 +211,7 @@ impl<'a> Factor<'a> {
 impl Decomposition {
     pub fn new(work: &mut Workspace, lower: &[f64], d: usize, policy: Indefinite) -> Result<Self> {
         packed::check(lower, d)?;
-        work.reserve(d);
+        work.reserve(d)?;
         let scale = packed::power_of_two(packed::largest(lower));
         let mut made = Decomposition {
             d,
@@ -244,7 +244,7 @@ impl Decomposition {
         // Everything below is in units: of B and μ, and of the right-hand side.
         let unit = self.scale.max(packed::power_of_two(mu));
         let unit_rhs = packed::power_of_two(packed::largest(rhs));
-        work.reserve(self.d);
+        work.reserve(self.d)?;
         let mut x = std::mem::take(&mut work.vector);
         let solution = &mut x[..self.d];
         for (x, b) in solution.iter_mut().zip(rhs.iter()) {
@@ -266,7 +266,8 @@ impl Decomposition {
                 None => self.triangular(work, lower, mu / unit, unit, solution),
             };
             change.map(|change| {
-                modification.change = change * unit;
+                // Of a matrix at the end of the range it may be beyond it.
+                modification.change = (change * unit).min(f64::MAX);
                 modification.indefinite = change > limit;
             })
         };

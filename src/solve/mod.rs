@@ -53,6 +53,10 @@ pub(crate) use triangle::{back_substitute, triangle};
 
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 
+use crate::error::Result;
+use crate::memory::with_room;
+use crate::scratch;
+
 /// Unit roundoff, 2⁻⁵³.
 pub(crate) const U: f64 = f64::EPSILON / 2.0;
 
@@ -71,13 +75,21 @@ impl Workspace {
     }
 
     /// Makes room for order `d`.
-    fn reserve(&mut self, d: usize) {
+    ///
+    /// # Errors
+    /// `Memory` where there is no room for that and for what the factorization takes besides.
+    fn reserve(&mut self, d: usize) -> Result<()> {
         if self.matrix.len() < d * d {
+            let what = format!("a factorization of order {d}");
+            // This matrix, the eigenvectors, and what they are made of.
+            drop(with_room::<f64>(&what, (4 * d).saturating_mul(d))?);
+            scratch::of_this_thread()?;
             self.matrix.resize(d * d, 0.0);
         }
         if self.vector.len() < d {
             self.vector.resize(d, 0.0);
         }
+        Ok(())
     }
 }
 

@@ -332,7 +332,7 @@ fn ldlt_solves_definite_systems_like_cholesky() {
         for kind in DEFINITE {
             let b = matrix(kind, d);
             let mut work = Workspace::new();
-            work.reserve(d);
+            work.reserve(d).unwrap();
             let scale = packed::power_of_two(largest(&b));
             packed::unpack(&b, d, scale, 0.0, &mut work.matrix);
             let rhs = Random(5).vector(d);

@@ -161,7 +161,9 @@ impl<'a> Units<'a> {
     }
 
     fn solve(&self, precision: f64) -> Result<TrustRegionStep> {
-        let (z, lambda, boundary, hard_case) = match self.by_cholesky(precision) {
+        let mut work = Workspace::new();
+        work.reserve(self.d)?;
+        let (z, lambda, boundary, hard_case) = match self.by_cholesky(work, precision) {
             Some(found) => found,
             None => self.by_eigenvectors()?,
         };
@@ -206,12 +208,10 @@ impl<'a> Units<'a> {
     }
 
     /// Newton's method on 1/R − 1/‖z(λ)‖ = 0, kept between bounds; none where it does not get there soon.
-    fn by_cholesky(&self, precision: f64) -> Option<Found> {
+    fn by_cholesky(&self, mut work: Workspace, precision: f64) -> Option<Found> {
         // An indefinite C needs a few factorizations to find a λ that makes it definite.
         const MOST: usize = 12;
         let (d, radius) = (self.d, self.radius);
-        let mut work = Workspace::new();
-        work.reserve(d);
         let g = norm(&self.gradient);
         let diagonal = packed::rows(&self.matrix, d).map(|row| row[row.len() - 1]);
         let smallest = diagonal.fold(f64::INFINITY, f64::min);

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::memory::{bytes_of, require_memory};
 use crate::problem::Problem;
+use crate::scratch;
 
 /// Refuses tolerances that are negative or not finite.
 pub(super) fn check_tolerances(gtol: f64, xtol: f64, ftol: f64) -> Result<()> {
@@ -52,15 +53,25 @@ pub(super) fn check_start(d: usize, x0: &[f64]) -> Result<()> {
 /// bytes.
 pub(super) fn check_dense(what: &str, d: usize) -> Result<()> {
     let advice = "NewtonCg needs products alone";
-    require_memory(&format!("{what} of {d} unknowns"), bytes_of(&[36, d, d]), advice)
+    require_memory(&format!("{what} of {d} unknowns"), bytes_of(&[36, d, d]), advice)?;
+    scratch::of_this_thread()
 }
 
-/// Refuses a Jacobian of `rows` residuals and `columns` parameters that does not fit: as it is computed, as columns, factorized.
+/// Refuses a Jacobian of `rows` residuals and `columns` parameters that does not fit: as it is computed, as columns, factorized; and
+/// its triangle, with those of damped ones; and residuals at some points.
 pub(super) fn check_jacobian(rows: usize, columns: usize) -> Result<()> {
-    let need = bytes_of(&[8, rows, columns]).saturating_mul(3);
+    let triangles = bytes_of(&[40, columns.saturating_add(1), columns.saturating_add(1)]);
+    let need = bytes_of(&[24, rows, columns.saturating_add(2)]).saturating_add(triangles);
     let what =
         format!("a Jacobian of {rows} residuals and {columns} parameters, with its factorization,");
-    require_memory(&what, need, "take fewer residuals or parameters")
+    require_memory(&what, need, "take fewer residuals or parameters")?;
+    scratch::of_this_thread()
+}
+
+/// Returns the bytes of squares of these orders.
+pub(super) fn squares(orders: &[u64]) -> u64 {
+    let square = |d: &u64| d.saturating_mul(*d).saturating_mul(8);
+    orders.iter().map(square).fold(0, u64::saturating_add)
 }
 
 /// Refuses a method for a problem where it needs more memory than it may take.

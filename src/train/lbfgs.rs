@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::certificate::Promise;
-use super::checks::{check_memory, check_tolerances};
+use super::checks::{check_memory, check_tolerances, squares};
 use super::evaluator::{Evaluator, blocks};
 use super::examination::{Question, examine};
 use super::minimize::{Model, Point, Proposal, Rules, Step, Trial, minimize};
@@ -17,6 +17,7 @@ use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Request};
 use crate::interrupt::Limits;
+use crate::memory::bytes_of;
 use crate::problem::Problem;
 use crate::solve::{Cholesky, Preconditioner, U, dot, largest};
 
@@ -130,7 +131,8 @@ impl Lbfgs {
         observe: Observer,
     ) -> Result<Fit> {
         let initial = Initial::choose(problem, self.initial)?;
-        let vectors = 8 * (2 * self.pairs as u64 + 12) * problem.parameters() as u64;
+        let count = self.pairs.saturating_mul(2).saturating_add(12);
+        let vectors = bytes_of(&[8, count, problem.parameters()]);
         let what = format!("L-BFGS with {} pairs of {} numbers", self.pairs, problem.parameters());
         let advice = "fewer pairs, or the initial matrix diagonal, need less";
         check_memory(problem, what, vectors.saturating_add(initial.bytes), advice)?;
@@ -209,7 +211,7 @@ impl Initial {
                 _ => problem.block_orders(structure)?,
             };
             let factors: f64 = orders.iter().map(|d| (*d as f64).powi(3) / 3.0).sum();
-            let bytes = plan.bytes() + orders.iter().map(|d| 8 * d * d).sum::<u64>();
+            let bytes = plan.bytes().saturating_add(squares(&orders));
             let cost = (plan.flops + factors) / gradient;
             let every = APART.max((SHARE * cost) as usize);
             Ok::<_, Error>((Initial { of: Some(structure), every, bytes, whole: false }, cost))

@@ -67,7 +67,8 @@ impl<S: SumOfSquares> Linearizer<S> {
 
     /// r(x); NaN for an x that has overflowed.
     pub fn residuals(&mut self, x: &[f64]) -> Result<Vec<f64>> {
-        let mut out = vec![f64::NAN; self.count()];
+        let mut out = zeros("the residuals", self.count())?;
+        out.fill(f64::NAN);
         if x.iter().all(|v| v.is_finite()) {
             self.evaluations.objective += 1;
             let clock = Instant::now();

@@ -16,6 +16,7 @@ use super::norm;
 pub use super::report::{Evaluations, Reason};
 use crate::error::{Error, Result};
 use crate::guard;
+use crate::memory::zeros;
 use crate::solve::{eigenvalues, largest, lu_solve};
 
 /// A function with two derivatives.
@@ -265,7 +266,7 @@ impl Newton {
         let d = f.dim();
         // For the length of x0, before anything of order d is made.
         self.check(d, x0)?;
-        let mut lower = vec![0.0; d * (d + 1) / 2];
+        let mut lower = zeros("the Hessian", d * (d + 1) / 2)?;
         let hessian = |x: &[f64], out: &mut [f64]| {
             f.hessian(x, &mut lower);
             for a in 0..d {
@@ -329,7 +330,7 @@ pub fn newton_root(
     options.check(d, x0)?;
     let mut x = x0.to_vec();
     let mut residual = vec![0.0; d];
-    let mut matrix = vec![0.0; d * d];
+    let mut matrix = zeros("the Jacobian", d * d)?;
     let mut evaluations = Evaluations::default();
     let mut path = vec![x.clone()];
     let mut iterations = 0;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::certificate::Promise;
-use super::checks::check_memory;
+use super::checks::{check_memory, squares};
 use super::evaluator::Evaluator;
 use super::examination::{Question, examine};
 use super::minimize::{Point, minimize};
@@ -17,12 +17,13 @@ use crate::curvature::Structure;
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
 use crate::interrupt::Limits;
+use crate::memory::bytes_of;
 use crate::problem::Problem;
 
 /// How many vectors of length P live while a point is derived: the two points, gradients, scales, the step.
-const DERIVING: u64 = 10;
+const DERIVING: usize = 10;
 /// The same while conjugate gradients take a product.
-const SOLVING: u64 = 12;
+const SOLVING: usize = 12;
 
 /// Newton's method within a trust region by conjugate gradients: the matrix is only multiplied with vectors.
 ///
@@ -95,8 +96,8 @@ impl NewtonCg {
             Some((_, Structure::RowBlocks)) => problem.block_orders(Structure::RowBlocks)?,
             _ => Vec::new(),
         };
-        let factors: u64 = blocks.iter().map(|d| 8 * d * d).sum();
-        let vectors = |count: u64| 8 * count * problem.parameters() as u64;
+        let factors = squares(&blocks);
+        let vectors = |count: usize| bytes_of(&[8, count, problem.parameters()]);
         let deriving = derivatives.bytes().saturating_add(vectors(DERIVING));
         let solving = product.bytes().saturating_add(vectors(SOLVING));
         Ok(factors.saturating_add(deriving.max(solving)))

@@ -57,7 +57,9 @@ impl<'a> Squares<'a> {
         // The Jacobian as it is computed, as it is weighted, and as columns for its QR factorization.
         let rows = omega.len() * outputs + lambda.len();
         let p = problem.parameters().max(zero.len()) as u64;
-        let need = (8 * rows as u64).saturating_mul(3 * p + 1);
+        // And its triangle, with those of damped ones.
+        let triangles = (p + 1).saturating_mul(p + 1).saturating_mul(40);
+        let need = (8 * rows as u64).saturating_mul(3 * p + 1).saturating_add(triangles);
         let what =
             format!("a Jacobian of {rows} residuals and {p} parameters, with its factorization,");
         let advice = "use trust-region with the curvature gauss-newton, or newton-cg";

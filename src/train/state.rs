@@ -151,6 +151,10 @@ impl State {
         let counts = [
             self.tried,
             self.slow,
+            self.stage,
+            self.fleeing,
+            self.mark,
+            self.since,
             self.modified_blocks,
             e.objective,
             e.gradient,

@@ -20,9 +20,6 @@ mod levenberg_marquardt;
 #[path = "../model.rs"]
 mod model;
 
-#[path = "../mutated.rs"]
-mod mutated;
-
 #[path = "../newton.rs"]
 mod newton;
 

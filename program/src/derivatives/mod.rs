@@ -202,7 +202,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     } else {
         json::write
     };
-    emit(Kind::Derivatives, output, |out| write(out, &problem, options, &found))
+    emit(Kind::Derivatives, output, &|out| write(out, &problem, options, &found))
 }
 
 /// That the extension of the output chooses a form that holds the result. Special files such as `/dev/null` have none.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use secondo::inference::Names;
 use secondo::io::{Column, Dataset, Model, Table, Target, TrainingRows};
 use secondo::{
-    Activation, Auto, Device, Error, Fit, Method as _, Network, Penalty, Problem, Reduction, silent,
+    Activation, Auto, Device, Error, Fit, Method as _, Network, Penalty, Problem, Reason,
+    Reduction, silent,
 };
 
 use super::evidence::maximize;
@@ -207,10 +208,14 @@ impl TableFit {
         };
         let [train, validation, test] =
             [&self.train, &self.validation, &self.test].map(&mut measure);
-        let linear = self.linear().unwrap_or_else(|failure| {
-            notes.push(format!("the linear model was not fitted: {}", failure.message));
-            None
-        });
+        // What was told to end does not begin another fit.
+        let linear = match fit.reason {
+            Reason::Interrupted | Reason::Time => None,
+            _ => self.linear().unwrap_or_else(|failure| {
+                notes.push(format!("the linear model was not fitted: {}", failure.message));
+                None
+            }),
+        };
         let metrics = Measured { train, validation, test, linear };
         if [&metrics.train, &metrics.test].into_iter().flatten().any(Metrics::undefined) {
             notes.push("R² is undefined where the target is constant".into());

@@ -15,7 +15,7 @@ use super::report::{Report, Starts};
 use super::spent::Parts;
 use crate::exit::Failure;
 use crate::files::{self, Kind};
-use crate::output::{Text, has_extension, here, say, say_error, say_warning};
+use crate::output::{Results, Text, has_extension, here, say, say_warning};
 use crate::plot;
 use crate::show::{Fitted, Shown};
 use crate::training::{Trained, train};
@@ -77,8 +77,8 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let mut all = options.method.json();
     all.insert("threads".into(), json!(options.computing.threads));
     // Everything is known; only now files are written.
-    let mut results = Results { checkpoint: options.method.checkpoint.as_deref(), refused: false };
-    let model = results.keep(Kind::Model, model_path.as_deref(), &bytes);
+    let mut results = Results::beside(options.method.checkpoint.as_deref());
+    let model = results.keep(Kind::Model, model_path.as_deref(), &|out| out.write_all(&bytes));
     let mut report = Report {
         subject: ended.subject,
         objective: job.objective,
@@ -102,7 +102,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         } else {
             (Kind::Report, report.to_json())
         };
-        written.extend(results.keep(kind, Some(path), text.as_bytes()));
+        written.extend(results.keep(kind, Some(path), &|out| out.write_all(text.as_bytes())));
     }
     let figures = report.figures();
     let plotted = options.plot.iter().try_for_each(|asked| figures.write(asked.name, &asked.path));
@@ -110,9 +110,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         say(&result(options, &report, said, &written, plotted.is_ok()))?;
     }
     plotted?;
-    if results.refused {
-        return Err(Failure::said());
-    }
+    results.end()?;
     trained.done()
 }
 
@@ -156,28 +154,6 @@ fn check_files(options: &Options, model: Option<&Path>) -> Result<(), Failure> {
     let inputs: Vec<&Path> =
         ([Some(options.data.as_path()), architecture].into_iter()).flatten().collect();
     files::check(&inputs, method.resume.as_deref(), &outputs)
-}
-
-/// The results of a fit on their way into files: none is lost because its own file refuses it.
-struct Results<'a> {
-    checkpoint: Option<&'a Path>,
-    /// Whether a file refused.
-    refused: bool,
-}
-
-impl Results<'_> {
-    /// Writes one, says what refused it, and returns where it lies.
-    fn keep(&mut self, kind: Kind, path: Option<&Path>, bytes: &[u8]) -> Option<PathBuf> {
-        let (lies, refused) = match files::keep(kind, path?, self.checkpoint, bytes) {
-            Ok(kept) => (Some(kept.path), kept.why),
-            Err(failure) => (None, Some(failure.message)),
-        };
-        if let Some(why) = refused {
-            self.refused = true;
-            say_error(&why);
-        }
-        lies
-    }
 }
 
 fn say_warnings(warnings: &[String]) {

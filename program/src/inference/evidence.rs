@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 use super::source::{Source, SourceOptions, held_out_error, model_with};
 use super::{information, positive};
 use crate::exit::Failure;
-use crate::files::{self, Kind};
-use crate::output::say;
+use crate::files::Kind;
+use crate::output::{Results, say};
 use crate::plot::Mark;
 use crate::plot::panels::{Panel, Panels, Series};
 
@@ -118,7 +118,8 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         done.laplace.log_symmetry
     );
     say(&text)?;
-    write_model(options, &source, None, &done)?;
+    let mut results = Results::default();
+    write_model(options, &source, None, &done, &mut results)?;
     let mut map = fields(&done.laplace);
     let end = done.cycles.iter().rev().find(|c| c.laplace == done.laplace);
     let value = end.map(|c| c.value);
@@ -136,7 +137,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         })
         .collect();
     map.insert("cycles".into(), json!(cycles));
-    options.source.write_report(map)
+    options.source.write_report(results, map)
 }
 
 /// A group of parameters that share an α: α, γ and the parameters' names.
@@ -180,6 +181,7 @@ fn write_model(
     source: &Source,
     network: Option<&Network>,
     done: &Maximized,
+    results: &mut Results,
 ) -> Result<(), Failure> {
     let Some(path) = &options.model else {
         return Ok(());
@@ -190,7 +192,8 @@ fn write_model(
     }
     model.penalty = done.penalty.clone();
     let bytes = model.to_bytes()?;
-    files::write(Kind::Model, path, |out| out.write_all(&bytes))
+    results.keep(Kind::Model, Some(path), &|out| out.write_all(&bytes));
+    Ok(())
 }
 
 /// The evidence of several widths.
@@ -238,14 +241,15 @@ fn compare(options: &Options, source: &Source, evidence: &Evidence) -> Result<()
         );
     }
     say(&text)?;
+    let mut results = Results::default();
     if let Some(Width { network, best: Some(best), .. }) = chosen {
-        write_model(options, source, Some(network), best)?;
+        write_model(options, source, Some(network), best, &mut results)?;
     }
     let map = Map::from_iter([
         ("widths".to_string(), json!(rows)),
         ("chosen".to_string(), json!(chosen.map(|w| w.units))),
     ]);
-    options.source.write_report(map)?;
+    options.source.write_report(results, map)?;
     let series = |name: &str, of: &dyn Fn(&Laplace) -> f64| Series {
         name: name.into(),
         mark: Mark::Steps,

@@ -11,7 +11,7 @@ use secondo::io::{approximate_to_json, inference_to_json};
 use super::source::{Source, SourceOptions};
 use super::{Rules, level};
 use crate::exit::Failure;
-use crate::output::say;
+use crate::output::{Results, say};
 use crate::plot::Mark;
 use crate::plot::panels::{Panel, Panels, Series};
 
@@ -129,7 +129,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         _ => panels(&inference, &source, &report)?,
     };
     say(&report.to_string())?;
-    options.source.write_report(inference_to_json(&report))?;
+    options.source.write_report(Results::default(), inference_to_json(&report))?;
     Panels(panels).write(&options.plot)
 }
 
@@ -170,7 +170,7 @@ fn approximate(
         text += &table(&predictions);
     }
     say(&text)?;
-    options.source.write_report(approximate_to_json(&found, &predictions))
+    options.source.write_report(Results::default(), approximate_to_json(&found, &predictions))
 }
 
 fn table(predictions: &[Prediction]) -> String {

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use super::source::{Source, SourceOptions, held_out_error, model_with};
 use super::{Rules, level};
 use crate::exit::Failure;
-use crate::files::{self, Kind};
-use crate::output::say;
+use crate::files::Kind;
+use crate::output::{Results, say};
 use crate::plot::Mark;
 use crate::plot::panels::{Panel, Panels, Series};
 
@@ -115,6 +115,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         None => pruned.path.len(),
     };
     say(&text(&source, &pruned, &held_out, chosen, options.scheme))?;
+    let mut results = Results::default();
     if let Some(path) = &options.model {
         let weights = chosen.checked_sub(1).map_or(&source.w, |last| &pruned.path[last].weights);
         let mut model = model_with(&source, weights.clone())?;
@@ -124,9 +125,10 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
             model.penalty = Penalty::None;
         }
         let bytes = model.to_bytes()?;
-        files::write(Kind::Model, path, |out| out.write_all(&bytes))?;
+        results.keep(Kind::Model, Some(path), &|out| out.write_all(&bytes));
     }
-    options.source.write_report(to_json(&source, &pruned, &held_out, chosen, options.scheme))?;
+    let found = to_json(&source, &pruned, &held_out, chosen, options.scheme);
+    options.source.write_report(results, found)?;
     let panels =
         if options.plot.is_empty() { Vec::new() } else { panels(&source, &pruned, &held_out) };
     Panels(panels).write(&options.plot)

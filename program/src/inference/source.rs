@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::files::{self, Kind};
 use crate::given::given;
 use crate::metrics::Metrics;
-use crate::output::{has_extension, json_text, plural, say_note};
+use crate::output::{Results, has_extension, json_text, plural, say_note};
 use crate::plot;
 use crate::table::{Rows, TableOptions};
 
@@ -52,18 +52,22 @@ pub struct Source {
 }
 
 impl SourceOptions {
-    /// Writes the report, if one is asked for.
+    /// Writes the report, if one is asked for; a failure, which was said, if its file or that of a result before refused it.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn write_report(&self, found: Map<String, Value>) -> Result<(), Failure> {
-        let Some(path) = &self.report else {
-            return Ok(());
-        };
+    pub fn write_report(
+        &self,
+        mut results: Results,
+        found: Map<String, Value>,
+    ) -> Result<(), Failure> {
         let version = concat!("secondo ", env!("CARGO_PKG_VERSION"));
         let mut report = Map::from_iter([("written_by".to_string(), json!(version))]);
         report.extend(found);
-        files::write(Kind::Inference, path, |out| out.write_all(json_text(&report).as_bytes()))
+        let text = json_text(&report);
+        results
+            .keep(Kind::Inference, self.report.as_deref(), &|out| out.write_all(text.as_bytes()));
+        results.end()
     }
 
     /// Reads everything; `model` and `plots` are the files that will be written besides the report. With `removed` the weights of a
@@ -105,6 +109,10 @@ impl SourceOptions {
             ))),
             Some(data) => of_model(Model::load(&self.source)?, &self.table, data),
         }?;
+        if model.is_some() && source.model.is_none() {
+            let why = "a model cannot hold this problem: it has several outputs of bce_logits";
+            return Err(Failure::usage(why));
+        }
         if removed {
             source = source.without_zeros()?;
         }

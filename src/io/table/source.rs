@@ -56,9 +56,9 @@ pub(super) fn read(path: &Path, encoding: Option<&str>) -> Result<Source> {
     }
 }
 
-/// All bytes of a stream, but no more than the memory that may be taken.
+/// All bytes of a stream, but no more than a third of the memory that may be taken: they are decoded, and cut into cells.
 fn limited(stream: impl Read, path: &Path, action: &'static str) -> Result<Vec<u8>> {
-    let budget = crate::available_memory();
+    let budget = crate::available_memory() / 3;
     let mut bytes = Vec::new();
     (stream.take(budget).read_to_end(&mut bytes)).map_err(|e| Error::Io {
         path: path.to_path_buf(),

@@ -39,8 +39,11 @@ pub struct Series {
     c: Vec<f64>,
 }
 
+/// The most coefficients of a series that is made from an order; operations take their square.
+const MOST: usize = 1 << 16;
+
 impl Series {
-    /// u + t up to t^q: what a function is to be evaluated on for its derivatives at u.
+    /// u + t up to t^q: what a function is to be evaluated on for its derivatives at u. No series knows more than 2¹⁶ coefficients.
     pub fn variable(u: f64, order: usize) -> Self {
         let mut series = Self::constant(u, order);
         if let Some(first) = series.c.get_mut(1) {
@@ -49,9 +52,9 @@ impl Series {
         series
     }
 
-    /// The constant c up to t^q.
+    /// The constant c up to t^q, of at most 2¹⁶ coefficients.
     pub fn constant(c: f64, order: usize) -> Self {
-        let mut coefficients = vec![0.0; order + 1];
+        let mut coefficients = vec![0.0; order.min(MOST - 1) + 1];
         coefficients[0] = c;
         Self { c: coefficients }
     }

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use crate::check;
 use crate::error::{Error, Result};
 use crate::guard;
+use crate::memory::{shape_product, zeros};
 
 pub use custom::LossFunction;
 
@@ -421,7 +422,8 @@ impl Loss {
     /// x and y are empty or differ in length, or have not the length of the output weights; a user's loss panics or gives NaN.
     pub fn derivatives(&self, x: &[f64], y: &[f64]) -> Result<(f64, Vec<f64>, Vec<f64>)> {
         let outputs = self.outputs_of(x, y)?;
-        let (mut g, mut h) = (vec![0.0; outputs], vec![0.0; outputs * outputs]);
+        let entries = shape_product("the Hessian of a loss", &[outputs, outputs])?;
+        let (mut g, mut h) = (vec![0.0; outputs], zeros("the Hessian of a loss", entries)?);
         let value = self.guarded(|| {
             self.gradient(x, y, &mut g);
             self.refuse_nan("the gradient", x, y, &g)?;
