@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::certificate::Promise;
+use super::certificate::{Promise, Question};
 use super::checks::{check_memory, check_tolerances};
 use super::evaluator::{Evaluator, blocks};
-use super::examination::{Question, examine};
+use super::examination::examine;
 use super::minimize::{Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
 use super::objective::LONG;
 use super::scales::divide;

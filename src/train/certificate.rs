@@ -17,7 +17,7 @@ use std::fmt;
 
 use super::scales::divide;
 use crate::error::Result;
-use crate::solve::{Cholesky, U, dot, eigen, largest};
+use crate::solve::{Cholesky, Preconditioner, U, dot, eigen, largest};
 
 /// The promise of the quadratic model at the end of a fit, and how much of it counts as nothing.
 ///
@@ -65,6 +65,26 @@ impl fmt::Display for Certificate {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// What is asked of a model.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    /// The gradient at the point.
+    pub gradient: &'a [f64],
+    /// A gain above this needs no more digits, and no search for negative curvature: the fit goes on.
+    pub enough: f64,
+    /// A matrix with which conjugate gradients are fast, if the method has one.
+    pub preconditioner: Option<&'a Preconditioner>,
+    /// Whether that is nearly the matrix itself: then directions can be judged by it.
+    pub is_whole: bool,
+}
+
+impl<'a> Question<'a> {
+    /// The question of a method that has no such matrix.
+    pub fn of(gradient: &'a [f64], enough: f64) -> Self {
+        Question { gradient, enough, preconditioner: None, is_whole: false }
     }
 }
 

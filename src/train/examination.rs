@@ -2,17 +2,16 @@
 
 use std::time::Instant;
 
-use super::certificate::Promise;
+use super::certificate::{Promise, Question};
 use super::evaluator::Evaluator;
-use super::lbfgs::whole_cost;
 use super::multiplied::Multiplied;
 use super::objective::{Ellipsoid, Formed, Quadratic};
-use super::preconditioning::Preconditioning;
+use super::preconditioning::{Preconditioning, whole_cost};
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
 use crate::problem::Problem;
-use crate::solve::{Preconditioner, U};
+use crate::solve::U;
 
 /// Up to this many parameters a factorization costs less than the products that it saves.
 pub(super) const FORMED: usize = 500;
@@ -20,26 +19,6 @@ pub(super) const FORMED: usize = 500;
 const PRODUCTS: usize = 300;
 /// … and how many it usually takes.
 const USUAL: f64 = 150.0;
-
-/// What is asked of a model.
-#[derive(Clone, Copy)]
-pub(super) struct Question<'a> {
-    /// The gradient at the point.
-    pub gradient: &'a [f64],
-    /// A gain above this needs no more digits, and no search for negative curvature: the fit goes on.
-    pub enough: f64,
-    /// A matrix with which conjugate gradients are fast, if the method has one.
-    pub preconditioner: Option<&'a Preconditioner>,
-    /// Whether that is nearly the matrix itself: then directions can be judged by it.
-    pub is_whole: bool,
-}
-
-impl<'a> Question<'a> {
-    /// The question of a method that has no such matrix.
-    pub fn of(gradient: &'a [f64], enough: f64) -> Self {
-        Question { gradient, enough, preconditioner: None, is_whole: false }
-    }
-}
 
 /// The promise of the exact model at w; that of Gauss and Newton, where a unit has no second derivatives.
 ///

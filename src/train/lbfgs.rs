@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::certificate::Promise;
+use super::certificate::{Promise, Question};
 use super::checks::{check_memory, check_tolerances, squares};
 use super::evaluator::{Evaluator, blocks};
-use super::examination::{Question, examine};
+use super::examination::examine;
 use super::minimize::{Model, Point, Proposal, Rules, Step, Trial, minimize};
 use super::objective::LONG;
-use super::preconditioning::Preconditioning;
+use super::preconditioning::{Preconditioning, whole_cost};
 use super::settings::{Settings, settings};
 use super::wolfe::{Sample, search};
 use super::{Evaluations, Fit, Method, Observer, State, moved, norm};
@@ -173,18 +173,6 @@ pub(super) fn affordable(problem: &Problem) -> Result<Preconditioning> {
         Some(Structure::Diagonal) => Preconditioning::Diagonal,
         Some(_) => Preconditioning::RowBlocks,
     })
-}
-
-/// The cost of the exact Hessian with its factorization, in multiplications and additions of all threads together; none where there
-/// is none, or no room for it.
-pub(super) fn whole_cost(problem: &Problem) -> Option<f64> {
-    let p = problem.parameters() as f64;
-    problem.network().check_exact().ok()?;
-    let plan = problem.plan(Request::curvature(Curvature::Exact, Structure::Full)).ok()?;
-    let fits = plan.bytes().saturating_add((20.0 * p * p) as u64) <= problem.budget();
-    // One thread factorizes.
-    let factor = p.powi(3) / 3.0 * rayon::current_num_threads() as f64;
-    fits.then_some(plan.flops + factor)
 }
 
 /// Which initial matrix, and how often.

@@ -3,9 +3,8 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::certificate::{Downward, Promise};
+use super::certificate::{Downward, Promise, Question};
 use super::evaluator::blocks;
-use super::examination::Question;
 use super::objective::{Ellipsoid, Quadratic, Short};
 use crate::curvature::{LinearOperator, Matrix, Structure};
 use crate::error::{Error, Result};

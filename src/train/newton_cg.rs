@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::certificate::Promise;
+use super::certificate::{Promise, Question};
 use super::checks::{check_memory, squares};
 use super::evaluator::Evaluator;
-use super::examination::{Question, examine};
+use super::examination::examine;
 use super::minimize::{Point, minimize};
 use super::multiplied::Multiplied;
 use super::objective::{Local, Objective};

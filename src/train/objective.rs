@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::certificate::Promise;
-use super::examination::Question;
+use super::certificate::{Promise, Question};
 use super::minimize::Point;
 use super::newton::TwiceDifferentiable;
 use super::{Evaluations, norm};

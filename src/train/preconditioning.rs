@@ -2,6 +2,7 @@
 
 use crate::curvature::{Curvature, Structure};
 use crate::error::Result;
+use crate::evaluate::Request;
 use crate::problem::Problem;
 
 /// The preconditioner: it stands in for the matrix inside conjugate gradients, and its norm is that of the region.
@@ -59,4 +60,16 @@ impl Preconditioning {
         };
         Some((Curvature::GaussNewton, structure))
     }
+}
+
+/// The cost of the exact Hessian with its factorization, in multiplications and additions of all threads together; none where there
+/// is none, or no room for it.
+pub(super) fn whole_cost(problem: &Problem) -> Option<f64> {
+    let p = problem.parameters() as f64;
+    problem.network().check_exact().ok()?;
+    let plan = problem.plan(Request::curvature(Curvature::Exact, Structure::Full)).ok()?;
+    let fits = plan.bytes().saturating_add((20.0 * p * p) as u64) <= problem.budget();
+    // One thread factorizes.
+    let factor = p.powi(3) / 3.0 * rayon::current_num_threads() as f64;
+    fits.then_some(plan.flops + factor)
 }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::certificate::{Downward, Promise};
+use super::certificate::{Downward, Promise, Question};
 use super::checks::{check_dense, check_memory, check_radius, check_start, check_tolerances};
 use super::evaluator::Evaluator;
-use super::examination::{Question, examine_another};
+use super::examination::examine_another;
 use super::minimize::{End, Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
 use super::newton::{NewtonReport, TwiceDifferentiable};
 use super::objective::{Ellipsoid, Formed, Local, Objective, Plain, Quadratic, Short};

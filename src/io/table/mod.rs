@@ -256,7 +256,7 @@ impl Table {
         {
             let shown = short(self.text_at(row, column));
             let why = format!(
-                "the value is missing ('{shown}'); fill it in, or leave such rows out with --missing drop"
+                "the value is missing ('{shown}'); fill it in, have it filled with --missing impute, or leave such rows out with --missing drop"
             );
             return Err(self.wrong(row, column, why));
         }
