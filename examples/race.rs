@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     let mut words = std::env::args().skip(1);
     while let (Some(name), value) = (words.next(), words.next().unwrap_or_default()) {
         match name.as_str() {
-            "--starts" => options.starts = value.parse().unwrap_or(options.starts),
+            "--starts" => options.starts = value.parse().unwrap_or(options.starts).max(1),
             "--only" => options.only = value,
             "--folder" => options.folder = Some(value.into()),
             other => eprintln!("unknown option {other}: --starts N, --only TEXT, --folder DIR"),
@@ -62,14 +62,14 @@ fn main() -> Result<()> {
         let problem = common::read(file, target, hidden)?.penalty(Penalty::ridge(ridge))?;
         let name = format!("{file} {}", problem.network());
         if name.contains(&options.only) {
-            ratios.push(race(&name, &problem, GOAL, &options)?);
+            ratios.push(race(&name, (&problem, ridge), GOAL, &options)?);
         }
     }
     let made = made()?;
     let name = format!("made {}", made.network());
     if name.contains(&options.only) {
         // Far from a minimum: a large net on many rows is rarely fitted to the end.
-        ratios.push(race(&name, &made, 1e-4, &options)?);
+        ratios.push(race(&name, (&made, 1e-1), 1e-4, &options)?);
     }
     println!(
         "\n| problem | P | plain L-BFGS's time over the default's: lowest | median | highest |"
@@ -117,7 +117,12 @@ fn timed(method: &dyn Method, problem: &Problem, start: &[f64], best: Option<Run
 /// Name, P and the ratios of times.
 type Ratios = (String, usize, Vec<f64>);
 
-fn race(name: &str, problem: &Problem, gtol: f64, options: &Options) -> Result<Ratios> {
+fn race(
+    name: &str,
+    (problem, ridge): (&Problem, f64),
+    gtol: f64,
+    options: &Options,
+) -> Result<Ratios> {
     let default = Auto { gtol, ..Auto::default() };
     let plain = Lbfgs { gtol, initial: Preconditioning::None, ..Lbfgs::default() };
     let largest = |g: &[f64]| g.iter().fold(0.0f64, |m, g| m.max(g.abs()));
@@ -152,6 +157,7 @@ fn race(name: &str, problem: &Problem, gtol: f64, options: &Options) -> Result<R
         ratios.push(theirs.seconds / ours.seconds);
         for (method, run) in [("secondo, default", &ours), ("secondo, plain L-BFGS", &theirs)] {
             results.push(json!({
+                "end": if run.fit.converged() { "goal" } else { "limit" },
                 "method": method, "start": seed, "seconds": run.seconds, "objective": run.fit.value,
                 "gradients": run.fit.evaluations.gradient, "relative": run.fit.gradient_norm / scale,
             }));
@@ -159,7 +165,7 @@ fn race(name: &str, problem: &Problem, gtol: f64, options: &Options) -> Result<R
         starts.extend(start);
     }
     if let Some(folder) = &options.folder {
-        export(folder, name, problem, gtol, &starts, results);
+        export(folder, name, (problem, ridge), gtol, &starts, results);
     }
     Ok((name.to_string(), problem.parameters(), ratios))
 }
@@ -168,7 +174,7 @@ fn race(name: &str, problem: &Problem, gtol: f64, options: &Options) -> Result<R
 fn export(
     folder: &Path,
     name: &str,
-    problem: &Problem,
+    (problem, ridge): (&Problem, f64),
     gtol: f64,
     starts: &[f64],
     results: Vec<Value>,
@@ -186,10 +192,6 @@ fn export(
         Loss::SquaredError => "squares",
         Loss::BinaryCrossEntropy => "binary",
         _ => "softmax",
-    };
-    let ridge = match name.split_once(' ') {
-        Some(("letter" | "made", _)) => 1e-1,
-        _ => 1e-2,
     };
     let about = json!({
         "name": name, "widths": widths, "loss": loss, "ridge": ridge, "gtol": gtol,

@@ -1,4 +1,4 @@
-//! What ends a fit inside a step: a flag that others set, and a time.
+//! Ends of fits inside a step: a flag that others set, and a time.
 //!
 //! A step may take long: a matrix from many samples, its factorization, hundreds of products. Between two chunks of samples and between two
 //! products a fit looks at its [`Limits`]; a long factorization runs on a thread of its own, which the fit leaves behind when a
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
+use crate::scratch::of_this_thread;
 use crate::sync::lock;
 
 /// A flag that ends fits inside a step; see [`Problem::interrupted_by`](crate::Problem::interrupted_by).
@@ -48,10 +49,10 @@ impl Interrupt {
     }
 }
 
-/// How often a factorization that is waited for is given up for a limit.
+/// The time between two looks at the limits while a factorization is waited for.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What ends the computing of a session; nothing until it is told.
+/// The limits of a session's computing; none until they are told.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     interrupt: OnceLock<Interrupt>,
@@ -89,7 +90,8 @@ impl Limits {
         let take = |slot: &Mutex<Option<_>>| lock(slot).take();
         let started = std::thread::Builder::new().spawn(move || {
             let work = take(&theirs);
-            work.map(|work| done.send(work()))
+            // Where the address space is limited, room for products of matrices is needed on each thread.
+            work.map(|work| done.send(of_this_thread().map(|()| work())))
         });
         if started.is_err() {
             // Where no thread can be started, here.
@@ -97,7 +99,7 @@ impl Limits {
         }
         loop {
             match result.recv_timeout(POLL) {
-                Ok(found) => return Ok(found),
+                Ok(found) => return found,
                 Err(RecvTimeoutError::Timeout) => self.check()?,
                 // It panicked.
                 Err(RecvTimeoutError::Disconnected) => {

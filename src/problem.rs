@@ -155,7 +155,8 @@ impl Problem {
         self.changed()
     }
 
-    /// The same problem, whose fits end when this flag is set, even inside a step: at their best point, for
+    /// The same problem, whose fits end when this flag is set, even inside a step (of Levenberg and Marquardt's method, once a Jacobian that
+    /// has begun is there): at their best point, for
     /// [`Reason::Interrupted`](crate::Reason::Interrupted), or with [`Error::Interrupted`] before there is one. Other requests do not
     /// heed it.
     pub fn interrupted_by(mut self, interrupt: Interrupt) -> Self {

@@ -163,11 +163,12 @@ impl Computing {
         if let Some(bytes) = self.memory {
             secondo::limit_memory(bytes);
         }
-        start_threads(self.threads)?;
         let single = self.precision == Some(Precision::F32);
         if self.device.starts_with("gpu") || self.device == "auto" && (fit || single) {
+            // First, since it may begin the program anew.
             quiet_drivers();
         }
+        start_threads(self.threads)?;
         let double = self.precision == Some(Precision::F64);
         Ok(match self.device.as_str() {
             "cpu" if single => Device::CpuF32,

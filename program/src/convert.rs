@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::arrays::Arrays;
 use crate::exit::Failure;
 use crate::files::{self, Kind, is_model_file};
-use crate::output::{has_extension, say};
+use crate::output::{has_extension, say, say_note};
 
 /// Converts models: to ONNX, to PyTorch's names and layout, to NumPy's arrays, and back
 ///
@@ -102,6 +102,11 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         return Err(Failure::usage("--f32 is for a state dict (.safetensors) of a model"));
     }
     let model = if own { options.own()? } else { options.foreign()? };
+    if model.exposure.is_some() && form != Form::Model {
+        say_note(
+            "the file's predictions are those for an exposure of 1: the model multiplies them by a column",
+        );
+    }
     let bytes = match form {
         Form::Onnx => model.to_onnx()?,
         Form::Model => model.to_bytes()?,

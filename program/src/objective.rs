@@ -67,16 +67,9 @@ fn model(
     device: Device,
 ) -> Result<Given, Failure> {
     let model = Model::load(source)?;
-    if model.targets.len() != 1 {
-        return Err(Failure::usage(format!(
-            "{} has {} targets; with a table only one is possible",
-            source.display(),
-            model.targets.len()
-        )));
-    }
     let table = options.open(data)?;
     let (rows, notes) = options.rows(&model, &table, true, Unknown::Error)?;
     notes.iter().for_each(|note| say_note(note));
     let problem = rows.problem(&model, device)?;
-    Ok(Given { problem, parameters: model.weights, vectors: Vec::new() })
+    Ok(Given { problem, parameters: model.free_parameters()?, vectors: Vec::new() })
 }

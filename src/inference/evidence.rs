@@ -293,6 +293,9 @@ impl Evidence {
             penalty @ Penalty::Ridge { include_bias: true, .. } => penalty.clone(),
             penalty => return Err(unsupported(&format!("the penalty {}", penalty.name()))),
         };
+        if problem.ties().is_some() {
+            return Err(unsupported("a constraint"));
+        }
         let (data, loss) = (problem.data(), problem.loss());
         let of_width = |units: usize| -> Result<Problem> {
             Problem::new(with_units(problem.network(), units)?, data.clone(), loss.clone())?

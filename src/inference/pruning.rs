@@ -233,6 +233,7 @@ impl Pruning {
     /// between 0 and 1; what a fit reports.
     pub fn prune(&self, problem: &Problem, w: &[f64]) -> Result<Pruned> {
         self.check(problem)?;
+        problem.network().check(w)?;
         let problem = problem.clone().on(Device::Cpu);
         let mut pruned = Pruned {
             saliencies: vec![None; w.len()],

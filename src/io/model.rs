@@ -278,6 +278,12 @@ impl Model {
         Constraint::without_output(&self.network, reference).map(Some)
     }
 
+    /// The names of the outputs: of several the classes or the targets, of one the target.
+    pub fn outputs_named(&self) -> Vec<String> {
+        let is_each_class = self.network.outputs() > 1 && !self.classes.is_empty();
+        if is_each_class { self.classes.clone() } else { self.targets.clone() }
+    }
+
     /// The free parameters: W, or θ where a reference class holds an output at 0.
     ///
     /// # Errors

@@ -7,7 +7,6 @@ use super::checks::{check_memory, check_tolerances};
 use super::evaluator::{Evaluator, blocks};
 use super::examination::examine;
 use super::minimize::{Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
-use super::objective::LONG;
 use super::scales::divide;
 use super::settings::{Settings, settings};
 use super::{Evaluations, Fit, Method, Observer, Reason, State, moved};
@@ -62,7 +61,7 @@ pub struct BlockNewton {
     pub xtol: f64,
     /// The damping of the first step, relative to the largest diagonal entry of the blocks in units R. Default 10⁻³.
     pub mu: f64,
-    /// As of [`TrustRegion`](super::TrustRegion). Default none.
+    /// As of [`TrustRegion`](super::TrustRegion), but that blocks which are being factorized are finished. Default none.
     pub time_limit: Option<Duration>,
     /// Whether the processor takes over from the last accepted point where the accelerator fails; the report says so. If
     /// not, the fit ends with the error. Default true.
@@ -205,19 +204,15 @@ impl Blocks {
     }
 
     /// The step with damping μ; none beyond the range of f64.
-    fn step(&mut self, policy: Indefinite, mu: f64, limits: &Limits) -> Result<Option<Steps>> {
-        let is_long = self.matrix.iter().flat_map(blocks).any(|(_, d)| d >= LONG);
-        let (matrix, made) = (self.matrix.take(), self.decompositions.take());
-        let gradient = self.gradient.clone();
-        let work = move || {
-            let blocks: Vec<_> = matrix.iter().flat_map(blocks).collect();
-            let made = made.map_or_else(|| Decompositions::new(&blocks, policy), Ok)?;
-            let found = made.step(&blocks, mu, &gradient).ok();
-            Ok::<_, Error>((matrix, made, found))
+    fn step(&mut self, policy: Indefinite, mu: f64) -> Result<Option<Steps>> {
+        let blocks: Vec<_> = self.matrix.iter().flat_map(blocks).collect();
+        let decompositions = match self.decompositions.take() {
+            Some(made) => made,
+            None => Decompositions::new(&blocks, policy)?,
         };
-        let (matrix, made, found) = if is_long { limits.run(work)? } else { work() }?;
-        (self.matrix, self.decompositions) = (matrix, Some(made));
-        Ok(found)
+        let found = decompositions.step(&blocks, mu, &self.gradient);
+        self.decompositions = Some(decompositions);
+        Ok(found.ok())
     }
 }
 
@@ -274,8 +269,8 @@ impl Model for Damped<'_> {
             *at = self.derive(&state.x, None)?;
         }
         let solving = Instant::now();
-        let limits = self.evaluator.limits().clone();
-        let found = at.model.step(self.options.indefinite, state.mu, &limits)?;
+        self.evaluator.limits().check()?;
+        let found = at.model.step(self.options.indefinite, state.mu)?;
         self.evaluator.times.solve += solving.elapsed();
         let Some(found) = found else {
             // Beyond the range of f64: a longer step than any that is sensible.

@@ -93,8 +93,8 @@ impl Watch<'_> {
             return Ok(fit);
         };
         if index + 1 < self.curve.len() {
-            let was_asked = fit.reason == Reason::Interrupted && !self.ended;
-            if !was_asked {
+            // An end that is neither patience nor a minimum stays what it is.
+            if self.ended || fit.reason.converged() {
                 fit.reason = Reason::Validation;
             }
             (fit.w, fit.value) = (w, self.curve[index].objective);

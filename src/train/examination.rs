@@ -15,7 +15,7 @@ use crate::solve::U;
 
 /// Up to this many parameters a factorization costs less than the products that it saves.
 pub(super) const FORMED: usize = 500;
-/// The most products for one look at the model, …
+/// The most products of one iteration, of which a look at the model takes up to three, …
 const PRODUCTS: usize = 300;
 /// … and how many it usually takes.
 const USUAL: f64 = 150.0;
@@ -110,7 +110,7 @@ fn examine_in(
         let at = evaluator.at(region.x)?.evaluate_on(&device, whole)?;
         evaluator.evaluations.curvature += 1;
         let lower = at.curvature.map_or(Ok(Vec::new()), Matrix::into_lower)?;
-        return Formed::new(lower, U).examine(region);
+        return Formed::new(lower, U).within(evaluator.limits()).examine(region);
     }
     // Where a θ reaches several units a diagonal would need the whole matrix.
     let diagonal = match Preconditioning::Diagonal.available(problem).request() {

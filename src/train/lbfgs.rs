@@ -47,9 +47,9 @@ const NEARER: f64 = 0.1;
 /// the time; the diagonal; or with `None` R² alone, the mean squares of the inputs that the weights multiply. t satisfies the
 /// strong Wolfe conditions. The cost of a step is about one gradient and 4·`pairs`·P multiplications.
 ///
-/// Where the blocks would cost more than some hundred gradients, M is the diagonal. Where the whole exact Hessian costs less than that, M
-/// becomes it once the gradient is small, if it is positive definite there: the last steps are nearly Newton's, and the end is
-/// certified by a few products.
+/// Where the blocks would cost more than some hundred gradients, M is the diagonal. Where row blocks are asked for, and the whole exact
+/// Hessian takes at most 1500 times the multiplications of a gradient, M becomes it once the gradient is small, if it is positive definite
+/// there: the last steps are nearly Newton's, and the end is certified by a few products.
 ///
 /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §7.2.
 ///
@@ -144,9 +144,10 @@ impl Lbfgs {
             match initial.of {
                 None => "by the size of the inputs",
                 Some(Structure::Diagonal) => "diagonal",
-                Some(_) if initial.whole => "row-blocks, near the end the exact Hessian",
                 Some(_) => "row-blocks",
             }
+            .to_string()
+                + if initial.whole.is_some() { ", near the end the exact Hessian" } else { "" }
         );
         let mut model = Secant {
             evaluator,
@@ -180,8 +181,8 @@ struct Initial {
     of: Option<Structure>,
     every: usize,
     bytes: u64,
-    /// Whether the whole exact Hessian is to take its place.
-    whole: bool,
+    /// The steps between two whole exact Hessians, where these are to take its place.
+    whole: Option<usize>,
 }
 
 impl Initial {
@@ -189,7 +190,7 @@ impl Initial {
     fn choose(problem: &Problem, wanted: Preconditioning) -> Result<Self> {
         let available = wanted.available(problem);
         let Some((curvature, structure)) = available.request() else {
-            return Ok(Initial { of: None, every: usize::MAX, bytes: 0, whole: false });
+            return Ok(Initial { of: None, every: usize::MAX, bytes: 0, whole: None });
         };
         let gradient = problem.plan(Request::gradient())?.flops.max(1.0);
         let of = |structure: Structure| {
@@ -202,7 +203,7 @@ impl Initial {
             let bytes = plan.bytes().saturating_add(squares(&orders));
             let cost = (plan.flops + factors) / gradient;
             let every = APART.max((SHARE * cost) as usize);
-            Ok::<_, Error>((Initial { of: Some(structure), every, bytes, whole: false }, cost))
+            Ok::<_, Error>((Initial { of: Some(structure), every, bytes, whole: None }, cost))
         };
         let initial = match of(structure) {
             Ok((initial, cost)) if cost <= DEAR && initial.bytes <= problem.budget() => initial,
@@ -212,8 +213,9 @@ impl Initial {
             Ok((initial, _)) => initial,
             Err(error) => return Err(error),
         };
-        let whole = structure == Structure::RowBlocks
-            && whole_cost(problem).is_some_and(|cost| cost <= WHOLE * gradient);
+        let ratio = whole_cost(problem).map(|cost| cost / gradient);
+        let ratio = ratio.filter(|ratio| structure == Structure::RowBlocks && *ratio <= WHOLE);
+        let whole = ratio.map(|ratio| APART.max(ratio as usize));
         Ok(Initial { whole, ..initial })
     }
 }
@@ -224,8 +226,8 @@ struct Secant<'a> {
     options: &'a Lbfgs,
     /// The steps between two initial matrices.
     every: usize,
-    /// Whether the exact Hessian can be one.
-    whole: bool,
+    /// The same of exact Hessians, where these can be one.
+    whole: Option<usize>,
     /// M, or `None` for R².
     matrix: Preconditioner,
     /// The end of the last line search.
@@ -243,15 +245,7 @@ struct Found {
 impl Secant<'_> {
     /// Makes the initial matrix where it is time: the blocks, or the exact Hessian, where it is positive definite.
     fn renew(&mut self, state: &mut State, slope: f64) -> Result<()> {
-        let is_formed = !matches!(self.matrix, Preconditioner::None);
-        if !is_formed && !state.base.is_empty() {
-            // Resumed.
-            return if state.whole {
-                self.form_whole(&state.base).map(drop)
-            } else {
-                self.form(&state.base)
-            };
-        }
+        self.recall(state)?;
         if self.every == usize::MAX {
             return Ok(());
         }
@@ -261,8 +255,9 @@ impl Secant<'_> {
             }
             state.near = NEAR * state.unit;
         }
-        let is_old = state.base.is_empty() || state.since >= self.every;
-        if self.whole && (slope <= state.near || state.whole && is_old) {
+        let every = self.whole.filter(|_| state.whole).unwrap_or(self.every);
+        let is_old = state.base.is_empty() || state.since >= every;
+        if self.whole.is_some() && (slope <= state.near || state.whole && is_old) {
             state.near = NEARER * slope;
             if self.form_whole(&state.x)? {
                 state.base.clone_from(&state.x);
@@ -281,9 +276,23 @@ impl Secant<'_> {
         Ok(())
     }
 
-    /// Makes the exact Hessian the initial matrix, if it is positive definite; says whether it is.
+    /// Makes the initial matrix of a fit that is resumed, as it was.
+    fn recall(&mut self, state: &State) -> Result<()> {
+        if !matches!(self.matrix, Preconditioner::None) || state.base.is_empty() {
+            return Ok(());
+        }
+        if state.whole {
+            return self.form_whole(&state.base).map(drop);
+        }
+        self.form(&state.base)
+    }
+
+    /// Makes the exact Hessian the initial matrix, if it is there and positive definite; says whether it is.
     fn form_whole(&mut self, base: &[f64]) -> Result<bool> {
-        let lower = self.evaluator.whole(base)?;
+        let lower = match self.evaluator.whole(base) {
+            Err(Error::Memory { .. } | Error::NonFinite { .. }) => return Ok(false),
+            lower => lower?,
+        };
         let solving = Instant::now();
         let d = base.len();
         let factorize = move || Cholesky::new(&lower, d);
@@ -506,6 +515,7 @@ impl Model for Secant<'_> {
     }
 
     fn examine(&mut self, state: &State, at: &mut Point<Vec<f64>>, enough: f64) -> Result<Promise> {
+        self.recall(state)?;
         let blocks = matches!(self.matrix, Preconditioner::Blocks(_)).then_some(&self.matrix);
         let question = Question {
             preconditioner: blocks,

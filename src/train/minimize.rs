@@ -288,13 +288,17 @@ impl<M: Model> Run<'_, M> {
 
     /// The point to begin at, or to go on from.
     fn start(&mut self) -> Result<At<M>> {
-        let at = self.model.derive(&self.state.x, None)?;
-        if self.state.is_new() {
+        let is_new = self.state.is_new();
+        let at = self.model.derive(&self.state.x, None);
+        if !is_new {
+            // Also where the point cannot be evaluated any more.
+            *self.model.evaluations() = self.state.evaluations;
+        }
+        let at = at?;
+        if is_new {
             self.state.begin(at.value, at.gradient_norm);
             let stationary = self.model.stationary(self.state, &at, None);
             self.state.reached = stationary.then_some(Reason::Gradient);
-        } else {
-            *self.model.evaluations() = self.state.evaluations;
         }
         Ok(at)
     }

@@ -147,7 +147,8 @@ impl Multiplied<'_> {
     /// eigenvalue that they have seen. Roughly, where that is enough.
     pub fn promise(&mut self, region: &Ellipsoid, question: Question) -> Result<Promise> {
         let mut promise = Promise::UNKNOWN;
-        for forcing in [ROUGHLY, ALMOST] {
+        let is_open = question.enough < f64::INFINITY;
+        for forcing in [ROUGHLY, ALMOST].into_iter().skip(usize::from(!is_open)) {
             let wide = Ellipsoid { radius: f64::MAX, ..*region };
             let found = match question.preconditioner {
                 Some(own) => self.solve_with(own, wide.radius, region.gradient, forcing),

@@ -174,7 +174,14 @@ impl Quadratic for Formed {
 
     fn examine(&mut self, region: &Ellipsoid) -> Result<Promise> {
         let Ellipsoid { x, gradient, scales, .. } = *region;
-        Promise::of_matrix(&self.lower, gradient, x, scales, self.roundoff)
+        match &self.limits {
+            Some(limits) if gradient.len() >= LONG => {
+                let (x, gradient, scales) = (x.to_vec(), gradient.to_vec(), scales.to_vec());
+                let (lower, roundoff) = (self.lower.clone(), self.roundoff);
+                limits.run(move || Promise::of_matrix(&lower, &gradient, &x, &scales, roundoff))?
+            }
+            _ => Promise::of_matrix(&self.lower, gradient, x, scales, self.roundoff),
+        }
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) fn whole_cost(problem: &Problem) -> Option<f64> {
     let p = problem.parameters() as f64;
     problem.network().check_exact().ok()?;
     let plan = problem.plan(Request::curvature(Curvature::Exact, Structure::Full)).ok()?;
-    let fits = plan.bytes().saturating_add((20.0 * p * p) as u64) <= problem.budget();
+    let fits = plan.bytes().saturating_add((40.0 * p * p) as u64) <= problem.budget();
     // One thread factorizes.
     let factor = p.powi(3) / 3.0 * rayon::current_num_threads() as f64;
     fits.then_some(plan.flops + factor)

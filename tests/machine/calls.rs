@@ -269,7 +269,12 @@ fn tensors(world: &mut World, random: &mut Random) -> Result<()> {
     if random.one_in(2) {
         return Ok(());
     }
-    let tensor = world.problem.lagrangian_tensor(&w, layer, 0, random.size())?;
+    // Each order from 7 to 12, the last that is possible, takes several times as long as the one before: seconds to hours, as documented.
+    let order = match random.size() {
+        7..=12 => 6,
+        order => order,
+    };
+    let tensor = world.problem.lagrangian_tensor(&w, layer, 0, order)?;
     finite(tensor.packed().to_vec());
     Ok(())
 }
@@ -691,7 +696,7 @@ fn pruning(world: &mut World, random: &mut Random) -> Result<()> {
             level,
             options: options(random),
         };
-        pruning.prune(&problem, &world.w)?;
+        pruning.prune(&problem, &world.point(random))?;
     } else {
         let alpha = random.one_in(2).then(|| random.number());
         let beta = random.one_in(3).then(|| random.number());

@@ -18,6 +18,7 @@ use super::options::Options;
 use super::report::{Choices, DataFacts, Measured, Objective, Subject, TableFacts};
 use super::validation::validate;
 use crate::exit::Failure;
+use crate::inference::uncounted;
 use crate::metrics::Metrics;
 use crate::show::Points;
 use crate::table::Rows;
@@ -73,8 +74,12 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
         .collect::<Result<Vec<Start>, Error>>()?;
     let mut evidence = None;
     if let Some(sharing) = options.objective.evidence() {
-        let outputs = if problem.network().outputs() > 1 { &model.classes } else { &model.targets };
-        let names = Names { inputs: model.features.clone(), outputs: outputs.clone() };
+        if let Some(what) = uncounted(&model) {
+            return Err(Failure::usage(format!(
+                "--ridge evidence is for rows that count alike; fit without {what}"
+            )));
+        }
+        let names = Names { inputs: model.features.clone(), outputs: model.outputs_named() };
         let (facts, seed, done) = maximize(options, &problem, &names, &starts, sharing)?;
         if !facts.converged && !facts.fell {
             warnings.push("the evidence did not reach its maximum in 100 cycles".into());
@@ -247,6 +252,10 @@ impl TableFit {
         model.network =
             Network::dense(&[network.inputs(), network.outputs()], Activation::Identity)?;
         model.weights = vec![0.0; model.network.parameters()];
+        if matches!(model.penalty, Penalty::RidgeVec { .. }) {
+            // Of another network; that of the evidence has a factor for each of its parameters.
+            model.penalty = Penalty::ridge(1.0);
+        }
         if model.weights.len() > BESIDE {
             return Ok(None);
         }

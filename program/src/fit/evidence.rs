@@ -49,6 +49,11 @@ pub fn maximize(
             "--cv, and several values of an option, choose among fits; --ridge evidence finds the penalty of one",
         ));
     }
+    if options.division.stops_early() {
+        return Err(Failure::usage(
+            "early stopping takes the place of a penalty; --ridge evidence finds one: leave out one of them",
+        ));
+    }
     if options.objective.ridge_bias == Some(false) {
         return Err(Failure::usage(
             "--ridge evidence needs a penalty on all parameters; leave out --ridge-bias",

@@ -186,10 +186,14 @@ fn write_model(
     let Some(path) = &options.model else {
         return Ok(());
     };
-    let mut model = model_with(source, done.w.clone())?;
-    if let Some(network) = network {
-        model.network = network.clone();
-    }
+    let mut model = match (network, source.model.clone()) {
+        (Some(network), Some(mut model)) => {
+            // Of other sizes than the source's own.
+            (model.network, model.weights) = (network.clone(), done.w.clone());
+            model
+        }
+        _ => model_with(source, done.w.clone())?,
+    };
     model.penalty = done.penalty.clone();
     let bytes = model.to_bytes()?;
     results.keep(Kind::Model, Some(path), &|out| out.write_all(&bytes));
@@ -249,7 +253,7 @@ fn compare(options: &Options, source: &Source, evidence: &Evidence) -> Result<()
         ("widths".to_string(), json!(rows)),
         ("chosen".to_string(), json!(chosen.map(|w| w.units))),
     ]);
-    options.source.write_report(results, map)?;
+    let written = options.source.write_report(results, map);
     let series = |name: &str, of: &dyn Fn(&Laplace) -> f64| Series {
         name: name.into(),
         mark: Mark::Steps,
@@ -268,7 +272,8 @@ fn compare(options: &Options, source: &Source, evidence: &Evidence) -> Result<()
         ],
         zero: false,
     };
-    Panels(vec![panel]).write(&options.plot)
+    Panels(vec![panel]).write(&options.plot)?;
+    written
 }
 
 fn fields(laplace: &Laplace) -> Map<String, Value> {

@@ -129,8 +129,10 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         _ => panels(&inference, &source, &report)?,
     };
     say(&report.to_string())?;
-    options.source.write_report(Results::default(), inference_to_json(&report))?;
-    Panels(panels).write(&options.plot)
+    let written = options.source.write_report(Results::default(), inference_to_json(&report));
+    // Where the report is refused, the rest is still written.
+    Panels(panels).write(&options.plot)?;
+    written
 }
 
 /// The report for a network whose parameters are too many for a matrix.

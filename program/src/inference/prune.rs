@@ -128,10 +128,11 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         results.keep(Kind::Model, Some(path), &|out| out.write_all(&bytes));
     }
     let found = to_json(&source, &pruned, &held_out, chosen, options.scheme);
-    options.source.write_report(results, found)?;
+    let written = options.source.write_report(results, found);
     let panels =
         if options.plot.is_empty() { Vec::new() } else { panels(&source, &pruned, &held_out) };
-    Panels(panels).write(&options.plot)
+    Panels(panels).write(&options.plot)?;
+    written
 }
 
 /// The place of the smallest held-out error.

@@ -208,7 +208,7 @@ pub fn of_model(mut model: Model, options: &TableOptions, data: &Path) -> Result
     let m = model.network.outputs();
     let of_outputs =
         |values: Vec<f64>, rest: f64| if values.len() == m { values } else { vec![rest; m] };
-    let outputs = if m > 1 { model.classes.clone() } else { model.targets.clone() };
+    let outputs = model.outputs_named();
     Ok(Source {
         problem: rows.problem(&model, Device::Cpu)?,
         w: model.free_parameters()?,
@@ -267,13 +267,18 @@ pub fn held_out_error(
     }))
 }
 
+/// What weighs the rows of a model by numbers that are no counts, if something does.
+pub fn uncounted(model: &Model) -> Option<&'static str> {
+    match (&model.exposure, model.class_weights.is_empty()) {
+        (Some(_), _) => Some("an exposure"),
+        (None, false) => Some("weights of classes"),
+        (None, true) => None,
+    }
+}
+
 /// Refuses a model whose objective weighs rows by what is no count of them.
 fn refuse_weights(model: &Model) -> Result<(), Failure> {
-    let what = if model.exposure.is_some() {
-        "an exposure"
-    } else if !model.class_weights.is_empty() {
-        "weights of classes"
-    } else {
+    let Some(what) = uncounted(model) else {
         return Ok(());
     };
     Err(Failure::usage(format!(

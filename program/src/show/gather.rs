@@ -10,6 +10,7 @@ use super::effects::{effects, shown};
 use super::extent::extent;
 use super::points::Points;
 use super::{Course, Curve, Picture, Shown, Slope, Spectrum, Statistics};
+use crate::inference::uncounted;
 use crate::training::Trained;
 
 /// The curve of a model goes through so many points.
@@ -121,6 +122,9 @@ impl Fitted<'_> {
         if p > STATISTICS || self.cost() > COST {
             return Err(format!("{p} parameters are many; 'secondo infer' computes them"));
         }
+        if let Some(what) = self.model.as_ref().ok().and_then(|model| uncounted(model)) {
+            return Err(format!("no inference is drawn from a model with {what}"));
+        }
         let problem = self.problem.clone().on(Device::Cpu);
         let (names, scaling) = match &self.model {
             Ok(model) => {
@@ -134,12 +138,9 @@ impl Fitted<'_> {
                     y_scale: of_outputs(&s.y_scale, 1.0),
                     y_mean: of_outputs(&s.y_mean, 0.0),
                 };
-                let named = if outputs > 1 && !model.classes.is_empty() {
-                    &model.classes
-                } else {
-                    &model.targets
-                };
-                (Names { inputs: model.features.clone(), outputs: named.clone() }, Some(scaling))
+                let names =
+                    Names { inputs: model.features.clone(), outputs: model.outputs_named() };
+                (names, Some(scaling))
             }
             Err(_) => (Names::numbered(problem.network()), None),
         };

@@ -193,24 +193,26 @@ impl Run<'_> {
     fn side_by_side(&self, starts: &[Start], workers: usize) -> Vec<Attempt> {
         let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(self.count)));
         let bar = starts_bar(self.show, self.count);
-        std::thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    let problem = self.problem.clone();
-                    loop {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        let (Some(start), Some(left)) = (starts.get(index), self.may_begin(index))
-                        else {
-                            break;
-                        };
-                        let hidden = progress_bar(false, index, self.count);
-                        let attempt = self.attempt(&problem, &hidden, start, None, left);
-                        bar.inc(1);
-                        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                        done.push((index, attempt));
-                    }
-                });
+        let work = || {
+            let problem = self.problem.clone();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let (Some(start), Some(left)) = (starts.get(index), self.may_begin(index)) else {
+                    break;
+                };
+                let hidden = progress_bar(false, index, self.count);
+                let attempt = self.attempt(&problem, &hidden, start, None, left);
+                bar.inc(1);
+                let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                done.push((index, attempt));
             }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..workers {
+                // Where no thread can be started, the others do its work.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
         });
         bar.finish_and_clear();
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -5,6 +5,8 @@ mod statistics;
 
 use std::path::Path;
 
+use secondo::Reason;
+
 use html::{cells, definitions, escaped, table};
 
 use super::report::{Report, Subject, TableFacts};
@@ -63,7 +65,11 @@ impl Report {
     /// How good the fit is, in a sentence and a table, and what to know about it.
     fn summary(&self) -> String {
         let mut out = String::new();
-        let ended = if self.fit.converged() { "It converged" } else { "It did not converge" };
+        let ended = match self.fit.reason {
+            Reason::Validation => "It ended early",
+            reason if reason.converged() => "It converged",
+            _ => "It did not converge",
+        };
         let choice = format!("{ended}: {}.", self.fit.reason);
         if let Subject::Table(facts) = &self.subject {
             out += &format!(
@@ -168,8 +174,12 @@ fn verdict(facts: &TableFacts) -> String {
 /// The figures of all parts side by side.
 fn measured(facts: &TableFacts) -> String {
     let metrics = &facts.metrics;
-    let parts =
-        [("training", &metrics.train), ("test", &metrics.test), ("linear model", &metrics.linear)];
+    let parts = [
+        ("training", &metrics.train),
+        ("validation", &metrics.validation),
+        ("test", &metrics.test),
+        ("linear model", &metrics.linear),
+    ];
     let parts: Vec<_> = parts
         .into_iter()
         .filter_map(|(name, metrics)| Some((name, metrics.as_ref()?.lines())))

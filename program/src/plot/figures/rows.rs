@@ -9,7 +9,7 @@ use super::{PAIR, ROWS, colour, of_outputs, of_rows};
 use crate::show::{Curve, Part, Shown, extent};
 
 /// Those that are told from each other by it.
-const MARKS: [Mark; 2] = [Mark::Dot, Mark::Ring];
+const MARKS: [Mark; 3] = [Mark::Dot, Mark::Ring, Mark::Ring];
 /// The bars of a histogram.
 const BARS: usize = 20;
 
