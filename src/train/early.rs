@@ -93,8 +93,9 @@ impl Watch<'_> {
             return Ok(fit);
         };
         if index + 1 < self.curve.len() {
-            // An end that is neither patience nor a minimum stays what it is.
-            if self.ended || fit.reason.converged() {
+            use Reason::{Interrupted, NonFinite, Part, Time};
+            // What stopped the method stays the reason; its own end is no minimum of the validation.
+            if self.ended || !matches!(fit.reason, Interrupted | NonFinite | Part | Time) {
                 fit.reason = Reason::Validation;
             }
             (fit.w, fit.value) = (w, self.curve[index].objective);

@@ -269,9 +269,9 @@ fn tensors(world: &mut World, random: &mut Random) -> Result<()> {
     if random.one_in(2) {
         return Ok(());
     }
-    // Each order from 7 to 12, the last that is possible, takes several times as long as the one before: seconds to hours, as documented.
+    // Of a unit with many parameters each order takes many times as long as the one before, up to hours before memory refuses it.
     let order = match random.size() {
-        7..=12 => 6,
+        5..=12 => 4,
         order => order,
     };
     let tensor = world.problem.lagrangian_tensor(&w, layer, 0, order)?;
