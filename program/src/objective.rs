@@ -73,3 +73,12 @@ fn model(
     let problem = rows.problem(&model, device)?;
     Ok(Given { problem, parameters: model.free_parameters()?, vectors: Vec::new() })
 }
+
+/// The name of what weighs the rows of a model by numbers that are no counts, if something does.
+pub fn uncounted(model: &Model) -> Option<&'static str> {
+    match (&model.exposure, model.class_weights.is_empty()) {
+        (Some(_), _) => Some("an exposure"),
+        (None, false) => Some("weights of classes"),
+        (None, true) => None,
+    }
+}

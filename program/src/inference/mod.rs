@@ -7,7 +7,6 @@ pub mod prune;
 mod source;
 
 pub use intervals::Intervals;
-pub use source::uncounted;
 
 use clap::Args;
 use secondo::Curvature;

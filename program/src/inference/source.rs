@@ -14,6 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::files::{self, Kind};
 use crate::given::given;
 use crate::metrics::Metrics;
+use crate::objective::uncounted;
 use crate::output::{Results, has_extension, json_text, plural, say_note};
 use crate::plot;
 use crate::table::{Rows, TableOptions};
@@ -265,15 +266,6 @@ pub fn held_out_error(
         Metrics::Classification { log_loss, .. } => log_loss,
         Metrics::Regression { rmse, .. } => rmse,
     }))
-}
-
-/// What weighs the rows of a model by numbers that are no counts, if something does.
-pub fn uncounted(model: &Model) -> Option<&'static str> {
-    match (&model.exposure, model.class_weights.is_empty()) {
-        (Some(_), _) => Some("an exposure"),
-        (None, false) => Some("weights of classes"),
-        (None, true) => None,
-    }
 }
 
 /// Refuses a model whose objective weighs rows by what is no count of them.

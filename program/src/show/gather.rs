@@ -10,7 +10,7 @@ use super::effects::{effects, shown};
 use super::extent::extent;
 use super::points::Points;
 use super::{Course, Curve, Picture, Shown, Slope, Spectrum, Statistics};
-use crate::inference::uncounted;
+use crate::objective::uncounted;
 use crate::training::Trained;
 
 /// The curve of a model goes through so many points.
