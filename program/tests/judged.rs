@@ -491,3 +491,54 @@ fn options_that_exclude_each_other_are_refused() {
     wrong(&["--validation-fraction", "0.001"], &["no row is for validation"]);
     wrong(&["--groups", "apart", "--cv", "5"], &["5 folds need 5 groups", "are 2"]);
 }
+
+/// What models of tables can have, every command that reads a model takes, or refuses with a reason: several targets, a reference class, an
+/// exposure, rows to end early by.
+#[test]
+fn every_command_takes_every_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path();
+    let rows: String = (0..60)
+        .map(|i| {
+            let (a, b) = (f64::from(i % 10), f64::from((i * i) % 7));
+            let class = ["u", "v", "w"][(i * 7 % 11 % 3) as usize];
+            format!("{a},{b},{},{},{class},{},{}\n", a + 0.3 * b, 2.0 * b - a, i % 4, 1 + i % 3)
+        })
+        .collect();
+    std::fs::write(folder.join("d.csv"), format!("a,b,y,z,class,n,years\n{rows}")).unwrap();
+    let inputs = ["--features", "a,b", "--max-iter", "20"];
+    let several: &[&str] = &["--hidden", "2"];
+    let reference: &[&str] = &["--hidden", "none", "--reference-class", "v"];
+    let exposed: &[&str] =
+        &["--task", "regression", "--loss", "poisson", "--exposure", "years", "--hidden", "none"];
+    let early: &[&str] = &["--task", "regression", "--validation-fraction", "0.2"];
+    for (target, more, counts) in [
+        ("y,z", several, true),
+        ("class", reference, true),
+        ("n", exposed, false),
+        ("y", early, true),
+    ] {
+        let page = ["--report", "page.html"];
+        fit(folder, "d.csv", target, &[&inputs[..], &page[..], more].concat());
+        let html = std::fs::read_to_string(folder.join("page.html")).unwrap();
+        assert!(html.contains("</html>") && !html.contains("did not converge: the error"));
+        succeed(folder, &["predict", "m.safetensors", "d.csv"]);
+        succeed(folder, &["check", "m.safetensors", "d.csv"]);
+        succeed(folder, &["derivatives", "m.safetensors", "d.csv"]);
+        let inferring: [&[&str]; 3] = [
+            &["infer", "m.safetensors", "d.csv"],
+            &["prune", "m.safetensors", "d.csv", "--steps", "1"],
+            &["predict", "m.safetensors", "d.csv", "--interval", "0.9", "--trained-on", "d.csv"],
+        ];
+        for args in inferring {
+            let out = secondo(folder, args);
+            let stderr = text(&out.stderr);
+            // Weights of rows that are no counts, and parameters that are 0 by definition, are reasons.
+            let may_refuse = !counts || (args[0] == "prune" && target == "class");
+            match out.status.code() {
+                Some(0) => assert!(counts, "{target}: {args:?}"),
+                code => assert!(code == Some(2) && may_refuse, "{target}: {args:?}: {stderr}"),
+            }
+        }
+    }
+}
