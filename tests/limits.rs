@@ -131,7 +131,7 @@ fn no_job_ends_the_process_whatever_the_limit() {
     assert!(done > 10 && refused > 10, "{done} done, {refused} refused");
 }
 
-/// What asks for more than there is without asking first is seen.
+/// A job that takes more than there is without asking first is seen.
 #[test]
 fn an_abort_is_seen() {
     let line = "ulimit -v 200000; exec \"$0\" --exact limits::aborting --nocapture";

@@ -28,7 +28,7 @@ const BUDGET: u64 = 64 << 20;
 /// Calls after which a new world begins: each can be tried again by its number.
 const EPISODE: u64 = 50;
 
-/// What a call did.
+/// The outcome of a call.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Done,
@@ -132,7 +132,7 @@ fn every_sequence_of_calls_ends_in_results_or_errors() {
     }
 }
 
-/// What the machine is there for is seen.
+/// Each kind of fault that the machine is there for is seen.
 #[test]
 fn what_must_not_be_is_found() {
     let _alone = ALONE.lock();

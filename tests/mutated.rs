@@ -29,7 +29,7 @@ use crate::{ALONE, processor_time, variable, warm};
 struct Target {
     name: &'static str,
     parse: fn(&[u8]) -> bool,
-    /// What is made of mutated bytes first: a checksum that holds, so that more than it is tried.
+    /// The last change of mutated bytes: first a checksum that holds, so that more than it is tried.
     mend: fn(Vec<u8>) -> Vec<u8>,
     /// Entries of the corpus that are made here.
     made: fn() -> Vec<Vec<u8>>,
@@ -75,7 +75,7 @@ fn file(bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// What follows a table that was read may refuse it; it must not panic.
+/// The steps that follow a table that was read may refuse it; they must not panic.
 fn read_on(table: &Table) {
     for target in table.names().iter().take(4) {
         if let Ok(data) = table.dataset(&Reading::new(target.clone())) {

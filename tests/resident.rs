@@ -166,7 +166,7 @@ const MAPPED: f64 = 1.1;
 
 /// All shapes, structures, and one and two threads: minutes.
 #[test]
-#[ignore = "takes minutes; the test before is its short form"]
+#[ignore = "measures some 300 processes for minutes to make the table of docs/reliability.md; its short form always runs"]
 fn the_whole_table() {
     let all = (0..SHAPES.len())
         .flat_map(|shape| (0..4).flat_map(move |s| [(shape, s, 1), (shape, s, 2)]));

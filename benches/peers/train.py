@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The fits of examples/race.rs by the methods of other programs: the same objective, data, start and tolerance.
 
-    cargo run --release --example race -- --folder /tmp/race
-    python benches/peers/train.py /tmp/race [--only digits] [--starts 3] [--limit 300] > table.md
+    cargo run --release --example race -- --folder race-data
+    python benches/peers/train.py race-data [--only digits] [--starts 3] [--limit 300] > table.md
 
 Every run ends where max|gradient| is gtol of its value at the start, at its own limit of iterations (50,000), or (but scikit-learn's)
 after --limit seconds. JAX is needed. The table of medians counts runs that reached the goal, or their own test where no gradient is seen.

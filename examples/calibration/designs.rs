@@ -40,7 +40,7 @@ pub fn normal(rng: &mut Pcg64) -> f64 {
     (-2.0 * (1.0 - u).ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()
 }
 
-/// What one table said, and the scaled condition of its information.
+/// The tests of one table, and the scaled condition of its information.
 pub struct Regular {
     pub found: [bool; 11],
     pub condition: f64,

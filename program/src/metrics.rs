@@ -140,7 +140,7 @@ fn power(values: impl Iterator<Item = f64>) -> f64 {
 struct Weighted {
     rows: Vec<(usize, f64)>,
     total: f64,
-    /// What the weights were divided by.
+    /// The divisor of the weights.
     scale: f64,
 }
 

@@ -490,7 +490,7 @@ fn predictions() {
     );
 }
 
-/// What divides, weighs or multiplies rows, and lists of targets and classes.
+/// Columns that divide, weigh or multiply rows, and lists of targets and classes.
 #[test]
 fn uses_of_columns() {
     let rows: String = (0..12)

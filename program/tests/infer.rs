@@ -63,7 +63,7 @@ fn matrix(value: &Value) -> Vec<Vec<f64>> {
     value.as_array().unwrap().iter().map(numbers).collect()
 }
 
-/// What differs between two numbers, or nothing: both null, or close.
+/// The difference of two numbers, or nothing: both null, or close.
 fn differs(what: &str, found: &Value, expected: &Value, tolerance: f64) -> Option<String> {
     match (found, expected) {
         (Value::Null, Value::Null) => None,

@@ -492,8 +492,8 @@ fn options_that_exclude_each_other_are_refused() {
     wrong(&["--groups", "apart", "--cv", "5"], &["5 folds need 5 groups", "are 2"]);
 }
 
-/// What models of tables can have, every command that reads a model takes, or refuses with a reason: several targets, a reference class, an
-/// exposure, rows to end early by.
+/// Every command that reads a model takes each kind of model, or refuses it with a reason: several targets, a reference class, an exposure, an
+/// early end.
 #[test]
 fn every_command_takes_every_model() {
     let dir = tempfile::tempdir().unwrap();

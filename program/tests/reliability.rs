@@ -250,7 +250,7 @@ fn a_finished_fit_is_kept_where_its_file_refuses_it() {
     }
 }
 
-/// What takes long is kept, whatever the command.
+/// Results of long work are kept, whatever the command.
 #[test]
 #[cfg(target_os = "linux")]
 fn what_other_commands_found_is_kept_where_its_file_refuses_it() {

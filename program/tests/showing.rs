@@ -351,7 +351,7 @@ fn checks_print_digits() {
     refused(dir.path(), &["check", "m.safetensors"], "a model needs a table");
 }
 
-/// What is computed from the matrix fits its entries.
+/// The numbers that are computed from the matrix fit its entries.
 #[test]
 fn curvatures_have_eigenvalues_determinants_and_solutions() {
     let dir = tempfile::tempdir().unwrap();

@@ -23,7 +23,7 @@ self_cell!(
     }
 );
 
-/// What is inferred at one point.
+/// The inference at one point.
 #[pyclass(frozen, module = "secondo._secondo", name = "Inference")]
 pub struct PyInference {
     whole: Arc<Whole>,

@@ -41,7 +41,7 @@ struct Plans {
 /// Everything that requests for one problem leave.
 pub(crate) struct Memory {
     pub counters: Arc<Counters>,
-    /// What ends its requests.
+    /// The limits of its requests.
     pub limits: Arc<Limits>,
     plans: Arc<Plans>,
     /// How many derivatives of h requests needed at the most.

@@ -15,7 +15,7 @@ use crate::network::Network;
 use crate::problem::Problem;
 use crate::train::{Method, silent};
 
-/// What is removed at a time.
+/// The pieces of a network that can be removed at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece {
     /// One weight.
@@ -91,7 +91,7 @@ fn outgoing(network: &Network, k: usize, j: usize) -> Vec<usize> {
 pub struct Pruning {
     /// The rule. Default `Obs`.
     pub criterion: Criterion,
-    /// What is removed at a time. Default `Weight`.
+    /// The piece that is removed at a time. Default `Weight`.
     pub piece: Piece,
     /// The most removals. Default all but one.
     pub steps: Option<usize>,
@@ -441,7 +441,7 @@ struct Choice {
 }
 
 impl Stage<'_> {
-    /// What the removal of a set costs; Wald's is F, t² of a single weight.
+    /// The cost of removing a set; Wald's is F, t² of a single weight.
     fn saliency(&self, set: &[usize], criterion: Criterion) -> Result<Option<f64>> {
         match (criterion, &self.tests) {
             (Criterion::Wald, None) => Ok(None),

@@ -139,7 +139,7 @@ impl<'a> Quadratic<'a> {
     /// The model by blocks or products; none where a block is not positive definite.
     ///
     /// # Errors
-    /// What the curvature reports: too little memory, units without second derivatives.
+    /// Those of the curvature: too little memory, units without second derivatives.
     pub fn by_blocks(
         problem: &'a Problem,
         w: &[f64],
@@ -186,7 +186,7 @@ impl<'a> Quadratic<'a> {
         if inside { part.inverse[[a - part.range.start, b - part.range.start]] } else { 0.0 }
     }
 
-    /// What the removal of a set of weights that are left costs by a criterion other than Wald's; none where the blocks are singular
+    /// Returns the cost of removing a set of weights that are left, by a criterion other than Wald's; none where the blocks are singular
     /// there.
     pub fn saliency(&self, set: &[usize], criterion: Criterion) -> Result<Option<f64>> {
         let w = |k: usize| self.w[k];
@@ -260,7 +260,7 @@ impl<'a> Quadratic<'a> {
     /// Takes out the weights of a set, one after another.
     ///
     /// # Errors
-    /// What products report.
+    /// Those of the products.
     pub fn remove(&mut self, set: &[usize]) -> Result<()> {
         for &k in set {
             if let Some(column) = self.column(k)? {

@@ -67,7 +67,7 @@ fn score(s: &ScoreTest) -> Value {
     })
 }
 
-/// What an approximation of the posterior tells as JSON; its name is under `approximation`.
+/// Returns an approximation of the posterior as JSON; its name is under `approximation`.
 pub fn approximate_to_json(found: &Approximate, predictions: &[Prediction]) -> Map<String, Value> {
     let entries = [
         ("approximation", json!(found.approximation().to_string())),

@@ -163,7 +163,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What ends its requests.
+    /// The limits of its requests.
     pub(crate) fn limits(&self) -> &Arc<Limits> {
         &self.memory.limits
     }

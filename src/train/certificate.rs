@@ -68,7 +68,7 @@ impl fmt::Display for Certificate {
     }
 }
 
-/// What is asked of a model.
+/// A question to a model.
 #[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
     /// The gradient at the point.

@@ -232,7 +232,7 @@ impl<'a> Evaluator<'a> {
         self.session.problem()
     }
 
-    /// What ends its requests.
+    /// The limits of its requests.
     pub fn limits(&self) -> &Arc<Limits> {
         self.session.limits()
     }

@@ -32,7 +32,7 @@ pub(super) struct Linearizer<S> {
     /// ½‖r‖² where r was evaluated last.
     pub last: f64,
     jacobian: Vec<f64>,
-    /// What ends a long factorization.
+    /// The limits of a long factorization.
     pub limits: Arc<Limits>,
 }
 

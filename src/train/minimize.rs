@@ -69,7 +69,7 @@ pub(super) trait Model {
         state.tried
     }
 
-    /// What ends its computing inside a step, if something does.
+    /// The limits of its computing inside a step, if it has some.
     fn limits(&self) -> Option<&Limits> {
         None
     }

@@ -45,7 +45,7 @@ pub(super) trait Objective {
     /// Adds the cost of a step to the account.
     fn solved(&mut self, _matrix: &mut Self::Matrix, _time: Duration) {}
 
-    /// What ends its computing inside a step, if something does.
+    /// The limits of its computing inside a step, if it has some.
     fn limits(&self) -> Option<&Limits> {
         None
     }
@@ -120,7 +120,7 @@ pub(super) struct Formed {
     lower: Arc<Vec<f64>>,
     /// The unit roundoff of its entries.
     roundoff: f64,
-    /// What ends a long factorization.
+    /// The limits of a long factorization.
     limits: Option<Arc<Limits>>,
 }
 

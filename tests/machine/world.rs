@@ -1,4 +1,4 @@
-//! What calls leave to the next ones, and how each kind of value is drawn.
+//! The values that calls leave to the next ones, and how each kind of value is drawn.
 
 use ndarray::Array2;
 use secondo::train::newton::Newton;

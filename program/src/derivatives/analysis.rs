@@ -1,4 +1,4 @@
-//! What is computed from a curvature besides its entries: eigenvalues, condition, trace, determinant, solutions.
+//! Numbers of a curvature besides its entries: eigenvalues, condition, trace, determinant, solutions.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use secondo::{Curvature, LinearOperator, Matrix, Problem};
 
 use crate::exit::Failure;
 
-/// What is computed from the curvature.
+/// The numbers to compute from the curvature.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "From the curvature")]
 pub struct Analysis {

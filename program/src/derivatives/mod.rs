@@ -249,7 +249,7 @@ struct Found {
     result: Evaluation,
     products: Option<Array2<f64>>,
     tensor: Option<SymmetricTensor>,
-    /// What was computed from the curvature.
+    /// The numbers that were computed from the curvature.
     named: Vec<Named>,
     seconds: f64,
 }

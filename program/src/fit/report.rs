@@ -180,9 +180,9 @@ pub struct Report {
     /// The file of the model.
     pub(crate) model: Option<String>,
     pub(crate) total_seconds: f64,
-    /// What figures show.
+    /// The numbers that figures show.
     pub(crate) shown: Shown,
-    /// What took it.
+    /// The seconds of its parts.
     pub(crate) parts: Parts,
 }
 
@@ -281,7 +281,7 @@ impl DataFacts {
         text.line("rows", line);
     }
 
-    /// What rows and classes count, and what counts are proportional to.
+    /// The weights of rows and classes, and the amounts that counts are proportional to.
     fn weight_lines(&self, text: &mut Text) {
         if let Some(weights) = &self.weights {
             text.line("weights", format!("of the rows: {weights}"));
@@ -393,7 +393,7 @@ impl TableFacts {
 }
 
 impl EvidenceFacts {
-    /// What the evidence found, and a line for each group of parameters.
+    /// The result of the evidence, and a line for each group of parameters.
     fn introduction(&self, parameters: usize, text: &mut Text) {
         let [ended, starts] = self.starts;
         text.line(

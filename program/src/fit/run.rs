@@ -114,7 +114,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     trained.done()
 }
 
-/// What figures show, where something will hold them.
+/// The numbers that figures show, where something will hold them.
 fn shown(
     options: &Options,
     source: &Source,

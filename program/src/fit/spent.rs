@@ -1,4 +1,4 @@
-//! What a fit took: the work of all starts, and the time of all parts.
+//! The cost of a fit: the work of all starts, and the time of all parts.
 
 use std::fmt;
 use std::time::Duration;

@@ -39,7 +39,7 @@ pub struct Options {
     /// The rule: obs, obd, magnitude or wald
     #[arg(long, help_heading = "Pruning", value_name = "NAME", default_value = "obs", value_parser = criterion)]
     criterion: Criterion,
-    /// What is removed at a time: weights, units or inputs
+    /// The piece that is removed at a time: weights, units or inputs
     #[arg(long, help_heading = "Pruning", value_name = "WHAT", default_value = "weights", value_parser = piece)]
     what: Piece,
     /// The share of the weights that is removed before each fit

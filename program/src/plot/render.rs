@@ -12,7 +12,7 @@ use crate::exit::Failure;
 use crate::files::{self, Kind, PNG_MARK, SVG_MARK};
 use crate::output::has_extension;
 
-/// What can be drawn by any backend.
+/// A drawing that any backend can make.
 pub trait Drawing {
     /// Width and height, as they are shown.
     fn size(&self) -> (i32, i32);

@@ -1,4 +1,4 @@
-//! What figures of a fit show: kept in the JSON report, so that they can be drawn again from it.
+//! The numbers that figures of a fit show: kept in the JSON report, so that they can be drawn again from it.
 
 mod effects;
 mod extent;
@@ -14,7 +14,7 @@ pub use extent::{can_be_drawn, extent};
 pub use gather::Fitted;
 pub use points::Points;
 
-/// What the figures of a fit show. What is not there has its reason in `missing`.
+/// The numbers that the figures of a fit show. A figure that lacks its numbers has its reason in `missing`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Shown {
@@ -40,7 +40,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// What does not fit together, in what a file holds; nothing in what this program wrote.
+    /// The first thing that does not fit together in the contents of a file; none in a file of this program.
     pub fn fault(&self) -> Option<&'static str> {
         let outputs = match self.classes.len() {
             0 => self.targets.len(),
@@ -115,10 +115,10 @@ pub struct Part {
     /// The input, where there is one alone.
     #[serde(deserialize_with = "numbers_or_null")]
     pub x: Vec<f64>,
-    /// What was observed, a list for each target; of classes one list with the numbers of the classes, from 0.
+    /// The observations, a list for each target; of classes one list with the numbers of the classes, from 0.
     #[serde(deserialize_with = "lists_or_null")]
     pub actual: Vec<Vec<f64>>,
-    /// What is predicted, a list for each target; of classes the probabilities of each.
+    /// The predictions, a list for each target; of classes the probabilities of each.
     #[serde(deserialize_with = "lists_or_null")]
     pub predicted: Vec<Vec<f64>>,
 }
@@ -185,7 +185,7 @@ pub struct Picture {
     pub layers: Vec<usize>,
 }
 
-/// What the Hessian says as information matrix.
+/// The statistics by the Hessian as information matrix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     /// Numbers about the fit, with their names.

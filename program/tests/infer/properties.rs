@@ -1,4 +1,4 @@
-//! What holds between inferences of related problems, without an oracle.
+//! Relations between inferences of related problems, without an oracle.
 
 use ndarray::{Array2, array};
 use secondo::inference::{

@@ -26,7 +26,7 @@ impl Report {
     /// Returns the report as a page: one file of HTML, which is well-formed XML, too, and refers to nothing outside.
     ///
     /// The sections are the summary, data, network, convergence, fit, residuals or confusion, effects, second derivatives and statistics.
-    /// What there is no figure of has a sentence that says why.
+    /// A figure that there is not has a sentence that says why.
     pub fn to_html(&self) -> String {
         let title = match &self.subject {
             Subject::Table(facts) => {
@@ -139,7 +139,7 @@ fn file_name(path: &str) -> String {
     name.map_or(path.into(), |name| name.to_string_lossy().into_owned())
 }
 
-/// What was learnt, how well, and how well a linear model does.
+/// A sentence on the task, on how well it was learnt, and on how well a linear model does.
 fn verdict(facts: &TableFacts) -> String {
     let data = &facts.data;
     let features = plural(data.features.len(), "feature");

@@ -3,7 +3,7 @@
 use super::html::{cells, escaped, table};
 use crate::show::{Shown, Slope, Statistics};
 
-/// What the Hessian says as information matrix, or why nothing is said.
+/// The statistics by the Hessian as information matrix, or why there are none.
 pub fn section(shown: &Shown) -> String {
     match &shown.statistics {
         Some(statistics) => tables(statistics),

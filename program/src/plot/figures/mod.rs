@@ -26,7 +26,7 @@ fn colour(index: usize) -> RGBColor {
     COLOURS[index % COLOURS.len()]
 }
 
-/// What a curve of the model shows, and the names of its curves.
+/// The name of the axis of a curve of the model, and the names of its curves.
 fn of_outputs(shown: &Shown) -> (String, Vec<String>) {
     let target = shown.targets.join(", ");
     match shown.classes.as_slice() {
