@@ -1,10 +1,17 @@
 //! B = LLᵀ.
 
+use std::sync::Mutex;
+
 use faer::linalg::cholesky::llt;
-use faer::{Auto, MatMut, MatRef, Par, Spec};
+use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use faer::{Accum, Auto, MatMut, MatRef, Par, Spec};
 
 use super::{U, Workspace, packed, stack};
 use crate::error::{Error, Result};
+use crate::memory::is_address_space_limited;
+use crate::sync::lock;
 
 /// The Cholesky factor of a positive definite matrix.
 ///
@@ -134,31 +141,94 @@ pub(super) fn factorize(
 ) -> std::result::Result<(), usize> {
     // Up to here the plain loop is faster than a blocked one, at order 33 four times.
     const SMALL: usize = 96;
-    // Up to here short blocks are faster than the library's own.
-    const MIDDLING: usize = 512;
     let matrix = &mut work.matrix[..d * d];
     if d <= SMALL {
         return factorize_small(matrix, d, floor);
     }
+    // Up to here one thread does it, in one step.
+    const MIDDLING: usize = 512;
+    // Short blocks are faster than the library's own.
     let mut params = <llt::factor::LltParams as Auto<f64>>::auto();
-    if d <= MIDDLING {
-        (params.block_size, params.recursion_threshold) = (32, 32);
-    }
+    (params.block_size, params.recursion_threshold) = (32, 32);
     let params = Spec::new(params);
-    let need = llt::factor::cholesky_in_place_scratch::<f64>(d, Par::Seq, params);
-    llt::factor::cholesky_in_place(
-        MatMut::from_column_major_slice_mut(matrix, d, d),
-        Default::default(),
-        Par::Seq,
-        stack(&mut work.stack, need),
-        params,
-    )
-    .map_err(|llt::factor::LltError::NonPositivePivot { index }| index)?;
+    let tile = if d <= MIDDLING { d } else { TILE };
+    let need = llt::factor::cholesky_in_place_scratch::<f64>(tile, Par::Seq, params);
+    let stack = stack(&mut work.stack, need);
+    for from in (0..d).step_by(tile) {
+        let n = tile.min(d - from);
+        let (left, right) = matrix.split_at_mut((from + n) * d);
+        let columns = &mut left[from * d + from..];
+        let columns = MatMut::from_column_major_slice_with_stride_mut(columns, d - from, n, d);
+        let (mut square, below) = columns.split_at_row_mut(n);
+        llt::factor::cholesky_in_place(
+            square.as_mut(),
+            Default::default(),
+            Par::Seq,
+            stack,
+            params,
+        )
+        .map_err(|llt::factor::LltError::NonPositivePivot { index }| from + index)?;
+        finish_columns(square.as_ref(), below, right, from + n);
+    }
     let positive = |a: usize| matrix[a * d + a] * matrix[a * d + a] > floor;
     match (0..d).find(|&a| !positive(a)) {
         Some(a) => Err(a),
         None => Ok(()),
     }
+}
+
+/// The columns of one step, whose tiles different threads compute: that changes no bit.
+const TILE: usize = 256;
+
+/// One step of a factorization by blocks: P = A L⁻ᵀ in the rows `below` the square L, and B − P Pᵀ in the columns at the right, which begin at
+/// `first`.
+fn finish_columns(l: MatRef<f64>, mut below: MatMut<f64>, right: &mut [f64], first: usize) {
+    let d = first + below.nrows();
+    let (mut tiles, mut rest) = (Vec::new(), below.as_mut());
+    while rest.nrows() > 0 {
+        let n = TILE.min(rest.nrows());
+        let (tile, after) = rest.split_at_row_mut(n);
+        tiles.push(tile);
+        rest = after;
+    }
+    side_by_side(tiles, |tile| {
+        solve_lower_triangular_in_place(l, tile.transpose_mut(), Par::Seq);
+    });
+    let p = below.as_ref();
+    let tiles = right.chunks_mut(TILE * d).enumerate().collect();
+    side_by_side(tiles, |(index, tile): (usize, &mut [f64])| {
+        let (top, n) = (index * TILE, tile.len() / d);
+        let tile = &mut tile[first + top..];
+        let tile = MatMut::from_column_major_slice_with_stride_mut(tile, d - first - top, n, d);
+        let (diagonal, below) = tile.split_at_row_mut(n);
+        let (mine, others) = p.split_at_row(top + n);
+        let mine = mine.subrows(top, n);
+        let (lower, full) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+        let across = mine.transpose();
+        triangular::matmul(diagonal, lower, Accum::Add, mine, full, across, full, -1.0, Par::Seq);
+        matmul(below, Accum::Add, others, across, -1.0, Par::Seq);
+    });
+}
+
+/// Does `work` for each part, on this thread and on others that are started for it: those of a pool may all wait for this one.
+fn side_by_side<T: Send>(parts: Vec<T>, work: impl Fn(T) + Sync) {
+    // Each thread of its own would reserve address space for products.
+    let threads = if is_address_space_limited() { 1 } else { rayon::current_num_threads() };
+    let threads = threads.min(parts.len());
+    let queue = Mutex::new(parts.into_iter());
+    let run = || {
+        let next = || lock(&queue).next();
+        while let Some(part) = next() {
+            work(part);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            // Where none can be started, this one does it all.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, run);
+        }
+        run();
+    });
 }
 
 /// Column by column: L_ab = (B_ab − Σ_{c<b} L_ac L_bc) / L_bb.

@@ -42,6 +42,17 @@ pub(super) fn power_of_two(x: f64) -> f64 {
     f64::from_bits(x.to_bits() & EXPONENT).max(f64::MIN_POSITIVE)
 }
 
+/// v_i·2ᵉ.
+pub(super) fn shift(numbers: &mut [f64], e: i32) {
+    // Where 2ᵉ is a number the product rounds once, as scalbn does.
+    if (-1022..=1023).contains(&e) {
+        let unit = libm::scalbn(1.0, e);
+        numbers.iter_mut().for_each(|v| *v *= unit);
+    } else {
+        numbers.iter_mut().for_each(|v| *v = libm::scalbn(*v, e));
+    }
+}
+
 /// max |v_i|, 0 for none; NaN is passed over.
 pub(crate) fn largest(numbers: &[f64]) -> f64 {
     let larger = |m: f64, v: f64| if v > m { v } else { m };

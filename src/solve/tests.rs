@@ -169,6 +169,31 @@ fn cholesky_is_backward_stable() {
     }
 }
 
+/// Orders about the edges of the tiles of a large factorization.
+#[test]
+fn large_factors_are_backward_stable_and_no_thread_changes_a_bit() {
+    for d in [256, 257, 512, 513, 767, 768, 769, 1025] {
+        let b = matrix(IllConditioned, d);
+        let factor = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| Cholesky::new(&b, d)).unwrap()
+        };
+        let found = factor(1);
+        assert!(found == factor(3), "{d}");
+        let ratio = factor_ratio(&found.lower(), &b, d);
+        assert!(ratio < 30.0, "dpot01 {d}: {ratio}");
+        // A pivot that is not positive is named, in whatever tile it is.
+        for at in [0, d / 2, d - 1] {
+            let mut b = b.clone();
+            b[at * (at + 1) / 2 + at] = -1.0;
+            let Err(Error::NotPositiveDefinite { pivot, .. }) = Cholesky::new(&b, d) else {
+                panic!("{d}, {at}");
+            };
+            assert_eq!(pivot, at, "{d}");
+        }
+    }
+}
+
 #[test]
 fn eigenvalues_and_vectors_are_backward_stable() {
     for d in ORDERS {

@@ -121,7 +121,8 @@ impl<'a> Units<'a> {
             exponent(packed::largest(scaling)),
         );
         let inverse: Vec<f64> = (scaling.iter()).map(|v| 1.0 / libm::scalbn(*v, -unit_d)).collect();
-        let mut matrix: Vec<f64> = lower.iter().map(|v| libm::scalbn(*v, -unit_b)).collect();
+        let mut matrix = lower.to_vec();
+        packed::shift(&mut matrix, -unit_b);
         for (a, scale) in inverse.iter().enumerate() {
             let row = &mut matrix[a * (a + 1) / 2..][..=a];
             // One factor after the other: their product may overflow where this does not.
@@ -129,9 +130,9 @@ impl<'a> Units<'a> {
                 *v = *v * scale * other;
             }
         }
-        let mut scaled: Vec<f64> = (gradient.iter().zip(&inverse))
-            .map(|(g, inverse)| libm::scalbn(*g, -unit_g) * inverse)
-            .collect();
+        let mut scaled = gradient.to_vec();
+        packed::shift(&mut scaled, -unit_g);
+        scaled.iter_mut().zip(&inverse).for_each(|(g, inverse)| *g *= inverse);
         if !matrix.iter().chain(&scaled).all(|v| v.is_finite()) {
             return Err(beyond());
         }
@@ -145,8 +146,8 @@ impl<'a> Units<'a> {
         };
         let s = size(&scaled, e_g).max(size(&matrix, e_b));
         let s = if s == i32::MIN { 0 } else { s };
-        (matrix.iter_mut()).for_each(|v| *v = libm::scalbn(*v, e_b - s));
-        (scaled.iter_mut()).for_each(|v| *v = libm::scalbn(*v, e_g - s));
+        packed::shift(&mut matrix, e_b - s);
+        packed::shift(&mut scaled, e_g - s);
         let norm = packed::norm(&matrix, d, 1.0, &mut vec![0.0; d]);
         Ok(Units {
             scaling,
