@@ -168,6 +168,7 @@ impl Checkpoint {
                 ("since", state.since as f64),
                 ("whole", f64::from(u8::from(state.whole))),
                 ("near", state.near),
+                ("quick", state.quick as f64),
                 ("mark", state.mark as f64),
                 ("marked", state.marked),
                 ("accepted", state.accepted as f64),
@@ -209,6 +210,7 @@ impl Checkpoint {
         state.since = count("since")?;
         state.whole = number("whole")? > 0.0;
         state.near = number("near")?;
+        state.quick = count("quick")?;
         state.mark = count("mark")?;
         state.marked = number("marked")?;
         state.base = self.array("base")?.to_vec();

@@ -15,11 +15,18 @@ use super::{Control, Evaluations, Fit, Lbfgs, LevenbergMarquardt, Method, Newton
 use super::{Progress, Reason, Stage, State, Times, TrustRegion};
 use crate::curvature::Curvature;
 use crate::error::Result;
-use crate::evaluate::{Work, check_units};
+use crate::evaluate::{Parts, Work, check_units, weights};
+use crate::objective::Penalty;
 use crate::problem::Problem;
 
 /// Up to this many multiplications the QR factorization of a Jacobian is cheap.
 const CHEAP: f64 = 5e8;
+/// Above so many parameters L-BFGS takes less time than the Hessians of a trust region, or the Jacobians of a sum of squares, if a ridge keeps it
+/// quick: measured, as `examples/results/race.md` has it.
+const MANY: usize = 100;
+const MANY_OF_SQUARES: usize = 50;
+/// The least λ of such a ridge, in units of Σ_i ω_i.
+const RIDGE: f64 = 1e-6;
 /// So many steps of L-BFGS count as one of Newton's.
 const QUICK: usize = 10;
 /// L-BFGS with fewer pairs is slow.
@@ -42,16 +49,19 @@ const LAST: usize = 5;
 
 /// The method that a problem's loss and size suggest; [`Fit::choice`] says which, and why.
 ///
-/// Sums of squares whose Jacobian is cheap to factorize, m·P² ≤ 5·10⁸, start with [`LevenbergMarquardt`], whose path does not
+/// On the processor, problems begin with [`Lbfgs`] on Gauss–Newton row blocks, whose steps cost a gradient each: those of more than 500
+/// parameters, and those of more than 100 (50 of sums of squares) whose ridge λ ≥ 10⁻⁶ Σ_i ω_i reaches most of them. Near the end it takes
+/// Newton's steps; where it ends without a certificate, or at a saddle, second derivatives go on.
+///
+/// Other sums of squares whose Jacobian is cheap to factorize, m·P² ≤ 5·10⁸, start with [`LevenbergMarquardt`], whose path does not
 /// depend on units. Where Gauss and Newton's steps are slow, since residuals stay large or the Jacobian is singular, or where
 /// the sum falls by less than a tenth in 2000/P steps and more than a hundredth of the targets' squares is left, it goes on with second derivatives, as it does where the sum falls no further in f64 but
 /// the gradient is above `gtol`. If these have made the residuals small, and not ended the fit in 2000/P steps, it returns to [`LevenbergMarquardt`]
 /// once.
 ///
-/// Other problems of up to 500 parameters begin with second derivatives: [`TrustRegion`] with the exact Hessian. Larger ones on the processor
-/// begin with [`Lbfgs`] on Gauss–Newton row blocks, whose steps cost a gradient each; where it ends without a certificate, or
-/// at a saddle, [`NewtonCg`] goes on. On an accelerator, which multiplies with the Hessian faster than the processor computes gradients,
-/// and with another curvature than the exact, it is [`NewtonCg`] from the start.
+/// Second derivatives are those of [`TrustRegion`] with the exact Hessian up to 500 parameters, and of [`NewtonCg`] above. All else begins with
+/// them: fewer parameters, another curvature than the exact, and an accelerator, which multiplies with the Hessian faster than the processor
+/// computes gradients.
 ///
 /// A sum of squares that second derivatives finish ends where f64 does not resolve more, or with the gradient within `gtol` and no longer falling by ten
 /// from step to step; other losses end with the gradient within `gtol`. Every end that counts as converged is certified
@@ -117,10 +127,13 @@ impl Method for Auto {
         state.check(&self.settings(), problem.parameters())?;
         let squares = self.squares(problem);
         if state.stage == 0 {
-            state.stage = match &squares {
-                Some(squares) if is_cheap(squares) => SQUARES,
-                _ if self.is_quasi(problem) => QUASI,
-                _ => SECOND,
+            let is_cheap = squares.as_ref().is_some_and(is_cheap);
+            state.stage = if self.is_quasi(problem, is_cheap) {
+                QUASI
+            } else if is_cheap {
+                SQUARES
+            } else {
+                SECOND
             };
         }
         let mut path = Path::new(&state);
@@ -235,7 +248,7 @@ impl Auto {
     ) -> Result<Fit> {
         use Reason::{Interrupted, Iterations, Part, Time};
         let method = LevenbergMarquardt {
-            max_iter: self.max_iter,
+            max_iter: self.max_iter.saturating_add(state.quick),
             time_limit: self.region(used).time_limit,
             ..LevenbergMarquardt::default()
         };
@@ -274,11 +287,12 @@ impl Auto {
     }
 
     /// Whether L-BFGS begins: many parameters, and the processor computes.
-    fn is_quasi(&self, problem: &Problem) -> bool {
-        let products = Work::Products(self.curvature, 1);
+    fn is_quasi(&self, problem: &Problem, is_cheap: bool) -> bool {
+        let (p, many) = (problem.parameters(), if is_cheap { MANY_OF_SQUARES } else { MANY });
+        let begins = (p > FORMED && !is_cheap) || (p > many && is_ridged(problem));
         self.curvature == Curvature::Exact
-            && problem.parameters() > FORMED
-            && !problem.session().device_for(products).is_accelerator()
+            && begins
+            && !problem.session().device_for(Work::Products(self.curvature, 1)).is_accelerator()
     }
 
     /// Fits by L-BFGS, from the start or from where `state` was left; where second derivatives are to go on, `state` is ready for
@@ -307,6 +321,7 @@ impl Auto {
                 _ => ", until no step reduced the objective any more",
             };
             state.reached = (fit.reason == Reason::Indefinite).then_some(Reason::Gradient);
+            state.quick = state.tried;
             begin(state, SECOND);
         }
         fit.choice = Some(choice);
@@ -341,13 +356,11 @@ impl Auto {
         observe: Observer,
     ) -> Result<Fit> {
         let p = problem.parameters();
-        let is_after_quasi = p > FORMED && !squares.is_some_and(is_cheap);
         let region = TrustRegion {
             // A sum of squares may have parameters of any units; where the others come from networks, inputs are scaled, and
             // a D that only grows holds the steps back.
             scaling: squares.is_none().then(|| scales(problem)),
-            // Steps of L-BFGS do not count.
-            max_iter: self.max_iter.saturating_add(if is_after_quasi { state.mark } else { 0 }),
+            max_iter: self.max_iter.saturating_add(state.quick),
             ..self.region(used)
         };
         let goal = if squares.is_some() { Goal::Polished } else { Goal::Relative };
@@ -391,6 +404,19 @@ fn begin(state: &mut State, stage: usize) {
     (state.pairs, state.base, state.whole) = Default::default();
     state.near = 0.0;
     (state.again, state.size, state.fleeing) = (0.0, 0.0, 0);
+}
+
+/// Whether a ridge reaches most parameters, and is not negligible beside the data.
+fn is_ridged(problem: &Problem) -> bool {
+    let Parts { network, data, penalty, reduction, .. } = problem.parts();
+    let zero = vec![0.0; network.parameters()];
+    let (Penalty::Ridge { .. } | Penalty::RidgeVec { .. }) = penalty else {
+        return false;
+    };
+    let least = RIDGE * weights(data, reduction).iter().sum::<f64>();
+    let lambda = penalty.hessian(network, &zero).map_or(Vec::new(), |hessian| hessian.diagonal);
+    let reached = lambda.iter().filter(|lambda| **lambda >= least).count();
+    2 * reached > zero.len()
 }
 
 /// Whether the residuals have become small, and second derivatives have not ended the fit in a window of steps.

@@ -23,7 +23,7 @@ use crate::solve::{Cholesky, Preconditioner, U, dot, largest};
 
 /// Blocks that cost more gradients than this are not worth it.
 const DEAR: f64 = 300.0;
-/// The same of the whole Hessian, which is made once or twice, by products of large matrices: these run several times as fast.
+/// The same of the whole Hessian, which is made few times, by products of large matrices: these run several times as fast.
 const WHOLE: f64 = 1500.0;
 /// At least so many steps between two initial matrices, …
 const APART: usize = 60;
@@ -31,6 +31,8 @@ const APART: usize = 60;
 const SHARE: f64 = 5.0;
 /// The first initial matrix is made once the gradient has fallen to this part: before, the blocks change too fast.
 const SETTLED: f64 = 0.1;
+/// It stays for so many steps: where these do not reach the end, it was made too far from it.
+const TRUSTED: usize = 20;
 /// The exact Hessian is tried once the gradient has fallen to this part, …
 const NEAR: f64 = 1e-4;
 /// … and where it was not positive definite, again once it has fallen by this much more.
@@ -49,7 +51,8 @@ const NEARER: f64 = 0.1;
 ///
 /// Where the blocks would cost more than some hundred gradients, M is the diagonal. Where row blocks are asked for, and the whole exact
 /// Hessian takes at most 1500 times the multiplications of a gradient, M becomes it once the gradient is small, if it is positive definite
-/// there: the last steps are nearly Newton's, and the end is certified by a few products.
+/// there, with γ = 1: the last steps are nearly Newton's, and the end is certified by a few products. Where twenty such steps do not reach
+/// the end, the blocks take its place again until the gradient has fallen further; a Hessian that costs at most sixty gradients is made anew.
 ///
 /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §7.2.
 ///
@@ -181,8 +184,8 @@ struct Initial {
     of: Option<Structure>,
     every: usize,
     bytes: u64,
-    /// The steps between two whole exact Hessians, where these are to take its place.
-    whole: Option<usize>,
+    /// What a whole exact Hessian costs in gradients, where it is to take its place.
+    whole: Option<f64>,
 }
 
 impl Initial {
@@ -215,8 +218,7 @@ impl Initial {
         };
         let ratio = whole_cost(problem).map(|cost| cost / gradient);
         let ratio = ratio.filter(|ratio| structure == Structure::RowBlocks && *ratio <= WHOLE);
-        let whole = ratio.map(|ratio| APART.max(ratio as usize));
-        Ok(Initial { whole, ..initial })
+        Ok(Initial { whole: ratio, ..initial })
     }
 }
 
@@ -226,8 +228,8 @@ struct Secant<'a> {
     options: &'a Lbfgs,
     /// The steps between two initial matrices.
     every: usize,
-    /// The same of exact Hessians, where these can be one.
-    whole: Option<usize>,
+    /// What an exact Hessian costs in gradients, where it can be one.
+    whole: Option<f64>,
     /// M, or `None` for R².
     matrix: Preconditioner,
     /// The end of the last line search.
@@ -255,14 +257,15 @@ impl Secant<'_> {
             }
             state.near = NEAR * state.unit;
         }
-        let every = self.whole.filter(|_| state.whole).unwrap_or(self.every);
+        let every = if state.whole { TRUSTED } else { self.every };
         let is_old = state.base.is_empty() || state.since >= every;
-        if self.whole.is_some() && (slope <= state.near || state.whole && is_old) {
+        let is_near = slope <= state.near && (!state.whole || is_old);
+        let is_cheap = self.whole.is_some_and(|ratio| ratio <= APART as f64);
+        if self.whole.is_some() && (is_near || state.whole && is_old && is_cheap) {
             state.near = NEARER * slope;
             if self.form_whole(&state.x)? {
                 state.base.clone_from(&state.x);
-                // Not again before it is old.
-                (state.since, state.whole, state.near) = (0, true, 0.0);
+                (state.since, state.whole) = (0, true);
                 // They know less than it does.
                 state.pairs.clear();
                 return Ok(());
@@ -329,7 +332,12 @@ impl Secant<'_> {
     }
 
     /// −Hg, by the two loops over the pairs (s, y), the oldest first.
-    fn direction(&self, pairs: &VecDeque<(Vec<f64>, Vec<f64>)>, g: &[f64]) -> Result<Vec<f64>> {
+    fn direction(
+        &self,
+        pairs: &VecDeque<(Vec<f64>, Vec<f64>)>,
+        whole: bool,
+        g: &[f64],
+    ) -> Result<Vec<f64>> {
         let mut q: Vec<f64> = g.iter().map(|g| -g).collect();
         let mut alphas = Vec::with_capacity(pairs.len());
         for (s, y) in pairs.iter().rev() {
@@ -338,7 +346,8 @@ impl Secant<'_> {
             alphas.push(alpha);
         }
         let mut r = self.inverse(&q)?;
-        if let Some((s, y)) = pairs.back() {
+        // The exact Hessian has the right size.
+        if let (Some((s, y)), false) = (pairs.back(), whole) {
             let gamma = dot(s, y) / dot(y, &self.inverse(y)?);
             r.iter_mut().for_each(|r| *r *= gamma);
         }
@@ -454,7 +463,7 @@ impl Model for Secant<'_> {
         self.trial = None;
         while self.trial.is_none() {
             let solving = Instant::now();
-            let direction = self.direction(&state.pairs, &at.model)?;
+            let direction = self.direction(&state.pairs, state.whole, &at.model)?;
             self.evaluator.times.solve += solving.elapsed();
             // Before anything is remembered the length of the step is a guess: a tenth of x, or of a unit.
             let known = !state.pairs.is_empty() || !matches!(self.matrix, Preconditioner::None);

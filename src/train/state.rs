@@ -40,6 +40,8 @@ pub struct State {
     pub growth: f64,
     /// Which of its methods `auto` is at.
     pub stage: usize,
+    /// Steps of L-BFGS that it began with, which do not count towards the limit of the methods that go on.
+    pub quick: usize,
     /// For how many accepted steps in a row Levenberg and Marquardt's method has been slow; 2³² where the sum has hardly fallen in
     /// many steps.
     pub slow: usize,
@@ -152,6 +154,7 @@ impl State {
             self.tried,
             self.slow,
             self.stage,
+            self.quick,
             self.fleeing,
             self.mark,
             self.since,
