@@ -14,7 +14,7 @@ use crate::evaluate::{
     self, Configuration, Evaluation, LagrangianPoint, Memory, Parts, Plan, Planner, Request,
     Target, Tensor, Theta, Work,
 };
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Limits};
 use crate::memory::{bytes_of, with_room};
 use crate::network::{Constraint, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction};
@@ -155,8 +155,7 @@ impl Problem {
         self.changed()
     }
 
-    /// The same problem, whose fits end when this flag is set, even inside a step (of Levenberg and Marquardt's method, once a Jacobian that
-    /// has begun is there): at their best point, for
+    /// The same problem, whose fits end when this flag is set, even inside a step: at their best point, for
     /// [`Reason::Interrupted`](crate::Reason::Interrupted), or with [`Error::Interrupted`] before there is one. Other requests do not
     /// heed it.
     pub fn interrupted_by(mut self, interrupt: Interrupt) -> Self {
@@ -218,11 +217,15 @@ impl Problem {
     /// # Errors
     /// As [`objective`](Problem::objective).
     pub fn jacobian(&self, w: &[f64]) -> Result<Array2<f64>> {
-        Ok(self.linearization(w)?.1)
+        Ok(self.linearization(w, &Limits::default())?.1)
     }
 
-    /// The outputs x^m, n·outputs, and their Jacobian.
-    pub(crate) fn linearization(&self, w: &[f64]) -> Result<(Vec<f64>, Array2<f64>)> {
+    /// The outputs x^m, n·outputs, and their Jacobian, within limits.
+    pub(crate) fn linearization(
+        &self,
+        w: &[f64],
+        limits: &Limits,
+    ) -> Result<(Vec<f64>, Array2<f64>)> {
         let weights = self.network_weights(w)?;
         let (p, outputs) = (weights.len(), self.network.outputs());
         let rows = evaluate::shape_product("the outputs", &[self.data.len(), outputs])?;
@@ -244,7 +247,7 @@ impl Problem {
         reserve_scratch()?;
         let backend = Cpu::<f64>::new();
         let (jacobian, outputs) =
-            evaluate::jacobian(&backend, self.parts(), &weights, JACOBIAN_CHUNK)?;
+            evaluate::jacobian(&backend, self.parts(), &weights, JACOBIAN_CHUNK, limits)?;
         let jacobian = match &self.constraint {
             None => jacobian,
             Some(constraint) => {

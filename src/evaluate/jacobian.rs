@@ -9,6 +9,7 @@ use super::states::{Parameters, download};
 use super::{Counters, Parts};
 use crate::backend::Backend;
 use crate::error::Result;
+use crate::interrupt::Limits;
 use crate::memory::zeros;
 
 /// ∂x_io^m/∂W: rows (i, o), P columns; with the outputs x_i^m, n × outputs.
@@ -19,6 +20,7 @@ pub(crate) fn jacobian<B: Backend>(
     parts: Parts,
     w: &[f64],
     chunk: usize,
+    limits: &Limits,
 ) -> Result<(Vec<f64>, Vec<f64>)> {
     let Parts { network, data, .. } = parts;
     network.check(w)?;
@@ -36,6 +38,7 @@ pub(crate) fn jacobian<B: Backend>(
     };
     let need = Need { extent: Extent::Sensitivities, order: 1 };
     for from in (0..n).step_by(chunk.max(1)) {
+        limits.check()?;
         let count = chunk.min(n - from);
         let rows = &mut rows[from * outputs * p..(from + count) * outputs * p];
         samples.with(backend, parts, from..from + count, &counters, |batch| {

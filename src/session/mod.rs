@@ -93,7 +93,7 @@ enum Terms {
 
 impl<'a> Session<'a> {
     /// Returns a session that reads the budget now.
-    fn new(problem: &'a Problem, device: Device) -> Self {
+    pub(crate) fn new(problem: &'a Problem, device: Device) -> Self {
         Session {
             problem,
             device,

@@ -206,9 +206,7 @@ impl LevenbergMarquardt {
         problem: S,
         state: &State,
     ) -> Result<GaussNewton<'_, S>> {
-        let interrupt = problem.interrupt().cloned();
         let mut linearizer = Linearizer::new(problem)?;
-        interrupt.iter().for_each(|interrupt| linearizer.limits.heed(interrupt));
         if !state.roots.is_empty() {
             linearizer.norms.clone_from(&state.roots);
         }

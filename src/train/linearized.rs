@@ -32,7 +32,7 @@ pub(super) struct Linearizer<S> {
     /// ½‖r‖² where r was evaluated last.
     pub last: f64,
     jacobian: Vec<f64>,
-    /// The limits of a long factorization.
+    /// The limits of evaluations and of a long factorization.
     pub limits: Arc<Limits>,
 }
 
@@ -50,7 +50,7 @@ impl<S: SumOfSquares> Linearizer<S> {
             });
         }
         Ok(Linearizer {
-            limits: Arc::default(),
+            limits: problem.limits(),
             problem,
             norms: vec![0.0; p],
             evaluations: Evaluations::default(),

@@ -1,8 +1,10 @@
 //! Residuals and their Jacobian: a user's, and as the fits ask for them.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::guard;
-use crate::interrupt::Interrupt;
+use crate::interrupt::Limits;
 
 /// Residuals and their Jacobian.
 ///
@@ -68,9 +70,9 @@ pub(super) trait SumOfSquares {
     fn residuals(&self, x: &[f64], out: &mut [f64]) -> Result<()>;
     /// Writes J(x) to `out`, m·p numbers, row-major.
     fn jacobian(&self, x: &[f64], out: &mut [f64]) -> Result<()>;
-    /// The flag that ends a fit inside a step, if there is one.
-    fn interrupt(&self) -> Option<&Interrupt> {
-        None
+    /// The limits of its computing inside a step.
+    fn limits(&self) -> Arc<Limits> {
+        Arc::default()
     }
 }
 

@@ -1,5 +1,7 @@
 //! A problem as a sum of squares.
 
+use std::sync::Arc;
+
 use super::checks::{check_memory, check_start};
 use super::linearized::Linearizer;
 use super::residuals::SumOfSquares;
@@ -7,9 +9,10 @@ use super::scales::size_of_targets;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::{Request, weights};
-use crate::interrupt::Interrupt;
+use crate::interrupt::Limits;
 use crate::objective::{Loss, Penalty};
 use crate::problem::Problem;
+use crate::session::Session;
 use crate::solve::dot;
 
 /// The residuals of a squared error with a ridge penalty.
@@ -21,6 +24,8 @@ use crate::solve::dot;
 /// Outputs and Jacobian are computed by the processor in f64: the gradient is Jᵀr, and no better than J.
 pub(super) struct Squares<'a> {
     problem: &'a Problem,
+    /// X stays where the processor computes.
+    session: Session<'a>,
     /// √(ω_i v_o), row by row.
     roots: Vec<f64>,
     /// The parameters that the penalty reaches, with √λ_l.
@@ -64,8 +69,12 @@ impl<'a> Squares<'a> {
             format!("a Jacobian of {rows} residuals and {p} parameters, with its factorization,");
         let advice = "use trust-region with the curvature gauss-newton, or newton-cg";
         check_memory(problem, what, need, advice)?;
+        let session = Session::new(problem, Device::Cpu);
+        session.limits().heed(problem.interrupt());
+        session.reserve(need);
         Ok(Squares {
             problem,
+            session,
             targets: size_of_targets(problem).unwrap_or(0.0),
             roots: (omega.iter())
                 .flat_map(|omega| factors.iter().map(move |v| (omega * v).sqrt()))
@@ -155,13 +164,13 @@ impl SumOfSquares for &Squares<'_> {
         self.roots.len() + self.penalties.len()
     }
 
-    fn interrupt(&self) -> Option<&Interrupt> {
-        Some(self.problem.interrupt())
+    fn limits(&self) -> Arc<Limits> {
+        self.session.limits().clone()
     }
 
     fn residuals(&self, x: &[f64], out: &mut [f64]) -> Result<()> {
         let request = Request { outputs: true, ..Request::default() };
-        let at = self.problem.evaluate_with(&Device::Cpu, x, request)?;
+        let at = self.session.at(x)?.evaluate(request)?;
         let w = self.problem.network_weights(x)?;
         let outputs = at.outputs.unwrap_or_default();
         let terms = outputs.iter().zip(self.problem.data().y()).zip(&self.roots);
@@ -175,7 +184,7 @@ impl SumOfSquares for &Squares<'_> {
 
     fn jacobian(&self, x: &[f64], out: &mut [f64]) -> Result<()> {
         let p = self.dim();
-        let jacobian = self.problem.jacobian(x)?;
+        let (_, jacobian) = self.problem.linearization(x, self.session.limits())?;
         let (above, below) = out.split_at_mut(self.roots.len() * p);
         let rows = jacobian.rows().into_iter().zip(&self.roots);
         for (out, (row, root)) in above.chunks_exact_mut(p.max(1)).zip(rows) {
