@@ -5,6 +5,7 @@ use ndarray::{Array2, Axis, s};
 use super::likelihood::Family;
 use super::linearized::{Linearized, square_root};
 use super::options::{Covariance, Dispersion, Options, Refusal, RowWeights};
+use super::product::{product, transposed_product};
 use super::spectrum::{Spectrum, symmetrised};
 use super::summary::{STATIONARY, Scale, Summary};
 use crate::error::Result;
@@ -79,7 +80,7 @@ impl Ingredients<'_> {
                     if negative > 0 {
                         return Ok(Err(Refusal::Indefinite { negative, data_part: true }));
                     }
-                    let product = self.inverse.dot(data_part).dot(self.inverse);
+                    let product = product(&product(self.inverse, data_part), self.inverse);
                     Ok(Ok(symmetrised(product * phi)))
                 }
             },
@@ -112,14 +113,14 @@ impl Ingredients<'_> {
             };
             score *= factor;
         }
-        let half = scores.dot(self.inverse);
+        let half = product(&scores, self.inverse);
         let (n, edf) = (self.summary.rows, self.summary.edf);
         match kind {
             Covariance::Hc1 if n <= edf => {
                 Err(Refusal::NoDegreesOfFreedom { observations: n, edf })
             }
-            Covariance::Hc1 => Ok(symmetrised(half.t().dot(&half) * (n / (n - edf)))),
-            _ => Ok(symmetrised(half.t().dot(&half))),
+            Covariance::Hc1 => Ok(symmetrised(transposed_product(&half, &half) * (n / (n - edf)))),
+            _ => Ok(symmetrised(transposed_product(&half, &half))),
         }
     }
 
@@ -141,7 +142,7 @@ impl Ingredients<'_> {
             let rows = factor.dot(&self.at.rows(i)) * omega.sqrt();
             root.slice_mut(s![i * m..(i + 1) * m, ..]).assign(&rows);
         }
-        let half = root.dot(self.inverse);
-        Ok(Ok(symmetrised(half.t().dot(&half))))
+        let half = product(&root, self.inverse);
+        Ok(Ok(symmetrised(transposed_product(&half, &half))))
     }
 }

@@ -1,9 +1,11 @@
 //! The rows' outputs, Jacobians and derivatives of the loss at the estimate.
 
-use ndarray::{Array2, ArrayView2, Axis, s};
+use ndarray::{Array2, ArrayView2, s};
 
+use super::product::{product, transposed_product};
 use super::spectrum::symmetric;
 use crate::error::{Error, Result};
+use crate::interrupt::Limits;
 use crate::memory::{bytes_of, require_memory};
 use crate::problem::Problem;
 
@@ -32,7 +34,7 @@ impl Linearized {
         let need = bytes_of(&[8, n, p, 3 * m + 2]).saturating_add(bytes_of(&[80, p, p]));
         let advice = "take fewer rows, or a smaller network";
         require_memory(&format!("inference on {p} parameters"), need, advice)?;
-        let (outputs, jacobian) = problem.linearization(w)?;
+        let (outputs, jacobian) = problem.linearization(w, &Limits::default())?;
         let outputs = Array2::from_shape_vec((n, m), outputs)
             .map_err(|_| Error::shape("the outputs", &[n, m], &[]))?;
         let mut weighted = Array2::zeros(jacobian.raw_dim());
@@ -58,7 +60,7 @@ impl Linearized {
 
     /// G = Σ ω_i J_iᵀ (∂²g/∂x²) J_i.
     pub fn gauss_newton(&self) -> Array2<f64> {
-        self.jacobian.t().dot(&self.weighted)
+        transposed_product(&self.jacobian, &self.weighted)
     }
 
     /// Rows whose outer products sum to G; none where a loss is not convex there.
@@ -84,10 +86,10 @@ impl Linearized {
 
     /// h_i = tr(ω_i (∂²g/∂x²) J_i A⁻¹ J_iᵀ), length n.
     pub fn leverage(&self, inverse: &Array2<f64>) -> Vec<f64> {
-        let product = self.jacobian.dot(inverse);
-        let m = self.outputs.ncols();
-        let of_outputs = (&product * &self.weighted).sum_axis(Axis(1));
-        of_outputs.to_vec().chunks(m).map(|h| h.iter().sum()).collect()
+        let product = product(&self.jacobian, inverse);
+        let pairs = product.rows().into_iter().zip(self.weighted.rows());
+        let of_outputs: Vec<f64> = pairs.map(|(p, w)| p.dot(&w)).collect();
+        of_outputs.chunks(self.outputs.ncols()).map(|h| h.iter().sum()).collect()
     }
 }
 

@@ -44,6 +44,7 @@ mod names;
 mod options;
 mod predictions;
 mod probability;
+mod product;
 mod profile;
 mod pruning;
 mod quadratic;
@@ -512,16 +513,19 @@ impl<'a> Inference<'a> {
     }
 }
 
-/// Returns the spectrum of G + ∂²pen, by the rows of its root where it has one.
+/// Returns the spectrum of G + ∂²pen; where digits of small eigenvalues would be lost, by the rows of its root if it has one.
 fn expected_of(
     at: &Linearized,
     prior: &Prior,
     gauss_newton: &Array2<f64>,
     scale: &[f64],
 ) -> Result<Spectrum> {
-    let of_sum = || Spectrum::of_matrix(&(gauss_newton + &prior.hessian), scale.to_vec());
+    let sum = Spectrum::of_matrix(&(gauss_newton + &prior.hessian), scale.to_vec())?;
+    if sum.is_tame() {
+        return Ok(sum);
+    }
     let Some(root) = at.root()? else {
-        return of_sum();
+        return Ok(sum);
     };
     if prior.is_none {
         return Spectrum::of_root(&root, scale.to_vec());
@@ -529,7 +533,7 @@ fn expected_of(
     let p = scale.len();
     let flat: Vec<f64> = prior.hessian.iter().copied().collect();
     let Some(of_prior) = linearized::square_root(&flat, p)? else {
-        return of_sum();
+        return Ok(sum);
     };
     let both = ndarray::concatenate(ndarray::Axis(0), &[root.view(), of_prior.view()])
         .map_err(|_| Error::shape("the root of the information", &[p], &[of_prior.ncols()]))?;

@@ -2,12 +2,15 @@
 
 use ndarray::{Array1, Array2, Axis};
 
+use super::product::{product, transposed_product};
 use crate::curvature::triangle as packed_length;
 use crate::error::Result;
 use crate::solve::{eigen, right_singular, triangle};
 
 /// Scaled eigenvalues up to this part of the largest are zero.
 const ZERO: f64 = 1e-10;
+/// Up to this condition a sum of outer products keeps the digits that matter.
+const TAME: f64 = 1e4;
 
 /// A = D V diag(λ) Vᵀ D with a diagonal D that takes the parameters' units out.
 #[derive(Debug, Clone)]
@@ -77,6 +80,11 @@ impl Spectrum {
         (positive, self.values.len() - positive - negative, negative)
     }
 
+    /// Whether all eigenvalues are positive, and none is small beside another.
+    pub fn is_tame(&self) -> bool {
+        self.inertia().0 == self.values.len() && self.condition() <= TAME
+    }
+
     /// max |λ| / min |λ| over the eigenvalues that are not zero.
     pub fn condition(&self) -> f64 {
         let zero = self.zero();
@@ -120,14 +128,14 @@ impl Spectrum {
             row.iter_mut().zip(&self.scale).for_each(|(v, d)| *v /= d);
             left.row_mut(i).assign(&(&row * weight));
         }
-        let inverse = left.t().dot(&right);
+        let inverse = transposed_product(&left, &right);
         let null = self.null_space();
         if null.nrows() == 0 {
             return symmetrised(inverse);
         }
         // Of all generalised inverses the one whose range is that of A.
         let projector = Array2::eye(p) - null.t().dot(&null);
-        symmetrised(projector.dot(&inverse).dot(&projector))
+        symmetrised(product(&product(&projector, &inverse), &projector))
     }
 
     /// ln det A, if all eigenvalues are positive.

@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView1};
 
 use super::probability::{Distribution, chi2_upper, f_upper};
+use super::product::product;
 use super::spectrum::symmetric;
 use crate::error::Result;
 
@@ -105,7 +106,12 @@ impl Judge<'_> {
     /// The standard error of c′w.
     pub fn std_error(&self, c: ArrayView1<f64>) -> Option<f64> {
         let covariance = self.covariance.filter(|_| self.is_estimable(c))?;
-        Some(c.dot(&covariance.dot(&c)).max(0.0).sqrt())
+        // A weight alone has one number that is not 0.
+        let parts: Vec<(usize, f64)> =
+            c.iter().copied().enumerate().filter(|(_, c)| *c != 0.0).collect();
+        let of_row = |a: usize| parts.iter().map(|&(b, c)| covariance[[a, b]] * c).sum::<f64>();
+        let variance: f64 = parts.iter().map(|&(a, c)| c * of_row(a)).sum();
+        Some(variance.max(0.0).sqrt())
     }
 
     /// The factor of a standard error in an interval.
@@ -149,7 +155,7 @@ impl Judge<'_> {
             return Ok(wald);
         };
         let (rows, values) = (l.dot(rows), l.dot(values));
-        let (chi2, df) = form(&rows.dot(covariance).dot(&rows.t()), &values)?;
+        let (chi2, df) = form(&product(&product(&rows, covariance), &rows.t()), &values)?;
         wald.df = df;
         if df == 0 {
             return Ok(wald);
