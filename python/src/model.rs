@@ -73,6 +73,11 @@ impl PyModel {
         Ok(PyBytes::new(py, &bytes))
     }
 
+    fn to_onnx<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = self.0.to_onnx().map_err(|e| exception(py, &e))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
     #[getter]
     fn network(&self) -> PyNetwork {
         PyNetwork { network: self.0.network.clone(), constraint: None }

@@ -8,7 +8,7 @@ import secondo
 
 
 class Module:
-    """What from_torch asks of a PyTorch module."""
+    """The part of a PyTorch module that from_torch asks for."""
 
     def __init__(self, *children):
         self.children = children

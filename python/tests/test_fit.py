@@ -147,3 +147,37 @@ def test_models_are_kept(tmp_path):
         secondo.load(path)
     with pytest.raises(secondo.FileError, match="cannot write"):
         model.save(tmp_path / "no folder" / "line.safetensors")
+
+
+@pytest.mark.parametrize("loss, outputs", [("squared_error", 2), ("binary_cross_entropy", 1), ("softmax_cross_entropy", 3), ("poisson", 1)])
+def test_onnx_predicts_the_same(tmp_path, loss, outputs):
+    runtime = pytest.importorskip("onnxruntime")
+    network = secondo.Network(
+        2,
+        [secondo.layer(4, "tanh"), secondo.layer(3, ["softplus", "mish", "identity"], sources=[0, 1]), secondo.layer(outputs, "identity", bias=False)],
+    )
+    classes = {"binary_cross_entropy": ["no", "yes"], "softmax_cross_entropy": ["a", "b", "c"]}.get(loss)
+    scaling = {"x_mean": [1.0, -2.0], "x_scale": [0.5, 3.0]}
+    if loss == "squared_error":
+        scaling |= {"y_mean": [3.0, 0.0], "y_scale": [2.0, 7.0]}
+    model = secondo.Model(
+        network, network.initial(seed=3), loss, features=["u", "v"], classes=classes,
+        targets=None if loss == "squared_error" else ["y"], standardization=scaling,
+    )
+    path = tmp_path / "model.onnx"
+    model.to_onnx(path)
+    x = np.random.default_rng(0).normal(size=(50, 2))
+    found = runtime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"X": x})[0]
+    assert relative(found, model.predict(x)) < 1e-13
+    # Other inputs give other outputs: the comparison can fail.
+    assert relative(found, model.predict(x + 1e-6)) > 1e-9
+
+
+def test_onnx_refuses_what_it_cannot_say(tmp_path):
+    network = secondo.Network(1, [secondo.layer(2, "gauss", propagation="rbf_iso_log_sigma"), secondo.layer(1, "identity")])
+    model = secondo.Model(network, network.initial(seed=0))
+    with pytest.raises(secondo.UnsupportedError, match="linear units"):
+        model.to_onnx(tmp_path / "model.onnx")
+    with pytest.raises(secondo.FileError, match="cannot write"):
+        secondo.Model(secondo.Network.dense([1, 1]), [1.0, 2.0]).to_onnx(tmp_path / "no folder" / "model.onnx")
+    assert not list(tmp_path.iterdir())

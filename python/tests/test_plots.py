@@ -1,4 +1,4 @@
-"""What notebooks show."""
+"""Figures and tables in notebooks."""
 
 import numpy as np
 import pytest

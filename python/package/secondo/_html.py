@@ -1,4 +1,4 @@
-"""What notebooks show of objects: small tables, which need no style sheet."""
+"""Objects as notebooks show them: small tables, which need no style sheet."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ LOCATION = ("squared_error", "sos", "sum_of_squares", "logcosh", "log_cosh", "ps
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc]
-    """What the estimators share: standardisation, starts, early stopping, and the model of the best fit."""
+    """Shared by the estimators: standardisation, starts, early stopping, and the model of the best fit."""
 
     #: What scikit-learn checks of the targets.
     _validation: Mapping[str, Any] = {}

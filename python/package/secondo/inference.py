@@ -1,4 +1,4 @@
-"""What the data tell about a fit: standard errors, tests, intervals."""
+"""Statistics of a fit: standard errors, tests, intervals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Predictions:
 
 
 class Inference:
-    """What is inferred at a minimum; made by :meth:`secondo.Problem.inference` and its like.
+    """Statistics at a minimum; made by :meth:`secondo.Problem.inference` and its like.
 
     ``print`` shows slopes, tests and weights as tables. Where no standard error has a meaning (no minimum, a saddle, no degrees of
     freedom), :attr:`refused` says why, and what is not there is NaN or None.

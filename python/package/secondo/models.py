@@ -107,14 +107,21 @@ class Model:
         secondo.FileError
             What the operating system refuses.
         """
-        target = Path(path)
-        beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-        try:
-            beside.write_bytes(self._core.to_bytes())
-            os.replace(beside, target)
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise FileError(f"cannot write {target}: {error.strerror or error}") from error
+        _write(path, self._core.to_bytes())
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write an ONNX file from inputs in the units of the data to what :meth:`predict` returns, in float64; replaced whole or not at all.
+
+        The input is ``X``, the output ``predictions`` or ``probabilities``. ``atan`` and ``gelu`` pass through float32.
+
+        Raises
+        ------
+        secondo.UnsupportedError
+            An activation, a unit or a loss of the user's own.
+        secondo.FileError
+            What the operating system refuses.
+        """
+        _write(path, self._core.to_onnx())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _from_bytes, (self._core.to_bytes(), "the pickled model")
@@ -126,6 +133,17 @@ class Model:
         from ._html import model
 
         return model(self)
+
+
+def _write(path: str | os.PathLike[str], data: bytes) -> None:
+    target = Path(path)
+    beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise FileError(f"cannot write {target}: {error.strerror or error}") from error
 
 
 def _from_bytes(data: bytes, path: str) -> Model:

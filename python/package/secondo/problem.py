@@ -200,7 +200,7 @@ class Problem:
 
     @property
     def device(self) -> str:
-        """What computes."""
+        """The device that computes."""
         return self._core.adapter
 
     def value(self, w: ArrayLike) -> float:
