@@ -85,7 +85,7 @@ impl Named {
         self.adapter().is_some_and(|a| a.software)
     }
 
-    /// What every figure is recorded with.
+    /// Recorded with every figure.
     fn record(&self) -> Value {
         let adapter = self.adapter();
         json!({
@@ -157,7 +157,7 @@ impl Kernel {
         }
     }
 
-    /// What the result needs: of the Gram matrices one triangle; an activation counts as 20, as in `Plan`.
+    /// Operations that the result needs: of the Gram matrices one triangle; an activation counts as 20, as in `Plan`.
     fn flops(self, (n, d, s): Size) -> f64 {
         let [n, d, s] = [n, d, s].map(|v| v as f64);
         match self {

@@ -79,7 +79,7 @@ struct Row {
     name: String,
     what: &'static str,
     seconds: f64,
-    /// What it is measured beside, with that one's seconds.
+    /// The work that it is measured beside, with that one's seconds.
     beside: Option<(&'static str, f64)>,
 }
 

@@ -1,4 +1,4 @@
-//! What each curvature in each structure is worth: the same problems, the same starts, every method, and L-BFGS beside them.
+//! Each curvature in each structure: the same problems, the same starts, every method, and L-BFGS beside them.
 //!
 //! `cargo run --release --example compare_curvatures [-- FOLDER [STARTS]]` prints two tables and writes a plot for each set of
 //! data to the folder: tanh units, ridge 1e-2, standardised data, five starts unless said otherwise, the processor in f64.

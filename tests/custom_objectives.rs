@@ -18,7 +18,7 @@ use secondo::{
     Problem, Reason, Request, Structure, TrustRegion, silent,
 };
 
-/// What a part does beside its work.
+/// The misconduct of a part.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Deed {
     Panic,
@@ -713,7 +713,7 @@ fn under_a_constraint() {
     assert!(fit.converged(), "{fit}");
 }
 
-/// What couples units in one layer only is left out by the blocks of units alone.
+/// A penalty that couples units in one layer only is left out by the blocks of units alone.
 #[test]
 fn the_group_norm_is_left_out_of_the_blocks_of_units() {
     let (problem, w) = problem(Loss::SquaredError);

@@ -209,7 +209,7 @@ fn f64_keeps_the_promises() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// What f32 cannot hold is infinite or 0 there, in an exponent, too.
+/// Numbers that f32 cannot hold are infinite or 0 there, in an exponent, too.
 #[test]
 fn exponents_beyond_f32() {
     let gpu = single();

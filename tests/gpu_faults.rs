@@ -1,4 +1,4 @@
-//! What goes wrong on an accelerator: a typed error each time, never a panic, never wrong numbers; a fit goes on.
+//! Faults of an accelerator: a typed error each time, never a panic, never wrong numbers; a fit goes on.
 #![cfg(feature = "gpu")]
 
 mod common;
@@ -37,7 +37,7 @@ fn fault(error: &Error) -> &Fault {
     }
 }
 
-/// What is asked of a problem on a device.
+/// The requests to a problem on a device.
 type Ask = fn(&Problem, &[f64]) -> Result<Vec<f64>, Error>;
 
 fn blocks(problem: &Problem, w: &[f64]) -> Result<Vec<f64>, Error> {
@@ -365,7 +365,7 @@ fn a_fit_goes_on_when_the_device_is_lost() {
     }
 }
 
-/// What is finite in f64 and not in f32, and what does not fit the device, is no reason to fail: the processor computes it.
+/// Numbers that are finite in f64 and not in f32, and requests that do not fit the device, are no reason to fail: the processor computes it.
 #[test]
 fn a_fit_goes_on_where_f32_or_the_device_is_too_small() {
     let network = Network::dense(&[1, 1], Activation::Tanh).unwrap();

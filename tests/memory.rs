@@ -176,7 +176,7 @@ fn under_a_constraint() {
     }
 }
 
-/// What `run` holds at its peak is within a tenth of what was planned; where chunks are computed at once, they need not be at
+/// The peak of `run` is within a tenth of what was planned; where chunks are computed at once, they need not be at
 /// their peaks at once.
 fn holds<R>(what: &str, n: usize, plan: &Plan, run: impl FnOnce() -> R) {
     let (_, ratio) = held(what, plan.bytes(), run);

@@ -13,7 +13,7 @@ use secondo::{Curvature, Problem, Request, Structure};
 /// Of the largest entry of each quantity.
 const TOLERANCE: f64 = 2e-12;
 
-/// What hyper-dual numbers say about a problem.
+/// The derivatives of a problem by hyper-dual numbers.
 struct Reference {
     name: String,
     problem: Problem,

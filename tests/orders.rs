@@ -350,7 +350,7 @@ fn what_is_too_large_is_refused() {
     assert!(problem.lagrangian_tensor(&w, 1, 0, 2).is_ok());
 }
 
-/// What would take hours is refused, too.
+/// A tensor that would take hours is refused, too.
 #[test]
 fn what_takes_too_long_is_refused() {
     let problem = |n: usize| {
@@ -430,7 +430,7 @@ fn ratio<B: secondo::backend::Backend>(
     worst
 }
 
-/// What is asked of the ratio test: the stored problems with numbers that f32 holds, and the edges of splits.
+/// The problems of the ratio test: the stored problems with numbers that f32 holds, and the edges of splits.
 fn rows() -> Vec<(Problem, Vec<f64>, (usize, usize))> {
     use common::ratio::single;
     let mut all = Vec::new();

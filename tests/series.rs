@@ -4,7 +4,7 @@ mod common;
 
 use secondo::{Activation, Series};
 
-/// What the table calls `name`.
+/// The function that the table calls `name`.
 fn series(name: &str, u: &Series) -> Series {
     match name {
         "expm1" => u.expm1(),

@@ -1,4 +1,4 @@
-//! What a session remembers, and that its results have the bits of requests that remember nothing.
+//! The memory of a session, and that its results have the bits of requests that remember nothing.
 
 #[cfg(feature = "gpu")]
 #[path = "common/adapter.rs"]

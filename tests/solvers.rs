@@ -51,7 +51,7 @@ fn largest(v: &[f64]) -> f64 {
     v.iter().fold(0.0, |m, v| v.abs().max(m))
 }
 
-/// What every fit promises.
+/// The promises of every fit.
 fn check(title: &str, problem: &Problem, start: &[f64], method: &dyn Method) -> Fit {
     let mut values = Vec::new();
     let fit = method
@@ -406,7 +406,7 @@ fn scales_far_apart() {
     }
 }
 
-/// What is no sum of squares has another way, and the refusal names it.
+/// For an objective that is no sum of squares the refusal names another way.
 #[test]
 fn other_losses_are_refused_by_levenberg_marquardt() {
     let problem = datasets::problem("breast_cancer", 2);

@@ -25,7 +25,7 @@ fn packed(b: &Matrix) -> Vec<f64> {
     b.blocks().flat_map(|b| b.packed().to_vec()).collect()
 }
 
-/// What the step promises, its length and its place are what they are said to be.
+/// The step's promise, its length and its place are what they are said to be.
 fn honest(b: &Matrix, g: &[f64], m: Option<&[f64]>, radius: f64, found: &ConjugateStep) -> bool {
     let p = &found.step;
     let q = -dot(g, p) - 0.5 * b.quadratic_form(p).unwrap();

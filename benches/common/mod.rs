@@ -1,4 +1,4 @@
-//! What the benches share: numbers, problems of any size, and a plot.
+//! Shared by the benches: numbers, problems of any size, and a plot.
 #![allow(dead_code)] // each bench uses a part
 
 pub mod gram;

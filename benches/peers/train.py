@@ -52,7 +52,7 @@ class TimeIsUp(Exception):
 
 
 class Problem:
-    """What race.rs wrote, as NumPy arrays. Parameters go unit by unit, the bias after the weights of each."""
+    """The files that race.rs wrote, as NumPy arrays. Parameters go unit by unit, the bias after the weights of each."""
 
     def __init__(self, path):
         self.about = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-//! What the examples share: tables as problems, and argmin's L-BFGS with a trace.
+//! Shared by the examples: tables as problems, and argmin's L-BFGS with a trace.
 #![allow(dead_code)] // each example uses a part
 
 use std::cell::RefCell;
@@ -59,7 +59,7 @@ pub struct Point {
     pub value: f64,
 }
 
-/// What L-BFGS did.
+/// A run of L-BFGS.
 pub struct Run {
     pub points: Vec<Point>,
     pub steps: usize,

@@ -413,6 +413,9 @@ fn counts_are_proportional_to_their_exposure() {
         let (said, report) = fit(dir.path(), "d.csv", "count", &more);
         assert_eq!(report["data"]["features"], serde_json::json!(["k"]));
         assert!(said.contains(&format!("exposure     {column}")), "{said}");
+        let named = if option == "--offset" { "exp(log_years)" } else { "years" };
+        let shown = serde_json::json!([format!("count per {named}")]);
+        assert_eq!(report["shown"]["targets"], shown, "figures show rates");
         near(&predicted(dir.path(), "d.csv", 0), &right, 1e-10);
         let rmse = report["metrics"]["train"]["rmse"].as_f64().unwrap();
         let counts = [3.0, 2.0, 4.0, 6.0, 20.0, 1.0];

@@ -364,7 +364,7 @@ fn classes_keep_their_text_and_unknown_ones_do_not_hinder_predictions() {
     );
 }
 
-/// What the data leave open does not come from the start.
+/// Weights that the data leave open do not come from the start.
 #[test]
 fn constant_and_repeated_columns_have_no_say() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What a kernel has to compute, by plain loops over the elements of its views, in f64: each number with a bound of what enters
+//! The results of kernels, by plain loops over the elements of its views, in f64: each number with a bound of what enters
 //! it.
 //!
 //! The bound A is the same expression with every operand replaced by its absolute value; an activation's derivative enters as
@@ -39,7 +39,7 @@ pub trait Source<A> {
     fn pair<'k>(&self, array: &'k A) -> Cow<'k, Pair>;
 }
 
-/// What a kernel must have written: the elements of its arrays, those there before included where it adds, and what it adds to
+/// The numbers that a kernel must have written: the elements of its arrays, those there before included where it adds, and what it adds to
 /// its sum from a place on.
 pub struct Exact {
     pub arrays: Vec<Pair>,
@@ -110,7 +110,7 @@ impl<R> Reader<'_, R> {
         Numbers { pair, layout }
     }
 
-    /// What an output holds before, if the kernel adds to it.
+    /// The numbers that an output holds before, if the kernel adds to it.
     fn before<'k, A>(&self, out: &'k ViewMut<A>, adds: bool) -> Numbers<'k>
     where
         R: Source<A>,
@@ -153,7 +153,7 @@ fn summed(n: usize, len: usize, mut add: impl FnMut(usize, &mut [f64])) -> Vec<f
     total
 }
 
-/// What a kernel must write, from the numbers of its inputs.
+/// The numbers that a kernel must write, from the numbers of its inputs.
 pub fn exact<A, S, R: Source<A>>(kernel: &Kernel<A, S>, source: &R) -> Exact {
     let from = Reader(source);
     match kernel {
@@ -640,7 +640,7 @@ impl<'k> Calls<'k> {
         }
     }
 
-    /// What `f` makes of one unit at the inputs of one sample.
+    /// The results of `f` for one unit at the inputs of one sample.
     fn at<T>(
         &self,
         side: Side,
@@ -657,7 +657,7 @@ impl<'k> Calls<'k> {
         f(&self.magnitude, &self.z.of(z).row(i, 0), &w)
     }
 
-    /// What `f` makes of every unit at the inputs of every sample, one behind the other.
+    /// The results of `f` for every unit at the inputs of every sample, one behind the other.
     fn each(
         &self,
         side: Side,

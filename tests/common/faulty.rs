@@ -8,7 +8,7 @@ use secondo::backend::{Backend, Layout, View};
 
 use super::kernels::{inputs, on_copies, outputs, places};
 
-/// What is wrong.
+/// The fault.
 #[derive(Clone, Copy)]
 pub struct Fault {
     /// The kernel that is wrong, by its name.

@@ -1,4 +1,4 @@
-//! What every kernel reads and writes, by type: a new kernel does not compile here until it is listed.
+//! The arrays that every kernel reads and writes, by type: a new kernel does not compile here until it is listed.
 
 use secondo::backend::kernel::{self, Direction, Epilogue, Kernel, Term, Units};
 use secondo::backend::{Backend, Layout, View, ViewMut};
@@ -67,7 +67,7 @@ fn of_units<'k, 'a, A>(
     all
 }
 
-/// What a kernel writes.
+/// The output of a kernel.
 pub struct Outputs<'k, A, S> {
     pub arrays: Vec<ViewMut<'k, A>>,
     pub sum: Option<&'k mut S>,

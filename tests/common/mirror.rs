@@ -57,7 +57,7 @@ pub fn mirror<B: Backend>(backend: &B, u: f64, problems: &[Case]) -> Report {
     mirror_of(backend, u, problems, Asked::All)
 }
 
-/// What is asked of each problem.
+/// The requests to each problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     /// Every curvature in every structure, and products.

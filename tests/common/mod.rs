@@ -1,4 +1,4 @@
-//! What the tests share: stored reference results and comparisons that can fail.
+//! Shared by the tests: stored reference results and comparisons that can fail.
 #![allow(dead_code)]
 
 pub mod absolute;

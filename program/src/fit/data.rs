@@ -58,7 +58,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     let reading = begin.elapsed();
     let begin = Instant::now();
     let choice = validate(options, &data, &all, &division.train, &candidates)?;
-    let choosing = choice.as_ref().map_or(Duration::ZERO, |_| begin.elapsed());
+    let mut choosing = choice.as_ref().map_or(Duration::ZERO, |_| begin.elapsed());
     let candidate = &candidates[choice.as_ref().map_or(0, |choice| choice.chosen)];
     let [train, validation, test] =
         [&division.train, &division.validation, &division.test].map(|rows| all.of(rows));
@@ -80,7 +80,9 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
             )));
         }
         let names = Names { inputs: model.features.clone(), outputs: model.outputs_named() };
+        let begin = Instant::now();
         let (facts, seed, done) = maximize(options, &problem, &names, &starts, sharing)?;
+        choosing += begin.elapsed();
         if !facts.converged && !facts.fell {
             warnings.push("the evidence did not reach its maximum in 100 cycles".into());
         }

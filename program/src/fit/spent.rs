@@ -70,7 +70,7 @@ impl fmt::Display for Spent {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Parts {
     pub reading: f64,
-    /// Cross-validation.
+    /// Cross-validation, or the search for the penalty of the largest evidence.
     pub choosing: f64,
     pub training: f64,
     /// Figures of the fit, and of the linear model beside.
@@ -89,7 +89,7 @@ impl Parts {
     pub fn in_words(&self, total: f64) -> String {
         let all = [
             ("reading", self.reading),
-            ("cross-validation", self.choosing),
+            ("choosing", self.choosing),
             ("training", self.training),
             ("judging", self.judging),
         ];

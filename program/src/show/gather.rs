@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 use secondo::inference::{Inference, Names, Options, Scaling};
-use secondo::io::Model;
+use secondo::io::{Exposure, Model};
 use secondo::solve::spectral_density;
 use secondo::{Curvature, Device, Error, Fit, LinearOperator, Problem, Structure};
 
@@ -193,7 +193,13 @@ impl Shown {
 /// Names, rows with predictions, curve and effects.
 fn of_model(out: &mut Shown, model: &Model, rows: &[Points]) -> Result<(), Error> {
     out.inputs = model.features.clone();
-    out.targets = model.targets.clone();
+    // With an exposure both the actual and the predicted numbers are rates.
+    let per = match &model.exposure {
+        None => String::new(),
+        Some(Exposure { column, is_log: true }) => format!(" per exp({column})"),
+        Some(Exposure { column, .. }) => format!(" per {column}"),
+    };
+    out.targets = model.targets.iter().map(|target| format!("{target}{per}")).collect();
     out.classes = model.classes.clone();
     let rows: Vec<&Points> = rows.iter().filter(|points| points.x.nrows() > 0).collect();
     out.parts = rows.iter().map(|points| points.part(model)).collect::<Result<_, _>>()?;
