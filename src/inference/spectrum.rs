@@ -10,7 +10,7 @@ use crate::solve::{eigen, right_singular, triangle};
 /// Scaled eigenvalues up to this part of the largest are zero.
 const ZERO: f64 = 1e-10;
 /// Up to this condition a sum of outer products keeps the digits that matter.
-const TAME: f64 = 1e4;
+const TAME: f64 = 1e6;
 
 /// A = D V diag(λ) Vᵀ D with a diagonal D that takes the parameters' units out.
 #[derive(Debug, Clone)]
