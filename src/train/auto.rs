@@ -345,7 +345,7 @@ impl Auto {
         let region = TrustRegion {
             // A sum of squares may have parameters of any units; where the others come from networks, inputs are scaled, and
             // a D that only grows holds the steps back.
-            scaling: squares.is_none().then(|| scales(problem)),
+            scaling: squares.is_none().then(|| scales(problem)).transpose()?,
             // Steps of L-BFGS do not count.
             max_iter: self.max_iter.saturating_add(if is_after_quasi { state.mark } else { 0 }),
             ..self.region(used)
