@@ -135,13 +135,13 @@ fn another_fit_is_refused_with_what_differs() {
     let set = |value: Value| options(value);
     let gtol = set(json!({"gtol": 1e-8}));
     let ridge = |problem: Problem| problem.penalty(Penalty::ridge(0.5)).unwrap();
-    let mut heavier = problem(2, 1.0).data().clone();
+    let mut heavier = problem(2, 1.0).data().unwrap().clone();
     heavier = heavier.weighted(vec![1.0, 2.0]).unwrap();
     let weighted =
         Problem::new(problem(2, 1.0).network().clone(), heavier, Loss::SquaredError).unwrap();
     let other_loss = Problem::new(
         problem(2, 1.0).network().clone(),
-        problem(2, 1.0).data().clone(),
+        problem(2, 1.0).data().unwrap().clone(),
         Loss::LogCosh { delta: 1.0 },
     )
     .unwrap();

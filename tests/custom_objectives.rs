@@ -897,12 +897,13 @@ fn a_panic_in_a_name_is_an_error() {
 fn a_step_to_nan_is_rejected() {
     // NaN beyond a distance that the start keeps, and long first steps.
     let (sound, w) = problem(custom(student()));
-    let outputs = sound.predict(&w, &sound.data().x()).unwrap();
+    let outputs = sound.predict(&w, &sound.data().unwrap().x()).unwrap();
     let farthest = (0..7)
-        .map(|i| (&outputs.row(i) - &sound.data().y().row(i)).mapv(|v| v * v).sum().sqrt())
+        .map(|i| (&outputs.row(i) - &sound.data().unwrap().y().row(i)).mapv(|v| v * v).sum().sqrt())
         .fold(0.0, f64::max);
     let loss = custom(Student { limit: 1.05 * farthest, ..student() });
-    let problem = Problem::new(sound.network().clone(), sound.data().clone(), loss).unwrap();
+    let problem =
+        Problem::new(sound.network().clone(), sound.data().unwrap().clone(), loss).unwrap();
     for (name, fit) in fits(&problem, &w) {
         assert!(fit.fault.is_none() && fit.reason != Reason::NonFinite, "{name}: {fit}");
         assert!(fit.value < fit.initial_value && fit.value.is_finite(), "{name}: {fit}");

@@ -7,7 +7,7 @@ use parquet::column::reader::ColumnReader;
 use parquet::data_type::{ByteArray, FixedLenByteArray, Int96};
 use parquet::errors::{ParquetError, Result as Unpacked};
 
-use super::parquet::Kind;
+use super::kind::Kind;
 
 /// A column that is read, and the last batch of it.
 pub(crate) struct Decoder {

@@ -3,6 +3,8 @@
 #[cfg(feature = "parquet")]
 mod batch;
 mod identity;
+#[cfg(feature = "parquet")]
+pub(super) mod kind;
 mod npy;
 #[cfg(feature = "parquet")]
 pub(super) mod parquet;

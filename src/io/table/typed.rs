@@ -178,7 +178,8 @@ fn of_arrays(path: &Path, arrays: Vec<(String, npy::Columns)>) -> Result<Cells> 
 fn of_parquet(path: &Path) -> Result<Cells> {
     use std::sync::Arc;
 
-    use crate::io::rows::parquet::{Kind, Parquet};
+    use crate::io::rows::kind::Kind;
+    use crate::io::rows::parquet::Parquet;
 
     /// Rows that are read together.
     const PART: usize = 4096;
