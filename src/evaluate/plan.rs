@@ -473,14 +473,13 @@ impl Planner<'_> {
             (sums.saturating_add(8 * p), peak - sums.min(peak))
         };
         let numbers = network.inputs() + network.outputs() + 1;
-        // ω is copied where the reduction scales it: of all samples where they stay, and else of chunks.
-        let (data, beside) = match self.stream {
-            None => (rows.saturating_mul(8 * numbers as u64), 8 * rows),
-            Some(stream) => {
-                let omega = bytes_of(&[8, chunk, rayon::current_num_threads()]);
-                (0, stream.held(chunk).saturating_add(omega))
-            }
+        let (data, windows) = match self.stream {
+            None => (rows.saturating_mul(8 * numbers as u64), 0),
+            Some(stream) => (0, stream.held(chunk)),
         };
+        // ω of a chunk is copied where the reduction scales it.
+        let omega = bytes_of(&[8, chunk, rayon::current_num_threads()]);
+        let beside = windows.saturating_add(omega);
         let plan = Plan {
             chunk,
             data,
