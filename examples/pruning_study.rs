@@ -45,7 +45,7 @@ fn pruning(index: usize, share: f64) -> Pruning {
 
 /// The problem on some rows.
 fn part(problem: &Problem, rows: &[usize], penalty: Penalty) -> Result<Problem> {
-    let data = problem.data();
+    let data = problem.data()?;
     let data = Data::new(data.x().select(Axis(0), rows), data.y().select(Axis(0), rows))?;
     Problem::new(problem.network().clone(), data, problem.loss().clone())?.penalty(penalty)
 }
@@ -54,7 +54,7 @@ fn part(problem: &Problem, rows: &[usize], penalty: Penalty) -> Result<Problem> 
 type Found = [Option<(f64, f64)>; PARTS.len()];
 
 fn study(whole: &Problem, seed: u64, index: usize, share: f64) -> Result<Found> {
-    let mut rows: Vec<usize> = (0..whole.data().len()).collect();
+    let mut rows: Vec<usize> = (0..whole.rows()).collect();
     rows.shuffle(&mut Pcg64::seed_from_u64(seed));
     let held = rows.split_off(3 * rows.len() / 4);
     let train = part(whole, &rows, Penalty::ridge(1e-2))?;

@@ -165,7 +165,7 @@ fn race(
         starts.extend(start);
     }
     if let Some(folder) = &options.folder {
-        export(folder, name, (problem, ridge), gtol, &starts, results);
+        export(folder, name, (problem, ridge), gtol, &starts, results)?;
     }
     Ok((name.to_string(), problem.parameters(), ratios))
 }
@@ -178,12 +178,12 @@ fn export(
     gtol: f64,
     starts: &[f64],
     results: Vec<Value>,
-) {
+) -> Result<()> {
     let stem = name.replace([' ', '[', ']'], "");
     let bytes = |values: &mut dyn Iterator<Item = f64>| -> Vec<u8> {
         values.flat_map(f64::to_le_bytes).collect()
     };
-    let data = problem.data();
+    let data = problem.data()?;
     let layers = problem.network().layers();
     let widths: Vec<usize> = std::iter::once(problem.network().inputs())
         .chain(layers.iter().map(|layer| layer.units))
@@ -210,4 +210,5 @@ fn export(
             eprintln!("{}: {error}", path.display());
         }
     }
+    Ok(())
 }

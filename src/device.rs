@@ -209,6 +209,7 @@ pub fn self_test(gpu: &Gpu) -> Result<()> {
 fn agrees(gpu: &Gpu, network: crate::Network) -> Result<()> {
     use crate::backend::Cpu;
     use crate::evaluate::{Parts, evaluate_on, products_on};
+    use crate::objective::Source;
     use crate::{Curvature, Data, Loss, Matrix, Penalty, Reduction, Request, Structure};
 
     // Numbers between −1 and 1 that f32 holds exactly.
@@ -223,7 +224,7 @@ fn agrees(gpu: &Gpu, network: crate::Network) -> Result<()> {
         (0..network.parameters()).map(|l| f64::from((scale * number(l)) as f32)).collect();
     let parts = Parts {
         network: &network,
-        data: &Data::new(x, y)?,
+        data: &Source::Memory(Data::new(x, y)?),
         loss: &Loss::SoftmaxCrossEntropy,
         penalty: &Penalty::None,
         reduction: Reduction::Sum,

@@ -131,7 +131,9 @@ pub use network::{
     Activation, ActivationFunction, Constraint, Custom, ExactUnit, Group, GroupView, HigherUnit,
     Initialization, Layer, LayerView, Network, Normalized, Propagation, Radial, Series, Unit,
 };
-pub use objective::{Data, Loss, LossFunction, LossKind, Penalty, PenaltyFunction, Reduction};
+pub use objective::{
+    Data, Loss, LossFunction, LossKind, Penalty, PenaltyFunction, Reduction, Samples, Walk, Window,
+};
 pub use problem::Problem;
 pub use scratch::{reserve_scratch, scratch_of_thread};
 pub use session::{Operator, Point, Session};

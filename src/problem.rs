@@ -17,7 +17,7 @@ use crate::evaluate::{
 use crate::interrupt::{Interrupt, Limits};
 use crate::memory::{bytes_of, with_room};
 use crate::network::{Constraint, Network};
-use crate::objective::{Data, Loss, Penalty, Reduction};
+use crate::objective::{Data, Loss, Penalty, Reduction, Samples, Source, Stream, targets};
 use crate::scratch::reserve_scratch;
 
 /// Samples of the Jacobian that are computed at a time.
@@ -43,7 +43,7 @@ const JACOBIAN_CHUNK: usize = 1024;
 #[derive(Debug)]
 pub struct Problem {
     network: Network,
-    data: Data,
+    data: Source,
     loss: Loss,
     penalty: Penalty,
     reduction: Reduction,
@@ -80,17 +80,31 @@ impl Problem {
     /// The data do not have the network's inputs and outputs, or the targets are none that the loss knows. In debug builds,
     /// `Derivative` for a user's loss whose derivatives are not its own.
     pub fn new(network: Network, data: Data, loss: Loss) -> Result<Self> {
-        if data.x().ncols() != network.inputs() {
-            let (want, have) = (network.inputs(), data.x().ncols());
-            return Err(Error::shape("columns of X", &[want], &[have]));
-        }
-        if data.y().ncols() != network.outputs() {
-            let (want, have) = (network.outputs(), data.y().ncols());
-            return Err(Error::shape("columns of Y", &[want], &[have]));
-        }
-        loss.check(network.outputs(), data.y())?;
+        check_columns(&network, data.x().ncols(), data.y().ncols())?;
+        loss.check(network.outputs(), 0, data.y())?;
+        Self::of(network, Source::Memory(data), loss)
+    }
+
+    /// The same over samples that are read when they are needed: memory then does not depend on their number. They are walked once
+    /// here, to check them.
+    ///
+    /// Value, derivatives, products and all methods of fitting but [`LevenbergMarquardt`](crate::LevenbergMarquardt) have the bits
+    /// that they have with the same rows in memory. A session keeps all samples in memory where its budget has room for them, and
+    /// reads them only once. What needs each row by itself, such as inference, returns `Unsupported`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); no rows, a number that is not finite, weights that are negative or all 0; those of reading.
+    pub fn over(network: Network, samples: Arc<dyn Samples>, loss: Loss) -> Result<Self> {
+        check_columns(&network, samples.inputs(), samples.outputs())?;
+        let outputs = network.outputs();
+        let stream =
+            Stream::new(samples, |rows| loss.check(outputs, rows.first, &targets(&rows, outputs)))?;
+        Self::of(network, Source::Stream(stream), loss)
+    }
+
+    fn of(network: Network, data: Source, loss: Loss) -> Result<Self> {
         if cfg!(debug_assertions) {
-            loss.verify(data.y())?;
+            data.first_targets(|y| loss.verify(&y))?;
         }
         Ok(Problem {
             network,
@@ -174,9 +188,17 @@ impl Problem {
         &self.network
     }
 
-    /// The samples.
-    pub fn data(&self) -> &Data {
-        &self.data
+    /// The samples, where they are in memory.
+    ///
+    /// # Errors
+    /// `Unsupported` for those of [`over`](Self::over).
+    pub fn data(&self) -> Result<&Data> {
+        self.data.data()
+    }
+
+    /// n, the number of samples.
+    pub fn rows(&self) -> usize {
+        self.data.len()
     }
 
     /// The loss.
@@ -274,6 +296,7 @@ impl Problem {
             network: &self.network,
             loss: &self.loss,
             samples: self.data.len(),
+            stream: self.data.stream(),
             work: self.in_network(work),
             target,
             theta: theta.transpose()?,
@@ -524,6 +547,18 @@ impl Problem {
             Some(constraint) => self.network.predict(&constraint.weights(w)?, x),
         }
     }
+}
+
+/// Refuses columns that are not the network's.
+fn check_columns(network: &Network, inputs: usize, outputs: usize) -> Result<()> {
+    for (what, want, have) in
+        [("columns of X", network.inputs(), inputs), ("columns of Y", network.outputs(), outputs)]
+    {
+        if want != have {
+            return Err(Error::shape(what, &[want], &[have]));
+        }
+    }
+    Ok(())
 }
 
 impl Network {

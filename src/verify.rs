@@ -173,7 +173,7 @@ fn unit(order: usize, a: usize) -> Vec<f64> {
 
 /// Σ_i ω_i g(f(x_i; w), y_i), or the mean, from predictions of single rows.
 fn sum(problem: &Problem, w: &[f64]) -> Result<Difference> {
-    let data = problem.data();
+    let data = problem.data()?;
     let (mut sum, mut size) = (0.0, 0.0);
     for (i, omega) in weights(data, problem.parts().reduction).into_iter().enumerate() {
         let x = data.x().select(Axis(0), &[i]);

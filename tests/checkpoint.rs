@@ -21,7 +21,7 @@ fn problem(hidden: usize, y: f64) -> Problem {
 }
 
 fn fingerprint() -> Fingerprint {
-    Fingerprint::new(&problem(2, 1.0), &options(json!({"gtol": 1e-8})))
+    Fingerprint::new(&problem(2, 1.0), &options(json!({"gtol": 1e-8}))).unwrap()
 }
 
 /// A state whose every number says which it is.
@@ -135,35 +135,35 @@ fn another_fit_is_refused_with_what_differs() {
     let set = |value: Value| options(value);
     let gtol = set(json!({"gtol": 1e-8}));
     let ridge = |problem: Problem| problem.penalty(Penalty::ridge(0.5)).unwrap();
-    let mut heavier = problem(2, 1.0).data().clone();
+    let mut heavier = problem(2, 1.0).data().unwrap().clone();
     heavier = heavier.weighted(vec![1.0, 2.0]).unwrap();
     let weighted =
         Problem::new(problem(2, 1.0).network().clone(), heavier, Loss::SquaredError).unwrap();
     let other_loss = Problem::new(
         problem(2, 1.0).network().clone(),
-        problem(2, 1.0).data().clone(),
+        problem(2, 1.0).data().unwrap().clone(),
         Loss::LogCosh { delta: 1.0 },
     )
     .unwrap();
     let tied = secondo::Constraint::new(vec![0.0; 7], 1, vec![(0, 0, 1.0)]).unwrap();
     let tied = problem(2, 1.0).constraint(tied).unwrap();
     let cases: [(Fingerprint, &[&str]); 9] = [
-        (Fingerprint::new(&problem(2, 1.5), &gtol), &["differs: data ("]),
-        (Fingerprint::new(&weighted, &gtol), &["differs: data ("]),
-        (Fingerprint::new(&problem(3, 1.0), &gtol), &["differs: network"]),
-        (Fingerprint::new(&other_loss, &gtol), &["loss", "sos", "logcosh"]),
-        (Fingerprint::new(&ridge(problem(2, 1.0)), &gtol), &["penalty"]),
-        (Fingerprint::new(&tied, &gtol), &["constraint (null there"]),
+        (Fingerprint::new(&problem(2, 1.5), &gtol).unwrap(), &["differs: data ("]),
+        (Fingerprint::new(&weighted, &gtol).unwrap(), &["differs: data ("]),
+        (Fingerprint::new(&problem(3, 1.0), &gtol).unwrap(), &["differs: network"]),
+        (Fingerprint::new(&other_loss, &gtol).unwrap(), &["loss", "sos", "logcosh"]),
+        (Fingerprint::new(&ridge(problem(2, 1.0)), &gtol).unwrap(), &["penalty"]),
+        (Fingerprint::new(&tied, &gtol).unwrap(), &["constraint (null there"]),
         (
-            Fingerprint::new(&problem(2, 1.0).reduction(Reduction::Mean), &gtol),
+            Fingerprint::new(&problem(2, 1.0).reduction(Reduction::Mean), &gtol).unwrap(),
             &["reduction (\"sum\" there, \"mean\" here)"],
         ),
         (
-            Fingerprint::new(&problem(2, 1.0), &set(json!({"gtol": 1e-6, "eta": 0.1}))),
+            Fingerprint::new(&problem(2, 1.0), &set(json!({"gtol": 1e-6, "eta": 0.1}))).unwrap(),
             &["option gtol (1e-8 there, 1e-6 here), option eta (not set there, 0.1 here);"],
         ),
         (
-            Fingerprint::new(&problem(2, 1.0), &Map::new()),
+            Fingerprint::new(&problem(2, 1.0), &Map::new()).unwrap(),
             &["option gtol (1e-8 there, not set here);", "same data and options"],
         ),
     ];

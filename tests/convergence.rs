@@ -98,8 +98,8 @@ fn columns_in_any_units_lead_to_the_same_end() {
 fn an_objective_in_any_units_has_the_same_end() {
     let of = |factor: f64| {
         let plain = problem(3, &[1.0; 3], 0.1);
-        let weights = vec![factor; plain.data().len()];
-        let data = plain.data().clone().weighted(weights).unwrap();
+        let weights = vec![factor; plain.data().unwrap().len()];
+        let data = plain.data().unwrap().clone().weighted(weights).unwrap();
         let biases = plain.network().is_bias();
         let rates = biases.iter().map(|bias| if *bias { 0.0 } else { 0.1 * factor });
         let penalty = Penalty::RidgeVec { lambda: rates.collect() };

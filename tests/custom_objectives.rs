@@ -477,7 +477,7 @@ fn wrong_derivatives_are_refused_at_registration() {
     let (right, _) = problem(Loss::SquaredError);
     for (change, what, place) in changes {
         let loss = custom(Student { change, ..student() });
-        let done = Problem::new(right.network().clone(), right.data().clone(), loss);
+        let done = Problem::new(right.network().clone(), right.data().unwrap().clone(), loss);
         let Err(Error::Derivative { part, derivative, at, point, given, expected, error }) = done
         else {
             panic!("{what} {place:?}: {done:?}");
@@ -545,9 +545,9 @@ fn many_parameters_are_checked_along_directions() {
 #[test]
 fn targets_are_the_losses_to_refuse() {
     let (right, _) = problem(Loss::SquaredError);
-    let mut y = right.data().y().clone();
+    let mut y = right.data().unwrap().y().clone();
     y[(4, 2)] = 91.0;
-    let data = Data::new(right.data().x().to_owned(), y).unwrap();
+    let data = Data::new(right.data().unwrap().x().to_owned(), y).unwrap();
     let refused = Problem::new(right.network().clone(), data, custom(student())).unwrap_err();
     assert_eq!(refused.to_string(), "targets of sample 4: 91 of output 2 is above 90");
 }
@@ -879,7 +879,7 @@ impl PenaltyFunction for Nameless {
 #[test]
 fn a_panic_in_a_name_is_an_error() {
     let (problem, _) = problem(Loss::SquaredError);
-    let (network, data) = (problem.network().clone(), problem.data().clone());
+    let (network, data) = (problem.network().clone(), problem.data().unwrap().clone());
     let penalty = Penalty::Custom(Arc::new(Nameless));
     for found in [
         Problem::new(network, data, custom(Nameless)).map(drop),
@@ -897,12 +897,13 @@ fn a_panic_in_a_name_is_an_error() {
 fn a_step_to_nan_is_rejected() {
     // NaN beyond a distance that the start keeps, and long first steps.
     let (sound, w) = problem(custom(student()));
-    let outputs = sound.predict(&w, &sound.data().x()).unwrap();
+    let outputs = sound.predict(&w, &sound.data().unwrap().x()).unwrap();
     let farthest = (0..7)
-        .map(|i| (&outputs.row(i) - &sound.data().y().row(i)).mapv(|v| v * v).sum().sqrt())
+        .map(|i| (&outputs.row(i) - &sound.data().unwrap().y().row(i)).mapv(|v| v * v).sum().sqrt())
         .fold(0.0, f64::max);
     let loss = custom(Student { limit: 1.05 * farthest, ..student() });
-    let problem = Problem::new(sound.network().clone(), sound.data().clone(), loss).unwrap();
+    let problem =
+        Problem::new(sound.network().clone(), sound.data().unwrap().clone(), loss).unwrap();
     for (name, fit) in fits(&problem, &w) {
         assert!(fit.fault.is_none() && fit.reason != Reason::NonFinite, "{name}: {fit}");
         assert!(fit.value < fit.initial_value && fit.value.is_finite(), "{name}: {fit}");

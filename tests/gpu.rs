@@ -435,7 +435,7 @@ fn chunks_change_nothing_beyond_rounding() {
     ];
     let network = Network::new(3, layers).unwrap();
     let (dense, _) = dense(&[3, 2], Activation::Identity, 0, 700, 0.5);
-    let problem = Problem::new(network, dense.data().clone(), Loss::SquaredError).unwrap();
+    let problem = Problem::new(network, dense.data().unwrap().clone(), Loss::SquaredError).unwrap();
     let w: Vec<f64> =
         (0..problem.parameters()).map(|l| ((7 * l) % 16) as f64 / 16.0 - 0.5).collect();
     let v = vectors(&problem);

@@ -44,7 +44,7 @@ fn a_propagated_configuration_is_stationary() {
 
 /// L in hyper-dual numbers, straight from eq. 6; for linear units.
 fn reference(problem: &Problem, w: &[Hyper], x: &[Vec<Hyper>], e: &[Vec<Hyper>]) -> Hyper {
-    let (network, data) = (problem.network(), problem.data());
+    let (network, data) = (problem.network(), problem.data().unwrap());
     let mut sum = Hyper::ZERO;
     for i in 0..data.len() {
         let row = |k: usize| -> Vec<Hyper> {
@@ -83,7 +83,7 @@ fn derivatives_at_any_configuration() {
         let mut random = Random::new(seed);
         let mut any = |_: ()| -> Vec<Array2<f64>> {
             (1..=problem.network().depth())
-                .map(|k| random.matrix(problem.data().len(), problem.network().width(k), 1.0))
+                .map(|k| random.matrix(problem.rows(), problem.network().width(k), 1.0))
                 .collect()
         };
         let at = Configuration { states: any(()), multipliers: any(()) };

@@ -61,7 +61,7 @@ fn problem() -> Problem {
 }
 
 fn fingerprint() -> Fingerprint {
-    Fingerprint::new(&problem(), &Map::default())
+    Fingerprint::new(&problem(), &Map::default()).unwrap()
 }
 
 fn json_of(bytes: &[u8]) -> Option<Value> {

@@ -128,7 +128,7 @@ fn small(loss: Loss, y: Array2<f64>) -> secondo::Result<Problem> {
 #[test]
 fn weights_and_the_mean() {
     let (problem, w) = random_problem(7, false);
-    let (sum, weights) = (problem.clone(), problem.data().weights().to_vec());
+    let (sum, weights) = (problem.clone(), problem.data().unwrap().weights().to_vec());
     let total: f64 = weights.iter().sum();
     let mean = problem.clone().reduction(Reduction::Mean).penalty(Penalty::ridge(0.5)).unwrap();
     let at = mean.evaluate(&w, Request::gradient()).unwrap();

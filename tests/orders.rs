@@ -399,7 +399,7 @@ fn ratio<B: secondo::backend::Backend>(
     let request = secondo::Request { multipliers: true, ..secondo::Request::gradient() };
     assert_eq!(layer, 1);
     let network = problem.network();
-    let n = problem.data().len();
+    let n = problem.rows();
     let bound = problem.evaluate_on(&Absolute, w, request, n).unwrap();
     let view = network.layer(layer).unwrap();
     let h = (view.groups.iter().flat_map(|g| g.activations())).nth(row).unwrap();
@@ -407,7 +407,7 @@ fn ratio<B: secondo::backend::Backend>(
     let weights = &w[start..start + view.width()];
     let mut a = vec![0.0; SymmetricTensor::length(view.width(), order).unwrap()];
     for i in 0..n {
-        let mut z = problem.data().x().row(i).to_vec();
+        let mut z = problem.data().unwrap().x().row(i).to_vec();
         z.extend(view.bias.then_some(1.0));
         let p: f64 = z.iter().zip(weights).map(|(z, w)| z * w).sum();
         let size: f64 = z.iter().zip(weights).map(|(z, w)| (z * w).abs()).sum();
@@ -576,7 +576,7 @@ fn any_configuration() {
     let mut random = Random::new(4);
     let any = |random: &mut Random| -> Vec<Array2<f64>> {
         (1..=problem.network().depth())
-            .map(|k| random.matrix(problem.data().len(), problem.network().width(k), 1.0))
+            .map(|k| random.matrix(problem.rows(), problem.network().width(k), 1.0))
             .collect()
     };
     let at = Configuration { states: any(&mut random), multipliers: any(&mut random) };

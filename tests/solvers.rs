@@ -423,7 +423,7 @@ fn other_losses_are_refused_by_levenberg_marquardt() {
 fn levenberg_marquardt_minimises_the_objective_itself() {
     let (problem, start) = small();
     let weights = (0..40).map(|i| 0.5 + (i % 3) as f64).collect();
-    let data = problem.data().clone().weighted(weights).unwrap();
+    let data = problem.data().unwrap().clone().weighted(weights).unwrap();
     let output_weights = vec![0.7];
     let loss = Loss::WeightedSquaredError { output_weights };
     let problem = Problem::new(problem.network().clone(), data, loss)

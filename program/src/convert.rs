@@ -3,20 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use secondo::io::{Model, Weights, loss_from_json, network_from_path, network_to_json};
+use secondo::io::{
+    Dialect, Model, Table, Weights, loss_from_json, network_from_path, network_to_json,
+};
 use secondo::{Activation, LossKind};
 use serde_json::json;
 
 use crate::arrays::Arrays;
 use crate::exit::Failure;
 use crate::files::{self, Kind, is_model_file};
-use crate::output::{has_extension, say, say_note};
+use crate::output::{has_extension, plural, say, say_note, say_warning};
 
-/// Converts models: to ONNX, to PyTorch's names and layout, to NumPy's arrays, and back
+/// Converts models: to ONNX, to PyTorch's names and layout, to NumPy's arrays, and back; and tables to Parquet
 ///
 /// A model of 'secondo fit' becomes, by the extension of OUTPUT: .onnx, the whole way from inputs to predictions in the table's units;
 /// .safetensors, a state dict as PyTorch names it (0.weight, 0.bias, 2.weight, …); .npz, the same arrays. The last two have the scaling of inputs and targets within
 /// the weights: they take the table's units and give outputs before the link.
+///
+/// A table (.csv, .tsv, .npy, .npz and what else 'secondo fit' reads) becomes a Parquet file: .parquet. Columns of numbers stay numbers, others
+/// are text, and missing values are null.
 ///
 /// Weights of another program (.safetensors or .npz with these names; F64, F32, F16, BF16) become a model, or ONNX or arrays. Such files hold no
 /// activations: give --activation and --output-activation, or --architecture.
@@ -28,11 +33,13 @@ Examples:
   secondo convert diabetes.safetensors torch.safetensors --f32
       for torch.nn.Sequential: load_state_dict(safetensors.torch.load_file(...))
   secondo convert torch.safetensors model.safetensors --activation relu --features age,height --targets weight
-      a network of PyTorch, as a model that predicts from tables")]
+      a network of PyTorch, as a model that predicts from tables
+  secondo convert big.csv big.parquet
+      a table, to be read faster and a part at a time")]
 pub struct Options {
-    /// A model (.safetensors), or weights of another program (.safetensors, .npz)
+    /// A model (.safetensors), weights of another program (.safetensors, .npz), or a table
     input: PathBuf,
-    /// The file to write: .onnx, .safetensors or .npz
+    /// The file to write: .onnx, .safetensors or .npz; .parquet of a table
     output: PathBuf,
     /// The activation of the hidden layers, or one for each, as in tanh,relu [default: tanh]
     #[arg(long, value_name = "NAMES", value_parser = activation, value_delimiter = ',')]
@@ -83,6 +90,9 @@ enum Form {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     let (input, output): (&Path, &Path) = (&options.input, &options.output);
+    if has_extension(output, "parquet") {
+        return table(input, output);
+    }
     let own = is_model_file(input);
     let extensions = [
         ("onnx", Form::Onnx),
@@ -91,7 +101,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     ];
     let form = extensions.into_iter().find(|(extension, _)| has_extension(output, extension));
     let Some((_, form)) = form else {
-        let why = "the extension must be .onnx, .safetensors or .npz";
+        let why = "the extension must be .onnx, .safetensors or .npz, or .parquet for a table";
         return Err(Failure::usage(format!("{}: {why}", output.display())));
     };
     let kind = if form == Form::Model { Kind::Model } else { Kind::Converted };
@@ -115,6 +125,24 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     };
     files::write(kind, output, |out| out.write_all(&bytes))?;
     say(&format!("written      {}: the network {}\n", output.display(), model.network))
+}
+
+/// Writes a table as Parquet.
+fn table(input: &Path, output: &Path) -> Result<(), Failure> {
+    files::check(&[input], None, &[(Kind::Table, output)])?;
+    let table = Table::from_path(input, &Dialect::default())?;
+    let bytes = table.to_parquet()?;
+    files::write(Kind::Table, output, |out| out.write_all(&bytes))?;
+    if !table.found().is_empty() {
+        say_note(&format!("read with {}", table.found().join(" ")));
+    }
+    table.warnings().iter().for_each(|warning| say_warning(warning));
+    say(&format!(
+        "written      {}: {}, {}\n",
+        output.display(),
+        plural(table.rows(), "row"),
+        plural(table.names().len(), "column")
+    ))
 }
 
 impl Options {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,6 +27,8 @@ pub enum Kind {
     Inference,
     /// A model for other programs.
     Converted,
+    /// A table for other programs.
+    Table,
     /// A page of the manual.
     Manual,
 }
@@ -39,6 +41,8 @@ const BEGIN: &[u8] = b"{\n  \"value\": ";
 const INFERENCE_BEGIN: &[u8] = b"{\n  \"written_by\": \"secondo ";
 /// How ONNX of the library begins.
 const ONNX_BEGIN: &[u8] = b"\x08\x07\x12\x07secondo";
+/// What the footers of Parquet files of the library say.
+const PARQUET_MARK: &[u8] = b"secondo version ";
 /// The mark in plots as SVG, and the one in plots as PNG.
 pub const SVG_MARK: &str = "data-program=\"secondo\"";
 pub const PNG_MARK: (&str, &str) = ("Software", "secondo");
@@ -65,6 +69,7 @@ impl Kind {
             Kind::Derivatives => "a file of derivatives",
             Kind::Inference => "a report of what was inferred",
             Kind::Converted => "a converted model",
+            Kind::Table => "a table",
             Kind::Manual => "a page of the manual",
         }
     }
@@ -78,6 +83,7 @@ impl Kind {
             Kind::Plot => "svg",
             Kind::Predictions => "csv",
             Kind::Converted => "onnx",
+            Kind::Table => "parquet",
             Kind::Manual => "1",
         }
     }
@@ -98,7 +104,8 @@ impl Kind {
                     let (key, value) = PNG_MARK;
                     holds(SVG_MARK.as_bytes()) || holds(format!("{key}\0{value}").as_bytes())
                 }
-                Kind::Predictions => is_predictions(&head),
+                Kind::Predictions => is_predictions(&head) || is_own_parquet(&head, file)?,
+                Kind::Table => is_own_parquet(&head, file)?,
                 Kind::Inference => head.starts_with(INFERENCE_BEGIN),
                 Kind::Manual => holds(b"\n.TH secondo"),
                 Kind::Converted => {
@@ -125,6 +132,18 @@ pub fn is_model_file(path: &Path) -> bool {
         of_safetensors(&head, file)
     };
     metadata().is_ok_and(|metadata| metadata["format"] == "secondo")
+}
+
+/// Whether a file that begins with `head` is a Parquet file whose footer says that this program wrote it.
+fn is_own_parquet(head: &[u8], mut file: File) -> io::Result<bool> {
+    if !head.starts_with(b"PAR1") {
+        return Ok(false);
+    }
+    let end = file.metadata()?.len();
+    file.seek(SeekFrom::Start(end.saturating_sub(HEAD)))?;
+    let mut foot = Vec::new();
+    file.take(HEAD).read_to_end(&mut foot)?;
+    Ok(foot.windows(PARQUET_MARK.len()).any(|part| part == PARQUET_MARK))
 }
 
 /// The metadata of a safetensors file that begins with `head`; null for another file.

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ndarray::Array2;
-use secondo::io::Model;
+use secondo::io::{Dialect, Model, RowNames, Table};
 
 use crate::computing::start_threads;
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Kind};
 use crate::inference::{Intervals, level};
 use crate::metrics::{Metrics, most_probable};
-use crate::output::{emit, plural, say, say_note};
+use crate::output::{emit, has_extension, plural, say, say_note};
 use crate::table::{Rows, TableOptions, UnknownOptions};
 
 /// Predicts with a fitted model for the rows of a table
@@ -84,8 +84,13 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         }
         _ => Intervals::default(),
     };
-    let bytes = csv_bytes(options, &model, &rows, &predicted, &intervals, with_lines)
+    let parquet = options.output.as_deref().filter(|path| has_extension(path, "parquet"));
+    let delimiter = if parquet.is_some() { b',' } else { options.table.delimiter() };
+    let mut bytes = csv_bytes(delimiter, &model, &rows, &predicted, &intervals, with_lines)
         .map_err(|e| Failure::usage(format!("cannot write the predictions: {e}")))?;
+    if let Some(path) = parquet {
+        bytes = as_parquet(bytes, path)?;
+    }
     let written = emit(Kind::Predictions, options.output.as_deref(), &|out| out.write_all(&bytes));
     if options.quiet {
         return written;
@@ -115,9 +120,21 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     written
 }
 
+/// A table of predictions as Parquet.
+fn as_parquet(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, Failure> {
+    let dialect = Dialect {
+        delimiter: Some(b','),
+        decimal: Some('.'),
+        header: Some(true),
+        row_names: RowNames::None,
+        ..Dialect::default()
+    };
+    Ok(Table::parse(&String::from_utf8_lossy(&bytes), path, &dialect)?.to_parquet()?)
+}
+
 /// The predictions as a table. In memory first: the CSV writer's errors would hide that a reader of stdout has left.
 fn csv_bytes(
-    options: &Options,
+    delimiter: u8,
     model: &Model,
     rows: &Rows,
     predicted: &Array2<f64>,
@@ -138,8 +155,7 @@ fn csv_bytes(
     }
     header.extend(intervals.header.iter().cloned());
     let mut bytes = Vec::new();
-    let mut csv =
-        csv::WriterBuilder::new().delimiter(options.table.delimiter()).from_writer(&mut bytes);
+    let mut csv = csv::WriterBuilder::new().delimiter(delimiter).from_writer(&mut bytes);
     csv.write_record(&header)?;
     for (index, (row, line)) in predicted.rows().into_iter().zip(&rows.lines).enumerate() {
         let label = rows.labels.as_ref().and_then(|(_, labels)| labels.get(index));

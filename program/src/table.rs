@@ -138,6 +138,12 @@ fn task(name: &str) -> Result<Task, String> {
 }
 
 impl TargetOptions {
+    /// Whether something else is asked for than a regression on numbers.
+    pub fn is_special(&self) -> bool {
+        let is_exposed = self.exposure.is_some() || self.offset.is_some();
+        !self.encode.is_empty() || is_exposed || self.task == Some(Task::Classification)
+    }
+
     /// The column to predict, or a list of columns.
     ///
     /// # Errors
@@ -215,6 +221,11 @@ struct Columns {
 }
 
 impl TableOptions {
+    /// Whether values may be missing.
+    pub fn is_lenient(&self) -> bool {
+        !self.na.is_empty() || self.missing.is_some_and(|missing| missing != Missing::Error)
+    }
+
     /// The character between fields of tables that are written.
     pub fn delimiter(&self) -> u8 {
         self.delimiter.unwrap_or(b',')

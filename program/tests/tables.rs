@@ -631,3 +631,128 @@ fn cross_validation_chooses_the_penalty() {
     let args = ["fit", "d.csv", "--target", "y", "--cv", "50"];
     refused(dir.path(), &args, &["50 folds need 100 rows"]);
 }
+
+/// What other programs wrote as Parquet, with the same as CSV.
+fn parquet(name: &str) -> String {
+    exports().join("parquet").join(name).display().to_string()
+}
+
+#[test]
+fn parquet_is_fitted_and_predicted_as_its_csv() {
+    let dir = tempfile::tempdir().unwrap();
+    // Numbers of several types, levels, codes and dates.
+    let features = ["--features", "f64,f32,int8,price,text,zip,date", "--encode", "zip"];
+    let fits =
+        ["expected.csv", "duckdb.parquet", "polars.parquet", "pandas.parquet", "pyarrow.parquet"]
+            .map(|name| linear(dir.path(), &parquet(name), "y", &features));
+    for fit in &fits[1..] {
+        assert_eq!(fit["W"], fits[0]["W"]);
+        assert_eq!(fit["data"]["features"], fits[0]["data"]["features"]);
+    }
+    // Text stays text: as codes, without being told.
+    let fit = linear(dir.path(), &parquet("polars.parquet"), "y", &["--features", "zip"]);
+    assert!(fit["data"]["features"].to_string().contains("zip=01123"), "{}", fit["data"]);
+    refused(
+        dir.path(),
+        &["fit", &parquet("polars.parquet"), "--target", "y", "--features", "gap"],
+        &["polars.parquet, column gap: row 1: the value is missing"],
+    );
+    linear(
+        dir.path(),
+        &parquet("polars.parquet"),
+        "y",
+        &["--features", "gap", "--missing", "drop"],
+    );
+    // Predictions as Parquet are those as CSV, and are replaced by predictions alone.
+    let fields = predictions(dir.path(), &parquet("duckdb.parquet"), &["--missing", "drop"]);
+    let args = [
+        "predict",
+        "m.safetensors",
+        &parquet("duckdb.parquet"),
+        "-o",
+        "p.parquet",
+        "--missing",
+        "drop",
+    ];
+    succeed(dir.path(), &args);
+    succeed(dir.path(), &args);
+    let again = linear(dir.path(), "p.parquet", "prediction", &["--features", "line"]);
+    assert_eq!(again["data"]["rows"].as_u64(), Some(fields.len() as u64 - 1));
+    std::fs::copy(parquet("duckdb.parquet"), dir.path().join("other.parquet")).unwrap();
+    let args = ["predict", "m.safetensors", "p.parquet", "-o", "other.parquet"];
+    refused(dir.path(), &args, &["not a table of predictions that secondo wrote"]);
+}
+
+#[test]
+fn tables_become_parquet_and_stay_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (said, _) = succeed(dir.path(), &["convert", &parquet("expected.csv"), "a.parquet"]);
+    assert!(said.contains("a.parquet: 40 rows, 13 columns"), "{said}");
+    succeed(dir.path(), &["convert", "a.parquet", "b.parquet"]);
+    let fits = [parquet("expected.csv").as_str(), "a.parquet", "b.parquet"]
+        .map(|name| linear(dir.path(), name, "y", &["--missing", "drop", "--ignore", "zip"]));
+    assert!(fits.iter().all(|fit| fit["W"] == fits[0]["W"]));
+    assert!(fits[0]["data"]["features"].as_array().is_some_and(|f| f.len() > 11));
+    // Zeros before digits are kept, and with them the text.
+    let codes = linear(dir.path(), "b.parquet", "y", &["--features", "zip"]);
+    assert!(codes["data"]["features"].to_string().contains("zip=01123"), "{}", codes["data"]);
+    // Nothing else is replaced.
+    std::fs::write(dir.path().join("c.parquet"), "mine").unwrap();
+    refused(
+        dir.path(),
+        &["convert", "a.parquet", "c.parquet"],
+        &["not a table that secondo wrote"],
+    );
+}
+
+#[test]
+fn rows_that_are_read_give_the_fit_of_rows_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rows = String::from("a,b,w,y\n");
+    for i in 0..30_000u32 {
+        let v = |k: u32| f64::from((i * k) % 997) / 500.0 - 1.0;
+        let y = 3.0 + 2.0 * v(7) - v(13) + 0.1 * v(29);
+        rows += &format!("{},{},{},{y}\n", v(7), 10.0 + v(13), i % 3);
+    }
+    std::fs::write(dir.path().join("d.csv"), rows).unwrap();
+    succeed(dir.path(), &["convert", "d.csv", "d.parquet"]);
+    let more = ["--weights", "w", "--method", "trust-region"];
+    let held = linear(dir.path(), "d.parquet", "y", &more);
+    let read = linear(dir.path(), "d.parquet", "y", &[&more[..], &["--stream"]].concat());
+    // Means and scales are summed in another order.
+    for (held, read) in numbers(&held["W"]).into_iter().zip(numbers(&read["W"])) {
+        assert!((held - read).abs() < 1e-9, "{held} {read}");
+    }
+    for (figure, tolerance) in [("rmse", 1e-9), ("mae", 1e-9), ("r2", 1e-9)] {
+        let of = |report: &Value| report["metrics"]["train"][figure].as_f64().unwrap();
+        assert!((of(&held) - of(&read)).abs() < tolerance, "{figure}");
+    }
+    // A part is held out, measured and left out of the training.
+    let args =
+        ["fit", "d.parquet", "--target", "y", "--stream", "--report", "s.json", "--max-iter", "5"];
+    let (said, _) = succeed(dir.path(), &args);
+    assert!(said.contains("the rows are read as they are needed"), "{said}");
+    let report = json(&dir.path().join("s.json"));
+    let count = |name: &str| report["data"][name].as_u64().unwrap();
+    assert_eq!(count("train_rows") + count("test_rows"), 30_000);
+    assert!((5_600..6_400).contains(&count("test_rows")));
+    assert_eq!(report["metrics"]["test"]["rows"].as_u64(), Some(count("test_rows")));
+    succeed(dir.path(), &["predict", "d.safetensors", "d.csv", "-q"]);
+    for (more, said) in [
+        (&["--cv", "3"][..], "--cv"),
+        (&["--groups", "a"], "--groups"),
+        (&["--missing", "drop"], "--missing"),
+        (&["--ridge", "1,2"], "several values"),
+        (&["--hidden", "rbf:3"], "radial"),
+        (&["--plot", "p.svg"], "figures"),
+    ] {
+        refused(
+            dir.path(),
+            &[&["fit", "d.parquet", "--target", "y", "--stream"], more].concat(),
+            &["--stream", said],
+        );
+    }
+    refused(dir.path(), &["fit", "d.csv", "--target", "y", "--stream"], &["secondo convert d.csv"]);
+    let lm = ["fit", "d.parquet", "--target", "y", "--stream", "--method", "lm"];
+    refused(dir.path(), &lm, &["trust-region, newton-cg or lbfgs"]);
+}

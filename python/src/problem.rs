@@ -96,7 +96,7 @@ impl PyProblem {
 
     #[getter]
     fn samples(&self) -> usize {
-        self.problem.data().len()
+        self.problem.rows()
     }
 
     #[getter]
@@ -105,10 +105,13 @@ impl PyProblem {
     }
 
     /// X itself, and copies of Y and ω.
-    fn data<'py>(&self, py: Python<'py>) -> (Rectangle<'py>, Rectangle<'py>, Vector<'py>) {
-        let data = self.problem.data();
+    fn data<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Rectangle<'py>, Rectangle<'py>, Vector<'py>)> {
+        let data = self.problem.data().map_err(|e| exception(py, &e))?;
         let (y, weights) = (data.y().clone(), data.weights().to_vec());
-        (self.x.array.bind(py).clone(), y.into_pyarray(py), weights.into_pyarray(py))
+        Ok((self.x.array.bind(py).clone(), y.into_pyarray(py), weights.into_pyarray(py)))
     }
 
     fn value(&self, py: Python, w: PyReadonlyArray1<f64>) -> PyResult<f64> {
@@ -159,7 +162,7 @@ impl PyProblem {
     /// n·outputs × P.
     fn jacobian<'py>(&self, py: Python<'py>, w: PyReadonlyArray1<f64>) -> PyResult<Rectangle<'py>> {
         let problem = &self.problem;
-        let rows = problem.data().len() as f64 * problem.network().outputs() as f64;
+        let rows = problem.rows() as f64 * problem.network().outputs() as f64;
         let flops = rows * problem.network().parameters() as f64;
         let jacobian = self.long(py, &w, flops, |problem, w| problem.jacobian(w))?;
         Ok(jacobian.into_pyarray(py))

@@ -78,9 +78,10 @@ impl PyState {
     }
 
     /// The bytes of a checkpoint.
-    fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+    fn __bytes__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let print = fingerprint(&self.problem, &self.state.settings.to_string());
-        PyBytes::new(py, &Checkpoint::of(&self.state).to_bytes(&print))
+        let print = print.map_err(|e| exception(py, &e))?;
+        Ok(PyBytes::new(py, &Checkpoint::of(&self.state).to_bytes(&print)))
     }
 
     /// It is pickled as the bytes of its checkpoint, and comes back as these.
@@ -89,7 +90,7 @@ impl PyState {
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let bytes = py.import("builtins")?.getattr("bytes")?;
-        Ok((bytes, PyTuple::new(py, [self.__bytes__(py)])?))
+        Ok((bytes, PyTuple::new(py, [self.__bytes__(py)?])?))
     }
 }
 
@@ -134,7 +135,7 @@ enum Message {
     End(secondo::Result<Fit>),
 }
 
-fn fingerprint(problem: &Problem, settings: &str) -> Fingerprint {
+fn fingerprint(problem: &Problem, settings: &str) -> secondo::Result<Fingerprint> {
     let mut options = Map::new();
     options.insert("method".into(), json!(settings));
     Fingerprint::new(problem, &options)
@@ -143,6 +144,7 @@ fn fingerprint(problem: &Problem, settings: &str) -> Fingerprint {
 /// The state in the bytes of a checkpoint of the same problem and method.
 pub fn read(py: Python, problem: &Problem, method: &dyn Method, bytes: &[u8]) -> PyResult<State> {
     let print = fingerprint(problem, &method.settings().to_string());
+    let print = print.map_err(|e| exception(py, &e))?;
     Checkpoint::from_bytes(bytes, Path::new("state"), &print)
         .and_then(|checkpoint| checkpoint.state())
         .map_err(|e| exception(py, &e))

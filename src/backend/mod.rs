@@ -22,7 +22,7 @@ pub use cpu::Cpu;
 pub use kernel::Kernel;
 pub use view::{Layout, View, ViewMut};
 
-use ndarray::Array2;
+use ndarray::ArrayRef2;
 
 use crate::error::{Error, Result};
 use crate::network::Network;
@@ -89,7 +89,7 @@ pub trait Backend: Sized + Send + Sync {
     ///
     /// # Errors
     /// `Part` with the numbers, or with the compiler's words.
-    fn check_parts(&self, _network: &Network, _loss: &Loss, _y: &Array2<f64>) -> Result<()> {
+    fn check_parts(&self, _network: &Network, _loss: &Loss, _y: &ArrayRef2<f64>) -> Result<()> {
         Ok(())
     }
 

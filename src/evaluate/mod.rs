@@ -68,7 +68,7 @@ use crate::error::{Error, Quantity, Result};
 use crate::interrupt::Limits;
 use crate::memory::{bytes_of, require_memory, with_room};
 use crate::network::Network;
-use crate::objective::{Data, Loss, Penalty, Reduction};
+use crate::objective::{Data, Loss, Penalty, Reduction, Source};
 use crate::scratch::reserve_scratch;
 use chunks::Task;
 use linear::Setting;
@@ -128,7 +128,7 @@ pub struct Evaluation {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parts<'a> {
     pub network: &'a Network,
-    pub data: &'a Data,
+    pub data: &'a Source,
     pub loss: &'a Loss,
     pub penalty: &'a Penalty,
     pub reduction: Reduction,
@@ -200,14 +200,15 @@ fn alone<B: Backend, R>(
     backend: &B,
     parts: Parts,
     w: &[f64],
+    chunk: usize,
     f: impl FnOnce(&Place<B>, &At<B>) -> Result<R>,
 ) -> Result<R> {
     parts.network.check(w)?;
-    backend.check_parts(parts.network, parts.loss, parts.data.y())?;
+    (parts.data).first_targets(|y| backend.check_parts(parts.network, parts.loss, &y))?;
     let (idle, counters, limits) = (Mutex::default(), Counters::default(), Limits::default());
     let place = Place {
         backend,
-        samples: &Samples::in_windows(parts),
+        samples: &Samples::in_windows(parts, chunk),
         idle: &idle,
         counters: &counters,
         limits: &limits,
@@ -229,7 +230,7 @@ pub(crate) fn evaluate_on<B: Backend>(
     chunk: usize,
 ) -> Result<Evaluation> {
     let division = Division::new(parts.network, parts.data.len(), request.into(), chunk)?;
-    alone(backend, parts, w, |place, at| evaluate(place, parts, at, request, division))
+    alone(backend, parts, w, chunk, |place, at| evaluate(place, parts, at, request, division))
 }
 
 /// [`products`] on any backend, `chunk` samples at a time.
@@ -243,7 +244,9 @@ pub(crate) fn products_on<B: Backend>(
 ) -> Result<Vec<f64>> {
     let work = Work::Products(curvature, vectors.len() / w.len().max(1));
     let division = Division::new(parts.network, parts.data.len(), work, chunk)?;
-    alone(backend, parts, w, |place, at| products(place, parts, at, curvature, vectors, division))
+    alone(backend, parts, w, chunk, |place, at| {
+        products(place, parts, at, curvature, vectors, division)
+    })
 }
 
 /// [`tensor`] on any backend, `chunk` samples at a time.
@@ -254,7 +257,7 @@ pub(crate) fn tensor_on<B: Backend>(
     of: Tensor,
     chunk: usize,
 ) -> Result<SymmetricTensor> {
-    alone(backend, parts, w, |place, at| tensor(place, parts, at, of, chunk))
+    alone(backend, parts, w, chunk, |place, at| tensor(place, parts, at, of, chunk))
 }
 
 /// E(W) and what `request` asks for.
@@ -304,9 +307,8 @@ impl Found {
         let Parts { network, penalty, .. } = parts;
         let Found { totals, rows } = self;
         let pen = penalty.value(network, w)?;
-        let sum = totals.value.into_iter().reduce(|sum, v| sum + v);
         // A backend that only counts has no value.
-        let value = sum.map_or(f64::NAN, |sum| sum + pen);
+        let value = totals.value().map_or(f64::NAN, |sum| sum + pen);
         if !value.is_finite() {
             return Err(Error::non_finite(Quantity::Objective, &[]));
         }

@@ -20,7 +20,7 @@ use crate::curvature::{Curvature, Structure, triangle};
 use crate::error::{Error, Result, bytes};
 use crate::memory::{available_memory, bytes_of, is_address_space_limited};
 use crate::network::Network;
-use crate::objective::Loss;
+use crate::objective::{Loss, Stream};
 use crate::scratch::reserve_scratch;
 
 /// Bytes of a chunk's arrays together, at the most. Of 6, 16 and 64 MiB, 16 was the best compromise on 2 cores with 2 MiB of
@@ -114,11 +114,11 @@ impl Target {
 pub struct Plan {
     /// Samples in one chunk.
     pub chunk: usize,
-    /// Bytes of X, Y and ω, which the caller holds already.
+    /// Bytes of X, Y and ω, which the caller holds already; 0 of samples that are read.
     pub data: u64,
     /// Bytes of what is returned.
     pub results: u64,
-    /// Bytes that live only while the request runs: parameters, a chunk's arrays, scratch space. What the matrix-product
+    /// Bytes that live only while the request runs: parameters, a chunk's arrays, scratch space, windows of samples that are read. What the matrix-product
     /// library reserves for itself once for each thread is not counted; it touches little of it.
     pub working: u64,
     /// Bytes that live on the adapter at once; 0 where the processor computes. Buffers that were given back stay for reuse
@@ -173,6 +173,8 @@ pub(crate) struct Planner<'a> {
     pub network: &'a Network,
     pub loss: &'a Loss,
     pub samples: usize,
+    /// The samples that are read, where they are not in memory.
+    pub stream: Option<&'a Stream>,
     pub work: Work,
     pub target: &'a Target,
     pub theta: Option<Theta>,
@@ -471,12 +473,19 @@ impl Planner<'_> {
             (sums.saturating_add(8 * p), peak - sums.min(peak))
         };
         let numbers = network.inputs() + network.outputs() + 1;
+        let (data, windows) = match self.stream {
+            None => (rows.saturating_mul(8 * numbers as u64), 0),
+            Some(stream) => (0, stream.held(chunk)),
+        };
+        // ω of a chunk is copied where the reduction scales it.
+        let omega = bytes_of(&[8, chunk, rayon::current_num_threads()]);
+        let beside = windows.saturating_add(omega);
         let plan = Plan {
             chunk,
-            data: rows.saturating_mul(8 * numbers as u64),
+            data,
             results: results.saturating_add(of_samples),
-            // ω is copied once, scaled by the reduction; the penalty's parts are vectors of length P.
-            working: most.saturating_add(host).saturating_add(8 * rows + 24 * p),
+            // The penalty's parts are vectors of length P.
+            working: (most.saturating_add(host)).saturating_add(beside.saturating_add(24 * p)),
             device,
             flops: match chunk {
                 0 => 0.0,
@@ -572,6 +581,7 @@ pub(crate) fn rehearse(
         network,
         loss,
         samples: chunk,
+        stream: None,
         work,
         target: &Target::Gpu(gpu.clone()),
         theta: None,

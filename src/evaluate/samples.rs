@@ -1,16 +1,18 @@
 //! X, Y and ω on a backend: chunks of samples, uploaded for one request, or all samples once for many.
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::OnceLock;
 
-use ndarray::ArrayRef2;
-
+use super::Parts;
 use super::counters::Counters;
 use super::sizes::shape_product;
-use super::{Parts, weights};
 use crate::backend::kernel::{self, Fill, SquaredGradient};
 use crate::backend::{Backend, Layout, View, ViewMut};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::memory::with_room;
 use crate::network::Network;
+use crate::objective::{Ahead, Rows, Source, Stream, with_rows};
 
 /// Numbers of X that are uploaded at once where all samples stay: 32 MiB of f64.
 const WINDOW: usize = 1 << 22;
@@ -59,23 +61,35 @@ impl<B: Backend> Arrays<B> {
         Ok(Arrays { x, y, omega })
     }
 
-    fn upload(b: &B, parts: Parts, omega: &[f64], rows: Range<usize>) -> Result<Self> {
-        let network = parts.network;
-        let n = rows.len();
+    /// Uploads some samples, whose ω is divided by `divisor`, if there is one.
+    fn upload(b: &B, network: &Network, rows: Rows, divisor: Option<f64>) -> Result<Self> {
+        let n = rows.count();
         let mut x = b.alloc(shape_product("the inputs", &[n, columns_of_x(network)])?)?;
-        let step = (WINDOW / network.inputs()).max(1);
-        for from in rows.clone().step_by(step) {
-            let window = from..rows.end.min(from + step);
-            let values =
-                upload_rows(b, "X", slice(&parts.data.x())?, network.inputs(), window.clone())?;
-            let window = window.start - rows.start..window.end - rows.start;
-            set_inputs(b, network, n, window, &values, &mut x)?;
-            b.recycle([values]);
-        }
-        let y = slice(parts.data.y())?;
-        let y = upload_rows(b, "Y", y, network.outputs(), rows.clone())?;
-        let omega = upload_rows(b, "the sample weights", omega, 1, rows)?;
-        Ok(Arrays { x, y, omega })
+        add_inputs(b, network, n, rows.first, rows, &mut x)?;
+        Ok(Arrays {
+            x,
+            y: upload_rows(b, "Y", rows.y, network.outputs(), rows.first)?,
+            omega: upload_rows(b, WEIGHTS, &divided(rows.omega, divisor), 1, rows.first)?,
+        })
+    }
+
+    /// Uploads all samples.
+    fn upload_all(b: &B, parts: Parts, divisor: Option<f64>) -> Result<Self> {
+        let (network, n) = (parts.network, parts.data.len());
+        let stream = match parts.data {
+            Source::Memory(data) => return Self::upload(b, network, data.all()?, divisor),
+            Source::Stream(stream) => stream,
+        };
+        let mut x = b.alloc(shape_product("the inputs", &[n, columns_of_x(network)])?)?;
+        let mut y = with_room("Y", shape_product("Y", &[n, network.outputs()])?)?;
+        let mut omega = with_room(WEIGHTS, n)?;
+        stream.each_window(|rows| {
+            y.extend_from_slice(rows.y);
+            omega.extend_from_slice(&divided(rows.omega, divisor));
+            add_inputs(b, network, n, 0, rows, &mut x)
+        })?;
+        let y = upload_rows(b, "Y", &y, network.outputs(), 0)?;
+        Ok(Arrays { x, y, omega: upload_rows(b, WEIGHTS, &omega, 1, 0)? })
     }
 
     /// Returns n samples from the one at `first` on.
@@ -118,17 +132,48 @@ fn set_inputs<B: Backend>(
     Ok(())
 }
 
+/// What messages call ω.
+const WEIGHTS: &str = "the sample weights";
+
+/// Writes X of some samples to its place among n from number `first` on, a window at a time.
+fn add_inputs<B: Backend>(
+    b: &B,
+    network: &Network,
+    n: usize,
+    first: usize,
+    rows: Rows,
+    x: &mut B::Array,
+) -> Result<()> {
+    let inputs = network.inputs();
+    let step = (WINDOW / inputs).max(1);
+    let mut at = rows.first;
+    for values in rows.x.chunks(step * inputs) {
+        let count = values.len() / inputs;
+        let values = upload_rows(b, "X", values, inputs, at)?;
+        set_inputs(b, network, n, at - first..at - first + count, &values, x)?;
+        b.recycle([values]);
+        at += count;
+    }
+    Ok(())
+}
+
 fn upload_rows<B: Backend>(
     b: &B,
     what: &str,
     values: &[f64],
     width: usize,
-    rows: Range<usize>,
+    first: usize,
 ) -> Result<B::Array> {
-    let first = rows.start;
     let place = || format!("{what} from row {first} on, {width} numbers a row");
-    let values = &values[first * width..rows.end * width];
     b.upload(values).map_err(|e| e.inside(&place()))
+}
+
+/// ω as the reduction uses it.
+fn divided(omega: &[f64], divisor: Option<f64>) -> Cow<'_, [f64]> {
+    match divisor {
+        None => Cow::Borrowed(omega),
+        Some(divisor) => omega.iter().map(|omega| omega / divisor).collect(),
+    }
 }
 
 /// Returns other inputs on the backend as [`Batch::x`] has them.
@@ -150,32 +195,32 @@ pub(super) fn inputs_view<'a, A>(network: &Network, n: usize, x: &'a A) -> View<
     View::new(x, Layout::rows_of(n, columns_of_x(network)))
 }
 
-/// The numbers of an array row by row; data keep their arrays in standard layout.
-pub(super) fn slice(a: &ArrayRef2<f64>) -> Result<&[f64]> {
-    a.as_slice().ok_or_else(|| Error::invalid("data", "the rows are not contiguous"))
-}
-
 /// The samples of a problem, as the chunks of a request find them.
 pub(crate) struct Samples<B: Backend> {
-    /// ω as the reduction uses it.
-    omega: Vec<f64>,
+    /// What the reduction divides ω by.
+    divisor: Option<f64>,
+    /// The samples in one chunk.
+    chunk: usize,
     /// All samples, where they stay on the backend.
     resident: Option<Arrays<B>>,
+    /// Those that are read, where they do not: from the first chunk on.
+    ahead: OnceLock<Ahead>,
 }
 
 impl<B: Backend> Samples<B> {
-    /// Returns samples of which each chunk is uploaded when it is needed.
-    pub(crate) fn in_windows(parts: Parts) -> Self {
-        Samples { omega: weights(parts.data, parts.reduction), resident: None }
+    /// Returns samples of which each chunk is uploaded when it is needed: each once, in their order.
+    pub(crate) fn in_windows(parts: Parts, chunk: usize) -> Self {
+        let divisor = parts.data.divisor(parts.reduction);
+        Samples { divisor, chunk, resident: None, ahead: OnceLock::new() }
     }
 
     /// Uploads all samples, which stay until these are dropped.
     ///
     /// # Errors
-    /// Those of the backend: its memory, or numbers that its floats do not hold.
+    /// Those of the backend: its memory, or numbers that its floats do not hold; those of reading.
     pub(crate) fn make_resident(&mut self, b: &B, parts: Parts, counters: &Counters) -> Result<()> {
         counters.uploaded(parts.data.len());
-        self.resident = Some(Arrays::upload(b, parts, &self.omega, 0..parts.data.len())?);
+        self.resident = Some(Arrays::upload_all(b, parts, self.divisor)?);
         Ok(())
     }
 
@@ -193,7 +238,9 @@ impl<B: Backend> Samples<B> {
         }
         let n = rows.len();
         counters.uploaded(n);
-        let arrays = Arrays::upload(b, parts, &self.omega, rows)?;
+        let ahead = |stream: &Stream| self.ahead.get_or_init(|| stream.ahead(self.chunk));
+        let upload = |rows: Rows| Arrays::upload(b, parts.network, rows, self.divisor);
+        let arrays = with_rows(parts.data, ahead, rows, upload)??;
         let done = f(arrays.batch(parts.network, 0, n));
         arrays.recycle(b);
         done

@@ -190,19 +190,19 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Calls `f` where a request with this plan is computed.
+    /// Calls `f` where a request with this plan is computed, in chunks of so many samples.
     ///
     /// # Errors
     /// A number that the backend's floats do not hold; those of `f`.
     pub(crate) fn place<R: Send>(
         &self,
         parts: Parts,
-        plan: &Plan,
+        (plan, chunk): (&Plan, usize),
         leave: Leave,
         (counters, limits): (&Counters, &Limits),
         f: impl FnOnce(&Place<B>) -> Result<R> + Send,
     ) -> Result<R> {
-        let samples = self.samples(parts, leave.samples, counters)?;
+        let samples = self.samples(parts, chunk, leave.samples, counters)?;
         let small = self.small.as_ref().filter(|_| plan.flops < WORTH);
         let place = Place {
             backend: small.unwrap_or(&self.backend),
@@ -223,6 +223,7 @@ impl<B: Backend> Store<B> {
     fn samples(
         &self,
         parts: Parts,
+        chunk: usize,
         is_resident: bool,
         counters: &Counters,
     ) -> Result<Arc<Samples<B>>> {
@@ -232,7 +233,7 @@ impl<B: Backend> Store<B> {
         }
         // What has no room any more goes.
         *known = None;
-        let mut samples = Samples::in_windows(parts);
+        let mut samples = Samples::in_windows(parts, chunk);
         if is_resident {
             match samples.make_resident(&self.backend, parts, counters) {
                 // Where all do not fit, chunks may.

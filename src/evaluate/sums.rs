@@ -89,9 +89,16 @@ pub(super) struct Totals {
 }
 
 impl Totals {
+    /// Σ_i ω_i g_i; none of a backend that only counts.
+    pub(super) fn value(&self) -> Option<f64> {
+        self.value.iter().copied().reduce(|sum, v| sum + v)
+    }
+
     /// Adds the totals of the next samples.
     pub(super) fn add(&mut self, next: Totals) {
-        self.value.extend(next.value);
+        // One after the other, whatever the chunks are.
+        let sum = self.value.drain(..).chain(next.value).reduce(|sum, v| sum + v);
+        self.value.extend(sum);
         add_each(&mut self.gradient, next.gradient);
         add_each(&mut self.curvature, next.curvature);
         for (pair, next) in self.pairs.iter_mut().zip(next.pairs) {

@@ -117,6 +117,7 @@ enum Inverse {
 #[derive(Debug, Clone)]
 pub struct Approximate<'a> {
     problem: &'a Problem,
+    data: &'a Data,
     w: Vec<f64>,
     approximation: Approximation,
     family: Family,
@@ -157,6 +158,7 @@ impl<'a> Approximate<'a> {
         if super::factor(problem) != 1.0 || matches!(family, Family::None | Family::Gamma) {
             return Err(unsupported("the mean as objective, or a loss that is no likelihood"));
         }
+        let data = problem.data()?;
         let weights = problem.network_weights(w)?;
         let mut prior = problem.parts().penalty.hessian(problem.network(), &weights)?;
         if let Some(constraint) = problem.ties() {
@@ -182,7 +184,7 @@ impl<'a> Approximate<'a> {
             (None, _) => return Err(Error::Numerical { what: "no curvature was formed".into() }),
         };
         let energies = (found.value - found.penalty, found.penalty);
-        let observations = observations(problem.data(), &family);
+        let observations = observations(data, &family);
         let df = observations - gamma;
         let (phi, distribution) = match family {
             Family::Gaussian(_) if df > 0.0 => (2.0 * energies.0 / df, Distribution::T(df)),
@@ -199,6 +201,7 @@ impl<'a> Approximate<'a> {
         let w = w.to_vec();
         Ok(Approximate {
             problem,
+            data,
             w,
             approximation,
             family,
@@ -309,7 +312,7 @@ impl<'a> Approximate<'a> {
         {
             return None;
         }
-        let data = self.problem.data();
+        let data = self.data;
         let constant =
             self.family.log_constant(data.y(), data.weights(), RowWeights::Precision, self.phi)?;
         let log_prior: f64 = self.lambda.iter().map(|l| (beta * l).ln()).sum();

@@ -40,7 +40,7 @@ impl Inference<'_> {
             let why = format!("{replicates} is more than {MOST_REPLICATES}, two fits for each");
             return Err(Error::invalid("replicates", why));
         }
-        let means = self.problem.network().predict(&ratio.weights, &self.problem.data().x())?;
+        let means = self.problem.network().predict(&ratio.weights, &self.data.x())?;
         let observed = match self.family {
             Family::Gaussian(_) => ratio.value_reduced / (2.0 * self.energies.0),
             _ => ratio.value_reduced - self.energies.0,
@@ -49,8 +49,8 @@ impl Inference<'_> {
         let one = |replicate: usize| -> Result<bool> {
             let mut rng = Pcg64::seed_from_u64(seed.wrapping_add(replicate as u64));
             let y = self.simulated(&means, phi, &mut rng)?;
-            let data = Data::new(self.problem.data().x().to_owned(), y)?
-                .weighted(self.problem.data().weights().to_vec())?;
+            let data =
+                Data::new(self.data.x().to_owned(), y)?.weighted(self.data.weights().to_vec())?;
             let mut full =
                 Problem::new(self.problem.network().clone(), data, self.problem.loss().clone())?
                     .penalty(Penalty::None)?

@@ -8,6 +8,7 @@ use super::names::Names;
 use super::spectrum::{Spectrum, scales};
 use crate::error::Result;
 use crate::network::{Activation, Network};
+use crate::objective::Data;
 use crate::problem::Problem;
 
 /// A warning to a user before the tables are read.
@@ -51,7 +52,7 @@ const FLAT: f64 = 1e-6;
 
 /// Returns the hidden linear units, with the rows of positive weight.
 fn hidden_units(problem: &Problem, w: &[f64], parameters: &[f64]) -> Result<Vec<HiddenUnit>> {
-    let (network, data) = (problem.network(), problem.data());
+    let (network, data) = (problem.network(), problem.data()?);
     let rows: Vec<usize> = (0..data.len()).filter(|&i| data.weights()[i] > 0.0).collect();
     let configuration = problem.configuration(parameters)?;
     let mut states = vec![data.x()];
@@ -155,7 +156,7 @@ pub(super) fn of_units(
 
 /// Returns the linear relations between the inputs that a layer sees.
 pub(super) fn of_inputs(problem: &Problem, names: &Names) -> Result<Vec<Warning>> {
-    let (network, data) = (problem.network(), problem.data());
+    let (network, data) = (problem.network(), problem.data()?);
     let Some(layer) = network.layers().iter().find(|l| l.sources.first() == Some(&0)) else {
         return Ok(Vec::new());
     };
@@ -246,11 +247,11 @@ fn relation(lead: usize, terms: &[f64], names: &Names) -> Warning {
 /// Returns whether a classifier without penalty separates its classes, so that no finite minimum exists.
 pub(super) fn of_separation(
     problem: &Problem,
+    data: &Data,
     family: &Family,
     outputs: &Array2<f64>,
 ) -> Option<Warning> {
-    let (network, data) = (problem.network(), problem.data());
-    let last = network.layers().last()?;
+    let last = problem.network().layers().last()?;
     let is_linear = last.is_linear() && last.runs().iter().all(|(a, _)| *a == Activation::Identity);
     let rows: Vec<usize> = (0..data.len()).filter(|&i| data.weights()[i] > 0.0).collect();
     let (x, y) = (outputs.select(Axis(0), &rows), data.y().select(Axis(0), &rows));

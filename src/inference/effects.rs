@@ -31,7 +31,7 @@ pub(super) fn slopes(
     weights_are: RowWeights,
     output: usize,
 ) -> Result<Slopes> {
-    let (network, data) = (problem.network(), problem.data());
+    let (network, data) = (problem.network(), problem.data()?);
     let (inputs, n) = (network.inputs(), data.len());
     let shifted = behind_shifts(network)?;
     let rows = Data::new(data.x().to_owned(), Array2::zeros((n, network.outputs())))?
@@ -84,7 +84,7 @@ pub(super) struct Average<'a> {
 impl Average<'_> {
     /// The average where the input is `v`, and its gradient in w.
     pub fn at(&self, v: f64) -> Result<(f64, Array1<f64>)> {
-        let (network, data) = (self.problem.network(), self.problem.data());
+        let (network, data) = (self.problem.network(), self.problem.data()?);
         let mut x = data.x().to_owned();
         x.column_mut(self.input).fill(v);
         let rows = Data::new(x, Array2::zeros((data.len(), network.outputs())))?
@@ -101,15 +101,16 @@ impl Average<'_> {
     /// The mean over a grid of numbers v of the average at v + step less that at v, and its gradient; of an input with two values
     /// the difference between them.
     pub fn partial(&self) -> Result<(f64, Array1<f64>)> {
-        let x = self.problem.data().x().column(self.input).to_owned();
-        let c = shares(self.problem.data(), self.weights_are);
+        let data = self.problem.data()?;
+        let x = data.x().column(self.input).to_owned();
+        let c = shares(data, self.weights_are);
         let used = || x.iter().zip(&c).filter(|(_, c)| **c > 0.0).map(|(x, _)| *x);
         let low = used().fold(f64::INFINITY, f64::min);
         let high = used().fold(f64::NEG_INFINITY, f64::max);
         let pairs: Vec<(f64, f64)> = if used().all(|x| x == low || x == high) {
             vec![(low, high)]
         } else {
-            let step = self.deviation(&x, &c);
+            let step = self.deviation(&x, &c, data.weights());
             let last = (GRID - 1) as f64;
             (0..GRID).map(|k| -ENDS + 2.0 * ENDS * k as f64 / last).map(|v| (v, v + step)).collect()
         };
@@ -125,10 +126,9 @@ impl Average<'_> {
     }
 
     /// The standard deviation of an input, by n − 1.
-    fn deviation(&self, x: &Array1<f64>, c: &[f64]) -> f64 {
+    fn deviation(&self, x: &Array1<f64>, c: &[f64], omega: &[f64]) -> f64 {
         let mean: f64 = x.iter().zip(c).map(|(x, c)| c * x).sum();
         let variance: f64 = x.iter().zip(c).map(|(x, c)| c * (x - mean).powi(2)).sum();
-        let omega = self.problem.data().weights();
         let n = match self.weights_are {
             RowWeights::Frequency => omega.iter().sum(),
             RowWeights::Precision => omega.iter().filter(|w| **w > 0.0).count() as f64,

@@ -296,7 +296,7 @@ impl Evidence {
         if problem.ties().is_some() {
             return Err(unsupported("a constraint"));
         }
-        let (data, loss) = (problem.data(), problem.loss());
+        let (data, loss) = (problem.data()?, problem.loss());
         let of_width = |units: usize| -> Result<Problem> {
             Problem::new(with_units(problem.network(), units)?, data.clone(), loss.clone())?
                 .penalty(ridge.clone())

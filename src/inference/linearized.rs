@@ -28,7 +28,7 @@ pub(super) struct Linearized {
 
 impl Linearized {
     pub fn new(problem: &Problem, w: &[f64]) -> Result<Self> {
-        let (data, loss) = (problem.data(), problem.loss());
+        let (data, loss) = (problem.data()?, problem.loss());
         let (n, m, p) = (data.len(), problem.network().outputs(), problem.parameters());
         // The Jacobian, weighted and as a root; scores; and some ten matrices of order P.
         let need = bytes_of(&[8, n, p, 3 * m + 2]).saturating_add(bytes_of(&[80, p, p]));

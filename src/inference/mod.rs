@@ -79,7 +79,7 @@ use crate::curvature::{Curvature, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
-use crate::objective::{Penalty, Reduction};
+use crate::objective::{Data, Penalty, Reduction};
 use crate::problem::Problem;
 use covariance::{Ingredients, Outcome};
 use effects::{Average, Slopes};
@@ -107,6 +107,7 @@ use wald::Judge;
 #[derive(Debug, Clone)]
 pub struct Inference<'a> {
     problem: &'a Problem,
+    data: &'a Data,
     w: Vec<f64>,
     options: Options,
     kind: Covariance,
@@ -164,7 +165,7 @@ fn is_quadratic(penalty: &Penalty) -> bool {
 fn factor(problem: &Problem) -> f64 {
     match problem.parts().reduction {
         Reduction::Sum => 1.0,
-        Reduction::Mean => problem.data().weights().iter().sum(),
+        Reduction::Mean => problem.parts().data.total_weight(),
     }
 }
 
@@ -183,7 +184,7 @@ impl<'a> Inference<'a> {
     /// Options out of range; a curvature that a user's units do not have; too little memory; numbers that are not finite.
     pub fn with(problem: &'a Problem, w: &[f64], options: Options) -> Result<Self> {
         options.check()?;
-        let factor = factor(problem);
+        let (data, factor) = (problem.data()?, factor(problem));
         let request = match options.information {
             Curvature::Exact => Request::curvature(Curvature::Residual, Structure::Full),
             _ => Request::gradient(),
@@ -224,7 +225,7 @@ impl<'a> Inference<'a> {
         };
         let penalty = evaluation.penalty * factor;
         let objective = Objective { value: evaluation.value * factor, penalty, gradient };
-        let summary = Summary::new(problem.data(), &family, &at, &objective, &options, judged);
+        let summary = Summary::new(data, &family, &at, &objective, &options, judged);
         let kind = options.covariance.unwrap_or(match (&family, prior.is_none) {
             (Family::None, _) => Covariance::Hc0,
             (_, true) => Covariance::Model,
@@ -240,11 +241,12 @@ impl<'a> Inference<'a> {
             data_part: (!prior.is_none).then_some(&data_part),
             scale: &scale,
             leverage: &leverage[1],
-            size: size(problem, &family),
+            size: size(data, &family),
         }
         .covariance(kind)?;
         Ok(Inference {
             problem,
+            data,
             w: w.to_vec(),
             kind,
             null: chosen.null_space(),
@@ -457,13 +459,7 @@ impl<'a> Inference<'a> {
 
     /// Residuals with their diagnostics, by Gauss–Newton's leverage.
     pub fn residuals(&self) -> Residuals {
-        diagnostics::residuals(
-            self.problem.data(),
-            &self.family,
-            &self.at,
-            &self.summary,
-            &self.leverage[0],
-        )
+        diagnostics::residuals(self.data, &self.family, &self.at, &self.summary, &self.leverage[0])
     }
 
     /// The mean response at other inputs, with intervals.
@@ -494,7 +490,7 @@ impl<'a> Inference<'a> {
         if self.family == Family::Gamma || !self.summary.stationary || phi <= 0.0 {
             return Ok(None);
         }
-        let (data, weights) = (self.problem.data(), self.options.weights_are);
+        let (data, weights) = (self.data, self.options.weights_are);
         let Some(log_constant) = self.family.log_constant(data.y(), &self.at.omega, weights, phi)
         else {
             return Ok(None);
@@ -550,11 +546,11 @@ fn norm(matrix: &Array2<f64>) -> f64 {
 }
 
 /// Returns Σ ω v y² of a squared error.
-fn size(problem: &Problem, family: &Family) -> f64 {
+fn size(data: &Data, family: &Family) -> f64 {
     let Family::Gaussian(v) = family else {
         return 0.0;
     };
-    let rows = problem.data().y().outer_iter();
+    let rows = data.y().outer_iter();
     let of_row = |y: ndarray::ArrayView1<f64>| y.iter().zip(v).map(|(y, v)| v * y * y).sum::<f64>();
-    rows.zip(problem.data().weights()).map(|(y, omega)| omega * of_row(y)).sum()
+    rows.zip(data.weights()).map(|(y, omega)| omega * of_row(y)).sum()
 }

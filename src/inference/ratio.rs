@@ -148,7 +148,7 @@ impl Inference<'_> {
             starts.push(chosen(&moved));
         }
         if self.problem.ties().is_none() {
-            let (network, x) = (self.problem.network(), self.problem.data().x());
+            let (network, x) = (self.problem.network(), self.data.x());
             for seed in 0..RANDOM {
                 starts.push(chosen(&Initialization::Glorot.draw_from(network, &x, seed)?));
             }

@@ -255,7 +255,7 @@ impl Inference<'_> {
     fn r_squared(&self) -> Option<f64> {
         let rss = self.summary.rss.filter(|_| self.summary.outputs == 1)?;
         let Family::Gaussian(v) = &self.family else { return None };
-        let (y, omega) = (self.problem.data().y(), self.problem.data().weights());
+        let (y, omega) = (self.data.y(), self.data.weights());
         let total: f64 = omega.iter().sum();
         let mean = y.iter().zip(omega).map(|(y, w)| w * y).sum::<f64>() / total;
         let tss: f64 = y.iter().zip(omega).map(|(y, w)| v[0] * w * (y - mean).powi(2)).sum();
@@ -288,7 +288,12 @@ impl Inference<'_> {
             all.push(Warning::new("weakly-identified", text));
         }
         if self.prior.is_none {
-            all.extend(causes::of_separation(self.problem, &self.family, &self.at.outputs));
+            all.extend(causes::of_separation(
+                self.problem,
+                self.data,
+                &self.family,
+                &self.at.outputs,
+            ));
         } else {
             let text = format!(
                 "the estimates are pulled towards 0 by the penalty ({:.1} effective of {} parameters): p-values have \
@@ -368,7 +373,7 @@ impl Inference<'_> {
             return None;
         }
         let sizes: Vec<f64> = residuals.pearson.iter().map(|e| e.abs()).collect();
-        let x = self.problem.data().x();
+        let x = self.data.x();
         let limit = 3.5 / (sizes.len() as f64).sqrt();
         let (j, r) = (0..x.ncols())
             .map(|j| (j, correlation(&x.column(j).to_vec(), &sizes)))
@@ -389,7 +394,7 @@ impl Inference<'_> {
         if m == 1 || !is_pooled || !matches!(self.family, Family::Gaussian(_)) {
             return None;
         }
-        let e = self.problem.data().y() - &self.at.outputs;
+        let e = self.data.y() - &self.at.outputs;
         let pairs = (0..m).flat_map(|o| (0..o).map(move |q| (o, q)));
         let (pair, r) = pairs
             .map(|(o, q)| ((o, q), correlation(&e.column(o).to_vec(), &e.column(q).to_vec())))

@@ -49,7 +49,7 @@ impl Inference<'_> {
             return Ok(None);
         };
         let roots = Array1::from(self.at.omega.clone()).mapv(f64::sqrt).insert_axis(Axis(1));
-        let e = (self.problem.data().y() - &self.at.outputs) * &roots;
+        let e = (self.data.y() - &self.at.outputs) * &roots;
         let e = e.column(0).to_owned();
         let (j, t) = (&self.at.jacobian * &roots, products * &roots);
         let both = concatenate(Axis(1), &[j.view(), t.view()])
@@ -68,7 +68,7 @@ impl Inference<'_> {
 
     /// The products of the standardised inputs, as many as the rows bear.
     fn products(&self) -> Option<(&'static str, Array2<f64>)> {
-        let x = self.problem.data().x();
+        let x = self.data.x();
         let (n, d) = x.dim();
         let mut z = x.to_owned();
         for mut column in z.columns_mut() {

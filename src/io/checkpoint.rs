@@ -20,7 +20,7 @@ use super::problem_file::{loss_to_json, penalty_to_json};
 use super::spec::network_to_json;
 use super::{files, write_file};
 use crate::error::{Error, Result};
-use crate::objective::Reduction;
+use crate::objective::{Reduction, Rows};
 use crate::problem::Problem;
 use crate::train::{Evaluations, Reason, State};
 
@@ -43,7 +43,7 @@ const KIND: Kind = Kind {
 /// let of = |y: f64| {
 ///     let data = Data::new(array![[1.0]], array![[y]])?;
 ///     let problem = Problem::new(Network::dense(&[1, 1], Activation::Tanh)?, data, Loss::SquaredError)?;
-///     Ok::<_, secondo::Error>(Fingerprint::new(&problem, &Default::default()))
+///     Fingerprint::new(&problem, &Default::default())
 /// };
 /// assert_eq!(of(2.0)?, of(2.0)?);
 /// assert_ne!(of(2.0)?, of(3.0)?);
@@ -54,15 +54,21 @@ pub struct Fingerprint(Map<String, Value>);
 
 impl Fingerprint {
     /// That of a problem that is minimised with these options.
-    pub fn new(problem: &Problem, options: &Map<String, Value>) -> Self {
+    ///
+    /// # Errors
+    /// Those of reading samples that are not in memory: they are walked three times.
+    pub fn new(problem: &Problem, options: &Map<String, Value>) -> Result<Self> {
         let parts = problem.parts();
         let mut data = Hash::new();
-        let mut add = |numbers: &mut dyn Iterator<Item = &f64>| {
-            numbers.for_each(|v| data.add(&v.to_le_bytes()));
-        };
-        add(&mut parts.data.x().iter());
-        add(&mut parts.data.y().iter());
-        add(&mut parts.data.weights().iter());
+        // All of X, then all of Y, then all of ω.
+        let parts_of_rows: [fn(Rows) -> &[f64]; 3] =
+            [|rows| rows.x, |rows| rows.y, |rows| rows.omega];
+        for of in parts_of_rows {
+            parts.data.each(|rows| {
+                of(rows).iter().for_each(|v| data.add(&v.to_le_bytes()));
+                Ok(())
+            })?;
+        }
         let ties = problem.ties().map(|constraint| {
             let mut ties = Hash::new();
             ties.add(format!("{constraint:?}").as_bytes());
@@ -84,7 +90,7 @@ impl Fingerprint {
         for (name, value) in options {
             insert(&format!("option {name}"), value.clone());
         }
-        Fingerprint(map)
+        Ok(Fingerprint(map))
     }
 
     /// How `self`, that of a file, differs from the one that is needed; `None` if it does not.
@@ -119,7 +125,7 @@ impl Fingerprint {
 /// use secondo::{Activation, Data, Loss, Network, Problem};
 /// let data = Data::new(array![[1.0]], array![[2.0]])?;
 /// let problem = Problem::new(Network::dense(&[1, 1], Activation::Tanh)?, data, Loss::SquaredError)?;
-/// let fingerprint = Fingerprint::new(&problem, &Default::default());
+/// let fingerprint = Fingerprint::new(&problem, &Default::default())?;
 ///
 /// let folder = std::env::temp_dir().join("secondo-doc-checkpoint");
 /// std::fs::create_dir_all(&folder).unwrap();

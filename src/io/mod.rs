@@ -7,6 +7,7 @@
 //! * [`fit_to_json`] writes the end of a fit, and [`fit_from_json`] reads it back.
 //! * [`inference_to_json`] writes what was inferred at a minimum.
 //! * [`array_from_npy`] reads an array that NumPy wrote.
+//! * [`FileSamples`] are rows of a file that need not fit in memory.
 //! * [`Weights`] reads those of other programs, and a [`Model`] is written for them: as a state dict, as ONNX.
 //! * [`write_file`] writes a file whole or not at all, [`check_writable`] tells before whether it can, and [`is_same_file`] whether
 //!   two names are one file.
@@ -25,6 +26,7 @@ mod npz;
 mod onnx;
 mod problem_file;
 mod protobuf;
+mod rows;
 mod spec;
 mod standardization;
 mod table;
@@ -39,6 +41,7 @@ pub use npy::array_from_npy;
 pub use problem_file::{
     ProblemFile, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json,
 };
+pub use rows::FileSamples;
 pub use spec::{network_from_json, network_from_path, network_to_json};
 pub use standardization::Standardization;
 pub use table::{

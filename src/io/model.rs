@@ -228,7 +228,7 @@ impl Model {
         }
         distinct("classes", &self.classes)?;
         self.check_objective()?;
-        self.loss.check(outputs, &Array2::zeros((0, outputs)))?;
+        self.loss.check(outputs, 0, &Array2::zeros((0, outputs)))?;
         self.penalty.check(&self.network)?;
         let s = &self.standardization;
         for (what, values, expected, positive) in [

@@ -1,9 +1,13 @@
 //! The objective E(W) = Σ_i ω_i g(x_i^m, y_i) + pen(W).
 
+mod ahead;
 mod data;
 mod loss;
 mod penalty;
+mod samples;
+mod source;
 
+pub(crate) use ahead::Ahead;
 pub use data::Data;
 #[cfg(any(feature = "gpu", feature = "io"))]
 pub(crate) use loss::Parameter;
@@ -11,6 +15,9 @@ pub(crate) use loss::Parameter;
 pub(crate) use loss::ParameterSource;
 pub use loss::{Loss, LossFunction, LossKind};
 pub use penalty::{Penalty, PenaltyFunction};
+pub(crate) use samples::Rows;
+pub use samples::{Samples, Walk, Window};
+pub(crate) use source::{Source, Stream, targets, with_rows};
 
 /// Whether the losses of the samples are summed or averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -238,7 +238,7 @@ impl<'a> Session<'a> {
 
     /// The arrays that a request may leave behind.
     fn leave(&self, target: &Target, plan: &Plan) -> Leave {
-        let (network, n) = (self.problem.network(), self.problem.data().len());
+        let (network, n) = (self.problem.network(), self.problem.rows());
         let samples = resident_bytes(network, n, target.float());
         Leave {
             samples: samples <= self.room(target, plan),
@@ -276,7 +276,7 @@ impl<'a> Session<'a> {
     /// Returns the number of samples at a time: that of the request's plan, or a shorter one that it shares with the other requests
     /// that are expected at a point. The value has the same bits in all of them on the processor.
     fn chunk(&self, device: &Device, work: Work, planned: &Planned) -> usize {
-        let (own, n) = (planned.plan.chunk, self.problem.data().len());
+        let (own, n) = (planned.plan.chunk, self.problem.rows());
         if matches!(self.terms, Terms::Call) || n <= own && n <= BLOCK {
             return own;
         }
@@ -326,7 +326,7 @@ impl<'a> Session<'a> {
         let division =
             Division::planned(parts.network, n, self.problem.in_network(work), plan, chunk);
         let shared = (&*self.memory.counters, &*self.memory.limits);
-        store.store().place(parts, plan, leave, shared, |place| {
+        store.store().place(parts, (plan, chunk), leave, shared, |place| {
             store.at(stores.weights(), kept.as_deref(), |at| job.run(parts, place, at, division))
         })
     }
@@ -344,7 +344,7 @@ impl<'a> Session<'a> {
         let (parts, work) = (self.problem.parts(), job.work());
         if planned.prepared.get().is_none() {
             // Before the texts are compiled, so that a part whose text is wrong is named.
-            gpu.check_parts(parts.network, parts.loss, parts.data.y())?;
+            (parts.data).first_targets(|y| gpu.check_parts(parts.network, parts.loss, &y))?;
             for n in [chunk, parts.data.len() % chunk] {
                 let work = self.problem.in_network(work);
                 gpu.prepare(&rehearse(gpu, parts.network, parts.loss, n, work)?)?;

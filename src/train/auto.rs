@@ -15,8 +15,8 @@ use super::{Control, Evaluations, Fit, Lbfgs, LevenbergMarquardt, Method, Newton
 use super::{Progress, Reason, Stage, State, Times, TrustRegion};
 use crate::curvature::Curvature;
 use crate::error::Result;
-use crate::evaluate::{Parts, Work, check_units, weights};
-use crate::objective::Penalty;
+use crate::evaluate::{Parts, Work, check_units};
+use crate::objective::{Penalty, Reduction};
 use crate::problem::Problem;
 
 /// Up to this many multiplications the QR factorization of a Jacobian is cheap.
@@ -359,7 +359,7 @@ impl Auto {
         let region = TrustRegion {
             // A sum of squares may have parameters of any units; where the others come from networks, inputs are scaled, and
             // a D that only grows holds the steps back.
-            scaling: squares.is_none().then(|| scales(problem)),
+            scaling: squares.is_none().then(|| scales(problem)).transpose()?,
             max_iter: self.max_iter.saturating_add(state.quick),
             ..self.region(used)
         };
@@ -413,7 +413,10 @@ fn is_ridged(problem: &Problem) -> bool {
     let (Penalty::Ridge { .. } | Penalty::RidgeVec { .. }) = penalty else {
         return false;
     };
-    let least = RIDGE * weights(data, reduction).iter().sum::<f64>();
+    let least = match reduction {
+        Reduction::Sum => RIDGE * data.total_weight(),
+        Reduction::Mean => RIDGE,
+    };
     let lambda = penalty.hessian(network, &zero).map_or(Vec::new(), |hessian| hessian.diagonal);
     let reached = lambda.iter().filter(|lambda| **lambda >= least).count();
     2 * reached > zero.len()

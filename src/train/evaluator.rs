@@ -88,8 +88,8 @@ impl<'a> Evaluator<'a> {
             evaluations: Evaluations::default(),
             times: Times::default(),
             left_out: 0.0,
-            scales: scales(problem),
-            targets: size_of_targets(problem),
+            scales: scales(problem)?,
+            targets: size_of_targets(problem)?,
         })
     }
 

@@ -1,26 +1,33 @@
 //! The units of parameters and of targets.
 
-use ndarray::ArrayView1;
-
-use crate::evaluate::weights;
+use crate::error::Result;
 use crate::network::Network;
-use crate::objective::Loss;
+use crate::objective::{Loss, Rows};
 use crate::problem::Problem;
 
 /// √(Σ_io ω_i v_o y_io²) of a squared error; none of other losses.
-pub(super) fn size_of_targets(problem: &Problem) -> Option<f64> {
+///
+/// # Errors
+/// Those of reading samples.
+pub(super) fn size_of_targets(problem: &Problem) -> Result<Option<f64>> {
     let parts = problem.parts();
-    let ones = vec![1.0; problem.network().outputs()];
+    let outputs = problem.network().outputs();
+    let ones = vec![1.0; outputs];
     let factors = match problem.loss() {
         Loss::SquaredError => &ones,
         Loss::WeightedSquaredError { output_weights } => output_weights,
-        _ => return None,
+        _ => return Ok(None),
     };
-    let of_row =
-        |row: ArrayView1<f64>| -> f64 { row.iter().zip(factors).map(|(y, v)| v * y * y).sum() };
-    let omega = weights(parts.data, parts.reduction);
-    let rows = parts.data.y().rows().into_iter().zip(omega);
-    Some(rows.map(|(y, omega)| omega * of_row(y)).sum::<f64>().sqrt())
+    let of_row = |row: &[f64]| -> f64 { row.iter().zip(factors).map(|(y, v)| v * y * y).sum() };
+    let divisor = parts.data.divisor(parts.reduction);
+    let mut sum = 0.0;
+    parts.data.each(|rows| {
+        for (row, omega) in rows.y.chunks_exact(outputs).zip(rows.omega) {
+            sum += divisor.map_or(*omega, |divisor| omega / divisor) * of_row(row);
+        }
+        Ok(())
+    })?;
+    Ok(Some(sum.sqrt()))
 }
 
 /// R_l, by how much a unit change of parameter l changes what it enters, as far as the data tell.
@@ -32,10 +39,13 @@ pub(super) fn size_of_targets(problem: &Problem) -> Option<f64> {
 /// where l is the weight of input a in a linear unit; 1 for all other parameters, since what they are multiplied with are
 /// activations and constants, and for inputs that are 0 throughout. Of a problem in θ, R_θ² is the largest C_lθ² R_l². Regions, preconditioners and
 /// certificates measure in these units, and so do not depend on those of the inputs.
-pub(super) fn scales(problem: &Problem) -> Vec<f64> {
-    let in_network = of_network(problem);
+///
+/// # Errors
+/// Those of reading samples.
+pub(super) fn scales(problem: &Problem) -> Result<Vec<f64>> {
+    let in_network = of_network(problem)?;
     let Some(constraint) = problem.ties() else {
-        return in_network;
+        return Ok(in_network);
     };
     let mut scales = vec![0.0f64; problem.parameters()];
     for (l, scale) in in_network.iter().enumerate() {
@@ -43,7 +53,7 @@ pub(super) fn scales(problem: &Problem) -> Vec<f64> {
             scales[a] = scales[a].max((c * scale).abs());
         }
     }
-    scales.iter().map(|&scale| if scale > 0.0 { scale } else { 1.0 }).collect()
+    Ok(scales.iter().map(|&scale| if scale > 0.0 { scale } else { 1.0 }).collect())
 }
 
 /// R⁻¹BR⁻¹ in place of B, a packed lower triangle.
@@ -57,16 +67,16 @@ pub(super) fn divide(lower: &mut [f64], scales: &[f64]) {
     }
 }
 
-fn of_network(problem: &Problem) -> Vec<f64> {
+fn of_network(problem: &Problem) -> Result<Vec<f64>> {
     let network = problem.network();
     let mut scales = vec![1.0; network.parameters()];
-    let inputs = input_sizes(problem);
+    let inputs = input_sizes(problem)?;
     for group in linear_groups_of_inputs(network) {
         for row in scales[group.0].chunks_exact_mut(group.1) {
             row[..inputs.len()].copy_from_slice(&inputs);
         }
     }
-    scales
+    Ok(scales)
 }
 
 /// The parameters of the linear units that inputs feed, with the number of parameters of one unit. Inputs come first in a row.
@@ -80,27 +90,35 @@ fn linear_groups_of_inputs(
 }
 
 /// The root of the mean square of each input; 1 where that is 0 or beyond the range of f64.
-fn input_sizes(problem: &Problem) -> Vec<f64> {
-    let data = problem.data();
-    let (x, weights) = (data.x(), data.weights());
-    let total: f64 = weights.iter().sum();
-    let counted = || x.rows().into_iter().zip(weights).filter(|(_, omega)| **omega > 0.0);
-    let mut largest = vec![0.0f64; x.ncols()];
-    for (row, _) in counted() {
-        largest.iter_mut().zip(row).for_each(|(m, v)| *m = m.max(v.abs()));
-    }
-    let mut squares = vec![0.0; x.ncols()];
-    for (row, omega) in counted() {
-        for ((sum, v), largest) in squares.iter_mut().zip(row).zip(&largest) {
-            if *largest > 0.0 {
-                *sum += omega * (v / largest).powi(2);
+fn input_sizes(problem: &Problem) -> Result<Vec<f64>> {
+    let (data, inputs) = (problem.parts().data, problem.network().inputs());
+    let total = data.total_weight();
+    let counted = |rows: &Rows, f: &mut dyn FnMut(&[f64], f64)| {
+        let all = rows.x.chunks_exact(inputs).zip(rows.omega);
+        all.filter(|(_, omega)| **omega > 0.0).for_each(|(row, omega)| f(row, *omega));
+    };
+    let mut largest = vec![0.0f64; inputs];
+    data.each(|rows| {
+        counted(&rows, &mut |row, _| {
+            largest.iter_mut().zip(row).for_each(|(m, v)| *m = m.max(v.abs()));
+        });
+        Ok(())
+    })?;
+    let mut squares = vec![0.0; inputs];
+    data.each(|rows| {
+        counted(&rows, &mut |row, omega| {
+            for ((sum, v), largest) in squares.iter_mut().zip(row).zip(&largest) {
+                if *largest > 0.0 {
+                    *sum += omega * (v / largest).powi(2);
+                }
             }
-        }
-    }
-    (squares.iter().zip(&largest))
+        });
+        Ok(())
+    })?;
+    let sizes = (squares.iter().zip(&largest))
         .map(|(sum, largest)| largest * (sum / total).sqrt())
-        .map(|size| if size.is_finite() && size > 0.0 { size } else { 1.0 })
-        .collect()
+        .map(|size| if size.is_finite() && size > 0.0 { size } else { 1.0 });
+    Ok(sizes.collect())
 }
 
 #[cfg(test)]
@@ -121,7 +139,7 @@ mod tests {
         let data = Data::new(x, array![[0.0], [1.0], [0.0]]).unwrap();
         let data = data.weighted(vec![1.0, 1.0, 0.0]).unwrap();
         let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
-        let found = scales(&problem);
+        let found = scales(&problem).unwrap();
         let size = (12.5e20f64).sqrt();
         let right = [size, 1.0, 1.0, size, 1.0, 1.0, size, 1.0, 1.0, 1.0, 1.0];
         assert_eq!(found.len(), right.len());

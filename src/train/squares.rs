@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::{Request, weights};
 use crate::interrupt::Limits;
-use crate::objective::{Loss, Penalty};
+use crate::objective::{Data, Loss, Penalty};
 use crate::problem::Problem;
 use crate::session::Session;
 use crate::solve::dot;
@@ -26,6 +26,7 @@ pub(super) struct Squares<'a> {
     problem: &'a Problem,
     /// X stays where the processor computes.
     session: Session<'a>,
+    data: &'a Data,
     /// √(ω_i v_o), row by row.
     roots: Vec<f64>,
     /// The parameters that the penalty reaches, with √λ_l.
@@ -36,7 +37,7 @@ pub(super) struct Squares<'a> {
 
 impl<'a> Squares<'a> {
     /// # Errors
-    /// `Unsupported` for a loss or a penalty that is no sum of squares, with what to use instead.
+    /// `Unsupported` for a loss or a penalty that is no sum of squares, and for rows that are not in memory, with what to use instead.
     pub fn new(problem: &'a Problem) -> Result<Self> {
         let outputs = problem.network().outputs();
         let factors = match problem.loss() {
@@ -58,7 +59,14 @@ impl<'a> Squares<'a> {
         // Of penalties that are squares the Hessian is λ, wherever it is taken.
         let zero = vec![0.0; parts.network.parameters()];
         let lambda = parts.penalty.hessian(parts.network, &zero)?.diagonal;
-        let omega = weights(parts.data, parts.reduction);
+        let Ok(data) = problem.data() else {
+            return Err(Error::Unsupported {
+                what: "Levenberg–Marquardt over rows that are read a window at a time".into(),
+                why: "it factorizes the Jacobian of all rows; use trust-region, newton-cg or lbfgs, or read the rows into memory"
+                    .into(),
+            });
+        };
+        let omega = weights(data, parts.reduction);
         // The Jacobian as it is computed, as it is weighted, and as columns for its QR factorization.
         let rows = omega.len() * outputs + lambda.len();
         let p = problem.parameters().max(zero.len()) as u64;
@@ -75,7 +83,8 @@ impl<'a> Squares<'a> {
         Ok(Squares {
             problem,
             session,
-            targets: size_of_targets(problem).unwrap_or(0.0),
+            data,
+            targets: size_of_targets(problem)?.unwrap_or(0.0),
             roots: (omega.iter())
                 .flat_map(|omega| factors.iter().map(move |v| (omega * v).sqrt()))
                 .collect(),
@@ -173,7 +182,7 @@ impl SumOfSquares for &Squares<'_> {
         let at = self.session.at(x)?.evaluate(request)?;
         let w = self.problem.network_weights(x)?;
         let outputs = at.outputs.unwrap_or_default();
-        let terms = outputs.iter().zip(self.problem.data().y()).zip(&self.roots);
+        let terms = outputs.iter().zip(self.data.y()).zip(&self.roots);
         let losses = terms.map(|((x, y), root)| root * (x - y));
         let penalties = self.penalties.iter().map(|&(l, root)| root * w[l]);
         for (out, r) in out.iter_mut().zip(losses.chain(penalties)) {

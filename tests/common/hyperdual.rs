@@ -281,7 +281,7 @@ pub fn states(
 
 /// Σ_i ω_i g(x_i^m, y_i).
 pub fn objective(problem: &secondo::Problem, w: &[Hyper]) -> Hyper {
-    (0..problem.data().len()).fold(Hyper::ZERO, |sum, i| sum + sample(problem, w, i, None))
+    (0..problem.rows()).fold(Hyper::ZERO, |sum, i| sum + sample(problem, w, i, None))
 }
 
 /// ω_i g(x_i^m, y_i).
@@ -291,7 +291,7 @@ pub fn sample(
     i: usize,
     shift: Option<(usize, usize, Hyper)>,
 ) -> Hyper {
-    let data = problem.data();
+    let data = problem.data().unwrap();
     let (x, y) = (data.x().row(i).to_vec(), data.y().row(i).to_vec());
     let x = states(problem.network(), w, &x, shift);
     Hyper::from(data.weights()[i]) * loss(problem.loss(), &x[x.len() - 1], &y)
@@ -313,7 +313,7 @@ pub fn gradient(problem: &secondo::Problem, w: &[f64]) -> Vec<f64> {
 pub fn multipliers(problem: &secondo::Problem, w: &[f64], k: usize) -> Vec<f64> {
     let w: Vec<Hyper> = w.iter().map(|&v| v.into()).collect();
     let unit = Hyper { d1: 1.0, ..Hyper::ZERO };
-    (0..problem.data().len())
+    (0..problem.rows())
         .flat_map(|i| (0..problem.network().width(k)).map(move |j| (i, j)))
         .map(|(i, j)| -sample(problem, &w, i, Some((k, j, unit))).d1)
         .collect()
@@ -342,7 +342,7 @@ fn entry(
     b: usize,
 ) -> f64 {
     use secondo::Curvature::*;
-    let (network, data) = (problem.network(), problem.data());
+    let (network, data) = (problem.network(), problem.data().unwrap());
     let seeded = seeded(w, a, b);
     let plain: Vec<Hyper> = w.iter().map(|&v| v.into()).collect();
     let n = data.len();

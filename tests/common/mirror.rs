@@ -84,13 +84,13 @@ pub fn mirror_of<B: Backend>(backend: &B, u: f64, problems: &[Case], asked: Aske
         // The value alone, too: no derivative of an activation, no gradient of the loss.
         for request in [Request::default()].into_iter().chain(requests) {
             // All samples at once: that n is the kernels'.
-            let result = problem.evaluate_on(&mirror, &single(w), request, problem.data().len());
+            let result = problem.evaluate_on(&mirror, &single(w), request, problem.rows());
             if let Err(error) = result {
                 mirror.note("evaluation", f64::INFINITY, || error.to_string());
             }
         }
         for &curvature in products {
-            let (n, v) = (problem.data().len(), vectors(problem));
+            let (n, v) = (problem.rows(), vectors(problem));
             if let Err(error) = problem.products_on(&mirror, &single(w), curvature, &v, n) {
                 mirror.note("products", f64::INFINITY, || error.to_string());
             }
@@ -252,7 +252,7 @@ struct Written<'w> {
 impl<B: Backend> Mirror<'_, B> {
     /// The tensor of one unit, if it is linear and the tensor is not large: which unit and which order differ from case to case.
     fn tensor_of(&self, problem: &Problem, w: &[f64], case: usize) {
-        let (network, order, n) = (problem.network(), case % 4 + 1, problem.data().len());
+        let (network, order, n) = (problem.network(), case % 4 + 1, problem.rows());
         let layer = case / 4 % network.depth() + 1;
         let row = case % network.width(layer);
         let group = (network.layers()[layer - 1].groups.iter())

@@ -26,7 +26,7 @@ pub fn sides(u: f64) -> f64 {
 /// The longest chain of roundings: each layer's sums and activations forth and back, and a block of samples.
 pub fn chain(problem: &Problem) -> f64 {
     let layers: usize = problem.network().layers().iter().map(|l| 2 * (l.width() + 8)).sum();
-    (layers + problem.data().len().min(512)) as f64
+    (layers + problem.rows().min(512)) as f64
 }
 
 pub fn numbers(at: &Evaluation) -> Vec<f64> {
@@ -209,7 +209,7 @@ pub fn edges() -> Vec<Case> {
             let scale = 1.0 / (widths.iter().max().map_or(1.0, |&w| w as f64)).sqrt();
             let (problem, w) = dense(widths, h, loss, n, scale);
             let weights = (0..n).map(|i| 0.5 * ((i + 1) % 4) as f64).collect();
-            let data = problem.data().clone().weighted(weights).unwrap();
+            let data = problem.data().unwrap().clone().weighted(weights).unwrap();
             let name = format!("edges {widths:?} {h} n {n} loss {loss}");
             (name, with_data(&problem, data), w)
         })
@@ -242,7 +242,7 @@ fn mixed_scales() -> Vec<Case> {
         for (loss, matched) in [(0, true), (2, true), (3, true), (0, false), (6, false)] {
             let (problem, mut w) = dense(&[7, 5, 2], h, loss, 65, 0.5);
             let scales: Vec<f64> = (0..7).map(|a| 10f64.powi(a - 3)).collect();
-            let mut x = problem.data().x().to_owned();
+            let mut x = problem.data().unwrap().x().to_owned();
             (x.columns_mut().into_iter().zip(&scales)).for_each(|(mut x, s)| x *= *s);
             if matched {
                 // The rows of the first layer's five units, a bias behind each.
@@ -250,7 +250,7 @@ fn mixed_scales() -> Vec<Case> {
                     row.iter_mut().zip(&scales).for_each(|(w, s)| *w /= s);
                 }
             }
-            let data = Data::new(x, problem.data().y().clone()).unwrap();
+            let data = Data::new(x, problem.data().unwrap().y().clone()).unwrap();
             let name = format!("mixed scales {h} loss {loss}, weights to match: {matched}");
             cases.push((name, with_data(&problem, data), w));
         }
@@ -311,7 +311,7 @@ pub fn cases() -> Vec<Case> {
         if p.loss() == &Loss::SoftmaxCrossEntropy {
             continue; // rounded class probabilities do not sum to 1
         }
-        let p = with_data(&p, p.data().clone());
+        let p = with_data(&p, p.data().unwrap().clone());
         cases.push((format!("seed {seed} {}", p.network()), p, w));
     }
     cases.extend(edges());

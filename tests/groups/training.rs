@@ -2,6 +2,9 @@
 // Each file of tests brings what it uses of tests/common.
 #![allow(clippy::duplicate_mod)]
 
+#[path = "../columns.rs"]
+mod columns;
+
 #[path = "../convergence.rs"]
 mod convergence;
 
@@ -34,6 +37,9 @@ mod onnx;
 
 #[path = "../session.rs"]
 mod session;
+
+#[path = "../sources.rs"]
+mod sources;
 
 #[path = "../solvers.rs"]
 mod solvers;

@@ -778,7 +778,7 @@ mod files {
             return Ok(());
         };
         let state = world::changed_state(random, state, world.problem.parameters());
-        let fingerprint = Fingerprint::new(&world.problem, &Default::default());
+        let fingerprint = Fingerprint::new(&world.problem, &Default::default()).unwrap();
         let bytes = Checkpoint::of(&state).to_bytes(&fingerprint);
         let read = Checkpoint::from_bytes(&bytes, Path::new("c"), &fingerprint)?;
         world.state = Some((number, read.state()?));

@@ -14,6 +14,7 @@ mod problem;
 mod report;
 mod run;
 mod spent;
+mod stream;
 mod validation;
 
 pub use options::Options;

@@ -41,7 +41,7 @@ pub fn start(
     rule: Initialization,
     seed: u64,
 ) -> Result<Vec<f64>, Error> {
-    let x = problem.data().x();
+    let x = problem.data()?.x();
     let mut start = rule.draw_from(problem.network(), &x, seed)?;
     idle_weights(problem.network(), &x).into_iter().for_each(|l| start[l] = 0.0);
     match model.ties()? {

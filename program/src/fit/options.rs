@@ -66,7 +66,7 @@ Examples:
 The objective is the sum of the losses over the rows (with --mean: their mean) plus the penalty.
 The same options, data and seed give the same model on the same device.")]
 pub struct Options {
-    /// The table (a text file with a header; - is standard input) or the problem file (.json)
+    /// The table (a text file with a header, .parquet, .npy, .npz; - is standard input) or the problem file (.json)
     pub data: PathBuf,
     #[command(flatten)]
     pub target: TargetOptions,
@@ -84,6 +84,13 @@ pub struct Options {
     pub method: Method,
     #[command(flatten)]
     pub computing: Computing,
+    /// Read the rows as they are needed, so that they need not fit in memory: a regression on the columns of numbers of a .parquet or
+    /// .npy file
+    ///
+    /// The rows to test are chosen by a hash of their number. Nothing that needs all rows at once can be had besides: choosing by
+    /// cross-validation, stopping early, levels of text, missing values, figures; and the method lm.
+    #[arg(long, help_heading = "Reading tables")]
+    pub stream: bool,
     /// Write the model here; a model that is there is replaced, no other file [default: the table's name with .safetensors, in the current folder]
     #[arg(long, help_heading = "Output", value_name = "FILE")]
     pub model: Option<PathBuf>,
@@ -313,6 +320,11 @@ impl NetworkOptions {
     /// The activation of the hidden units that are not radial.
     pub fn activation(&self) -> Activation {
         self.activation.first().copied().unwrap_or(Activation::Tanh)
+    }
+
+    /// Whether hidden layers have radial units.
+    pub fn is_radial(&self) -> bool {
+        self.hidden.iter().flat_map(|hidden| &hidden.0).any(|layer| layer.form.is_some())
     }
 
     /// The networks to choose from, each with one list of hidden layers and one activation.

@@ -27,6 +27,9 @@ pub struct FileFit {
 /// # Errors
 /// A usage error that names them.
 pub fn check(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
+    if options.stream {
+        return Err(Failure::usage("--stream is for tables: a problem file holds its rows"));
+    }
     let given = [
         given::<TargetOptions>(matches),
         given::<DivisionOptions>(matches),
@@ -65,7 +68,7 @@ pub fn prepare(options: &Options, device: Device, model: bool) -> Result<(Job, F
     };
     let facts = ProblemFacts {
         file: options.data.display().to_string(),
-        rows: problem.data().len(),
+        rows: problem.rows(),
         free: file.constraint.as_ref().map(|_| problem.parameters()),
         standard_errors: None,
     };
@@ -128,6 +131,6 @@ impl FileFit {
     /// The rows of the file.
     pub fn points(&self) -> Vec<Points> {
         let data = self.file.problem.data();
-        vec![Points::of_data("rows", &data.x(), data.y())]
+        data.iter().map(|data| Points::of_data("rows", &data.x(), data.y())).collect()
     }
 }

@@ -13,6 +13,7 @@ use super::options::Options;
 use super::problem::{self, FileFit};
 use super::report::{Report, Starts};
 use super::spent::Parts;
+use super::stream::{self, StreamFit};
 use crate::exit::Failure;
 use crate::files::{self, Kind};
 use crate::output::{Results, Text, has_extension, here, say, say_warning};
@@ -23,6 +24,7 @@ use crate::training::{Trained, train};
 /// The parts of the problem.
 enum Source {
     Table(Box<TableFit>),
+    Stream(Box<StreamFit>),
     File(Box<FileFit>),
 }
 
@@ -43,6 +45,9 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let (job, source) = if is_problem {
         let (job, file) = problem::prepare(options, device, model_path.is_some())?;
         (job, Source::File(Box::new(file)))
+    } else if options.stream {
+        let (job, rows) = stream::prepare(options, device)?;
+        (job, Source::Stream(Box::new(rows)))
     } else {
         let (job, table) = data::prepare(options, device)?;
         (job, Source::Table(Box::new(table)))
@@ -59,6 +64,7 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let (training, judging) = (training.elapsed(), Instant::now());
     let ended = match &source {
         Source::Table(table) => table.end(fit)?,
+        Source::Stream(rows) => rows.end(fit)?,
         Source::File(file) => {
             let (report, model) = (!options.report.is_empty(), model_path.is_some());
             file.end(&job.problem, fit, report, model)?
@@ -129,6 +135,8 @@ fn shown(
     let model = model.as_ref().map_err(|error| error.to_string());
     let points = match source {
         Source::Table(table) => table.points(),
+        // They are not held.
+        Source::Stream(_) => Vec::new(),
         Source::File(file) => file.points(),
     };
     Fitted { problem, trained, fit, model }.shown(&points)

@@ -204,7 +204,7 @@ const INPUTS: usize = 12;
 
 /// The average prediction against each input over its range, in the units of the data, and the weights.
 fn panels(inference: &Inference, source: &Source, report: &Report) -> Result<Vec<Panel>, Failure> {
-    let x = source.problem.data().x();
+    let x = source.problem.data()?.x();
     let standardization = source.model.as_ref().filter(|_| source.scaling.is_some());
     let mut all = Vec::new();
     for (input, name) in source.names.inputs.iter().enumerate().take(INPUTS) {

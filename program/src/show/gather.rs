@@ -66,7 +66,7 @@ impl Fitted<'_> {
     /// Rows times the square of the parameters.
     fn cost(&self) -> f64 {
         let p = self.problem.parameters() as f64;
-        self.problem.data().len() as f64 * p * p
+        self.problem.rows() as f64 * p * p
     }
 
     /// Spectrum and picture of the exact Hessian; of a large one a density alone.

@@ -82,7 +82,8 @@ struct Run<'a> {
     /// The problem by whose objective a fit ends early, and the patience.
     validation: Option<(&'a Problem, usize)>,
     method: &'a Method,
-    fingerprint: Fingerprint,
+    /// Where there is a checkpoint.
+    fingerprint: Option<Fingerprint>,
     /// Set by an interruption.
     stop: Interrupts,
     begin: Instant,
@@ -103,8 +104,13 @@ pub fn train(
     let mut options = Map::new();
     let name = method.solver(None).settings().to_string();
     options.insert("method".into(), json!(name));
-    let fingerprint = Fingerprint::new(problem, &options);
-    let resumed = resumed(method, &fingerprint, starts.len())?;
+    // It takes all rows, which may have to be read.
+    let is_needed = method.checkpoint.is_some() || method.resume.is_some();
+    let fingerprint = is_needed.then(|| Fingerprint::new(problem, &options)).transpose()?;
+    let resumed = match &fingerprint {
+        None => None,
+        Some(fingerprint) => resumed(method, fingerprint, starts.len())?,
+    };
     let run = Run {
         problem,
         validation,
@@ -137,8 +143,8 @@ const SMALL: u64 = 1 << 30;
 /// them. Their bits do not depend on it.
 fn side_by_side(problem: &Problem, starts: usize) -> usize {
     let workers = starts.min(rayon::current_num_threads());
-    let (data, p) = (problem.data(), problem.parameters() as u64);
-    let outputs = (data.len() as u64).saturating_mul(problem.network().outputs() as u64);
+    let (rows, p) = (problem.rows(), problem.parameters() as u64);
+    let outputs = (rows as u64).saturating_mul(problem.network().outputs() as u64);
     // Numbers of a Jacobian with its factorization, or of a Hessian with its own.
     let numbers = outputs.saturating_add(p).saturating_mul(p).saturating_mul(4);
     let on_processor = match problem.device() {
@@ -256,8 +262,8 @@ impl Run<'_> {
         };
         let every =
             Duration::try_from_secs_f64(self.method.checkpoint_every).unwrap_or(Duration::MAX);
-        let mut keeper = (self.method.checkpoint.as_deref())
-            .map(|path| Keeper::new(path, &self.fingerprint, every, resumed.clone()));
+        let mut keeper = (self.method.checkpoint.as_deref().zip(self.fingerprint.as_ref()))
+            .map(|(path, print)| Keeper::new(path, print, every, resumed.clone()));
         let begin = Instant::now();
         let mut lines = Lines::new(self.show);
         let mut trace = Trace::default();

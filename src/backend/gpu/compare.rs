@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
-use ndarray::Array2;
+use ndarray::ArrayRef2;
 
 use super::launch::Launch;
 use super::unit::{Text, text, with_text};
@@ -140,7 +140,7 @@ impl Gpu {
     ///
     /// # Errors
     /// `Part`: its text does not compile, or a number differs.
-    pub(super) fn check_loss(&self, loss: &Loss, y: &Array2<f64>) -> Result<()> {
+    pub(super) fn check_loss(&self, loss: &Loss, y: &ArrayRef2<f64>) -> Result<()> {
         let (Loss::Custom(custom), Some(text), false) = (loss, loss.wgsl()?, y.is_empty()) else {
             return Ok(());
         };

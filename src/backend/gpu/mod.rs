@@ -49,7 +49,7 @@ mod unit;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use ndarray::Array2;
+use ndarray::ArrayRef2;
 use rayon::prelude::*;
 
 use self::compare::Checked;
@@ -405,7 +405,7 @@ impl Backend for Gpu {
         None
     }
 
-    fn check_parts(&self, network: &Network, loss: &Loss, y: &Array2<f64>) -> Result<()> {
+    fn check_parts(&self, network: &Network, loss: &Loss, y: &ArrayRef2<f64>) -> Result<()> {
         if self.rehearses() {
             return Ok(());
         }

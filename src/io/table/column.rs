@@ -269,7 +269,8 @@ impl Table {
                     let cell = self.text_at(row, column);
                     if !self.is_missing(cell) {
                         tally.known += 1;
-                        tally.numbers += usize::from(self.numerals.reads(cell));
+                        let is_number = !self.is_text(column) && self.numerals.reads(cell);
+                        tally.numbers += usize::from(is_number);
                     }
                 }
             }

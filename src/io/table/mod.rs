@@ -1,4 +1,4 @@
-//! Tables with a header as text files: reading, features and target.
+//! Tables: text files with a header, Parquet files, arrays of NumPy; reading, features and target.
 //!
 //! # What is accepted
 //!
@@ -12,6 +12,13 @@
 //!
 //! A first column without a name is the labels of the rows, and so is one that counts the rows from 0 or 1 or has another text in each
 //! row, if other features are left. [`Table::found`] tells all that was assumed.
+//!
+//! # Tables with types
+//!
+//! A name that ends with `.parquet` (with the feature of that name), `.npy` or `.npz` is such a file. Numbers keep their bits, dates and
+//! times are as in text, and columns of text or truth values are never numbers. Null is a missing value, and so is what would be one in
+//! a text file. Lists, structures and pandas' index are left out. The columns of an array have its name with their number; those of a
+//! `.npy` file are column1, column2, ….
 //!
 //! # Columns as inputs
 //!
@@ -36,6 +43,7 @@ mod parse;
 mod source;
 mod target;
 mod time;
+mod typed;
 
 pub use column::{Coding, Column, Encode, Fill, Unknown};
 pub use dataset::{Dataset, Reading};
@@ -79,6 +87,8 @@ pub struct Table {
     /// Further words for a missing value.
     missing: Vec<String>,
     labels: Option<Labels>,
+    /// Whether each column is text, where columns have types.
+    texts: Option<Vec<bool>>,
     found: Vec<String>,
     warnings: Vec<String>,
 }
@@ -123,7 +133,7 @@ impl Table {
         self.lines.len()
     }
 
-    /// The line, from 1, on which each row begins.
+    /// The line, from 1, on which each row begins; the number of the row, from 1, of a file that has no lines.
     pub fn lines(&self) -> &[u64] {
         &self.lines
     }
@@ -314,9 +324,14 @@ impl Table {
     }
 
     fn wrong(&self, row: usize, column: usize, why: String) -> Error {
+        // What has types has rows, and no lines.
+        let (line, why) = match self.texts {
+            None => (self.lines.get(row).copied(), why),
+            Some(_) => (None, format!("row {}: {why}", row + 1)),
+        };
         Error::Format {
             path: self.path.clone(),
-            line: self.lines.get(row).copied(),
+            line,
             column: self.names.get(column).map(|name| short(name)),
             why,
         }

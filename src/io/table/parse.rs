@@ -14,12 +14,16 @@ use crate::error::Result;
 const SHOWN: usize = 10_000;
 
 impl Table {
-    /// The table in the file at `path`, or on standard input for `-`; gzip and zstd files are unpacked.
+    /// The table in the file at `path`, or on standard input for `-`; gzip and zstd files are unpacked, and Parquet files and arrays of
+    /// NumPy are known by their extensions.
     ///
     /// # Errors
     /// A file that cannot be read, is not text, has no header or no row, an empty or repeated name, a row with another number of
     /// fields than the header, a quote that is not closed: each with its line.
     pub fn from_path(path: &Path, dialect: &Dialect) -> Result<Self> {
+        if let Some(table) = Table::typed(path, dialect)? {
+            return Ok(table);
+        }
         let source = source::read(path, dialect.encoding.as_deref())?;
         let mut table = Table::parse(&source.text, path, dialect)?;
         if let (Some(name), None) = (source.found, &dialect.encoding) {
@@ -52,6 +56,7 @@ impl Table {
             numerals: Numerals::PLAIN,
             missing: dialect.missing.clone(),
             labels: None,
+            texts: None,
             found: Vec::new(),
             warnings: Vec::new(),
         };

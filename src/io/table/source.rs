@@ -17,7 +17,7 @@ const NO_TEXT: [(&[u8], &str); 4] = [
         "a spreadsheet (.xlsx, .ods) or another zip archive; save the sheet as CSV, or unpack the archive",
     ),
     (b"\xD0\xCF\x11\xE0", "a spreadsheet (.xls); save the sheet as CSV"),
-    (b"PAR1", "a Parquet file; write it as CSV"),
+    (b"PAR1", "a Parquet file; give it a name that ends with .parquet"),
     (b"ARROW1", "an Arrow file; write it as CSV"),
 ];
 

@@ -69,7 +69,8 @@ impl Table {
     pub(super) fn guess(&self, column: usize, rows: &[usize]) -> Result<(Task, String)> {
         let cells = || rows.iter().map(|&row| (row, self.text_at(row, column)));
         // NaN and infinities count as numbers here; they are refused when they are read as such.
-        let numeric = |cell: &str| self.numerals.reads(cell);
+        let is_text = self.is_text(column);
+        let numeric = |cell: &str| !is_text && self.numerals.reads(cell);
         let numbers = rows.par_iter().filter(|&&row| numeric(self.text_at(row, column))).count();
         if numbers == 0 {
             return Ok((Task::Classification, "the target is text".into()));

@@ -347,7 +347,7 @@ impl Loss {
     }
 
     /// Compares the derivatives of a user's loss with differences at points around the first targets.
-    pub(crate) fn verify(&self, y: &ndarray::Array2<f64>) -> Result<()> {
+    pub(crate) fn verify(&self, y: &ndarray::ArrayRef2<f64>) -> Result<()> {
         let Loss::Custom(custom) = self else {
             return Ok(());
         };
@@ -394,13 +394,18 @@ impl Loss {
         dispatch!(self, D => D::refuses(y), _custom => None)
     }
 
-    /// Checks that the loss is defined for its parameters and the targets.
-    pub(crate) fn check(&self, outputs: usize, y: &ndarray::Array2<f64>) -> Result<()> {
+    /// Checks that the loss is defined for its parameters and the targets, those of the samples from number `first` on.
+    pub(crate) fn check(
+        &self,
+        outputs: usize,
+        first: usize,
+        y: &ndarray::ArrayRef2<f64>,
+    ) -> Result<()> {
         let (_, v) = self.parameter();
         dispatch!(self, D => D::check_parameter(v, outputs)?, _custom => {});
         for ((i, o), &y) in y.indexed_iter() {
             if let Some(why) = self.refuses(y) {
-                let name = format!("target of sample {i}, output {o}");
+                let name = format!("target of sample {}, output {o}", first + i);
                 return Err(Error::invalid(name, format!("{y} {why}")));
             }
         }
@@ -410,7 +415,7 @@ impl Loss {
                 D => D::refuses_sample(&row),
                 custom => self.guarded(|| custom.check(&row))?.err());
             if let Some(why) = refused {
-                return Err(Error::invalid(format!("targets of sample {i}"), why));
+                return Err(Error::invalid(format!("targets of sample {}", first + i), why));
             }
         }
         Ok(())
@@ -466,7 +471,7 @@ impl Loss {
         if y.len() != outputs {
             return Err(Error::shape("targets", &[outputs], &[y.len()]));
         }
-        self.check(outputs, &ndarray::Array2::zeros((0, outputs)))?;
+        self.check(outputs, 0, &ndarray::Array2::zeros((0, outputs)))?;
         Ok(outputs)
     }
 

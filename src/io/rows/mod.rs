@@ -1,0 +1,279 @@
+//! Tables of numbers in files, a window of rows at a time: samples that need not fit in memory.
+
+#[cfg(feature = "parquet")]
+mod batch;
+mod identity;
+#[cfg(feature = "parquet")]
+pub(super) mod kind;
+mod npy;
+#[cfg(feature = "parquet")]
+pub(super) mod parquet;
+#[cfg(feature = "parquet")]
+pub(super) mod write;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::json::format_error;
+use crate::error::{Error, Result};
+use crate::objective::{Samples, Walk, Window};
+
+/// Rows of numbers in a file, some columns of which are X, Y and ω: a Parquet file with the feature `parquet`, or the two-dimensional
+/// array of a `.npy` file, whose columns have the names column1, column2, …
+///
+/// Only these columns are read. Whole numbers and decimals become the nearest f64. The file must stay as it is while it is used: what
+/// is read later is compared with its length, its time of change and its place.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use secondo::io::{FileSamples, write_file};
+/// use secondo::{Activation, Loss, Network, Problem};
+/// let folder = std::env::temp_dir().join("secondo-doc-rows");
+/// std::fs::create_dir_all(&folder).unwrap();
+/// let path = folder.join("line.npy");
+/// // The rows (1, 2) and (2, 4), as numpy.save writes them.
+/// let head = format!("{:<117}\n", "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }");
+/// write_file(&path, |out| {
+///     out.write_all(b"\x93NUMPY\x01\x00\x76\x00")?;
+///     out.write_all(head.as_bytes())?;
+///     [1.0f64, 2.0, 2.0, 4.0].iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))
+/// })?;
+/// let samples = FileSamples::open(&path, &["column1"], &["column2"], None)?;
+/// let problem = Problem::over(Network::dense(&[1, 1], Activation::Tanh)?, Arc::new(samples), Loss::SquaredError)?;
+/// // ½ (2² + 4²) at w = 0.
+/// assert_eq!(problem.objective(&[0.0, 0.0])?, 10.0);
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), secondo::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct FileSamples {
+    path: PathBuf,
+    table: Numbers,
+    /// The columns of X, then those of Y, then that of ω, if there is one.
+    columns: Vec<usize>,
+    names: Vec<String>,
+    inputs: usize,
+    outputs: usize,
+}
+
+/// A file with columns of numbers.
+#[derive(Clone)]
+enum Numbers {
+    Npy(Arc<npy::Npy>),
+    #[cfg(feature = "parquet")]
+    Parquet(Arc<parquet::Parquet>),
+}
+
+impl fmt::Debug for FileSamples {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("FileSamples")
+            .field("path", &self.path)
+            .field("columns", &self.names)
+            .finish()
+    }
+}
+
+impl FileSamples {
+    /// The samples in the file at `path`: the columns `inputs` are X, `outputs` Y, and `weights` ω, 1 where it is not given. The names
+    /// of columns with other values than numbers are refused.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is damaged; a column that there is not, or not of numbers.
+    pub fn open<S: AsRef<str>>(
+        path: &Path,
+        inputs: &[S],
+        outputs: &[S],
+        weights: Option<S>,
+    ) -> Result<Self> {
+        let table = Numbers::open(path)?;
+        let names: Vec<String> = (inputs.iter().chain(outputs))
+            .map(|name| name.as_ref().to_string())
+            .chain(weights.map(|name| name.as_ref().to_string()))
+            .collect();
+        let columns = names.iter().map(|name| table.column(path, name)).collect::<Result<_>>()?;
+        let (inputs, outputs) = (inputs.len(), outputs.len());
+        Ok(FileSamples { path: path.to_path_buf(), table, columns, names, inputs, outputs })
+    }
+
+    /// The names of the columns of numbers in the file at `path`.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is damaged.
+    pub fn columns(path: &Path) -> Result<Vec<String>> {
+        Ok(match Numbers::open(path)? {
+            Numbers::Npy(npy) => (1..=npy.columns).map(|c| format!("column{c}")).collect(),
+            #[cfg(feature = "parquet")]
+            Numbers::Parquet(file) => {
+                let numbers = file.columns.iter().filter(|column| column.kind.is_number());
+                numbers.map(|column| column.name.clone()).collect()
+            }
+        })
+    }
+}
+
+impl Numbers {
+    fn open(path: &Path) -> Result<Self> {
+        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        match extension.as_deref() {
+            #[cfg(feature = "parquet")]
+            Some("parquet") => Ok(Numbers::Parquet(Arc::new(parquet::Parquet::open(path)?))),
+            Some("npy") => Ok(Numbers::Npy(Arc::new(npy::Npy::open(path)?))),
+            _ => Err(format_error(
+                path,
+                "rows can be read from .npy and, with the feature parquet, from .parquet",
+            )),
+        }
+    }
+
+    fn rows(&self) -> usize {
+        match self {
+            Numbers::Npy(npy) => npy.rows,
+            #[cfg(feature = "parquet")]
+            Numbers::Parquet(file) => file.rows(),
+        }
+    }
+
+    /// The place of the column of that name.
+    fn column(&self, path: &Path, name: &str) -> Result<usize> {
+        let absent = || format_error(path, format!("there is no column '{name}'"));
+        match self {
+            Numbers::Npy(npy) => {
+                let number = name.strip_prefix("column").and_then(|c| c.parse::<usize>().ok());
+                number.filter(|c| (1..=npy.columns).contains(c)).map(|c| c - 1).ok_or_else(absent)
+            }
+            #[cfg(feature = "parquet")]
+            Numbers::Parquet(file) => {
+                let at = file
+                    .columns
+                    .iter()
+                    .position(|column| column.name == name)
+                    .ok_or_else(absent)?;
+                if !file.columns[at].kind.is_number() {
+                    let why = "its values are no numbers; leave the column out, or read the table into memory".into();
+                    return Err(Error::Format {
+                        path: path.to_path_buf(),
+                        line: None,
+                        column: Some(name.into()),
+                        why,
+                    });
+                }
+                Ok(at)
+            }
+        }
+    }
+}
+
+impl Samples for FileSamples {
+    fn rows(&self) -> usize {
+        self.table.rows()
+    }
+
+    fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn walk(&self, first: usize) -> Result<Box<dyn Walk>> {
+        let rows = match &self.table {
+            Numbers::Npy(npy) => Rows::Npy(npy.walk(first)?),
+            #[cfg(feature = "parquet")]
+            Numbers::Parquet(file) => Rows::Parquet(file.walk(&self.columns, first)?),
+        };
+        Ok(Box::new(FileWalk { of: self.clone(), rows }))
+    }
+
+    fn held(&self) -> u64 {
+        match &self.table {
+            Numbers::Npy(npy) => npy.held(),
+            #[cfg(feature = "parquet")]
+            Numbers::Parquet(file) => file.held(&self.columns),
+        }
+    }
+
+    fn refuse(&self, row: usize, column: usize, value: f64) -> Error {
+        let why = if value.is_finite() {
+            format!("row {}: {value} is negative; weights must not be", row + 1)
+        } else if value.is_nan() {
+            format!(
+                "row {}: the value is missing or not a number; leave such rows out when the file is written",
+                row + 1
+            )
+        } else {
+            format!("row {}: {value} is not a finite number", row + 1)
+        };
+        Error::Format {
+            path: self.path.clone(),
+            line: None,
+            column: self.names.get(column).cloned(),
+            why,
+        }
+    }
+}
+
+/// A walk over the rows of a file.
+struct FileWalk {
+    of: FileSamples,
+    rows: Rows,
+}
+
+enum Rows {
+    Npy(npy::NpyWalk),
+    #[cfg(feature = "parquet")]
+    Parquet(parquet::Groups),
+}
+
+impl Walk for FileWalk {
+    fn next(&mut self, rows: usize, window: &mut Window) -> Result<()> {
+        let FileSamples { inputs, outputs, columns, .. } = &self.of;
+        let mut target = Target::new(window, rows, *inputs, *outputs);
+        let mut done = 0;
+        while done < rows {
+            done += match &mut self.rows {
+                Rows::Npy(walk) => walk.next(rows - done, columns, &mut target, done)?,
+                #[cfg(feature = "parquet")]
+                Rows::Parquet(groups) => groups.next(rows - done, |column, batch| {
+                    let (out, step) = target.column(done, column);
+                    batch.numbers(out, step);
+                    Ok(())
+                })?,
+            };
+        }
+        Ok(())
+    }
+}
+
+/// The rows that are appended to a window.
+struct Target<'a> {
+    window: &'a mut Window,
+    inputs: usize,
+    outputs: usize,
+    /// Rows that were there before.
+    before: usize,
+}
+
+impl<'a> Target<'a> {
+    fn new(window: &'a mut Window, rows: usize, inputs: usize, outputs: usize) -> Self {
+        let before = window.weights.len();
+        window.x.resize((before + rows) * inputs, 0.0);
+        window.y.resize((before + rows) * outputs, 0.0);
+        window.weights.resize(before + rows, 1.0);
+        Target { window, inputs, outputs, before }
+    }
+
+    /// The place of one of the columns that were chosen, from a row on, and the step to the next row.
+    fn column(&mut self, row: usize, column: usize) -> (&mut [f64], usize) {
+        let (inputs, outputs, row) = (self.inputs, self.outputs, self.before + row);
+        if column < inputs {
+            (&mut self.window.x[row * inputs + column..], inputs)
+        } else if column < inputs + outputs {
+            (&mut self.window.y[row * outputs + column - inputs..], outputs)
+        } else {
+            (&mut self.window.weights[row..], 1)
+        }
+    }
+}

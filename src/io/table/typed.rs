@@ -1,0 +1,239 @@
+//! Tables whose columns have types: Parquet files and arrays of NumPy. Their cells become text, as those of other tables, in which
+//! numbers keep their bits; of columns of text no cell is a number.
+
+use std::path::Path;
+
+use super::cell::Numerals;
+use super::{Dialect, Table};
+use crate::error::{Error, Result};
+use crate::io::json::format_error;
+use crate::io::npy;
+use crate::io::{files, npz};
+use crate::memory::{bytes_of, require_memory, shape_product};
+
+/// Bytes of a cell as text, with its end: an estimate, which numbers with all digits exceed little.
+const CELL: usize = 28;
+
+/// The cells of a typed table.
+pub(super) struct Cells {
+    names: Vec<String>,
+    /// Whether each column is text.
+    texts: Vec<bool>,
+    rows: usize,
+    text: String,
+    ends: Vec<usize>,
+    warnings: Vec<String>,
+}
+
+impl Table {
+    /// The table in a file whose name ends with `.parquet`, `.npy` or `.npz`; none for another.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is damaged; arrays with other values than numbers, or of different lengths; names that are not
+    /// distinct; too little memory for all cells.
+    pub(super) fn typed(path: &Path, dialect: &Dialect) -> Result<Option<Self>> {
+        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        let cells = match extension.as_deref() {
+            #[cfg(feature = "parquet")]
+            Some("parquet") => of_parquet(path)?,
+            Some("npy") => {
+                let array = npy::table(&files::read(path)?, path)?;
+                of_arrays(path, vec![("column".into(), array)])?
+            }
+            Some("npz") => {
+                let arrays = npz::files_of(path)?.into_iter().map(|(name, bytes)| {
+                    let name = name.strip_suffix(".npy").unwrap_or(&name).to_string();
+                    Ok((name, npy::table(&bytes, path)?))
+                });
+                of_arrays(path, arrays.collect::<Result<_>>()?)?
+            }
+            _ => return Ok(None),
+        };
+        let mut names = cells.names.clone();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let why = format!("two columns have the name '{}'; names must differ", pair[0]);
+            return Err(format_error(path, why));
+        }
+        let mut table = Table {
+            path: path.to_path_buf(),
+            names: cells.names,
+            text: cells.text,
+            ends: cells.ends,
+            lines: (1..=cells.rows as u64).collect(),
+            numerals: Numerals::PLAIN,
+            missing: dialect.missing.clone(),
+            labels: None,
+            texts: Some(cells.texts),
+            found: Vec::new(),
+            warnings: cells.warnings,
+        };
+        table.find_labels(dialect, false)?;
+        Ok(Some(table))
+    }
+
+    /// The bytes of a Parquet file with the same columns: whole numbers, where all cells of a column are such, other numbers as f64, and
+    /// else text. Missing values are null.
+    ///
+    /// ```
+    /// use secondo::io::{Dialect, Table};
+    /// let table = Table::parse("x,name\n1.5,a\n,b\n", "small.csv".as_ref(), &Dialect::default())?;
+    /// assert!(table.to_parquet()?.starts_with(b"PAR1"));
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Too little memory; a name that Parquet does not take.
+    #[cfg(feature = "parquet")]
+    pub fn to_parquet(&self) -> Result<Vec<u8>> {
+        use super::cell::whole;
+        use super::classes::is_code;
+        use crate::io::rows::write::{Held, bytes};
+
+        let (rows, what) = (self.rows(), format!("{} as Parquet", self.path.display()));
+        require_memory(&what, bytes_of(&[2, self.text.len()]), "divide the table")?;
+        let cells = |column: usize| {
+            let cells = (0..rows).map(move |row| self.text_at(row, column));
+            cells.filter(|cell| !self.is_missing(cell))
+        };
+        let held = |column: usize| {
+            let is_number = |cell: &str| self.numerals.number(cell).is_ok() && !is_code(cell);
+            if self.is_text(column) || !cells(column).all(is_number) {
+                Held::Text
+            } else if cells(column).all(|cell| whole(cell).is_some()) {
+                Held::Integers
+            } else {
+                Held::Numbers
+            }
+        };
+        let name = |c: usize| match self.names[c].as_str() {
+            "" => format!("column{}", c + 1),
+            name => name.to_string(),
+        };
+        let columns: Vec<(String, Held)> =
+            (0..self.names.len()).map(|c| (name(c), held(c))).collect();
+        let cell = |row: usize, column: usize| {
+            Some(self.text_at(row, column)).filter(|cell| !self.is_missing(cell))
+        };
+        let number = |row: usize, column: usize| self.numerals.parse(cell(row, column)?);
+        bytes(&columns, rows, number, cell)
+            .map_err(|e| format_error(&self.path, format!("it cannot be written as Parquet: {e}")))
+    }
+
+    /// Whether the cells of a column are text by their type.
+    pub(super) fn is_text(&self, column: usize) -> bool {
+        self.texts.as_ref().is_some_and(|texts| texts.get(column) == Some(&true))
+    }
+}
+
+impl Cells {
+    /// No cells yet, with room for those of so many rows.
+    fn with_room(path: &Path, names: Vec<String>, texts: Vec<bool>, rows: usize) -> Result<Self> {
+        let cells = shape_product("the table", &[rows, names.len()])?;
+        let what = format!("{}, {rows} rows as text,", path.display());
+        let advice = "leave out columns or rows when it is written, or let 'secondo fit --stream' read the rows as they are needed";
+        require_memory(&what, bytes_of(&[CELL, cells]), advice)?;
+        let (text, ends) = (String::new(), Vec::with_capacity(cells));
+        Ok(Cells { names, texts, rows, text, ends, warnings: Vec::new() })
+    }
+
+    fn push(&mut self, cell: &str) {
+        self.text.push_str(cell.trim());
+        self.ends.push(self.text.len());
+    }
+}
+
+/// The columns of arrays of one or two dimensions: those of the second have the array's name with their number.
+fn of_arrays(path: &Path, arrays: Vec<(String, npy::Columns)>) -> Result<Cells> {
+    let rows = arrays.first().map_or(0, |(_, array)| array.rows);
+    let mut names = Vec::new();
+    for (name, array) in &arrays {
+        if array.rows != rows || rows == 0 {
+            let why =
+                format!("the array '{name}' has {} rows, where {rows} are needed", array.rows);
+            return Err(format_error(
+                path,
+                if rows == 0 { "there are no rows".into() } else { why },
+            ));
+        }
+        if array.is_flat {
+            names.push(name.clone());
+        } else {
+            names.extend((1..=array.columns).map(|c| format!("{name}{c}")));
+        }
+    }
+    let texts = vec![false; names.len()];
+    let mut cells = Cells::with_room(path, names, texts, rows)?;
+    for row in 0..rows {
+        for (_, array) in &arrays {
+            for v in &array.numbers[row * array.columns..(row + 1) * array.columns] {
+                cells.push(&v.to_string());
+            }
+        }
+    }
+    Ok(cells)
+}
+
+#[cfg(feature = "parquet")]
+fn of_parquet(path: &Path) -> Result<Cells> {
+    use std::sync::Arc;
+
+    use crate::io::rows::kind::Kind;
+    use crate::io::rows::parquet::Parquet;
+
+    /// Rows that are read together.
+    const PART: usize = 4096;
+
+    let file = Arc::new(Parquet::open(path)?);
+    // The name that pandas gives to an index.
+    let is_index = |name: &str| name.starts_with("__index_level_");
+    let columns: Vec<usize> =
+        (0..file.columns.len()).filter(|&c| !is_index(&file.columns[c].name)).collect();
+    let of = |c: usize| &file.columns[c];
+    let names = columns.iter().map(|&c| of(c).name.clone()).collect();
+    let texts = columns.iter().map(|&c| matches!(of(c).kind, Kind::Text | Kind::Boolean)).collect();
+    let mut cells = Cells::with_room(path, names, texts, file.rows())?;
+    let left_out = file.columns.iter().map(|column| &column.name).filter(|name| is_index(name));
+    let left_out: Vec<String> = left_out.chain(&file.left_out).cloned().collect();
+    if !left_out.is_empty() {
+        cells.warnings.push(format!(
+            "columns that are lists, structures or an index of pandas were left out: {}",
+            left_out.join(", ")
+        ));
+    }
+    let mut walk = file.walk(&columns, 0)?;
+    let mut parts: Vec<(String, Vec<usize>)> = vec![Default::default(); columns.len()];
+    let mut done = 0;
+    while done < file.rows() {
+        let read = walk.next(PART.min(file.rows() - done), |column, batch| {
+            let (text, ends) = &mut parts[column];
+            text.clear();
+            ends.clear();
+            let mut wrong = None;
+            batch.texts(|row, cell| {
+                if cell.is_none() && batch.is_there(row) {
+                    wrong = wrong.or(Some(row));
+                }
+                text.push_str(cell.unwrap_or_default());
+                ends.push(text.len());
+            });
+            match wrong {
+                None => Ok(()),
+                Some(row) => Err(Error::Format {
+                    path: path.to_path_buf(),
+                    line: None,
+                    column: Some(of(columns[column]).name.clone()),
+                    why: format!("row {}: a value that cannot be read: a date or a number beyond their range", done + row + 1),
+                }),
+            }
+        })?;
+        for row in 0..read {
+            for (text, ends) in &parts {
+                let from = row.checked_sub(1).map_or(0, |before| ends[before]);
+                cells.push(&text[from..ends[row]]);
+            }
+        }
+        done += read;
+    }
+    Ok(cells)
+}
