@@ -88,7 +88,8 @@ impl Problem {
     /// The same over samples that are read when they are needed: memory then does not depend on their number. They are walked once
     /// here, to check them.
     ///
-    /// Value, derivatives, products and all methods of fitting but [`LevenbergMarquardt`](crate::LevenbergMarquardt) have the bits
+    /// Value, derivatives, products and all methods of fitting but [`LevenbergMarquardt`](crate::LevenbergMarquardt), and [`Auto`](crate::Auto) for
+    /// squared errors, which takes other methods without it, have the bits
     /// that they have with the same rows in memory. A session keeps all samples in memory where its budget has room for them, and
     /// reads them only once. What needs each row by itself, such as inference, returns `Unsupported`.
     ///

@@ -154,7 +154,10 @@ fn as_parquet(array: &Array2<f64>) -> Vec<u8> {
     for row in array.rows() {
         text += &format!("{},{},{}\n", row[0], row[1], row[2]);
     }
-    Table::parse(&text, Path::new("made.csv"), &Dialect::default()).unwrap().to_parquet().unwrap()
+    Table::parse(&text, Path::new("made.csv"), &Dialect::default())
+        .unwrap()
+        .to_parquet("table")
+        .unwrap()
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn requests() -> Vec<Request> {
     [Request::default(), Request::gradient(), rows].into_iter().chain(all).collect()
 }
 
-/// What `f` makes of both problems is the same.
+/// `f` makes the same of both problems.
 fn same<T: PartialEq>(problems: &[Problem; 2], what: &str, f: impl Fn(&Problem) -> Result<T>) {
     let [held, read] = [0, 1].map(|i| f(&problems[i]).map_err(|e| e.to_string()));
     let n = problems[0].rows();

@@ -32,7 +32,7 @@ n <- as.integer(a[2]); hidden <- as.integer(a[3])
 x <- matrix(readBin(file.path(a[1], "x"), "double", n * 20), n, byrow = TRUE)
 y <- readBin(file.path(a[1], "y"), "double", n)
 set.seed(1)
-net <- nnet(x, y, size = hidden, linout = TRUE, decay = 0.5, maxit = 100, MaxNWts = 1e5, trace = FALSE)
+net <- nnet(x, y, size = hidden, linout = TRUE, decay = 1, maxit = 100, MaxNWts = 1e5, trace = FALSE)
 for (i in 1:3) cat(system.time({ h <- nnetHess(net, x, matrix(y)); v <- solve(h) })[["elapsed"]], "\\n")
 """
 

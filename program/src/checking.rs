@@ -31,7 +31,7 @@ Examples:
 pub struct Options {
     /// A problem file (.json) or a model (.safetensors)
     source: PathBuf,
-    /// The table, for a model (a text file with a header, with the target)
+    /// The table, for a model (with the target; a text file with a header, .parquet, .npy or .npz)
     data: Option<PathBuf>,
     /// Compare the derivatives in so many parameters, drawn at random; all where there are no more
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..))]

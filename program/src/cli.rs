@@ -13,7 +13,7 @@ use crate::{checking, convert, derivatives, files, fit, manual, predict, replot,
 
 /// Fits neural networks to tables by Newton steps, judges them, and computes their exact derivatives
 ///
-/// A network is fitted to a table (a text file with a header), stored in one file, and used to predict from other tables.
+/// A network is fitted to a table (a text file with a header, .parquet, .npy or .npz), stored in one file, and used to predict from other tables.
 /// Gradients and second derivatives are exact, not approximated by differences.
 #[derive(Debug, Parser)]
 #[command(

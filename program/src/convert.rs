@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::arrays::Arrays;
 use crate::exit::Failure;
-use crate::files::{self, Kind, is_model_file};
+use crate::files::{self, Kind, PARQUET_TABLE, is_model_file};
 use crate::output::{has_extension, plural, say, say_note, say_warning};
 
 /// Converts models: to ONNX, to PyTorch's names and layout, to NumPy's arrays, and back; and tables to Parquet
@@ -91,7 +91,7 @@ enum Form {
 pub fn run(options: &Options) -> Result<(), Failure> {
     let (input, output): (&Path, &Path) = (&options.input, &options.output);
     if has_extension(output, "parquet") {
-        return table(input, output);
+        return options.table();
     }
     let own = is_model_file(input);
     let extensions = [
@@ -127,25 +127,45 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     say(&format!("written      {}: the network {}\n", output.display(), model.network))
 }
 
-/// Writes a table as Parquet.
-fn table(input: &Path, output: &Path) -> Result<(), Failure> {
-    files::check(&[input], None, &[(Kind::Table, output)])?;
-    let table = Table::from_path(input, &Dialect::default())?;
-    let bytes = table.to_parquet()?;
-    files::write(Kind::Table, output, |out| out.write_all(&bytes))?;
-    if !table.found().is_empty() {
-        say_note(&format!("read with {}", table.found().join(" ")));
-    }
-    table.warnings().iter().for_each(|warning| say_warning(warning));
-    say(&format!(
-        "written      {}: {}, {}\n",
-        output.display(),
-        plural(table.rows(), "row"),
-        plural(table.names().len(), "column")
-    ))
-}
-
 impl Options {
+    /// Writes a table as Parquet.
+    fn table(&self) -> Result<(), Failure> {
+        let (input, output): (&Path, &Path) = (&self.input, &self.output);
+        if is_model_file(input) {
+            return Err(Failure::usage(format!(
+                "{} is a model, and .parquet is for tables; a model becomes .onnx, .npz or .safetensors",
+                input.display()
+            )));
+        }
+        let lists =
+            [self.features.len(), self.targets.len(), self.classes.len(), self.activation.len()];
+        let is_for_models = self.f32
+            || self.loss.is_some()
+            || self.output_activation.is_some()
+            || self.architecture.is_some()
+            || lists.iter().any(|len| *len > 0);
+        if is_for_models {
+            return Err(Failure::usage(
+                "a table is converted as it is: --activation, --output-activation, --architecture, --loss, --features, --targets, \
+                 --classes and --f32 are for models",
+            ));
+        }
+        files::check(&[input], None, &[(Kind::Table, output)])?;
+        let table = Table::from_path(input, &Dialect::default())?;
+        let bytes = table.to_parquet(PARQUET_TABLE)?;
+        files::write(Kind::Table, output, |out| out.write_all(&bytes))?;
+        if !table.found().is_empty() {
+            say_note(&format!("read with {}", table.found().join(" ")));
+        }
+        table.warnings().iter().for_each(|warning| say_warning(warning));
+        say(&format!(
+            "written      {}: {}, {}\n",
+            output.display(),
+            plural(table.rows(), "row"),
+            plural(table.names().len(), "column")
+        ))
+    }
+
     fn own(&self) -> Result<Model, Failure> {
         let given = [
             ("--activation", !self.activation.is_empty()),

@@ -41,8 +41,11 @@ const BEGIN: &[u8] = b"{\n  \"value\": ";
 const INFERENCE_BEGIN: &[u8] = b"{\n  \"written_by\": \"secondo ";
 /// How ONNX of the library begins.
 const ONNX_BEGIN: &[u8] = b"\x08\x07\x12\x07secondo";
-/// What the footers of Parquet files of the library say.
-const PARQUET_MARK: &[u8] = b"secondo version ";
+/// How the footers of Parquet files of the library begin to name it.
+const PARQUET_MARK: &str = "secondo version ";
+/// Their words for their content.
+pub const PARQUET_PREDICTIONS: &str = "predictions";
+pub const PARQUET_TABLE: &str = "table";
 /// The mark in plots as SVG, and the one in plots as PNG.
 pub const SVG_MARK: &str = "data-program=\"secondo\"";
 pub const PNG_MARK: (&str, &str) = ("Software", "secondo");
@@ -104,8 +107,10 @@ impl Kind {
                     let (key, value) = PNG_MARK;
                     holds(SVG_MARK.as_bytes()) || holds(format!("{key}\0{value}").as_bytes())
                 }
-                Kind::Predictions => is_predictions(&head) || is_own_parquet(&head, file)?,
-                Kind::Table => is_own_parquet(&head, file)?,
+                Kind::Predictions => {
+                    is_predictions(&head) || is_own_parquet(&head, file, PARQUET_PREDICTIONS)?
+                }
+                Kind::Table => is_own_parquet(&head, file, PARQUET_TABLE)?,
                 Kind::Inference => head.starts_with(INFERENCE_BEGIN),
                 Kind::Manual => holds(b"\n.TH secondo"),
                 Kind::Converted => {
@@ -134,8 +139,8 @@ pub fn is_model_file(path: &Path) -> bool {
     metadata().is_ok_and(|metadata| metadata["format"] == "secondo")
 }
 
-/// Whether a file that begins with `head` is a Parquet file whose footer says that this program wrote it.
-fn is_own_parquet(head: &[u8], mut file: File) -> io::Result<bool> {
+/// Whether a file that begins with `head` is a Parquet file whose footer says that this program wrote such content.
+fn is_own_parquet(head: &[u8], mut file: File, content: &str) -> io::Result<bool> {
     if !head.starts_with(b"PAR1") {
         return Ok(false);
     }
@@ -143,7 +148,10 @@ fn is_own_parquet(head: &[u8], mut file: File) -> io::Result<bool> {
     file.seek(SeekFrom::Start(end.saturating_sub(HEAD)))?;
     let mut foot = Vec::new();
     file.take(HEAD).read_to_end(&mut foot)?;
-    Ok(foot.windows(PARQUET_MARK.len()).any(|part| part == PARQUET_MARK))
+    let foot = String::from_utf8_lossy(&foot);
+    let marks = foot.match_indices(PARQUET_MARK);
+    let named = marks.filter_map(|(at, mark)| foot[at + mark.len()..].split_once(' '));
+    Ok(named.into_iter().any(|(_, rest)| rest.starts_with(&format!("({content})"))))
 }
 
 /// The metadata of a safetensors file that begins with `head`; null for another file.

@@ -8,7 +8,7 @@ use secondo::io::{Dialect, Model, RowNames, Table};
 
 use crate::computing::start_threads;
 use crate::exit::{Exit, Failure};
-use crate::files::{self, Kind};
+use crate::files::{self, Kind, PARQUET_PREDICTIONS};
 use crate::inference::{Intervals, level};
 use crate::metrics::{Metrics, most_probable};
 use crate::output::{emit, has_extension, plural, say, say_note};
@@ -33,10 +33,10 @@ Examples:
 pub struct Options {
     /// The model, as 'secondo fit' wrote it (.safetensors)
     model: PathBuf,
-    /// The table, a text file with a header; - is standard input
+    /// The table: a text file with a header, .parquet, .npy or .npz; - is standard input
     data: PathBuf,
-    /// Write the predictions to this file instead of stdout
-    #[arg(long, help_heading = "Output", short, value_name = "FILE.csv")]
+    /// Write the predictions to this file instead of stdout: CSV, or .parquet
+    #[arg(long, help_heading = "Output", short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Add standard errors and intervals of this level, as in 0.95, for the mean and for a new observation; of classes probabilities
     /// that take the uncertainty of the fit in (moderated)
@@ -56,6 +56,10 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     if let Some(output) = &options.output {
+        if has_extension(output, "npy") || has_extension(output, "npz") {
+            let why = "predictions are written as CSV or, by the extension, as .parquet";
+            return Err(Failure::usage(format!("{}: {why}", output.display())));
+        }
         let inputs = [Some(&options.model), Some(&options.data), options.trained_on.as_ref()];
         let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
         files::check(&inputs, None, &[(Kind::Predictions, output)])?;
@@ -129,7 +133,8 @@ fn as_parquet(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, Failure> {
         row_names: RowNames::None,
         ..Dialect::default()
     };
-    Ok(Table::parse(&String::from_utf8_lossy(&bytes), path, &dialect)?.to_parquet()?)
+    Ok(Table::parse(&String::from_utf8_lossy(&bytes), path, &dialect)?
+        .to_parquet(PARQUET_PREDICTIONS)?)
 }
 
 /// The predictions as a table. In memory first: the CSV writer's errors would hide that a reader of stdout has left.

@@ -221,6 +221,17 @@ struct Columns {
 }
 
 impl TableOptions {
+    /// Whether it is said how a text file is to be read.
+    pub fn is_for_text(&self) -> bool {
+        let marks = [self.decimal, self.thousands].iter().any(Option::is_some);
+        let bytes = [self.delimiter, self.comment].iter().any(Option::is_some);
+        marks
+            || bytes
+            || self.encoding.is_some()
+            || self.header.is_some()
+            || self.row_names.is_some()
+    }
+
     /// Whether values may be missing.
     pub fn is_lenient(&self) -> bool {
         !self.na.is_empty() || self.missing.is_some_and(|missing| missing != Missing::Error)

@@ -632,7 +632,7 @@ fn cross_validation_chooses_the_penalty() {
     refused(dir.path(), &args, &["50 folds need 100 rows"]);
 }
 
-/// What other programs wrote as Parquet, with the same as CSV.
+/// The Parquet files of other programs, with the same as CSV.
 fn parquet(name: &str) -> String {
     exports().join("parquet").join(name).display().to_string()
 }
@@ -681,6 +681,16 @@ fn parquet_is_fitted_and_predicted_as_its_csv() {
     std::fs::copy(parquet("duckdb.parquet"), dir.path().join("other.parquet")).unwrap();
     let args = ["predict", "m.safetensors", "p.parquet", "-o", "other.parquet"];
     refused(dir.path(), &args, &["not a table of predictions that secondo wrote"]);
+    // Nor does one kind of the program's own tables replace the other.
+    succeed(dir.path(), &["convert", &parquet("expected.csv"), "t.parquet"]);
+    let args = ["predict", "m.safetensors", "p.parquet", "-o", "t.parquet"];
+    refused(dir.path(), &args, &["not a table of predictions that secondo wrote"]);
+    refused(dir.path(), &["convert", &parquet("expected.csv"), "p.parquet"], &["p.parquet"]);
+    let args = ["predict", "m.safetensors", "p.parquet", "-o", "p.npy"];
+    refused(dir.path(), &args, &["p.npy", ".parquet"]);
+    refused(dir.path(), &["convert", "m.safetensors", "m.parquet"], &["is a model"]);
+    let args = ["convert", &parquet("expected.csv"), "f.parquet", "--f32"];
+    refused(dir.path(), &args, &["--f32", "for models"]);
 }
 
 #[test]

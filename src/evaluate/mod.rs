@@ -272,7 +272,7 @@ pub(crate) fn evaluate<B: Backend>(
     check_units(network, request.curvature.map(|(curvature, _)| curvature))?;
     let chunk = division.positive_chunk()?;
     let n = parts.data.len();
-    let of = |task: Task<B>| -> Result<Found> {
+    let of_task = |task: Task<B>| -> Result<Found> {
         let mut sums = Sums::new(task.b, network, request, task.values)?;
         // The rows of the others are added to those of the first.
         let rows = if task.rows.start == 0 { n } else { task.rows.len() };
@@ -283,6 +283,7 @@ pub(crate) fn evaluate<B: Backend>(
         })?;
         Ok(Found { totals: sums.read(task.b)?, rows: all })
     };
+    let of = |task: Task<B>| place.samples.ended(of_task(task));
     let found = division.run(place.backend, place.idle, of, Found::add)?;
     let is_large = request.curvature.is_some_and(|(c, s)| pairs::is_coupled(c, s));
     place.release(place.is_warm && !is_large);
@@ -441,7 +442,7 @@ pub(crate) fn products<B: Backend>(
         .map(|v| Vectors::upload(b, network, v.len() / p, v))
         .collect::<Result<Vec<_>>>()?;
     let mut out = vec![0.0; vectors.len()];
-    let of = |task: Task<B>| -> Result<Vec<ProductTotals>> {
+    let of_task = |task: Task<B>| -> Result<Vec<ProductTotals>> {
         let mut sums = (along.iter())
             .map(|v| ProductSums::new(task.b, network, curvature, v.count))
             .collect::<Result<Vec<_>>>()?;
@@ -450,6 +451,7 @@ pub(crate) fn products<B: Backend>(
         })?;
         sums.into_iter().map(|sums| sums.read(task.b)).collect()
     };
+    let of = |task: Task<B>| place.samples.ended(of_task(task));
     let add = |totals: &mut Vec<ProductTotals>, next: Vec<ProductTotals>| {
         (totals.iter_mut().zip(next)).for_each(|(total, next)| total.add(next));
     };

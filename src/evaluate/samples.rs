@@ -132,7 +132,7 @@ fn set_inputs<B: Backend>(
     Ok(())
 }
 
-/// What messages call ω.
+/// The name of ω in messages.
 const WEIGHTS: &str = "the sample weights";
 
 /// Writes X of some samples to its place among n from number `first` on, a window at a time.
@@ -197,7 +197,7 @@ pub(super) fn inputs_view<'a, A>(network: &Network, n: usize, x: &'a A) -> View<
 
 /// The samples of a problem, as the chunks of a request find them.
 pub(crate) struct Samples<B: Backend> {
-    /// What the reduction divides ω by.
+    /// The divisor of ω by the reduction.
     divisor: Option<f64>,
     /// The samples in one chunk.
     chunk: usize,
@@ -222,6 +222,19 @@ impl<B: Backend> Samples<B> {
         counters.uploaded(parts.data.len());
         self.resident = Some(Arrays::upload_all(b, parts, self.divisor)?);
         Ok(())
+    }
+
+    /// Whether all samples stay on the backend.
+    pub(crate) fn is_resident(&self) -> bool {
+        self.resident.is_some()
+    }
+
+    /// Returns what a chunk came to; where that is an error, nobody waits for the rows that it did not take.
+    pub(super) fn ended<T>(&self, done: Result<T>) -> Result<T> {
+        if let (Err(error), Some(ahead)) = (&done, self.ahead.get()) {
+            ahead.end(error.clone());
+        }
+        done
     }
 
     /// Calls `f` with some samples on the backend.

@@ -242,8 +242,10 @@ impl<B: Backend> Store<B> {
                 Err(other) => return Err(other),
             }
         }
+        // Those that are read go with their request: it takes each row once.
+        let is_kept = samples.is_resident();
         let samples = Arc::new(samples);
-        if is_resident {
+        if is_kept {
             *known = Some(samples.clone());
         }
         Ok(samples)

@@ -87,7 +87,7 @@ pub(super) struct Number {
 }
 
 impl Number {
-    /// What `descr` says; none of other types.
+    /// The type that `descr` names; none of others.
     fn of(descr: &str) -> Option<Self> {
         let name = descr.strip_prefix('\'')?.split_once('\'')?.0;
         let known = ["<f8", "<f4", "<i8", "<i4", "<i2", "|i1", "<u8", "<u4", "<u2", "|u1", "|b1"];
@@ -118,7 +118,7 @@ impl Number {
 /// The bytes with which a file begins that hold its header, at the most: NumPy's own are far shorter.
 pub(super) const HEAD: usize = 1 << 16;
 
-/// What the head of a `.npy` file says.
+/// The head of a `.npy` file.
 pub(super) struct Header {
     /// Where the numbers begin.
     pub start: usize,

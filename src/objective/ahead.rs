@@ -37,6 +37,8 @@ struct State {
     spare: Vec<Window>,
     /// Why there are no more.
     error: Option<Error>,
+    /// Whether all rows were read.
+    is_done: bool,
     is_closed: bool,
 }
 
@@ -64,6 +66,11 @@ impl Ahead {
         Ahead { shared, reader: reader.ok() }
     }
 
+    /// Ends all waiting with an error, since some rows will not be used.
+    pub fn end(&self, error: Error) {
+        self.shared.fail(error);
+    }
+
     /// Calls `f` with some rows, once they are there. Together, all calls ask for each row once, in about their order.
     ///
     /// # Errors
@@ -88,7 +95,7 @@ impl Drop for Ahead {
 
 impl Shared {
     fn fail(&self, error: Error) {
-        lock(&self.state).error = Some(error);
+        lock(&self.state).error.get_or_insert(error);
         self.changed.notify_all();
     }
 
@@ -113,6 +120,8 @@ impl Shared {
         if let Err(error) = done.and_then(|done| done) {
             self.fail(error);
         }
+        lock(&self.state).is_done = true;
+        self.changed.notify_all();
     }
 
     /// A window to fill, once there is room for it; none where no more are wanted.
@@ -139,11 +148,12 @@ impl Shared {
             if let Some(held) = state.held.iter().find(has) {
                 return Ok((held.first, held.window.clone()));
             }
-            if state.held.front().is_some_and(|held| rows.start < held.first) {
-                return Err(out_of_order(rows));
-            }
             if let Some(error) = &state.error {
                 return Err(error.clone());
+            }
+            let is_past = state.held.front().is_some_and(|held| rows.start < held.first);
+            if is_past || state.is_done {
+                return Err(out_of_order(rows));
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 /// Samples that are read when they are needed, in a fixed order and as often as they are needed: a file, a data base, a generator.
 ///
 /// [`Problem::over`](crate::Problem::over) takes them in place of [`Data`](crate::Data). What is computed has the same bits as from
-/// the same rows in memory, and takes memory that does not depend on their number: a thread reads two windows of rows ahead of those
-/// that are computed with.
+/// the same rows in memory, and takes memory that does not depend on their number, unless a session's budget has room to keep them: a thread
+/// reads up to two windows of rows ahead of those that are computed with.
 ///
 /// Every walk must give the same rows: what is computed from them is compared and kept. A source that cannot promise that, since a
 /// file changed, returns an error.
@@ -91,6 +91,8 @@ pub trait Samples: fmt::Debug + Send + Sync {
 /// A walk over [`Samples`].
 pub trait Walk: Send {
     /// Appends the next `rows` samples to a window. No more are asked for than there are.
+    ///
+    /// Threads of the rayon pool wait for it: it must not wait for that pool, nor ask this crate to evaluate there.
     ///
     /// # Errors
     /// Those of reading.

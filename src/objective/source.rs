@@ -38,7 +38,7 @@ impl Stream {
     /// Walks all samples once and calls `of` with them, window by window.
     ///
     /// # Errors
-    /// No rows or columns, a number that is not finite, weights that are negative or all 0; those of reading and of `of`.
+    /// No rows, a number that is not finite, weights that are negative or all 0; those of reading and of `of`.
     pub fn new(samples: Arc<dyn Samples>, of: impl FnMut(Rows) -> Result<()>) -> Result<Self> {
         let (rows, inputs, outputs) = (samples.rows(), samples.inputs(), samples.outputs());
         if rows == 0 {
@@ -130,7 +130,7 @@ impl Source {
         }
     }
 
-    /// What the reduction divides ω by.
+    /// The divisor of ω by the reduction.
     pub fn divisor(&self, reduction: Reduction) -> Option<f64> {
         (reduction == Reduction::Mean).then(|| self.total_weight())
     }

@@ -21,9 +21,9 @@ use crate::problem::Problem;
 
 /// Up to this many multiplications the QR factorization of a Jacobian is cheap.
 const CHEAP: f64 = 5e8;
-/// Above so many parameters L-BFGS takes less time than the Hessians of a trust region, or the Jacobians of a sum of squares, if a ridge keeps it
-/// quick: measured, as `examples/results/race.md` has it.
+/// Above so many parameters L-BFGS takes less time than the Hessians of a trust region, if a ridge keeps it quick: measured, as `examples/results/race.md` has it.
 const MANY: usize = 100;
+/// The same of a sum of squares whose Jacobian is cheap to factorize.
 const MANY_OF_SQUARES: usize = 50;
 /// The least λ of such a ridge, in units of Σ_i ω_i.
 const RIDGE: f64 = 1e-6;
@@ -50,7 +50,7 @@ const LAST: usize = 5;
 /// The method that a problem's loss and size suggest; [`Fit::choice`] says which, and why.
 ///
 /// On the processor, problems begin with [`Lbfgs`] on Gauss–Newton row blocks, whose steps cost a gradient each: those of more than 500
-/// parameters, and those of more than 100 (50 of sums of squares) whose ridge λ ≥ 10⁻⁶ Σ_i ω_i reaches most of them. Near the end it takes
+/// parameters, unless a sum of squares whose Jacobian is cheap to factorize, and those of more than 100 (50 of such sums) whose ridge λ ≥ 10⁻⁶ Σ_i ω_i reaches most of them. Near the end it takes
 /// Newton's steps; where it ends without a certificate, or at a saddle, second derivatives go on.
 ///
 /// Other sums of squares whose Jacobian is cheap to factorize, m·P² ≤ 5·10⁸, start with [`LevenbergMarquardt`], whose path does not
@@ -126,6 +126,10 @@ impl Method for Auto {
         check_units(problem.network(), Some(self.curvature))?;
         state.check(&self.settings(), problem.parameters())?;
         let squares = self.squares(problem);
+        if matches!(state.stage, SQUARES | AGAIN) {
+            // Another method would not go on as if nothing had happened.
+            problem.data()?;
+        }
         if state.stage == 0 {
             let is_cheap = squares.as_ref().is_some_and(is_cheap);
             state.stage = if self.is_quasi(problem, is_cheap) {

@@ -184,7 +184,7 @@ struct Initial {
     of: Option<Structure>,
     every: usize,
     bytes: u64,
-    /// What a whole exact Hessian costs in gradients, where it is to take its place.
+    /// The cost of a whole exact Hessian in gradients, where it is to take its place.
     whole: Option<f64>,
 }
 
@@ -228,7 +228,7 @@ struct Secant<'a> {
     options: &'a Lbfgs,
     /// The steps between two initial matrices.
     every: usize,
-    /// What an exact Hessian costs in gradients, where it can be one.
+    /// The cost of an exact Hessian in gradients, where it can be one.
     whole: Option<f64>,
     /// M, or `None` for R².
     matrix: Preconditioner,

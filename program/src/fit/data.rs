@@ -139,7 +139,7 @@ fn check_options(options: &Options, several: bool) -> Result<(), Failure> {
 }
 
 /// The seeds of the starts, of which the first is that of the division.
-fn seeds(options: &Options) -> Result<RangeInclusive<u64>, Failure> {
+pub(super) fn seeds(options: &Options) -> Result<RangeInclusive<u64>, Failure> {
     let seed = options.starts.seed();
     let count = u64::from(options.starts.starts.unwrap_or(1));
     match seed.checked_add(count - 1) {

@@ -1,6 +1,6 @@
 //! The model of a table before training, and where its training starts.
 
-use ndarray::{Array2, ArrayRef2};
+use ndarray::Array2;
 use secondo::io::{Dataset, Model, Standardization, Target};
 use secondo::{Error, Initialization, Loss, Network, Penalty, Problem, Reduction};
 
@@ -43,18 +43,18 @@ pub fn start(
 ) -> Result<Vec<f64>, Error> {
     let x = problem.data()?.x();
     let mut start = rule.draw_from(problem.network(), &x, seed)?;
-    idle_weights(problem.network(), &x).into_iter().for_each(|l| start[l] = 0.0);
+    let idle: Vec<usize> =
+        (0..x.ncols()).filter(|&c| x.column(c).iter().all(|v| *v == 0.0)).collect();
+    idle_weights(problem.network(), &idle).into_iter().for_each(|l| start[l] = 0.0);
     match model.ties()? {
         None => Ok(start),
         Some(ties) => ties.project(&start),
     }
 }
 
-/// The places of the weights of linear units behind inputs that are 0 in every row. The data do not determine them; at 0 they stay
+/// The places of the weights of linear units behind inputs `idle` that are 0 in every row. The data do not determine them; at 0 they stay
 /// there, and no prediction depends on such an input.
-fn idle_weights(network: &Network, x: &ArrayRef2<f64>) -> Vec<usize> {
-    let idle: Vec<usize> =
-        (0..x.ncols()).filter(|&c| x.column(c).iter().all(|v| *v == 0.0)).collect();
+pub(super) fn idle_weights(network: &Network, idle: &[usize]) -> Vec<usize> {
     let fed = network.layers().iter().filter(|layer| layer.sources.first() == Some(&0));
     let groups = fed.flat_map(|layer| &layer.groups).filter(|g| g.propagation.is_linear());
     (groups.flat_map(|g| g.range.clone().step_by(g.row.max(1))))

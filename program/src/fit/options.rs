@@ -17,7 +17,7 @@ use crate::training::{Method, not_negative};
 
 /// Fits a network to a table, or minimises the objective of a problem file
 ///
-/// For a table (a text file with a header) every column but the target is a feature. Delimiter, decimal mark and encoding are
+/// For a table (a text file with a header, .parquet, .npy or .npz) every column but the target is a feature. Delimiter, decimal mark and encoding are
 /// found; text becomes indicators of its values, dates become days; a first column without name, or that counts the rows, labels
 /// them. The report says what was assumed. Inputs, and the target of a regression, are standardised; a part of the rows is held out to test the fit. The report is printed, and the model is written
 /// to a file that 'secondo predict' reads.
@@ -88,7 +88,8 @@ pub struct Options {
     /// .npy file
     ///
     /// The rows to test are chosen by a hash of their number. Nothing that needs all rows at once can be had besides: choosing by
-    /// cross-validation, stopping early, levels of text, missing values, figures; and the method lm.
+    /// cross-validation, stopping early, levels of text, classes, several targets, exposures, missing values, the penalty of the largest
+    /// evidence, radial units, figures; and the method lm.
     #[arg(long, help_heading = "Reading tables")]
     pub stream: bool,
     /// Write the model here; a model that is there is replaced, no other file [default: the table's name with .safetensors, in the current folder]
@@ -320,11 +321,6 @@ impl NetworkOptions {
     /// The activation of the hidden units that are not radial.
     pub fn activation(&self) -> Activation {
         self.activation.first().copied().unwrap_or(Activation::Tanh)
-    }
-
-    /// Whether hidden layers have radial units.
-    pub fn is_radial(&self) -> bool {
-        self.hidden.iter().flat_map(|hidden| &hidden.0).any(|layer| layer.form.is_some())
     }
 
     /// The networks to choose from, each with one list of hidden layers and one activation.

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ndarray::Array2;
-use secondo::io::{Dataset, Dialect, FileSamples, Model, Standardization, Table};
-use secondo::{Device, Error, Fit, Problem, Samples, Walk, Window};
+use secondo::io::{Dataset, Dialect, FileSamples, Model, Standardization, Table, TrainingRows};
+use secondo::{Device, Error, Fit, Problem, Reason, Samples, Walk, Window};
 
+use super::data::seeds;
 use super::job::{Ended, Job};
 use super::loss;
-use super::model::{candidates, model};
+use super::model::{candidates, idle_weights, model};
 use super::network::Architecture;
 use super::options::Options;
 use super::report::{Choices, DataFacts, Measured, Objective, Subject, TableFacts};
@@ -22,8 +23,8 @@ use crate::output::has_extension;
 use crate::table::Rows;
 use crate::training::Start;
 
-/// Rows that are read at once where they are measured.
-const PART: usize = 4096;
+/// Numbers that are read at once where rows are measured: 1 MiB.
+const PART: usize = 1 << 17;
 
 /// The rows by their use, and the model.
 pub struct StreamFit {
@@ -65,7 +66,16 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
     let candidate = &candidates(options)[0];
     let mut shapes = data.clone();
     let (mut model, _) = model(options, &data, candidate, &Rows::take(&mut shapes))?;
-    let (scaling, warnings) = spread(&train, &model)?;
+    let mut groups = model.network.layers().iter().flat_map(|layer| &layer.groups);
+    if !groups.all(|group| group.propagation.is_linear()) {
+        return Err(Failure::usage(
+            "radial units start at rows of the table, which --stream does not hold: take other units, or leave --stream out",
+        ));
+    }
+    let (scaling, idle, warnings) = spread(&train, &model)?;
+    if test.rows == 0 {
+        model.training = Some(TrainingRows { rows: train.rows, held_out: Vec::new() });
+    }
     model.standardization = scaling;
     let scaled = train.scaled(&model);
     let problem = Problem::over(model.network.clone(), Arc::new(scaled), model.loss.clone())?
@@ -73,10 +83,14 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
         .reduction(model.reduction)
         .on(device);
     let rule = options.starts.rule(&candidate.network);
-    let count = u64::from(options.starts.starts.unwrap_or(1));
-    let seeds = (0..count).map(|k| seed.wrapping_add(k));
-    let starts: Vec<Start> =
-        seeds.map(|seed| (Some(seed), rule.draw(problem.network(), seed))).collect();
+    let idle = idle_weights(problem.network(), &idle);
+    let starts: Vec<Start> = seeds(options)?
+        .map(|seed| {
+            let mut start = rule.draw(problem.network(), seed);
+            idle.iter().for_each(|&l| start[l] = 0.0);
+            (Some(seed), start)
+        })
+        .collect();
     let facts = TableFacts {
         data: data_facts(options, &data, [&train, &test]),
         standardization: model.standardization.clone(),
@@ -120,16 +134,20 @@ fn check(options: &Options) -> Result<(), Failure> {
         )));
     }
     let division = &options.division;
+    division.check(false)?;
     let is_divided = division.cv.is_some() || division.repeats.is_some() || division.stops_early();
     let refused = [
         ("several values of --ridge, --hidden or --activation", candidates(options).len() > 1),
         ("--ridge evidence", options.objective.evidence().is_some()),
-        ("--cv, --repeats and stopping early", is_divided),
+        ("--cv, --repeats, --validation-fraction and --validation-column", is_divided),
         ("--groups", division.groups.is_some()),
         ("--encode, --exposure, --offset and --task classification", options.target.is_special()),
         ("--missing and --na", options.table.is_lenient()),
-        ("hidden layers of radial units", options.network.is_radial()),
-        ("figures", !options.plot.is_empty()),
+        ("--plot", !options.plot.is_empty()),
+        (
+            "--delimiter, --decimal, --thousands, --comment, --encoding, --header and --row-names, which are for text,",
+            options.table.is_for_text(),
+        ),
     ];
     match refused.iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),
@@ -153,7 +171,10 @@ fn columns(options: &Options) -> Result<Dataset, Failure> {
         ..Dialect::default()
     };
     let table = Table::parse(&String::from_utf8_lossy(&text), &options.data, &dialect)?;
-    let data = options.table.dataset(&table, &options.target, [None, None])?;
+    let data = options.table.dataset(&table, &options.target, [None, None]).map_err(|failure| {
+        let why = "--stream knows the columns of numbers alone";
+        Failure { message: format!("{}; {why}", failure.message), ..failure }
+    })?;
     match data.targets.len() {
         1 => Ok(data),
         _ => Err(Failure::usage("--stream learns one target")),
@@ -161,9 +182,13 @@ fn columns(options: &Options) -> Result<Dataset, Failure> {
 }
 
 fn data_facts(options: &Options, data: &Dataset, [train, test]: [&Part; 2]) -> DataFacts {
-    let mut remarks = vec!["the rows are read as they are needed".to_string()];
+    let mut remarks = vec![
+        "the rows are read as they are needed: a regression on the columns of numbers".to_string(),
+    ];
     if test.rows > 0 {
         remarks.push("the rows to test are chosen by a hash of their number".into());
+        let why = "the model does not name them: infer and predict --interval need a fit with --test-fraction 0";
+        remarks.push(why.into());
     }
     DataFacts {
         file: options.data.display().to_string(),
@@ -203,11 +228,16 @@ impl StreamFit {
                 None
             })
         };
-        let metrics = Measured {
-            train: measure(&self.train),
-            test: measure(&self.test),
-            ..Measured::default()
+        let is_ended = matches!(fit.reason, Reason::Interrupted | Reason::Time);
+        let metrics = if is_ended {
+            Measured::default()
+        } else {
+            let (train, test) = (measure(&self.train), measure(&self.test));
+            Measured { train, test, ..Measured::default() }
         };
+        if is_ended {
+            notes.push("it was not measured on the rows, since it was ended".into());
+        }
         Ok(Ended {
             subject: Subject::Table(Box::new(TableFacts { metrics, ..self.facts.clone() })),
             weights: model.weights.clone(),
@@ -237,6 +267,11 @@ impl Part {
         Part { scaling: Some(Arc::new(model.standardization.clone())), ..self.clone() }
     }
 
+    /// Rows that are read at once.
+    fn step(&self) -> usize {
+        (PART / (self.inputs() + self.outputs() + 1)).max(1)
+    }
+
     fn has(&self, row: usize) -> bool {
         (hash(self.seed, row) < self.fraction) == self.is_test
     }
@@ -244,9 +279,10 @@ impl Part {
     /// Calls `f` with all rows, some at a time.
     fn each(&self, mut f: impl FnMut(&Window) -> Result<(), Error>) -> Result<(), Error> {
         let mut walk = self.walk(0)?;
-        for first in (0..self.rows).step_by(PART) {
+        let step = self.step();
+        for first in (0..self.rows).step_by(step) {
             let mut window = Window::default();
-            walk.next(PART.min(self.rows - first), &mut window)?;
+            walk.next(step.min(self.rows - first), &mut window)?;
             f(&window)?;
         }
         Ok(())
@@ -281,8 +317,12 @@ impl Part {
     }
 }
 
-/// Mean and scale of the columns, in one walk (Welford's sums, with the weights of West 1979), and warnings on constant ones.
-fn spread(train: &Part, model: &Model) -> Result<(Standardization, Vec<String>), Error> {
+/// Mean and scale of the columns, in one walk (Welford's sums, with the weights of West 1979), the inputs that are constant, and warnings on
+/// constant columns.
+fn spread(
+    train: &Part,
+    model: &Model,
+) -> Result<(Standardization, Vec<usize>, Vec<String>), Error> {
     let columns = train.inputs() + 1;
     // Mean, Σ ω (x − mean)², and the first value, if all were equal to it.
     let mut sums = vec![(0.0, 0.0, None, true); columns];
@@ -301,13 +341,14 @@ fn spread(train: &Part, model: &Model) -> Result<(Standardization, Vec<String>),
         Ok(())
     })?;
     let mut out = Standardization::none(columns - 1, 1);
-    let mut warnings = Vec::new();
+    let (mut warnings, mut idle) = (Vec::new(), Vec::new());
     let names = model.features.iter().chain(&model.targets);
     for (c, ((mean, squares, first, is_constant), name)) in sums.into_iter().zip(names).enumerate()
     {
         let (mut mean, mut scale) = (mean, f64::sqrt(squares / total));
         if is_constant {
             (mean, scale) = (first.unwrap_or(0.0), 1.0);
+            idle.extend((c < columns - 1).then_some(c));
             warnings.push(format!(
                 "the column '{name}' is constant ({mean}); it is only centred, with scale 1"
             ));
@@ -324,7 +365,7 @@ fn spread(train: &Part, model: &Model) -> Result<(Standardization, Vec<String>),
             (out.y_mean[0], out.y_scale[0]) = (mean, scale);
         }
     }
-    Ok((out, warnings))
+    Ok((out, idle, warnings))
 }
 
 impl Samples for Part {
@@ -354,7 +395,8 @@ impl Samples for Part {
     }
 
     fn held(&self) -> u64 {
-        self.file.held() + 8 * (PART * (self.inputs() + self.outputs() + 1)) as u64
+        let numbers = self.step() * (self.inputs() + self.outputs() + 1);
+        self.file.held() + 8 * numbers as u64
     }
 }
 
@@ -372,7 +414,7 @@ struct PartWalk {
 impl PartWalk {
     /// Reads the next rows of the file.
     fn more(&mut self) -> Result<(), Error> {
-        let rows = PART.min(self.part.file.rows() - self.row);
+        let rows = self.part.step().min(self.part.file.rows() - self.row);
         if rows == 0 {
             return Err(Error::Invalid { what: "rows".into(), why: "there are no more".into() });
         }

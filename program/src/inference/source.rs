@@ -24,7 +24,7 @@ use crate::table::{Rows, TableOptions};
 pub struct SourceOptions {
     /// A problem file (.json), whose W is the estimate, or a model (.safetensors)
     source: PathBuf,
-    /// The table that trained the model, with the target: a text file with a header; - is standard input
+    /// The table that trained the model, with the target: a text file with a header, .parquet, .npy or .npz; - is standard input
     data: Option<PathBuf>,
     /// Go on to the minimum on these rows first
     #[arg(long)]

@@ -7,6 +7,7 @@ use parquet::column::reader::ColumnReader;
 use parquet::data_type::{ByteArray, FixedLenByteArray, Int96};
 use parquet::errors::{ParquetError, Result as Unpacked};
 
+use super::digits;
 use super::kind::Kind;
 
 /// A column that is read, and the last batch of it.
@@ -135,7 +136,7 @@ impl Decoder {
     pub fn texts(&self, mut f: impl FnMut(usize, Option<&str>)) {
         self.places(|row, place| match (place, &self.values) {
             (Some(place), Values::Bytes(v)) if self.kind == Kind::Text => {
-                f(row, v.get(place).map(|v| std::str::from_utf8(v.data()).unwrap_or("\u{fffd}")));
+                f(row, v.get(place).and_then(|v| std::str::from_utf8(v.data()).ok()));
             }
             (place, _) => f(row, place.and_then(|place| self.text(place)).as_deref()),
         });
@@ -146,8 +147,8 @@ impl Decoder {
         Some(match &self.values {
             Values::Boolean(v) => v.get(place)?.to_string(),
             // The number in f64, as it is computed with.
-            Values::Float(v) => f64::from(*v.get(place)?).to_string(),
-            Values::Double(v) => v.get(place)?.to_string(),
+            Values::Float(v) => digits(f64::from(*v.get(place)?)),
+            Values::Double(v) => digits(*v.get(place)?),
             Values::Int32(v) if self.kind == (Kind::Integer { unsigned: true }) => {
                 v.get(place)?.cast_unsigned().to_string()
             }
@@ -156,11 +157,22 @@ impl Decoder {
             }
             Values::Int32(v) => whole(i64::from(*v.get(place)?), self.kind)?,
             Values::Int64(v) => whole(*v.get(place)?, self.kind)?,
-            Values::Int96(v) => whole(v.get(place)?.to_nanos(), self.kind)?,
+            Values::Int96(v) => whole(nanoseconds(v.get(place)?)?, self.kind)?,
             Values::Bytes(v) => decimal(v.get(place)?.data(), self.kind)?,
             Values::Fixed(v) => decimal(v.get(place)?.data(), self.kind)?,
         })
     }
+}
+
+/// Nanoseconds since 1970 of a time of day and a Julian day; none beyond the range, the years 1677 to 2262.
+fn nanoseconds(time: &Int96) -> Option<i64> {
+    /// The Julian day of 1970-01-01.
+    const EPOCH: i64 = 2_440_588;
+    let &[low, high, day] = time.data() else {
+        return None;
+    };
+    let of_day = i64::from(high) << 32 | i64::from(low);
+    (i64::from(day) - EPOCH).checked_mul(86_400_000_000_000)?.checked_add(of_day)
 }
 
 fn skip<T: parquet::data_type::DataType>(

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::error::{Error, Result};
 
-/// What tells a file from the same file after a change.
+/// The marks by which a file differs from the same file after a change.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Identity {
     /// Its bytes.

@@ -1,9 +1,9 @@
-//! What the values of a column of a Parquet file mean.
+//! The meaning of the values of a column of a Parquet file.
 
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type};
 use parquet::schema::types::ColumnDescriptor;
 
-/// What the values of a column mean.
+/// The meaning of the values of a column.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     /// true or false.

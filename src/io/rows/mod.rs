@@ -97,7 +97,7 @@ impl FileSamples {
         Ok(FileSamples { path: path.to_path_buf(), table, columns, names, inputs, outputs })
     }
 
-    /// The names of the columns of numbers in the file at `path`.
+    /// The names of the columns of numbers in the file at `path`, but for an index of pandas.
     ///
     /// # Errors
     /// A file that cannot be read or is damaged.
@@ -106,11 +106,17 @@ impl FileSamples {
             Numbers::Npy(npy) => (1..=npy.columns).map(|c| format!("column{c}")).collect(),
             #[cfg(feature = "parquet")]
             Numbers::Parquet(file) => {
-                let numbers = file.columns.iter().filter(|column| column.kind.is_number());
-                numbers.map(|column| column.name.clone()).collect()
+                let is_input =
+                    |column: &&parquet::ColumnOf| column.kind.is_number() && !column.is_index();
+                file.columns.iter().filter(is_input).map(|column| column.name.clone()).collect()
             }
         })
     }
+}
+
+/// The number as text that reads back to the same bits, without many zeros.
+pub(crate) fn digits(v: f64) -> String {
+    if v == 0.0 || (1e-5..1e17).contains(&v.abs()) { v.to_string() } else { format!("{v:e}") }
 }
 
 impl Numbers {
@@ -141,15 +147,17 @@ impl Numbers {
         match self {
             Numbers::Npy(npy) => {
                 let number = name.strip_prefix("column").and_then(|c| c.parse::<usize>().ok());
-                number.filter(|c| (1..=npy.columns).contains(c)).map(|c| c - 1).ok_or_else(absent)
+                let number = number.filter(|c| (1..=npy.columns).contains(c));
+                number.filter(|c| name == format!("column{c}")).map(|c| c - 1).ok_or_else(absent)
             }
             #[cfg(feature = "parquet")]
             Numbers::Parquet(file) => {
-                let at = file
-                    .columns
-                    .iter()
-                    .position(|column| column.name == name)
-                    .ok_or_else(absent)?;
+                let mut places = (0..file.columns.len()).filter(|&c| file.columns[c].name == name);
+                let at = places.next().ok_or_else(absent)?;
+                if places.next().is_some() {
+                    let why = format!("two columns have the name '{name}'; names must differ");
+                    return Err(format_error(path, why));
+                }
                 if !file.columns[at].kind.is_number() {
                     let why = "its values are no numbers; leave the column out, or read the table into memory".into();
                     return Err(Error::Format {

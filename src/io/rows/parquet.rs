@@ -44,10 +44,17 @@ pub(crate) struct Parquet {
 pub(crate) struct ColumnOf {
     /// Its name.
     pub name: String,
-    /// What its values mean.
+    /// The meaning of its values.
     pub kind: Kind,
     /// Its place among the columns of the file.
     leaf: usize,
+}
+
+impl ColumnOf {
+    /// Whether it has the name that pandas gives to an index.
+    pub fn is_index(&self) -> bool {
+        self.name.starts_with("__index_level_")
+    }
 }
 
 /// Calls the foreign reader. Its documentation promises errors for damaged files; where it panics all the same, that is the file's

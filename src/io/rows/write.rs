@@ -12,7 +12,7 @@ use parquet::schema::types::{Type, TypePtr};
 /// Rows of a group.
 const GROUP: usize = 1 << 17;
 
-/// What a column holds.
+/// The kind of values of a column.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Held {
     /// Whole numbers.
@@ -23,13 +23,15 @@ pub(crate) enum Held {
     Text,
 }
 
-/// The bytes of a Parquet file with these columns; `number` and `text` give the value in a row and a column, where there is one.
+/// The bytes of a Parquet file with these columns; `number` and `text` give the value in a row and a column, where there is one. The footer
+/// says that this crate wrote `content`.
 ///
 /// # Errors
 /// Those of the writer: names that Parquet does not take.
 pub(crate) fn bytes<'a>(
     columns: &[(String, Held)],
     rows: usize,
+    content: &str,
     number: impl Fn(usize, usize) -> Option<f64>,
     text: impl Fn(usize, usize) -> Option<&'a str>,
 ) -> Written<Vec<u8>> {
@@ -45,7 +47,7 @@ pub(crate) fn bytes<'a>(
     let fields = columns.iter().map(field).collect::<Written<_>>()?;
     let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build()?);
     let properties = WriterProperties::builder()
-        .set_created_by(concat!("secondo version ", env!("CARGO_PKG_VERSION")).into())
+        .set_created_by(format!("secondo version {} ({content})", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::SNAPPY);
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build()))?;
     for first in (0..rows).step_by(GROUP) {

@@ -8,6 +8,7 @@ use super::{Dialect, Table};
 use crate::error::{Error, Result};
 use crate::io::json::format_error;
 use crate::io::npy;
+use crate::io::rows::digits;
 use crate::io::{files, npz};
 use crate::memory::{bytes_of, require_memory, shape_product};
 
@@ -73,19 +74,19 @@ impl Table {
     }
 
     /// The bytes of a Parquet file with the same columns: whole numbers, where all cells of a column are such, other numbers as f64, and
-    /// else text. Missing values are null.
+    /// else text. Missing values are null. The footer names the crate, with a word for the content.
     ///
     /// ```
     /// use secondo::io::{Dialect, Table};
     /// let table = Table::parse("x,name\n1.5,a\n,b\n", "small.csv".as_ref(), &Dialect::default())?;
-    /// assert!(table.to_parquet()?.starts_with(b"PAR1"));
+    /// assert!(table.to_parquet("table")?.starts_with(b"PAR1"));
     /// # Ok::<(), secondo::Error>(())
     /// ```
     ///
     /// # Errors
     /// Too little memory; a name that Parquet does not take.
     #[cfg(feature = "parquet")]
-    pub fn to_parquet(&self) -> Result<Vec<u8>> {
+    pub fn to_parquet(&self, content: &str) -> Result<Vec<u8>> {
         use super::cell::whole;
         use super::classes::is_code;
         use crate::io::rows::write::{Held, bytes};
@@ -100,7 +101,11 @@ impl Table {
             let is_number = |cell: &str| self.numerals.number(cell).is_ok() && !is_code(cell);
             if self.is_text(column) || !cells(column).all(is_number) {
                 Held::Text
-            } else if cells(column).all(|cell| whole(cell).is_some()) {
+            } else if cells(column).all(|cell| match whole(cell) {
+                // Whole numbers have no −0.
+                Some(0) => !cell.starts_with('-'),
+                number => number.is_some(),
+            }) {
                 Held::Integers
             } else {
                 Held::Numbers
@@ -116,7 +121,7 @@ impl Table {
             Some(self.text_at(row, column)).filter(|cell| !self.is_missing(cell))
         };
         let number = |row: usize, column: usize| self.numerals.parse(cell(row, column)?);
-        bytes(&columns, rows, number, cell)
+        bytes(&columns, rows, content, number, cell)
             .map_err(|e| format_error(&self.path, format!("it cannot be written as Parquet: {e}")))
     }
 
@@ -129,10 +134,14 @@ impl Table {
 impl Cells {
     /// No cells yet, with room for those of so many rows.
     fn with_room(path: &Path, names: Vec<String>, texts: Vec<bool>, rows: usize) -> Result<Self> {
+        if names.is_empty() {
+            return Err(format_error(path, "there are no columns"));
+        }
         let cells = shape_product("the table", &[rows, names.len()])?;
         let what = format!("{}, {rows} rows as text,", path.display());
         let advice = "leave out columns or rows when it is written, or let 'secondo fit --stream' read the rows as they are needed";
-        require_memory(&what, bytes_of(&[CELL, cells]), advice)?;
+        let lines = bytes_of(&[8, rows]);
+        require_memory(&what, bytes_of(&[CELL, cells]).saturating_add(lines), advice)?;
         let (text, ends) = (String::new(), Vec::with_capacity(cells));
         Ok(Cells { names, texts, rows, text, ends, warnings: Vec::new() })
     }
@@ -167,7 +176,7 @@ fn of_arrays(path: &Path, arrays: Vec<(String, npy::Columns)>) -> Result<Cells> 
     for row in 0..rows {
         for (_, array) in &arrays {
             for v in &array.numbers[row * array.columns..(row + 1) * array.columns] {
-                cells.push(&v.to_string());
+                cells.push(&digits(*v));
             }
         }
     }
@@ -185,15 +194,14 @@ fn of_parquet(path: &Path) -> Result<Cells> {
     const PART: usize = 4096;
 
     let file = Arc::new(Parquet::open(path)?);
-    // The name that pandas gives to an index.
-    let is_index = |name: &str| name.starts_with("__index_level_");
     let columns: Vec<usize> =
-        (0..file.columns.len()).filter(|&c| !is_index(&file.columns[c].name)).collect();
+        (0..file.columns.len()).filter(|&c| !file.columns[c].is_index()).collect();
     let of = |c: usize| &file.columns[c];
     let names = columns.iter().map(|&c| of(c).name.clone()).collect();
     let texts = columns.iter().map(|&c| matches!(of(c).kind, Kind::Text | Kind::Boolean)).collect();
     let mut cells = Cells::with_room(path, names, texts, file.rows())?;
-    let left_out = file.columns.iter().map(|column| &column.name).filter(|name| is_index(name));
+    let left_out =
+        file.columns.iter().filter(|column| column.is_index()).map(|column| &column.name);
     let left_out: Vec<String> = left_out.chain(&file.left_out).cloned().collect();
     if !left_out.is_empty() {
         cells.warnings.push(format!(
@@ -223,7 +231,7 @@ fn of_parquet(path: &Path) -> Result<Cells> {
                     path: path.to_path_buf(),
                     line: None,
                     column: Some(of(columns[column]).name.clone()),
-                    why: format!("row {}: a value that cannot be read: a date or a number beyond their range", done + row + 1),
+                    why: format!("row {}: a value that cannot be read: a date or a number beyond their range, or text that is not UTF-8", done + row + 1),
                 }),
             }
         })?;

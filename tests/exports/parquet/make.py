@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the Parquet files of this folder: python3 make_parquet.py, with pandas, pyarrow, polars and duckdb."""
+"""Writes the Parquet files of this folder: python3 make.py, with pandas, pyarrow, polars and duckdb."""
 
 import datetime
 import decimal
