@@ -316,7 +316,7 @@ impl Auto {
         };
         let mut fit = method.fit_problem(problem, state, observe)?;
         let mut choice = format!(
-            "L-BFGS: {} parameters are many, and a step costs little more than a gradient",
+            "L-BFGS: a step costs little more than a gradient, a Hessian of {} parameters many",
             problem.parameters()
         );
         if matches!(fit.reason, Reason::Stalled | Reason::Indefinite) {
