@@ -8,9 +8,9 @@ use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use secondo::{
-    Activation, Curvature, Data, Device, Error, Evaluation, Initialization, Lbfgs, LinearOperator,
-    Loss, Method, Network, NewtonCg, Penalty, Problem, Reduction, Request, Result, Samples,
-    Structure, TrustRegion, Walk, Window, silent,
+    Activation, Curvature, Data, Device, Error, Evaluation, Initialization, Interrupt, Lbfgs,
+    LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Problem, Reason, Reduction, Request,
+    Result, Samples, Structure, TrustRegion, Walk, Window, silent,
 };
 
 /// Rows of a window of samples with so many numbers, in chunks of 512: 1 MiB.
@@ -338,6 +338,67 @@ fn faults_of_sources_are_errors_that_name_the_place() {
     assert!(matches!(inference, Err(Error::Unsupported { .. })), "{inference:?}");
     let auto = secondo::Auto { max_iter: 2, ..secondo::Auto::default() };
     assert!(auto.fit(&problem, &w, &mut silent).is_ok());
+}
+
+/// Rows whose third walk sets a flag at a row.
+#[derive(Debug)]
+struct Ending {
+    made: Made,
+    flag: Interrupt,
+    at: usize,
+}
+
+struct Ended {
+    walk: Box<dyn Walk>,
+    row: usize,
+    end: Option<(Interrupt, usize)>,
+}
+
+impl Samples for Ending {
+    fn rows(&self) -> usize {
+        self.made.rows
+    }
+
+    fn inputs(&self) -> usize {
+        self.made.inputs
+    }
+
+    fn outputs(&self) -> usize {
+        self.made.outputs
+    }
+
+    fn walk(&self, first: usize) -> Result<Box<dyn Walk>> {
+        let end = self.made.walks.load(Ordering::Relaxed) >= 2;
+        let end = end.then(|| (self.flag.clone(), self.at));
+        Ok(Box::new(Ended { walk: self.made.walk(first)?, row: first, end }))
+    }
+}
+
+impl Walk for Ended {
+    fn next(&mut self, rows: usize, window: &mut Window) -> Result<()> {
+        self.row += rows;
+        self.end.iter().filter(|(_, at)| self.row > *at).for_each(|(flag, _)| flag.set());
+        self.walk.next(rows, window)
+    }
+}
+
+/// A chunk that ends before it took its rows keeps no other one waiting: more threads than windows, one chunk in each.
+#[test]
+fn an_end_among_many_threads_ends_all_of_them() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(8).build().unwrap();
+    for at in [1, 700, 3000, 9000] {
+        let made = Made::new(12_000, 400, 1, false);
+        let flag = Interrupt::default();
+        let ending = Ending { made: made.clone(), flag: flag.clone(), at };
+        let problem = Problem::over(made.network(2), Arc::new(ending), made.loss()).unwrap();
+        let problem = problem.memory_budget(16 << 20).interrupted_by(flag);
+        let w = start(&problem);
+        let fit = pool.install(|| Lbfgs::default().fit(&problem, &w, &mut silent));
+        match fit {
+            Ok(fit) => assert_eq!(fit.reason, Reason::Interrupted, "{at}"),
+            Err(error) => assert_eq!(error, Error::Interrupted, "{at}"),
+        }
+    }
 }
 
 #[test]

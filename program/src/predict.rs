@@ -56,13 +56,13 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<(), Failure> {
     if let Some(output) = &options.output {
+        let inputs = [Some(&options.model), Some(&options.data), options.trained_on.as_ref()];
+        let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+        files::check(&inputs, None, &[(Kind::Predictions, output)])?;
         if has_extension(output, "npy") || has_extension(output, "npz") {
             let why = "predictions are written as CSV or, by the extension, as .parquet";
             return Err(Failure::usage(format!("{}: {why}", output.display())));
         }
-        let inputs = [Some(&options.model), Some(&options.data), options.trained_on.as_ref()];
-        let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
-        files::check(&inputs, None, &[(Kind::Predictions, output)])?;
     }
     start_threads(None)?;
     let model = Model::load(&options.model)?;

@@ -101,7 +101,8 @@ fn the_main_job_writes_a_model_that_predicts_the_same() {
     }
     assert_eq!(report["W"].as_array().unwrap().len(), 97);
     let steps = |key: &str| report[key].as_u64().unwrap();
-    assert_eq!(steps("iterations") + steps("rejected"), 15);
+    // Ten of L-BFGS count as one.
+    assert_eq!(steps("iterations") + steps("rejected"), 150);
 
     let model = "diabetes.safetensors";
     assert!(dir.path().join(model).is_file());

@@ -754,12 +754,14 @@ fn rows_that_are_read_give_the_fit_of_rows_in_memory() {
         (&["--missing", "drop"], "--missing"),
         (&["--ridge", "1,2"], "several values"),
         (&["--hidden", "rbf:3"], "radial"),
-        (&["--plot", "p.svg"], "figures"),
+        (&["--plot", "p.svg"], "--plot"),
+        (&["--decimal", ","], "--decimal"),
+        (&["--patience", "3"], "--patience"),
     ] {
         refused(
             dir.path(),
             &[&["fit", "d.parquet", "--target", "y", "--stream"], more].concat(),
-            &["--stream", said],
+            &[said],
         );
     }
     refused(dir.path(), &["fit", "d.csv", "--target", "y", "--stream"], &["secondo convert d.csv"]);

@@ -145,13 +145,16 @@ pub(super) fn factorize(
     if d <= SMALL {
         return factorize_small(matrix, d, floor);
     }
-    // Up to here one thread does it, in one step.
+    // Up to here short blocks are faster than the library's own.
     const MIDDLING: usize = 512;
-    // Short blocks are faster than the library's own.
+    // Up to here one thread does it, in one step: others would take memory, and there may be many such blocks.
+    const ALONE: usize = 1024;
+    let tile = if d <= ALONE { d } else { TILE };
     let mut params = <llt::factor::LltParams as Auto<f64>>::auto();
-    (params.block_size, params.recursion_threshold) = (32, 32);
+    if tile <= MIDDLING {
+        (params.block_size, params.recursion_threshold) = (32, 32);
+    }
     let params = Spec::new(params);
-    let tile = if d <= MIDDLING { d } else { TILE };
     let need = llt::factor::cholesky_in_place_scratch::<f64>(tile, Par::Seq, params);
     let stack = stack(&mut work.stack, need);
     for from in (0..d).step_by(tile) {
