@@ -5,7 +5,9 @@ use std::path::Path;
 
 use super::cell::Numerals;
 use super::{Dialect, Table};
-use crate::error::{Error, Result};
+#[cfg(feature = "parquet")]
+use crate::error::Error;
+use crate::error::Result;
 use crate::io::json::format_error;
 use crate::io::npy;
 use crate::io::rows::digits;
