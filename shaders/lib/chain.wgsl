@@ -1,4 +1,4 @@
-// What a formula's operations have in common. Where a number has overflowed on the way to a result that has not, the
+// The common part of a formula's operations. Where a number has overflowed on the way to a result that has not, the
 // result is at its limit and its derivatives are 0: f′(v) v′ = 0 for f′(v) = 0 and an infinite v, n/b = 0 for an infinite b.
 
 #include "lib/real.wgsl"

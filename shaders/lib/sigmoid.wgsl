@@ -1,4 +1,4 @@
-// What tanh, the logistic function, softplus and SiLU are made of, for x ≥ 0 and z = e^−x = 2ᵏ m. Nothing cancels, and
+// The common part of tanh, the logistic function, softplus and SiLU, for x ≥ 0 and z = e^−x = 2ᵏ m. Nothing cancels, and
 // what vanishes with z has its power of two apart: z itself may be subnormal where a multiple of it is not.
 
 #include "lib/exp.wgsl"

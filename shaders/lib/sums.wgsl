@@ -1,4 +1,4 @@
-// What all kernels share that sum over samples: sum_i c[i, j] · (something of phi[i, j, ·])_e.
+// Shared by all kernels that sum over samples: sum_i c[i, j] · (something of phi[i, j, ·])_e.
 //
 // The samples are cut into splits of `run` samples, the units and the triangle's rows into windows. One launch is for one window:
 //     partial[split, j, e],  split < ceil(n / run), j < units, e < entries of the rows a0 ≤ a < a1 of the output.

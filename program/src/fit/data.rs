@@ -104,15 +104,9 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
             seed: *seeds.start(),
         },
     };
-    let objective = Objective {
-        network: model.network.clone(),
-        loss: model.loss.clone(),
-        penalty: model.penalty.clone(),
-        reduction: model.reduction,
-    };
     let job = Job {
         subject: Subject::Table(Box::new(facts.clone())),
-        objective,
+        objective: Objective::of(&model),
         problem,
         validation: error_of(options, &model, &validation)?,
         starts,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use secondo::io::{
-    Standardization, Task, fit_from_json, fit_to_json, loss_from_json, loss_to_json,
+    Model, Standardization, Task, fit_from_json, fit_to_json, loss_from_json, loss_to_json,
     network_from_json, network_to_json, penalty_from_json, penalty_to_json,
 };
 use secondo::{Error, Fit, Loss, Network, Penalty, Reason, Reduction};
@@ -29,6 +29,18 @@ pub struct Objective {
     pub loss: Loss,
     pub penalty: Penalty,
     pub reduction: Reduction,
+}
+
+impl Objective {
+    /// That of a model.
+    pub fn of(model: &Model) -> Self {
+        Objective {
+            network: model.network.clone(),
+            loss: model.loss.clone(),
+            penalty: model.penalty.clone(),
+            reduction: model.reduction,
+        }
+    }
 }
 
 /// A table, or a problem file, of which the objective is made.

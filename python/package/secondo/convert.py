@@ -28,7 +28,7 @@ ACTIVATIONS = {
     "Softsign": "elliot",
     "Identity": "identity",
 }
-#: What modules' options must be for that.
+#: The values that modules' options must have for that.
 OPTIONS: dict[str, dict[str, Any]] = {
     "GELU": {"approximate": "none"},
     "Softplus": {"beta": 1},

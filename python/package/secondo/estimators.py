@@ -32,7 +32,7 @@ LOCATION = ("squared_error", "sos", "sum_of_squares", "logcosh", "log_cosh", "ps
 class _Estimator(BaseEstimator):  # type: ignore[misc]
     """Shared by the estimators: standardisation, starts, early stopping, and the model of the best fit."""
 
-    #: What scikit-learn checks of the targets.
+    #: The checks that scikit-learn makes of the targets.
     _validation: Mapping[str, Any] = {}
 
     def _network(self, inputs: int, outputs: int) -> Network:

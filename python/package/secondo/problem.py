@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LagrangianPoint", "Plan", "Problem"]
 
-#: What a curvature in a structure is: an array, or a mapping of arrays.
+#: The type of a curvature in a structure: an array, or a mapping of arrays.
 Curvature = Floats | Blocks
 
 

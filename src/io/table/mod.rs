@@ -1,6 +1,6 @@
 //! Tables: text files with a header, Parquet files, arrays of NumPy; reading, features and target.
 //!
-//! # What is accepted
+//! # Accepted files
 //!
 //! Text in UTF-8, UTF-16 or Windows-1252 (which holds Latin-1), with byte order marks anywhere, lines ended by LF, CR LF or CR, plain
 //! or as gzip or zstd. The first line names the columns; names are not repeated, and a first line that is like the others is refused. Each

@@ -1,6 +1,6 @@
 //! Activation functions with their first and second derivatives.
 //!
-//! # What is promised
+//! # Promises
 //!
 //! For every activation and every finite `u` of its domain, `h(u)`, `h′(u)`
 //! and `h″(u)` are each within 2 ULP of the exact value for that very `u`,
