@@ -1,21 +1,30 @@
 //! The posterior of a network with a hundred thousand parameters, by the blocks of its units: planned and used memory.
 //!
-//! `cargo run --release --example large_posterior [-- HIDDEN]`: a [256-HIDDEN-1] net (390 hidden units unless given) after a short fit.
+//! `cargo run --release --example large_posterior [-- HIDDEN]`: a [256-HIDDEN-1] net (390 hidden units unless given) at its minimum.
 
 use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use secondo::inference::{Approximate, Approximation};
 use secondo::{
-    Activation, Curvature, Data, Initialization, Lbfgs, Loss, Method, Network, Penalty, Problem,
-    Request, Result, Structure, silent,
+    Activation, Auto, Data, Initialization, Loss, Method, Network, Penalty, Problem, Result, silent,
 };
 
-/// The largest resident memory so far, in MiB, where the system tells it.
-fn peak() -> Option<f64> {
+/// A line of the system's account of this process, in MiB, where there is one.
+fn status(name: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
     Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+}
+
+/// The resident memory; from now on [`peak`] is the largest since here.
+fn resident() -> Option<f64> {
+    std::fs::write("/proc/self/clear_refs", "5").ok()?;
+    status("VmRSS:")
+}
+
+fn peak() -> Option<f64> {
+    status("VmHWM:")
 }
 
 fn main() -> Result<()> {
@@ -28,20 +37,13 @@ fn main() -> Result<()> {
     let problem = Problem::new(network, Data::new(x.clone(), y)?, Loss::SquaredError)?
         .penalty(Penalty::ridge(1.0))?;
     let start = Initialization::Glorot.draw(problem.network(), 0);
-    let w = Lbfgs { max_iter: 30, ..Lbfgs::default() }.fit(&problem, &start, &mut silent)?.w;
-    println!("{}: {} parameters", problem.network(), w.len());
-    let blocks = Request::curvature(Curvature::GaussNewton, Structure::RowBlocks);
-    let plan = problem.plan(blocks)?;
-    let inverse: u64 =
-        problem.network().rows().map(|(.., r)| (r.len() * (r.len() + 1) / 2 * 8) as u64).sum();
+    let fit = Auto::default().fit(&problem, &start, &mut silent)?;
+    let end = if fit.converged() { "converged" } else { "did not converge" };
+    println!("{}: {} parameters, {end}", problem.network(), fit.w.len());
+    let w = fit.w;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    println!(
-        "planned: {:.0} MiB for the blocks, {:.0} MiB for their inverses",
-        mib(plan.bytes()),
-        mib(inverse)
-    );
-    let before = peak();
     for approximation in [Approximation::RowBlocks, Approximation::LowRank(40)] {
+        let (planned, before) = (Approximate::plan(&problem, approximation)?, resident());
         let found = Approximate::new(&problem, &w, approximation)?;
         let rows = x.slice(ndarray::s![..3, ..]).to_owned();
         let errors: Vec<f64> = (found.predictions(&rows, 0.95)?.iter())
@@ -52,11 +54,11 @@ fn main() -> Result<()> {
             "{approximation}: γ {:.1}, ln evidence {evidence:.1}, standard errors {errors:.4?}",
             found.gamma()
         );
+        if let Some(refusal) = found.refused() {
+            println!("  {refusal}");
+        }
         if let (Some(before), Some(after)) = (before, peak()) {
-            println!(
-                "  resident at most {after:.0} MiB, {:.0} MiB of it since the fit",
-                after - before
-            );
+            println!("  planned {:.0} MiB, taken at most {:.0} MiB", mib(planned), after - before);
         }
     }
     Ok(())

@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
-"""Compares what `secondo fit` makes of nine tables with scikit-learn's MLP whose alpha is cross-validated.
+"""Compares what `secondo fit` makes of tables with scikit-learn's MLP and R's nnet, whose alpha and decay are cross-validated.
 
     python benches/tables/compare.py --secondo target/release/secondo [--splits 5] [--rows 2000] [SET …]
 
-Needs scikit-learn and pandas. Each table is divided several times into 80 % to train and 20 % to test, classes in proportion; both
+Needs scikit-learn and pandas; R with nnet and MASS where it is installed, else their columns and sets are left out. Each table is divided several times into 80 % to train and 20 % to test, classes in proportion; all
 programs see the same rows. The score is the accuracy for classes and R² for numbers, on the rows to test; the table that is printed
 has its mean over the divisions and, for the difference, its mean and standard error.
 
 The data sets, with their sources and licences: iris, wine, breast cancer and digits (UCI, CC BY 4.0) and diabetes (Efron and others,
 2004) come with scikit-learn; letter (UCI, CC BY 4.0) is read from the file that --letter names; Friedman's three functions (1991) are
-drawn with a fixed seed.
+drawn with a fixed seed. Boston (Harrison and Rubinfeld, 1978), fgl (glass; Evett and Spiehler) and Pima (Smith and others, 1988) are read from
+R's package MASS at run time.
 """
 
 import argparse
+import io
+import shutil
 import subprocess
 import tempfile
 import time
@@ -31,6 +34,34 @@ from sklearn.preprocessing import StandardScaler
 
 ALPHAS = [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
 
+# nnet with eight hidden units; the decay of the lowest error in five folds, three starts each.
+NNET = """
+suppressMessages(library(nnet))
+train <- read.csv("train.csv", stringsAsFactors = FALSE); test <- read.csv("test.csv", stringsAsFactors = FALSE)
+inputs <- setdiff(names(train), "target")
+center <- sapply(train[inputs], mean); spread <- sapply(train[inputs], sd); spread[spread == 0] <- 1
+x <- scale(train[inputs], center, spread); new <- scale(test[inputs], center, spread)
+classes <- is.character(train$target)
+if (classes) { levels <- sort(unique(train$target)); y <- class.ind(factor(train$target, levels))
+} else { middle <- mean(train$target); size <- sd(train$target); y <- matrix((train$target - middle) / size) }
+fit <- function(x, y, decay) {
+  best <- NULL
+  for (start in 1:3) {
+    net <- nnet(x, y, size = 8, decay = decay, maxit = 300, MaxNWts = 1e5, trace = FALSE, linout = !classes, softmax = classes)
+    if (is.null(best) || net$value < best$value) best <- net
+  }
+  best
+}
+wrong <- function(net, x, y) if (classes) sum(max.col(predict(net, x)) != max.col(y)) else sum((predict(net, x) - y)^2)
+set.seed(as.integer(commandArgs(TRUE)[1]))
+fold <- sample(rep(1:5, length.out = nrow(x)))
+errors <- sapply(c(ALPHAS), function(decay)
+  sum(sapply(1:5, function(k) wrong(fit(x[fold != k, ], y[fold != k, , drop = FALSE], decay), x[fold == k, , drop = FALSE], y[fold == k, , drop = FALSE]))))
+net <- fit(x, y, c(ALPHAS)[which.min(errors)])
+out <- predict(net, new)
+write.csv(data.frame(prediction = if (classes) levels[max.col(out)] else out[, 1] * size + middle), "nnet.csv", row.names = FALSE)
+""".replace("ALPHAS", ", ".join(map(str, ALPHAS)))
+
 
 def from_sklearn(load, classes):
     data = load()
@@ -42,6 +73,13 @@ def from_sklearn(load, classes):
 def friedman(make):
     x, y = make(n_samples=500, noise={"make_friedman1": 1.0, "make_friedman2": 125.0}.get(make.__name__, 0.1), random_state=0)
     return pd.DataFrame(x, columns=[f"x{i}" for i in range(x.shape[1])]), pd.Series(y, name="target")
+
+
+def from_r(frame, target):
+    """A data frame of R as a table without rows with missing values."""
+    done = subprocess.run(["Rscript", "-e", f"write.csv({frame}, row.names = FALSE)"], check=True, capture_output=True, text=True)
+    table = pd.read_csv(io.StringIO(done.stdout)).dropna()
+    return table.drop(columns=target), table[target].rename("target")
 
 
 def letter(path):
@@ -60,6 +98,10 @@ def sets(options):
         "friedman 2": lambda: friedman(datasets.make_friedman2),
         "friedman 3": lambda: friedman(datasets.make_friedman3),
     }
+    if shutil.which("Rscript"):
+        out["Boston"] = lambda: from_r("MASS::Boston", "medv")
+        out["fgl"] = lambda: from_r("MASS::fgl", "type")
+        out["Pima"] = lambda: from_r("rbind(MASS::Pima.tr, MASS::Pima.te)", "type")
     if options.letter:
         out["letter"] = lambda: letter(options.letter)
     return out
@@ -77,6 +119,15 @@ def ours(options, train, test, classes, more):
         predict = [options.secondo, "predict", "train.safetensors", "test.csv", "-q", "--output", "out.csv"]
         subprocess.run(predict, cwd=folder, check=True)
         return pd.read_csv(f"{folder}/out.csv")["prediction"], seconds
+
+
+def in_r(train, test, seed):
+    with tempfile.TemporaryDirectory() as folder:
+        train.to_csv(f"{folder}/train.csv", index=False)
+        test.drop(columns="target").to_csv(f"{folder}/test.csv", index=False)
+        begin = time.perf_counter()
+        subprocess.run(["Rscript", "-e", NNET, str(seed)], cwd=folder, check=True, capture_output=True)
+        return pd.read_csv(f"{folder}/nnet.csv")["prediction"], time.perf_counter() - begin
 
 
 def theirs(train, test, classes, seed):
@@ -105,8 +156,11 @@ def main():
     parse.add_argument("sets", nargs="*")
     options = parse.parse_args()
     ways = ["", *options.more]
-    head = ["set", "rows", "scikit-learn", *(f"secondo {way}".strip() for way in ways)]
-    head += [f"difference{f' {way}' if way else ''}" for way in ways]
+    peers = {"scikit-learn": theirs}
+    if shutil.which("Rscript"):
+        peers["nnet"] = lambda train, test, _, seed: in_r(train, test, seed)
+    head = ["set", "rows", *peers, *(f"secondo {way}".strip() for way in ways)]
+    head += [f"{f'{way}: ' if way else ''}less {peer}" for way in ways for peer in peers] + ["seconds: " + ", ".join([*peers, "secondo"])]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head), flush=True)
     for name, load in sets(options).items():
         if options.sets and name not in options.sets:
@@ -117,17 +171,21 @@ def main():
             table = table.sample(options.rows, random_state=0).reset_index(drop=True)
         classes = table["target"].dtype == object or str(table["target"].dtype).startswith("str")
         score = accuracy_score if classes else r2_score
-        scores = []
+        scores, times = [], []
         for seed in range(options.splits):
             strata = table["target"] if classes else None
             train, test = train_test_split(table, test_size=0.2, random_state=seed, stratify=strata)
-            runs = [theirs(train, test, classes, seed)] + [ours(options, train, test, classes, way.split()) for way in ways]
+            runs = [peer(train, test, classes, seed) for peer in peers.values()]
+            runs += [ours(options, train, test, classes, way.split()) for way in ways]
             scores.append([score(test["target"], predicted) for predicted, _ in runs])
+            times.append([seconds for _, seconds in runs])
         scores = np.array(scores)
-        differences = scores[:, 1:] - scores[:, :1]
-        error = differences.std(axis=0, ddof=1) / np.sqrt(options.splits)
         cells = [name, str(len(table)), *(f"{v:.4f}" for v in scores.mean(axis=0))]
-        cells += [f"{d:+.4f} ± {e:.4f}" for d, e in zip(differences.mean(axis=0), error)]
+        for way in range(len(ways)):
+            differences = scores[:, [len(peers) + way]] - scores[:, : len(peers)]
+            error = differences.std(axis=0, ddof=1) / np.sqrt(options.splits)
+            cells += [f"{d:+.4f} ± {e:.4f}" for d, e in zip(differences.mean(axis=0), error)]
+        cells.append(", ".join(f"{t:.1f}" for t in np.mean(times, axis=0)))
         print("| " + " | ".join(cells) + " |", flush=True)
 
 

@@ -65,8 +65,8 @@ impl PyInference {
         self.whole.borrow_dependent().refused().map(|refusal| refusal.to_string())
     }
 
-    /// The report as JSON, and as a text with the weights; with likelihood ratios by refitting and so many simulations, and
-    /// with profiles, if they are asked for.
+    /// The report as JSON, but without the covariance, which takes longer as text than to be computed, and as a text with the weights; with
+    /// likelihood ratios by refitting and so many simulations, and with profiles, if they are asked for.
     fn report(
         &self,
         py: Python,
@@ -104,6 +104,7 @@ impl PyInference {
             if profile {
                 inference.add_profiles(&mut report)?;
             }
+            report.covariance = None;
             let json = serde_json::Value::Object(inference_to_json(&report)).to_string();
             report.prints_weights = true;
             Ok((json, report.to_string()))

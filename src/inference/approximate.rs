@@ -75,6 +75,13 @@ impl Approximation {
             Approximation::LowRank(_) => None,
         }
     }
+
+    fn request(self) -> Request {
+        match self.structure() {
+            Some(structure) => Request::curvature(Curvature::GaussNewton, structure),
+            None => Request::gradient(),
+        }
+    }
 }
 
 impl fmt::Display for Approximation {
@@ -168,11 +175,10 @@ impl<'a> Approximate<'a> {
             return Err(unsupported("a penalty that couples parameters"));
         }
         let lambda = prior.diagonal;
-        let request = match approximation.structure() {
-            Some(structure) => Request::curvature(Curvature::GaussNewton, structure),
-            None => Request::gradient(),
-        };
-        let found = problem.evaluate_with(&Device::Cpu, w, request)?;
+        let what = format!("the posterior of {} parameters by {approximation}", lambda.len());
+        let advice = "take the diagonal, or fewer eigenvalues";
+        require_memory(&what, Self::plan(problem, approximation)?, advice)?;
+        let found = problem.evaluate_with(&Device::Cpu, w, approximation.request())?;
         let (inverse, gamma, log_determinant) = match (&found.curvature, approximation) {
             (Some(matrix), _) => {
                 let (log_determinant, inverse) = (matrix.log_determinant()?, matrix.inverse()?);
@@ -214,6 +220,25 @@ impl<'a> Approximate<'a> {
             distribution,
             refused,
         })
+    }
+
+    /// The bytes that [`new`](Self::new) takes at most besides the problem: of blocks their plan and once more their size for the
+    /// inverses, of low rank Lanczos's vectors and the plan of a product.
+    ///
+    /// # Errors
+    /// As [`Problem::plan`].
+    pub fn plan(problem: &Problem, approximation: Approximation) -> Result<u64> {
+        let problem = problem.clone().on(Device::Cpu);
+        let plan = problem.plan(approximation.request())?;
+        let bytes = match approximation {
+            Approximation::LowRank(k) => {
+                let p = problem.parameters();
+                let vectors = bytes_of(&[8, p, lanczos_steps(k, p) + k]);
+                vectors.saturating_add(problem.plan_products(Curvature::GaussNewton, 1)?.bytes())
+            }
+            _ => plan.results,
+        };
+        Ok(plan.bytes().saturating_add(bytes))
     }
 
     /// Why there are no standard errors and no evidence: the estimate is no minimum by the approximation, or leaves no degrees of
@@ -366,6 +391,11 @@ fn low_rank(problem: &Problem, w: &[f64], lambda: &[f64], k: usize) -> Result<(I
     Ok((Inverse::LowRank { roots, vectors, shares }, gamma, log_determinant))
 }
 
+/// Returns the number of Lanczos's steps for k eigenvalues of P.
+fn lanczos_steps(k: usize, p: usize) -> usize {
+    k.saturating_mul(2).saturating_add(20).min(p)
+}
+
 /// Returns the k largest eigenvalues of a positive semi-definite operator and their eigenvectors in rows, by Lanczos's method with
 /// 2k + 20 steps, each vector orthogonalised against all before.
 ///
@@ -375,13 +405,7 @@ fn lanczos(
     p: usize,
     k: usize,
 ) -> Result<(Vec<f64>, Array2<f64>)> {
-    let steps = (2 * k + 20).min(p);
-    let need = bytes_of(&[8, p, steps + k]);
-    require_memory(
-        &format!("{steps} Lanczos vectors of {p} parameters"),
-        need,
-        "take fewer eigenvalues",
-    )?;
+    let steps = lanczos_steps(k, p);
     let mut rng = Pcg64::seed_from_u64(0);
     let mut basis = Array2::zeros((steps, p));
     let (mut diagonal, mut beside) = (Vec::new(), Vec::new());

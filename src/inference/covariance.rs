@@ -5,7 +5,7 @@ use ndarray::{Array2, Axis, s};
 use super::likelihood::Family;
 use super::linearized::{Linearized, square_root};
 use super::options::{Covariance, Dispersion, Options, Refusal, RowWeights};
-use super::product::{product, transposed_product};
+use super::product::{product, symmetric_product};
 use super::spectrum::{Spectrum, symmetrised};
 use super::summary::{STATIONARY, Scale, Summary};
 use crate::error::Result;
@@ -119,8 +119,8 @@ impl Ingredients<'_> {
             Covariance::Hc1 if n <= edf => {
                 Err(Refusal::NoDegreesOfFreedom { observations: n, edf })
             }
-            Covariance::Hc1 => Ok(symmetrised(transposed_product(&half, &half) * (n / (n - edf)))),
-            _ => Ok(symmetrised(transposed_product(&half, &half))),
+            Covariance::Hc1 => Ok(symmetric_product(&half, &half) * (n / (n - edf))),
+            _ => Ok(symmetric_product(&half, &half)),
         }
     }
 
@@ -143,6 +143,6 @@ impl Ingredients<'_> {
             root.slice_mut(s![i * m..(i + 1) * m, ..]).assign(&rows);
         }
         let half = product(&root, self.inverse);
-        Ok(Ok(symmetrised(transposed_product(&half, &half))))
+        Ok(Ok(symmetric_product(&half, &half)))
     }
 }

@@ -4,9 +4,9 @@ use libm::lgamma;
 use ndarray::Array2;
 
 use super::likelihood::Family;
-use super::spectrum::symmetric;
 use crate::error::Result;
 use crate::network::{Activation, Network};
+use crate::solve::eigenvalues;
 
 /// The precisions of the prior.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,8 @@ pub(super) struct Ingredients<'a> {
     pub is_uniform: bool,
     /// B.
     pub data_part: &'a Array2<f64>,
+    /// A⁻¹.
+    pub inverse: &'a Array2<f64>,
     /// ln det A.
     pub log_determinant: f64,
     /// E_data and the penalty.
@@ -55,12 +57,12 @@ impl Ingredients<'_> {
     /// The approximation; `cut` says whether negative eigenvalues of B count as 0 in γ.
     pub fn laplace(&self, cut: bool) -> Result<Laplace> {
         let (p, beta) = (self.lambda.len(), self.beta);
-        let roots: Vec<f64> = self.lambda.iter().map(|l| l.sqrt()).collect();
-        let relative =
-            Array2::from_shape_fn((p, p), |(a, b)| self.data_part[[a, b]] / (roots[a] * roots[b]));
-        let (values, _) = symmetric(&relative)?;
-        let counted = values.iter().filter(|v| !cut || **v > 0.0);
-        let gamma = counted.map(|v| v / (v + 1.0)).sum();
+        let gamma = if cut {
+            self.positive_part()?
+        } else {
+            // tr(B A⁻¹) = Σ (1 − λ_l (A⁻¹)_ll)
+            self.lambda.iter().zip(self.inverse.diag()).map(|(l, v)| 1.0 - l * v).sum()
+        };
         let alpha: Vec<f64> = self.lambda.iter().map(|l| beta * l).collect();
         let log_prior: f64 = alpha.iter().map(|a| a.ln()).sum();
         let log_a = p as f64 * beta.ln() + self.log_determinant;
@@ -77,6 +79,19 @@ impl Ingredients<'_> {
                 _ => Alpha::Each(alpha),
             },
         })
+    }
+
+    /// Σ v/(v + 1) over the positive eigenvalues v of B beside Λ.
+    fn positive_part(&self) -> Result<f64> {
+        let p = self.lambda.len();
+        let roots: Vec<f64> = self.lambda.iter().map(|l| l.sqrt()).collect();
+        let relative = |a: usize, b: usize| self.data_part[[a, b]] / (roots[a] * roots[b]);
+        let lower: Vec<f64> = (0..p)
+            .flat_map(|a| (0..=a).map(move |b| (a, b)))
+            .map(|(a, b)| relative(a, b))
+            .collect();
+        let values = eigenvalues(&lower, p)?;
+        Ok(values.iter().filter(|v| **v > 0.0).map(|v| v / (v + 1.0)).sum())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2, s};
 
-use super::product::{product, transposed_product};
+use super::product::{halved_forms, symmetric_product};
 use super::spectrum::symmetric;
 use crate::error::{Error, Result};
 use crate::interrupt::Limits;
@@ -60,7 +60,7 @@ impl Linearized {
 
     /// G = Σ ω_i J_iᵀ (∂²g/∂x²) J_i.
     pub fn gauss_newton(&self) -> Array2<f64> {
-        transposed_product(&self.jacobian, &self.weighted)
+        symmetric_product(&self.jacobian, &self.weighted)
     }
 
     /// Rows whose outer products sum to G; none where a loss is not convex there.
@@ -86,9 +86,7 @@ impl Linearized {
 
     /// h_i = tr(ω_i (∂²g/∂x²) J_i A⁻¹ J_iᵀ), length n.
     pub fn leverage(&self, inverse: &Array2<f64>) -> Vec<f64> {
-        let product = product(&self.jacobian, inverse);
-        let pairs = product.rows().into_iter().zip(self.weighted.rows());
-        let of_outputs: Vec<f64> = pairs.map(|(p, w)| p.dot(&w)).collect();
+        let of_outputs = halved_forms(&self.jacobian, inverse, &self.weighted);
         of_outputs.chunks(self.outputs.ncols()).map(|h| h.iter().sum()).collect()
     }
 }

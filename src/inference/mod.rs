@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `options.rs` | what may be chosen, and the refusals |
 //! | `likelihood.rs`, `summary.rs` | the likelihood behind a loss; degrees of freedom, dispersion, log likelihood |
-//! | `linearized.rs`, `spectrum.rs` | J and the scores; rank, null space and inverse of an information matrix |
+//! | `linearized.rs`, `spectrum.rs`, `expected.rs` | J and the scores; rank, null space and inverse of an information matrix; those of G + ∂²pen |
 //! | `covariance.rs`, `wald.rs`, `probability.rs` | covariances, tests, tails of t, F, χ² and the normal law |
 //! | `effects.rs`, `predictions.rs`, `diagnostics.rs` | average slopes and partial effects, intervals, leverage and Cook's distance |
 //! | `score.rs` | the score test for neglected non-linearity |
@@ -37,6 +37,7 @@ mod covariance;
 mod diagnostics;
 mod effects;
 mod evidence;
+mod expected;
 mod laplace;
 mod likelihood;
 mod linearized;
@@ -83,9 +84,10 @@ use crate::objective::{Data, Penalty, Reduction};
 use crate::problem::Problem;
 use covariance::{Ingredients, Outcome};
 use effects::{Average, Slopes};
+use expected::Expected;
 use likelihood::Family;
 use linearized::Linearized;
-use spectrum::{Spectrum, scales};
+use spectrum::Spectrum;
 use summary::{Judged, Objective};
 use wald::Judge;
 
@@ -194,32 +196,27 @@ impl<'a> Inference<'a> {
         let at = Linearized::new(problem, w)?;
         let prior = Prior::new(problem, w, factor)?;
         let gauss_newton = at.gauss_newton();
-        let mut scale = scales(&gauss_newton);
-        let mut expected = expected_of(&at, &prior, &gauss_newton, &scale)?;
-        if prior.gaussian.is_some() && expected.inertia().1 > 0 {
-            // Under a proper prior every direction is determined: where the data say little, by its precision.
-            scale = scales(&(&gauss_newton + &prior.hessian));
-            expected = expected_of(&at, &prior, &gauss_newton, &scale)?;
-        }
         let residual = match &evaluation.curvature {
             Some(residual) => residual.dense()? * factor,
             None => Array2::zeros(gauss_newton.raw_dim()),
         };
         let is_linear = residual.iter().all(|v| *v == 0.0);
         let data_part = &gauss_newton + &residual;
-        let chosen = if is_linear {
+        let expected = Expected::new(&at, &prior, &gauss_newton, is_linear)?;
+        let scale = expected.scale;
+        let (chosen, inverse) = match expected.spectrum {
             // The same matrix, with the digits that only the root keeps.
-            expected.clone()
-        } else {
-            Spectrum::of_matrix(&(&data_part + &prior.hessian), scale.clone())?
+            Some(spectrum) if is_linear => (spectrum, expected.inverse.clone()),
+            _ => {
+                let chosen = Spectrum::of_matrix(&(&data_part + &prior.hessian), scale.clone())?;
+                let inverse = chosen.inverse();
+                (chosen, inverse)
+            }
         };
-        let of_expected = expected.inverse();
-        let inverse = if is_linear { of_expected.clone() } else { chosen.inverse() };
-        let leverage = [at.leverage(&of_expected), at.leverage(&inverse)];
-        let (positive, ..) = expected.inertia();
+        let leverage = [at.leverage(&expected.inverse), at.leverage(&inverse)];
         let gradient: Vec<f64> = evaluation.gradient.iter().map(|g| g * factor).collect();
         let judged = Judged {
-            edf: positive as f64 - (&of_expected * &prior.hessian).sum(),
+            edf: expected.positive as f64 - (&expected.inverse * &prior.hessian).sum(),
             decrement: chosen.decrement(&gradient),
             nonlinearity: norm(&residual) / norm(&gauss_newton),
         };
@@ -500,6 +497,7 @@ impl<'a> Inference<'a> {
             lambda,
             is_uniform: *is_uniform,
             data_part: &self.data_part,
+            inverse: &self.inverse,
             log_determinant,
             energies: self.energies,
             beta: 1.0 / phi,
@@ -507,33 +505,6 @@ impl<'a> Inference<'a> {
         };
         ingredients.laplace(cut).map(Some)
     }
-}
-
-/// Returns the spectrum of G + ∂²pen; where digits of small eigenvalues would be lost, by the rows of its root if it has one.
-fn expected_of(
-    at: &Linearized,
-    prior: &Prior,
-    gauss_newton: &Array2<f64>,
-    scale: &[f64],
-) -> Result<Spectrum> {
-    let sum = Spectrum::of_matrix(&(gauss_newton + &prior.hessian), scale.to_vec())?;
-    if sum.is_tame() {
-        return Ok(sum);
-    }
-    let Some(root) = at.root()? else {
-        return Ok(sum);
-    };
-    if prior.is_none {
-        return Spectrum::of_root(&root, scale.to_vec());
-    }
-    let p = scale.len();
-    let flat: Vec<f64> = prior.hessian.iter().copied().collect();
-    let Some(of_prior) = linearized::square_root(&flat, p)? else {
-        return Ok(sum);
-    };
-    let both = ndarray::concatenate(ndarray::Axis(0), &[root.view(), of_prior.view()])
-        .map_err(|_| Error::shape("the root of the information", &[p], &[of_prior.ncols()]))?;
-    Spectrum::of_root(&both, scale.to_vec())
 }
 
 /// Vectors of length p as rows.

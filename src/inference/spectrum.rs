@@ -2,15 +2,17 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::product::{product, transposed_product};
+use super::product::{product, symmetric_product};
 use crate::curvature::triangle as packed_length;
 use crate::error::Result;
-use crate::solve::{eigen, right_singular, triangle};
+use crate::solve::{Cholesky, eigen, right_singular, triangle};
 
 /// Scaled eigenvalues up to this part of the largest are zero.
 const ZERO: f64 = 1e-10;
 /// Up to this condition a sum of outer products keeps the digits that matter.
 const TAME: f64 = 1e6;
+/// The same for ‖Â‖‖Â⁻¹‖ in Frobenius' norm, which is larger than the condition by the spread of the eigenvalues.
+const TAME_BOUND: f64 = 1e7;
 
 /// A = D V diag(λ) Vᵀ D with a diagonal D that takes the parameters' units out.
 #[derive(Debug, Clone)]
@@ -38,6 +40,25 @@ pub(super) fn symmetric(matrix: &Array2<f64>) -> Result<(Vec<f64>, Array2<f64>)>
     }
     let (values, vectors) = eigen(&lower, p)?;
     Ok((values, rows(p, vectors)))
+}
+
+/// Returns A⁻¹ by Cholesky's factor, which takes a part of the time of a spectrum, where A = DÂD is positive definite and tame; none of other
+/// matrices.
+pub(super) fn tame_inverse(matrix: &Array2<f64>, scale: &[f64]) -> Option<Array2<f64>> {
+    let p = scale.len();
+    let of_pair =
+        |a: usize, b: usize| 0.5 * (matrix[[a, b]] + matrix[[b, a]]) / (scale[a] * scale[b]);
+    let lower: Vec<f64> = (0..p).flat_map(|a| (0..=a).map(move |b| of_pair(a, b))).collect();
+    let inverse = Cholesky::new(&lower, p).ok()?.inverse();
+    let entry = |packed: &[f64], a: usize, b: usize| packed[packed_length(a.max(b)) + a.min(b)];
+    let norm = |packed: &[f64]| {
+        let diagonal: f64 = (0..p).map(|a| entry(packed, a, a).powi(2)).sum();
+        (2.0 * packed.iter().map(|v| v * v).sum::<f64>() - diagonal).sqrt()
+    };
+    let is_tame = norm(&lower) * norm(&inverse) <= TAME_BOUND;
+    is_tame.then(|| {
+        Array2::from_shape_fn((p, p), |(a, b)| entry(&inverse, a, b) / (scale[a] * scale[b]))
+    })
 }
 
 fn rows(p: usize, flat: Vec<f64>) -> Array2<f64> {
@@ -128,10 +149,10 @@ impl Spectrum {
             row.iter_mut().zip(&self.scale).for_each(|(v, d)| *v /= d);
             left.row_mut(i).assign(&(&row * weight));
         }
-        let inverse = transposed_product(&left, &right);
+        let inverse = symmetric_product(&left, &right);
         let null = self.null_space();
         if null.nrows() == 0 {
-            return symmetrised(inverse);
+            return inverse;
         }
         // Of all generalised inverses the one whose range is that of A.
         let projector = Array2::eye(p) - null.t().dot(&null);

@@ -86,6 +86,8 @@ class Inference:
         Its ``weights``, ``inputs`` (tests), ``effects`` (average slopes), ``warnings`` and ``information`` are lists and dicts.
         """
         report: dict[str, Any] = json.loads(self._reported()[0])
+        covariance = self.covariance
+        report["covariance"] = None if covariance is None else covariance.tolist()
         return report
 
     @cached_property
