@@ -394,7 +394,7 @@ impl Problem {
             };
             if curvature != Curvature::Residual {
                 let hessian = self.penalty.hessian(&self.network, weights)?;
-                result.left_out = hessian.congruence(constraint)?.left_out(&matrix);
+                result.left_out = hessian.congruence(constraint)?.left_out(&matrix)?;
             }
             result.curvature = Some(matrix);
         }

@@ -1066,6 +1066,14 @@ fn what_is_left_out_adds_up() {
     let once = left_out(norm(3.0), rows);
     let twice = left_out(Penalty::Sum(vec![norm(1.0), norm(2.0)]), rows);
     assert!(once > 0.0 && (once - twice).abs() < 1e-15 * once.max(1.0), "{once} {twice}");
+    // Beyond f64 it is an error.
+    let huge = Penalty::Sum(vec![bilinear(1e308), bilinear(1e308)]);
+    let found = (problem.clone().penalty(huge).unwrap()).curvature(
+        &vec![0.0; w.len()],
+        Curvature::Exact,
+        rows,
+    );
+    assert!(matches!(found, Err(Error::NonFinite { .. })), "{found:?}");
 }
 
 /// Under a constraint it is what the matrix in θ leaves out, whatever was formed in W on the way.

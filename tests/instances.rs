@@ -144,3 +144,19 @@ fn products_of_another_length_are_refused() {
         assert!(matches!(found, Err(Error::Shape { .. })), "{length}: {found:?}");
     }
 }
+
+#[test]
+fn results_beyond_f64_are_errors() {
+    // E¹ = ω v h′(0) = 1e310 beside a finite objective.
+    let data = Data::new(array![[0.0]], array![[1.0]]).unwrap().weighted(vec![1e10]).unwrap();
+    let network = Network::dense(&[1, 1, 1], Activation::Tanh).unwrap();
+    let problem = Problem::new(network, data, Loss::SquaredError).unwrap();
+    let w = [0.0, 0.0, 1e300, 0.0];
+    assert_eq!(problem.objective(&w).unwrap(), 5e9);
+    let found = problem.multipliers(&w);
+    assert!(matches!(found, Err(Error::NonFinite { .. })), "{found:?}");
+    // Jᵀr = 1e350 beside ½‖r‖² = 5e299.
+    let r = residual_function(1, 1, |_, r| r[0] = 1e150, |_, j| j[0] = 1e200);
+    let found = LevenbergMarquardt::default().minimize(&r, &[0.0]);
+    assert!(matches!(found, Err(Error::NonFinite { .. })), "{found:?}");
+}

@@ -152,3 +152,12 @@ fn ends_of_the_range_and_bad_input() {
     let failing = |_: &[f64]| Err(Error::Numerical { what: "the device".into() });
     assert!(conjugate_gradients(failing, &[1.0], none, 1.0, 0.0, 5).is_err());
 }
+
+/// Products that are no matrix's, as rounding makes of numbers at the ends of f64, never come to the tolerance.
+#[test]
+fn it_ends_where_no_product_helps() {
+    let turned = |v: &[f64]| Ok(vec![v[0] - v[1], v[0] + v[1]]);
+    let none = &Preconditioner::None;
+    let found = conjugate_gradients(turned, &[1.0, 2.0], none, 1e300, 0.0, usize::MAX);
+    assert!(found.is_ok_and(|found| found.products == 1200));
+}

@@ -331,7 +331,7 @@ impl Found {
             if which != Curvature::Residual {
                 let hessian = penalty.hessian(network, w)?;
                 hessian.add_to(&mut matrix);
-                left_out = hessian.left_out(&matrix);
+                left_out = hessian.left_out(&matrix)?;
             }
             curvature = Some(matrix.finite(Quantity::Curvature)?);
         }
@@ -350,9 +350,12 @@ impl Found {
     }
 }
 
-/// Returns numbers as n rows.
+/// Returns numbers as n rows, if all are finite.
 fn rows_of(what: &str, n: usize, columns: usize, values: Vec<f64>) -> Result<Array2<f64>> {
     let len = values.len();
+    if let Some(i) = values.iter().position(|v| !v.is_finite()) {
+        return Err(Error::non_finite(what, &[i / columns.max(1), i % columns.max(1)]));
+    }
     Array2::from_shape_vec((n, columns), values)
         .map_err(|_| Error::shape(what, &[n, columns], &[len]))
 }

@@ -462,7 +462,7 @@ impl PenaltyHessian {
 
     /// Returns the largest size of an entry that a matrix with these blocks does not hold; where several terms reach the same
     /// parameters, the sum of their largest is a bound for it.
-    pub fn left_out(&self, matrix: &Matrix) -> f64 {
+    pub fn left_out(&self, matrix: &Matrix) -> Result<f64> {
         let ends: Vec<usize> = matrix.blocks().map(|b| b.range.end).collect();
         let block = |a: usize| ends.partition_point(|&end| end <= a);
         // Entry (a, b) of the terms.
@@ -498,7 +498,8 @@ impl PenaltyHessian {
             sum += term.coefficient * first * second;
             largest = largest.max(sum);
         }
-        largest
+        let what = "the part of the penalty's second derivative that is left out";
+        if largest.is_finite() { Ok(largest) } else { Err(Error::non_finite(what, &[])) }
     }
 
     /// Adds the entries inside `range` to a packed lower triangle, row by row.

@@ -168,8 +168,8 @@ impl ConjugateStep {
 /// min gᵀp + ½pᵀBp,   ‖p‖_M ≤ Δ
 /// ```
 ///
-/// Preconditioned conjugate gradients from p = 0 until ‖g + Bp‖_M⁻¹ ≤ `tolerance`·‖g‖_M⁻¹, at most `most` products. The
-/// lengths ‖p‖_M grow from step to step; where a step would leave the region, or a direction has dᵀBd ≤ 0, that direction is
+/// Preconditioned conjugate gradients from p = 0 until ‖g + Bp‖_M⁻¹ ≤ `tolerance`·‖g‖_M⁻¹, at most `most` products and never more than
+/// 100 (d + 10): without rounding d would do, and what is left then is rounding that no product mends. The lengths ‖p‖_M grow from step to step; where a step would leave the region, or a direction has dᵀBd ≤ 0, that direction is
 /// followed to the boundary. The model never promises less than along the first direction, −M⁻¹g (Cauchy's point). For
 /// g = 0 the step is 0. The same bits for the same input.
 ///
@@ -231,6 +231,7 @@ pub fn conjugate_gradients(
     let mut direction: Vec<f64> = z.iter().map(|z| -z).collect();
     // ‖p‖², pᵀMd and ‖d‖² in M.
     let (mut pp, mut pd, mut dd) = (0.0, 0.0, along);
+    let most = most.min(d.saturating_add(10).saturating_mul(100));
     while along > goal && along > 0.0 && found.products < most {
         let image = product(&direction)?;
         if image.len() != d {

@@ -83,7 +83,7 @@ impl<S: SumOfSquares> Linearizer<S> {
     /// The linear model at x.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] where r, ‖r‖² or J is not finite.
+    /// [`Error::NonFinite`] where r, ‖r‖², J or Jᵀr is not finite.
     pub fn linearize(&mut self, x: &[f64], residuals: Vec<f64>) -> Result<Point<Linearized>> {
         let value = 0.5 * dot(&residuals, &residuals);
         if !value.is_finite() {
@@ -105,9 +105,13 @@ impl<S: SumOfSquares> Linearizer<S> {
         let triangle = factorized(&limits, columns, residuals.len(), x.len() + 1)?;
         self.times.solve += clock.elapsed();
         let model = Linearized { triangle, x: x.to_vec(), residuals, scaling, unit, limits };
+        let gradient_norm = model.gradient_norm();
+        if !gradient_norm.is_finite() {
+            return Err(Error::non_finite(Quantity::Gradient, &[]));
+        }
         Ok(Point {
             value,
-            gradient_norm: model.gradient_norm(),
+            gradient_norm,
             slope: model.slope(),
             rounding,
             resolution: rounding,
