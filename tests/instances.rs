@@ -8,7 +8,8 @@ use secondo::train::newton::{Newton, function, newton_root};
 use secondo::train::residual_function;
 use secondo::{
     Activation, Constraint, Control, Curvature, Data, Error, Group, Initialization, Layer,
-    LevenbergMarquardt, Loss, Method, Network, Problem, Progress, Radial, State, TrustRegion,
+    LevenbergMarquardt, Loss, Method, Network, Problem, Progress, Radial, Reason, State,
+    TrustRegion,
 };
 
 fn problem() -> Problem {
@@ -157,6 +158,6 @@ fn results_beyond_f64_are_errors() {
     assert!(matches!(found, Err(Error::NonFinite { .. })), "{found:?}");
     // Jᵀr = 1e350 beside ½‖r‖² = 5e299.
     let r = residual_function(1, 1, |_, r| r[0] = 1e150, |_, j| j[0] = 1e200);
-    let found = LevenbergMarquardt::default().minimize(&r, &[0.0]);
-    assert!(matches!(found, Err(Error::NonFinite { .. })), "{found:?}");
+    let found = LevenbergMarquardt::default().minimize(&r, &[0.0]).unwrap();
+    assert!(found.reason == Reason::NonFinite && !found.gradient_norm.is_infinite(), "{found:?}");
 }
