@@ -1,4 +1,8 @@
 //! The instruction set of the kernels: the widest that the machine has, or the one that `SECONDO_SIMD` names, read once per process.
+//!
+//! The library of matrix products (faer) chooses for itself and has no switch: plain products, sums of products and factorizations
+//! take the widest that there is whatever the variable says. Gram matrices, blocks that couple units, activations and all loops
+//! over numbers follow it.
 
 use std::sync::OnceLock;
 
@@ -134,7 +138,10 @@ pub(super) mod tests {
         assert!(unknown.contains("avx9") && unknown.contains("plain"), "{unknown}");
         for level in Level::ALL.into_iter().filter(|level| level.arch().is_none()) {
             let refused = Level::from_name(level.name()).unwrap_err().to_string();
-            assert!(refused.contains(level.instructions()) && refused.contains("plain"), "{refused}");
+            assert!(
+                refused.contains(level.instructions()) && refused.contains("plain"),
+                "{refused}"
+            );
         }
     }
 }

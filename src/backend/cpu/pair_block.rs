@@ -13,9 +13,7 @@ use rayon::prelude::*;
 use super::array::Input;
 use super::gram::BLOCK;
 use super::level::arch;
-use super::tile::{
-    Lanes, SLAB, aligned, lanes, pack, product, slab_vectors, tile_rows, tiles,
-};
+use super::tile::{Lanes, SLAB, aligned, lanes, pack, product, slab_vectors, tile_rows, tiles};
 use super::{Array, Real, Sum};
 use crate::backend::kernel::PairBlock;
 

@@ -69,10 +69,7 @@ impl Plan {
                 let slabs = pairs.div_ceil(across);
                 let parts =
                     slabs.div_ceil((slabs * groups / TASKS).clamp(4, (2048 / group).clamp(4, 32)));
-                (
-                    (0..=parts).map(|t| (t * slabs / parts * across).min(pairs)).collect(),
-                    group,
-                )
+                ((0..=parts).map(|t| (t * slabs / parts * across).min(pairs)).collect(), group)
             }
             Form::RankUpdate => {
                 // Whole rows, in parts of about equal area; four units share a packed copy of z.
