@@ -7,7 +7,7 @@
 //!   formed on both sides;
 //! * the exact Hessian beside that Gauss–Newton;
 //! * one product with the exact operator beside the gradient, and 32 products at once;
-//! * all of these but the gradient in units of their bound: the time that the plan's flops take at the rate of the library's product of
+//! * all of these but the gradient in units of their bound: the time that their flops take at the rate of the library's product of
 //!   square matrices, measured first, in the same run.
 //!
 //! `benches/peers/hessian.py` does the same work in PyTorch and JAX. `--json FILE` writes the figures for it.
@@ -25,7 +25,7 @@ use secondo::{
     Activation, Curvature, Data, LinearOperator, Loss, Network, Problem, Request, Structure,
 };
 
-use common::rate::{product_rate, seconds_within};
+use common::rate::{flops_of_products, product_rate, seconds_within};
 
 /// Seconds at the median of at least three runs, or as many as about a second takes.
 fn seconds(f: impl FnMut()) -> f64 {
@@ -161,8 +161,8 @@ fn main() {
             let t = seconds(|| {
                 black_box(operator.products(v.view())).expect("products");
             });
-            let flops = p.0.plan_products(Curvature::Exact, count).ok().map(|plan| plan.flops);
-            add(&name, what, t, flops, Some(("the gradient", gradient)));
+            let flops = flops_of_products(&p.0, Curvature::Exact, count);
+            add(&name, what, t, Some(flops), Some(("the gradient", gradient)));
         }
     }
     if let Some(path) = json {

@@ -1,7 +1,8 @@
 //! What the kernels reach beside this machine's own matrix product, in half a minute: `cargo bench --bench quick`, or
 //! `scripts/bench-quick` for every instruction set that the machine has, with the peers that can be imported.
 //!
-//! Flops are those that the results need: of a Gram matrix one triangle, of products and whole matrices what their plans say.
+//! Flops are those that the results need: of a Gram matrix one triangle, of products what one adds to another (the states at w are
+//! kept), of whole matrices what their plans say.
 
 mod common;
 
@@ -15,7 +16,7 @@ use secondo::backend::{Backend, Cpu, Layout, View, ViewMut};
 use secondo::{Activation, Curvature, Device, LinearOperator, Request, Structure};
 
 use common::gram::Case;
-use common::rate::{product_rate, seconds_within};
+use common::rate::{flops_of_products, product_rate, seconds_within};
 use common::{number, problem};
 
 /// Seconds for each figure.
@@ -76,7 +77,7 @@ fn products(figures: &mut Figures, rate: f64, widths: &[usize]) {
             let time = seconds_within(ABOUT, || {
                 black_box(operator.products(v.view())).expect("products");
             });
-            let flops = problem.plan_products(curvature, count).expect("a plan").flops;
+            let flops = flops_of_products(&problem, curvature, count);
             let beside = format!(
                 "{:.2} gradients, {:.2} of the product's rate",
                 time / gradient,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use secondo::backend::cpu::Real;
+use secondo::{Curvature, Problem};
 
 /// Seconds at the median of at least three runs, or as many as about so many seconds take.
 pub fn seconds_within(about: f64, mut f: impl FnMut()) -> f64 {
@@ -17,6 +18,12 @@ pub fn seconds_within(about: f64, mut f: impl FnMut()) -> f64 {
     }
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
+}
+
+/// Flops of so many products at a w whose states are kept: what a second product adds to the plan of the first, which counts the states.
+pub fn flops_of_products(problem: &Problem, curvature: Curvature, count: usize) -> f64 {
+    let flops = |count| problem.plan_products(curvature, count).map_or(f64::NAN, |plan| plan.flops);
+    count as f64 * (flops(2) - flops(1))
 }
 
 /// Flops a second of the library's product of square matrices on all threads, at the best of three orders: 256, 512 and 1024. It
