@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use secondo::backend::cpu::Real;
+use secondo::backend::cpu::{Level, Real};
 
 use common::gram::Case;
 use common::number;
@@ -27,6 +27,7 @@ fn shape<T: Real>(criterion: &mut Criterion, kind: &str, d: usize, s: usize) {
 }
 
 fn all(criterion: &mut Criterion) {
+    println!("{:?}", Level::in_use());
     for d in [9, 33, 65, 129, 257, 785] {
         for s in [1, 4, 16, 64, 256] {
             shape::<f32>(criterion, "f32", d, s);

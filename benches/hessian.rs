@@ -6,30 +6,30 @@
 //! * Gauss–Newton of a one-output network beside the product JᵀJ of the matrix-product library at the same n and P, its J
 //!   formed on both sides;
 //! * the exact Hessian beside that Gauss–Newton;
-//! * one product with the exact operator beside the gradient, and 32 products at once.
+//! * one product with the exact operator beside the gradient, and 32 products at once;
+//! * all of these but the gradient in units of their bound: the time that their flops take at the rate of the library's product of
+//!   square matrices, measured first, in the same run.
 //!
 //! `benches/peers/hessian.py` does the same work in PyTorch and JAX. `--json FILE` writes the figures for it.
 
+mod common;
+
 use std::hint::black_box;
 use std::io::Write;
-use std::time::Instant;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use ndarray::Array2;
-use secondo::{Activation, Curvature, Data, LinearOperator, Loss, Network, Problem, Structure};
+use secondo::backend::cpu::Level;
+use secondo::{
+    Activation, Curvature, Data, LinearOperator, Loss, Network, Problem, Request, Structure,
+};
+
+use common::rate::{flops_of_products, product_rate, seconds_within};
 
 /// Seconds at the median of at least three runs, or as many as about a second takes.
-fn seconds(mut f: impl FnMut()) -> f64 {
-    f();
-    let (mut times, clock) = (Vec::new(), Instant::now());
-    while times.len() < 3 || (times.len() < 101 && clock.elapsed().as_secs_f64() < 1.0) {
-        let start = Instant::now();
-        f();
-        times.push(start.elapsed().as_secs_f64());
-    }
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+fn seconds(f: impl FnMut()) -> f64 {
+    seconds_within(1.0, f)
 }
 
 /// Numbers within ±1 that need no generator.
@@ -75,10 +75,22 @@ fn plain_product(p: &(Problem, Vec<f64>)) -> f64 {
     })
 }
 
+/// The instruction set of the kernels.
+fn level() -> String {
+    let level = Level::in_use().expect("SECONDO_SIMD names an instruction set of this machine");
+    format!("instruction set {} ({})", level.name(), level.instructions())
+}
+
+fn flops_of(problem: &Problem, request: Request) -> Option<f64> {
+    problem.plan(request).ok().map(|plan| plan.flops)
+}
+
 struct Row {
     name: String,
     what: &'static str,
     seconds: f64,
+    /// Seconds that its flops take at the rate of the library's product.
+    bound: Option<f64>,
     /// The work that it is measured beside, with that one's seconds.
     beside: Option<(&'static str, f64)>,
 }
@@ -97,17 +109,19 @@ fn main() {
             Network::dense(widths, Activation::Tanh).map_or(String::new(), |n| n.to_string());
         !wanted.is_empty() && !wanted.iter().any(|w| name.starts_with(w))
     };
+    let rate = product_rate::<f64>();
+    println!("{}; the library's product makes {:.1} Gflop/s", level(), rate / 1e9);
     let mut rows = Vec::new();
-    let mut add = |name: &str, what, seconds, beside| {
-        let row = Row { name: name.into(), what, seconds, beside };
-        match row.beside {
-            None => println!("{name:42} {what:24} {:>10.3} ms", 1e3 * seconds),
-            Some((other, t)) => println!(
-                "{name:42} {what:24} {:>10.3} ms   {:.2} times {other}",
-                1e3 * seconds,
-                seconds / t
-            ),
+    let mut add = |name: &str, what, seconds, flops: Option<f64>, beside| {
+        let row = Row { name: name.into(), what, seconds, bound: flops.map(|f| f / rate), beside };
+        print!("{name:42} {what:24} {:>10.3} ms", 1e3 * seconds);
+        if let Some(bound) = row.bound {
+            print!("   {:.2} times its bound", seconds / bound);
         }
+        if let Some((other, t)) = row.beside {
+            print!("   {:.2} times {other}", seconds / t);
+        }
+        println!();
         rows.push(row);
     };
     for (widths, loss, n) in [
@@ -124,8 +138,11 @@ fn main() {
         let name = format!("{} {} n={n}", p.0.network(), p.0.loss().name());
         let (gn, exact) = (whole(&p, Curvature::GaussNewton), whole(&p, Curvature::Exact));
         let plain = (p.0.network().outputs() == 1).then(|| plain_product(&p));
-        add(&name, "Gauss–Newton, full", gn, plain.map(|t| ("JᵀJ by the library", t)));
-        add(&name, "exact Hessian, full", exact, Some(("Gauss–Newton", gn)));
+        let flops = |curvature| flops_of(&p.0, Request::curvature(curvature, Structure::Full));
+        let beside = plain.map(|t| ("JᵀJ by the library", t));
+        add(&name, "Gauss–Newton, full", gn, flops(Curvature::GaussNewton), beside);
+        let beside = Some(("Gauss–Newton", gn));
+        add(&name, "exact Hessian, full", exact, flops(Curvature::Exact), beside);
     }
     for widths in [&[32, 64, 1][..], &[64, 256, 10]] {
         if skipped(widths) {
@@ -136,7 +153,7 @@ fn main() {
         let gradient = seconds(|| {
             black_box(p.0.gradient(&p.1)).expect("a gradient");
         });
-        add(&name, "gradient", gradient, None);
+        add(&name, "gradient", gradient, None, None);
         let order = p.0.parameters();
         for (what, count) in [("1 exact product", 1), ("32 exact products", 32)] {
             let v = Array2::from_shape_vec((count, order), numbers(count * order, 5)).expect("V");
@@ -144,13 +161,14 @@ fn main() {
             let t = seconds(|| {
                 black_box(operator.products(v.view())).expect("products");
             });
-            add(&name, what, t, Some(("the gradient", gradient)));
+            let flops = flops_of_products(&p.0, Curvature::Exact, count);
+            add(&name, what, t, Some(flops), Some(("the gradient", gradient)));
         }
     }
     if let Some(path) = json {
         let rows: Vec<_> = (rows.iter())
             .map(|r| {
-                serde_json::json!({ "name": r.name, "what": r.what, "seconds": r.seconds,
+                serde_json::json!({ "name": r.name, "what": r.what, "seconds": r.seconds, "bound": r.bound,
                 "beside": r.beside.map(|b| serde_json::json!({ "what": b.0, "seconds": b.1 })) })
             })
             .collect();

@@ -3,6 +3,7 @@
 
 pub mod gram;
 pub mod plot;
+pub mod rate;
 
 use ndarray::Array2;
 use secondo::{Activation, Data, Device, Initialization, Loss, Network, Problem};

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use clap::Args;
+use secondo::backend::cpu::Level;
 use secondo::backend::gpu::{Adapter, Gpu, Options as Use, adapters};
 use secondo::{Error, self_test};
 
@@ -18,6 +19,9 @@ use crate::exit::Failure;
 /// kernel can see, the memory that a workgroup shares, its threads, and workgroups along one axis. Pipelines are what drivers
 /// compile shaders to; where a driver hands them out, they are kept in the user's folder for caches, unless the environment
 /// says SECONDO_PIPELINE_CACHE=off.
+///
+/// The first line is the processor: its threads, and the instruction set of its kernels, the widest that it has. The environment
+/// may name another: SECONDO_SIMD=v4 (AVX-512), v3 (AVX2 and FMA), neon or plain.
 #[derive(Debug, Args)]
 pub struct Options {}
 
@@ -35,6 +39,14 @@ pub fn run(_: &Options) -> Result<(), Failure> {
 }
 
 fn list(out: &mut impl Write) -> std::io::Result<()> {
+    let threads = rayon::current_num_threads();
+    match Level::in_use() {
+        Ok(level) => {
+            let (name, instructions) = (level.name(), level.instructions());
+            writeln!(out, "processor: {threads} threads, instruction set {name} ({instructions})")?;
+        }
+        Err(error) => writeln!(out, "processor: {error}")?,
+    }
     let all = adapters();
     if all.is_empty() {
         return writeln!(out, "no adapter with Vulkan, Metal or DX12; the CPU computes");

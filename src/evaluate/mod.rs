@@ -395,7 +395,8 @@ impl Division {
     /// Those of [`sums_of`].
     pub(crate) fn new(network: &Network, samples: usize, work: Work, chunk: usize) -> Result<Self> {
         let sums = sums_of(network, work)?;
-        Ok(Division { samples, chunk, sums, kept: kept(network, work) })
+        let few = chunks::are_few(sums, work.is_products());
+        Ok(Division { samples, chunk, sums, few, kept: kept(network, work) })
     }
 
     /// Returns how a request with this plan divides n samples into chunks of `chunk`.
@@ -406,7 +407,8 @@ impl Division {
         plan: &Plan,
         chunk: usize,
     ) -> Self {
-        Division { samples, chunk, sums: plan.sums, kept: kept(network, work) }
+        let few = chunks::are_few(plan.sums, work.is_products());
+        Division { samples, chunk, sums: plan.sums, few, kept: kept(network, work) }
     }
 
     fn positive_chunk(self) -> Result<usize> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::chunks::{are_apart, waiting};
+use super::chunks::{are_apart, are_few, waiting};
 use super::counters::Counters;
 use super::linear::{Extent, Linear, Need, Setting};
 use super::products::{ProductSums, Vectors, together};
@@ -49,6 +49,13 @@ pub(crate) enum Work {
     Products(Curvature, usize),
     /// A derivative of the Lagrangian in one unit's parameters.
     Tensor(Tensor),
+}
+
+impl Work {
+    /// Whether it is products with vectors.
+    pub(super) fn is_products(self) -> bool {
+        matches!(self, Work::Products(..))
+    }
 }
 
 impl From<Request> for Work {
@@ -128,6 +135,8 @@ pub struct Plan {
     pub flops: f64,
     /// Numbers that are summed over the samples.
     pub(crate) sums: usize,
+    /// Whether chunks may have sums of their own.
+    pub(crate) few: bool,
 }
 
 impl Plan {
@@ -139,7 +148,7 @@ impl Plan {
     /// Whether chunks of n samples have sums of their own, or would if there were several.
     pub(crate) fn may_be_apart(&self, n: usize) -> bool {
         let is_whole = self.chunk == n || self.chunk.is_multiple_of(cpu::QUANTUM);
-        is_whole && are_apart(self.sums, cpu::QUANTUM, n)
+        is_whole && are_apart(self.few, cpu::QUANTUM, n)
     }
 
     /// The plan in θ from that in W, of whose results `kept` bytes have a number for each sample.
@@ -209,8 +218,16 @@ impl Planner<'_> {
             budget
         };
         if results > budget {
-            let plan =
-                Plan { chunk: 1, data: 0, results, working: 0, device: 0, flops: 0.0, sums: 0 };
+            let plan = Plan {
+                chunk: 1,
+                data: 0,
+                results,
+                working: 0,
+                device: 0,
+                flops: 0.0,
+                sums: 0,
+                few: false,
+            };
             return Err(self.refusal(&plan, budget)?);
         }
         let threads = rayon::current_num_threads();
@@ -280,8 +297,9 @@ impl Planner<'_> {
         let n = self.samples;
         let chunk = cpu::BLOCK.min(n);
         let sums = super::sums_of(self.network, self.work)?;
+        let few = are_few(sums, self.work.is_products());
         match *self.target {
-            Target::Cpu { float } if are_apart(sums, cpu::QUANTUM, n) => {
+            Target::Cpu { float } if are_apart(few, cpu::QUANTUM, n) => {
                 self.chunk_of_one_thread(chunk, float, sums)
             }
             _ => self.longest_chunk(chunk),
@@ -356,8 +374,8 @@ impl Planner<'_> {
         division: Division,
         threads: usize,
     ) -> Result<Rehearsal> {
-        let Division { samples: n, chunk, sums, kept } = division;
-        if !are_apart(sums, chunk, n) {
+        let Division { samples: n, chunk, sums, few, kept } = division;
+        if !are_apart(few, chunk, n) {
             return self.rehearse_on_cpu(float, chunk, threads, false);
         }
         let mut rehearsal = self.rehearse_on_cpu(float, chunk, 1, true)?;
@@ -492,6 +510,7 @@ impl Planner<'_> {
                 _ => flops * n as f64 / chunk as f64 + on_host,
             },
             sums: division.sums,
+            few: division.few,
         };
         Ok(match self.theta {
             None => plan,

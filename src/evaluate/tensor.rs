@@ -316,7 +316,7 @@ pub(crate) fn tensor<B: Backend>(
 ) -> Result<SymmetricTensor> {
     let (n, b) = (parts.data.len(), place.backend);
     of.multiplications(parts.network, n)?;
-    let division = Division { samples: n, chunk, sums: usize::MAX, kept: 0 };
+    let division = Division { samples: n, chunk, sums: usize::MAX, few: false, kept: 0 };
     let chunk = division.positive_chunk()?;
     let mut sums = TensorSums::new(b, parts.network, of)?;
     let task = super::chunks::Task { b, rows: 0..n, values: 1 };

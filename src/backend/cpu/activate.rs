@@ -4,8 +4,9 @@
 //! set changes a digit: nothing is fused, and no order of sums depends on the lanes.
 
 use faer::Par;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
+use super::level::arch;
 use super::tasks::{parts, try_each};
 use super::{Array, Real, bytes};
 use crate::backend::Layout;
@@ -63,7 +64,7 @@ fn samples_of_task<T: Real, const N: usize>(
     h: Layout,
     mut out: [&mut [T]; N],
 ) -> Result<()> {
-    let arch = Arch::new();
+    let arch = arch();
     if h.is_dense() {
         return arch.dispatch(Task { runs, p, out });
     }
@@ -124,7 +125,7 @@ fn fill<T: Real, const N: usize>(custom: Custom, p: &[T], out: [&mut [T]; N]) ->
     let u: Vec<f64> = p.iter().map(|u| u.to_f64()).collect();
     let mut h = [(); N].map(|()| vec![0.0; p.len()]);
     custom.fill(&u, &mut h.each_mut().map(|h| &mut h[..]), &|a, p, out| {
-        Arch::new().dispatch(Alone { a, p, out });
+        arch().dispatch(Alone { a, p, out });
     })?;
     for (out, h) in out.into_iter().zip(&h) {
         for (out, h) in out.iter_mut().zip(h) {
@@ -172,14 +173,17 @@ impl<T: Real, const N: usize> FormulaUse for Run<'_, T, N> {
 
 #[cfg(test)]
 mod tests {
+    use pulp::Arch;
+
     use super::*;
+    use crate::backend::cpu::level::tests::all as levels;
 
     #[test]
     fn the_same_bits_from_every_instruction_set() {
-        fn bits<S: Simd>(simd: S, a: Activation, p: &[f64]) -> Vec<u64> {
+        fn bits(arch: Arch, a: Activation, p: &[f64]) -> Vec<u64> {
             let mut out = [(); 3].map(|()| vec![0.0; p.len()]);
             let task = Task { runs: &[(a, p.len())], p, out: out.each_mut().map(|x| &mut x[..]) };
-            simd.vectorize(task).unwrap();
+            arch.dispatch(task).unwrap();
             out.concat().into_iter().map(f64::to_bits).collect()
         }
         let p: Vec<f64> = (0..100_003)
@@ -193,14 +197,8 @@ mod tests {
             let scalar: [Vec<f64>; 3] =
                 [0, 1, 2].map(|k| p.iter().map(|&u| a.derivatives(u)[k]).collect());
             let scalar: Vec<u64> = scalar.concat().into_iter().map(f64::to_bits).collect();
-            assert!(bits(pulp::Scalar, a, p) == scalar, "{a}");
-            #[cfg(target_arch = "x86_64")]
-            if let Some(simd) = pulp::x86::V3::try_new() {
-                assert!(bits(simd, a, p) == scalar, "{a} with AVX2");
-            }
-            #[cfg(target_arch = "x86_64")]
-            if let Some(simd) = pulp::x86::V4::try_new() {
-                assert!(bits(simd, a, p) == scalar, "{a} with AVX-512");
+            for (level, arch) in levels() {
+                assert!(bits(arch, a, p) == scalar, "{a} at {}", level.name());
             }
         }
     }

@@ -11,6 +11,7 @@ mod fill;
 mod gauss_newton_diagonal;
 pub mod gram;
 mod gram_diagonal;
+mod level;
 mod loss_hessian;
 mod loss_value;
 mod lower_triangle;
@@ -40,6 +41,7 @@ mod weighted_sum;
 use faer::Par;
 
 pub use array::{Array, Sum};
+pub use level::Level;
 pub use real::Real;
 pub(crate) use reduce::block;
 
@@ -180,6 +182,7 @@ impl<T: Real> Backend for Cpu<T> {
     }
 
     fn run(&self, kernel: Kernel<Array<T>, Sum>) -> Result<()> {
+        Level::in_use()?;
         if let Some(counter) = &self.counter {
             counter.flops(kernel.flops());
             counter.scratch(self.scratch(&kernel));

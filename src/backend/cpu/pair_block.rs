@@ -7,12 +7,13 @@ use std::ops::Range;
 
 use faer::Par;
 use pulp::bytemuck::{cast_slice, cast_slice_mut};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::array::Input;
 use super::gram::BLOCK;
-use super::tile::{Lanes, SLAB, aligned, lanes, pack, product, tile_rows, tiles};
+use super::level::arch;
+use super::tile::{Lanes, SLAB, aligned, lanes, pack, product, slab_vectors, tile_rows, tiles};
 use super::{Array, Real, Sum};
 use crate::backend::kernel::PairBlock;
 
@@ -49,7 +50,7 @@ pub(super) fn run<T: Real>(par: Par, kernel: PairBlock<Array<T>, Sum>) {
     let mut copy = None;
     let z_k = z_k.in_rows(&mut copy);
     let factors = Factors { s, t, delta, z_l, z_k };
-    let (arch, out) = (Arch::new(), &mut sum.numbers);
+    let (arch, out) = (arch(), &mut sum.numbers);
     let task = |buffers: &mut Buffers<T>, (j, out): (usize, &mut [f64])| {
         arch.dispatch(Task { factors: &factors, j, buffers, out });
     };
@@ -115,7 +116,7 @@ impl<T: Real> WithSimd for Task<'_, T> {
             pack::<S, T>(array, z.layout.strides[0], len, 0..width, &mut buffers.packed);
             for v in 0..vectors {
                 let y = y.map(|y| (&y[v..], vectors));
-                for u in tiles(down, SLAB) {
+                for u in tiles(down, slab_vectors::<S>()) {
                     let used = u.len();
                     let slab = &mut slab[..len * used];
                     let x = x.map(|x| (&x[u.start..], down));
@@ -187,6 +188,7 @@ fn form<S: Simd, T: Lanes, const U: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::cpu::level::tests::all as levels;
     use crate::backend::{Backend, Cpu, Layout, View};
 
     /// All j with one instruction set.
@@ -234,10 +236,6 @@ mod tests {
         }
     }
 
-    fn run_with<S: Simd, T: Real>(simd: S, call: Call<T>) -> Vec<f64> {
-        simd.vectorize(call)
-    }
-
     /// Small integers, whose sums are exact in either float: every entry, on top of what was there, for some units of the layers.
     fn check<T: Real>(n: usize, (rows, columns): (usize, usize), (l, k): (usize, usize)) {
         // From −4 to 3, without a period that a stride may meet.
@@ -278,11 +276,14 @@ mod tests {
                 }
             }
         }
-        let held = Arch::new().dispatch(Held(&factors, g.len() * l * k));
+        let held = arch().dispatch(Held(&factors, g.len() * l * k));
         assert!(held <= scratch_of_task(n, g.len(), (l, k), size_of::<T>()));
         let start = vec![7.0; h.len() * g.len() * l * k];
         let call = || Call(&factors, start.clone());
-        let mut outputs = vec![("scalar", run_with(pulp::Scalar, call()))];
+        let mut outputs = Vec::new();
+        for (level, arch) in levels() {
+            outputs.push((level.name(), arch.dispatch(call())));
+        }
         for fused in [true, false] {
             for b in [Cpu::new(), Cpu::sequential()] {
                 let mut sum = b.sums(start.len()).unwrap();
@@ -297,10 +298,6 @@ mod tests {
                 outputs.push((if fused { "dispatched" } else { "lower" }, sum.numbers));
             }
         }
-        #[cfg(target_arch = "x86_64")]
-        outputs.extend(pulp::x86::V3::try_new().map(|simd| ("AVX2", run_with(simd, call()))));
-        #[cfg(target_arch = "x86_64")]
-        outputs.extend(pulp::x86::V4::try_new().map(|simd| ("AVX-512", run_with(simd, call()))));
         for (name, out) in outputs {
             assert!(out == want, "{n} {rows} {columns} {l} {k} {} {name}", T::NAME);
         }

@@ -3,11 +3,12 @@
 use std::convert::Infallible;
 
 use faer::Par;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Real;
 use super::array::Output;
+use super::level::arch;
 use crate::backend::Layout;
 
 /// Numbers that are worth waking another thread for; a choice, not a measurement.
@@ -103,5 +104,5 @@ pub(super) fn in_lanes(f: impl FnMut()) {
             (self.0)();
         }
     }
-    Arch::new().dispatch(Lanes(f));
+    arch().dispatch(Lanes(f));
 }

@@ -1,7 +1,7 @@
 //! The register tile: a small product whose sums stay in registers.
 //!
 //! ```text
-//!     tile[u, v] = Σ_i left[i, u] slab[i, v]              u < 8 (4 where there are 16 registers), v < 3
+//!     tile[u, v] = Σ_i left[i, u] slab[i, v]              u < 8, v < 3; with 16 registers u < 6, v < 2
 //! ```
 //!
 //! with numbers left\[i, u\], packed tile by tile, and vectors slab\[i, v\] that a kernel makes on the fly, in the place and order
@@ -12,7 +12,7 @@ use std::ops::Range;
 use pulp::Simd;
 use pulp::bytemuck::{Pod, Zeroable};
 
-/// Vectors per slab row. 8 × 3 sums, 3 vectors and a broadcast fit 32 registers, 4 × 3 fit 16.
+/// Vectors per slab row, at the most.
 pub(super) const SLAB: usize = 3;
 
 /// A floating-point type the kernel is compiled for, with its vectors.
@@ -80,9 +80,15 @@ pub(super) const fn lanes<S: Simd, T: Lanes>() -> usize {
     size_of::<T::Vector<S>>() / size_of::<T>()
 }
 
-/// Rows of the register tile.
+/// Rows of the register tile. 8 × 3 sums, 3 vectors and a broadcast fit 32 registers. Of 16, 6 × 2 leave one: with 4 × 3, which need
+/// all, the compiler stored and loaded a sum in every turn, and the Gram kernel took twice as long (AVX2, AMD EPYC).
 pub(super) const fn tile_rows<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 8 } else { 4 }
+    if S::REGISTER_COUNT >= 32 { 8 } else { 6 }
+}
+
+/// Vectors of a slab row where it is full.
+pub(super) const fn slab_vectors<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { SLAB } else { 2 }
 }
 
 /// `len` rows or columns in the fewest ranges of at most `most`, all about equally long.
@@ -164,26 +170,26 @@ pub(super) fn product<S: Simd, T: Lanes>(
         }
         tile[..U * V].copy_from_slice(sums.as_flattened());
     }
+    let wide = S::REGISTER_COUNT >= 32;
     macro_rules! sums {
         ($u:literal) => {
             match used {
                 1 => sums::<S, T, $u, 1>(simd, left, slab, vectors, tile),
                 2 => sums::<S, T, $u, 2>(simd, left, slab, vectors, tile),
-                3 => sums::<S, T, $u, 3>(simd, left, slab, vectors, tile),
-                _ => unreachable!("a slab row has at most 3 vectors"),
+                3 if wide => sums::<S, T, $u, 3>(simd, left, slab, vectors, tile),
+                _ => unreachable!("a slab row has at most 2 or 3 vectors"),
             }
         };
     }
-    let wide = tile_rows::<S>() == 8;
     match rows {
         1 => sums!(1),
         2 => sums!(2),
         3 => sums!(3),
         4 => sums!(4),
-        5 if wide => sums!(5),
-        6 if wide => sums!(6),
+        5 => sums!(5),
+        6 => sums!(6),
         7 if wide => sums!(7),
         8 if wide => sums!(8),
-        _ => unreachable!("a tile has at most 4 or 8 rows"),
+        _ => unreachable!("a tile has at most 6 or 8 rows"),
     }
 }

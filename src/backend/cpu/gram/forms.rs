@@ -3,7 +3,7 @@
 use pulp::Simd;
 use pulp::bytemuck::{cast_slice, pod_read_unaligned};
 
-use super::super::tile::{Lanes, SLAB, lanes, pack, product, tile_rows, tiles};
+use super::super::tile::{Lanes, lanes, pack, product, slab_vectors, tile_rows, tiles};
 use super::plan::{row_of, triangle};
 use super::{Data, Task};
 
@@ -13,7 +13,7 @@ pub(super) struct Block<'a, S: Simd, T: Lanes> {
     pub len: usize,
     /// The rows z_i, with one readable vector before and one after them.
     pub z: &'a [T],
-    /// The operand made on the fly: `len` rows of up to `SLAB` vectors.
+    /// The operand made on the fly: `len` rows of vectors.
     pub slab: &'a mut [T::Vector<S>],
     /// A tile of results on its way from the registers to the output.
     pub tile: &'a mut [T::Vector<S>],
@@ -31,8 +31,9 @@ pub(super) fn khatri_rao<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: 
     let from = task.first_unit;
     pack::<S, T>(&c[start * s..], s, len, from..from + units, packed);
     let mut parts = Vec::new();
-    for begin in task.span.clone().step_by(SLAB * lanes) {
-        let span = begin..task.span.end.min(begin + SLAB * lanes);
+    let across = slab_vectors::<S>() * lanes;
+    for begin in task.span.clone().step_by(across) {
+        let span = begin..task.span.end.min(begin + across);
         let vectors = span.len().div_ceil(lanes);
         let row = row_of(begin);
         if span.end <= triangle(row + 1) {
@@ -86,8 +87,8 @@ pub(super) fn rank_update<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block:
     let rows = row_of(task.span.start)..row_of(task.span.end);
     pack::<S, T>(&z[lanes..], d, len, rows.clone(), packed);
     for (u, out) in task.out.iter_mut().enumerate() {
-        for b in (0..rows.end).step_by(SLAB * lanes) {
-            let vectors = (rows.end - b).div_ceil(lanes).min(SLAB);
+        for b in (0..rows.end).step_by(slab_vectors::<S>() * lanes) {
+            let vectors = (rows.end - b).div_ceil(lanes).min(slab_vectors::<S>());
             scale(
                 simd,
                 (&c[start * s + task.first_unit + u..], s),

@@ -33,11 +33,12 @@ use std::ops::Range;
 
 use faer::Par;
 use pulp::bytemuck::cast_slice_mut;
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
+use super::level::arch;
 use super::tasks::each;
 pub use super::tile::Lanes;
-use super::tile::{SLAB, aligned, lanes, tile_rows};
+use super::tile::{SLAB, aligned, lanes, slab_vectors, tile_rows};
 use super::{Array, Real, Sum, weighted_sum};
 use crate::backend::kernel::Gram;
 use forms::{Block, khatri_rao, rank_update};
@@ -77,7 +78,7 @@ pub fn gram_as<T: Lanes>(
             run_as(simd, form, par, z, d, c, s, out);
         }
     }
-    Arch::new().dispatch(Call(form, par, z, d, c, s, out));
+    arch().dispatch(Call(form, par, z, d, c, s, out));
 }
 
 /// The backend's kernel: sum[j, (a, b)] += Σ_i c[i, j] φ[i, j, a] φ[i, j, b], φ shared by all units or each its own.
@@ -116,8 +117,8 @@ pub fn scratch_bytes(n: usize, d: usize, s: usize, size: usize, threads: usize) 
     }
     let block = n.min(BLOCK);
     let task = size * block * (d + d.max(s)) + 64 * (block * SLAB + 64);
-    let shared = |lanes| {
-        let plan = Plan::new(n, d, s, lanes, None);
+    let shared = |across| {
+        let plan = Plan::new(n, d, s, across, None);
         let chunks = n.div_ceil(plan.chunk);
         let partial = if chunks > 1 { 8 * chunks * s * triangle(d) } else { 0 };
         let (parts, groups) = (plan.cuts.len() - 1, s.div_ceil(plan.group));
@@ -125,7 +126,8 @@ pub fn scratch_bytes(n: usize, d: usize, s: usize, size: usize, threads: usize) 
             + size_of::<usize>() * plan.cuts.len()
             + chunks * parts * (groups * size_of::<Task<f64>>() + s * size_of::<&[f64]>())
     };
-    threads.max(1) * task + [1, 2, 4, 8, 16].map(shared).into_iter().max().unwrap_or(0)
+    // The rows of slabs at all levels.
+    threads.max(1) * task + [2, 6, 8, 12, 16, 24, 48].map(shared).into_iter().max().unwrap_or(0)
 }
 
 #[derive(Clone, Copy)]
@@ -169,7 +171,7 @@ fn run_as<S: Simd, T: Lanes>(
     if n * d * s == 0 {
         return;
     }
-    let plan = Plan::new(n, d, s, lanes::<S, T>(), form);
+    let plan = Plan::new(n, d, s, slab_vectors::<S>() * lanes::<S, T>(), form);
     let chunks = n.div_ceil(plan.chunk);
     let mut partial = if chunks > 1 { vec![0.0; chunks * s * pairs] } else { Vec::new() };
     let mut tasks = Vec::with_capacity(chunks * s.div_ceil(plan.group) * (plan.cuts.len() - 1));

@@ -1,6 +1,5 @@
 //! How the work is cut, from the shapes and the instruction set alone.
 
-use super::super::tile::SLAB;
 use super::BLOCK;
 
 /// The work is cut into about this many tasks where its size allows.
@@ -52,7 +51,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub fn new(n: usize, d: usize, s: usize, lanes: usize, form: Option<Form>) -> Self {
+    /// `across` numbers are a row of a slab.
+    pub fn new(n: usize, d: usize, s: usize, across: usize, form: Option<Form>) -> Self {
         // Where the two cross over, measured for d = 4 … 257 in both types with AVX-512: s = 6 at d = 17, 8 at 24, 11 at 33,
         // 16 at 48, 32 at 96, 43 at 129. Close to it they differ by a few per cent.
         let form =
@@ -66,13 +66,10 @@ impl Plan {
                 // entries within such a cache, too.
                 let groups = if s > MANY { s.div_ceil(GROUP) } else { 1 };
                 let group = s.div_ceil(groups);
-                let slabs = pairs.div_ceil(SLAB * lanes);
+                let slabs = pairs.div_ceil(across);
                 let parts =
                     slabs.div_ceil((slabs * groups / TASKS).clamp(4, (2048 / group).clamp(4, 32)));
-                (
-                    (0..=parts).map(|t| (t * slabs / parts * SLAB * lanes).min(pairs)).collect(),
-                    group,
-                )
+                ((0..=parts).map(|t| (t * slabs / parts * across).min(pairs)).collect(), group)
             }
             Form::RankUpdate => {
                 // Whole rows, in parts of about equal area; four units share a packed copy of z.

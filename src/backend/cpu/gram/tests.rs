@@ -1,4 +1,7 @@
+use pulp::Arch;
+
 use super::*;
+use crate::backend::cpu::level::tests::all as levels;
 
 /// Uniform in (−1, 1), from a linear congruential generator.
 fn numbers<T>(len: usize, seed: u64, to: impl Fn(f64) -> T) -> Vec<T> {
@@ -56,7 +59,7 @@ impl<T: Lanes> Case<T> {
         errors.map(|x| if x.is_nan() { f64::INFINITY } else { x }).fold(0.0, f64::max)
     }
 
-    fn run<S: Simd>(&self, simd: S, form: Option<Form>) -> Vec<f64> {
+    fn run(&self, arch: Arch, form: Option<Form>) -> Vec<f64> {
         struct Call<'a, T>(&'a Case<T>, Option<Form>, Vec<f64>);
         impl<T: Lanes> WithSimd for Call<'_, T> {
             type Output = Vec<f64>;
@@ -66,28 +69,20 @@ impl<T: Lanes> Case<T> {
                 out
             }
         }
-        simd.vectorize(Call(self, form, self.initial.clone()))
+        arch.dispatch(Call(self, form, self.initial.clone()))
     }
 
     fn check(&self) {
         for form in [None, Some(Form::KhatriRao), Some(Form::RankUpdate)] {
-            let mut outputs = vec![("scalar", self.run(pulp::Scalar, form))];
-            #[cfg(target_arch = "x86_64")]
-            if let Some(simd) = pulp::x86::V3::try_new() {
-                outputs.push(("AVX2", self.run(simd, form)));
-            }
-            #[cfg(target_arch = "x86_64")]
-            if let Some(simd) = pulp::x86::V4::try_new() {
-                outputs.push(("AVX-512", self.run(simd, form)));
-            }
-            for (name, out) in outputs {
-                let ratio = self.ratio(&out);
+            for (level, arch) in levels() {
+                let ratio = self.ratio(&self.run(arch, form));
                 assert!(
                     ratio <= 1.0,
-                    "n {} d {} s {} {form:?} {name}: error {ratio} of its bound",
+                    "n {} d {} s {} {form:?} {}: error {ratio} of its bound",
                     self.n,
                     self.d,
-                    self.s
+                    self.s,
+                    level.name()
                 );
             }
         }
