@@ -14,6 +14,8 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("svg")
+matplotlib.rcParams["svg.fonttype"] = "none"
+matplotlib.rcParams["svg.hashsalt"] = "pruning"
 import matplotlib.pyplot as plt  # noqa: E402
 
 # Colours that the colour-blind can tell apart (Okabe and Ito).
@@ -43,6 +45,8 @@ def main(source, target):
             axis.set_xscale("log")
             axis.set_xticks([r[0] for r in rows], [str(Fraction(r[0]).limit_denominator(20)) for r in rows], minor=False)
             axis.minorticks_off()
+            if which == 1:
+                axis.set_yscale("log")
             axis.set_xlim(0.85, 0.09)
         column[1].set_xlabel("part of the parameters left")
     axes[0, 0].set_ylabel("objective, median")

@@ -22,6 +22,9 @@ use crate::network::PyNetwork;
 use crate::operator::PyOperator;
 use crate::training::{self, Ended, PyState};
 
+/// Operations that take as long as writing a number to memory that was not used before: about so many.
+const WRITING: f64 = 100.0;
+
 /// Samples at a time, bytes of data, results, working memory and on the device, and operations.
 type Cost = (usize, u64, u64, u64, u64, f64);
 
@@ -163,7 +166,7 @@ impl PyProblem {
     fn jacobian<'py>(&self, py: Python<'py>, w: PyReadonlyArray1<f64>) -> PyResult<Rectangle<'py>> {
         let problem = &self.problem;
         let rows = problem.rows() as f64 * problem.network().outputs() as f64;
-        let flops = rows * problem.network().parameters() as f64;
+        let flops = WRITING * rows * problem.network().parameters() as f64;
         let jacobian = self.long(py, &w, flops, |problem, w| problem.jacobian(w))?;
         Ok(jacobian.into_pyarray(py))
     }
@@ -202,7 +205,7 @@ impl PyProblem {
         unit: usize,
         order: usize,
     ) -> PyResult<Bound<'py, numpy::PyArrayDyn<f64>>> {
-        let tensor = self.long(py, &w, 0.0, move |problem, w| {
+        let tensor = self.long(py, &w, f64::INFINITY, move |problem, w| {
             problem.lagrangian_tensor(w, layer, unit, order)?.dense()
         })?;
         Ok(tensor.into_pyarray(py))

@@ -12,9 +12,8 @@ class Module:
 
     def __init__(self, *children):
         self.children = children
-
-    def named_children(self):
-        return ((str(i), child) for i, child in enumerate(self.children))
+        self._modules = {str(i): child for i, child in enumerate(children)}
+        self._forward_hooks = {}
 
     def parameters(self):
         for child in self.children:
@@ -79,7 +78,9 @@ class Conv2d(Module):
     pass
 
 
+TWICE = Tanh()
 MODULES = {
+    "an activation twice": Sequential(Linear(3, 4), TWICE, Linear(4, 5), TWICE, Linear(5, 2)),
     "dense": Sequential(Linear(3, 4), Tanh(), Dropout(), Linear(4, 5, bias=False), Softplus(), Linear(5, 2)),
     "linear layers": Sequential(Linear(3, 4), Linear(4, 2)),
     "skip": Sequential(Linear(3, 4), Tanh(), Skip(Sequential(Linear(4, 2), Tanh())), Linear(6, 2)),
@@ -129,6 +130,22 @@ def test_modules_that_are_not_known():
     ]:
         with pytest.raises(secondo.UnsupportedError, match=words):
             secondo.from_torch(module)
+    layer, tied, hooked = Linear(2, 2), Linear(2, 2), Linear(2, 2)
+    tied.weight = layer.weight
+    hooked._forward_hooks = {0: print}
+    block = Sequential(Linear(2, 2), Tanh())
+    for modules, words in [
+        ((layer, Tanh(), layer), "share"),
+        ((layer, Tanh(), tied), "share"),
+        ((block, block, Linear(2, 1)), "share"),
+        ((Linear(2, 2), Residual(layer), Residual(layer)), "share"),
+        ((hooked,), "hook"),
+    ]:
+        with pytest.raises(secondo.UnsupportedError, match=words):
+            secondo.from_torch(Sequential(*modules))
+    layer.bias[0] = np.nan
+    with pytest.raises(secondo.Error, match="not finite"):
+        secondo.from_torch(Sequential(layer))
     beta = Softplus()
     beta.beta = 2
     with pytest.raises(secondo.UnsupportedError, match="beta=2"):

@@ -39,7 +39,7 @@ use crate::memory::{bytes_of, require_large};
 const MOST_NUMBERS: usize = isize::MAX as usize / 16;
 
 /// The most normalised units of a layer.
-const MOST_NORMALIZED: usize = 1 << 20;
+const MOST_NORMALIZED: usize = 1 << 18;
 
 /// Units of one layer that share a propagation.
 #[derive(Debug, Clone)]
@@ -143,7 +143,7 @@ impl Layer {
             let unit = Propagation::Normalized(Normalized(j));
             Group::uniform(unit, units, Activation::Identity)
         };
-        // No machine holds the units² numbers of a sample with more. `Network::new` refuses this group.
+        // The units² numbers of one sample with more take half a terabyte. `Network::new` refuses this group.
         let groups = if units > MOST_NORMALIZED {
             vec![group(0, units)]
         } else {

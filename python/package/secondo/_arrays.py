@@ -31,10 +31,11 @@ def numbers(value: Any, what: str) -> Floats:
         array = np.asarray(value)
     except ValueError as error:
         raise Error(f"{what}: not an array of numbers: {error}") from None
+    if array.dtype.kind == "c":
+        raise Error(f"{what}: real numbers are needed, found the dtype {array.dtype}")
     if array.dtype.kind not in "fiub":
         raise Error(
-            f"{what}: numbers are needed, found the dtype {array.dtype}; convert text and objects first, for example by "
-            "X.astype(float)"
+            f"{what}: numbers are needed, found the dtype {array.dtype}; convert text and objects first, as .astype(float) does"
         )
     if array.dtype == np.float64 and array.dtype.isnative and array.flags.aligned:
         return array

@@ -57,10 +57,14 @@ def from_torch(module: Any) -> tuple[Network, Floats]:
     Raises
     ------
     secondo.UnsupportedError
-        A module that is none of these.
+        A module that is none of these, a weight that two modules share, hooks, complex weights.
+    secondo.Error
+        Weights that are not finite.
 
     Notes
     -----
+    All parameters are free, those without ``requires_grad``, too.
+
     PyTorch's losses are means: ``nn.MSELoss`` is 2/(n · outputs) times the sum here, with its ½; ``nn.CrossEntropyLoss`` is
     ``Problem(…, loss="softmax_cross_entropy", mean=True)``.
     """
@@ -81,18 +85,20 @@ class _Builder:
         self.rows: list[tuple[Floats, Floats, Floats]] = []
         #: Whether the last layer still takes an activation.
         self.is_open = False
+        #: The weights and biases so far: an object that comes again is shared.
+        self.seen: list[Any] = []
 
     def width(self, flow: Sequence[int]) -> int:
         return sum(self.widths[k] for k in flow)
 
     def add(self, module: Any, name: str) -> None:
         kind = type(module).__name__
+        self.check_hooks(module, name)
         if kind in ("Sequential", "ModuleList"):
-            for child_name, child in module.named_children():
+            for child_name, child in _children(module):
                 self.add(child, child_name)
         elif kind == "Linear":
-            bias = None if module.bias is None else _numpy(module.bias)
-            self.linear(_numpy(module.weight), bias)
+            self.linear(*self.numbers(module, name))
         elif kind in ACTIVATIONS:
             for option, needed in OPTIONS.get(kind, {}).items():
                 found = getattr(module, option, needed)
@@ -113,6 +119,23 @@ class _Builder:
                 f"{name}, a module {kind}, is not available: known are {', '.join(known)}; write the network as a "
                 "secondo.Network"
             )
+
+    def check_hooks(self, module: Any, name: str) -> None:
+        if getattr(module, "_forward_hooks", None) or getattr(module, "_forward_pre_hooks", None):
+            raise UnsupportedError(f"{name}: a hook may change what the module computes; remove it")
+
+    def numbers(self, module: Any, name: str) -> tuple[Floats, Floats | None]:
+        """Returns weight and bias of a Linear module, whose parameters are its own."""
+        for parameter in (module.weight, module.bias):
+            if any(parameter is other for other in self.seen):
+                raise UnsupportedError(
+                    f"{name}: its weight or bias is that of another module too; a parameter that several modules share is not "
+                    "available here: write the network as a secondo.Network with Ties"
+                )
+            if parameter is not None:
+                self.seen.append(parameter)
+        bias = None if module.bias is None else _numpy(module.bias, f"{name}.bias")
+        return _numpy(module.weight, f"{name}.weight"), bias
 
     def joined(self, before: tuple[int, ...], after: tuple[int, ...], name: str) -> tuple[int, ...]:
         if set(before) & set(after) or (before and after and max(before) > min(after)):
@@ -177,8 +200,9 @@ class _Builder:
             self.inputs = self.widths[0] = modules[-1].weight.shape[1]
         for inner in modules[:-1]:
             self.add(inner, name)
-        last = modules[-1]
-        weight, bias = _numpy(last.weight), None if last.bias is None else _numpy(last.bias)
+        self.check_hooks(module, name)
+        self.check_hooks(modules[-1], name)
+        weight, bias = self.numbers(modules[-1], name)
         if self.width(before) != len(weight):
             raise Error(f"{name}: x has {self.width(before)} numbers and module(x) {len(weight)}; their sum is not defined")
         self.linear(weight, bias, identity=before)
@@ -189,6 +213,8 @@ class _Builder:
         if len(self.flow) > 1:
             raise UnsupportedError("a Skip at the end is not available: let a Linear module follow it")
         free = np.concatenate([rows.ravel() for rows, _, _ in self.rows])
+        if not np.all(np.isfinite(free)):
+            raise Error("the module has weights that are not finite")
         fixed = np.concatenate([rows.ravel() for _, rows, _ in self.rows])
         is_free = np.concatenate([np.tile(columns, len(rows)) for rows, _, columns in self.rows]) > 0.0
         if not np.any(fixed):
@@ -198,18 +224,26 @@ class _Builder:
         return Network(self.inputs, self.layers, ties=ties), free[places]
 
 
+def _children(module: Any) -> Iterator[tuple[str, Any]]:
+    """The modules in their order with their names; ``named_children`` leaves out one that comes again."""
+    return iter(module._modules.items())
+
+
 def _flat(module: Any) -> Iterator[Any]:
     if type(module).__name__ in ("Sequential", "ModuleList"):
-        for _, child in module.named_children():
+        for _, child in _children(module):
             yield from _flat(child)
     elif type(module).__name__ not in ("Dropout", "AlphaDropout", "Identity"):
         yield module
 
 
-def _numpy(tensor: Any) -> Floats:
+def _numpy(tensor: Any, name: str = "a weight") -> Floats:
     """Returns a tensor's numbers, of whatever library."""
     if hasattr(tensor, "detach"):
-        tensor = tensor.detach().cpu().numpy()
+        if tensor.is_complex() or tensor.is_meta:
+            raise UnsupportedError(f"{name}: real numbers are needed, found {tensor.dtype} on {tensor.device}")
+        # Not every type of PyTorch is one of NumPy.
+        tensor = tensor.detach().cpu().double().numpy()
     return np.asarray(tensor, dtype=np.float64)
 
 

@@ -105,6 +105,9 @@ def run(
         first = None if start is None else vector(start, "start")
         report, last, trace, raised = problem._core.fit(method, options, first, state, callback)
     fit = _fit(report, last, trace)
+    if fit.x is None:
+        # Ended before the first evaluation.
+        fit.x = first
     fit.problem = problem
     if raised is not None:
         raised.fit = fit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -575,9 +576,12 @@ def _penalty(penalty: float | Mapping[str, Any] | None) -> dict[str, Any] | None
     if isinstance(penalty, Mapping):
         return dict(penalty)
     try:
-        return {"type": "ridge", "lambda": float(penalty), "include_bias": True}
+        factor = float(penalty)
     except (TypeError, ValueError):
-        raise Error(f"penalty: a number, a dict or None is needed, found {penalty!r}") from None
+        factor = math.nan
+    if not math.isfinite(factor):
+        raise Error(f"penalty: a finite number, a dict or None is needed, found {penalty!r}")
+    return {"type": "ridge", "lambda": factor, "include_bias": True}
 
 
 def _targets(y: ArrayLike, loss: Mapping[str, Any], network: Network) -> Floats:
