@@ -27,7 +27,8 @@ fn shape<T: Real>(criterion: &mut Criterion, kind: &str, d: usize, s: usize) {
 }
 
 fn all(criterion: &mut Criterion) {
-    println!("{:?}", Level::in_use());
+    let level = Level::in_use().expect("SECONDO_SIMD names an instruction set of this machine");
+    println!("instruction set {} ({})", level.name(), level.instructions());
     for d in [9, 33, 65, 129, 257, 785] {
         for s in [1, 4, 16, 64, 256] {
             shape::<f32>(criterion, "f32", d, s);

@@ -1,4 +1,4 @@
-//! What the kernels reach beside this machine's own matrix product, in half a minute: `cargo bench --bench quick`, or
+//! The rates of the kernels beside this machine's own matrix product, in half a minute: `cargo bench --bench quick`, or
 //! `scripts/bench-quick` for every instruction set that the machine has, with the peers that can be imported.
 //!
 //! Flops are those that the results need: of a Gram matrix one triangle, of products what one adds to another (the states at w are

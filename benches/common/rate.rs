@@ -1,4 +1,4 @@
-//! What this machine's matrix products reach, beside which rates are given, and how times are taken.
+//! The rate of this machine's matrix products, beside which others are given, and how times are taken.
 
 use std::time::Instant;
 

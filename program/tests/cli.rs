@@ -876,6 +876,27 @@ fn adapter() -> String {
     std::env::var("SECONDO_TEST_ADAPTER").unwrap_or("llvmpipe".into())
 }
 
+/// The environment chooses the instruction set, and a name that is none ends every command that computes.
+#[test]
+fn the_instruction_set_is_chosen_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |level: &str, args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_secondo"));
+        let done =
+            command.current_dir(&dir).env("SECONDO_SIMD", level).args(args).output().unwrap();
+        (done.status.code(), text(&done.stdout) + &text(&done.stderr))
+    };
+    let table = here("examples/data/iris.csv");
+    let fit = ["fit", table.to_str().unwrap(), "--target", "species", "--max-iter", "2"];
+    if cfg!(feature = "gpu") {
+        assert!(run("plain", &["adapters"]).1.contains("instruction set plain"));
+    }
+    let (code, said) = run("plain", &fit);
+    assert!(said.contains("species: classification"), "{code:?} {said}");
+    let (code, said) = run("avx9", &fit);
+    assert!(code == Some(2) && said.contains("avx9") && said.contains("plain"), "{code:?} {said}");
+}
+
 /// The adapters are listed with their tests; where there is none the tests of the adapters fail, not this list.
 #[test]
 #[cfg(feature = "gpu")]

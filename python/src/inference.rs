@@ -65,7 +65,7 @@ impl PyInference {
         self.whole.borrow_dependent().refused().map(|refusal| refusal.to_string())
     }
 
-    /// The report as JSON, but without the covariance, which takes longer as text than to be computed, and as a text with the weights; with
+    /// The report as JSON, but without the covariance, which the caller has as an array, and as a text with the weights; with
     /// likelihood ratios by refitting and so many simulations, and with profiles, if they are asked for.
     fn report(
         &self,

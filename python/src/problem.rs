@@ -22,7 +22,7 @@ use crate::network::PyNetwork;
 use crate::operator::PyOperator;
 use crate::training::{self, Ended, PyState};
 
-/// Operations that take as long as writing a number to memory that was not used before: about so many.
+/// Operations that are taken to last as long as writing a number to memory that was not used before; a choice.
 const WRITING: f64 = 100.0;
 
 /// Samples at a time, bytes of data, results, working memory and on the device, and operations.

@@ -132,7 +132,8 @@ def test_modules_that_are_not_known():
             secondo.from_torch(module)
     layer, tied, hooked = Linear(2, 2), Linear(2, 2), Linear(2, 2)
     tied.weight = layer.weight
-    hooked._forward_hooks = {0: print}
+    hooked_tanh = Sequential(Linear(2, 2), Tanh())
+    hooked._forward_hooks = hooked_tanh._forward_hooks = {0: print}
     block = Sequential(Linear(2, 2), Tanh())
     for modules, words in [
         ((layer, Tanh(), layer), "share"),
@@ -140,6 +141,7 @@ def test_modules_that_are_not_known():
         ((block, block, Linear(2, 1)), "share"),
         ((Linear(2, 2), Residual(layer), Residual(layer)), "share"),
         ((hooked,), "hook"),
+        ((Linear(2, 2), Residual(Sequential(hooked_tanh, Linear(2, 2)))), "hook"),
     ]:
         with pytest.raises(secondo.UnsupportedError, match=words):
             secondo.from_torch(Sequential(*modules))

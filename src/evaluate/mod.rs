@@ -407,8 +407,7 @@ impl Division {
         plan: &Plan,
         chunk: usize,
     ) -> Self {
-        let few = chunks::are_few(plan.sums, work.is_products());
-        Division { samples, chunk, sums: plan.sums, few, kept: kept(network, work) }
+        Division { samples, chunk, sums: plan.sums, few: plan.few, kept: kept(network, work) }
     }
 
     fn positive_chunk(self) -> Result<usize> {

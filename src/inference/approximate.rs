@@ -233,7 +233,7 @@ impl<'a> Approximate<'a> {
         let bytes = match approximation {
             Approximation::LowRank(k) => {
                 let p = problem.parameters();
-                let vectors = bytes_of(&[8, p, lanczos_steps(k, p) + k]);
+                let vectors = bytes_of(&[8, p, lanczos_steps(k, p).saturating_add(k.min(p))]);
                 vectors.saturating_add(problem.plan_products(Curvature::GaussNewton, 1)?.bytes())
             }
             _ => plan.results,

@@ -4,6 +4,7 @@ use libm::lgamma;
 use ndarray::Array2;
 
 use super::likelihood::Family;
+use super::spectrum::packed;
 use crate::error::Result;
 use crate::network::{Activation, Network};
 use crate::solve::eigenvalues;
@@ -60,8 +61,8 @@ impl Ingredients<'_> {
         let gamma = if cut {
             self.positive_part()?
         } else {
-            // tr(B A⁻¹) = Σ (1 − λ_l (A⁻¹)_ll)
-            self.lambda.iter().zip(self.inverse.diag()).map(|(l, v)| 1.0 - l * v).sum()
+            // tr(B A⁻¹)
+            (self.data_part * self.inverse).sum()
         };
         let alpha: Vec<f64> = self.lambda.iter().map(|l| beta * l).collect();
         let log_prior: f64 = alpha.iter().map(|a| a.ln()).sum();
@@ -85,12 +86,7 @@ impl Ingredients<'_> {
     fn positive_part(&self) -> Result<f64> {
         let p = self.lambda.len();
         let roots: Vec<f64> = self.lambda.iter().map(|l| l.sqrt()).collect();
-        let relative = |a: usize, b: usize| self.data_part[[a, b]] / (roots[a] * roots[b]);
-        let lower: Vec<f64> = (0..p)
-            .flat_map(|a| (0..=a).map(move |b| (a, b)))
-            .map(|(a, b)| relative(a, b))
-            .collect();
-        let values = eigenvalues(&lower, p)?;
+        let values = eigenvalues(&packed(self.data_part, &roots), p)?;
         Ok(values.iter().filter(|v| **v > 0.0).map(|v| v / (v + 1.0)).sum())
     }
 }

@@ -120,6 +120,18 @@ mod tests {
             let b = &a * &ndarray::Array1::from(factors).insert_axis(ndarray::Axis(1));
             let right: Vec<f64> = (0..n).map(|i| a.row(i).dot(&s.dot(&b.row(i)))).collect();
             assert_eq!(halved_forms(&a, &s, &b), right, "{n} {p}");
+            // Of two outputs in turn with B = H A for each pair of rows: the sums are right.
+            let b = Array2::from_shape_fn((n, p), |(i, j)| match (i % 2, i + 1 < n) {
+                (0, true) => 3.0 * a[[i, j]] - a[[i + 1, j]],
+                (1, _) => 2.0 * a[[i, j]] - a[[i - 1, j]],
+                _ => a[[i, j]],
+            });
+            let halves = halved_forms(&a, &s, &b);
+            for i in (0..n.saturating_sub(1)).step_by(2) {
+                let pair =
+                    a.row(i).dot(&s.dot(&b.row(i))) + a.row(i + 1).dot(&s.dot(&b.row(i + 1)));
+                assert_eq!(halves[i] + halves[i + 1], pair, "{n} {p}");
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::solve::{Cholesky, eigen, right_singular, triangle};
 const ZERO: f64 = 1e-10;
 /// Up to this condition a sum of outer products keeps the digits that matter.
 const TAME: f64 = 1e6;
-/// The same for ‖Â‖‖Â⁻¹‖ in Frobenius' norm, which is larger than the condition by the spread of the eigenvalues.
+/// The same for a bound of the condition, which is mostly several times as large; where it is not, 1e-9 of a standard error is lost.
 const TAME_BOUND: f64 = 1e7;
 
 /// A = D V diag(λ) Vᵀ D with a diagonal D that takes the parameters' units out.
@@ -34,11 +34,7 @@ pub(super) fn scales(gauss_newton: &Array2<f64>) -> Vec<f64> {
 /// Returns the eigenvalues, ascending, and eigenvectors, rows, of a symmetric matrix.
 pub(super) fn symmetric(matrix: &Array2<f64>) -> Result<(Vec<f64>, Array2<f64>)> {
     let p = matrix.nrows();
-    let mut lower = Vec::with_capacity(packed_length(p));
-    for a in 0..p {
-        lower.extend((0..=a).map(|b| 0.5 * (matrix[[a, b]] + matrix[[b, a]])));
-    }
-    let (values, vectors) = eigen(&lower, p)?;
+    let (values, vectors) = eigen(&packed(matrix, &vec![1.0; p]), p)?;
     Ok((values, rows(p, vectors)))
 }
 
@@ -46,11 +42,10 @@ pub(super) fn symmetric(matrix: &Array2<f64>) -> Result<(Vec<f64>, Array2<f64>)>
 /// matrices.
 pub(super) fn tame_inverse(matrix: &Array2<f64>, scale: &[f64]) -> Option<Array2<f64>> {
     let p = scale.len();
-    let of_pair =
-        |a: usize, b: usize| 0.5 * (matrix[[a, b]] + matrix[[b, a]]) / (scale[a] * scale[b]);
-    let lower: Vec<f64> = (0..p).flat_map(|a| (0..=a).map(move |b| of_pair(a, b))).collect();
+    let lower = packed(matrix, scale);
     let inverse = Cholesky::new(&lower, p).ok()?.inverse();
     let entry = |packed: &[f64], a: usize, b: usize| packed[packed_length(a.max(b)) + a.min(b)];
+    // Frobenius' norms, whose product is never below the condition.
     let norm = |packed: &[f64]| {
         let diagonal: f64 = (0..p).map(|a| entry(packed, a, a).powi(2)).sum();
         (2.0 * packed.iter().map(|v| v * v).sum::<f64>() - diagonal).sqrt()
@@ -59,6 +54,16 @@ pub(super) fn tame_inverse(matrix: &Array2<f64>, scale: &[f64]) -> Option<Array2
     is_tame.then(|| {
         Array2::from_shape_fn((p, p), |(a, b)| entry(&inverse, a, b) / (scale[a] * scale[b]))
     })
+}
+
+/// Returns the lower triangle of D⁻¹AD⁻¹, symmetrised, row by row.
+pub(super) fn packed(matrix: &Array2<f64>, scale: &[f64]) -> Vec<f64> {
+    let mut lower = Vec::with_capacity(packed_length(scale.len()));
+    for a in 0..scale.len() {
+        let mean = |b: usize| 0.5 * (matrix[[a, b]] + matrix[[b, a]]);
+        lower.extend((0..=a).map(|b| mean(b) / (scale[a] * scale[b])));
+    }
+    lower
 }
 
 fn rows(p: usize, flat: Vec<f64>) -> Array2<f64> {
@@ -191,4 +196,27 @@ pub(super) fn symmetrised(mut matrix: Array2<f64>) -> Array2<f64> {
         }
     }
     matrix
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tame_matrices_have_the_inverse_of_their_spectrum_and_others_none() {
+        // D (I + 0.3 C) D with units far apart.
+        let scale = [1e-3, 1.0, 50.0, 2e4];
+        let entry = |a: usize, b: usize| if a == b { 1.0 } else { 0.3 / (1 + a + b) as f64 };
+        let matrix = Array2::from_shape_fn((4, 4), |(a, b)| scale[a] * scale[b] * entry(a, b));
+        let found = tame_inverse(&matrix, &scale).unwrap();
+        let right = Spectrum::of_matrix(&matrix, scale.to_vec()).unwrap().inverse();
+        for ((a, b), v) in found.indexed_iter() {
+            assert!((v - right[[a, b]]).abs() * scale[a] * scale[b] < 1e-14);
+        }
+        for bad in [-1.0, 0.0, 1e-8, f64::NAN] {
+            let mut matrix = Array2::eye(4);
+            matrix[[2, 2]] = bad;
+            assert!(tame_inverse(&matrix, &[1.0; 4]).is_none(), "{bad}");
+        }
+    }
 }

@@ -168,10 +168,11 @@ impl ConjugateStep {
 /// min gᵀp + ½pᵀBp,   ‖p‖_M ≤ Δ
 /// ```
 ///
-/// Preconditioned conjugate gradients from p = 0 until ‖g + Bp‖_M⁻¹ ≤ `tolerance`·‖g‖_M⁻¹, at most `most` products and never more than
-/// 100 (d + 10): without rounding d would do, and what is left then is rounding that no product mends. The lengths ‖p‖_M grow from step to step; where a step would leave the region, or a direction has dᵀBd ≤ 0, that direction is
-/// followed to the boundary. The model never promises less than along the first direction, −M⁻¹g (Cauchy's point). For
-/// g = 0 the step is 0. The same bits for the same input.
+/// Preconditioned conjugate gradients from p = 0 until ‖g + Bp‖_M⁻¹ ≤ `tolerance`·‖g‖_M⁻¹, at most `most` products and never more
+/// than 100 (d + 10): without rounding d would do, and what is left then is rounding that no product mends. The lengths ‖p‖_M grow
+/// from step to step; where a step would leave the region, or a direction has dᵀBd ≤ 0, that direction is followed to the boundary.
+/// The model never promises less than along the first direction, −M⁻¹g (Cauchy's point). For g = 0 the step is 0. The same bits for
+/// the same input.
 ///
 /// # Errors
 /// [`Error::NonFinite`] for the gradient, [`Error::Shape`] and [`Error::Invalid`] for the preconditioner, [`Error::Shape`] for a

@@ -57,7 +57,7 @@ def from_torch(module: Any) -> tuple[Network, Floats]:
     Raises
     ------
     secondo.UnsupportedError
-        A module that is none of these, a weight that two modules share, hooks, complex weights.
+        A module that is none of these, a parameter that two modules share (the same object), hooks, complex weights.
     secondo.Error
         Weights that are not finite.
 
@@ -193,19 +193,26 @@ class _Builder:
     def residual(self, module: Any, name: str) -> None:
         """Adds x + module(x), whose last layer is linear: the sum is a part of that layer."""
         before = self.close()
-        modules = list(_flat(module))
+        modules = list(self.flat(module, name))
         if not modules or type(modules[-1]).__name__ != "Linear":
             raise UnsupportedError(f"{name}: the module of a Residual must end with a Linear module, without an activation")
         if not self.layers and len(modules) == 1:
             self.inputs = self.widths[0] = modules[-1].weight.shape[1]
         for inner in modules[:-1]:
             self.add(inner, name)
-        self.check_hooks(module, name)
-        self.check_hooks(modules[-1], name)
         weight, bias = self.numbers(modules[-1], name)
         if self.width(before) != len(weight):
             raise Error(f"{name}: x has {self.width(before)} numbers and module(x) {len(weight)}; their sum is not defined")
         self.linear(weight, bias, identity=before)
+
+    def flat(self, module: Any, name: str) -> Iterator[Any]:
+        """The modules that compute something, in their order."""
+        self.check_hooks(module, name)
+        if type(module).__name__ in ("Sequential", "ModuleList"):
+            for _, child in _children(module):
+                yield from self.flat(child, name)
+        elif type(module).__name__ not in ("Dropout", "AlphaDropout", "Identity"):
+            yield module
 
     def finish(self) -> tuple[Network, Floats]:
         if self.inputs is None:
@@ -227,14 +234,6 @@ class _Builder:
 def _children(module: Any) -> Iterator[tuple[str, Any]]:
     """The modules in their order with their names; ``named_children`` leaves out one that comes again."""
     return iter(module._modules.items())
-
-
-def _flat(module: Any) -> Iterator[Any]:
-    if type(module).__name__ in ("Sequential", "ModuleList"):
-        for _, child in _children(module):
-            yield from _flat(child)
-    elif type(module).__name__ not in ("Dropout", "AlphaDropout", "Identity"):
-        yield module
 
 
 def _numpy(tensor: Any, name: str = "a weight") -> Floats:

@@ -105,9 +105,9 @@ def run(
         first = None if start is None else vector(start, "start")
         report, last, trace, raised = problem._core.fit(method, options, first, state, callback)
     fit = _fit(report, last, trace)
-    if fit.x is None:
+    if fit.x is None and first is not None:
         # Ended before the first evaluation.
-        fit.x = first
+        fit.x = first.copy()
     fit.problem = problem
     if raised is not None:
         raised.fit = fit

@@ -15,10 +15,10 @@ use pulp::x86::{V3, V4};
 use crate::error::{Error, Result, by_name};
 
 /// The environment variable that names a level.
-pub const VARIABLE: &str = "SECONDO_SIMD";
+const VARIABLE: &str = "SECONDO_SIMD";
 
-/// An instruction set that the kernels are compiled for. Each gives the same bits on every machine that has it, and for any number of
-/// threads; another may give others, since lanes and blocks decide in which order sums are taken.
+/// An instruction set that the kernels are compiled for. Its bits do not depend on the number of threads; another may give others, since lanes
+/// and blocks decide in which order sums are taken. Plain products and factorizations take the widest set of the machine at every level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Level {
@@ -56,7 +56,7 @@ impl Level {
         }
     }
 
-    /// The level with this name; [`Error::Unknown`] lists the names.
+    /// Returns the level with this name; [`Error::Unknown`] lists the names.
     ///
     /// # Errors
     /// `Unknown` for a name that there is not, `Unsupported` for a level that this machine does not have.
@@ -72,12 +72,12 @@ impl Level {
         })
     }
 
-    /// Those that this machine has, from the narrowest to the widest.
+    /// Returns the levels that this machine has, from the narrowest to the widest.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|level| level.arch().is_some())
     }
 
-    /// The level of this process.
+    /// Returns the level of this process.
     ///
     /// # Errors
     /// Those of [`from_name`](Level::from_name) for what `SECONDO_SIMD` says. Every request on the processor ends with them, too.
@@ -85,7 +85,7 @@ impl Level {
         chosen().as_ref().map(|(level, _)| *level).map_err(Error::clone)
     }
 
-    /// The means to run code with it, where the machine has it.
+    /// Returns how code is run at this level, where the machine has it.
     pub(super) fn arch(self) -> Option<Arch> {
         match self {
             Level::Plain => Some(Arch::Scalar),
@@ -113,10 +113,11 @@ fn chosen() -> &'static Result<(Level, Arch)> {
     })
 }
 
-/// What runs every kernel of this process. A name that is none ends requests before a kernel runs ([`Level::in_use`]).
+/// Returns how kernels are run in this process. Requests end with the error of [`Level::in_use`] before they come here; what is called
+/// beside them, such as `gram`, then runs with the widest level.
 #[inline]
 pub(super) fn arch() -> Arch {
-    chosen().as_ref().map_or(Arch::Scalar, |(_, arch)| *arch)
+    chosen().as_ref().map_or_else(|_| Arch::new(), |(_, arch)| *arch)
 }
 
 #[cfg(test)]

@@ -48,6 +48,9 @@ use plan::{Plan, SMALL, triangle, work};
 /// Samples over which sums are kept in the input type, in registers. Measured from 128 to 512: narrow layers would take 192,
 /// whose slab leaves room in a 48 KiB first-level cache; wide ones, whose output lies in memory, want fewer passes over it.
 pub const BLOCK: usize = 256;
+/// Numbers in a row of a slab, over all levels and types.
+const ACROSS: [usize; 7] = [2, 6, 8, 12, 16, 24, 48];
+
 /// B_j[a, b] += Σ_i c[i, j] z[i, a] z[i, b] for all units j and a ≥ b; see the module's description.
 ///
 /// Runs on the current rayon pool, or on the calling thread alone if the work is small.
@@ -126,8 +129,7 @@ pub fn scratch_bytes(n: usize, d: usize, s: usize, size: usize, threads: usize) 
             + size_of::<usize>() * plan.cuts.len()
             + chunks * parts * (groups * size_of::<Task<f64>>() + s * size_of::<&[f64]>())
     };
-    // The rows of slabs at all levels.
-    threads.max(1) * task + [2, 6, 8, 12, 16, 24, 48].map(shared).into_iter().max().unwrap_or(0)
+    threads.max(1) * task + ACROSS.map(shared).into_iter().max().unwrap_or(0)
 }
 
 #[derive(Clone, Copy)]

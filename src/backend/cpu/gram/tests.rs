@@ -189,3 +189,19 @@ fn the_error_does_not_grow_with_the_samples() {
     assert!(error(1_000_000) <= 8.0 * unit, "{}", error(1_000_000) / unit);
     assert!(error(1_000_000) <= 2.0 * error(1000));
 }
+
+#[test]
+fn rows_of_slabs_are_planned_at_every_level() {
+    struct Across;
+    impl WithSimd for Across {
+        type Output = [usize; 2];
+        fn with_simd<S: Simd>(self, _: S) -> [usize; 2] {
+            [lanes::<S, f32>(), lanes::<S, f64>()].map(|lanes| slab_vectors::<S>() * lanes)
+        }
+    }
+    for (level, arch) in levels() {
+        for across in arch.dispatch(Across) {
+            assert!(ACROSS.contains(&across), "{}: {across}", level.name());
+        }
+    }
+}
