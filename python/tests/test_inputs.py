@@ -134,6 +134,10 @@ BAD = [
     (dict(device="gpu:no such adapter"), secondo.DeviceError, "no such adapter"),
     (dict(precision="f16"), secondo.Error, "'f32', 'f64' or None"),
     (dict(threads=0), secondo.Error, "between 1 and 1024"),
+    (dict(threads=-1), secondo.Error, "threads: must be between"),
+    (dict(threads=1.5), secondo.Error, "threads: a whole number"),
+    (dict(memory_budget=-1), secondo.Error, "memory_budget: must be"),
+    (dict(loss=None), secondo.Error, "loss: a name or a dict"),
 ]
 
 
@@ -202,6 +206,18 @@ def test_bad_networks():
         Network.dense([1, 1], ties=secondo.Ties([0.0, 0.0], 1, [7], [0]))
     with pytest.raises(secondo.ShapeError):
         Network.dense([1, 1], ties=secondo.Ties([0.0], 1, [0], [0]))
+
+
+def test_whole_numbers_and_lengths_of_a_network():
+    network = Network.dense([2, 3, 1])
+    for seed in (-1, 1 << 64, 0.5, "one"):
+        with pytest.raises(secondo.Error, match="seed"):
+            network.initial(seed)
+    w = network.initial(np.int64(3))
+    with pytest.raises(secondo.Error, match="threads"):
+        network.predict(w, [[1.0, 2.0]], threads=-1)
+    with pytest.raises(secondo.ShapeError):
+        network.unflatten(w[:-1])
 
 
 def test_an_operator_refuses_wrong_vectors():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,17 @@ def shape_error(what: str, expected: list[int], found: list[int]) -> ShapeError:
     error = ShapeError(f"{what}: expected {words(expected)}, found {words(found)}")
     error.what, error.expected, error.found = what, expected, found
     return error
+
+
+def count(value: Any, what: str) -> int:
+    """Returns a whole number that is not negative and fits 64 bits."""
+    try:
+        found = operator.index(value)
+    except TypeError:
+        raise Error(f"{what}: a whole number is needed, found {value!r}") from None
+    if not 0 <= found < 1 << 64:
+        raise Error(f"{what}: must be between 0 and 2⁶⁴ − 1, found {found}")
+    return found
 
 
 def numbers(value: Any, what: str) -> Floats:

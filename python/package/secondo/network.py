@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _secondo
-from ._arrays import Floats, matrix, numbers, shape_error, vector
+from ._arrays import Floats, count, matrix, numbers, shape_error, vector
 from .errors import Error, UnsupportedError
 
 __all__ = ["Network", "Ties", "layer"]
@@ -279,7 +279,7 @@ class Network:
         (13,)
         """
         x = None if X is None else matrix(X, "X")
-        return self._core.initial(rule or "", int(seed), x)
+        return self._core.initial(rule or "", count(seed, "seed"), x)
 
     def predict(self, w: ArrayLike, X: ArrayLike, *, threads: int | None = None) -> Floats:
         """Return the outputs for the rows of X.
@@ -302,6 +302,7 @@ class Network:
         >>> Network.dense([1, 1]).predict([2.0, 1.0], [[3.0]])
         array([[7.]])
         """
+        threads = None if threads is None else count(threads, "threads")
         return self._core.predict(vector(w, "parameters"), matrix(X, "X"), threads)
 
     def weights(self, w: ArrayLike) -> Floats:
@@ -328,7 +329,9 @@ class Network:
         >>> weights, biases
         (array([[1., 2.]]), array([3.]))
         """
-        weights = self.weights(w)
+        weights, found = self.weights(w), np.size(w)
+        if found != self.parameters:
+            raise shape_error("parameters", [self.parameters], [found])
         out: list[tuple[Floats, Floats | None]] = []
         for _, units, bias, start, end, is_linear in self._core.layers():
             size = end - start

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _secondo
-from ._arrays import Floats, columns, matrix, numbers, rows, vector
+from ._arrays import Floats, columns, count, matrix, numbers, rows, vector
 from .blocks import Blocks
 from .errors import Error
 from .network import Network, _plain
@@ -164,14 +164,16 @@ class Problem:
         if not isinstance(network, Network):
             raise Error(f"network: a secondo.Network is needed, found {type(network).__name__}; see secondo.from_torch")
         self._network = network
+        if not isinstance(loss, str | Mapping):
+            raise Error(f"loss: a name or a dict is needed, found {loss!r}")
         self._loss = {"type": loss} if isinstance(loss, str) else dict(loss)
         self._penalty = _penalty(penalty)
         self._options: dict[str, Any] = {
             "mean": mean,
             "device": device,
             "precision": precision,
-            "memory": memory_budget,
-            "threads": threads,
+            "memory": None if memory_budget is None else count(memory_budget, "memory_budget"),
+            "threads": None if threads is None else count(threads, "threads"),
         }
         weights = None if sample_weight is None else vector(sample_weight, "sample_weight")
         self._core = _secondo.Problem(
