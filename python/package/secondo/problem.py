@@ -106,7 +106,8 @@ class Problem:
         ======================== =====================================================
 
         Losses with a parameter are a dict: ``{"type": "logcosh", "delta": 1.0}``, ``pseudo_huber`` (delta),
-        ``negative_binomial`` (dispersion), ``wsos`` (output_weights).
+        ``negative_binomial`` (dispersion), ``wsos`` (output_weights). The program's short names, ``sos``, ``bce_logits`` and
+        ``softmax_ce``, are taken, too.
     penalty : float or dict, optional
         A number λ is ½ λ Σ_l w_l² over all parameters, biases included. Otherwise a dict such as
         ``{"type": "ridge", "lambda": 0.1, "include_bias": False}``, ``{"type": "ridge_vec", "lambda": […]}``,
