@@ -45,7 +45,7 @@ pub(crate) fn refuse_nan(
     let Some(at) = made.iter().position(|v| v.is_nan()) else {
         return Ok(());
     };
-    // What was not finite before is no fault of the part.
+    // A number that was not finite before is no fault of the part.
     if from.iter().flat_map(|v| v.iter()).any(|v| !v.is_finite()) {
         return Ok(());
     }
@@ -81,7 +81,7 @@ mod tests {
         let name = "p of the unit 'inner'";
         assert_eq!(refuse(1.0, &alone), Err(Error::non_finite(name, &[])));
         assert_eq!(refuse(1.0, &second), Err(Error::non_finite(name, &[1])));
-        // What was not finite before is no fault of the part.
+        // A number that was not finite before is no fault of the part.
         assert_eq!(refuse(f64::INFINITY, &alone), Ok(()));
     }
 }

@@ -191,7 +191,7 @@ fn the_generation_before_is_kept() {
     );
     state(9.0, 3).save(&path, &fingerprint()).unwrap();
     assert_eq!((consistent(&path), consistent(&old)), (9.0, 3.0));
-    // What is no checkpoint is not overwritten.
+    // A file that is no checkpoint is not overwritten.
     let table = dir.path().join("d.csv");
     std::fs::write(&table, "a,b\n1,2\n3,4\n5,6\n").unwrap();
     assert!(state(1.0, 3).save(&table, &fingerprint()).is_err());

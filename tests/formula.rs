@@ -155,7 +155,7 @@ fn limits_and_domains() {
     assert_eq!(of("8/u/2", 2.0), [2.0, -1.0, 1.0]);
     assert_eq!(of("u*--2e0*+.5", 3.0), [3.0, 1.0, 0.0]);
     assert_eq!(of("(u)", 3.0), of("u", 3.0));
-    // What cancels as written, and what does not.
+    // Of these two the second cancels as it is written.
     let u = 1.2345e-10f64;
     let right = -(-u).exp_m1();
     assert_eq!(of("-expm1(-u)", u)[0], right);

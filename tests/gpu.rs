@@ -267,7 +267,7 @@ fn planted_faults_are_found() {
             _ if hardware || sums => &wide,
             _ => &small,
         };
-        // What only products and pairs of units show, and what blocks of units show already.
+        // Kernels whose faults only products and pairs of units show; those of the others blocks of units show already.
         let coupled = ["multiply", "lower_triangle", "copy", "scaled_matrix"].contains(&stem)
             || stem == "product" && !hardware;
         let asked = if coupled { Asked::Coupled } else { Asked::Units };
@@ -512,7 +512,7 @@ fn small_limits_change_nothing_beyond_rounding() {
     let error = error_of_largest(&found, &right);
     assert!(error < 3e-6, "{error:.1e}");
 
-    // What couples units: the sums of a pair of layers in windows, and its products of single samples in small chunks.
+    // Requests that couple units: the sums of a pair of layers in windows, and its products of single samples in small chunks.
     (limits.buffer, limits.binding) = (1 << 18, 1 << 14);
     let narrow = limited(limits);
     let (problem, w) = dense(&[9, 12, 10, 3], Activation::Tanh, 0, 900, 0.3);
@@ -683,7 +683,7 @@ fn the_test_at_the_start_passes_and_can_fail() {
     let error = secondo::self_test(&faulty).unwrap_err();
     assert!(matches!(&error, Error::Gpu { fault: Fault::SelfTest { .. }, .. }), "{error}");
     // Kernels that wait at barriers are tested, too.
-    // What is for products and whole matrices alone.
+    // Kernels for products and whole matrices alone.
     for (stem, from, to) in [
         ("multiply", "r * params.b_r", "0u"),
         ("product", "k * params.b_r", "0u"),

@@ -171,7 +171,7 @@ fn how_far_the_papers_blocks_are_from_the_hessian() {
     assert!(close(exact[0], t1 * t1 - 2.0 * t * t * t1) && close(exact[1], t * t), "{exact:?}");
     assert!(close(paper[0], -2.0 * t * t * t1) && paper[1] == 0.0, "{paper:?}");
     assert!((exact[0] + 0.31081).abs() < 1e-5 && (paper[0] + 0.48719).abs() < 1e-5);
-    // What the paper's blocks lack here is the Gauss–Newton part.
+    // The part that the paper's blocks lack here is the Gauss–Newton part.
     for j in 0..2 {
         assert!(close(exact[j], paper[j] + gauss_newton[j]));
     }

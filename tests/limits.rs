@@ -110,7 +110,7 @@ fn jobs() {
 #[test]
 fn no_job_ends_the_process_whatever_the_limit() {
     let (mut done, mut refused) = (0, 0);
-    // What the library of products reserves for two threads may be most of it, or may not fit at all.
+    // The reserve of the library of products for two threads may be most of it, or may not fit at all.
     let scratch = 2 * (secondo::scratch_of_thread() >> 20) as u32;
     let megabytes = |step: u32| 100 * 3_u32.pow(step) / 2_u32.pow(step);
     for limit in

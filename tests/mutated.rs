@@ -289,7 +289,7 @@ fn every_parser_survives_every_input() {
     let rounds = variable("SECONDO_FUZZ_ROUNDS", 1500);
     let seed = variable("SECONDO_FUZZ_SEED", 1);
     for target in TARGETS {
-        // What unpacks to much takes its time.
+        // A file that unpacks to much takes its time.
         let all: Vec<_> =
             corpus(target).into_iter().filter(|(name, _)| !name.starts_with("bomb")).collect();
         let mut refused = 0;

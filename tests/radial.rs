@@ -61,7 +61,7 @@ fn starts_from_data_are_usable_and_the_same_for_a_seed() {
         let h = layer.predict(&w[..layer.parameters()], &x).unwrap();
         let nearest = |row: ndarray::ArrayView1<f64>| row.iter().fold(0.0_f64, |m, v| m.max(*v));
         assert!(h.outer_iter().all(|row| nearest(row) > 0.2), "{form:?}");
-        // What is not radial starts as without data.
+        // Other units start as without data.
         let drawn = Initialization::Glorot.draw(&net, 3);
         assert_eq!(w[layer.parameters()..], drawn[layer.parameters()..]);
     }

@@ -92,7 +92,7 @@ fn child() {
     let numbers: Vec<usize> = case.split(' ').map(|v| v.parse().unwrap()).collect();
     let (widths, n) = SHAPES[numbers[0]];
     let request = Request::curvature(Curvature::Exact, Structure::ALL[numbers[1]]);
-    // What threads and the library of products have once is there before.
+    // The memory that threads and the library of products have once is there before.
     warm();
     let (small, w) = problem(&[5, 5, 1], 20_000);
     small.evaluate(&w, request).unwrap();
@@ -166,7 +166,7 @@ const MAPPED: f64 = 1.1;
 
 /// All shapes, structures, and one and two threads: minutes.
 #[test]
-#[ignore = "measures some 300 processes for minutes to make the table of docs/reliability.md; its short form always runs"]
+#[ignore = "152 cases in processes of their own take a quarter of an hour, for the table of docs/reliability.md; the short form above always runs"]
 fn the_whole_table() {
     let all = (0..SHAPES.len())
         .flat_map(|shape| (0..4).flat_map(move |s| [(shape, s, 1), (shape, s, 2)]));

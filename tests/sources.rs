@@ -328,7 +328,7 @@ fn faults_of_sources_are_errors_that_name_the_place() {
         let error = fit.map(drop).unwrap_err();
         assert!(matches!(error, Error::Io { .. }), "walk {walk}: {error}");
     }
-    // What needs rows in memory says so.
+    // A request that needs rows in memory says so.
     let problem = open(Fault::None).unwrap();
     let w = start(&problem);
     let error = secondo::LevenbergMarquardt::default().fit(&problem, &w, &mut silent).unwrap_err();

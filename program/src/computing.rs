@@ -110,7 +110,7 @@ pub fn start_threads(asked: Option<u32>) -> Result<(), Failure> {
     };
     built.map_err(|e| Failure::resources(format!("cannot start {wanted} threads: {e}")))?;
     if limited {
-        // What is reserved now is not taken for free later.
+        // Memory that is reserved now is not taken for free later.
         secondo::reserve_scratch()?;
     }
     Ok(())

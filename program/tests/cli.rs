@@ -739,7 +739,7 @@ fn started(
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // What is to be minimised is said before it begins.
+    // The objective is said before its minimisation begins.
     let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     while !line.starts_with("objective") {
@@ -1346,7 +1346,7 @@ fn plots_that_cannot_be_written_are_refused_before_the_fit() {
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "{args:?}");
     }
 
-    // What fails after the fit takes nothing else with it.
+    // A failure after the fit takes nothing else with it.
     #[cfg(unix)]
     if Path::new("/dev/full").exists() {
         std::os::unix::fs::symlink("/dev/full", dir.path().join("full.png")).unwrap();

@@ -160,7 +160,7 @@ fn time_grows_with_size_and_no_faster() {
             ratio = ratio.min(growth(dir.path(), case).2);
         }
         println!("{:<24}{n:>10}{once:>9.3} s{ratio:>7.2}", case.0);
-        // What is quick at millions does not grow.
+        // A command that is quick at millions does not grow.
         if ratio > MOST && once >= ENOUGH / 2.0 {
             failed.push((case.0, n, once, ratio));
         }

@@ -282,7 +282,7 @@ fn what_other_commands_found_is_kept_where_its_file_refuses_it() {
         }
         fs::remove_file(kept).unwrap();
     }
-    // What stands behind the file that was refused is written, too.
+    // The files behind the one that was refused are written, too.
     assert!(folder.join("e.json").is_file());
     assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
 }
@@ -373,7 +373,7 @@ fn nothing_is_lost_by_a_kill_at_any_moment() {
         exits(&secondo(folder, args), 0);
         begin.elapsed()
     };
-    // What stands there before: the model of another fit, and its predictions.
+    // The files that stand there before: the model of another fit, and its predictions.
     let other = ["fit", "d.csv", "--target", "y", "--task", "regression", "--hidden", "none"];
     timed(&[&other[..], &["--model", "other"]].concat());
     let mut takes = timed(&fit);

@@ -80,7 +80,7 @@ fn of_problem_files() {
     assert!(json.contains("\"theta\": ["), "{json}");
 
     mutated(json.as_bytes());
-    // What is no report is refused, and the error names what is missing.
+    // A file that is no report is refused, and the error names what is missing.
     let error = |text: &str| Report::from_json(text).unwrap_err().to_string();
     assert!(error("{").contains("report"));
     for key in ["W", "reason", "loss", "notes", "seconds_by_stage", "starts"] {

@@ -302,7 +302,7 @@ impl PyProblem {
     ) -> PyResult<Evaluation> {
         self.check_process(py)?;
         let w = slice(py, "parameters", w)?;
-        // What is short is done at once, with its plan: each change of the interpreter's lock costs.
+        // A short request is done at once, with its plan: each change of the interpreter's lock costs.
         let (flops, done) = run(py, self.threads, || {
             let flops = self.problem.plan(request)?.flops;
             let done = (flops < LONG).then(|| self.problem.evaluate(w, request));

@@ -59,7 +59,7 @@ def test_x_is_held_where_it_lies(tmp_path):
     problem = Problem(NETWORK, x, Y)
     assert held(problem).ctypes.data == x.ctypes.data
     right = problem.value(w)
-    # What the library reads is this memory, and it stays while the problem lives.
+    # The library reads this memory, and it stays while the problem lives.
     count = sys.getrefcount(x)
     assert not np.shares_memory(held(Problem(NETWORK, np.asfortranarray(x), Y)), x)
     mapped = np.memmap(tmp_path / "x", dtype=np.float64, mode="w+", shape=x.shape)

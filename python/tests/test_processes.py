@@ -110,7 +110,7 @@ def test_ctrl_c_ends_a_fit_and_keeps_its_best_point():
         net = secondo.Network.dense([10, 20, 1])
         problem = secondo.Problem(net, x, random.normal(size=5000), penalty=1e-6)
         w = net.initial(0)
-        # What is imported at first use is there before the signal.
+        # Modules that are imported at first use are there before the signal.
         problem.minimize(w, "newton-rows", max_iter=1)
         print("ready", flush=True)
         try:

@@ -231,7 +231,7 @@ impl<B: Backend> Store<B> {
         if let Some(samples) = known.as_ref().filter(|_| is_resident) {
             return Ok(samples.clone());
         }
-        // What has no room any more goes.
+        // The samples of before go first: they make room.
         *known = None;
         let mut samples = Samples::in_windows(parts, chunk);
         if is_resident {

@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
             #[cfg(feature = "gpu")]
             Device::Auto(_) => {
                 let on_cpu = on_cpu(8);
-                // What the processor cannot hold is large.
+                // A request that the processor cannot hold is large.
                 let is_large = (on_cpu.as_ref()).map_or(true, |(_, p)| p.plan.flops >= WORTHWHILE);
                 let adapter = is_large.then(|| device.automatic()).flatten();
                 match adapter.map(|adapter| self.planned(&adapter, work)) {

@@ -278,7 +278,7 @@ impl<'a> Units<'a> {
         let parts: Vec<f64> = (vectors.chunks_exact(d).zip(&values))
             .map(|(v, value)| {
                 let part = packed::dot(v, &self.gradient);
-                // What rounding puts into a null direction is no reason to move along it: the shortest step is wanted.
+                // A part that rounding puts into a null direction is no reason to move along it: the shortest step is wanted.
                 if value.abs() <= NULL * tiny && part.abs() <= hidden { 0.0 } else { part }
             })
             .collect();

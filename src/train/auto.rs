@@ -157,7 +157,7 @@ impl Method for Auto {
             };
             let fit = match (done, before.take()) {
                 (Ok(fit), _) => fit,
-                // What one method reached is not lost because another cannot go on.
+                // The point that one method reached is not lost because another cannot go on.
                 (Err(error), Some(fit)) => {
                     choices.push(format!("another method, which failed: {error}"));
                     let choice = Some(choices.join("; then "));

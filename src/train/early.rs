@@ -94,13 +94,13 @@ impl Watch<'_> {
         };
         if index + 1 < self.curve.len() {
             use Reason::{Interrupted, NonFinite, Part, Time};
-            // What stopped the method stays the reason; its own end is no minimum of the validation.
+            // A reason that stopped the method stays; its own end is no minimum of the validation.
             if self.ended || !matches!(fit.reason, Interrupted | NonFinite | Part | Time) {
                 fit.reason = Reason::Validation;
             }
             (fit.w, fit.value) = (w, self.curve[index].objective);
             fit.gradient_norm = gradient_norm;
-            // What a step would gain was asked elsewhere.
+            // The gain of a step was asked elsewhere.
             fit.certificate = None;
         }
         fit.validation = Some(Validation { curve: self.curve, best: index, ended: self.ended });

@@ -70,7 +70,7 @@ impl<'a> Evaluator<'a> {
                 let matrices = planned.plan.results.saturating_mul(3);
                 session.reserve(matrices.saturating_add(vectors));
             }
-            // What does not fit the accelerator may fit the processor.
+            // A request that does not fit the accelerator may fit the processor.
             Err(error) if device.is_accelerator() && fallback => failure = Some(error.to_string()),
             Err(error) => return Err(error),
         }

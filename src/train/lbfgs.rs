@@ -472,7 +472,7 @@ impl Model for Secant<'_> {
                 |v: &[f64]| norm(&v.iter().zip(scales).map(|(v, r)| v * r).collect::<Vec<_>>());
             let first = if known { 1.0 } else { 0.1 * size(&state.x).max(1.0) / size(&direction) };
             self.trial = self.search(at, &state.x, &direction, first)?;
-            // What is remembered may have become useless; without it the slope alone counts.
+            // The pairs may have become useless; without it the slope alone counts.
             if self.trial.is_none() && std::mem::take(&mut state.pairs).is_empty() {
                 break;
             }

@@ -463,7 +463,7 @@ fn activate<A, R: Source<A>>(k: &Activate<A>, from: &Reader<R>) -> Vec<Pair> {
     let (v, a) = (p.of(Side::Value), p.of(Side::Bound));
     let number = |i: usize, c: usize| {
         let (h, v, a) = (units[c], v.at(i, 0, c), a.at(i, 0, c));
-        // What is promised is ULPs, or the local scale near a zero: a large p excuses no more than p = 1 does.
+        // The promise is in ULPs, or the local scale near a zero: a large p excuses no more than p = 1 does.
         let a = if R::CHAINED { a } else { a.min(1.0) };
         let [h0, h1, h2] = h.derivatives(v);
         [(h0, h1), (h1, h2), (h2, third(h, v))]

@@ -209,7 +209,7 @@ impl TableFit {
         };
         let [train, validation, test] =
             [&self.train, &self.validation, &self.test].map(&mut measure);
-        // What was told to end does not begin another fit.
+        // A run that was told to end does not begin another fit.
         let linear = match fit.reason {
             Reason::Interrupted | Reason::Time => None,
             _ => self.linear().unwrap_or_else(|failure| {

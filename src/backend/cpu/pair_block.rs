@@ -198,7 +198,7 @@ mod tests {
         type Output = Vec<f64>;
         fn with_simd<S: Simd>(self, simd: S) -> Vec<f64> {
             let Call(factors, mut out) = self;
-            // What a buffer held does not count.
+            // The old contents of a buffer do not count.
             let nan = || vec![T::from_f64(f64::NAN); 1 << 17];
             let mut buffers = Buffers {
                 of_units: [nan(), nan()],

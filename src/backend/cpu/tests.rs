@@ -377,7 +377,7 @@ fn a_sum_of_products_is_its_steps() {
                     }
                 };
                 for b in backends() {
-                    // What an array held before does not count.
+                    // The old contents of an array do not count.
                     let [mut fast, mut slow] =
                         [f64::NAN, f64::INFINITY].map(|v| Array::from(vec![v; len]));
                     run(&b, true, &mut fast);
@@ -433,7 +433,7 @@ fn a_rehearsal_counts() {
     let array = b.alloc(large).unwrap();
     assert_eq!((array.len(), array.numbers.len()), (large, 0));
     b.recycle([array]);
-    // What waits for its next use lives on; what is short does not.
+    // Arrays that wait for their next use live on; short ones do not.
     drop(b.alloc(large).unwrap());
     b.recycle([b.alloc(3).unwrap()]);
     assert_eq!(counter.cost().live, 0);

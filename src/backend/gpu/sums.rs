@@ -143,7 +143,7 @@ impl Gpu {
         sum: &mut Sum,
         at: usize,
     ) -> Result<()> {
-        // What came before is added first, so that copies do not pile up; but the parts of one sum wait together: to wait
+        // Earlier parts are added first, so that copies do not pile up; but the parts of one sum wait together: to wait
         // for each would cost a turn to the device and back.
         if at == 0 {
             self.drain(sum, kind.name())?;

@@ -123,7 +123,7 @@ impl Gpu {
             .define("ALONG_W", usize::from(along.weights.is_some()))
             .define("ALONG_Z", usize::from(along.inputs.is_some()));
         let weights = (along.weights).map(|view| view.with(|l| l.rows(window.units.clone())));
-        // What is 0 is not read: any array may stand there.
+        // A direction that is 0 is not read: any array may stand there.
         let dw = weights.as_ref().map_or(window.weights, |v| self.reads("dw", v));
         let dz = along.inputs.as_ref().map_or(window.inputs, |v| self.reads("dz", v));
         let binds = [

@@ -324,7 +324,7 @@ impl Table {
     }
 
     fn wrong(&self, row: usize, column: usize, why: String) -> Error {
-        // What has types has rows, and no lines.
+        // A table with types has rows, and no lines.
         let (line, why) = match self.texts {
             None => (self.lines.get(row).copied(), why),
             Some(_) => (None, format!("row {}: {why}", row + 1)),

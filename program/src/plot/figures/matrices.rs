@@ -62,7 +62,7 @@ pub fn spectrum(shown: &Shown) -> Option<Figure> {
         })
         .collect();
     let x = Scaling::counts("rank", [rank.round() as usize].into_iter());
-    // What is smaller is rounding.
+    // Smaller entries are rounding.
     let least = sorted.first().map_or(0.0, |(v, _)| v.abs() * 1e-18);
     let logarithms = places.iter().filter(|(_, v)| v.abs() > least).map(|(_, v)| v.abs().log10());
     let mut panel = Panel::new(x, Scaling::decades("size of the eigenvalue", logarithms));

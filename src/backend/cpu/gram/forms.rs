@@ -54,7 +54,7 @@ pub(super) fn khatri_rao<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: 
                     Part {
                         lane: triangle(a).saturating_sub(p),
                         x: lanes + a,
-                        // What stands under lane 0, which is before the row's beginning if that comes later.
+                        // The place under lane 0, which is before the row's beginning if that comes later.
                         y: lanes + p - triangle(a),
                     }
                 }));

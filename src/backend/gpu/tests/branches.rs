@@ -78,7 +78,7 @@ fn branches(module: &Module, statements: &[&Statement]) -> Branches {
                 let mut arms = [list(accept), list(reject)];
                 let out = arms.each_ref().map(|arm| leaves(arm));
                 if out != [false, false] {
-                    // What follows is the end of the arm that stays.
+                    // The statements that follow are the end of the arm that stays.
                     for (arm, _) in arms.iter_mut().zip(out).filter(|(_, out)| !out) {
                         arm.extend(&statements[i + 1..]);
                     }

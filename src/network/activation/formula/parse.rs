@@ -48,7 +48,7 @@ pub(super) fn parse(text: &str) -> Result<Formula> {
     if parser.degrees[root] == 0 {
         return Err(parser.error(0, "it does not depend on u"));
     }
-    // What folding has left over stands behind.
+    // Nodes that folding has left over stand behind.
     parser.tape.truncate(root + 1);
     parser.degrees.truncate(root + 1);
     let formula =

@@ -77,7 +77,7 @@ impl Sigmoid {
 /// about `(π/2)^(q+1)/2` times as large as the sum: pairs have digits to spare up to order 24. Beyond, the expansion in the poles
 /// ±iπ, ±3iπ, … of the function takes over near 0: `(−1)^q q! Σ_c 2 Re (x − ic)^−(q+1)`, c = π, 3π, …
 pub fn logistic(x: f64, q: usize) -> Scaled {
-    // What the sum of Eulerian numbers loses there, as a power of 2.
+    // The loss of the sum of Eulerian numbers there, as a power of 2.
     let slope = if x > 0.0 { (0.5 * x).tanh() / x } else { 0.5 };
     let lost = (slope * x.hypot(PI)).log2() * (q + 1) as f64;
     if q > 24 && lost > 14.0 {
