@@ -69,6 +69,8 @@ fn the_main_job_writes_a_model_that_predicts_the_same() {
             data,
             "--target",
             "progression",
+            "--ridge",
+            "1",
             "--max-iter",
             "15",
             "--test-fraction",
@@ -628,7 +630,7 @@ fn errors_have_digits_in_any_units() {
             (0..30).map(|i| format!("{i},{:e}\n", scale * (f64::from(i) * 0.3).sin())).collect();
         let path = dir.path().join("t.csv");
         std::fs::write(&path, format!("x,y\n{rows}")).unwrap();
-        let (done, _) = succeed(dir.path(), &["fit", "t.csv", "--target", "y"]);
+        let (done, _) = succeed(dir.path(), &["fit", "t.csv", "--target", "y", "--ridge", "1"]);
         let line = done.lines().find(|l| l.starts_with("RMSE")).unwrap();
         // Of the rows to train with and to test with, and of a linear model.
         assert_eq!(line.matches(exponent).count(), 3, "{line}");
@@ -733,7 +735,7 @@ fn started(
         .current_dir(folder)
         .args(["fit", "d.csv", "--target", "y", "--hidden", hidden])
         .args(["--device", "cpu", "--max-iter", "1000000000", "--gtol", "0"])
-        .args(["--method", "newton-rows"])
+        .args(["--method", "newton-rows", "--ridge", "1"])
         .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

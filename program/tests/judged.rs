@@ -219,6 +219,34 @@ fn cross_validation_chooses_networks_too() {
     refused(dir.path(), &args, &["14 folds need 14 groups"]);
 }
 
+/// The penalty of a small table is chosen without being asked for, and is what `--ridge auto` chooses; one that is given, early
+/// stopping, a checkpoint, few rows and a large network leave nothing to choose.
+#[test]
+fn by_default_the_penalty_of_a_small_table_is_chosen() {
+    let dir = tempfile::tempdir().unwrap();
+    noisy(dir.path());
+    let chosen = |more: &[&str]| {
+        let (_, report) = fit(dir.path(), "d.csv", "y", more);
+        let lambda = report["penalty"]["lambda"].clone();
+        (report["validation"]["candidates"].as_array().map(Vec::len), lambda, report["W"].clone())
+    };
+    let free = chosen(&[]);
+    assert_eq!((free.0, &free), (Some(7), &chosen(&["--ridge", "auto"])));
+    assert_ne!(free.1, 1.0, "the choice differs from what is taken without one");
+    assert_eq!(chosen(&["--mean"]).0, Some(7));
+    for without in [
+        &["--ridge", "1"][..],
+        &["--validation-fraction", "0.2"],
+        &["--checkpoint", "c"],
+        &["--hidden", "20000", "--max-iter", "0"],
+    ] {
+        assert_eq!(chosen(without).0, None, "{without:?}");
+    }
+    std::fs::write(dir.path().join("few.csv"), "x,y\n1,2\n2,4.5\n3,5\n4,7\n").unwrap();
+    let (_, report) = fit(dir.path(), "few.csv", "y", &["--task", "regression"]);
+    assert!(report.get("validation").is_none_or(Value::is_null));
+}
+
 /// Rows of weight 0 change nothing anywhere, and weights that are whole numbers are as many rows: means that fill gaps, levels, scales,
 /// targets, objective, figures and cross-validation.
 #[test]

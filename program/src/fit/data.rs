@@ -10,9 +10,10 @@ use secondo::{
     Reduction, silent,
 };
 
+use super::division::may_fold;
 use super::evidence::maximize;
 use super::job::{Ended, Job};
-use super::model::{candidates, in_data, model, start};
+use super::model::{Sizes, candidates, in_data, model, start};
 use super::network::Architecture;
 use super::options::Options;
 use super::report::{Choices, DataFacts, Measured, Objective, Subject, TableFacts};
@@ -44,8 +45,7 @@ pub struct TableFit {
 /// A table that cannot be read, and options that do not fit it.
 pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Failure> {
     let begin = Instant::now();
-    let candidates = candidates(options);
-    check_options(options, candidates.len() > 1)?;
+    check_options(options)?;
     let table = options.table.open(&options.data)?;
     let mut data = options.table.dataset(&table, &options.target, options.division.columns())?;
     if data.lines.len() < 2 {
@@ -53,10 +53,16 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
         return Err(in_data(options, None, why.into()));
     }
     let seeds = seeds(options)?;
+    let reading = begin.elapsed();
     let all = Rows::take(&mut data);
     let division = options.division.divide(&data, *seeds.start())?;
-    let reading = begin.elapsed();
     let begin = Instant::now();
+    let sizes = Sizes::of(options, &data, division.train.len())?;
+    // A checkpoint holds a fit with the penalty that it was begun with, which another choice might not repeat.
+    let is_kept = options.method.checkpoint.is_some() || options.method.resume.is_some();
+    let may_choose =
+        || !is_kept && !options.division.stops_early() && may_fold(&data, &division.train);
+    let candidates = candidates(options, &sizes, &may_choose)?;
     let choice = validate(options, &data, &all, &division.train, &candidates)?;
     let mut choosing = choice.as_ref().map_or(Duration::ZERO, |_| begin.elapsed());
     let candidate = &candidates[choice.as_ref().map_or(0, |choice| choice.chosen)];
@@ -119,9 +125,9 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
 }
 
 /// Refuses options that exclude each other.
-fn check_options(options: &Options, several: bool) -> Result<(), Failure> {
+fn check_options(options: &Options) -> Result<(), Failure> {
     options.target.target()?;
-    options.division.check(several)?;
+    options.division.check(options.leave_a_choice())?;
     let method = &options.method;
     if options.division.stops_early() && (method.checkpoint.is_some() || method.resume.is_some()) {
         return Err(Failure::usage(

@@ -127,10 +127,17 @@ impl DivisionOptions {
     }
 }
 
-/// Rows that stay together, and their class if all have the same.
+/// Rows that stay together, and their class if all have the same. Most have one row, and take no memory of their own.
 struct Unit {
-    rows: Vec<usize>,
+    first: usize,
+    others: Vec<usize>,
     class: Option<usize>,
+}
+
+impl Unit {
+    fn rows(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(self.first).chain(self.others.iter().copied())
+    }
 }
 
 /// The groups of `rows`, in the order of the file; each row alone without groups. Classes count where each unit has one.
@@ -148,9 +155,9 @@ fn units(data: &Dataset, rows: &[usize]) -> Vec<Unit> {
             Some(groups) => *place.entry(groups[row]).or_insert(next),
         };
         if at == next {
-            units.push(Unit { rows: vec![row], class: class(row) });
+            units.push(Unit { first: row, others: Vec::new(), class: class(row) });
         } else {
-            units[at].rows.push(row);
+            units[at].others.push(row);
             units[at].class = units[at].class.filter(|c| Some(*c) == class(row));
         }
     }
@@ -168,16 +175,24 @@ fn split(data: &Dataset, rows: &[usize], part: f64, seed: u64) -> (Vec<usize>, V
     let mut strata: Vec<Vec<Unit>> = (0..count).map(|_| Vec::new()).collect();
     units.into_iter().for_each(|unit| strata[unit.class.unwrap_or(0)].push(unit));
     let (mut kept, mut held) = (Vec::new(), Vec::new());
-    for mut units in strata {
+    for units in &mut strata {
         units.shuffle(&mut rng);
         let count = (units.len() as f64 * part).round() as usize;
         let count = count.min(units.len().saturating_sub(1));
-        kept.extend(units.split_off(count).into_iter().flat_map(|unit| unit.rows));
-        held.extend(units.into_iter().flat_map(|unit| unit.rows));
+        kept.extend(units[count..].iter().flat_map(Unit::rows));
+        held.extend(units[..count].iter().flat_map(Unit::rows));
     }
     kept.sort_unstable();
     held.sort_unstable();
     (kept, held)
+}
+
+/// The parts of a cross-validation, unless their number is given.
+pub const FOLDS: usize = 5;
+
+/// Whether a penalty can be chosen on `rows` without being asked for: there are two rows, or groups, for each part.
+pub fn may_fold(data: &Dataset, rows: &[usize]) -> bool {
+    units(data, rows).len() >= 2 * FOLDS
 }
 
 /// The fold of each of `rows`: units dealt one by one, those of a class one after the other.
@@ -207,7 +222,7 @@ pub fn folds(
     units.sort_by_key(|unit| unit.class);
     let mut fold_of = HashMap::new();
     for (place, unit) in units.iter().enumerate() {
-        fold_of.extend(unit.rows.iter().map(|&row| (row, place % folds)));
+        fold_of.extend(unit.rows().map(|row| (row, place % folds)));
     }
     Ok(rows.iter().map(|row| fold_of.get(row).copied().unwrap_or(0)).collect())
 }

@@ -44,7 +44,7 @@ pub fn maximize(
     starts: &[Start],
     sharing: Sharing,
 ) -> Result<(EvidenceFacts, Option<u64>, Maximized), Failure> {
-    if options.division.cv.is_some() || options.network.candidates().len() > 1 {
+    if options.division.cv.is_some() || options.leave_a_choice() {
         return Err(Failure::usage(
             "--cv, and several values of an option, choose among fits; --ridge evidence finds the penalty of one",
         ));

@@ -23,15 +23,56 @@ pub struct Candidate {
     pub ridge: f64,
 }
 
-/// The candidates that the options give: the one, or several.
-pub fn candidates(options: &Options) -> Vec<Candidate> {
-    let networks = options.network.candidates();
-    let factors = options.objective.factors();
-    let with = |network: &NetworkOptions| {
-        let network = network.clone();
-        (factors.iter()).map(move |&ridge| Candidate { network: network.clone(), ridge }).collect()
+/// The numbers of rows to train with, inputs and outputs of a table.
+pub struct Sizes {
+    pub rows: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+impl Sizes {
+    /// Returns those of `data` with so many rows to train with.
+    ///
+    /// # Errors
+    /// A loss that does not suit the target.
+    pub fn of(options: &Options, data: &Dataset, rows: usize) -> Result<Self, Failure> {
+        let outputs = outputs(&loss_of(options, data)?, data);
+        Ok(Sizes { rows, inputs: data.features.len(), outputs })
+    }
+
+    /// The width of the hidden layer where none is given: ten numbers to predict for each parameter, but 8 to 64 units.
+    fn width(&self) -> usize {
+        let per_unit = self.inputs + self.outputs + 1;
+        (self.rows.saturating_mul(self.outputs) / (10 * per_unit)).clamp(8, 64)
+    }
+}
+
+/// The most rows times parameters for which a penalty is chosen without being asked for: that takes 35 fits, which are not to be felt.
+const MOST_WORK: usize = 5_000_000;
+
+/// The candidates that the options give: the one, or several. A penalty that is not given is chosen, too, if `may_choose` and the networks
+/// are not large.
+///
+/// # Errors
+/// A network that there cannot be.
+pub fn candidates(
+    options: &Options,
+    sizes: &Sizes,
+    may_choose: &dyn Fn() -> bool,
+) -> Result<Vec<Candidate>, Failure> {
+    let &Sizes { rows, inputs, outputs } = sizes;
+    let networks = options.network.candidates(sizes.width());
+    let mut parameters = 0usize;
+    for of in &networks {
+        parameters = parameters.saturating_add(network(of, inputs, outputs)?.parameters());
+    }
+    let is_small = rows.saturating_mul(parameters) <= MOST_WORK;
+    let factors = options.objective.factors(rows, is_small && may_choose());
+    let with = |network: NetworkOptions| {
+        let factors = factors.iter();
+        factors.map(move |&ridge| Candidate { network: network.clone(), ridge })
     };
-    networks.iter().flat_map(|network| -> Vec<Candidate> { with(network) }).collect()
+    Ok(networks.into_iter().flat_map(with).collect())
 }
 
 /// The start with this seed. Weights that the data do not determine begin, and stay, at 0.
@@ -62,6 +103,20 @@ pub(super) fn idle_weights(network: &Network, idle: &[usize]) -> Vec<usize> {
         .collect()
 }
 
+fn loss_of(options: &Options, data: &Dataset) -> Result<Loss, Failure> {
+    let objective = &options.objective;
+    loss::choose(objective.loss.as_deref(), [objective.delta, objective.dispersion], data)
+}
+
+/// The number of outputs of a network that learns the target of `data`.
+fn outputs(loss: &Loss, data: &Dataset) -> usize {
+    match &data.target {
+        _ if matches!(loss, Loss::BinaryCrossEntropy) => 1,
+        Target::Numbers(y) => y.ncols(),
+        Target::Classes { labels, .. } => labels.len(),
+    }
+}
+
 /// The model before training, with what the user should know about the rows to train with.
 pub fn model(
     options: &Options,
@@ -70,17 +125,15 @@ pub fn model(
     train: &Rows,
 ) -> Result<(Model, Vec<String>), Failure> {
     let objective = &options.objective;
-    let given = [objective.delta, objective.dispersion];
-    let loss = loss::choose(objective.loss.as_deref(), given, data)?;
-    let (classes, outputs) = match &data.target {
+    let loss = loss_of(options, data)?;
+    let classes = match &data.target {
         Target::Numbers(y) => {
             check_targets(options, data, &loss, y)?;
-            (Vec::new(), y.ncols())
+            Vec::new()
         }
-        Target::Classes { labels, .. } => (labels.clone(), labels.len()),
+        Target::Classes { labels, .. } => labels.clone(),
     };
-    let outputs = if matches!(loss, Loss::BinaryCrossEntropy) { 1 } else { outputs };
-    let network = network(&candidate.network, data.features.len(), outputs)?;
+    let network = network(&candidate.network, data.features.len(), outputs(&loss, data))?;
     let weights = vec![0.0; network.parameters()];
     let mut model = Model::new(network, weights, loss)?;
     model.features = data.features.clone();
@@ -160,4 +213,23 @@ fn standardization(model: &Model, train: &Rows) -> Result<(Standardization, Vec<
         _ => {}
     }
     Ok((standardization, warnings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_tables_have_wide_layers() {
+        for (rows, inputs, outputs, width) in [
+            (120, 4, 3, 8),
+            (354, 10, 1, 8),
+            (1438, 64, 10, 19),
+            (16_000, 16, 26, 64),
+            (1_000_000, 10, 1, 64),
+            (usize::MAX, 1, 1, 64),
+        ] {
+            assert_eq!(Sizes { rows, inputs, outputs }.width(), width);
+        }
+    }
 }

@@ -26,7 +26,7 @@ impl Architecture {
     pub fn of(options: &NetworkOptions) -> Self {
         let file = options.architecture.as_deref();
         Architecture {
-            hidden: (file.is_none()).then(|| hidden_layers(options)),
+            hidden: (file.is_none()).then(|| hidden_layers(options).to_vec()),
             skip: options.skip,
             architecture: file.map(|path| path.display().to_string()),
             activation: options.activation().name().into(),
@@ -61,9 +61,8 @@ impl fmt::Display for Architecture {
     }
 }
 
-fn hidden_layers(options: &NetworkOptions) -> Vec<HiddenLayer> {
-    let default = HiddenLayer { units: 8, form: None };
-    (options.hidden.first()).map_or(vec![default], |h| h.0.clone())
+fn hidden_layers(options: &NetworkOptions) -> &[HiddenLayer] {
+    options.hidden.first().map_or(&[], |hidden| &hidden.0)
 }
 
 /// The network that the options or their file describe.
@@ -78,7 +77,7 @@ pub fn network(
     let network = match &options.architecture {
         Some(path) => from_file(path, inputs, outputs)?,
         None => {
-            let layers = hidden_layers(options).into_iter().map(|layer| match layer.form {
+            let layers = hidden_layers(options).iter().map(|layer| match layer.form {
                 None => Layer::dense(layer.units, options.activation()),
                 Some(form) => {
                     let units = Group::radial(layer.units, form, Activation::ExpNegHalf);

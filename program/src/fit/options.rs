@@ -7,7 +7,7 @@ use secondo::inference::Sharing;
 use secondo::{Activation, Initialization, LossKind};
 
 use super::division::DivisionOptions;
-use super::hidden::Hidden;
+use super::hidden::{Hidden, HiddenLayer};
 use super::loss;
 use crate::computing::Computing;
 use crate::exit::Failure;
@@ -31,7 +31,7 @@ use crate::training::{Method, not_negative};
 #[command(after_help = "\
 Examples:
   secondo fit diabetes.csv --target progression
-      one hidden layer of 8 tanh units; writes diabetes.safetensors
+      one hidden layer of tanh units, its penalty chosen by cross-validation; writes diabetes.safetensors
   secondo fit iris.csv --target species --hidden 16,8 --starts 5
       two hidden layers; the best of five starts is kept
   secondo fit data.csv --target y --hidden none
@@ -44,13 +44,15 @@ Examples:
       leaves out columns, and the rows with gaps
   secondo fit people.csv --target income --missing impute --encode zip
       fills gaps and marks them; takes the numbers of a column as names
-  secondo fit data.csv --target y --ridge auto --cv 10
-      chooses the penalty by cross-validation in ten parts
+  secondo fit data.csv --target y --cv 10
+      chooses the penalty by cross-validation in ten parts, not five
+  secondo fit data.csv --target y --ridge 0.1
+      the penalty that is given, and no choice
   secondo fit data.csv --target y --ridge evidence:input
       finds a penalty for each input's weights by the evidence, and so which inputs matter
   secondo fit data.csv --target y --report fit.html --report fit.json
       a page to read and to show, and a report for programs
-  secondo fit data.csv --target y --hidden none --hidden 4 --hidden 16 --ridge auto --groups patient
+  secondo fit data.csv --target y --hidden none --hidden 4 --hidden 16 --groups patient
       chooses network and penalty; the rows of a patient stay together
   secondo fit data.csv --target y --ridge 0 --validation-fraction 0.2
       stops early, where the error on rows apart is lowest
@@ -119,7 +121,7 @@ pub struct Options {
 #[command(next_help_heading = "Network and objective")]
 pub struct NetworkOptions {
     /// The hidden layers: their widths, as in 16,8; KIND:WIDTH for radial units; none for a linear model; of several --hidden
-    /// cross-validation chooses [default: 8]
+    /// cross-validation chooses [default: one of 8 units, in large tables up to 64]
     ///
     /// KIND is what the form exp(-p/2), p = (x-m)'M(x-m), is trained in: rbf or rbf_iso_log_sigma (one width a unit, by its
     /// logarithm), rbf_iso_sigma, rbf_iso_tau (tau = 1/sigma^2), rbf_diag_log_sigma, rbf_diag_sigma, rbf_diag_tau (a width
@@ -155,7 +157,10 @@ pub struct ObjectiveOptions {
     #[arg(long, value_name = "X", value_parser = not_negative, allow_negative_numbers = true)]
     pub dispersion: Option<f64>,
     /// The factor λ of the penalty ½ λ Σ w²; of several, as in 0.1,1,10, or auto for 0.001 to 1000, cross-validation chooses; evidence
-    /// finds it by its evidence, evidence:layer one for each layer, evidence:input one for each input's weights [default: 1]
+    /// finds it by its evidence, evidence:layer one for each layer, evidence:input one for each input's weights [default: auto for small tables, else 1]
+    ///
+    /// By default a penalty is chosen where rows times parameters are 5,000,000 at most, there are ten rows or groups to train with,
+    /// the fit does not end early by rows apart, and there is no checkpoint. With --mean the factors of auto are divided by the number of rows, as a power of ten.
     #[arg(long, value_name = "X", value_parser = Factors::parse, allow_negative_numbers = true)]
     pub ridge: Option<Factors>,
     /// Whether the penalty holds for biases, too [default: true]
@@ -173,45 +178,63 @@ pub struct ObjectiveOptions {
     pub reference_class: Option<String>,
 }
 
-/// The factors of `--ridge auto`.
-const AUTO: [f64; 7] = [1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0];
-
 /// Factors of the penalty.
 #[derive(Debug, Clone)]
-pub struct Factors {
-    values: Vec<f64>,
-    /// The parameters that share a factor which the evidence finds.
-    evidence: Option<Sharing>,
+pub enum Factors {
+    /// These: of several, cross-validation chooses.
+    Given(Vec<f64>),
+    /// Those from 0.001 to 1000.
+    Auto,
+    /// What the evidence finds for the parameters that share one.
+    Evidence(Sharing),
 }
 
 impl Factors {
     fn parse(text: &str) -> Result<Self, String> {
-        let by = match text {
-            "evidence" => Some(Sharing::One),
-            "evidence:layer" => Some(Sharing::Layer),
-            "evidence:input" => Some(Sharing::Input),
-            _ => None,
-        };
-        if by.is_some() {
-            return Ok(Factors { values: vec![1.0], evidence: by });
+        Ok(match text {
+            "auto" => Factors::Auto,
+            "evidence" => Factors::Evidence(Sharing::One),
+            "evidence:layer" => Factors::Evidence(Sharing::Layer),
+            "evidence:input" => Factors::Evidence(Sharing::Input),
+            _ => {
+                let factors = text.split(',').map(|factor| not_negative(factor.trim()));
+                Factors::Given(factors.collect::<Result<_, _>>()?)
+            }
+        })
+    }
+
+    /// Whether there are several.
+    fn are_several(&self) -> bool {
+        match self {
+            Factors::Given(factors) => factors.len() > 1,
+            Factors::Auto => true,
+            Factors::Evidence(_) => false,
         }
-        if text == "auto" {
-            return Ok(Factors { values: AUTO.to_vec(), evidence: None });
-        }
-        let factors = text.split(',').map(|factor| not_negative(factor.trim()));
-        Ok(Factors { values: factors.collect::<Result<_, _>>()?, evidence: None })
     }
 }
 
 impl ObjectiveOptions {
-    /// The factors of the penalty to choose from.
-    pub fn factors(&self) -> Vec<f64> {
-        self.ridge.as_ref().map_or(vec![1.0], |factors| factors.values.clone())
+    /// The factors of the penalty to choose from, for so many rows. Without `--ridge` they are those of `auto` if `may_choose`, else 1.
+    pub fn factors(&self, rows: usize, may_choose: bool) -> Vec<f64> {
+        match &self.ridge {
+            Some(Factors::Given(factors)) => factors.clone(),
+            // Where it is started from.
+            Some(Factors::Evidence(_)) => vec![1.0],
+            None if !may_choose => vec![1.0],
+            Some(Factors::Auto) | None => {
+                // A mean is a sum over the rows divided by their number; by a power of ten, so that the factors are read easily.
+                let shift = if self.mean { (rows as f64).log10().round() as i32 } else { 0 };
+                (-3..=3).map(|power| 10f64.powi(power - shift)).collect()
+            }
+        }
     }
 
     /// The parameters that share a factor, where the evidence finds it.
     pub fn evidence(&self) -> Option<Sharing> {
-        self.ridge.as_ref().and_then(|factors| factors.evidence)
+        match self.ridge {
+            Some(Factors::Evidence(sharing)) => Some(sharing),
+            _ => None,
+        }
     }
 }
 
@@ -323,17 +346,27 @@ impl NetworkOptions {
         self.activation.first().copied().unwrap_or(Activation::Tanh)
     }
 
-    /// The networks to choose from, each with one list of hidden layers and one activation.
-    pub fn candidates(&self) -> Vec<NetworkOptions> {
+    /// The networks to choose from, each with one list of hidden layers, where none is given one of `width` units, and one activation.
+    pub fn candidates(&self, width: usize) -> Vec<NetworkOptions> {
         let each = |given: usize| 0..given.max(1);
+        let usual = || Hidden(vec![HiddenLayer { units: width, form: None }]);
         each(self.hidden.len())
             .flat_map(|h| each(self.activation.len()).map(move |a| (h, a)))
             .map(|(h, a)| NetworkOptions {
-                hidden: self.hidden.get(h).cloned().into_iter().collect(),
+                hidden: vec![self.hidden.get(h).cloned().unwrap_or_else(usual)],
                 activation: self.activation.get(a).copied().into_iter().collect(),
                 ..self.clone()
             })
             .collect()
+    }
+}
+
+impl Options {
+    /// Whether they name several networks or penalties to choose from.
+    pub fn leave_a_choice(&self) -> bool {
+        let NetworkOptions { hidden, activation, .. } = &self.network;
+        let factors = self.objective.ridge.as_ref().is_some_and(Factors::are_several);
+        hidden.len() > 1 || activation.len() > 1 || factors
     }
 }
 

@@ -13,7 +13,7 @@ use secondo::{Device, Error, Fit, Problem, Reason, Samples, Walk, Window};
 use super::data::seeds;
 use super::job::{Ended, Job};
 use super::loss;
-use super::model::{candidates, idle_weights, model};
+use super::model::{Sizes, candidates, idle_weights, model};
 use super::network::Architecture;
 use super::options::Options;
 use super::report::{Choices, DataFacts, Measured, Objective, Subject, TableFacts};
@@ -63,7 +63,8 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
     if train.rows == 0 {
         return Err(Failure::usage("no row is left to train: all are held out"));
     }
-    let candidate = &candidates(options)[0];
+    let sizes = Sizes::of(options, &data, train.rows)?;
+    let candidate = &candidates(options, &sizes, &|| false)?[0];
     let mut shapes = data.clone();
     let (mut model, _) = model(options, &data, candidate, &Rows::take(&mut shapes))?;
     let mut groups = model.network.layers().iter().flat_map(|layer| &layer.groups);
@@ -131,7 +132,7 @@ fn check(options: &Options) -> Result<(), Failure> {
     division.check(false)?;
     let is_divided = division.cv.is_some() || division.repeats.is_some() || division.stops_early();
     let refused = [
-        ("several values of --ridge, --hidden or --activation", candidates(options).len() > 1),
+        ("several values of --ridge, --hidden or --activation", options.leave_a_choice()),
         ("--ridge evidence", options.objective.evidence().is_some()),
         ("--cv, --repeats, --validation-fraction and --validation-column", is_divided),
         ("--groups", division.groups.is_some()),

@@ -7,7 +7,7 @@ use secondo::io::{Dataset, Model};
 use secondo::{Device, Penalty, Reduction, silent};
 use serde::{Deserialize, Serialize};
 
-use super::division::folds;
+use super::division::{FOLDS, folds};
 use super::hidden::HiddenLayer;
 use super::loss::shifts;
 use super::model::{Candidate, model, start};
@@ -17,6 +17,7 @@ use crate::exit::Failure;
 use crate::metrics::Metrics;
 use crate::output::{Text, plural};
 use crate::table::Rows;
+use crate::training::bar_of_fits;
 
 /// How well each candidate predicts rows that were held out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ pub fn validate(
     let division = &options.division;
     let count = match division.cv {
         None if candidates.len() < 2 => return Ok(None),
-        count => usize::from(count.unwrap_or(5)),
+        count => count.map_or(FOLDS, usize::from),
     };
     let repeats = usize::from(division.repeats.unwrap_or(1));
     let seed = options.starts.seed();
@@ -79,15 +80,20 @@ pub fn validate(
     let rounds = runs.len().div_ceil(rayon::current_num_threads());
     let limit = (options.method.time_limit)
         .and_then(|seconds| Duration::try_from_secs_f64(0.5 * seconds / rounds as f64).ok());
+    let bar = bar_of_fits(!options.quiet, runs.len(), "fits of the cross-validation");
     let scores: Vec<Score> = (runs.par_iter())
         .map(|&(candidate, parts, fold)| {
             let of = |held: bool| -> Vec<usize> {
                 let places = rows.iter().zip(parts).filter(|(_, part)| (**part == fold) == held);
                 places.map(|(row, _)| *row).collect()
             };
-            score(options, data, candidate, [&all.of(&of(false)), &all.of(&of(true))], limit)
+            let [kept, held] = [false, true].map(|is_held| all.of(&of(is_held)));
+            let scored = score(options, data, candidate, [&kept, &held], limit);
+            bar.inc(1);
+            scored
         })
         .collect::<Result<_, Failure>>()?;
+    bar.finish_and_clear();
     let scored: Vec<Scored> = (candidates.iter().zip(scores.chunks(count * repeats)))
         .map(|(candidate, scores)| {
             let architecture = Architecture::of(&candidate.network);

@@ -20,7 +20,8 @@ use crate::signals::{Interrupts, watch_interrupts};
 use keeper::Keeper;
 pub use options::{Method, curvature, not_negative};
 pub use trace::Trace;
-use watch::{Lines, message, progress_bar, starts_bar};
+pub use watch::bar_of_fits;
+use watch::{Lines, message, progress_bar};
 
 /// The seed of a start, `None` where its parameters were given, and the parameters.
 pub type Start = (Option<u64>, Vec<f64>);
@@ -198,7 +199,7 @@ impl Run<'_> {
     /// So many starts at once, each with what it remembers of the problem. Those that were begun are the first.
     fn side_by_side(&self, starts: &[Start], workers: usize) -> Vec<Attempt> {
         let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(self.count)));
-        let bar = starts_bar(self.show, self.count);
+        let bar = bar_of_fits(self.show, self.count, "starts");
         let work = || {
             let problem = self.problem.clone();
             loop {

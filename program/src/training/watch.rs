@@ -67,10 +67,10 @@ pub fn progress_bar(show: bool, index: usize, count: usize) -> ProgressBar {
     bar
 }
 
-/// The same for starts that run side by side: how many have ended.
-pub fn starts_bar(show: bool, count: usize) -> ProgressBar {
+/// The same for so many fits that run side by side: how many have ended, and what they are.
+pub fn bar_of_fits(show: bool, count: usize, what: &str) -> ProgressBar {
     let bar = progress_bar(show, 0, 1);
-    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} starts") {
+    if let Ok(style) = ProgressStyle::with_template(&format!("{{pos}}/{{len}} {what}")) {
         bar.set_style(style);
     }
     bar.set_length(count as u64);

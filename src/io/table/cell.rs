@@ -115,9 +115,12 @@ impl Numerals {
 
     /// A finite number.
     pub fn number(self, cell: &str) -> Result<f64, String> {
+        let found = self.parse(cell);
+        if let Some(v) = found.filter(|v| v.is_finite()) {
+            return Ok(v);
+        }
         let shown = short(cell);
-        match self.parse(cell) {
-            Some(v) if v.is_finite() => Ok(v),
+        match found {
             Some(_) if cell.bytes().any(|b| b.is_ascii_digit()) => {
                 Err(format!("'{shown}' is too large for a 64-bit float"))
             }
@@ -185,30 +188,32 @@ pub(super) fn whole(cell: &str) -> Option<i64> {
 
 /// The words for a missing value that R, pandas, spreadsheets, SAS and the UCI repository write.
 pub(super) fn is_missing(cell: &str) -> bool {
-    // Most cells are longer, or begin as none of these.
-    cell.is_empty()
-        || (cell.len() <= 9
-            && matches!(
-                cell,
-                "NA" | "N/A"
-                    | "n/a"
-                    | "#N/A"
-                    | "#NA"
-                    | "<NA>"
-                    | "#N/A N/A"
-                    | "NaN"
-                    | "nan"
-                    | "-NaN"
-                    | "-nan"
-                    | "1.#IND"
-                    | "1.#QNAN"
-                    | "-1.#IND"
-                    | "-1.#QNAN"
-                    | "null"
-                    | "NULL"
-                    | "?"
-                    | "."
-            ))
+    match cell.as_bytes().last() {
+        None => true,
+        // Most cells are numbers, and none of the words ends in a digit.
+        Some(end) if end.is_ascii_digit() => false,
+        Some(_) => matches!(
+            cell,
+            "NA" | "N/A"
+                | "n/a"
+                | "#N/A"
+                | "#NA"
+                | "<NA>"
+                | "#N/A N/A"
+                | "NaN"
+                | "nan"
+                | "-NaN"
+                | "-nan"
+                | "1.#IND"
+                | "1.#QNAN"
+                | "-1.#IND"
+                | "-1.#QNAN"
+                | "null"
+                | "NULL"
+                | "?"
+                | "."
+        ),
+    }
 }
 
 pub(super) fn plural(count: usize, word: &str) -> String {

@@ -112,10 +112,13 @@ fn found(bytes: Vec<u8>, path: &Path) -> Result<Source> {
     if (even + odd) * 3 >= head.len() && !head.is_empty() {
         return decoded(&bytes, if odd > even { UTF_16LE } else { UTF_16BE }, path);
     }
-    if bytes.contains(&0) || std::str::from_utf8(&bytes).is_ok() {
+    if bytes.contains(&0) {
         return Ok(Source { text: files::text(bytes, path)?, found: None });
     }
-    decoded(&bytes, WINDOWS_1252, path)
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Source { text, found: None }),
+        Err(error) => decoded(error.as_bytes(), WINDOWS_1252, path),
+    }
 }
 
 fn decoded(bytes: &[u8], encoding: &'static Encoding, path: &Path) -> Result<Source> {
