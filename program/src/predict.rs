@@ -84,7 +84,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let with_lines = rows.lines.len() < table.rows();
     let intervals = match (options.interval, &options.trained_on) {
         (Some(level), Some(trained_on)) => {
-            Intervals::new(&model, &options.table, trained_on, &rows.x, level)?
+            Intervals::new(&model, &options.table, trained_on, &rows.x, level, !options.quiet)?
         }
         _ => Intervals::default(),
     };

@@ -8,7 +8,7 @@ use secondo::io::Model;
 
 use super::source::{Source, of_model};
 use crate::exit::Failure;
-use crate::output::say_warning;
+use crate::output::{say_note, say_warning};
 use crate::table::TableOptions;
 
 /// Further columns of predictions: their names, and a row of numbers for each prediction.
@@ -20,7 +20,7 @@ pub struct Intervals {
 
 impl Intervals {
     /// The intervals of a model's predictions at the inputs `x` of a table, by the Hessian on the rows that trained it. Where no standard
-    /// error has a meaning a warning says why, and the columns are empty.
+    /// error has a meaning a warning says why, and the columns are empty. Notes on the rows are said if `show`.
     ///
     /// # Errors
     /// A table that cannot be read or did not train the model; too little memory.
@@ -30,8 +30,10 @@ impl Intervals {
         trained_on: &Path,
         x: &Array2<f64>,
         level: f64,
+        show: bool,
     ) -> Result<Self, Failure> {
         let source = of_model(model.clone(), options, trained_on)?.without_zeros()?;
+        source.notes.iter().filter(|_| show).for_each(|note| say_note(note));
         let settings = Options { level, ..Options::default() };
         let inference = Inference::with(&source.problem, &source.w, settings)?;
         if let Some(refusal) = inference.refused() {

@@ -50,6 +50,8 @@ pub struct Source {
     pub model: Option<Model>,
     /// The rows of a model's table that did not train it.
     pub held_out: Option<Rows>,
+    /// Assumptions that the user should know.
+    pub notes: Vec<String>,
 }
 
 impl SourceOptions {
@@ -117,6 +119,7 @@ impl SourceOptions {
         if removed {
             source = source.without_zeros()?;
         }
+        source.notes.iter().for_each(|note| say_note(note));
         if self.polish {
             let method = Auto { gtol: 1e-13, ..Auto::default() };
             let fit = method.fit(&source.problem, &source.w, &mut silent)?;
@@ -148,6 +151,7 @@ impl SourceOptions {
             x_new: file.x_new,
             model,
             held_out: None,
+            notes: Vec::new(),
         })
     }
 
@@ -181,28 +185,27 @@ impl SourceOptions {
 pub fn of_model(mut model: Model, options: &TableOptions, data: &Path) -> Result<Source, Failure> {
     refuse_weights(&model)?;
     let table = options.open(data)?;
-    let (mut rows, notes) = options.rows(&model, &table, true, Unknown::default())?;
+    let (mut rows, mut notes) = options.rows(&model, &table, true, Unknown::default())?;
     let all = rows.lines.len();
     let mut held_out = None;
-    notes.iter().for_each(|note| say_note(note));
-    match &model.training {
+    notes.push(match &model.training {
         Some(training) if training.rows == rows.lines.len() => {
             let trained = rows.without(&training.held_out);
             held_out = Some(rows.without(&trained.lines)).filter(|held| !held.lines.is_empty());
             rows = trained;
-            say_note(&format!(
+            format!(
                 "trained by {}; held out: {}",
                 plural(rows.lines.len(), "row"),
                 training.held_out.len()
-            ));
+            )
         }
-        Some(training) => say_note(&format!(
+        Some(training) => format!(
             "the model was trained on a table of {}, not of {}; --polish fits it to these",
             plural(training.rows, "row"),
             rows.lines.len()
-        )),
-        None => say_note("the model does not say which rows trained it; all are taken"),
-    }
+        ),
+        None => "the model does not say which rows trained it; all are taken".into(),
+    });
     // The lines of another table are none of this.
     model.training = model.training.filter(|t| t.rows == all);
     let Standardization { x_scale, y_mean, y_scale, .. } = model.standardization.clone();
@@ -222,6 +225,7 @@ pub fn of_model(mut model: Model, options: &TableOptions, data: &Path) -> Result
         x_new: None,
         model: Some(model),
         held_out,
+        notes,
     })
 }
 
@@ -238,7 +242,8 @@ impl Source {
         if self.scaling.is_none() || is_tied || kept.len() == p || kept.is_empty() {
             return Ok(self);
         }
-        say_note(&format!("{} weights are exactly 0: they count as removed", p - kept.len()));
+        let removed = p - kept.len();
+        self.notes.push(format!("{removed} weights are exactly 0: they count as removed"));
         let ties = kept.iter().enumerate().map(|(a, &l)| (l, a, 1.0)).collect();
         let constraint = Constraint::new(vec![0.0; p], kept.len(), ties)?;
         self.problem = self.problem.constraint(constraint)?;

@@ -38,8 +38,12 @@ fn columns(text: &[u8]) -> std::collections::BTreeMap<String, Vec<f64>> {
 #[test]
 fn predictions_have_the_intervals_that_infer_gives_the_same_rows() {
     let (_folder, table, model) = diabetes(&[]);
-    let out = program(&["predict", &model, &table, "--interval", "0.9", "--trained-on", &table]);
+    let args = ["predict", &model, &table, "--interval", "0.9", "--trained-on", &table];
+    let out = program(&args);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("trained by"));
+    let quiet = program(&[&args[..], &["-q"]].concat());
+    assert_eq!((&quiet.stdout, quiet.stderr.as_slice()), (&out.stdout, &b""[..]));
     let found = columns(&out.stdout);
     let inferred = report("infer", Path::new(&model), &[&table, "--level", "0.9", "--at", &table]);
     let rows = inferred["predictions"].as_array().unwrap();
