@@ -12,6 +12,7 @@
 //! | `products/` | the R-operator: products with vectors |
 //! | `linear.rs`, `sweep.rs` | one chunk: how far it is linearized and what is kept of it; what a request adds |
 //! | `chunks.rs` | chunks of samples, several at once |
+//! | `lanes.rs` | parts of the samples, whose sums are added in a fixed tree |
 //! | `store.rs` | what requests leave for the next ones |
 //! | `plan.rs` | the cost of a request, from a rehearsal |
 //! | `lagrangian.rs`, `tensor.rs`, `jacobian.rs` | the Lagrangian at any configuration, derivatives of any order, ∂x^m/∂W |
@@ -24,6 +25,7 @@ mod chunks;
 mod counters;
 mod jacobian;
 mod lagrangian;
+mod lanes;
 mod linear;
 mod pairs;
 mod plan;
@@ -257,7 +259,8 @@ pub(crate) fn tensor_on<B: Backend>(
     of: Tensor,
     chunk: usize,
 ) -> Result<SymmetricTensor> {
-    alone(backend, parts, w, chunk, |place, at| tensor(place, parts, at, of, chunk))
+    let division = Division::new(parts.network, parts.data.len(), Work::Tensor(of), chunk)?;
+    alone(backend, parts, w, chunk, |place, at| tensor(place, parts, at, of, division))
 }
 
 /// E(W) and what `request` asks for.
@@ -284,10 +287,15 @@ pub(crate) fn evaluate<B: Backend>(
         Ok(Found { totals: sums.read(task.b)?, rows: all })
     };
     let of = |task: Task<B>| place.samples.ended(of_task(task));
-    let found = division.run(place.backend, place.idle, of, Found::add)?;
+    let mut rows = Rows::default();
+    let take = |found: Found| {
+        rows.extend(found.rows);
+        found.totals
+    };
+    let totals = lanes::root(division.run(place.backend, place.idle, of, take)?)?;
     let is_large = request.curvature.is_some_and(|(c, s)| pairs::is_coupled(c, s));
     place.release(place.is_warm && !is_large);
-    found.finish(parts, at.w, request, n)
+    finish(parts, at.w, request, totals, rows)
 }
 
 /// The contribution of some samples.
@@ -296,58 +304,56 @@ struct Found {
     rows: Rows,
 }
 
-impl Found {
-    /// Adds what the next samples contribute.
-    fn add(&mut self, next: Found) {
-        self.totals.add(next.totals);
-        self.rows.extend(next.rows);
+/// Returns the results of the sums over all samples, with the penalty.
+fn finish(
+    parts: Parts,
+    w: &[f64],
+    request: Request,
+    totals: Totals,
+    rows: Rows,
+) -> Result<Evaluation> {
+    let Parts { network, penalty, .. } = parts;
+    let n = parts.data.len();
+    let pen = penalty.value(network, w)?;
+    // A backend that only counts has no value.
+    let value = totals.value().map_or(f64::NAN, |sum| sum + pen);
+    if !value.is_finite() {
+        return Err(Error::non_finite(Quantity::Objective, &[]));
     }
-
-    /// Returns the results, with the penalty.
-    fn finish(self, parts: Parts, w: &[f64], request: Request, n: usize) -> Result<Evaluation> {
-        let Parts { network, penalty, .. } = parts;
-        let Found { totals, rows } = self;
-        let pen = penalty.value(network, w)?;
-        // A backend that only counts has no value.
-        let value = totals.value().map_or(f64::NAN, |sum| sum + pen);
-        if !value.is_finite() {
-            return Err(Error::non_finite(Quantity::Objective, &[]));
-        }
-        let mut gradient = totals.gradient.concat();
-        if request.gradient {
-            let pen = penalty.gradient(network, w)?;
-            gradient.iter_mut().zip(pen).for_each(|(g, p)| *g += p);
-            finite(Quantity::Gradient, &gradient)?;
-        }
-        let mut left_out = 0.0;
-        let mut curvature = None;
-        if let Some((which, structure)) = request.curvature {
-            let mut matrix = if pairs::is_coupled(which, structure) {
-                assemble::assemble(network, structure, totals.pairs)?
-            } else {
-                assemble::expand(network, structure, totals.curvature)
-            };
-            // Both Exact and GaussNewton have it: their difference has not.
-            if which != Curvature::Residual {
-                let hessian = penalty.hessian(network, w)?;
-                hessian.add_to(&mut matrix);
-                left_out = hessian.left_out(&matrix)?;
-            }
-            curvature = Some(matrix.finite(Quantity::Curvature)?);
-        }
-        let multipliers = (1..).zip(rows.multipliers);
-        let multipliers = multipliers.map(|(k, e)| rows_of("multipliers", n, network.width(k), e));
-        let outputs = || rows_of("outputs", n, network.outputs(), rows.outputs);
-        Ok(Evaluation {
-            value,
-            penalty: pen,
-            gradient,
-            multipliers: multipliers.collect::<Result<_>>()?,
-            outputs: request.outputs.then(outputs).transpose()?,
-            curvature,
-            left_out,
-        })
+    let mut gradient = totals.gradient.concat();
+    if request.gradient {
+        let pen = penalty.gradient(network, w)?;
+        gradient.iter_mut().zip(pen).for_each(|(g, p)| *g += p);
+        finite(Quantity::Gradient, &gradient)?;
     }
+    let mut left_out = 0.0;
+    let mut curvature = None;
+    if let Some((which, structure)) = request.curvature {
+        let mut matrix = if pairs::is_coupled(which, structure) {
+            assemble::assemble(network, structure, totals.pairs)?
+        } else {
+            assemble::expand(network, structure, totals.curvature)
+        };
+        // Both Exact and GaussNewton have it: their difference has not.
+        if which != Curvature::Residual {
+            let hessian = penalty.hessian(network, w)?;
+            hessian.add_to(&mut matrix);
+            left_out = hessian.left_out(&matrix)?;
+        }
+        curvature = Some(matrix.finite(Quantity::Curvature)?);
+    }
+    let multipliers = (1..).zip(rows.multipliers);
+    let multipliers = multipliers.map(|(k, e)| rows_of("multipliers", n, network.width(k), e));
+    let outputs = || rows_of("outputs", n, network.outputs(), rows.outputs);
+    Ok(Evaluation {
+        value,
+        penalty: pen,
+        gradient,
+        multipliers: multipliers.collect::<Result<_>>()?,
+        outputs: request.outputs.then(outputs).transpose()?,
+        curvature,
+        left_out,
+    })
 }
 
 /// Returns numbers as n rows, if all are finite.
@@ -382,10 +388,14 @@ pub(crate) fn sums_of(network: &Network, work: Work) -> Result<usize> {
         Work::Products(curvature, count) => {
             drop(ProductSums::new(&b, network, curvature, count)?);
         }
-        // Not divided.
-        Work::Tensor(_) => return Ok(usize::MAX),
+        Work::Tensor(of) => return of.numbers(network),
     }
     Ok((counter.cost().peak / 8) as usize)
+}
+
+/// The lanes of n samples in chunks of so many: one where chunks would cross their borders, as those of adapters may.
+fn lanes_of(n: usize, chunk: usize) -> usize {
+    if chunk > 0 && lanes::UNIT.is_multiple_of(chunk) { lanes::count(n) } else { 1 }
 }
 
 impl Division {
@@ -395,8 +405,9 @@ impl Division {
     /// Those of [`sums_of`].
     pub(crate) fn new(network: &Network, samples: usize, work: Work, chunk: usize) -> Result<Self> {
         let sums = sums_of(network, work)?;
-        let few = chunks::are_few(sums, work.is_products());
-        Ok(Division { samples, chunk, sums, few, kept: kept(network, work) })
+        let few = work.has_few(sums);
+        let lanes = lanes_of(samples, chunk);
+        Ok(Division { samples, chunk, sums, few, kept: kept(network, work), lanes })
     }
 
     /// Returns how a request with this plan divides n samples into chunks of `chunk`.
@@ -407,7 +418,9 @@ impl Division {
         plan: &Plan,
         chunk: usize,
     ) -> Self {
-        Division { samples, chunk, sums: plan.sums, few: plan.few, kept: kept(network, work) }
+        let lanes = if plan.device > 0 { 1 } else { lanes_of(samples, chunk) };
+        let &Plan { sums, few, .. } = plan;
+        Division { samples, chunk, sums, few, kept: kept(network, work), lanes }
     }
 
     fn positive_chunk(self) -> Result<usize> {
@@ -456,10 +469,7 @@ pub(crate) fn products<B: Backend>(
         sums.into_iter().map(|sums| sums.read(task.b)).collect()
     };
     let of = |task: Task<B>| place.samples.ended(of_task(task));
-    let add = |totals: &mut Vec<ProductTotals>, next: Vec<ProductTotals>| {
-        (totals.iter_mut().zip(next)).for_each(|(total, next)| total.add(next));
-    };
-    let totals = division.run(b, place.idle, of, add)?;
+    let totals = lanes::root(division.run(b, place.idle, of, |totals| totals)?)?;
     place.release(place.is_warm);
     for ((totals, vectors), out) in totals.iter().zip(&along).zip(out.chunks_mut(count * p)) {
         totals.add_to(network, vectors.count, out);

@@ -35,6 +35,11 @@ impl Rows {
 
     /// Adds the rows of the next samples.
     pub(super) fn extend(&mut self, next: Rows) {
+        if self.outputs.is_empty() && self.multipliers.is_empty() {
+            // With the room that it has.
+            *self = next;
+            return;
+        }
         for (all, e) in self.multipliers.iter_mut().zip(next.multipliers) {
             all.extend(e);
         }

@@ -17,7 +17,9 @@
 
 use rayon::prelude::*;
 
+use super::chunks::Task;
 use super::lagrangian::{Configuration, check, each_chunk, rows_of};
+use super::lanes;
 use super::linear::{Linear, Need, Setting};
 use super::samples::Batch;
 use super::states::{Parameters, States, download, pre_activations};
@@ -72,6 +74,19 @@ impl Tensor {
             });
         }
         Ok(count)
+    }
+
+    /// Returns how many numbers the tensor has.
+    ///
+    /// # Errors
+    /// Those of [`place`](Self::place).
+    pub(super) fn numbers(&self, network: &Network) -> Result<usize> {
+        Ok(self.place(network)?.len)
+    }
+
+    /// Returns the tensor with these numbers.
+    fn of_numbers(&self, network: &Network, packed: Vec<f64>) -> Result<SymmetricTensor> {
+        SymmetricTensor::new(self.place(network)?.group.row, self.order, packed)
     }
 
     /// The unit's place, after a check of everything that can be wrong.
@@ -231,10 +246,11 @@ impl<'a, B: Backend> TensorSums<'a, B> {
         guard::named("unit", || unit.name(), all)?
     }
 
-    fn read(self, b: &B) -> Result<SymmetricTensor> {
+    /// Returns the tensor's numbers on the host.
+    fn read(self, b: &B) -> Result<Vec<f64>> {
         let mut packed = b.read(self.sum)?;
         (packed.iter_mut().zip(self.other)).for_each(|(sum, v)| *sum += v);
-        SymmetricTensor::new(self.place.group.row, self.place.of.order, packed)
+        Ok(packed)
     }
 }
 
@@ -312,18 +328,19 @@ pub(crate) fn tensor<B: Backend>(
     parts: Parts,
     at: &At<B>,
     of: Tensor,
-    chunk: usize,
+    division: Division,
 ) -> Result<SymmetricTensor> {
-    let (n, b) = (parts.data.len(), place.backend);
-    of.multiplications(parts.network, n)?;
-    let division = Division { samples: n, chunk, sums: usize::MAX, few: false, kept: 0 };
+    of.multiplications(parts.network, parts.data.len())?;
     let chunk = division.positive_chunk()?;
-    let mut sums = TensorSums::new(b, parts.network, of)?;
-    let task = super::chunks::Task { b, rows: 0..n, values: 1 };
-    place.each_chunk(&task, parts, at, chunk, |setting, batch, _| {
-        sweep_tensor(setting, batch, &mut sums)
-    })?;
-    sums.read(b)
+    let of_task = |task: Task<B>| -> Result<Vec<f64>> {
+        let mut sums = TensorSums::new(task.b, parts.network, of)?;
+        place.each_chunk(&task, parts, at, chunk, |setting, batch, _| {
+            sweep_tensor(setting, batch, &mut sums)
+        })?;
+        sums.read(task.b)
+    };
+    let packed = lanes::root(division.run(place.backend, place.idle, of_task, |packed| packed)?)?;
+    of.of_numbers(parts.network, packed)
 }
 
 /// The tensor at any states and multipliers.
@@ -347,5 +364,5 @@ pub(crate) fn tensor_at(
         minus_e.iter_mut().for_each(|e| *e = -*e);
         sums.add(&b, &parameters, z, &p, &minus_e)
     })?;
-    sums.read(&b)
+    of.of_numbers(network, sums.read(&b)?)
 }

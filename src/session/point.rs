@@ -210,6 +210,6 @@ impl Job for Tensor {
         at: &At<B>,
         division: Division,
     ) -> Result<SymmetricTensor> {
-        evaluate::tensor(place, parts, at, *self, division.chunk)
+        evaluate::tensor(place, parts, at, *self, division)
     }
 }
