@@ -54,6 +54,8 @@ pub(crate) struct Division {
     pub kept: usize,
     /// Lanes of the samples.
     pub lanes: usize,
+    /// The rank of this process and the number of those that share the lanes.
+    pub share: (usize, usize),
 }
 
 /// Samples that a task adds to sums of its own.
@@ -66,12 +68,22 @@ pub(super) struct Task<'a, B> {
 }
 
 impl Division {
+    /// Returns the lanes that this process computes.
+    fn lanes_here(&self) -> Range<usize> {
+        lanes::share(self.lanes, self.share.0, self.share.1)
+    }
+
+    /// Returns the rows of these lanes.
+    pub(crate) fn rows_here(&self) -> Range<usize> {
+        lanes::rows(self.samples, self.lanes, &self.lanes_here())
+    }
+
     /// Returns the rows of a lane.
     pub(super) fn lane(&self, lane: usize) -> Range<usize> {
         lanes::rows(self.samples, self.lanes, &(lane..lane + 1))
     }
 
-    /// Returns the sums that `take` finds in what `of` makes of the samples: of each chunk on its own, or of a lane together. `take` gets
+    /// Returns the sums that `take` finds in what `of` makes of the samples of this process: of each chunk on its own, or of a lane together. `take` gets
     /// them in the order of the samples. Backends for one thread are taken from `idle`, and wait there with their arrays for the
     /// next request.
     pub(super) fn run<B: Backend, T: Send, S: Additive>(
@@ -89,7 +101,7 @@ impl Division {
             return self.apart(alone, |b| lock().push(b), of, take);
         }
         let mut tree = Vec::new();
-        for lane in 0..self.lanes {
+        for lane in self.lanes_here() {
             let mut sum = take(of(Task { b, rows: self.lane(lane), values: 1 })?);
             sum.close();
             push(&mut tree, Node { lane, lanes: 1, sum });
@@ -105,13 +117,16 @@ impl Division {
         of: impl Fn(Task<B>) -> Result<T> + Sync,
         mut take: impl FnMut(T) -> S,
     ) -> Result<Vec<Node<S>>> {
-        let Division { samples, chunk, .. } = self;
+        let (chunk, rows) = (self.chunk, self.rows_here());
+        let (mut tree, mut lane, mut total) = (Vec::new(), self.lanes_here().start, None::<S>);
+        if rows.is_empty() {
+            return Ok(tree);
+        }
         let threads = rayon::current_num_threads();
-        let chunks = samples.div_ceil(chunk);
+        let chunks = rows.start / chunk..rows.end.div_ceil(chunk);
         let wave = waiting(self.sums + self.kept * chunk, threads);
-        let (mut tree, mut lane, mut total) = (Vec::new(), 0, None::<S>);
-        for start in (0..chunks).step_by(wave) {
-            let end = chunks.min(start + wave);
+        for start in chunks.clone().step_by(wave) {
+            let end = chunks.end.min(start + wave);
             let done = Mutex::new(Vec::from_iter((start..end).map(|_| None)));
             let next = AtomicUsize::new(start);
             let work = || {
@@ -123,7 +138,7 @@ impl Division {
                     if at >= end {
                         break;
                     }
-                    let rows = at * chunk..samples.min((at + 1) * chunk);
+                    let rows = at * chunk..rows.end.min((at + 1) * chunk);
                     let values = rows.len().div_ceil(QUANTUM);
                     let result = of(Task { b: &b, rows, values });
                     if result.is_err() {
@@ -142,7 +157,7 @@ impl Division {
                     None => total = Some(next),
                     Some(total) => total.add(next),
                 }
-                if samples.min((at + 1) * chunk) == self.lane(lane).end
+                if rows.end.min((at + 1) * chunk) == self.lane(lane).end
                     && let Some(mut sum) = total.take()
                 {
                     sum.close();

@@ -31,7 +31,6 @@ pub(super) fn rows(n: usize, lanes: usize, of: &Range<usize>) -> Range<usize> {
 }
 
 /// Returns the lanes of one process out of `size`: ⌈rL/R⌉ up to ⌈(r + 1)L/R⌉, so that the first always has some.
-#[cfg(test)]
 pub(super) fn share(lanes: usize, rank: usize, size: usize) -> Range<usize> {
     let border = |r: usize| (r * lanes).div_ceil(size.max(1));
     border(rank)..border(rank + 1)

@@ -50,6 +50,7 @@ pub use counters::Counts;
 pub(crate) use jacobian::jacobian;
 pub use lagrangian::{Configuration, LagrangianPoint};
 pub(crate) use lagrangian::{configuration, lagrangian};
+pub(crate) use lanes::{Additive, Node, push, root};
 pub(crate) use linear::{Kept, Need};
 pub use plan::Plan;
 #[cfg(feature = "gpu")]
@@ -62,7 +63,9 @@ pub(crate) use states::Parameters;
 #[cfg(feature = "gpu")]
 pub(crate) use store::Store;
 pub(crate) use store::{Leave, Memory, Planned, PointStore};
-pub(crate) use tensor::{Tensor, tensor, tensor_at};
+pub(crate) use sums::Totals;
+pub(crate) use sweep::Rows;
+pub(crate) use tensor::{Tensor, tensor_at, tensor_sums};
 
 use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Matrix, Structure, SymmetricTensor};
@@ -74,10 +77,11 @@ use crate::objective::{Data, Loss, Penalty, Reduction, Source};
 use crate::scratch::reserve_scratch;
 use chunks::Task;
 use linear::Setting;
-use products::{ProductSums, ProductTotals, Vectors, together};
+pub(crate) use products::ProductTotals;
+use products::{ProductSums, Vectors, together};
 use states::States;
-use sums::{Sums, Totals};
-use sweep::{Rows, sweep, sweep_products};
+use sums::Sums;
+use sweep::{sweep, sweep_products};
 
 /// The quantities to compute besides the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -148,9 +152,8 @@ pub(crate) struct Place<'a, B: Backend> {
     pub is_warm: bool,
 }
 
-/// W, and what is kept at it.
+/// W on the backend, and what is kept at it.
 pub(crate) struct At<'a, B: Backend> {
-    pub w: &'a [f64],
     pub parameters: &'a Parameters<B>,
     pub kept: Option<&'a Kept<B>>,
 }
@@ -210,20 +213,20 @@ fn alone<B: Backend, R>(
     let (idle, counters, limits) = (Mutex::default(), Counters::default(), Limits::default());
     let place = Place {
         backend,
-        samples: &Samples::in_windows(parts, chunk),
+        samples: &Samples::in_windows(parts, chunk, 0..parts.data.len()),
         idle: &idle,
         counters: &counters,
         limits: &limits,
         is_warm: false,
     };
     let parameters = Parameters::upload(backend, w)?;
-    let at = At { w, parameters: &parameters, kept: None };
+    let at = At { parameters: &parameters, kept: None };
     let done = f(&place, &at);
     parameters.recycle(backend);
     done
 }
 
-/// [`evaluate`] on any backend, `chunk` samples at a time.
+/// E(W) and what `request` asks for on any backend, `chunk` samples at a time.
 pub(crate) fn evaluate_on<B: Backend>(
     backend: &B,
     parts: Parts,
@@ -232,10 +235,12 @@ pub(crate) fn evaluate_on<B: Backend>(
     chunk: usize,
 ) -> Result<Evaluation> {
     let division = Division::new(parts.network, parts.data.len(), request.into(), chunk)?;
-    alone(backend, parts, w, chunk, |place, at| evaluate(place, parts, at, request, division))
+    let of = |place: &Place<B>, at: &At<B>| sums(place, parts, at, request, division);
+    let (totals, rows) = alone(backend, parts, w, chunk, of)?.whole()?;
+    finish(parts, w, request, totals, rows)
 }
 
-/// [`products`] on any backend, `chunk` samples at a time.
+/// Products on any backend, `chunk` samples at a time.
 pub(crate) fn products_on<B: Backend>(
     backend: &B,
     parts: Parts,
@@ -246,12 +251,14 @@ pub(crate) fn products_on<B: Backend>(
 ) -> Result<Vec<f64>> {
     let work = Work::Products(curvature, vectors.len() / w.len().max(1));
     let division = Division::new(parts.network, parts.data.len(), work, chunk)?;
-    alone(backend, parts, w, chunk, |place, at| {
-        products(place, parts, at, curvature, vectors, division)
-    })
+    let (totals, _) = alone(backend, parts, w, chunk, |place, at| {
+        product_sums(place, parts, at, curvature, vectors, division)
+    })?
+    .whole()?;
+    finish_products(parts, w, curvature, vectors, &totals)
 }
 
-/// [`tensor`] on any backend, `chunk` samples at a time.
+/// A tensor on any backend, `chunk` samples at a time.
 pub(crate) fn tensor_on<B: Backend>(
     backend: &B,
     parts: Parts,
@@ -260,17 +267,35 @@ pub(crate) fn tensor_on<B: Backend>(
     chunk: usize,
 ) -> Result<SymmetricTensor> {
     let division = Division::new(parts.network, parts.data.len(), Work::Tensor(of), chunk)?;
-    alone(backend, parts, w, chunk, |place, at| tensor(place, parts, at, of, division))
+    let sums = |place: &Place<B>, at: &At<B>| tensor_sums(place, parts, at, of, division);
+    let (packed, _) = alone(backend, parts, w, chunk, sums)?.whole()?;
+    of.of_numbers(parts.network, packed)
 }
 
-/// E(W) and what `request` asks for.
-pub(crate) fn evaluate<B: Backend>(
+/// The part of a request that one process has: sums over its lanes, and results for each of its samples.
+pub(crate) struct Partial<S> {
+    pub nodes: Vec<Node<S>>,
+    pub rows: Rows,
+}
+
+impl<S> Partial<S> {
+    /// Returns the sums over all samples and the results for each, if this process had all lanes.
+    ///
+    /// # Errors
+    /// Those of [`root`].
+    pub(crate) fn whole(self) -> Result<(S, Rows)> {
+        Ok((root(self.nodes)?, self.rows))
+    }
+}
+
+/// The sums that E(W) and what `request` asks for are made of.
+pub(crate) fn sums<B: Backend>(
     place: &Place<B>,
     parts: Parts,
     at: &At<B>,
     request: Request,
     division: Division,
-) -> Result<Evaluation> {
+) -> Result<Partial<Totals>> {
     let network = parts.network;
     check_units(network, request.curvature.map(|(curvature, _)| curvature))?;
     let chunk = division.positive_chunk()?;
@@ -292,10 +317,10 @@ pub(crate) fn evaluate<B: Backend>(
         rows.extend(found.rows);
         found.totals
     };
-    let totals = lanes::root(division.run(place.backend, place.idle, of, take)?)?;
+    let nodes = division.run(place.backend, place.idle, of, take)?;
     let is_large = request.curvature.is_some_and(|(c, s)| pairs::is_coupled(c, s));
     place.release(place.is_warm && !is_large);
-    finish(parts, at.w, request, totals, rows)
+    Ok(Partial { nodes, rows })
 }
 
 /// The contribution of some samples.
@@ -305,7 +330,7 @@ struct Found {
 }
 
 /// Returns the results of the sums over all samples, with the penalty.
-fn finish(
+pub(crate) fn finish(
     parts: Parts,
     w: &[f64],
     request: Request,
@@ -407,20 +432,23 @@ impl Division {
         let sums = sums_of(network, work)?;
         let few = work.has_few(sums);
         let lanes = lanes_of(samples, chunk);
-        Ok(Division { samples, chunk, sums, few, kept: kept(network, work), lanes })
+        let kept = kept(network, work);
+        Ok(Division { samples, chunk, sums, few, kept, lanes, share: (0, 1) })
     }
 
-    /// Returns how a request with this plan divides n samples into chunks of `chunk`.
+    /// Returns how a request with this plan divides n samples into chunks of `chunk`, of which this process has the `share` that rank and
+    /// number of processes give.
     pub(crate) fn planned(
         network: &Network,
         samples: usize,
         work: Work,
         plan: &Plan,
         chunk: usize,
+        share: (usize, usize),
     ) -> Self {
         let lanes = if plan.device > 0 { 1 } else { lanes_of(samples, chunk) };
         let &Plan { sums, few, .. } = plan;
-        Division { samples, chunk, sums, few, kept: kept(network, work), lanes }
+        Division { samples, chunk, sums, few, kept: kept(network, work), lanes, share }
     }
 
     fn positive_chunk(self) -> Result<usize> {
@@ -440,15 +468,15 @@ pub(crate) fn check_units(network: &Network, curvature: Option<Curvature>) -> Re
     Ok(())
 }
 
-/// B v for each of the vectors, rows of length P, penalty included.
-pub(crate) fn products<B: Backend>(
+/// The sums that products with the vectors, rows of length P, are made of.
+pub(crate) fn product_sums<B: Backend>(
     place: &Place<B>,
     parts: Parts,
     at: &At<B>,
     curvature: Curvature,
     vectors: &[f64],
     division: Division,
-) -> Result<Vec<f64>> {
+) -> Result<Partial<Vec<ProductTotals>>> {
     let (network, b) = (parts.network, place.backend);
     check_units(network, Some(curvature))?;
     let chunk = division.positive_chunk()?;
@@ -458,7 +486,6 @@ pub(crate) fn products<B: Backend>(
     let along = (vectors.chunks(count * p))
         .map(|v| Vectors::upload(b, network, v.len() / p, v))
         .collect::<Result<Vec<_>>>()?;
-    let mut out = vec![0.0; vectors.len()];
     let of_task = |task: Task<B>| -> Result<Vec<ProductTotals>> {
         let mut sums = (along.iter())
             .map(|v| ProductSums::new(task.b, network, curvature, v.count))
@@ -469,14 +496,29 @@ pub(crate) fn products<B: Backend>(
         sums.into_iter().map(|sums| sums.read(task.b)).collect()
     };
     let of = |task: Task<B>| place.samples.ended(of_task(task));
-    let totals = lanes::root(division.run(b, place.idle, of, |totals| totals)?)?;
-    place.release(place.is_warm);
-    for ((totals, vectors), out) in totals.iter().zip(&along).zip(out.chunks_mut(count * p)) {
-        totals.add_to(network, vectors.count, out);
-    }
+    let nodes = division.run(b, place.idle, of, |totals| totals)?;
     along.into_iter().for_each(|vectors| vectors.recycle(b));
+    place.release(place.is_warm);
+    Ok(Partial { nodes, rows: Rows::default() })
+}
+
+/// B v for each of the vectors from the sums over all samples, penalty included.
+pub(crate) fn finish_products(
+    parts: Parts,
+    w: &[f64],
+    curvature: Curvature,
+    vectors: &[f64],
+    totals: &[ProductTotals],
+) -> Result<Vec<f64>> {
+    let network = parts.network;
+    let p = network.parameters();
+    let count = together(network, vectors.len() / p).max(1);
+    let mut out = vec![0.0; vectors.len()];
+    for (totals, out) in totals.iter().zip(out.chunks_mut(count * p)) {
+        totals.add_to(network, out.len() / p, out);
+    }
     if curvature != Curvature::Residual {
-        let penalty = parts.penalty.hessian(network, at.w)?;
+        let penalty = parts.penalty.hessian(network, w)?;
         for (v, out) in vectors.chunks(p).zip(out.chunks_mut(p)) {
             penalty.add_product(v, out);
         }

@@ -144,7 +144,7 @@ impl<B: Backend> PairSums<B> {
 }
 
 /// [`PairSums`] on the host.
-pub(super) struct PairTotals {
+pub(crate) struct PairTotals {
     pub main: Vec<f64>,
     pub diagonal: Option<Vec<f64>>,
     pub own: Option<Vec<f64>>,

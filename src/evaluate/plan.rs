@@ -53,6 +53,11 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    /// Whether it has results for each sample.
+    pub(crate) fn has_rows(self) -> bool {
+        matches!(self, Work::Evaluate(Request { multipliers, outputs, .. }) if multipliers || outputs)
+    }
+
     /// Whether chunks may have sums of their own, if these have so many numbers.
     pub(super) fn has_few(self, sums: usize) -> bool {
         !matches!(self, Work::Tensor(_)) && are_few(sums, matches!(self, Work::Products(..)))
@@ -384,7 +389,7 @@ impl Planner<'_> {
         division: Division,
         threads: usize,
     ) -> Result<Rehearsal> {
-        let Division { samples: n, chunk, sums, few, kept, lanes } = division;
+        let Division { samples: n, chunk, sums, few, kept, lanes, .. } = division;
         // The sums of lanes that wait in the tree.
         let in_tree = lanes::waiting(lanes).saturating_mul(bytes_of(&[8, sums]));
         if !are_apart(few, chunk, n) {
@@ -400,7 +405,8 @@ impl Planner<'_> {
         // The sums of the chunks that are computed are those that wait later.
         let own = (peak - rehearsal.before).saturating_sub(8 * sums as u64);
         let each = sums + chunk * kept;
-        let waiting = chunks.min(waiting(each, threads)) as u64 * 8 * each as u64;
+        // With the sum of those before.
+        let waiting = chunks.min(waiting(each, threads) + 1) as u64 * 8 * each as u64;
         // With the arrays of the last chunk, which is shorter, beside those of the one before it.
         rehearsal.cost.peak = own
             .saturating_mul(threads.min(chunks) as u64)
@@ -503,7 +509,11 @@ impl Planner<'_> {
             let results = matrix.saturating_add(8 * p);
             (results, peak.max(held.saturating_add(matrix)).saturating_sub(results))
         } else if count > 0 {
-            (count.saturating_mul(8 * p), peak)
+            // They are made of the sums, when vectors and chunk are gone.
+            let results = count.saturating_mul(8 * p);
+            let at_end =
+                bytes_of(&[8, division.sums]).saturating_add(results).saturating_add(8 * p);
+            (results, peak.max(at_end).saturating_sub(results))
         } else {
             let sums = held - before;
             (sums.saturating_add(8 * p), peak - sums.min(peak))

@@ -82,7 +82,7 @@ impl<B: Backend> Sums<B> {
 }
 
 /// [`Sums`] on the host.
-pub(super) struct Totals {
+pub(crate) struct Totals {
     pub value: Vec<f64>,
     pub gradient: Vec<Vec<f64>>,
     pub curvature: Vec<Vec<f64>>,

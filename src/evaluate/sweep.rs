@@ -15,7 +15,7 @@ use crate::network::Network;
 
 /// Results that have rows for each sample.
 #[derive(Default)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     /// e^k by layer, n × s_k; none unless they were asked for.
     pub multipliers: Vec<Vec<f64>>,
     /// x^m, n × outputs.

@@ -19,11 +19,10 @@ use rayon::prelude::*;
 
 use super::chunks::Task;
 use super::lagrangian::{Configuration, check, each_chunk, rows_of};
-use super::lanes;
 use super::linear::{Linear, Need, Setting};
 use super::samples::Batch;
 use super::states::{Parameters, States, download, pre_activations};
-use super::{At, Division, Parts, Place as Where};
+use super::{At, Division, Partial, Parts, Place as Where, Rows};
 use crate::backend::kernel::TensorSum;
 use crate::backend::{Backend, Cpu, Layout, View};
 use crate::curvature::{Indices, SymmetricTensor};
@@ -85,7 +84,14 @@ impl Tensor {
     }
 
     /// Returns the tensor with these numbers.
-    fn of_numbers(&self, network: &Network, packed: Vec<f64>) -> Result<SymmetricTensor> {
+    ///
+    /// # Errors
+    /// Those of [`place`](Self::place), and another number of them.
+    pub(crate) fn of_numbers(
+        &self,
+        network: &Network,
+        packed: Vec<f64>,
+    ) -> Result<SymmetricTensor> {
         SymmetricTensor::new(self.place(network)?.group.row, self.order, packed)
     }
 
@@ -322,14 +328,14 @@ pub(super) fn sweep_tensor<B: Backend>(
     Ok(())
 }
 
-/// The tensor at the states that W propagates and their multipliers.
-pub(crate) fn tensor<B: Backend>(
+/// The sums that are the tensor at the states that W propagates and their multipliers.
+pub(crate) fn tensor_sums<B: Backend>(
     place: &Where<B>,
     parts: Parts,
     at: &At<B>,
     of: Tensor,
     division: Division,
-) -> Result<SymmetricTensor> {
+) -> Result<Partial<Vec<f64>>> {
     of.multiplications(parts.network, parts.data.len())?;
     let chunk = division.positive_chunk()?;
     let of_task = |task: Task<B>| -> Result<Vec<f64>> {
@@ -339,8 +345,9 @@ pub(crate) fn tensor<B: Backend>(
         })?;
         sums.read(task.b)
     };
-    let packed = lanes::root(division.run(place.backend, place.idle, of_task, |packed| packed)?)?;
-    of.of_numbers(parts.network, packed)
+    let of_task = |task: Task<B>| place.samples.ended(of_task(task));
+    let nodes = division.run(place.backend, place.idle, of_task, |packed| packed)?;
+    Ok(Partial { nodes, rows: Rows::default() })
 }
 
 /// The tensor at any states and multipliers.
