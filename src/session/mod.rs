@@ -267,16 +267,13 @@ impl<'a> Session<'a> {
             let own = || Ok(own((0, ranks.size()))?.nodes);
             return job.finish(parts, weights, ranks.ask(asked, weights, own)?, Rows::default());
         }
-        match own((0, 1)) {
-            #[cfg(feature = "gpu")]
-            Err(Error::Gpu { .. }) if matches!(device, Device::Auto(_)) => {
-                self.run(&Device::Cpu, stores, job)
-            }
-            found => {
-                let (total, rows) = found?.whole()?;
-                job.finish(parts, weights, total, rows)
-            }
+        let found = own((0, 1));
+        #[cfg(feature = "gpu")]
+        if let (Err(Error::Gpu { .. }), Device::Auto(_)) = (&found, device) {
+            return self.run(&Device::Cpu, stores, job);
         }
+        let (total, rows) = found?.whole()?;
+        job.finish(parts, weights, total, rows)
     }
 
     /// Computes the share of this process, by its rank and their number, in a job.
