@@ -119,6 +119,13 @@ pub enum Error {
         /// The estimated error of the latter.
         error: f64,
     },
+    /// One of several processes could not do its part; see [`Team`](crate::Team).
+    Rank {
+        /// Its rank.
+        rank: usize,
+        /// Its reason.
+        why: String,
+    },
     /// An accelerator failed, or there is none.
     Gpu {
         /// The adapter, or what was asked for.
@@ -461,6 +468,7 @@ impl fmt::Display for Error {
                 beginning(f, given, point)?;
                 write!(f, ", where differences give {expected:e} ± {error:.1e}")
             }
+            Error::Rank { rank, why } => write!(f, "the process of rank {rank}: {why}"),
             Error::Gpu { adapter, operation, fault } => {
                 write!(f, "{adapter}, {operation}: {fault}")
             }

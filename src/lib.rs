@@ -114,6 +114,7 @@ mod scratch;
 mod session;
 pub mod solve;
 mod sync;
+mod team;
 pub mod train;
 pub mod verify;
 
@@ -138,6 +139,9 @@ pub use problem::Problem;
 pub use scratch::{reserve_scratch, scratch_of_thread};
 pub use session::{Operator, Point, Session};
 pub use solve::Indefinite;
+#[cfg(feature = "mpi")]
+pub use team::Mpi;
+pub use team::{Team, launched_processes};
 pub use train::{
     Auto, BlockNewton, Certificate, Control, EarlyStopping, Evaluations, Fit, Lbfgs,
     LevenbergMarquardt, Method, NewtonCg, Observer, Preconditioning, Progress, Reason, Settings,

@@ -19,6 +19,7 @@ use crate::memory::{bytes_of, with_room};
 use crate::network::{Constraint, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction, Samples, Source, Stream, targets};
 use crate::scratch::reserve_scratch;
+use crate::team::Ranks;
 
 /// Samples of the Jacobian that are computed at a time.
 const JACOBIAN_CHUNK: usize = 1024;
@@ -51,6 +52,8 @@ pub struct Problem {
     device: Device,
     budget: Option<u64>,
     interrupt: Interrupt,
+    /// The other processes that compute with this one.
+    ranks: Option<Arc<Ranks>>,
     /// The things that its own requests leave, as far as they are small.
     memory: Arc<Memory>,
 }
@@ -68,6 +71,7 @@ impl Clone for Problem {
             device: self.device.clone(),
             budget: self.budget,
             interrupt: self.interrupt.clone(),
+            ranks: self.ranks.clone(),
             memory: Arc::default(),
         }
     }
@@ -117,6 +121,7 @@ impl Problem {
             device: Device::default(),
             budget: None,
             interrupt: Interrupt::default(),
+            ranks: None,
             memory: Arc::default(),
         })
     }
@@ -137,6 +142,10 @@ impl Problem {
 
     /// The same problem with the losses summed or averaged.
     pub fn reduction(mut self, reduction: Reduction) -> Self {
+        if self.reduction != reduction {
+            // They sum what they were told before.
+            self.ranks = None;
+        }
         self.reduction = reduction;
         self.changed()
     }
@@ -339,6 +348,23 @@ impl Problem {
             Some(constraint) => constraint.ranges(structure, &blocks)?,
         };
         Ok(ranges.iter().map(|r| r.len() as u64).collect())
+    }
+
+    /// The other processes that compute with this one.
+    pub(crate) fn ranks(&self) -> Option<&Ranks> {
+        self.ranks.as_deref()
+    }
+
+    /// The same problem, which other processes compute with this one.
+    pub(crate) fn with_ranks(mut self, ranks: Option<Arc<Ranks>>) -> Self {
+        self.ranks = ranks;
+        self.changed()
+    }
+
+    /// The same problem in W.
+    pub(crate) fn unconstrained(mut self) -> Self {
+        self.constraint = None;
+        self.changed()
     }
 
     /// The things that its own requests leave.

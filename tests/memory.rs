@@ -64,6 +64,13 @@ fn the_plan_is_within_a_tenth_of_what_is_held() {
             Request::curvature(Curvature::Exact, Structure::Full),
             Device::Cpu,
         ),
+        // Four lanes, of which two wait.
+        (
+            vec![20, 40, 30, 5],
+            17_000,
+            Request::curvature(Curvature::GaussNewton, Structure::Full),
+            Device::Cpu,
+        ),
         // The matrix is, and what it is made of.
         (vec![60, 50, 2], 300, Request::curvature(Curvature::Exact, Structure::Full), Device::Cpu),
         (

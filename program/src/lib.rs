@@ -21,6 +21,7 @@ mod objective;
 mod output;
 mod plot;
 mod predict;
+mod ranks;
 mod replot;
 mod show;
 mod signals;

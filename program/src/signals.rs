@@ -24,7 +24,7 @@ fn say_interrupted() {
 }
 
 #[cfg(unix)]
-pub use by_signal::{keep_results, watch_interrupts};
+pub use by_signal::{ignore_interrupts, keep_results, watch_interrupts};
 
 #[cfg(unix)]
 mod by_signal {
@@ -37,6 +37,13 @@ mod by_signal {
     /// Makes a file that grows beyond the limit of the process an error of writing, not the end of the program.
     pub fn keep_results() {
         let _ = flag::register(SIGXFSZ, Arc::default());
+    }
+
+    /// Makes signals that interrupt do nothing: the process that this one works for heeds them.
+    pub fn ignore_interrupts() {
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let _ = flag::register(signal, Arc::default());
+        }
     }
 
     /// Watches the signals that interrupt: the first is noted, ends the fit, and is said if `show`; another ends the program at once.
@@ -79,6 +86,12 @@ mod by_signal {
 /// Nothing has to be done here.
 #[cfg(not(unix))]
 pub fn keep_results() {}
+
+/// Makes Ctrl-C do nothing.
+#[cfg(not(unix))]
+pub fn ignore_interrupts() {
+    let _ = ctrlc::set_handler(|| ());
+}
 
 /// Watches Ctrl-C: the first is noted, ends the fit, and is said if `show`; another ends the program at once.
 #[cfg(not(unix))]

@@ -3,12 +3,14 @@
 //! Where the sums of a request are small, each chunk has sums of its own, and every thread takes the next chunk: its arrays stay
 //! in the thread's cache from one kernel to the next, and no kernel waits for other threads. Where they are large, as those of a
 //! whole Hessian, all chunks add to the same sums, one after the other, and the kernels divide their work among the threads.
-//! Either way the sums of the chunks are added in their order: the bits of a result do not depend on the threads.
+//! Either way the sums of the chunks are added in their order within a lane, and those of lanes in a tree: the bits of a result do not
+//! depend on the threads.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::lanes::{self, Additive, Node, push};
 use crate::backend::Backend;
 use crate::backend::cpu::QUANTUM;
 use crate::error::Result;
@@ -50,6 +52,10 @@ pub(crate) struct Division {
     pub few: bool,
     /// Numbers of the results for each sample.
     pub kept: usize,
+    /// Lanes of the samples.
+    pub lanes: usize,
+    /// The rank of this process and the number of those that share the lanes.
+    pub share: (usize, usize),
 }
 
 /// Samples that a task adds to sums of its own.
@@ -62,32 +68,65 @@ pub(super) struct Task<'a, B> {
 }
 
 impl Division {
-    /// Returns what `of` makes of all samples: of each chunk on its own, `add`ed in their order, or of all together. Backends for
-    /// one thread are taken from `idle`, and wait there with their arrays for the next request.
-    pub(super) fn run<B: Backend, T: Send>(
+    /// Returns the lanes that this process computes.
+    fn lanes_here(&self) -> Range<usize> {
+        lanes::share(self.lanes, self.share.0, self.share.1)
+    }
+
+    /// Returns the rows of these lanes.
+    pub(crate) fn rows_here(&self) -> Range<usize> {
+        lanes::rows(self.samples, self.lanes, &self.lanes_here())
+    }
+
+    /// Returns the rows of a lane.
+    pub(super) fn lane(&self, lane: usize) -> Range<usize> {
+        lanes::rows(self.samples, self.lanes, &(lane..lane + 1))
+    }
+
+    /// Returns the sums that `take` finds in what `of` makes of the samples of this process: of each chunk on its own, or of a lane together. `take` gets
+    /// them in the order of the samples. Backends for one thread are taken from `idle`, and wait there with their arrays for the
+    /// next request.
+    pub(super) fn run<B: Backend, T: Send, S: Additive>(
         self,
         b: &B,
         idle: &Mutex<Vec<B>>,
         of: impl Fn(Task<B>) -> Result<T> + Sync,
-        add: impl Fn(&mut T, T),
-    ) -> Result<T> {
-        let Division { samples, chunk, .. } = self;
+        mut take: impl FnMut(T) -> S,
+    ) -> Result<Vec<Node<S>>> {
         let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
         let alone = || lock().pop().or_else(|| b.on_one_thread());
-        let all = || of(Task { b, rows: 0..samples, values: 1 });
-        if !are_apart(self.few, chunk, samples) {
-            return all();
+        let first = are_apart(self.few, self.chunk, self.samples).then(alone).flatten();
+        if let Some(first) = first {
+            lock().push(first);
+            return self.apart(alone, |b| lock().push(b), of, take);
         }
-        let Some(first) = alone() else {
-            return all();
-        };
-        lock().push(first);
+        let mut tree = Vec::new();
+        for lane in self.lanes_here() {
+            let mut sum = take(of(Task { b, rows: self.lane(lane), values: 1 })?);
+            sum.close();
+            push(&mut tree, Node { lane, lanes: 1, sum });
+        }
+        Ok(tree)
+    }
+
+    /// [`run`](Self::run) for each chunk on its own, on backends that are taken from `alone` and given `back`.
+    fn apart<B: Backend, T: Send, S: Additive>(
+        self,
+        alone: impl Fn() -> Option<B> + Sync,
+        back: impl Fn(B) + Sync,
+        of: impl Fn(Task<B>) -> Result<T> + Sync,
+        mut take: impl FnMut(T) -> S,
+    ) -> Result<Vec<Node<S>>> {
+        let (chunk, rows) = (self.chunk, self.rows_here());
+        let (mut tree, mut lane, mut total) = (Vec::new(), self.lanes_here().start, None::<S>);
+        if rows.is_empty() {
+            return Ok(tree);
+        }
         let threads = rayon::current_num_threads();
-        let chunks = samples.div_ceil(chunk);
+        let chunks = rows.start / chunk..rows.end.div_ceil(chunk);
         let wave = waiting(self.sums + self.kept * chunk, threads);
-        let mut total = None;
-        for start in (0..chunks).step_by(wave) {
-            let end = chunks.min(start + wave);
+        for start in chunks.clone().step_by(wave) {
+            let end = chunks.end.min(start + wave);
             let done = Mutex::new(Vec::from_iter((start..end).map(|_| None)));
             let next = AtomicUsize::new(start);
             let work = || {
@@ -99,7 +138,7 @@ impl Division {
                     if at >= end {
                         break;
                     }
-                    let rows = at * chunk..samples.min((at + 1) * chunk);
+                    let rows = at * chunk..rows.end.min((at + 1) * chunk);
                     let values = rows.len().div_ceil(QUANTUM);
                     let result = of(Task { b: &b, rows, values });
                     if result.is_err() {
@@ -108,18 +147,26 @@ impl Division {
                     }
                     done.lock().unwrap_or_else(PoisonError::into_inner)[at - start] = Some(result);
                 }
-                lock().push(b);
+                back(b);
             };
             on_threads(threads.min(end - start), &work);
             let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-            for result in done.into_iter().flatten() {
+            for (at, result) in (start..).zip(done.into_iter().flatten()) {
+                let next = take(result?);
                 match &mut total {
-                    None => total = Some(result?),
-                    Some(total) => add(total, result?),
+                    None => total = Some(next),
+                    Some(total) => total.add(next),
+                }
+                if rows.end.min((at + 1) * chunk) == self.lane(lane).end
+                    && let Some(mut sum) = total.take()
+                {
+                    sum.close();
+                    push(&mut tree, Node { lane, lanes: 1, sum });
+                    lane += 1;
                 }
             }
         }
-        total.map_or_else(all, Ok)
+        Ok(tree)
     }
 }
 

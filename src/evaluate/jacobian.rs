@@ -28,7 +28,7 @@ pub(crate) fn jacobian<B: Backend>(
     let mut rows = zeros("the Jacobian", shape_product("the Jacobian", &[n, outputs, p])?)?;
     let mut all = Vec::with_capacity(n * outputs);
     let parameters = Parameters::upload(backend, w)?;
-    let (samples, counters) = (Samples::in_windows(parts, chunk), Counters::default());
+    let (samples, counters) = (Samples::in_windows(parts, chunk, 0..n), Counters::default());
     let setting = Setting {
         b: backend,
         network,

@@ -210,7 +210,7 @@ pub(super) fn each_chunk<B: Backend>(
     parts: Parts,
     mut f: impl FnMut(Batch<B>, Range<usize>) -> Result<()>,
 ) -> Result<()> {
-    let samples = Samples::in_windows(parts, CHUNK);
+    let samples = Samples::in_windows(parts, CHUNK, 0..parts.data.len());
     for from in (0..parts.data.len()).step_by(CHUNK) {
         let rows = from..parts.data.len().min(from + CHUNK);
         let counters = Counters::default();

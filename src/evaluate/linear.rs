@@ -1,5 +1,6 @@
 //! The linearization of a chunk at W: its states, and what was propagated back. Requests at the same W share it where it is kept.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -287,25 +288,32 @@ impl<B: Backend> Setting<'_, B> {
 /// The linearizations of all chunks of so many samples, at one W.
 pub(crate) struct Kept<B: Backend> {
     chunk: usize,
+    /// The samples of these chunks.
+    rows: Range<usize>,
     slots: Vec<Slot<B>>,
 }
 
 impl<B: Backend> Kept<B> {
-    /// Keeps nothing yet of n samples, in chunks of `chunk`; later, h′ and h″ up to the greatest order that was needed,
+    /// Keeps nothing yet of some samples, in chunks of `chunk`; later, h′ and h″ up to the greatest order that was needed,
     /// and ∂²g/∂x² if `hessians` are to be kept.
-    pub(crate) fn new(n: usize, chunk: usize, order: Arc<AtomicUsize>, hessians: bool) -> Self {
+    pub(crate) fn new(
+        rows: Range<usize>,
+        chunk: usize,
+        order: Arc<AtomicUsize>,
+        hessians: bool,
+    ) -> Self {
         let slot = |_| Slot { order: order.clone(), hessians, kept: Mutex::default() };
-        Kept { chunk, slots: (0..n.div_ceil(chunk)).map(slot).collect() }
+        Kept { chunk, slots: (0..rows.len().div_ceil(chunk)).map(slot).collect(), rows }
     }
 
-    /// The number of samples in a chunk.
-    pub(crate) fn chunk(&self) -> usize {
-        self.chunk
+    /// Whether it is of these samples in chunks of so many.
+    pub(crate) fn is_of(&self, rows: &Range<usize>, chunk: usize) -> bool {
+        (&self.rows, self.chunk) == (rows, chunk)
     }
 
     /// The place of the chunk that starts with a sample.
     pub(super) fn slot(&self, first: usize) -> Option<&Slot<B>> {
-        self.slots.get(first / self.chunk)
+        self.slots.get(first.checked_sub(self.rows.start)? / self.chunk)
     }
 
     /// Gives the arrays of each chunk back to the next backend.

@@ -12,6 +12,7 @@
 //! | `products/` | the R-operator: products with vectors |
 //! | `linear.rs`, `sweep.rs` | one chunk: how far it is linearized and what is kept of it; what a request adds |
 //! | `chunks.rs` | chunks of samples, several at once |
+//! | `lanes.rs` | parts of the samples, whose sums are added in a fixed tree |
 //! | `store.rs` | what requests leave for the next ones |
 //! | `plan.rs` | the cost of a request, from a rehearsal |
 //! | `lagrangian.rs`, `tensor.rs`, `jacobian.rs` | the Lagrangian at any configuration, derivatives of any order, ∂x^m/∂W |
@@ -24,6 +25,7 @@ mod chunks;
 mod counters;
 mod jacobian;
 mod lagrangian;
+mod lanes;
 mod linear;
 mod pairs;
 mod plan;
@@ -48,6 +50,7 @@ pub use counters::Counts;
 pub(crate) use jacobian::jacobian;
 pub use lagrangian::{Configuration, LagrangianPoint};
 pub(crate) use lagrangian::{configuration, lagrangian};
+pub(crate) use lanes::{Additive, Node, push, root};
 pub(crate) use linear::{Kept, Need};
 pub use plan::Plan;
 #[cfg(feature = "gpu")]
@@ -60,7 +63,9 @@ pub(crate) use states::Parameters;
 #[cfg(feature = "gpu")]
 pub(crate) use store::Store;
 pub(crate) use store::{Leave, Memory, Planned, PointStore};
-pub(crate) use tensor::{Tensor, tensor, tensor_at};
+pub(crate) use sums::Totals;
+pub(crate) use sweep::Rows;
+pub(crate) use tensor::{Tensor, tensor_at, tensor_sums};
 
 use crate::backend::{Backend, Cpu};
 use crate::curvature::{Curvature, Matrix, Structure, SymmetricTensor};
@@ -72,10 +77,11 @@ use crate::objective::{Data, Loss, Penalty, Reduction, Source};
 use crate::scratch::reserve_scratch;
 use chunks::Task;
 use linear::Setting;
-use products::{ProductSums, ProductTotals, Vectors, together};
+pub(crate) use products::ProductTotals;
+use products::{ProductSums, Vectors, together};
 use states::States;
-use sums::{Sums, Totals};
-use sweep::{Rows, sweep, sweep_products};
+use sums::Sums;
+use sweep::{sweep, sweep_products};
 
 /// The quantities to compute besides the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -146,9 +152,8 @@ pub(crate) struct Place<'a, B: Backend> {
     pub is_warm: bool,
 }
 
-/// W, and what is kept at it.
+/// W on the backend, and what is kept at it.
 pub(crate) struct At<'a, B: Backend> {
-    pub w: &'a [f64],
     pub parameters: &'a Parameters<B>,
     pub kept: Option<&'a Kept<B>>,
 }
@@ -208,20 +213,20 @@ fn alone<B: Backend, R>(
     let (idle, counters, limits) = (Mutex::default(), Counters::default(), Limits::default());
     let place = Place {
         backend,
-        samples: &Samples::in_windows(parts, chunk),
+        samples: &Samples::in_windows(parts, chunk, 0..parts.data.len()),
         idle: &idle,
         counters: &counters,
         limits: &limits,
         is_warm: false,
     };
     let parameters = Parameters::upload(backend, w)?;
-    let at = At { w, parameters: &parameters, kept: None };
+    let at = At { parameters: &parameters, kept: None };
     let done = f(&place, &at);
     parameters.recycle(backend);
     done
 }
 
-/// [`evaluate`] on any backend, `chunk` samples at a time.
+/// E(W) and what `request` asks for on any backend, `chunk` samples at a time.
 pub(crate) fn evaluate_on<B: Backend>(
     backend: &B,
     parts: Parts,
@@ -230,10 +235,12 @@ pub(crate) fn evaluate_on<B: Backend>(
     chunk: usize,
 ) -> Result<Evaluation> {
     let division = Division::new(parts.network, parts.data.len(), request.into(), chunk)?;
-    alone(backend, parts, w, chunk, |place, at| evaluate(place, parts, at, request, division))
+    let of = |place: &Place<B>, at: &At<B>| sums(place, parts, at, request, division);
+    let (totals, rows) = alone(backend, parts, w, chunk, of)?.whole()?;
+    finish(parts, w, request, totals, rows)
 }
 
-/// [`products`] on any backend, `chunk` samples at a time.
+/// Products on any backend, `chunk` samples at a time.
 pub(crate) fn products_on<B: Backend>(
     backend: &B,
     parts: Parts,
@@ -244,12 +251,14 @@ pub(crate) fn products_on<B: Backend>(
 ) -> Result<Vec<f64>> {
     let work = Work::Products(curvature, vectors.len() / w.len().max(1));
     let division = Division::new(parts.network, parts.data.len(), work, chunk)?;
-    alone(backend, parts, w, chunk, |place, at| {
-        products(place, parts, at, curvature, vectors, division)
-    })
+    let (totals, _) = alone(backend, parts, w, chunk, |place, at| {
+        product_sums(place, parts, at, curvature, vectors, division)
+    })?
+    .whole()?;
+    finish_products(parts, w, curvature, vectors, &totals)
 }
 
-/// [`tensor`] on any backend, `chunk` samples at a time.
+/// A tensor on any backend, `chunk` samples at a time.
 pub(crate) fn tensor_on<B: Backend>(
     backend: &B,
     parts: Parts,
@@ -257,17 +266,36 @@ pub(crate) fn tensor_on<B: Backend>(
     of: Tensor,
     chunk: usize,
 ) -> Result<SymmetricTensor> {
-    alone(backend, parts, w, chunk, |place, at| tensor(place, parts, at, of, chunk))
+    let division = Division::new(parts.network, parts.data.len(), Work::Tensor(of), chunk)?;
+    let sums = |place: &Place<B>, at: &At<B>| tensor_sums(place, parts, at, of, division);
+    let (packed, _) = alone(backend, parts, w, chunk, sums)?.whole()?;
+    of.of_numbers(parts.network, packed)
 }
 
-/// E(W) and what `request` asks for.
-pub(crate) fn evaluate<B: Backend>(
+/// The part of a request that one process has: sums over its lanes, and results for each of its samples.
+pub(crate) struct Partial<S> {
+    pub nodes: Vec<Node<S>>,
+    pub rows: Rows,
+}
+
+impl<S> Partial<S> {
+    /// Returns the sums over all samples and the results for each, if this process had all lanes.
+    ///
+    /// # Errors
+    /// Those of [`root`].
+    pub(crate) fn whole(self) -> Result<(S, Rows)> {
+        Ok((root(self.nodes)?, self.rows))
+    }
+}
+
+/// The sums that E(W) and what `request` asks for are made of.
+pub(crate) fn sums<B: Backend>(
     place: &Place<B>,
     parts: Parts,
     at: &At<B>,
     request: Request,
     division: Division,
-) -> Result<Evaluation> {
+) -> Result<Partial<Totals>> {
     let network = parts.network;
     check_units(network, request.curvature.map(|(curvature, _)| curvature))?;
     let chunk = division.positive_chunk()?;
@@ -284,10 +312,15 @@ pub(crate) fn evaluate<B: Backend>(
         Ok(Found { totals: sums.read(task.b)?, rows: all })
     };
     let of = |task: Task<B>| place.samples.ended(of_task(task));
-    let found = division.run(place.backend, place.idle, of, Found::add)?;
+    let mut rows = Rows::default();
+    let take = |found: Found| {
+        rows.extend(found.rows);
+        found.totals
+    };
+    let nodes = division.run(place.backend, place.idle, of, take)?;
     let is_large = request.curvature.is_some_and(|(c, s)| pairs::is_coupled(c, s));
     place.release(place.is_warm && !is_large);
-    found.finish(parts, at.w, request, n)
+    Ok(Partial { nodes, rows })
 }
 
 /// The contribution of some samples.
@@ -296,58 +329,56 @@ struct Found {
     rows: Rows,
 }
 
-impl Found {
-    /// Adds what the next samples contribute.
-    fn add(&mut self, next: Found) {
-        self.totals.add(next.totals);
-        self.rows.extend(next.rows);
+/// Returns the results of the sums over all samples, with the penalty.
+pub(crate) fn finish(
+    parts: Parts,
+    w: &[f64],
+    request: Request,
+    totals: Totals,
+    rows: Rows,
+) -> Result<Evaluation> {
+    let Parts { network, penalty, .. } = parts;
+    let n = parts.data.len();
+    let pen = penalty.value(network, w)?;
+    // A backend that only counts has no value.
+    let value = totals.value().map_or(f64::NAN, |sum| sum + pen);
+    if !value.is_finite() {
+        return Err(Error::non_finite(Quantity::Objective, &[]));
     }
-
-    /// Returns the results, with the penalty.
-    fn finish(self, parts: Parts, w: &[f64], request: Request, n: usize) -> Result<Evaluation> {
-        let Parts { network, penalty, .. } = parts;
-        let Found { totals, rows } = self;
-        let pen = penalty.value(network, w)?;
-        // A backend that only counts has no value.
-        let value = totals.value().map_or(f64::NAN, |sum| sum + pen);
-        if !value.is_finite() {
-            return Err(Error::non_finite(Quantity::Objective, &[]));
-        }
-        let mut gradient = totals.gradient.concat();
-        if request.gradient {
-            let pen = penalty.gradient(network, w)?;
-            gradient.iter_mut().zip(pen).for_each(|(g, p)| *g += p);
-            finite(Quantity::Gradient, &gradient)?;
-        }
-        let mut left_out = 0.0;
-        let mut curvature = None;
-        if let Some((which, structure)) = request.curvature {
-            let mut matrix = if pairs::is_coupled(which, structure) {
-                assemble::assemble(network, structure, totals.pairs)?
-            } else {
-                assemble::expand(network, structure, totals.curvature)
-            };
-            // Both Exact and GaussNewton have it: their difference has not.
-            if which != Curvature::Residual {
-                let hessian = penalty.hessian(network, w)?;
-                hessian.add_to(&mut matrix);
-                left_out = hessian.left_out(&matrix)?;
-            }
-            curvature = Some(matrix.finite(Quantity::Curvature)?);
-        }
-        let multipliers = (1..).zip(rows.multipliers);
-        let multipliers = multipliers.map(|(k, e)| rows_of("multipliers", n, network.width(k), e));
-        let outputs = || rows_of("outputs", n, network.outputs(), rows.outputs);
-        Ok(Evaluation {
-            value,
-            penalty: pen,
-            gradient,
-            multipliers: multipliers.collect::<Result<_>>()?,
-            outputs: request.outputs.then(outputs).transpose()?,
-            curvature,
-            left_out,
-        })
+    let mut gradient = totals.gradient.concat();
+    if request.gradient {
+        let pen = penalty.gradient(network, w)?;
+        gradient.iter_mut().zip(pen).for_each(|(g, p)| *g += p);
+        finite(Quantity::Gradient, &gradient)?;
     }
+    let mut left_out = 0.0;
+    let mut curvature = None;
+    if let Some((which, structure)) = request.curvature {
+        let mut matrix = if pairs::is_coupled(which, structure) {
+            assemble::assemble(network, structure, totals.pairs)?
+        } else {
+            assemble::expand(network, structure, totals.curvature)
+        };
+        // Both Exact and GaussNewton have it: their difference has not.
+        if which != Curvature::Residual {
+            let hessian = penalty.hessian(network, w)?;
+            hessian.add_to(&mut matrix);
+            left_out = hessian.left_out(&matrix)?;
+        }
+        curvature = Some(matrix.finite(Quantity::Curvature)?);
+    }
+    let multipliers = (1..).zip(rows.multipliers);
+    let multipliers = multipliers.map(|(k, e)| rows_of("multipliers", n, network.width(k), e));
+    let outputs = || rows_of("outputs", n, network.outputs(), rows.outputs);
+    Ok(Evaluation {
+        value,
+        penalty: pen,
+        gradient,
+        multipliers: multipliers.collect::<Result<_>>()?,
+        outputs: request.outputs.then(outputs).transpose()?,
+        curvature,
+        left_out,
+    })
 }
 
 /// Returns numbers as n rows, if all are finite.
@@ -382,10 +413,14 @@ pub(crate) fn sums_of(network: &Network, work: Work) -> Result<usize> {
         Work::Products(curvature, count) => {
             drop(ProductSums::new(&b, network, curvature, count)?);
         }
-        // Not divided.
-        Work::Tensor(_) => return Ok(usize::MAX),
+        Work::Tensor(of) => return of.numbers(network),
     }
     Ok((counter.cost().peak / 8) as usize)
+}
+
+/// The lanes of n samples in chunks of so many: one where chunks would cross their borders, as those of adapters may.
+fn lanes_of(n: usize, chunk: usize) -> usize {
+    if chunk > 0 && lanes::UNIT.is_multiple_of(chunk) { lanes::count(n) } else { 1 }
 }
 
 impl Division {
@@ -395,19 +430,25 @@ impl Division {
     /// Those of [`sums_of`].
     pub(crate) fn new(network: &Network, samples: usize, work: Work, chunk: usize) -> Result<Self> {
         let sums = sums_of(network, work)?;
-        let few = chunks::are_few(sums, work.is_products());
-        Ok(Division { samples, chunk, sums, few, kept: kept(network, work) })
+        let few = work.has_few(sums);
+        let lanes = lanes_of(samples, chunk);
+        let kept = kept(network, work);
+        Ok(Division { samples, chunk, sums, few, kept, lanes, share: (0, 1) })
     }
 
-    /// Returns how a request with this plan divides n samples into chunks of `chunk`.
+    /// Returns how a request with this plan divides n samples into chunks of `chunk`, of which this process has the `share` that rank and
+    /// number of processes give.
     pub(crate) fn planned(
         network: &Network,
         samples: usize,
         work: Work,
         plan: &Plan,
         chunk: usize,
+        share: (usize, usize),
     ) -> Self {
-        Division { samples, chunk, sums: plan.sums, few: plan.few, kept: kept(network, work) }
+        let lanes = if plan.device > 0 { 1 } else { lanes_of(samples, chunk) };
+        let &Plan { sums, few, .. } = plan;
+        Division { samples, chunk, sums, few, kept: kept(network, work), lanes, share }
     }
 
     fn positive_chunk(self) -> Result<usize> {
@@ -427,15 +468,15 @@ pub(crate) fn check_units(network: &Network, curvature: Option<Curvature>) -> Re
     Ok(())
 }
 
-/// B v for each of the vectors, rows of length P, penalty included.
-pub(crate) fn products<B: Backend>(
+/// The sums that products with the vectors, rows of length P, are made of.
+pub(crate) fn product_sums<B: Backend>(
     place: &Place<B>,
     parts: Parts,
     at: &At<B>,
     curvature: Curvature,
     vectors: &[f64],
     division: Division,
-) -> Result<Vec<f64>> {
+) -> Result<Partial<Vec<ProductTotals>>> {
     let (network, b) = (parts.network, place.backend);
     check_units(network, Some(curvature))?;
     let chunk = division.positive_chunk()?;
@@ -445,7 +486,6 @@ pub(crate) fn products<B: Backend>(
     let along = (vectors.chunks(count * p))
         .map(|v| Vectors::upload(b, network, v.len() / p, v))
         .collect::<Result<Vec<_>>>()?;
-    let mut out = vec![0.0; vectors.len()];
     let of_task = |task: Task<B>| -> Result<Vec<ProductTotals>> {
         let mut sums = (along.iter())
             .map(|v| ProductSums::new(task.b, network, curvature, v.count))
@@ -456,17 +496,29 @@ pub(crate) fn products<B: Backend>(
         sums.into_iter().map(|sums| sums.read(task.b)).collect()
     };
     let of = |task: Task<B>| place.samples.ended(of_task(task));
-    let add = |totals: &mut Vec<ProductTotals>, next: Vec<ProductTotals>| {
-        (totals.iter_mut().zip(next)).for_each(|(total, next)| total.add(next));
-    };
-    let totals = division.run(b, place.idle, of, add)?;
-    place.release(place.is_warm);
-    for ((totals, vectors), out) in totals.iter().zip(&along).zip(out.chunks_mut(count * p)) {
-        totals.add_to(network, vectors.count, out);
-    }
+    let nodes = division.run(b, place.idle, of, |totals| totals)?;
     along.into_iter().for_each(|vectors| vectors.recycle(b));
+    place.release(place.is_warm);
+    Ok(Partial { nodes, rows: Rows::default() })
+}
+
+/// B v for each of the vectors from the sums over all samples, penalty included.
+pub(crate) fn finish_products(
+    parts: Parts,
+    w: &[f64],
+    curvature: Curvature,
+    vectors: &[f64],
+    totals: &[ProductTotals],
+) -> Result<Vec<f64>> {
+    let network = parts.network;
+    let p = network.parameters();
+    let count = together(network, vectors.len() / p).max(1);
+    let mut out = vec![0.0; vectors.len()];
+    for (totals, out) in totals.iter().zip(out.chunks_mut(count * p)) {
+        totals.add_to(network, out.len() / p, out);
+    }
     if curvature != Curvature::Residual {
-        let penalty = parts.penalty.hessian(network, at.w)?;
+        let penalty = parts.penalty.hessian(network, w)?;
         for (v, out) in vectors.chunks(p).zip(out.chunks_mut(p)) {
             penalty.add_product(v, out);
         }

@@ -21,7 +21,7 @@
 use super::chain::{Backward, Chain, product_of};
 use super::samples::inverse_weights;
 use super::second::{InputDerivatives, Second};
-use super::sizes::{add_each, finite, row_triangles, shape_product};
+use super::sizes::{finite, row_triangles, shape_product};
 use crate::backend::kernel::{
     Argument, Direction, Gram, LowerTriangle, Multiply, PairBlock, UnitDerivativeSlope,
     UnitParameterHessian, WeightedSum,
@@ -144,7 +144,7 @@ impl<B: Backend> PairSums<B> {
 }
 
 /// [`PairSums`] on the host.
-pub(super) struct PairTotals {
+pub(crate) struct PairTotals {
     pub main: Vec<f64>,
     pub diagonal: Option<Vec<f64>>,
     pub own: Option<Vec<f64>>,
@@ -158,12 +158,10 @@ impl PairTotals {
             .try_for_each(|v| finite(Quantity::Curvature, v))
     }
 
-    /// Adds the sums over the next samples.
-    pub(super) fn add(&mut self, next: PairTotals) {
-        let total = [&mut self.diagonal, &mut self.own];
-        let total = std::iter::once(&mut self.main).chain(total.into_iter().flatten());
-        let next = [Some(next.main), next.diagonal, next.own];
-        add_each(total, next.into_iter().flatten());
+    /// All arrays, in a fixed order.
+    pub(super) fn arrays(&mut self) -> impl Iterator<Item = &mut Vec<f64>> {
+        let others = [&mut self.diagonal, &mut self.own];
+        std::iter::once(&mut self.main).chain(others.into_iter().flatten())
     }
 }
 

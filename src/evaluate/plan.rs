@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::chunks::{are_apart, are_few, waiting};
 use super::counters::Counters;
+use super::lanes;
 use super::linear::{Extent, Linear, Need, Setting};
 use super::products::{ProductSums, Vectors, together};
 use super::samples::Arrays;
@@ -52,9 +53,14 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// Whether it is products with vectors.
-    pub(super) fn is_products(self) -> bool {
-        matches!(self, Work::Products(..))
+    /// Whether it has results for each sample.
+    pub(crate) fn has_rows(self) -> bool {
+        matches!(self, Work::Evaluate(Request { multipliers, outputs, .. }) if multipliers || outputs)
+    }
+
+    /// Whether chunks may have sums of their own, if these have so many numbers.
+    pub(super) fn has_few(self, sums: usize) -> bool {
+        !matches!(self, Work::Tensor(_)) && are_few(sums, matches!(self, Work::Products(..)))
     }
 }
 
@@ -297,7 +303,7 @@ impl Planner<'_> {
         let n = self.samples;
         let chunk = cpu::BLOCK.min(n);
         let sums = super::sums_of(self.network, self.work)?;
-        let few = are_few(sums, self.work.is_products());
+        let few = self.work.has_few(sums);
         match *self.target {
             Target::Cpu { float } if are_apart(few, cpu::QUANTUM, n) => {
                 self.chunk_of_one_thread(chunk, float, sums)
@@ -313,7 +319,7 @@ impl Planner<'_> {
         let short = cpu::block(n, false);
         let is_short_worth_it = plan.flops / n as f64 * short as f64 > WORTH;
         let chunk = if plan.flops <= 2.0 * WORTH {
-            n
+            self.most_samples()
         } else if is_short_worth_it {
             short.min(n)
         } else {
@@ -328,6 +334,14 @@ impl Planner<'_> {
         Ok(chunk)
     }
 
+    /// The longest chunk that there may be: where the samples have lanes, one that divides them.
+    fn most_samples(&self) -> usize {
+        match self.target {
+            Target::Cpu { .. } if lanes::count(self.samples) > 1 => lanes::UNIT,
+            _ => self.samples,
+        }
+    }
+
     /// Returns the longest chunk, from this one on, whose arrays together are comfortable where it is computed.
     fn longest_chunk(&self, mut chunk: usize) -> Result<usize> {
         let comfortable = match self.target {
@@ -338,8 +352,9 @@ impl Planner<'_> {
             _ => CHUNK,
         };
         let (_, fixed) = self.measure(0, 1)?;
-        while chunk < self.samples {
-            let next = (2 * chunk).min(self.samples);
+        let most = self.most_samples();
+        while chunk < most {
+            let next = (2 * chunk).min(most);
             match self.measure(next, 1) {
                 Ok((_, bytes)) if bytes.saturating_sub(fixed) <= comfortable => chunk = next,
                 // An array of that many samples may exceed what the adapter allows.
@@ -374,22 +389,31 @@ impl Planner<'_> {
         division: Division,
         threads: usize,
     ) -> Result<Rehearsal> {
-        let Division { samples: n, chunk, sums, few, kept } = division;
+        let Division { samples: n, chunk, sums, few, kept, lanes, .. } = division;
+        // The sums of lanes that wait in the tree.
+        let in_tree = lanes::waiting(lanes).saturating_mul(bytes_of(&[8, sums]));
         if !are_apart(few, chunk, n) {
-            return self.rehearse_on_cpu(float, chunk, threads, false);
+            let mut rehearsal = self.rehearse_on_cpu(float, chunk, threads, false)?;
+            // With the rows of a lane, before they stand with those of the others.
+            let rows =
+                if lanes > 1 { bytes_of(&[8, kept, division.lane(lanes - 1).len()]) } else { 0 };
+            rehearsal.cost.peak = rehearsal.cost.peak.saturating_add(in_tree).saturating_add(rows);
+            return Ok(rehearsal);
         }
         let mut rehearsal = self.rehearse_on_cpu(float, chunk, 1, true)?;
         let (chunks, peak) = (n.div_ceil(chunk), rehearsal.cost.peak);
         // The sums of the chunks that are computed are those that wait later.
         let own = (peak - rehearsal.before).saturating_sub(8 * sums as u64);
         let each = sums + chunk * kept;
-        let waiting = chunks.min(waiting(each, threads)) as u64 * 8 * each as u64;
+        // With the sum of those before.
+        let waiting = chunks.min(waiting(each, threads) + 1) as u64 * 8 * each as u64;
         // With the arrays of the last chunk, which is shorter, beside those of the one before it.
         rehearsal.cost.peak = own
             .saturating_mul(threads.min(chunks) as u64)
             .saturating_add((own as f64 * (n % chunk) as f64 / chunk as f64) as u64)
             .saturating_add(rehearsal.before)
-            .saturating_add(waiting);
+            .saturating_add(waiting)
+            .saturating_add(in_tree);
         Ok(rehearsal)
     }
 
@@ -485,7 +509,11 @@ impl Planner<'_> {
             let results = matrix.saturating_add(8 * p);
             (results, peak.max(held.saturating_add(matrix)).saturating_sub(results))
         } else if count > 0 {
-            (count.saturating_mul(8 * p), peak)
+            // They are made of the sums, when vectors and chunk are gone.
+            let results = count.saturating_mul(8 * p);
+            let at_end =
+                bytes_of(&[8, division.sums]).saturating_add(results).saturating_add(8 * p);
+            (results, peak.max(at_end).saturating_sub(results))
         } else {
             let sums = held - before;
             (sums.saturating_add(8 * p), peak - sums.min(peak))

@@ -73,23 +73,23 @@ impl<B: Backend> Arrays<B> {
         })
     }
 
-    /// Uploads all samples.
-    fn upload_all(b: &B, parts: Parts, divisor: Option<f64>) -> Result<Self> {
-        let (network, n) = (parts.network, parts.data.len());
+    /// Uploads all of these samples.
+    fn upload_all(b: &B, parts: Parts, divisor: Option<f64>, range: &Range<usize>) -> Result<Self> {
+        let (network, n) = (parts.network, range.len());
         let stream = match parts.data {
-            Source::Memory(data) => return Self::upload(b, network, data.all()?, divisor),
+            Source::Memory(data) => return Self::upload(b, network, data.some(range)?, divisor),
             Source::Stream(stream) => stream,
         };
         let mut x = b.alloc(shape_product("the inputs", &[n, columns_of_x(network)])?)?;
         let mut y = with_room("Y", shape_product("Y", &[n, network.outputs()])?)?;
         let mut omega = with_room(WEIGHTS, n)?;
-        stream.each_window(|rows| {
+        stream.each_window(range.clone(), |rows| {
             y.extend_from_slice(rows.y);
             omega.extend_from_slice(&divided(rows.omega, divisor));
-            add_inputs(b, network, n, 0, rows, &mut x)
+            add_inputs(b, network, n, range.start, rows, &mut x)
         })?;
-        let y = upload_rows(b, "Y", &y, network.outputs(), 0)?;
-        Ok(Arrays { x, y, omega: upload_rows(b, WEIGHTS, &omega, 1, 0)? })
+        let y = upload_rows(b, "Y", &y, network.outputs(), range.start)?;
+        Ok(Arrays { x, y, omega: upload_rows(b, WEIGHTS, &omega, 1, range.start)? })
     }
 
     /// Returns n samples from the one at `first` on.
@@ -201,17 +201,24 @@ pub(crate) struct Samples<B: Backend> {
     divisor: Option<f64>,
     /// The samples in one chunk.
     chunk: usize,
-    /// All samples, where they stay on the backend.
+    /// Which samples they are.
+    rows: Range<usize>,
+    /// All of them, where they stay on the backend.
     resident: Option<Arrays<B>>,
     /// Those that are read, where they do not: from the first chunk on.
     ahead: OnceLock<Ahead>,
 }
 
 impl<B: Backend> Samples<B> {
-    /// Returns samples of which each chunk is uploaded when it is needed: each once, in their order.
-    pub(crate) fn in_windows(parts: Parts, chunk: usize) -> Self {
+    /// Returns some samples of which each chunk is uploaded when it is needed: each once, in their order.
+    pub(crate) fn in_windows(parts: Parts, chunk: usize, rows: Range<usize>) -> Self {
         let divisor = parts.data.divisor(parts.reduction);
-        Samples { divisor, chunk, resident: None, ahead: OnceLock::new() }
+        Samples { divisor, chunk, rows, resident: None, ahead: OnceLock::new() }
+    }
+
+    /// Whether they are those.
+    pub(crate) fn are(&self, rows: &Range<usize>) -> bool {
+        self.rows == *rows
     }
 
     /// Uploads all samples, which stay until these are dropped.
@@ -219,8 +226,8 @@ impl<B: Backend> Samples<B> {
     /// # Errors
     /// Those of the backend: its memory, or numbers that its floats do not hold; those of reading.
     pub(crate) fn make_resident(&mut self, b: &B, parts: Parts, counters: &Counters) -> Result<()> {
-        counters.uploaded(parts.data.len());
-        self.resident = Some(Arrays::upload_all(b, parts, self.divisor)?);
+        counters.uploaded(self.rows.len());
+        self.resident = Some(Arrays::upload_all(b, parts, self.divisor, &self.rows)?);
         Ok(())
     }
 
@@ -247,11 +254,14 @@ impl<B: Backend> Samples<B> {
         f: impl FnOnce(Batch<B>) -> Result<R>,
     ) -> Result<R> {
         if let Some(all) = &self.resident {
-            return f(all.batch(parts.network, rows.start, rows.len()));
+            let first = rows.start.saturating_sub(self.rows.start);
+            return f(all.batch(parts.network, first, rows.len()));
         }
         let n = rows.len();
         counters.uploaded(n);
-        let ahead = |stream: &Stream| self.ahead.get_or_init(|| stream.ahead(self.chunk));
+        let ahead = |stream: &Stream| {
+            self.ahead.get_or_init(|| stream.ahead(self.chunk, self.rows.clone()))
+        };
         let upload = |rows: Rows| Arrays::upload(b, parts.network, rows, self.divisor);
         let arrays = with_rows(parts.data, ahead, rows, upload)??;
         let done = f(arrays.batch(parts.network, 0, n));

@@ -10,16 +10,6 @@ pub(super) fn row_triangles(g: &GroupView) -> Result<usize> {
     Ok(shape_product("the row blocks", &lengths)? / 2)
 }
 
-/// Adds `next` to `total`, list by list.
-pub(super) fn add_each<'a>(
-    total: impl IntoIterator<Item = &'a mut Vec<f64>>,
-    next: impl IntoIterator<Item = Vec<f64>>,
-) {
-    for (total, next) in total.into_iter().zip(next) {
-        (total.iter_mut().zip(next)).for_each(|(total, v)| *total += v);
-    }
-}
-
 /// Refuses numbers that are not finite.
 ///
 /// # Errors

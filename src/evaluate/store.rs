@@ -1,6 +1,7 @@
 //! The things that requests for one problem leave for the next ones: plans, samples on the backend, arrays that wait, and linearizations.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -135,11 +136,17 @@ impl Memory {
         expected
     }
 
-    /// Returns the bytes that stay where they are computed if all chunks of so many samples are linearized and kept.
+    /// Returns the bytes that stay where they are computed if n samples, in chunks of so many, are linearized and kept.
     ///
     /// # Errors
     /// Those that the rehearsal reports.
-    pub(crate) fn kept_bytes(&self, target: &Target, parts: Parts, chunk: usize) -> Result<u64> {
+    pub(crate) fn kept_bytes(
+        &self,
+        target: &Target,
+        parts: Parts,
+        n: usize,
+        chunk: usize,
+    ) -> Result<u64> {
         let key = (target.number(), chunk);
         let known = |all: &[(u64, usize, u64)]| {
             all.iter().find(|(target, chunk, _)| (*target, *chunk) == key).map(|found| found.2)
@@ -153,7 +160,7 @@ impl Memory {
                 bytes
             }
         };
-        Ok(each.saturating_mul(parts.data.len().div_ceil(chunk) as u64))
+        Ok(each.saturating_mul(n.div_ceil(chunk) as u64))
     }
 }
 
@@ -190,19 +197,19 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    /// Calls `f` where a request with this plan is computed, in chunks of so many samples.
+    /// Calls `f` where some rows of a request with this plan are computed, in chunks of so many.
     ///
     /// # Errors
     /// A number that the backend's floats do not hold; those of `f`.
     pub(crate) fn place<R: Send>(
         &self,
         parts: Parts,
-        (plan, chunk): (&Plan, usize),
+        (plan, chunk, rows): (&Plan, usize, Range<usize>),
         leave: Leave,
         (counters, limits): (&Counters, &Limits),
         f: impl FnOnce(&Place<B>) -> Result<R> + Send,
     ) -> Result<R> {
-        let samples = self.samples(parts, chunk, leave.samples, counters)?;
+        let samples = self.samples(parts, chunk, rows, leave.samples, counters)?;
         let small = self.small.as_ref().filter(|_| plan.flops < WORTH);
         let place = Place {
             backend: small.unwrap_or(&self.backend),
@@ -224,16 +231,18 @@ impl<B: Backend> Store<B> {
         &self,
         parts: Parts,
         chunk: usize,
+        rows: Range<usize>,
         is_resident: bool,
         counters: &Counters,
     ) -> Result<Arc<Samples<B>>> {
         let mut known = lock(&self.samples);
-        if let Some(samples) = known.as_ref().filter(|_| is_resident) {
+        let is_here = |samples: &&Arc<Samples<B>>| is_resident && samples.are(&rows);
+        if let Some(samples) = known.as_ref().filter(is_here) {
             return Ok(samples.clone());
         }
         // The samples of before go first: they make room.
         *known = None;
-        let mut samples = Samples::in_windows(parts, chunk);
+        let mut samples = Samples::in_windows(parts, chunk, rows);
         if is_resident {
             match samples.make_resident(&self.backend, parts, counters) {
                 // Where all do not fit, chunks may.
@@ -293,10 +302,10 @@ impl<B: Backend> PointStore<B> {
                 self.parameters.get_or_init(|| uploaded)
             }
         };
-        f(&At { w, parameters, kept })
+        f(&At { parameters, kept })
     }
 
-    /// The linearizations of chunks of so many samples, if they are kept, or if `room` finds room for them beside what is held: it
+    /// The linearizations of these samples in chunks of so many, if they are kept, or if `room` finds room for them beside what is held: it
     /// returns their bytes, and whether ∂²g/∂x² is among them.
     ///
     /// # Errors
@@ -304,19 +313,19 @@ impl<B: Backend> PointStore<B> {
     pub(crate) fn kept(
         &self,
         memory: &Memory,
-        n: usize,
+        rows: &Range<usize>,
         chunk: usize,
         room: impl FnOnce(u64) -> Result<Option<(u64, bool)>>,
     ) -> Result<Option<Arc<Kept<B>>>> {
         let mut all = lock(&self.kept);
-        if let Some((kept, _)) = all.iter().find(|(kept, _)| kept.chunk() == chunk) {
+        if let Some((kept, _)) = all.iter().find(|(kept, _)| kept.is_of(rows, chunk)) {
             return Ok(Some(kept.clone()));
         }
         let Some((bytes, hessians)) = room(self.store.held())? else {
             return Ok(None);
         };
         self.store.held.fetch_add(bytes, Ordering::Relaxed);
-        let kept = Arc::new(Kept::new(n, chunk, memory.order.clone(), hessians));
+        let kept = Arc::new(Kept::new(rows.clone(), chunk, memory.order.clone(), hessians));
         all.push((kept.clone(), bytes));
         Ok(Some(kept))
     }

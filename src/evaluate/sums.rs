@@ -16,8 +16,9 @@
 
 use super::Request;
 use super::chain::{Backward, Chain};
+use super::lanes::{Additive, add_each};
 use super::pairs::{PairSums, PairTotals, is_coupled};
-use super::sizes::{add_each, row_triangles};
+use super::sizes::row_triangles;
 use crate::backend::kernel::{
     GaussNewtonDiagonal, Gram, GramDiagonal, SquaredGradient, UnitParameterHessian, WeightedSum,
 };
@@ -81,7 +82,7 @@ impl<B: Backend> Sums<B> {
 }
 
 /// [`Sums`] on the host.
-pub(super) struct Totals {
+pub(crate) struct Totals {
     pub value: Vec<f64>,
     pub gradient: Vec<Vec<f64>>,
     pub curvature: Vec<Vec<f64>>,
@@ -93,17 +94,26 @@ impl Totals {
     pub(super) fn value(&self) -> Option<f64> {
         self.value.iter().copied().reduce(|sum, v| sum + v)
     }
+}
 
-    /// Adds the totals of the next samples.
-    pub(super) fn add(&mut self, next: Totals) {
-        // One after the other, whatever the chunks are.
-        let sum = self.value.drain(..).chain(next.value).reduce(|sum, v| sum + v);
+impl Additive for Totals {
+    fn arrays(&mut self) -> Vec<&mut Vec<f64>> {
+        let pairs = self.pairs.iter_mut().flat_map(PairTotals::arrays);
+        let others = self.gradient.iter_mut().chain(&mut self.curvature).chain(pairs);
+        std::iter::once(&mut self.value).chain(others).collect()
+    }
+
+    fn close(&mut self) {
+        let sum = self.value();
+        self.value.clear();
         self.value.extend(sum);
-        add_each(&mut self.gradient, next.gradient);
-        add_each(&mut self.curvature, next.curvature);
-        for (pair, next) in self.pairs.iter_mut().zip(next.pairs) {
-            pair.add(next);
-        }
+    }
+
+    fn add(&mut self, mut next: Totals) {
+        // One after the other, whatever the chunks are.
+        self.value.append(&mut next.value);
+        self.close();
+        add_each(self.arrays(), next.arrays());
     }
 }
 

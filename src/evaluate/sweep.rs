@@ -15,7 +15,7 @@ use crate::network::Network;
 
 /// Results that have rows for each sample.
 #[derive(Default)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     /// e^k by layer, n × s_k; none unless they were asked for.
     pub multipliers: Vec<Vec<f64>>,
     /// x^m, n × outputs.
@@ -35,6 +35,11 @@ impl Rows {
 
     /// Adds the rows of the next samples.
     pub(super) fn extend(&mut self, next: Rows) {
+        if self.outputs.is_empty() && self.multipliers.is_empty() {
+            // With the room that it has.
+            *self = next;
+            return;
+        }
         for (all, e) in self.multipliers.iter_mut().zip(next.multipliers) {
             all.extend(e);
         }

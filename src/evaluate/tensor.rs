@@ -17,11 +17,12 @@
 
 use rayon::prelude::*;
 
+use super::chunks::Task;
 use super::lagrangian::{Configuration, check, each_chunk, rows_of};
 use super::linear::{Linear, Need, Setting};
 use super::samples::Batch;
 use super::states::{Parameters, States, download, pre_activations};
-use super::{At, Division, Parts, Place as Where};
+use super::{At, Division, Partial, Parts, Place as Where, Rows};
 use crate::backend::kernel::TensorSum;
 use crate::backend::{Backend, Cpu, Layout, View};
 use crate::curvature::{Indices, SymmetricTensor};
@@ -72,6 +73,26 @@ impl Tensor {
             });
         }
         Ok(count)
+    }
+
+    /// Returns how many numbers the tensor has.
+    ///
+    /// # Errors
+    /// Those of [`place`](Self::place).
+    pub(super) fn numbers(&self, network: &Network) -> Result<usize> {
+        Ok(self.place(network)?.len)
+    }
+
+    /// Returns the tensor with these numbers.
+    ///
+    /// # Errors
+    /// Those of [`place`](Self::place), and another number of them.
+    pub(crate) fn of_numbers(
+        &self,
+        network: &Network,
+        packed: Vec<f64>,
+    ) -> Result<SymmetricTensor> {
+        SymmetricTensor::new(self.place(network)?.group.row, self.order, packed)
     }
 
     /// The unit's place, after a check of everything that can be wrong.
@@ -231,10 +252,11 @@ impl<'a, B: Backend> TensorSums<'a, B> {
         guard::named("unit", || unit.name(), all)?
     }
 
-    fn read(self, b: &B) -> Result<SymmetricTensor> {
+    /// Returns the tensor's numbers on the host.
+    fn read(self, b: &B) -> Result<Vec<f64>> {
         let mut packed = b.read(self.sum)?;
         (packed.iter_mut().zip(self.other)).for_each(|(sum, v)| *sum += v);
-        SymmetricTensor::new(self.place.group.row, self.place.of.order, packed)
+        Ok(packed)
     }
 }
 
@@ -306,24 +328,26 @@ pub(super) fn sweep_tensor<B: Backend>(
     Ok(())
 }
 
-/// The tensor at the states that W propagates and their multipliers.
-pub(crate) fn tensor<B: Backend>(
+/// The sums that are the tensor at the states that W propagates and their multipliers.
+pub(crate) fn tensor_sums<B: Backend>(
     place: &Where<B>,
     parts: Parts,
     at: &At<B>,
     of: Tensor,
-    chunk: usize,
-) -> Result<SymmetricTensor> {
-    let (n, b) = (parts.data.len(), place.backend);
-    of.multiplications(parts.network, n)?;
-    let division = Division { samples: n, chunk, sums: usize::MAX, few: false, kept: 0 };
+    division: Division,
+) -> Result<Partial<Vec<f64>>> {
+    of.multiplications(parts.network, parts.data.len())?;
     let chunk = division.positive_chunk()?;
-    let mut sums = TensorSums::new(b, parts.network, of)?;
-    let task = super::chunks::Task { b, rows: 0..n, values: 1 };
-    place.each_chunk(&task, parts, at, chunk, |setting, batch, _| {
-        sweep_tensor(setting, batch, &mut sums)
-    })?;
-    sums.read(b)
+    let of_task = |task: Task<B>| -> Result<Vec<f64>> {
+        let mut sums = TensorSums::new(task.b, parts.network, of)?;
+        place.each_chunk(&task, parts, at, chunk, |setting, batch, _| {
+            sweep_tensor(setting, batch, &mut sums)
+        })?;
+        sums.read(task.b)
+    };
+    let of_task = |task: Task<B>| place.samples.ended(of_task(task));
+    let nodes = division.run(place.backend, place.idle, of_task, |packed| packed)?;
+    Ok(Partial { nodes, rows: Rows::default() })
 }
 
 /// The tensor at any states and multipliers.
@@ -347,5 +371,5 @@ pub(crate) fn tensor_at(
         minus_e.iter_mut().for_each(|e| *e = -*e);
         sums.add(&b, &parameters, z, &p, &minus_e)
     })?;
-    sums.read(&b)
+    of.of_numbers(network, sums.read(&b)?)
 }

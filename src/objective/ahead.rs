@@ -51,11 +51,16 @@ struct Held {
 }
 
 impl Ahead {
-    /// Begins to read all rows of samples with so many rows, inputs and outputs, so many rows at a time.
-    pub fn start(samples: Arc<dyn Samples>, shape: [usize; 3], step: usize) -> Self {
+    /// Begins to read some rows of samples with so many inputs and outputs, so many rows at a time.
+    pub fn start(
+        samples: Arc<dyn Samples>,
+        rows: Range<usize>,
+        widths: [usize; 2],
+        step: usize,
+    ) -> Self {
         let shared = Arc::new(Shared::default());
         let of_reader = shared.clone();
-        let read = move || of_reader.read(&*samples, shape, step);
+        let read = move || of_reader.read(&*samples, rows, widths, step);
         let reader = thread::Builder::new().name("secondo reader".into()).spawn(read);
         if let Err(error) = &reader {
             shared.fail(Error::Unsupported {
@@ -100,23 +105,23 @@ impl Shared {
     }
 
     /// Fills windows until there are no more rows or nobody wants them.
-    fn read(&self, samples: &dyn Samples, shape: [usize; 3], step: usize) {
+    fn read(&self, samples: &dyn Samples, all: Range<usize>, widths: [usize; 2], step: usize) {
         // A source may be the user's code.
-        let all = || -> Result<()> {
-            let mut walk = samples.walk(0)?;
-            for first in (0..shape[0]).step_by(step.max(1)) {
+        let walk = || -> Result<()> {
+            let mut walk = samples.walk(all.start)?;
+            for first in all.clone().step_by(step.max(1)) {
                 let Some(mut window) = self.room() else {
                     return Ok(());
                 };
-                let rows = first..shape[0].min(first + step);
-                fill(samples, walk.as_mut(), shape, &rows, &mut window)?;
+                let rows = first..all.end.min(first + step);
+                fill(samples, walk.as_mut(), widths, &rows, &mut window)?;
                 let held = Held { first, window: Arc::new(window), left: rows.len() };
                 lock(&self.state).held.push_back(held);
                 self.changed.notify_all();
             }
             Ok(())
         };
-        let done = guard::call("source of samples", "walk", all);
+        let done = guard::call("source of samples", "walk", walk);
         if let Err(error) = done.and_then(|done| done) {
             self.fail(error);
         }
@@ -187,7 +192,7 @@ fn out_of_order(rows: &Range<usize>) -> Error {
 fn fill(
     samples: &dyn Samples,
     walk: &mut dyn Walk,
-    [_, inputs, outputs]: [usize; 3],
+    [inputs, outputs]: [usize; 2],
     rows: &Range<usize>,
     window: &mut Window,
 ) -> Result<()> {

@@ -17,7 +17,7 @@ pub use loss::{Loss, LossFunction, LossKind};
 pub use penalty::{Penalty, PenaltyFunction};
 pub(crate) use samples::Rows;
 pub use samples::{Samples, Walk, Window};
-pub(crate) use source::{Source, Stream, targets, with_rows};
+pub(crate) use source::{Source, Stream, digest, targets, with_rows};
 
 /// Whether the losses of the samples are summed or averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -32,6 +32,28 @@ pub(crate) struct Stream {
     outputs: usize,
     /// Σ_i ω_i.
     total: f64,
+    digest: Digest,
+}
+
+/// A hash of rows, by which they are compared with those of other processes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Digest([u64; 3]);
+
+impl Digest {
+    /// Adds the next rows; where they are divided does not matter.
+    fn add(&mut self, rows: &Rows) {
+        for (hash, numbers) in self.0.iter_mut().zip([rows.x, rows.y, rows.omega]) {
+            *hash = digest(*hash, numbers.iter().copied());
+        }
+    }
+}
+
+/// Returns a hash of numbers behind those of another hash.
+pub(crate) fn digest(hash: u64, numbers: impl IntoIterator<Item = f64>) -> u64 {
+    let add = |hash: u64, v: f64| {
+        (hash ^ v.to_bits()).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+    };
+    numbers.into_iter().fold(hash, add)
 }
 
 impl Stream {
@@ -44,18 +66,21 @@ impl Stream {
         if rows == 0 {
             return Err(Error::invalid("data", "there are no rows"));
         }
-        let mut stream = Stream { samples, rows, inputs, outputs, total: 0.0 };
+        let mut stream =
+            Stream { samples, rows, inputs, outputs, total: 0.0, digest: Digest::default() };
         let (mut total, mut is_weighted, mut of) = (0.0, false, of);
-        stream.each_window(|window| {
+        let mut digest = Digest::default();
+        stream.each_window(0..rows, |window| {
             // One after the other, as the sum over all in memory has them.
             total = window.omega.iter().fold(total, |sum, omega| sum + omega);
+            digest.add(&window);
             is_weighted = is_weighted || window.omega.iter().any(|omega| *omega > 0.0);
             of(window)
         })?;
         if !is_weighted {
             return Err(Error::invalid("sample weights", "all are 0"));
         }
-        stream.total = total;
+        (stream.total, stream.digest) = (total, digest);
         Ok(stream)
     }
 
@@ -77,21 +102,24 @@ impl Stream {
         windows.saturating_add(self.samples.held())
     }
 
-    /// Begins to read all samples, of which chunks of so many are taken in their order.
-    pub fn ahead(&self, chunk: usize) -> Ahead {
-        let shape = [self.rows, self.inputs, self.outputs];
-        Ahead::start(self.samples.clone(), shape, self.window(chunk))
+    /// Begins to read some samples, of which chunks of so many are taken in their order.
+    pub fn ahead(&self, chunk: usize, rows: Range<usize>) -> Ahead {
+        Ahead::start(self.samples.clone(), rows, [self.inputs, self.outputs], self.window(chunk))
     }
 
-    /// Calls `f` with all samples, in their order, a window at a time.
+    /// Calls `f` with some samples, in their order, a window at a time.
     ///
     /// # Errors
     /// Those of reading, and of `f`.
-    pub fn each_window(&self, mut f: impl FnMut(Rows) -> Result<()>) -> Result<()> {
+    pub fn each_window(
+        &self,
+        rows: Range<usize>,
+        mut f: impl FnMut(Rows) -> Result<()>,
+    ) -> Result<()> {
         let step = self.window(1);
-        let ahead = self.ahead(step);
-        for first in (0..self.rows).step_by(step) {
-            ahead.with(first..self.rows.min(first + step), &mut f)??;
+        let ahead = self.ahead(step, rows.clone());
+        for first in rows.clone().step_by(step) {
+            ahead.with(first..rows.end.min(first + step), &mut f)??;
         }
         Ok(())
     }
@@ -143,6 +171,22 @@ impl Source {
         }
     }
 
+    /// Returns hashes of X, Y and ω.
+    ///
+    /// # Errors
+    /// Those of [`each`](Self::each).
+    pub fn digest(&self) -> Result<[u64; 3]> {
+        if let Source::Stream(stream) = self {
+            return Ok(stream.digest.0);
+        }
+        let mut digest = Digest::default();
+        self.each(|rows| {
+            digest.add(&rows);
+            Ok(())
+        })?;
+        Ok(digest.0)
+    }
+
     /// Calls `f` with all samples, in their order, as many at a time as are there.
     ///
     /// # Errors
@@ -150,7 +194,7 @@ impl Source {
     pub fn each(&self, mut f: impl FnMut(Rows) -> Result<()>) -> Result<()> {
         match self {
             Source::Memory(data) => f(data.all()?),
-            Source::Stream(stream) => stream.each_window(f),
+            Source::Stream(stream) => stream.each_window(0..stream.rows, f),
         }
     }
 
@@ -163,7 +207,9 @@ impl Source {
             Source::Memory(data) => f(data.y().view()),
             Source::Stream(stream) => {
                 let rows = 0..stream.window(1);
-                stream.ahead(rows.end).with(rows, |rows| f(targets(&rows, stream.outputs)))?
+                stream
+                    .ahead(rows.end, rows.clone())
+                    .with(rows, |rows| f(targets(&rows, stream.outputs)))?
             }
         }
     }
@@ -186,6 +232,12 @@ impl Data {
             omega: self.weights(),
         })
     }
+
+    /// Some samples, row by row.
+    pub(crate) fn some(&self, rows: &Range<usize>) -> Result<Rows<'_>> {
+        let part = self.all()?.part(rows);
+        part.ok_or_else(|| Error::shape("rows", &[self.len()], &[rows.end]))
+    }
 }
 
 /// Calls `f` with some rows of data in memory, or of those that are read ahead.
@@ -200,9 +252,6 @@ pub(crate) fn with_rows<'a, R>(
 ) -> Result<R> {
     match source {
         Source::Stream(stream) => ahead(stream).with(rows, f),
-        Source::Memory(data) => {
-            let part = data.all()?.part(&rows);
-            Ok(f(part.ok_or_else(|| Error::shape("rows", &[data.len()], &[rows.end]))?))
-        }
+        Source::Memory(data) => Ok(f(data.some(&rows)?)),
     }
 }

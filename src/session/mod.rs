@@ -18,8 +18,10 @@
 
 mod operator;
 mod point;
+mod ranks;
 mod requests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,11 +41,12 @@ use crate::error::{Error, Fault};
 #[cfg(feature = "gpu")]
 use crate::evaluate::rehearse;
 use crate::evaluate::{
-    At, Counts, Division, Leave, Memory, Need, Parts, Place, Plan, Planned, PointStore, Request,
-    Target, Work, resident_bytes,
+    Additive, At, Counts, Division, Leave, Memory, Need, Partial, Parts, Place, Plan, Planned,
+    PointStore, Request, Rows, Target, Work, resident_bytes,
 };
 use crate::interrupt::Limits;
 use crate::problem::Problem;
+use crate::team::Asked;
 use point::Stores;
 
 /// Bytes that the requests of a problem may leave without a session: 4 MiB, a choice.
@@ -236,10 +239,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The arrays that a request may leave behind.
-    fn leave(&self, target: &Target, plan: &Plan) -> Leave {
-        let (network, n) = (self.problem.network(), self.problem.rows());
-        let samples = resident_bytes(network, n, target.float());
+    /// The arrays that a request for n samples may leave behind.
+    fn leave(&self, target: &Target, plan: &Plan, n: usize) -> Leave {
+        let samples = resident_bytes(self.problem.network(), n, target.float());
         Leave {
             samples: samples <= self.room(target, plan),
             arrays: match &self.terms {
@@ -249,27 +251,48 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Does a job where `device` computes it.
+    /// Does a job where `device` computes it, with other processes where there are any that share the samples.
     fn run<J: Job>(&self, device: &Device, stores: &Stores, job: &J) -> Result<J::Done> {
         let work = job.work();
         let (target, planned) = self.planned(device, work)?;
-        self.memory.expect_order(need(work).order);
         let chunk = self.chunk(device, work, &planned);
-        match &target {
-            Target::Cpu { float: 4 } => {
-                self.run_on(&target, &planned, stores, &stores.f32, job, chunk)
-            }
-            Target::Cpu { .. } => self.run_on(&target, &planned, stores, &stores.f64, job, chunk),
+        let own = |share| self.compute(&target, &planned, stores, job, chunk, share);
+        let (parts, weights) = (self.problem.parts(), stores.weights());
+        // Results for each sample are not summed, and the others have no adapter.
+        let is_shared = matches!(target, Target::Cpu { .. }) && !work.has_rows();
+        if let Some(ranks) = self.problem.ranks().filter(|_| is_shared) {
+            let work = self.problem.in_network(work);
+            let vectors = Cow::Borrowed(job.vectors());
+            let asked = Asked { work, float: target.float(), chunk, vectors };
+            let own = || Ok(own((0, ranks.size()))?.nodes);
+            return job.finish(parts, weights, ranks.ask(asked, weights, own)?, Rows::default());
+        }
+        let found = own((0, 1));
+        #[cfg(feature = "gpu")]
+        if let (Err(Error::Gpu { .. }), Device::Auto(_)) = (&found, device) {
+            return self.run(&Device::Cpu, stores, job);
+        }
+        let (total, rows) = found?.whole()?;
+        job.finish(parts, weights, total, rows)
+    }
+
+    /// Computes the share of this process, by its rank and their number, in a job.
+    fn compute<J: Job>(
+        &self,
+        target: &Target,
+        planned: &Planned,
+        stores: &Stores,
+        job: &J,
+        chunk: usize,
+        share: (usize, usize),
+    ) -> Result<Partial<J::Total>> {
+        self.memory.expect_order(need(job.work()).order);
+        let here = Here { target, planned, chunk, share };
+        match target {
+            Target::Cpu { float: 4 } => self.run_on(&here, stores, &stores.f32, job),
+            Target::Cpu { .. } => self.run_on(&here, stores, &stores.f64, job),
             #[cfg(feature = "gpu")]
-            Target::Gpu(gpu) => {
-                let done = self.run_on_gpu(gpu, &target, &planned, stores, job, chunk);
-                match done {
-                    Err(Error::Gpu { .. }) if matches!(device, Device::Auto(_)) => {
-                        self.run(&Device::Cpu, stores, job)
-                    }
-                    done => done,
-                }
-            }
+            Target::Gpu(gpu) => self.run_on_gpu(gpu, here, stores, job),
         }
     }
 
@@ -297,20 +320,21 @@ impl<'a> Session<'a> {
 
     fn run_on<B: Backend, J: Job>(
         &self,
-        target: &Target,
-        planned: &Planned,
+        &Here { target, planned, chunk, share }: &Here,
         stores: &Stores,
         store: &PointStore<B>,
         job: &J,
-        chunk: usize,
-    ) -> Result<J::Done> {
+    ) -> Result<Partial<J::Total>> {
         let (parts, plan, work) = (self.problem.parts(), &planned.plan, job.work());
-        let leave = self.leave(target, plan);
-        let n = parts.data.len();
+        let (n, work) = (parts.data.len(), self.problem.in_network(work));
+        let division = Division::planned(parts.network, n, work, plan, chunk, share);
+        let rows = division.rows_here();
+        let n = rows.len();
+        let leave = self.leave(target, plan, n);
         let mut kept = None;
         if let Terms::Lasting { .. } = self.terms {
-            kept = store.kept(&self.memory, n, chunk, |held| {
-                let bytes = self.memory.kept_bytes(target, parts, chunk)?;
+            kept = store.kept(&self.memory, &rows, chunk, |held| {
+                let bytes = self.memory.kept_bytes(target, parts, n, chunk)?;
                 let mut taken = held.saturating_add(bytes);
                 if leave.samples {
                     taken += resident_bytes(parts.network, n, target.float());
@@ -323,11 +347,9 @@ impl<'a> Session<'a> {
                 Ok((taken <= room).then_some((bytes, all)))
             })?;
         }
-        let division =
-            Division::planned(parts.network, n, self.problem.in_network(work), plan, chunk);
         let shared = (&*self.memory.counters, &*self.memory.limits);
-        store.store().place(parts, (plan, chunk), leave, shared, |place| {
-            store.at(stores.weights(), kept.as_deref(), |at| job.run(parts, place, at, division))
+        store.store().place(parts, (plan, chunk, rows), leave, shared, |place| {
+            store.at(stores.weights(), kept.as_deref(), |at| job.sums(parts, place, at, division))
         })
     }
 
@@ -335,17 +357,15 @@ impl<'a> Session<'a> {
     fn run_on_gpu<J: Job>(
         &self,
         gpu: &Gpu,
-        target: &Target,
-        planned: &Planned,
+        mut here: Here,
         stores: &Stores,
         job: &J,
-        mut chunk: usize,
-    ) -> Result<J::Done> {
-        let (parts, work) = (self.problem.parts(), job.work());
+    ) -> Result<Partial<J::Total>> {
+        let (parts, work, planned) = (self.problem.parts(), job.work(), here.planned);
         if planned.prepared.get().is_none() {
             // Before the texts are compiled, so that a part whose text is wrong is named.
             (parts.data).first_targets(|y| gpu.check_parts(parts.network, parts.loss, &y))?;
-            for n in [chunk, parts.data.len() % chunk] {
+            for n in [here.chunk, parts.data.len() % here.chunk] {
                 let work = self.problem.in_network(work);
                 gpu.prepare(&rehearse(gpu, parts.network, parts.loss, n, work)?)?;
             }
@@ -353,10 +373,10 @@ impl<'a> Session<'a> {
         }
         let store = stores.gpu(&self.memory, gpu);
         loop {
-            match self.run_on(target, planned, stores, store, job, chunk) {
+            match self.run_on(&here, stores, store, job) {
                 // Others may hold the device's memory: what was planned need not be there.
-                Err(Error::Gpu { fault: Fault::OutOfMemory { .. }, .. }) if chunk > 64 => {
-                    chunk /= 2
+                Err(Error::Gpu { fault: Fault::OutOfMemory { .. }, .. }) if here.chunk > 64 => {
+                    here.chunk /= 2
                 }
                 done => return done,
             }
@@ -364,22 +384,42 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Where and how a job is computed.
+struct Here<'a> {
+    target: &'a Target,
+    planned: &'a Planned,
+    chunk: usize,
+    share: (usize, usize),
+}
+
 /// Something that the driver does on any backend.
 trait Job: Sync {
+    /// The sums over the samples.
+    type Total: Additive;
+
     /// The result.
-    type Done: Send;
+    type Done;
 
     /// The kind of request.
     fn work(&self) -> Work;
 
-    /// Computes it in W.
-    fn run<B: Backend>(
+    /// The vectors of products, in W.
+    fn vectors(&self) -> &[f64] {
+        &[]
+    }
+
+    /// Computes the sums over the samples of this process, in W.
+    fn sums<B: Backend>(
         &self,
         parts: Parts,
         place: &Place<B>,
         at: &At<B>,
         division: Division,
-    ) -> Result<Self::Done>;
+    ) -> Result<Partial<Self::Total>>;
+
+    /// Returns the result that all samples have.
+    fn finish(&self, parts: Parts, w: &[f64], total: Self::Total, rows: Rows)
+    -> Result<Self::Done>;
 }
 
 /// Returns the parts of the linearization that a request of a kind needs.

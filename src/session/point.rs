@@ -12,7 +12,8 @@ use crate::curvature::{Curvature, SymmetricTensor};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::{
-    self, At, Division, Evaluation, Parts, Place, PointStore, Request, Tensor, Work,
+    self, At, Division, Evaluation, Partial, Parts, Place, PointStore, ProductTotals, Request,
+    Rows, Tensor, Totals, Work,
 };
 #[cfg(feature = "gpu")]
 use crate::evaluate::{Memory, Store};
@@ -109,6 +110,11 @@ impl<'a> Point<'a> {
         problem.in_theta(self.stores.weights(), request, found)
     }
 
+    /// The arrays that are kept at it.
+    pub(super) fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
     /// The session that it is a point of.
     pub(super) fn session(&self) -> &Session<'a> {
         &self.session
@@ -148,68 +154,93 @@ impl<'a> Point<'a> {
 }
 
 /// An evaluation, with what it needs in W.
-struct Evaluate {
-    request: Request,
-    in_network: Request,
+pub(super) struct Evaluate {
+    pub request: Request,
+    pub in_network: Request,
 }
 
 impl Job for Evaluate {
+    type Total = Totals;
     type Done = Evaluation;
 
     fn work(&self) -> Work {
         Work::Evaluate(self.request)
     }
 
-    fn run<B: Backend>(
+    fn sums<B: Backend>(
         &self,
         parts: Parts,
         place: &Place<B>,
         at: &At<B>,
         division: Division,
-    ) -> Result<Evaluation> {
-        evaluate::evaluate(place, parts, at, self.in_network, division)
+    ) -> Result<Partial<Totals>> {
+        evaluate::sums(place, parts, at, self.in_network, division)
+    }
+
+    fn finish(&self, parts: Parts, w: &[f64], totals: Totals, rows: Rows) -> Result<Evaluation> {
+        evaluate::finish(parts, w, self.in_network, totals, rows)
     }
 }
 
 /// Products with some vectors in W.
-struct Products<'a> {
-    curvature: Curvature,
-    vectors: &'a [f64],
-    count: usize,
+pub(super) struct Products<'a> {
+    pub curvature: Curvature,
+    pub vectors: &'a [f64],
+    pub count: usize,
 }
 
 impl Job for Products<'_> {
+    type Total = Vec<ProductTotals>;
     type Done = Vec<f64>;
 
     fn work(&self) -> Work {
         Work::Products(self.curvature, self.count)
     }
 
-    fn run<B: Backend>(
+    fn vectors(&self) -> &[f64] {
+        self.vectors
+    }
+
+    fn sums<B: Backend>(
         &self,
         parts: Parts,
         place: &Place<B>,
         at: &At<B>,
         division: Division,
-    ) -> Result<Vec<f64>> {
-        evaluate::products(place, parts, at, self.curvature, self.vectors, division)
+    ) -> Result<Partial<Self::Total>> {
+        evaluate::product_sums(place, parts, at, self.curvature, self.vectors, division)
+    }
+
+    fn finish(&self, parts: Parts, w: &[f64], totals: Self::Total, _: Rows) -> Result<Vec<f64>> {
+        evaluate::finish_products(parts, w, self.curvature, self.vectors, &totals)
     }
 }
 
 impl Job for Tensor {
+    type Total = Vec<f64>;
     type Done = SymmetricTensor;
 
     fn work(&self) -> Work {
         Work::Tensor(*self)
     }
 
-    fn run<B: Backend>(
+    fn sums<B: Backend>(
         &self,
         parts: Parts,
         place: &Place<B>,
         at: &At<B>,
         division: Division,
+    ) -> Result<Partial<Vec<f64>>> {
+        evaluate::tensor_sums(place, parts, at, *self, division)
+    }
+
+    fn finish(
+        &self,
+        parts: Parts,
+        _: &[f64],
+        packed: Vec<f64>,
+        _: Rows,
     ) -> Result<SymmetricTensor> {
-        evaluate::tensor(place, parts, at, *self, division.chunk)
+        self.of_numbers(parts.network, packed)
     }
 }

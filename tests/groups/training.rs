@@ -44,5 +44,8 @@ mod sources;
 #[path = "../solvers.rs"]
 mod solvers;
 
+#[path = "../team.rs"]
+mod team;
+
 #[path = "../trust_region.rs"]
 mod trust_region;

@@ -94,6 +94,13 @@ pub struct Options {
     /// evidence, radial units, figures; and the method lm.
     #[arg(long, help_heading = "Reading tables")]
     pub stream: bool,
+    /// Share the rows among the processes that mpirun or srun started: with the same result, for any number of them
+    ///
+    /// Each of them reads all rows once or twice at the beginning, and then its own; up to 64 have a share, of 4096 rows or more. The first one alone
+    /// speaks and writes. The processor computes. Each process takes as many threads as it finds cores, and memory as if it were alone: say
+    /// --threads and --memory where several are on one machine. Not in the published program: it needs MPI where it is built.
+    #[arg(long, requires = "stream", help_heading = "Computing")]
+    pub mpi: bool,
     /// Write the model here; a model that is there is replaced, no other file [default: the table's name with .safetensors, in the current folder]
     #[arg(long, help_heading = "Output", value_name = "FILE")]
     pub model: Option<PathBuf>,

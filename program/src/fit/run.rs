@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use clap::ArgMatches;
 use secondo::io::Model;
-use secondo::{Error, Fit, Problem, Reason};
+use secondo::{Device, Error, Fit, Problem, Reason};
 use serde_json::json;
 
 use super::data::{self, TableFit};
+use super::job::Job;
 use super::options::Options;
 use super::problem::{self, FileFit};
 use super::report::{Report, Starts};
@@ -18,6 +19,7 @@ use crate::exit::Failure;
 use crate::files::{self, Kind};
 use crate::output::{Results, Text, has_extension, here, say, say_warning};
 use crate::plot;
+use crate::ranks::Ranks;
 use crate::show::{Fitted, Shown};
 use crate::training::{Trained, train};
 
@@ -30,33 +32,23 @@ enum Source {
 
 /// Runs the command.
 pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
-    options.method.check()?;
-    let is_problem = has_extension(&options.data, "json");
-    let default = || (!is_problem).then(|| here(&options.data, "safetensors"));
-    let model_path = options.model.clone().or_else(default);
-    check_files(options, model_path.as_deref())?;
-    if is_problem {
-        problem::check(options, matches)?;
-    } else {
-        options.target.target()?;
-    }
     let begin = Instant::now();
-    let device = options.computing.start(true)?;
-    let (job, source) = if is_problem {
-        let (job, file) = problem::prepare(options, device, model_path.is_some())?;
-        (job, Source::File(Box::new(file)))
-    } else if options.stream {
-        let (job, rows) = stream::prepare(options, device)?;
-        (job, Source::Stream(Box::new(rows)))
-    } else {
-        let (job, table) = data::prepare(options, device)?;
-        (job, Source::Table(Box::new(table)))
+    let default =
+        || (!has_extension(&options.data, "json")).then(|| here(&options.data, "safetensors"));
+    let model_path = options.model.clone().or_else(default);
+    // Before MPI, since it may begin the program anew.
+    let device = check(options, matches, model_path.as_deref())
+        .and_then(|()| options.computing.start(!options.mpi));
+    let ranks = Ranks::start(options.mpi)?;
+    let prepared = device.and_then(|device| prepare(options, device, model_path.is_some()));
+    let Some((job, source)) = ranks.share(prepared, |(job, _)| &mut job.problem)? else {
+        return Ok(());
     };
     if !options.quiet {
         say_warnings(&job.warnings);
         say(&job.subject.introduction(&job.objective))?;
     }
-    let training = Instant::now();
+    let (training, processes) = (Instant::now(), job.problem.processes());
     let validation = job.validation.as_ref().map(|(problem, patience)| (problem, *patience));
     let trained =
         train(&job.problem, validation, job.starts, &options.method, begin, !options.quiet)?;
@@ -82,6 +74,9 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     };
     let mut all = options.method.json();
     all.insert("threads".into(), json!(options.computing.threads));
+    if options.mpi {
+        all.insert("processes".into(), json!(processes));
+    }
     // Everything is known; only now files are written.
     let mut results = Results::beside(options.method.checkpoint.as_deref());
     let model = results.keep(Kind::Model, model_path.as_deref(), &|out| out.write_all(&bytes));
@@ -118,6 +113,32 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     plotted?;
     results.end()?;
     trained.done()
+}
+
+/// Refuses options that contradict each other, and files that cannot be written.
+fn check(options: &Options, matches: &ArgMatches, model: Option<&Path>) -> Result<(), Failure> {
+    options.method.check()?;
+    check_files(options, model)?;
+    if has_extension(&options.data, "json") {
+        problem::check(options, matches)
+    } else {
+        options.target.target().map(drop)
+    }
+}
+
+/// Reads what is fitted; `model` is whether there will be one.
+fn prepare(options: &Options, device: Device, model: bool) -> Result<(Job, Source), Failure> {
+    if has_extension(&options.data, "json") {
+        let (job, file) = problem::prepare(options, device, model)?;
+        return Ok((job, Source::File(Box::new(file))));
+    }
+    Ok(if options.stream {
+        let (job, rows) = stream::prepare(options, device)?;
+        (job, Source::Stream(Box::new(rows)))
+    } else {
+        let (job, table) = data::prepare(options, device)?;
+        (job, Source::Table(Box::new(table)))
+    })
 }
 
 /// The numbers that figures show, where something will hold them.

@@ -143,6 +143,10 @@ const SMALL: u64 = 1 << 30;
 /// How many of so many starts may run at once, each with a session of its own: on the processor, and where memory is at hand for all of
 /// them. Their bits do not depend on it.
 fn side_by_side(problem: &Problem, starts: usize) -> usize {
+    if problem.processes() > 1 {
+        // Which compute one request at a time.
+        return 1;
+    }
     let workers = starts.min(rayon::current_num_threads());
     let (rows, p) = (problem.rows(), problem.parameters() as u64);
     let outputs = (rows as u64).saturating_mul(problem.network().outputs() as u64);

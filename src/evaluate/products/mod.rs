@@ -27,7 +27,8 @@ mod forward;
 mod sums;
 mod vectors;
 
-pub(super) use sums::{ProductSums, ProductTotals};
+pub(super) use sums::ProductSums;
+pub(crate) use sums::ProductTotals;
 pub(super) use vectors::{Vectors, together};
 
 use super::chain::{Backward, Chain};

@@ -6,7 +6,8 @@ use crate::backend::kernel::{Argument, Direction, UnitDerivativeSlope, WeightedS
 use crate::backend::{Backend, Layout, View, ViewMut, product};
 use crate::curvature::Curvature;
 use crate::error::Result;
-use crate::evaluate::sizes::{add_each, shape_product};
+use crate::evaluate::lanes::Additive;
+use crate::evaluate::sizes::shape_product;
 use crate::network::{GroupView, Network};
 
 /// The sums of the products: one of each for each group of units.
@@ -67,12 +68,6 @@ pub(crate) struct ProductTotals {
 }
 
 impl ProductTotals {
-    /// Adds the totals of the next samples.
-    pub(crate) fn add(&mut self, next: ProductTotals) {
-        add_each(&mut self.main, next.main);
-        add_each(self.of_slopes.iter_mut().flatten(), next.of_slopes.into_iter().flatten());
-    }
-
     /// Adds the sums to the products, `count` rows of length P.
     pub(crate) fn add_to(&self, network: &Network, count: usize, out: &mut [f64]) {
         let p = network.parameters();
@@ -92,6 +87,14 @@ impl ProductTotals {
                 }
             }
         }
+    }
+}
+
+impl Additive for Vec<ProductTotals> {
+    fn arrays(&mut self) -> Vec<&mut Vec<f64>> {
+        (self.iter_mut())
+            .flat_map(|totals| totals.main.iter_mut().chain(totals.of_slopes.iter_mut().flatten()))
+            .collect()
     }
 }
 
