@@ -319,3 +319,36 @@ fn arrays_are_tables() {
         made(7).mapv(f64::trunc).column(2).to_vec()
     );
 }
+
+/// A text without quotes is cut by its bytes in parts side by side, one with a quote by a library, record by record: both give the same cells,
+/// lines and errors, also of lines that are not like the others.
+#[test]
+fn texts_with_and_without_quotes_are_cut_alike() {
+    let line = |i: usize| match i % 7 {
+        3 => "\n".to_string(),
+        4 => ",,\n".into(),
+        5 => format!(" {i} ,\t{}.5,  x y \n", 3 * i),
+        6 => format!("# the remark {i}\n"),
+        _ => format!("{i},,{}e-3\n", i * i),
+    };
+    let lines: String = (0..20_000).map(line).collect();
+    assert!(lines.len() > 4 << 16, "it is cut in several parts");
+    let table = |header: &str, end: &str| {
+        Table::parse(&format!("{header}{lines}{end}"), "t.csv".as_ref(), &Dialect::default())
+    };
+    let [plain, quoted] =
+        ["a,b,c\n", "\"a\",b,c\n"].map(|header| table(header, "1,2,the last").unwrap());
+    let cells = |table: &Table| -> Vec<String> {
+        let of = |row| (0..3).map(move |column| table.cell(row, column).unwrap().to_string());
+        (0..table.rows()).flat_map(of).collect()
+    };
+    let left_out = (0..20_000).filter(|i| matches!(i % 7, 3 | 4 | 6)).count();
+    assert_eq!(plain.rows(), 20_000 - left_out + 1);
+    assert_eq!((plain.lines(), cells(&plain)), (quoted.lines(), cells(&quoted)));
+    assert_eq!(plain.found(), quoted.found());
+    assert_eq!(plain.cell(plain.rows() - 1, 2), Some("the last"));
+    let [plain, quoted] =
+        ["a,b,c\n", "\"a\",b,c\n"].map(|header| table(header, "1,2").unwrap_err());
+    assert!(plain.to_string().contains("found 2 fields"), "{plain}");
+    assert_eq!(plain, quoted);
+}

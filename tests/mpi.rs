@@ -99,6 +99,11 @@ fn fault(team: Arc<dyn Team>, kind: &str, at: usize) {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo test` gives names of tests and options; only scripts/test-mpi compares what is printed.
+    if arguments.first().is_some_and(|word| !["count", "fault", "return"].contains(&word.as_str()))
+    {
+        return;
+    }
     let mut words = arguments.iter().map(String::as_str);
     let team = match Mpi::start() {
         Ok(team) => Arc::new(Counted(team, Default::default())),

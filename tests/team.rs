@@ -3,7 +3,7 @@
 #[path = "common/processes.rs"]
 mod processes;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -306,8 +306,59 @@ fn failures_during_a_request_name_the_process() {
             assert!(others.iter().all(Result::is_ok), "{others:?}");
         }
     }
-    let adapter = Problem::across(Arc::new(wires(1).0.remove(0)), || held(100, 2));
-    assert_eq!(adapter.unwrap().unwrap().processes(), 1);
+    let alone = Problem::across(Arc::new(wires(1).0.remove(0)), || held(100, 2));
+    assert_eq!(alone.unwrap().unwrap().processes(), 1);
+}
+
+/// One of several threads, which loses the next message when it is told to.
+#[derive(Debug)]
+struct Lossy(Wire, Arc<AtomicBool>);
+
+impl Team for Lossy {
+    fn rank(&self) -> usize {
+        self.0.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    fn send(&self, to: usize, numbers: &[f64]) -> Result<()> {
+        self.0.send(to, numbers)
+    }
+
+    fn receive(&self, from: usize) -> Result<Vec<f64>> {
+        if self.1.swap(false, Ordering::Relaxed) {
+            return Err(Error::Rank { rank: from, why: "a message was lost".into() });
+        }
+        self.0.receive(from)
+    }
+}
+
+/// Sums of one request are never taken for those of another.
+#[test]
+fn after_a_lost_message_nothing_more_is_computed() {
+    let (mut wires, _) = wires(2);
+    let loses = Arc::new(AtomicBool::new(false));
+    let first = Arc::new(Lossy(wires.remove(0), loses.clone()));
+    let other = wires.remove(0);
+    std::thread::scope(|scope| {
+        let make = || held(2 * UNIT, 2);
+        let other = scope.spawn(move || Problem::across(Arc::new(other), make).map(drop));
+        let problem = Problem::across(first, make).unwrap().unwrap();
+        let at = |scale: f64| {
+            let w: Vec<f64> = start(&problem).iter().map(|w| scale * w).collect();
+            problem.gradient(&w).map_err(|error| error.to_string())
+        };
+        assert!(at(1.0).is_ok());
+        loses.store(true, Ordering::Relaxed);
+        assert!(at(0.9).unwrap_err().contains("a message was lost"));
+        for scale in [0.9, 0.8] {
+            assert!(at(scale).unwrap_err().contains("no longer in step"));
+        }
+        drop(problem);
+        assert!(other.join().unwrap().is_err());
+    });
 }
 
 /// Requests from several threads: each has its result, or an error that says to ask one after the other.

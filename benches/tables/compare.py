@@ -163,7 +163,7 @@ def main():
     if shutil.which("Rscript"):
         peers["nnet"] = lambda train, test, _, seed: in_r(train, test, seed)
     head = ["set", "rows", *peers, *(f"secondo {way}".strip() for way in ways)]
-    head += [f"{f'{way}: ' if way else ''}less {peer}" for way in ways for peer in peers] + ["seconds: " + ", ".join([*peers, "secondo"])]
+    head += [f"{f'{way}: ' if way else ''}minus {peer}" for way in ways for peer in peers] + ["seconds: " + ", ".join([*peers, "secondo"])]
     print("| " + " | ".join(head) + " |\n|" + "---|" * len(head), flush=True)
     for name, load in sets(options).items():
         if options.sets and name not in options.sets:

@@ -52,6 +52,17 @@ fn device(text: &str) -> Result<String, String> {
     }
 }
 
+impl Computing {
+    /// Whether a fit never takes an adapter, or only where it would be faster.
+    pub fn may_stay_on_processor(&self) -> bool {
+        match self.device.as_str() {
+            "cpu" => true,
+            "auto" => self.precision != Some(Precision::F32),
+            _ => false,
+        }
+    }
+}
+
 /// Bytes: a number, and K, M, G or T for powers of 1024.
 fn size(text: &str) -> Result<u64, String> {
     let (digits, power) = match text.char_indices().last() {

@@ -72,7 +72,7 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match &error {
-            Error::Memory { .. } | Error::Gpu { .. } => Exit::Resources,
+            Error::Memory { .. } | Error::Gpu { .. } | Error::Rank { .. } => Exit::Resources,
             Error::Numerical { .. } | Error::NotPositiveDefinite { .. } => Exit::Numerical,
             Error::NonFinite {
                 what: Quantity::Objective | Quantity::Gradient | Quantity::Curvature,

@@ -238,7 +238,7 @@ fn by_default_the_penalty_of_a_small_table_is_chosen() {
         &["--ridge", "1"][..],
         &["--validation-fraction", "0.2"],
         &["--checkpoint", "c"],
-        &["--hidden", "5000", "--max-iter", "0"],
+        &["--hidden", "400", "--max-iter", "0"],
     ] {
         assert_eq!(chosen(without).0, None, "{without:?}");
     }

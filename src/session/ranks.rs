@@ -22,12 +22,13 @@ impl Problem {
     /// rank r      make, compare;       rows ⌈rL/R⌉ … ⌈(r + 1)L/R⌉ of L lanes;  sums → rank 0;  …            L ≤ 64
     /// ```
     ///
-    /// All processes call it. Value, gradient, curvatures, products and tensors, and so fits, have the bits that one process has, for any
+    /// All processes call it, and again only after rank 0 has dropped the problem and all its clones: before, all would wait for ever. Value, gradient, curvatures, products and tensors, and so fits, have the bits that one process has, for any
     /// number of processes and threads. Each process computes with its share of the rows, and reads no others after `make`. One request is computed at a
     /// time. What has a number for each row, such as the Jacobian, is computed by rank 0 alone. The processor computes, also for
     /// [`Device::auto`]. Up to 64 processes have a share, and need 4,096 rows each.
     ///
-    /// The processes compare versions, instruction sets, network, loss, reduction and all rows. Penalty, constraint and memory budget are those of
+    /// The processes compare versions, instruction sets, network, loss, reduction and all rows; network and loss by what `Debug` writes of them, which for
+    /// parts of one's own must be the same in every process. Penalty, constraint and memory budget are those of
     /// each process, and rank 0 may change the first two; where it changes the reduction, it computes alone.
     ///
     /// ```

@@ -20,7 +20,7 @@ use message::{Failed, Nodes, from_text, to_text};
 
 /// Several processes, of which this is one: how they send each other numbers.
 ///
-/// [`Problem::across`](crate::Problem::across) takes it. With the feature `mpi`, `Mpi` is the one of the processes that `mpirun` or `srun`
+/// [`Problem::across`](crate::Problem::across) takes it, for one problem after the other. With the feature `mpi`, `Mpi` is the one of the processes that `mpirun` or `srun`
 /// started. One's own must deliver the messages from one process to another whole and in their order, and must not wait for ever
 /// for a process that ended.
 pub trait Team: fmt::Debug + Send + Sync {
@@ -53,14 +53,13 @@ impl dyn Team {
     /// # Errors
     /// `Rank`, in every process the same, for the first that cannot go on, or else for the first whose facts are not those of rank 0.
     pub(crate) fn agree(&self, mine: std::result::Result<&str, &str>) -> Result<()> {
-        let verdict = self.verdict(mine).and_then(|own| {
-            let told = self.broadcast(Failed::to_numbers(own.as_ref()))?;
-            Failed::from_numbers(&told).map_or(Ok(()), |failed| Err(failed.error()))
-        });
-        if verdict.is_err() {
-            self.done();
-        }
-        verdict
+        let own = self.verdict(mine)?;
+        let told = self.broadcast(Failed::to_numbers(own.as_ref()))?;
+        let Some(failed) = Failed::from_numbers(&told) else {
+            return Ok(());
+        };
+        self.done();
+        Err(failed.error())
     }
 
     /// Returns the fault that rank 0 finds in the facts of all; the others send theirs.
@@ -136,7 +135,7 @@ impl dyn Team {
     }
 }
 
-/// The sums without their shape, of which nothing but that stays in `nodes`.
+/// Takes all numbers out of `nodes`, and returns them as one list for each.
 pub(crate) fn flat<S: Additive>(nodes: &mut [Node<S>]) -> Vec<Node<Vec<f64>>> {
     let of = |node: &mut Node<S>| {
         let arrays = node.sum.arrays();
@@ -179,8 +178,16 @@ pub fn launched_processes() -> usize {
 #[derive(Debug)]
 pub(crate) struct Ranks {
     team: Arc<dyn Team>,
-    /// The last W that the others got.
-    known: Mutex<Vec<f64>>,
+    known: Mutex<Known>,
+}
+
+/// The facts on the others that the next request needs.
+#[derive(Debug, Default)]
+struct Known {
+    /// The last W that they got.
+    w: Vec<f64>,
+    /// Whether a message was lost, so that nobody knows who waits for what.
+    is_lost: bool,
 }
 
 impl Ranks {
@@ -197,7 +204,8 @@ impl Ranks {
     /// Lets all processes compute a request at W, this one by `own`, and returns the sums over all lanes.
     ///
     /// # Errors
-    /// That of `own`; `Rank` for one of another process; `Unsupported` while another request is computed, or after one panicked.
+    /// That of `own`; `Rank` for one of another process; `Unsupported` while another request is computed, or after one panicked or could not be
+    /// sent or received.
     pub fn ask<S: Additive>(
         &self,
         asked: Asked,
@@ -219,13 +227,21 @@ impl Ranks {
                 });
             }
         };
+        if known.is_lost {
+            return Err(Error::Unsupported {
+                what: "a request after one whose messages were lost".into(),
+                why: "the processes are no longer in step; begin anew".into(),
+            });
+        }
         // The zeros have two signs.
         let bits = |w: &f64| w.to_bits();
-        let is_new = known.iter().map(bits).ne(w.iter().map(bits));
+        let is_new = known.w.iter().map(bits).ne(w.iter().map(bits));
         if is_new {
-            known.clear();
-            known.extend(w);
+            known.w.clear();
+            known.w.extend(w);
         }
+        // Until all that belongs to this request has come.
+        known.is_lost = true;
         self.team.broadcast(asked.to_numbers(is_new.then_some(w)))?;
         // Whatever comes of it, the others send what they have.
         let (mut own, error) = match own() {
@@ -241,6 +257,7 @@ impl Ranks {
             Some(error) => Err(Failed { rank: 0, why: error.to_string() }),
         };
         let total = self.team.add_up(mine)?;
+        known.is_lost = false;
         if let Some(error) = error {
             return Err(error);
         }
@@ -257,10 +274,10 @@ impl Ranks {
 }
 
 impl Drop for Ranks {
-    /// The others go on. After a panic they must not, since a sum may be under way.
+    /// The others go on. After a panic or a lost message they must not, since a sum may be under way.
     fn drop(&mut self) {
-        let is_between = !std::thread::panicking() && !self.known.is_poisoned();
-        if is_between && self.team.broadcast(Asked::end()).is_ok() {
+        let is_in_step = self.known.get_mut().is_ok_and(|known| !known.is_lost);
+        if is_in_step && !std::thread::panicking() && self.team.broadcast(Asked::end()).is_ok() {
             self.team.done();
         }
     }

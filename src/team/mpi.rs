@@ -17,7 +17,7 @@ const PART: usize = 1 << 28;
 
 /// The time after which a process that waits lets others have its core.
 const IMPATIENT: Duration = Duration::from_millis(2);
-/// The time for which it sleeps then, at most a third of what a request of many rows takes less.
+/// The time for which it sleeps then, between two looks.
 const NAP: Duration = Duration::from_micros(50);
 
 /// The processes that `mpirun` or `srun` started; see [`Team`].
@@ -112,6 +112,8 @@ impl Team for Mpi {
     }
 
     fn send(&self, to: usize, numbers: &[f64]) -> Result<()> {
+        // Another problem may have begun.
+        self.is_done.store(false, Ordering::Relaxed);
         let world = world();
         let to = world.process_at_rank(to as i32);
         let whole = numbers.chunks_exact(PART);
@@ -123,6 +125,7 @@ impl Team for Mpi {
     }
 
     fn receive(&self, from: usize) -> Result<Vec<f64>> {
+        self.is_done.store(false, Ordering::Relaxed);
         let world = world();
         let from = world.process_at_rank(from as i32);
         let mut all = next(&from);

@@ -58,18 +58,27 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     let division = options.division.divide(&data, *seeds.start())?;
     let begin = Instant::now();
     let sizes = Sizes::of(options, &data, division.train.len())?;
-    // A checkpoint holds a fit with the penalty that it was begun with, which another choice might not repeat.
-    let is_kept = options.method.checkpoint.is_some() || options.method.resume.is_some();
-    let may_choose =
-        || !is_kept && !options.division.stops_early() && may_fold(&data, &division.train);
-    let candidates = candidates(options, &sizes, &may_choose)?;
+    let hindrance = || {
+        if options.method.checkpoint.is_some() || options.method.resume.is_some() {
+            // A choice with another limit might be another.
+            Some("a checkpoint holds a fit with one penalty")
+        } else if options.division.stops_early() {
+            Some("the fit ends early by rows apart")
+        } else {
+            let are_few = !may_fold(&data, &division.train);
+            are_few.then_some("there are fewer than ten rows, or groups, to train with")
+        }
+    };
+    let (candidates, note) = candidates(options, &sizes, &hindrance)?;
+    data.notes.extend(note);
     let choice = validate(options, &data, &all, &division.train, &candidates)?;
     let mut choosing = choice.as_ref().map_or(Duration::ZERO, |_| begin.elapsed());
-    let candidate = &candidates[choice.as_ref().map_or(0, |choice| choice.chosen)];
+    let candidate = &candidates[choice.as_ref().map_or(0, |choice| choice.candidate)];
     let [train, validation, test] =
         [&division.train, &division.validation, &division.test].map(|rows| all.of(rows));
     let (mut model, mut warnings) = model(options, &data, candidate, &train)?;
-    warnings.splice(..0, table.warnings().iter().cloned());
+    let choosing_failed = choice.iter().flat_map(|choice| &choice.warnings);
+    warnings.splice(..0, table.warnings().iter().chain(choosing_failed).cloned());
     let apart = validation.lines.iter().chain(&test.lines).copied();
     model.training = Some(TrainingRows { rows: data.lines.len(), held_out: apart.collect() });
     let mut problem = train.problem(&model, device)?;
@@ -101,7 +110,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
         data: data_facts(options, &table, &data, &model, [&train, &validation, &test]),
         standardization: model.standardization.clone(),
         metrics: Measured::default(),
-        validation: choice,
+        validation: choice.map(|choice| choice.validation),
         evidence,
         choices: Choices {
             architecture: Architecture::of(&candidate.network),

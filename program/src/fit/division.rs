@@ -23,7 +23,7 @@ pub struct DivisionOptions {
     /// Keep rows with the same value in this column together: in the test, in a fold, for validation
     #[arg(long, value_name = "COLUMN")]
     pub groups: Option<String>,
-    /// Cross-validate in this many parts the network and its penalty, or each of several [default: 5, for several]
+    /// Cross-validate in this many parts the network and its penalty, or each of several [default: 5, where there is a choice]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(2..))]
     pub cv: Option<u16>,
     /// Cross-validate so many times, each with other parts [default: 1]

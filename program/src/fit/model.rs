@@ -47,32 +47,39 @@ impl Sizes {
     }
 }
 
-/// The most rows times parameters for which a penalty is chosen without being asked for: that takes 35 fits, which are not to be felt.
+/// The most rows times parameters, and parameters, for which a penalty is chosen without being asked for, by 35 fits: 1,438 rows with 1,435 take less than
+/// half a minute.
 const MOST_WORK: usize = 5_000_000;
+const MOST_PARAMETERS: usize = 5000;
 
-/// The candidates that the options give: the one, or several. A penalty that is not given is chosen, too, if `may_choose` and the networks
-/// are not large.
+/// The candidates that the options give: the one, or several. A penalty that is not given is chosen, too, unless the networks are large or there is another
+/// hindrance; then a note says so.
 ///
 /// # Errors
 /// A network that there cannot be.
 pub fn candidates(
     options: &Options,
     sizes: &Sizes,
-    may_choose: &dyn Fn() -> bool,
-) -> Result<Vec<Candidate>, Failure> {
+    hindrance: &dyn Fn() -> Option<&'static str>,
+) -> Result<(Vec<Candidate>, Option<String>), Failure> {
     let &Sizes { rows, inputs, outputs } = sizes;
     let networks = options.network.candidates(sizes.width());
     let mut parameters = 0usize;
     for of in &networks {
         parameters = parameters.saturating_add(network(of, inputs, outputs)?.parameters());
     }
-    let is_small = rows.saturating_mul(parameters) <= MOST_WORK;
-    let factors = options.objective.factors(rows, is_small && may_choose());
+    let is_large = rows.saturating_mul(parameters) > MOST_WORK || parameters > MOST_PARAMETERS;
+    let large = "rows times parameters are more than 5,000,000, or parameters more than 5,000";
+    let hindrance = if is_large { Some(large) } else { hindrance() };
+    let factors = options.objective.factors(rows, hindrance.is_none());
+    let note = (hindrance.filter(|_| options.objective.ridge.is_none())).map(|why| {
+        format!("the penalty is 1 and was not chosen, since {why}; --ridge gives another")
+    });
     let with = |network: NetworkOptions| {
         let factors = factors.iter();
         factors.map(move |&ridge| Candidate { network: network.clone(), ridge })
     };
-    Ok(networks.into_iter().flat_map(with).collect())
+    Ok((networks.into_iter().flat_map(with).collect(), note))
 }
 
 /// The start with this seed. Weights that the data do not determine begin, and stay, at 0.

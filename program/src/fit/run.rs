@@ -119,6 +119,9 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
 fn check(options: &Options, matches: &ArgMatches, model: Option<&Path>) -> Result<(), Failure> {
     options.method.check()?;
     check_files(options, model)?;
+    if options.mpi && !options.computing.may_stay_on_processor() {
+        return Err(Failure::usage("--mpi computes on the processor: say --device cpu"));
+    }
     if has_extension(&options.data, "json") {
         problem::check(options, matches)
     } else {

@@ -34,6 +34,9 @@ pub struct StreamFit {
     test: Part,
 }
 
+/// Rows of the file of which the kept ones are counted, so that a walk can begin among them.
+const BLOCK: usize = 1 << 16;
+
 /// The rows of a file that are trained with, or those that are held out.
 #[derive(Debug, Clone)]
 struct Part {
@@ -42,6 +45,8 @@ struct Part {
     fraction: f64,
     is_test: bool,
     rows: usize,
+    /// How many of them stand before each block of the file.
+    before: Arc<Vec<usize>>,
     /// The means and scales of inputs and target, where they are standardised.
     scaling: Option<Arc<Standardization>>,
 }
@@ -64,7 +69,9 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
         return Err(Failure::usage("no row is left to train: all are held out"));
     }
     let sizes = Sizes::of(options, &data, train.rows)?;
-    let candidate = &candidates(options, &sizes, &|| false)?[0];
+    let of_stream = || Some("the rows are read as they are needed");
+    let (candidates, _) = candidates(options, &sizes, &of_stream)?;
+    let candidate = &candidates[0];
     let mut shapes = data.clone();
     let (mut model, _) = model(options, &data, candidate, &Rows::take(&mut shapes))?;
     let mut groups = model.network.layers().iter().flat_map(|layer| &layer.groups);
@@ -252,9 +259,21 @@ fn hash(seed: u64, row: usize) -> f64 {
 
 impl Part {
     fn new(file: &Arc<FileSamples>, seed: u64, fraction: f64, is_test: bool) -> Self {
-        let mut part = Part { file: file.clone(), seed, fraction, is_test, rows: 0, scaling: None };
-        part.rows = (0..file.rows()).filter(|row| part.has(*row)).count();
+        let before = Arc::default();
+        let file = file.clone();
+        let mut part = Part { file, seed, fraction, is_test, rows: 0, before, scaling: None };
+        let mut counts = Vec::new();
+        for first in (0..part.file.rows()).step_by(BLOCK) {
+            counts.push(part.rows);
+            part.rows += part.kept(first).take_while(|row| *row < first + BLOCK).count();
+        }
+        part.before = Arc::new(counts);
         part
+    }
+
+    /// The rows of the file from `first` on that are among these.
+    fn kept(&self, first: usize) -> impl Iterator<Item = usize> {
+        (first..self.file.rows()).filter(|row| self.has(*row))
     }
 
     /// The same rows as the network sees them.
@@ -377,8 +396,10 @@ impl Samples for Part {
     }
 
     fn walk(&self, first: usize) -> Result<Box<dyn Walk>, Error> {
-        let mut kept = (0..self.file.rows()).filter(|row| self.has(*row));
-        let row = kept.nth(first).unwrap_or(self.file.rows());
+        // The block in which it stands is the last with no more than so many before.
+        let block = self.before.partition_point(|before| *before <= first).saturating_sub(1);
+        let before = self.before.get(block).copied().unwrap_or(0);
+        let row = self.kept(block * BLOCK).nth(first - before).unwrap_or(self.file.rows());
         let read = Window::default();
         Ok(Box::new(PartWalk {
             walk: self.file.walk(row)?,

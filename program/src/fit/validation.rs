@@ -48,20 +48,29 @@ pub struct Scored {
     pub standard_error: f64,
 }
 
+/// The choice of a cross-validation.
+pub struct Choice {
+    pub validation: Validation,
+    /// The index of the chosen one among all candidates, also those whose fit failed.
+    pub candidate: usize,
+    /// Which failed, and why.
+    pub warnings: Vec<String>,
+}
+
 /// The measure on held-out rows, and its name.
 type Score = (f64, &'static str);
 
-/// The candidates on the rows to train with, where `--cv` or several of them are given.
+/// The candidates on the rows to train with, where `--cv` is given or there are several. Those of which a fit fails are left out.
 ///
 /// # Errors
-/// Fewer rows than folds; a fit that fails.
+/// Fewer rows than folds; the first failure where each candidate fails.
 pub fn validate(
     options: &Options,
     data: &Dataset,
     all: &Rows,
     rows: &[usize],
     candidates: &[Candidate],
-) -> Result<Option<Validation>, Failure> {
+) -> Result<Option<Choice>, Failure> {
     let division = &options.division;
     let count = match division.cv {
         None if candidates.len() < 2 => return Ok(None),
@@ -81,7 +90,7 @@ pub fn validate(
     let limit = (options.method.time_limit)
         .and_then(|seconds| Duration::try_from_secs_f64(0.5 * seconds / rounds as f64).ok());
     let bar = bar_of_fits(!options.quiet, runs.len(), "fits of the cross-validation");
-    let scores: Vec<Score> = (runs.par_iter())
+    let scores: Vec<Result<Score, Failure>> = (runs.par_iter())
         .map(|&(candidate, parts, fold)| {
             let of = |held: bool| -> Vec<usize> {
                 let places = rows.iter().zip(parts).filter(|(_, part)| (**part == fold) == held);
@@ -92,28 +101,48 @@ pub fn validate(
             bar.inc(1);
             scored
         })
-        .collect::<Result<_, Failure>>()?;
-    bar.finish_and_clear();
-    let scored: Vec<Scored> = (candidates.iter().zip(scores.chunks(count * repeats)))
-        .map(|(candidate, scores)| {
-            let architecture = Architecture::of(&candidate.network);
-            Scored {
-                ridge: candidate.ridge,
-                hidden: architecture.hidden,
-                activation: architecture.activation,
-                mean: scores.iter().map(|(v, _)| v / scores.len() as f64).sum(),
-                standard_error: standard_error(scores, count),
-            }
-        })
         .collect();
+    bar.finish_and_clear();
+    let (mut scored, mut places, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut measure, mut failure) = ("", None);
+    let mut scores = scores.into_iter();
+    for (place, candidate) in candidates.iter().enumerate() {
+        let ridge = candidate.ridge;
+        let own: Vec<_> = scores.by_ref().take(count * repeats).collect();
+        match own.into_iter().collect::<Result<Vec<Score>, Failure>>() {
+            Ok(scores) => {
+                measure = scores.first().map_or(measure, |(_, measure)| measure);
+                scored.push(Scored::of(candidate, &scores, count));
+                places.push(place);
+            }
+            Err(failed) => {
+                let why = &failed.message;
+                warnings.push(format!("a fit with ridge {ridge} failed, which is left out: {why}"));
+                failure.get_or_insert(failed);
+            }
+        }
+    }
     let best = (scored.iter().enumerate()).min_by(|a, b| a.1.mean.total_cmp(&b.1.mean));
-    Ok(Some(Validation {
-        folds: count,
-        repeats,
-        measure: scores.first().map_or("", |(_, measure)| measure).into(),
-        chosen: best.map_or(0, |(index, _)| index),
-        candidates: scored,
-    }))
+    let Some((chosen, _)) = best else {
+        return failure.map_or(Ok(None), Err);
+    };
+    let measure = measure.into();
+    let candidate = places[chosen];
+    let validation = Validation { folds: count, repeats, measure, candidates: scored, chosen };
+    Ok(Some(Choice { validation, candidate, warnings }))
+}
+
+impl Scored {
+    fn of(candidate: &Candidate, scores: &[Score], folds: usize) -> Self {
+        let architecture = Architecture::of(&candidate.network);
+        Scored {
+            ridge: candidate.ridge,
+            hidden: architecture.hidden,
+            activation: architecture.activation,
+            mean: scores.iter().map(|(v, _)| v / scores.len() as f64).sum(),
+            standard_error: standard_error(scores, folds),
+        }
+    }
 }
 
 /// √(s²/K), with the mean of the variances s² of the K folds of each division.

@@ -34,8 +34,8 @@ impl Cut {
         // Every cell has an end, every row a line, and all their text is kept.
         let fields = if delimiter == b' ' { b'\t' } else { delimiter };
         let count = |wanted: u8| memchr::memchr_iter(wanted, text.as_bytes()).count();
-        let rows = count(b'\n') + 1;
-        let once = bytes_of(&[8, count(fields) + 2 * rows]).saturating_add(text.len() as u64);
+        let (delimiters, rows) = (count(fields), count(b'\n') + 1);
+        let once = bytes_of(&[8, delimiters + 2 * rows]).saturating_add(text.len() as u64);
         // Parts that were cut side by side are joined.
         let need = once.saturating_mul(if text.contains('"') { 1 } else { 2 });
         let what = format!("{}, {rows} rows,", path.display());
@@ -43,7 +43,7 @@ impl Cut {
         let mut cut = Cut {
             names: Vec::new(),
             text: String::with_capacity(text.len()),
-            ends: Vec::with_capacity(count(fields) + rows),
+            ends: Vec::with_capacity(delimiters + rows),
             lines: Vec::with_capacity(rows),
             labelled: false,
             header: 1,
@@ -117,10 +117,7 @@ impl Cut {
         let cuts: Vec<Result<Cut>> = (parts.par_iter().zip(&begins))
             .map(|(part, &begin)| {
                 let mut cut = self.beside(part.len());
-                for (line, record) in (begin..).zip(part.split('\n')).filter(|(_, r)| !r.is_empty())
-                {
-                    cut.take(record.split(char::from(fields)), line, delimiter, path, dialect)?;
-                }
+                cut.take_lines(part, begin, fields, delimiter, path, dialect)?;
                 Ok(cut)
             })
             .collect();
@@ -132,6 +129,44 @@ impl Cut {
             // The first stands for the row before.
             self.lines.extend(&cut.lines[1..]);
             self.comments += cut.comments;
+        }
+        Ok(())
+    }
+
+    /// Takes the lines of a text without quotes, of which the first has the number `line`. Rows below the header with as many fields, nearly all,
+    /// are found in one pass over the bytes; what is left goes the long way.
+    fn take_lines(
+        &mut self,
+        text: &str,
+        line: u64,
+        fields: u8,
+        delimiter: u8,
+        path: &Path,
+        dialect: &Dialect,
+    ) -> Result<()> {
+        let bytes = text.as_bytes();
+        let ends = memchr::memchr2_iter(fields, b'\n', bytes).chain([bytes.len()]);
+        let (mut line, mut record, mut cell) = (line, 0, 0);
+        let mut before = (self.text.len(), self.ends.len());
+        for end in ends {
+            self.text.push_str(trimmed(&text[cell..end]));
+            self.ends.push(self.text.len());
+            cell = end + 1;
+            if bytes.get(end) == Some(&fields) {
+                continue;
+            }
+            let found = self.ends.len() - before.1;
+            if found == self.names.len() && self.text.len() > before.0 {
+                self.lines.push(line);
+            } else {
+                self.text.truncate(before.0);
+                self.ends.truncate(before.1);
+                let all = &text[record..end];
+                if !all.is_empty() {
+                    self.take(all.split(char::from(fields)), line, delimiter, path, dialect)?;
+                }
+            }
+            (line, record, before) = (line + 1, cell, (self.text.len(), self.ends.len()));
         }
         Ok(())
     }

@@ -85,8 +85,10 @@ impl Table {
 
     fn find_numerals(&mut self, dialect: &Dialect, delimiter: u8) {
         // The first bytes of , ' and of the blanks.
-        let marked =
-            |part: &[u8]| part.iter().any(|b| matches!(b, b',' | b'\'' | b' ' | 0xC2 | 0xE2));
+        let marked = |part: &[u8]| {
+            memchr::memchr3(b',', b'\'', b' ', part).is_some()
+                || memchr::memchr2(0xC2, 0xE2, part).is_some()
+        };
         let rows = if self.text.as_bytes().par_chunks(1 << 20).any(marked) {
             self.rows()
         } else if delimiter == b';' {
