@@ -49,7 +49,7 @@ impl Sizes {
 
 /// The most rows times parameters, and parameters, for which a penalty is chosen without being asked for, by 35 fits: 1,438 rows with 1,435 take less than
 /// half a minute.
-const MOST_WORK: usize = 5_000_000;
+const MOST_WORK: usize = 2_500_000;
 const MOST_PARAMETERS: usize = 5000;
 
 /// The candidates that the options give: the one, or several. A penalty that is not given is chosen, too, unless the networks are large or there is another
@@ -69,7 +69,7 @@ pub fn candidates(
         parameters = parameters.saturating_add(network(of, inputs, outputs)?.parameters());
     }
     let is_large = rows.saturating_mul(parameters) > MOST_WORK || parameters > MOST_PARAMETERS;
-    let large = "rows times parameters are more than 5,000,000, or parameters more than 5,000";
+    let large = "rows times parameters are more than 2,500,000, or parameters more than 5,000";
     let hindrance = if is_large { Some(large) } else { hindrance() };
     let factors = options.objective.factors(rows, hindrance.is_none());
     let note = (hindrance.filter(|_| options.objective.ridge.is_none())).map(|why| {

@@ -166,7 +166,7 @@ pub struct ObjectiveOptions {
     /// The factor λ of the penalty ½ λ Σ w²; of several, as in 0.1,1,10, or auto for 0.001 to 1000, cross-validation chooses; evidence
     /// finds it by its evidence, evidence:layer one for each layer, evidence:input one for each input's weights [default: auto for small tables, else 1]
     ///
-    /// By default a penalty is chosen where rows times parameters are 5,000,000 at most, parameters 5,000, there are ten rows or groups to train with,
+    /// By default a penalty is chosen where rows times parameters are 2,500,000 at most, parameters 5,000, there are ten rows or groups to train with,
     /// the fit does not end early by rows apart, and there is no checkpoint. With --mean the factors of auto are divided by the number of rows, as a power of ten.
     #[arg(long, value_name = "X", value_parser = Factors::parse, allow_negative_numbers = true)]
     pub ridge: Option<Factors>,
