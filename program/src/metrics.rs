@@ -274,6 +274,15 @@ impl Metrics {
         }
     }
 
+    /// Whether the error is smaller than that of `other`.
+    pub fn is_better_than(&self, other: &Metrics) -> bool {
+        let error = |metrics: &Metrics| match metrics {
+            Metrics::Regression { rmse, .. } => *rmse,
+            Metrics::Classification { log_loss, .. } => *log_loss,
+        };
+        error(self) < error(other)
+    }
+
     /// Whether R² was asked for and does not exist.
     pub fn undefined(&self) -> bool {
         matches!(self, Metrics::Regression { r2: None, .. })

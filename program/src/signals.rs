@@ -1,7 +1,9 @@
 //! Signals: what ends a fit at its best point, and what must not end the program.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+#[cfg(not(unix))]
+use std::sync::{Mutex, PoisonError};
 
 use secondo::Interrupt;
 
@@ -20,7 +22,9 @@ impl Interrupts {
 }
 
 fn say_interrupted() {
-    say_note("interrupted; the fit ends at its best point (again: at once)");
+    say_note(
+        "interrupted; what is computed ends, at its best point if it has one (again: at once)",
+    );
 }
 
 #[cfg(unix)]
@@ -28,6 +32,8 @@ pub use by_signal::{ignore_interrupts, keep_results, watch_interrupts};
 
 #[cfg(unix)]
 mod by_signal {
+    use std::sync::atomic::AtomicBool;
+
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
     use signal_hook::flag;
     use signal_hook::iterator::Signals;
@@ -47,9 +53,22 @@ mod by_signal {
     }
 
     /// Watches the signals that interrupt: the first is noted, ends the fit, and is said if `show`; another ends the program at once.
+    /// Called again, it ends this fit, too.
     pub fn watch_interrupts(show: bool, fit: &Interrupt) -> Interrupts {
+        static WATCHED: OnceLock<(Vec<i32>, Interrupts)> = OnceLock::new();
+        let (signals, interrupts) = WATCHED.get_or_init(|| watch(show));
+        for &signal in signals {
+            if let Err(error) = flag::register(signal, fit.flag()) {
+                say_warning(&format!("signal {signal} will not end this fit: {error}"));
+            }
+        }
+        interrupts.clone()
+    }
+
+    /// The signals that are watched from now on, and what notes them.
+    fn watch(show: bool) -> (Vec<i32>, Interrupts) {
         let interrupts = Interrupts::default();
-        let seen = fit.flag();
+        let seen = Arc::<AtomicBool>::default();
         let signals: Vec<i32> =
             [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)).collect();
         for &signal in &signals {
@@ -71,7 +90,7 @@ mod by_signal {
             };
             let _ = std::thread::Builder::new().spawn(say);
         }
-        interrupts
+        (signals, interrupts)
     }
 
     /// Whether whoever started the program lets it ignore this signal, as nohup does; where the system does not tell, no.
@@ -93,14 +112,23 @@ pub fn ignore_interrupts() {
     let _ = ctrlc::set_handler(|| ());
 }
 
-/// Watches Ctrl-C: the first is noted, ends the fit, and is said if `show`; another ends the program at once.
+/// Watches Ctrl-C: the first is noted, ends the fit, and is said if `show`; another ends the program at once. Called again, it ends this
+/// fit, too.
 #[cfg(not(unix))]
 pub fn watch_interrupts(show: bool, fit: &Interrupt) -> Interrupts {
+    static FITS: Mutex<Vec<Interrupt>> = Mutex::new(Vec::new());
+    static WATCHED: OnceLock<Interrupts> = OnceLock::new();
+    FITS.lock().unwrap_or_else(PoisonError::into_inner).push(fit.clone());
+    WATCHED.get_or_init(|| watch(show, &FITS)).clone()
+}
+
+#[cfg(not(unix))]
+fn watch(show: bool, fits: &'static Mutex<Vec<Interrupt>>) -> Interrupts {
     const CTRL_C: u8 = 2;
     let interrupts = Interrupts::default();
-    let (noted, fit) = (interrupts.0.clone(), fit.clone());
+    let noted = interrupts.0.clone();
     let watching = ctrlc::set_handler(move || {
-        fit.set();
+        fits.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(Interrupt::set);
         if noted.swap(CTRL_C.into(), Ordering::Relaxed) > 0 {
             std::process::exit(Exit::Interrupted(CTRL_C).code().into());
         }

@@ -251,6 +251,7 @@ fn options() {
     fit("over the data", &["--model", "d.csv"], 2, &["would be overwritten"]);
     fit("over the data, other way", &["--report", "./d.csv"], 2, &["would be overwritten"]);
     fit("same outputs", &["--model", "o", "--report", "./o"], 2, &["two outputs"]);
+    fit("unknown kind of report", &["--report", "r.pdf"], 2, &["r.pdf", ".html", "print the page"]);
     fit("no folder", &["--report", "no/such.json"], 2, &["its folder does not exist"]);
     refused("no target", &[("d.csv", &good)], &["fit", "d.csv"], 2, &["--target"]);
     refused("no command", &[], &["fly"], 2, &["fly"]);

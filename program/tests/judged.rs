@@ -231,9 +231,27 @@ fn by_default_the_penalty_of_a_small_table_is_chosen() {
         (report["validation"]["candidates"].as_array().map(Vec::len), lambda, report["W"].clone())
     };
     let free = chosen(&[]);
-    assert_eq!((free.0, &free), (Some(7), &chosen(&["--ridge", "auto"])));
     assert_ne!(free.1, 1.0, "the choice differs from what is taken without one");
-    assert_eq!(chosen(&["--mean"]).0, Some(7));
+    assert_eq!((free.0, chosen(&["--mean"]).0), (Some(14), Some(14)));
+    assert_eq!(chosen(&["--activation", "relu"]).0, Some(7));
+    // The candidates are those of a hidden layer, and the linear models, with their scores.
+    let scores = |more: &[&str]| {
+        let (_, report) = fit(dir.path(), "d.csv", "y", more);
+        let list = report["validation"]["candidates"].as_array().unwrap().clone();
+        list.iter().map(|c| (c["mean"].as_f64().unwrap(), c["ridge"].clone())).collect::<Vec<_>>()
+    };
+    let both = [
+        scores(&["--ridge", "auto", "--hidden", "8"]),
+        scores(&["--ridge", "auto", "--hidden", "none"]),
+    ]
+    .concat();
+    let (said, report) = fit(dir.path(), "d.csv", "y", &[]);
+    assert_eq!(scores(&[]), both);
+    let best = both.iter().min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+    assert_eq!(report["penalty"]["lambda"], best.1);
+    // The truth is linear, and is found.
+    assert_eq!(report["options"]["hidden"], serde_json::json!([]));
+    assert!(said.contains("hidden none, ridge") && said.contains("hidden 8, ridge"), "{said}");
     for without in [
         &["--ridge", "1"][..],
         &["--validation-fraction", "0.2"],
@@ -245,6 +263,71 @@ fn by_default_the_penalty_of_a_small_table_is_chosen() {
     std::fs::write(dir.path().join("few.csv"), "x,y\n1,2\n2,4.5\n3,5\n4,7\n").unwrap();
     let (_, report) = fit(dir.path(), "few.csv", "y", &["--task", "regression"]);
     assert!(report.get("validation").is_none_or(Value::is_null));
+}
+
+/// The linear model beside has the best penalty of the linear candidates.
+#[test]
+fn the_linear_model_beside_has_its_own_penalty() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut noise = Noise(23);
+    let row = |_| {
+        let (a, b) = (4.0 * noise.next(), 4.0 * noise.next());
+        format!("{a},{b},{}\n", a * b + 0.3 * noise.next())
+    };
+    let lines: String = (0..120).map(row).collect();
+    std::fs::write(dir.path().join("d.csv"), format!("a,b,y\n{lines}")).unwrap();
+    let (said, report) = fit(dir.path(), "d.csv", "y", &[]);
+    assert_eq!(report["options"]["hidden"], serde_json::json!([8]));
+    let ridge = report["metrics"]["linear_ridge"].as_f64().unwrap();
+    assert_ne!(report["penalty"]["lambda"], ridge, "the test needs two penalties");
+    assert!(
+        said.contains(&format!("the linear model has its own penalty, ridge {ridge}")),
+        "{said}"
+    );
+    let text = ridge.to_string();
+    let (_, linear) = fit(dir.path(), "d.csv", "y", &["--hidden", "none", "--ridge", &text]);
+    near(
+        &numbers(&report["metrics"]["linear"]["rmse"]),
+        &numbers(&linear["metrics"]["test"]["rmse"]),
+        1e-9,
+    );
+}
+
+/// A choice that is interrupted says so and writes nothing; as many folds as rows are possible; one candidate is judged, not chosen; a
+/// model that predicts one number is named.
+#[test]
+fn choices_say_what_happens() {
+    let dir = tempfile::tempdir().unwrap();
+    noisy(dir.path());
+    let (said, _) =
+        fit(dir.path(), "d.csv", "y", &["--ridge", "1", "--cv", "48", "--hidden", "none"]);
+    assert!(said.contains("judged by") && !said.contains(", chosen"), "{said}");
+    let args = ["fit", "d.csv", "--target", "y", "--cv", "49"];
+    refused(dir.path(), &args, &["49 folds need 49 rows", "there are 48"]);
+    let (said, _) = fit(dir.path(), "d.csv", "y", &["--ridge", "1e12"]);
+    assert!(said.contains("the model predicts the same for every row"), "{said}");
+    #[cfg(unix)]
+    {
+        let mut noise = Noise(29);
+        let row = |_| format!("{},{},{}\n", noise.next(), noise.next(), noise.next());
+        let lines: String = (0..3000).map(row).collect();
+        std::fs::write(dir.path().join("long.csv"), format!("a,b,y\n{lines}")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_secondo"))
+            .current_dir(dir.path())
+            .args(["fit", "long.csv", "--target", "y", "--hidden", "30", "--threads", "1"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The table is read by then, and the choice takes far longer.
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        let out = child.wait_with_output().unwrap();
+        let stderr = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(130), "{stderr}{}", text(&out.stdout));
+        assert!(stderr.contains("interrupted in the cross-validation"), "{stderr}");
+        assert!(!dir.path().join("long.safetensors").exists());
+    }
 }
 
 /// Rows of weight 0 change nothing anywhere, and weights that are whole numbers are as many rows: means that fill gaps, levels, scales,

@@ -466,6 +466,27 @@ fn what_is_assumed_is_said_or_refused() {
         &["column who", "60 different values in 60 rows", "--ignore 'who'"],
     );
     refused(b"a,y\n1,2\n", &["--encoding", "klingon"], &["klingon"]);
+    // A row with another number of fields is named, also where blanks within times would divide every line in two.
+    for (header, bad) in
+        [("t,a,y", "2024-01-03 06:00:00,3"), ("time stamp,a,y", "2024-01-03 06:00:00,3,4,5")]
+    {
+        let lines: Vec<String> =
+            (1..8).map(|i| format!("2024-01-0{i} 06:00:00,{i},{}.5", i * i % 5)).collect();
+        let content = format!("{header}\n{}\n{bad}\n", lines.join("\n"));
+        refused(content.as_bytes(), &[], &["line 9", "fields", "the header has 3"]);
+    }
+    // A date that is none is named, and so is the column that is meant.
+    let dates: String = (1..15).map(|i| format!("2024-01-{i:02},{}.5\n", i * i % 7)).collect();
+    let broken = format!("t,y\n{dates}2024-13-45,1.5\n");
+    refused(
+        broken.as_bytes(),
+        &[],
+        &["line 16, column t", "'2024-13-45' is not of the form %Y-%m-%d", "--na '2024-13-45'"],
+    );
+    done(format!("t,y\n{dates}").as_bytes(), &[], &["days since 1970-01-01"]);
+    std::fs::write(dir.path().join("d.csv"), "a,yield\n1,2\n").unwrap();
+    let out = secondo(dir.path(), &["fit", "d.csv", "--target", "yeild"]);
+    assert!(text(&out.stderr).contains("did you mean 'yield'?"), "{}", text(&out.stderr));
 }
 
 #[test]
@@ -632,7 +653,7 @@ fn cross_validation_chooses_the_penalty() {
     let (_, ten) = fit(&["--ridge", "0", "--cv", "10"]);
     assert_ne!(means(&ten["validation"]), found[..1]);
     let args = ["fit", "d.csv", "--target", "y", "--cv", "50"];
-    refused(dir.path(), &args, &["50 folds need 100 rows"]);
+    refused(dir.path(), &args, &["50 folds need 50 rows"]);
 }
 
 /// The Parquet files of other programs, with the same as CSV.

@@ -1,12 +1,17 @@
 //! Reading and writing whole files: every failure names the file, and a file is written whole or not at all.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
-use crate::memory::require_memory;
+use crate::memory::{require_memory, zeros};
+
+/// Bytes from which several threads read a file faster than one.
+const SHARED: usize = 1 << 25;
 
 fn failed(path: &Path, action: &'static str, reason: impl ToString) -> Error {
     Error::Io { path: path.to_path_buf(), action, reason: reason.to_string() }
@@ -31,11 +36,32 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     // The bytes and, of a text, what is made of them first.
     let need = metadata.len().saturating_mul(2);
     require_memory(&path.display().to_string(), need, "divide the file")?;
-    let bytes = fs::read(path).map_err(|e| failed(path, "read", e))?;
-    if bytes.len() as u64 != metadata.len() {
+    let bytes = match usize::try_from(metadata.len()) {
+        Ok(length) if length >= SHARED => read_by_all(path, length)?,
+        _ => fs::read(path).map_err(|e| failed(path, "read", e))?,
+    };
+    let length = fs::metadata(path).map_err(|e| failed(path, "read", e))?.len();
+    if [bytes.len() as u64, length] != [metadata.len(); 2] {
         return Err(failed(path, "read", "its length changed while it was read; try again"));
     }
     Ok(bytes)
+}
+
+/// The first `length` bytes of a file, read by all threads.
+fn read_by_all(path: &Path, length: usize) -> Result<Vec<u8>> {
+    let mut bytes = zeros(&path.display().to_string(), length)?;
+    let parts = bytes.par_chunks_mut(SHARED / 4).enumerate();
+    let read = parts.map(|(at, part)| {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start((at * (SHARED / 4)) as u64))?;
+        file.read_exact(part)
+    });
+    match read.collect::<io::Result<()>>() {
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(failed(path, "read", "its length changed while it was read; try again"))
+        }
+        read => read.map(|()| bytes).map_err(|e| failed(path, "read", e)),
+    }
 }
 
 /// The text of a UTF-8 file, without the byte order mark that it may begin with.

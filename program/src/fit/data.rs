@@ -17,7 +17,7 @@ use super::model::{Sizes, candidates, in_data, model, start};
 use super::network::Architecture;
 use super::options::Options;
 use super::report::{Choices, DataFacts, Measured, Objective, Subject, TableFacts};
-use super::validation::validate;
+use super::validation::{Validation, validate};
 use crate::exit::Failure;
 use crate::metrics::Metrics;
 use crate::objective::uncounted;
@@ -27,6 +27,8 @@ use crate::training::Start;
 
 /// The most parameters of a linear model that is fitted beside.
 const BESIDE: usize = 2000;
+/// The fewest test rows that tell overfitting.
+const TELLING: usize = 20;
 /// The most time for it.
 const TIME: Duration = Duration::from_secs(5);
 
@@ -225,24 +227,30 @@ impl TableFit {
         let [train, validation, test] =
             [&self.train, &self.validation, &self.test].map(&mut measure);
         // A run that was told to end does not begin another fit.
+        let linear_ridge = self.facts.validation.as_ref().and_then(Validation::linear_ridge);
         let linear = match fit.reason {
             Reason::Interrupted | Reason::Time => None,
-            _ => self.linear().unwrap_or_else(|failure| {
+            _ => self.linear(linear_ridge).unwrap_or_else(|failure| {
                 notes.push(format!("the linear model was not fitted: {}", failure.message));
                 None
             }),
         };
-        let metrics = Measured { train, validation, test, linear };
+        let linear_ridge = linear_ridge.filter(|_| linear.is_some());
+        let metrics = Measured { train, validation, test, linear, linear_ridge };
         if [&metrics.train, &metrics.test].into_iter().flatten().any(Metrics::undefined) {
             notes.push("R² is undefined where the target is constant".into());
         }
-        if let (Some(train), Some(test)) = (&metrics.train, &metrics.test)
-            && train.much_better_than(test)
+        notes.extend(self.overfitting(&metrics));
+        let predicted = self.train.predicted(&model).ok();
+        let is_constant = |y: ndarray::ArrayView1<f64>| {
+            let (low, high) = y.fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
+            high - low <= 1e-3 * high.abs().max(low.abs())
+        };
+        if self.train.lines.len() > 1
+            && predicted.is_some_and(|p| p.columns().into_iter().all(is_constant))
         {
             notes.push(
-                "the test rows are predicted much worse than the training rows (overfitting): more steps will hardly help; \
-                 try a larger --ridge, fewer hidden units, or --hidden none"
-                    .into(),
+                "the model predicts the same for every row, to three digits: the features do not help at this penalty".into(),
             );
         }
         Ok(Ended {
@@ -253,9 +261,30 @@ impl TableFit {
         })
     }
 
-    /// How well a linear model with the same loss and penalty predicts the test rows, or those to train with where there are no
-    /// others; none where the model is linear, and where that fit fails or is too large to do beside.
-    fn linear(&self) -> Result<Option<Metrics>, Failure> {
+    /// The note on test rows that are predicted much worse than those that trained, if there are enough of them to tell.
+    fn overfitting(&self, metrics: &Measured) -> Option<String> {
+        let (train, test) = (metrics.train.as_ref()?, metrics.test.as_ref()?);
+        if self.test.lines.len() < TELLING || !train.much_better_than(test) {
+            return None;
+        }
+        let is_chosen = self.facts.validation.as_ref().is_some_and(|v| v.candidates.len() > 1);
+        let advice = match &metrics.linear {
+            Some(linear) if linear.is_better_than(test) => {
+                "the linear model predicts them better: --hidden none"
+            }
+            _ if is_chosen => {
+                "other rows than those of the cross-validation; more rows, or fewer features, would help"
+            }
+            _ => "try a larger --ridge, fewer hidden units, or --hidden none",
+        };
+        Some(format!(
+            "the test rows are predicted much worse than the training rows (overfitting); {advice}"
+        ))
+    }
+
+    /// How well a linear model with the same loss, and with this penalty or else the same, predicts the test rows, or those to train
+    /// with where there are no others; none where the model is linear, and where that fit fails or is too large to do beside.
+    fn linear(&self, ridge: Option<f64>) -> Result<Option<Metrics>, Failure> {
         let (network, mut model) = (&self.model.network, self.model.clone());
         if network.depth() == 1 {
             return Ok(None);
@@ -263,6 +292,9 @@ impl TableFit {
         model.network =
             Network::dense(&[network.inputs(), network.outputs()], Activation::Identity)?;
         model.weights = vec![0.0; model.network.parameters()];
+        if let (Some(factor), Penalty::Ridge { lambda, .. }) = (ridge, &mut model.penalty) {
+            *lambda = factor;
+        }
         if matches!(model.penalty, Penalty::RidgeVec { .. }) {
             // Of another network; that of the evidence has a factor for each of its parameters.
             model.penalty = Penalty::ridge(1.0);

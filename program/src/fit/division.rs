@@ -198,7 +198,7 @@ pub fn may_fold(data: &Dataset, rows: &[usize]) -> bool {
 /// The fold of each of `rows`: units dealt one by one, those of a class one after the other.
 ///
 /// # Errors
-/// Fewer than two units for each fold.
+/// Fewer units than folds.
 pub fn folds(
     data: &Dataset,
     rows: &[usize],
@@ -206,13 +206,10 @@ pub fn folds(
     seed: u64,
 ) -> Result<Vec<usize>, Failure> {
     let mut units = units(data, rows);
-    if (units.len() < 2 * folds && data.groups.is_none()) || units.len() < folds {
-        let (needed, what) = match data.groups {
-            None => (2 * folds, "rows"),
-            Some(_) => (folds, "groups"),
-        };
+    if units.len() < folds {
+        let what = if data.groups.is_none() { "rows" } else { "groups" };
         return Err(Failure::usage(format!(
-            "{folds} folds need {needed} {what} to train with, and there are {}",
+            "{folds} folds need {folds} {what} to train with, and there are {}",
             units.len()
         )));
     }

@@ -53,7 +53,7 @@ const MOST_WORK: usize = 2_500_000;
 const MOST_PARAMETERS: usize = 5000;
 
 /// The candidates that the options give: the one, or several. A penalty that is not given is chosen, too, unless the networks are large or there is another
-/// hindrance; then a note says so.
+/// hindrance; then a note says so. With it goes the choice of a linear model, where nothing is said of the network.
 ///
 /// # Errors
 /// A network that there cannot be.
@@ -63,7 +63,7 @@ pub fn candidates(
     hindrance: &dyn Fn() -> Option<&'static str>,
 ) -> Result<(Vec<Candidate>, Option<String>), Failure> {
     let &Sizes { rows, inputs, outputs } = sizes;
-    let networks = options.network.candidates(sizes.width());
+    let mut networks = options.network.candidates(sizes.width());
     let mut parameters = 0usize;
     for of in &networks {
         parameters = parameters.saturating_add(network(of, inputs, outputs)?.parameters());
@@ -72,6 +72,9 @@ pub fn candidates(
     let large = "rows times parameters are more than 2,500,000, or parameters more than 5,000";
     let hindrance = if is_large { Some(large) } else { hindrance() };
     let factors = options.objective.factors(rows, hindrance.is_none());
+    if hindrance.is_none() && options.objective.ridge.is_none() && options.network.is_default() {
+        networks.push(options.network.linear());
+    }
     let note = (hindrance.filter(|_| options.objective.ridge.is_none())).map(|why| {
         format!("the penalty is 1 and was not chosen, since {why}; --ridge gives another")
     });

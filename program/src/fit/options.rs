@@ -31,7 +31,7 @@ use crate::training::{Method, not_negative};
 #[command(after_help = "\
 Examples:
   secondo fit diabetes.csv --target progression
-      one hidden layer of tanh units, its penalty chosen by cross-validation; writes diabetes.safetensors
+      one hidden layer of tanh units or none, and a penalty, chosen by cross-validation; writes diabetes.safetensors
   secondo fit iris.csv --target species --hidden 16,8 --starts 5
       two hidden layers; the best of five starts is kept
   secondo fit data.csv --target y --hidden none
@@ -166,7 +166,7 @@ pub struct ObjectiveOptions {
     /// The factor λ of the penalty ½ λ Σ w²; of several, as in 0.1,1,10, or auto for 0.001 to 1000, cross-validation chooses; evidence
     /// finds it by its evidence, evidence:layer one for each layer, evidence:input one for each input's weights [default: auto for small tables, else 1]
     ///
-    /// By default a penalty is chosen where rows times parameters are 2,500,000 at most, parameters 5,000, there are ten rows or groups to train with,
+    /// By default a penalty, and whether a linear model does as well, is chosen where rows times parameters are 2,500,000 at most, parameters 5,000, there are ten rows or groups to train with,
     /// the fit does not end early by rows apart, and there is no checkpoint. With --mean the factors of auto are divided by the number of rows, as a power of ten.
     #[arg(long, value_name = "X", value_parser = Factors::parse, allow_negative_numbers = true)]
     pub ridge: Option<Factors>,
@@ -351,6 +351,17 @@ impl NetworkOptions {
     /// The activation of the hidden units that are not radial.
     pub fn activation(&self) -> Activation {
         self.activation.first().copied().unwrap_or(Activation::Tanh)
+    }
+
+    /// Whether nothing is said of the network.
+    pub fn is_default(&self) -> bool {
+        let NetworkOptions { hidden, skip, architecture, activation } = self;
+        hidden.is_empty() && !skip && architecture.is_none() && activation.is_empty()
+    }
+
+    /// The linear model.
+    pub fn linear(&self) -> NetworkOptions {
+        NetworkOptions { hidden: vec![Hidden(Vec::new())], ..self.clone() }
     }
 
     /// The networks to choose from, each with one list of hidden layers, where none is given one of `width` units, and one activation.

@@ -117,6 +117,9 @@ pub struct Measured {
     /// Of a linear model on the test rows, or on those to train with where there are no others.
     #[serde(default)]
     pub linear: Option<Metrics>,
+    /// Its penalty, where the same cross-validation chose one for it; else it is that of the model.
+    #[serde(default)]
+    pub linear_ridge: Option<f64>,
 }
 
 /// The options of a table in effect.
@@ -490,6 +493,9 @@ impl Measured {
                 out.push_str(&format!("{:>14}", lines.get(index).map_or("", |(_, value)| value)));
             }
             out.push('\n');
+        }
+        if let Some(ridge) = self.linear_ridge {
+            out.push_str(&format!("the linear model has its own penalty, ridge {ridge}\n"));
         }
         let (part, metrics) = match &self.test {
             Some(test) => ("test rows", test),

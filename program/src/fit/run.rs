@@ -185,7 +185,15 @@ fn check_files(options: &Options, model: Option<&Path>) -> Result<(), Failure> {
     let architecture = options.network.architecture.as_deref();
     let inputs: Vec<&Path> =
         ([Some(options.data.as_path()), architecture].into_iter()).flatten().collect();
-    files::check(&inputs, method.resume.as_deref(), &outputs)
+    files::check(&inputs, method.resume.as_deref(), &outputs)?;
+    let is_known = |path: &&PathBuf| is_page(path) || has_extension(path, "json");
+    if let Some(path) = options.report.iter().find(|path| !is_known(path)) {
+        return Err(Failure::usage(format!(
+            "{}: a report is a page (.html) or for programs (.json); for paper, print the page",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 fn say_warnings(warnings: &[String]) {

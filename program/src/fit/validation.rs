@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 use secondo::io::{Dataset, Model};
-use secondo::{Device, Penalty, Reduction, silent};
+use secondo::{Device, Interrupt, Penalty, Reduction, silent};
 use serde::{Deserialize, Serialize};
 
 use super::division::{FOLDS, folds};
@@ -16,8 +16,9 @@ use super::options::Options;
 use crate::exit::Failure;
 use crate::metrics::Metrics;
 use crate::output::{Text, plural};
+use crate::signals::watch_interrupts;
 use crate::table::Rows;
-use crate::training::bar_of_fits;
+use crate::training::Several;
 
 /// How well each candidate predicts rows that were held out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ type Score = (f64, &'static str);
 /// The candidates on the rows to train with, where `--cv` is given or there are several. Those of which a fit fails are left out.
 ///
 /// # Errors
-/// Fewer rows than folds; the first failure where each candidate fails.
+/// Fewer rows than folds; an interruption; the first failure where each candidate fails.
 pub fn validate(
     options: &Options,
     data: &Dataset,
@@ -89,7 +90,9 @@ pub fn validate(
     let rounds = runs.len().div_ceil(rayon::current_num_threads());
     let limit = (options.method.time_limit)
         .and_then(|seconds| Duration::try_from_secs_f64(0.5 * seconds / rounds as f64).ok());
-    let bar = bar_of_fits(!options.quiet, runs.len(), "fits of the cross-validation");
+    let interrupt = Interrupt::default();
+    let stop = watch_interrupts(!options.quiet, &interrupt);
+    let progress = Several::new(!options.quiet, runs.len(), "fits of the cross-validation");
     let scores: Vec<Result<Score, Failure>> = (runs.par_iter())
         .map(|&(candidate, parts, fold)| {
             let of = |held: bool| -> Vec<usize> {
@@ -97,12 +100,17 @@ pub fn validate(
                 places.map(|(row, _)| *row).collect()
             };
             let [kept, held] = [false, true].map(|is_held| all.of(&of(is_held)));
-            let scored = score(options, data, candidate, [&kept, &held], limit);
-            bar.inc(1);
+            let scored = score(options, data, candidate, [&kept, &held], (limit, &interrupt));
+            progress.one_more();
             scored
         })
         .collect();
-    bar.finish_and_clear();
+    drop(progress);
+    if let Some(signal) = stop.caught() {
+        let message = "interrupted in the cross-validation: no fit was begun, and no file is written; without --cv, --ridge with one \
+                       number needs none";
+        return Err(Failure { message: message.into(), ..Failure::interrupted(signal) });
+    }
     let (mut scored, mut places, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     let (mut measure, mut failure) = ("", None);
     let mut scores = scores.into_iter();
@@ -163,10 +171,10 @@ fn score(
     data: &Dataset,
     candidate: &Candidate,
     [kept, held]: [&Rows; 2],
-    limit: Option<Duration>,
+    (limit, interrupt): (Option<Duration>, &Interrupt),
 ) -> Result<Score, Failure> {
     let (mut model, _) = model(options, data, candidate, kept)?;
-    let problem = kept.problem(&model, Device::cpu())?;
+    let problem = kept.problem(&model, Device::cpu())?.interrupted_by(interrupt.clone());
     let seed = options.starts.seed();
     let start = start(&model, &problem, options.starts.rule(&candidate.network), seed)?;
     let fit = options.method.solver(limit).fit(&problem, &start, &mut silent)?;
@@ -198,6 +206,13 @@ fn measure(mut model: Model, held: &Rows) -> Result<Score, Failure> {
 }
 
 impl Validation {
+    /// The best penalty of the linear models among the candidates.
+    pub fn linear_ridge(&self) -> Option<f64> {
+        let is_linear = |c: &&Scored| c.hidden.as_ref().is_some_and(Vec::is_empty);
+        let linear = self.candidates.iter().filter(is_linear);
+        linear.min_by(|a, b| a.mean.total_cmp(&b.mean)).map(|c| c.ridge)
+    }
+
     /// A line for each candidate.
     pub fn introduction(&self, text: &mut Text) {
         let (folds, measure) = (self.folds, &self.measure);
@@ -205,8 +220,9 @@ impl Validation {
             1 => String::new(),
             repeats => format!(", {}", plural(repeats, "time")),
         };
+        let title = if self.candidates.len() > 1 { "chosen by" } else { "judged by" };
         text.line(
-            "chosen by",
+            title,
             format!("{folds}-fold cross-validation{repeated}, {measure} of the held-out rows:"),
         );
         let differ = |f: Field| {
@@ -224,7 +240,8 @@ impl Validation {
         for (index, candidate) in self.candidates.iter().enumerate() {
             let named: Vec<String> =
                 shown.iter().map(|(name, f)| format!("{name} {}", f(candidate))).collect();
-            let chosen = if index == self.chosen { ", chosen" } else { "" };
+            let is_chosen = index == self.chosen && self.candidates.len() > 1;
+            let chosen = if is_chosen { ", chosen" } else { "" };
             let Scored { mean, standard_error, .. } = candidate;
             text.line("", format!("{}: {mean:.6} ± {standard_error:.6}{chosen}", named.join(", ")));
         }

@@ -3,13 +3,16 @@
 use std::path::Path;
 
 use ndarray::Array2;
-use secondo::inference::{Estimate, Inference, Options, Prediction};
+use secondo::inference::{Distribution, Estimate, Inference, Options, Prediction};
 use secondo::io::Model;
 
 use super::source::{Source, of_model};
 use crate::exit::Failure;
 use crate::output::{say_note, say_warning};
 use crate::table::TableOptions;
+
+/// With fewer degrees of freedom the quantiles of Student's t say little.
+const FEW: f64 = 2.0;
 
 /// Further columns of predictions: their names, and a row of numbers for each prediction.
 #[derive(Default)]
@@ -38,6 +41,14 @@ impl Intervals {
         let inference = Inference::with(&source.problem, &source.w, settings)?;
         if let Some(refusal) = inference.refused() {
             say_warning(&format!("no intervals: {refusal}"));
+        }
+        if let Distribution::T(df) = inference.summary().distribution
+            && df < FEW
+        {
+            say_warning(&format!(
+                "the fit leaves {df:.2} degrees of freedom, by which its intervals are as good as unbounded; fit with a larger --ridge, \
+                 fewer hidden units or more rows"
+            ));
         }
         let mut predictions = inference.predictions(&model.standardization.inputs(x)?)?;
         if let Some(scaling) = &source.scaling {

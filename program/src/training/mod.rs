@@ -20,7 +20,7 @@ use crate::signals::{Interrupts, watch_interrupts};
 use keeper::Keeper;
 pub use options::{Method, curvature, not_negative};
 pub use trace::Trace;
-pub use watch::bar_of_fits;
+pub use watch::Several;
 use watch::{Lines, message, progress_bar};
 
 /// The seed of a start, `None` where its parameters were given, and the parameters.
@@ -203,7 +203,7 @@ impl Run<'_> {
     /// So many starts at once, each with what it remembers of the problem. Those that were begun are the first.
     fn side_by_side(&self, starts: &[Start], workers: usize) -> Vec<Attempt> {
         let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(self.count)));
-        let bar = bar_of_fits(self.show, self.count, "starts");
+        let progress = Several::new(self.show, self.count, "starts");
         let work = || {
             let problem = self.problem.clone();
             loop {
@@ -213,7 +213,7 @@ impl Run<'_> {
                 };
                 let hidden = progress_bar(false, index, self.count);
                 let attempt = self.attempt(&problem, &hidden, start, None, left);
-                bar.inc(1);
+                progress.one_more();
                 let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
                 done.push((index, attempt));
             }
@@ -225,7 +225,7 @@ impl Run<'_> {
             }
             work();
         });
-        bar.finish_and_clear();
+        drop(progress);
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(index, _)| *index);
         done.into_iter().map(|(_, attempt)| attempt).collect()

@@ -1,10 +1,13 @@
 //! Progress of a running fit.
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secondo::Progress;
+
+use crate::output::say_note;
 
 /// Where the fit stands, and the time that it takes at most: `left` is what a limit leaves.
 pub fn message(progress: &Progress, left: Option<Duration>) -> String {
@@ -67,14 +70,40 @@ pub fn progress_bar(show: bool, index: usize, count: usize) -> ProgressBar {
     bar
 }
 
-/// The same for so many fits that run side by side: how many have ended, and what they are.
-pub fn bar_of_fits(show: bool, count: usize, what: &str) -> ProgressBar {
-    let bar = progress_bar(show, 0, 1);
-    if let Ok(style) = ProgressStyle::with_template(&format!("{{pos}}/{{len}} {what}")) {
-        bar.set_style(style);
+/// The progress of fits that run side by side: how many have ended.
+pub struct Several {
+    bar: ProgressBar,
+    lines: Mutex<Option<Lines>>,
+    begin: Instant,
+    /// What they are.
+    what: &'static str,
+}
+
+impl Several {
+    pub fn new(show: bool, count: usize, what: &'static str) -> Self {
+        let bar = progress_bar(show, 0, 1);
+        if let Ok(style) = ProgressStyle::with_template(&format!("{{pos}}/{{len}} {what}")) {
+            bar.set_style(style);
+        }
+        bar.set_length(count as u64);
+        Several { bar, lines: Mutex::new(Lines::new(show)), begin: Instant::now(), what }
     }
-    bar.set_length(count as u64);
-    bar
+
+    /// Notes that one more has ended.
+    pub fn one_more(&self) {
+        self.bar.inc(1);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.as_mut().is_some_and(|lines| lines.due(self.begin.elapsed())) {
+            let (done, all) = (self.bar.position(), self.bar.length().unwrap_or(0));
+            say_note(&format!("{done} of {all} {} have ended", self.what));
+        }
+    }
+}
+
+impl Drop for Several {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 #[cfg(test)]

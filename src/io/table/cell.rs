@@ -100,19 +100,6 @@ impl Numerals {
         plain.parse().ok()
     }
 
-    /// Whether a cell is a number, as [`parse`](Self::parse) finds.
-    pub fn reads(self, cell: &str) -> bool {
-        let digits = cell.strip_prefix(['-', '+']).unwrap_or(cell);
-        let mut points = 0;
-        let simple = digits.bytes().all(|b| {
-            points += usize::from(b == b'.');
-            b.is_ascii_digit() || b == b'.'
-        });
-        // Nearly every cell: digits with one point or none.
-        let plain = self == Numerals::PLAIN && simple && points < 2 && digits.len() > points;
-        plain || self.parse(cell).is_some()
-    }
-
     /// A finite number.
     pub fn number(self, cell: &str) -> Result<f64, String> {
         let found = self.parse(cell);

@@ -266,10 +266,10 @@ impl Table {
         let of_part = |mut tallies: Vec<Tally>, rows: &[usize]| {
             for &row in rows {
                 for (tally, &column) in tallies.iter_mut().zip(columns) {
-                    let cell = self.text_at(row, column);
-                    if !self.is_missing(cell) {
+                    if !self.has_gap(row, column) {
                         tally.known += 1;
-                        let is_number = !self.is_text(column) && self.numerals.reads(cell);
+                        let is_number =
+                            !self.is_text(column) && self.number_at(row, column).is_some();
                         tally.numbers += usize::from(is_number);
                     }
                 }
@@ -307,10 +307,8 @@ impl Table {
 
     /// The coding of a column without a number.
     fn text_or_time(&self, column: usize, rows: &[usize]) -> Result<Coding> {
-        let cells = || {
-            let cells = rows.iter().map(|&row| self.text_at(row, column));
-            cells.filter(|cell| !self.is_missing(cell))
-        };
+        let known = || rows.iter().copied().filter(|&row| !self.has_gap(row, column));
+        let cells = || known().map(|row| self.text_at(row, column));
         let name = &self.names[column];
         let refused = |why: String| Error::Format {
             path: self.path.clone(),
@@ -319,7 +317,18 @@ impl Table {
             why,
         };
         match time::formats(cells).as_slice() {
-            [] => {}
+            [] => {
+                if let Some((format, at)) = time::broken(cells)
+                    && let Some(row) = known().nth(at)
+                {
+                    let cell = short(self.text_at(row, column));
+                    let why = format!(
+                        "'{cell}' is not of the form {format}, which the others have; correct it, or say --na '{cell}' (it means \
+                         missing) or --ignore '{name}'"
+                    );
+                    return Err(self.wrong(row, column, why));
+                }
+            }
             [format] => return Ok(Coding::Time { format: format.to_string() }),
             [first, second, ..] => {
                 return Err(refused(format!(
@@ -440,29 +449,61 @@ impl Table {
         let places = self.places(columns)?;
         let widths: Vec<usize> = columns.iter().map(|column| column.inputs().len()).collect();
         let width = widths.iter().sum();
-        let size = crate::evaluate::shape_product("the table", &[rows.len(), width])?;
-        let what = format!("the numbers of {} rows and {width} inputs", rows.len());
-        require_memory(&what, bytes_of(&[8, size]), "leave out rows or columns")?;
         let indices: Vec<Option<Index>> = (columns.iter())
             .map(|column| match &column.coding {
                 Coding::Levels { levels, .. } => Some(Index::of(levels)),
                 _ => None,
             })
             .collect();
+        self.filled(rows, width, |row, x| {
+            let mut rest = x;
+            let places = columns.iter().zip(&indices).zip(&places).zip(&widths);
+            for (((column, index), &place), &width) in places {
+                let (out, after) = rest.split_at_mut(width);
+                self.code(column, index.as_ref(), (row, place), unknown, out)?;
+                rest = after;
+            }
+            Ok(())
+        })
+    }
+
+    /// The numbers of `columns` in `rows`, if every cell is one.
+    pub(super) fn numbers_alone(&self, columns: &[usize], rows: &[usize]) -> Option<Array2<f64>> {
+        let is_number = |row, c| !self.is_text(c) && self.number_at(row, c).is_some();
+        let first = rows.first()?;
+        // A number may stand for a missing value; and most tables with text show it in their first row.
+        if !self.missing.is_empty() || !columns.iter().all(|&c| is_number(*first, c)) {
+            return None;
+        }
+        let numbers = self.filled(rows, columns.len(), |row, x| {
+            let of_row = self.cells.numbers(row);
+            for (x, &column) in x.iter_mut().zip(columns) {
+                let known = of_row.get(column).copied().filter(|v| !v.is_nan());
+                let number = known.or_else(|| self.number_at(row, column));
+                *x = (number.filter(|v| v.is_finite()))
+                    .ok_or_else(|| Error::invalid("table", "a cell is not a number"))?;
+            }
+            Ok(())
+        });
+        numbers.ok()
+    }
+
+    /// The array, rows × width, of which `write` gives each row.
+    fn filled(
+        &self,
+        rows: &[usize],
+        width: usize,
+        write: impl Fn(usize, &mut [f64]) -> Result<()> + Sync,
+    ) -> Result<Array2<f64>> {
+        let size = crate::evaluate::shape_product("the table", &[rows.len(), width])?;
+        let what = format!("the numbers of {} rows and {width} inputs", rows.len());
+        require_memory(&what, bytes_of(&[8, size]), "leave out rows or columns")?;
         let mut x = vec![0.0; size];
         let parts = x.par_chunks_mut(PART * width.max(1)).zip(rows.par_chunks(PART));
         let read: Vec<Result<()>> = parts
             .map(|(x, rows)| {
-                for (x, &row) in x.chunks_mut(width.max(1)).zip(rows) {
-                    let mut rest = x;
-                    let places = columns.iter().zip(&indices).zip(&places).zip(&widths);
-                    for (((column, index), &place), &width) in places {
-                        let (out, after) = rest.split_at_mut(width);
-                        self.code(column, index.as_ref(), (row, place), unknown, out)?;
-                        rest = after;
-                    }
-                }
-                Ok(())
+                let mut rows = x.chunks_mut(width.max(1)).zip(rows);
+                rows.try_for_each(|(x, &row)| write(row, x))
             })
             .collect();
         // The first in the file is the one to tell.
@@ -480,6 +521,11 @@ impl Table {
         unknown: Unknown,
         out: &mut [f64],
     ) -> Result<()> {
+        if let (Coding::Number, Some(number)) = (&column.coding, self.cells.number(row, place)) {
+            out.fill(0.0);
+            out[0] = number;
+            return Ok(());
+        }
         let cell = self.text_at(row, place);
         let mut gap = self.is_missing(cell);
         match (&column.coding, index) {

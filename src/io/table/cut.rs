@@ -7,52 +7,58 @@ use rayon::prelude::*;
 
 use super::Dialect;
 use super::cell::{plural, short};
+use super::cells::{Cells, Part, field, is_outside_numbers};
 use super::dialect::Prepared;
 use crate::error::{Error, Result};
-use crate::memory::{bytes_of, require_memory};
+use crate::memory::require_memory;
 
-/// The least bytes of a part of a text that is cut beside others.
+/// The least and the most bytes of a part of a text that is cut beside others; what is read more than once stays at hand.
 const PART: usize = 1 << 16;
+const LARGE: usize = 1 << 22;
 
 /// The cells of a table, before it is known what its first line and its first column are.
+#[derive(Default)]
 pub(super) struct Cut {
     pub names: Vec<String>,
-    pub text: String,
-    pub ends: Vec<usize>,
+    pub cells: Cells,
+    /// The line of each row.
     pub lines: Vec<u64>,
     /// Whether each row has one field more than the header, so that the first has no name.
     pub labelled: bool,
     /// The line of the names.
     pub header: u64,
     pub comments: usize,
+    /// Whether a cell may hold a mark within a number: a comma, an apostrophe, a blank.
+    pub marked: bool,
+}
+
+/// What the lines of a text have in common.
+#[derive(Clone, Copy)]
+struct Form<'a> {
+    /// The character between fields in the text.
+    fields: u8,
+    /// The same in the file.
+    delimiter: u8,
+    path: &'a Path,
+    dialect: &'a Dialect,
 }
 
 impl Cut {
     /// The cells of a text whose lines end with LF and whose quotes are closed.
-    pub fn of(prepared: &Prepared, path: &Path, dialect: &Dialect) -> Result<Self> {
-        let (text, delimiter) = (prepared.text.as_ref(), prepared.delimiter);
-        // Every cell has an end, every row a line, and all their text is kept.
-        let fields = if delimiter == b' ' { b'\t' } else { delimiter };
-        let count = |wanted: u8| memchr::memchr_iter(wanted, text.as_bytes()).count();
-        let (delimiters, rows) = (count(fields), count(b'\n') + 1);
-        let once = bytes_of(&[8, delimiters + 2 * rows]).saturating_add(text.len() as u64);
-        // Parts that were cut side by side are joined.
-        let need = once.saturating_mul(if text.contains('"') { 1 } else { 2 });
-        let what = format!("{}, {rows} rows,", path.display());
-        require_memory(&what, need, "divide the file, or leave out columns")?;
-        let mut cut = Cut {
-            names: Vec::new(),
-            text: String::with_capacity(text.len()),
-            ends: Vec::with_capacity(delimiters + rows),
-            lines: Vec::with_capacity(rows),
-            labelled: false,
-            header: 1,
-            comments: 0,
+    pub fn of(prepared: Prepared, path: &Path, dialect: &Dialect) -> Result<Self> {
+        let Prepared { text, fields, delimiter, quotes, .. } = prepared;
+        let form = Form { fields, delimiter, path, dialect };
+        let mut cut = Cut { header: 1, ..Cut::default() };
+        // A header in quotes says nothing of the lines below.
+        let in_header = || {
+            let (first, below) = text.split_once('\n').unwrap_or((&text, ""));
+            dialect.header != Some(false) && !unclosed(first) && !below.contains('"')
         };
-        if text.contains('"') {
-            cut.quoted(text, fields, delimiter, path, dialect)?;
+        if quotes && !in_header() {
+            cut.quoted(&text, form)?;
         } else {
-            cut.plain(text, fields, delimiter, path, dialect)?;
+            cut.plain(&text, form)?;
+            cut.cells.text = text.into_owned();
         }
         if cut.lines.is_empty() {
             return Err(wrong(path, 1, None, "there are 0 rows below the header".into()));
@@ -61,172 +67,165 @@ impl Cut {
     }
 
     /// The records of a text with quotes, one after the other.
-    fn quoted(
-        &mut self,
-        text: &str,
-        fields: u8,
-        delimiter: u8,
-        path: &Path,
-        dialect: &Dialect,
-    ) -> Result<()> {
+    fn quoted(&mut self, text: &str, form: Form) -> Result<()> {
+        let count = |wanted: u8| memchr::memchr_iter(wanted, text.as_bytes()).count() as u64;
+        let rows = count(b'\n') + 1;
+        let of_cells = Cells::bytes(rows, count(form.fields) + rows) + 8 * rows;
+        require(form, rows, of_cells.saturating_add(text.len() as u64))?;
+        self.marked = true;
         let mut reader = csv::ReaderBuilder::new()
-            .delimiter(fields)
+            .delimiter(form.fields)
             .has_headers(false)
             .flexible(true)
             .from_reader(text.as_bytes());
         let mut record = csv::StringRecord::new();
         loop {
             let more = reader.read_record(&mut record).map_err(|e| {
-                wrong(path, self.lines.last().copied().unwrap_or(1), None, e.to_string())
+                wrong(form.path, self.lines.last().copied().unwrap_or(1), None, e.to_string())
             })?;
             if !more {
                 return Ok(());
             }
-            self.take(record.iter(), line_of(&record, text), delimiter, path, dialect)?;
+            let line = line_of(&record, text);
+            if self.take(record.iter(), line, form)? {
+                self.cells.append(record.iter())?;
+            }
         }
     }
 
-    /// The records of a text without quotes, each of which is a line: header and first row, then parts of the rest side by side.
-    fn plain(
-        &mut self,
-        text: &str,
-        fields: u8,
-        delimiter: u8,
-        path: &Path,
-        dialect: &Dialect,
-    ) -> Result<()> {
+    /// The records of a text without quotes below its first line, each of which is a line: header and first row, then parts of the rest
+    /// side by side.
+    fn plain(&mut self, text: &str, form: Form) -> Result<()> {
         let (mut rest, mut line) = (text, 1);
         while self.lines.is_empty() && !rest.is_empty() {
             let (record, after) = rest.split_once('\n').unwrap_or((rest, ""));
-            if !record.is_empty() {
-                self.take(record.split(char::from(fields)), line, delimiter, path, dialect)?;
+            if record.contains('"') {
+                self.header_in_quotes(record, line, form)?;
+            } else if !record.is_empty() {
+                let fields = record.split(char::from(form.fields));
+                if self.take(fields.clone(), line, form)? {
+                    self.cells.push(text.len() - rest.len(), fields)?;
+                }
             }
             (rest, line) = (after, line + 1);
         }
         let parts = pieces(rest);
-        let ends: Vec<u64> = parts
-            .par_iter()
-            .map(|p| memchr::memchr_iter(b'\n', p.as_bytes()).count() as u64)
-            .collect();
-        let begins = ends.iter().scan(line, |line, count| {
-            let begin = *line;
-            *line += count;
-            Some(begin)
-        });
-        let begins: Vec<u64> = begins.collect();
-        let cuts: Vec<Result<Cut>> = (parts.par_iter().zip(&begins))
-            .map(|(part, &begin)| {
-                let mut cut = self.beside(part.len());
-                cut.take_lines(part, begin, fields, delimiter, path, dialect)?;
-                Ok(cut)
+        let count = |p: &&str| memchr::memchr_iter(b'\n', p.as_bytes()).count();
+        let ends: Vec<usize> = parts.par_iter().map(count).collect();
+        let rows = ends.iter().sum::<usize>() as u64 + 1;
+        let of_cells = Cells::bytes(rows, rows.saturating_mul(self.names.len() as u64));
+        // The lines of the parts are joined.
+        require(form, rows, of_cells.saturating_add(16 * rows))?;
+        let mut begin = (text.len() - rest.len(), line);
+        let mut begins = Vec::new();
+        for (part, ends) in parts.iter().zip(&ends) {
+            begins.push(begin);
+            begin = (begin.0 + part.len(), begin.1 + *ends as u64);
+        }
+        let cuts: Vec<Result<(Cut, Part)>> = (parts.par_iter().zip(&begins).zip(&ends))
+            .map(|((part, &(begin, line)), ends)| {
+                let mut cut = self.beside(ends + 1);
+                let cells = cut.take_lines(part, begin, line, form)?;
+                Ok((cut, cells))
             })
             .collect();
         for cut in cuts {
-            let cut = cut?;
-            let before = self.text.len();
-            self.text.push_str(&cut.text);
-            self.ends.extend(cut.ends.iter().map(|end| before + end));
+            let (cut, cells) = cut?;
+            self.cells.extend(cells);
             // The first stands for the row before.
             self.lines.extend(&cut.lines[1..]);
             self.comments += cut.comments;
+            self.marked |= cut.marked;
         }
         Ok(())
     }
 
-    /// Takes the lines of a text without quotes, of which the first has the number `line`. Rows below the header with as many fields, nearly all,
-    /// are found in one pass over the bytes; what is left goes the long way.
-    fn take_lines(
-        &mut self,
-        text: &str,
-        line: u64,
-        fields: u8,
-        delimiter: u8,
-        path: &Path,
-        dialect: &Dialect,
-    ) -> Result<()> {
-        let bytes = text.as_bytes();
-        let ends = memchr::memchr2_iter(fields, b'\n', bytes).chain([bytes.len()]);
-        let (mut line, mut record, mut cell) = (line, 0, 0);
-        let mut before = (self.text.len(), self.ends.len());
-        for end in ends {
-            self.text.push_str(trimmed(&text[cell..end]));
-            self.ends.push(self.text.len());
-            cell = end + 1;
-            if bytes.get(end) == Some(&fields) {
-                continue;
-            }
-            let found = self.ends.len() - before.1;
-            if found == self.names.len() && self.text.len() > before.0 {
-                self.lines.push(line);
-            } else {
-                self.text.truncate(before.0);
-                self.ends.truncate(before.1);
-                let all = &text[record..end];
-                if !all.is_empty() {
-                    self.take(all.split(char::from(fields)), line, delimiter, path, dialect)?;
-                }
-            }
-            (line, record, before) = (line + 1, cell, (self.text.len(), self.ends.len()));
+    /// Takes a first line with quotes, as the header.
+    fn header_in_quotes(&mut self, line: &str, number: u64, form: Form) -> Result<()> {
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(form.fields)
+            .has_headers(false)
+            .from_reader(line.as_bytes());
+        for record in reader.records() {
+            let record = record.map_err(|e| wrong(form.path, number, None, e.to_string()))?;
+            self.take(record.iter(), number, form)?;
         }
         Ok(())
+    }
+
+    /// The cells of the lines of a text without quotes, which begins at `begin` and on `line`.
+    fn take_lines(&mut self, text: &str, begin: usize, line: u64, form: Form) -> Result<Part> {
+        let bytes = text.as_bytes();
+        let comma = if form.fields == b',' { b'\'' } else { b',' };
+        self.marked = memchr::memchr3(b'\'', b' ', comma, bytes).is_some() || !text.is_ascii();
+        let mut cells = Part::with_room(self.lines.capacity(), self.names.len());
+        let quick = is_outside_numbers(form.fields);
+        let begins = |b: &u8| b.is_ascii_graphic() && *b != form.fields;
+        let (mut line, mut record, mut at, mut before) = (line, 0, 0, 0);
+        while at <= bytes.len() {
+            let (end, number) = field(bytes, at, form.fields, quick);
+            cells.add(end - record, number);
+            at = end + 1;
+            if bytes.get(end) == Some(&form.fields) {
+                continue;
+            }
+            let is_full = cells.cells() - before == self.names.len();
+            // Nearly all rows; what is left goes the long way.
+            if is_full && bytes.get(record).is_some_and(begins) {
+                self.lines.push(line);
+                cells.end_row(begin + record, end - record)?;
+            } else {
+                cells.take_back(before);
+                let fields = text[record..end].split(char::from(form.fields));
+                if end > record && self.take(fields.clone(), line, form)? {
+                    cells.push(begin + record, fields)?;
+                }
+            }
+            (line, record, before) = (line + 1, at, cells.cells());
+        }
+        Ok(cells)
     }
 
     /// A cut of rows below those of this one, whose first line stands for these.
-    fn beside(&self, size: usize) -> Cut {
+    fn beside(&self, rows: usize) -> Cut {
+        let mut lines = Vec::with_capacity(rows + 1);
+        lines.push(self.header);
         Cut {
             names: self.names.clone(),
-            text: String::with_capacity(size),
-            ends: Vec::new(),
-            lines: vec![self.header],
+            cells: Cells::default(),
+            lines,
             labelled: self.labelled,
             header: self.header,
             comments: 0,
+            marked: false,
         }
     }
 
-    /// Takes a record: the header or a row.
+    /// Takes a record, the header or a row; returns whether it is a row, whose cells are to be kept.
     fn take<'a>(
         &mut self,
         record: impl Iterator<Item = &'a str> + Clone,
         line: u64,
-        delimiter: u8,
-        path: &Path,
-        dialect: &Dialect,
-    ) -> Result<()> {
+        form: Form,
+    ) -> Result<bool> {
         if self.names.is_empty() {
             if is_blank(record.clone()) {
-                return Ok(());
+                return Ok(false);
             }
             self.header = line;
-            self.names = match dialect.header {
+            self.names = match form.dialect.header {
                 Some(false) => (1..=record.clone().count()).map(|i| format!("column{i}")).collect(),
-                _ => names(record.clone(), line, delimiter, path)?,
+                _ => names(record.clone(), line, form)?,
             };
-            if dialect.header != Some(false) {
-                return Ok(());
+            if form.dialect.header != Some(false) {
+                return Ok(false);
             }
         }
-        self.push(record, line, delimiter, path)
-    }
-
-    fn push<'a>(
-        &mut self,
-        record: impl Iterator<Item = &'a str> + Clone,
-        line: u64,
-        delimiter: u8,
-        path: &Path,
-    ) -> Result<()> {
-        let (text, ends) = (self.text.len(), self.ends.len());
-        for cell in record.clone() {
-            self.text.push_str(trimmed(cell));
-            self.ends.push(self.text.len());
-        }
-        let found = self.ends.len() - ends;
         // Spreadsheets write rows without a value as delimiters alone.
-        if self.text.len() == text && found > 1 {
-            self.ends.truncate(ends);
-            return Ok(());
+        if is_blank(record.clone()) {
+            return Ok(false);
         }
+        let found = record.clone().count();
         let ends_empty = || record.clone().last() == Some("");
         if self.lines.is_empty() && found == self.names.len() + 1 && !ends_empty() {
             self.labelled = true;
@@ -234,23 +233,21 @@ impl Cut {
         }
         let expected = self.names.len();
         if found != expected {
-            self.text.truncate(text);
-            self.ends.truncate(ends);
             if record.clone().next().is_some_and(|first| first.starts_with('#')) {
                 self.comments += 1;
-                return Ok(());
+                return Ok(false);
             }
             let hint = if found == expected + 1 && ends_empty() {
                 "; the line ends with a delimiter"
-            } else if found > expected && delimiter == b',' {
+            } else if found > expected && form.delimiter == b',' {
                 "; a decimal comma must be a point, and text with a comma needs quotes"
             } else {
                 ""
             };
-            return Err(self.width(found, line, hint, path));
+            return Err(self.width(found, line, hint, form.path));
         }
         self.lines.push(line);
-        Ok(())
+        Ok(true)
     }
 
     /// The error of a row with another number of fields than the header.
@@ -263,24 +260,27 @@ impl Cut {
 
     /// The cell in `row` and `column`.
     pub fn cell(&self, row: usize, column: usize) -> &str {
-        let index = row * self.names.len() + column;
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start..self.ends[index]]
+        self.cells.get(row, column).unwrap_or_default()
     }
 
     /// Leaves out the columns of which `keep` is false.
-    pub fn retain(&mut self, keep: &[bool]) {
-        let (mut text, mut ends) = (String::with_capacity(self.text.len()), Vec::new());
-        for row in 0..self.lines.len() {
-            for column in (0..keep.len()).filter(|&c| keep[c]) {
-                text.push_str(self.cell(row, column));
-                ends.push(text.len());
-            }
-        }
-        (self.text, self.ends) = (text, ends);
+    pub fn retain(&mut self, keep: &[bool]) -> Result<()> {
+        self.cells.retain(keep)?;
         let mut kept = keep.iter();
         self.names.retain(|_| kept.next().copied().unwrap_or(true));
+        Ok(())
     }
+}
+
+/// That there is memory for the places of all cells.
+fn require(form: Form, rows: u64, need: u64) -> Result<()> {
+    let what = format!("{}, {rows} rows,", form.path.display());
+    require_memory(&what, need, "divide the file, or leave out columns")
+}
+
+/// Whether a quote in a line is open at its end.
+fn unclosed(line: &str) -> bool {
+    memchr::memchr_iter(b'"', line.as_bytes()).count() % 2 == 1
 }
 
 pub(super) fn wrong(path: &Path, line: u64, column: Option<String>, why: String) -> Error {
@@ -302,16 +302,9 @@ fn is_blank<'a>(record: impl Iterator<Item = &'a str> + Clone) -> bool {
     record.clone().nth(1).is_some() && record.clone().all(|field| field.trim().is_empty())
 }
 
-/// The cell without the blanks around it, which most have not.
-fn trimmed(cell: &str) -> &str {
-    let plain = |byte: Option<&u8>| byte.is_none_or(|b| b.is_ascii_graphic());
-    let bytes = cell.as_bytes();
-    if plain(bytes.first()) && plain(bytes.last()) { cell } else { cell.trim() }
-}
-
 /// The text in parts of about the same size, each of whole lines.
 fn pieces(text: &str) -> Vec<&str> {
-    let size = (text.len() / (4 * rayon::current_num_threads())).max(PART);
+    let size = (text.len() / (4 * rayon::current_num_threads())).clamp(PART, LARGE);
     let (mut rest, mut out) = (text, Vec::new());
     while !rest.is_empty() {
         let from = rest.as_bytes().get(size..).unwrap_or_default();
@@ -324,24 +317,19 @@ fn pieces(text: &str) -> Vec<&str> {
 }
 
 /// The names of the columns.
-fn names<'a>(
-    record: impl Iterator<Item = &'a str>,
-    line: u64,
-    delimiter: u8,
-    path: &Path,
-) -> Result<Vec<String>> {
+fn names<'a>(record: impl Iterator<Item = &'a str>, line: u64, form: Form) -> Result<Vec<String>> {
     let names: Vec<String> = record.map(|name| name.trim().to_string()).collect();
     if let [only] = names.as_slice() {
         let other = [(b';', ";"), (b'\t', "tab"), (b',', ","), (b'|', "|")];
         if let Some((_, name)) =
-            other.iter().find(|(c, _)| *c != delimiter && only.contains(char::from(*c)))
+            other.iter().find(|(c, _)| *c != form.delimiter && only.contains(char::from(*c)))
         {
             let only = short(only);
             let why = format!("the header is one field ('{only}'); try --delimiter '{name}'");
-            return Err(wrong(path, line, None, why));
+            return Err(wrong(form.path, line, None, why));
         }
     }
-    distinct(&names, line, path)?;
+    distinct(&names, line, form.path)?;
     Ok(names)
 }
 

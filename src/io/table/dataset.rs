@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use ndarray::Array2;
 
 use super::cell::short;
+use super::column::Tally;
 use super::{Column, Encode, Exposure, Missing, Table, Target, Task, Unknown};
 use crate::error::{Error, Result};
 use crate::io::json::format_error;
@@ -111,10 +112,10 @@ struct Uses {
 }
 
 impl Uses {
-    /// The columns besides the features.
+    /// The columns besides features and targets.
     fn others(&self) -> impl Iterator<Item = usize> {
         let single = [self.weights, self.exposure, self.groups, self.validation];
-        self.targets.iter().copied().chain(single.into_iter().flatten())
+        single.into_iter().flatten()
     }
 }
 
@@ -128,26 +129,37 @@ impl Table {
         let mut uses = self.uses(reading)?;
         let impute = reading.missing == Missing::Impute;
         let counted = self.counted_rows(uses.weights, reading.missing)?;
-        let mut needed: Vec<usize> = if impute { Vec::new() } else { uses.features.clone() };
-        needed.extend(uses.others());
-        let (rows, dropped) = self.complete_rows_of(&counted.rows, &needed, reading.missing)?;
-        let weights = uses.weights.map(|c| self.numbers(c, &rows)).transpose()?;
-        let (task, guess) = match (reading.task, uses.targets.as_slice()) {
-            (Some(task), _) => (task, None),
-            (None, [target]) => {
-                let (task, guess) = self.guess(*target, &rows)?;
-                (task, Some(guess))
-            }
-            (None, _) => (Task::Regression, Some("there are several targets".into())),
-        };
         let how = |column: usize| {
             let name = &self.names[column];
             reading.encode.iter().rev().find(|(of, _)| of == name).map(|(_, how)| how)
         };
+        let plain = |&c: &usize| matches!(how(c), None | Some(Encode::Number));
+        // Nearly every large table is one of numbers alone, which one pass reads.
+        let numbers = (uses.features.iter().all(plain))
+            .then(|| self.numbers_alone(&uses.features, &counted.rows))
+            .flatten();
+        let target = self.numbers_alone(&uses.targets, &counted.rows);
+        let features = uses.features.iter().filter(|_| numbers.is_none() && !impute);
+        let targets = uses.targets.iter().filter(|_| target.is_none());
+        let needed: Vec<usize> = features.chain(targets).copied().chain(uses.others()).collect();
+        let (rows, dropped) = self.complete_rows_of(&counted.rows, &needed, reading.missing)?;
+        let [numbers, target] = [numbers, target].map(|read| read.filter(|_| dropped == 0));
+        let weights = uses.weights.map(|c| self.numbers(c, &rows)).transpose()?;
+        let (task, guess) = match (reading.task, uses.targets.as_slice()) {
+            (Some(task), _) => (task, None),
+            (None, [column]) => {
+                let (task, guess) = self.guess(*column, &rows, target.as_ref())?;
+                (task, Some(guess))
+            }
+            (None, _) => (Task::Regression, Some("there are several targets".into())),
+        };
         let mut columns = Vec::new();
-        let tallies = self.tally(&uses.features, &rows);
+        let tallies = match numbers {
+            Some(_) => vec![Tally::default(); uses.features.len()],
+            None => self.tally(&uses.features, &rows),
+        };
         for (&column, tally) in uses.features.iter().zip(tallies) {
-            let fill = impute.then_some(weights.as_deref());
+            let fill = (impute && numbers.is_none()).then_some(weights.as_deref());
             let learnt = self.learn(column, &rows, how(column), tally, fill)?;
             // Text that is the same everywhere says nothing.
             if learnt.inputs().is_empty() {
@@ -166,9 +178,15 @@ impl Table {
         };
         Ok(Dataset {
             features: columns.iter().flat_map(Column::inputs).collect(),
-            x: self.inputs(&columns, &rows, Unknown::Error)?,
+            x: match numbers {
+                Some(numbers) => numbers,
+                None => self.inputs(&columns, &rows, Unknown::Error)?,
+            },
             target: match task {
-                Task::Regression => Target::Numbers(self.number_columns(&uses.targets, &rows)?),
+                Task::Regression => Target::Numbers(match target {
+                    Some(numbers) => numbers,
+                    None => self.number_columns(&uses.targets, &rows)?,
+                }),
                 Task::Classification => self.classes(uses.targets[0], &rows)?,
             },
             columns,

@@ -3,9 +3,15 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use super::cell::{is_missing, numeric};
 use crate::error::{Error, Result};
 
+/// The byte order mark.
+const MARK: &str = "\u{FEFF}";
+/// The bytes that are looked through together.
+const PART: usize = 1 << 20;
 /// The lines from which the delimiter is found.
 const SAMPLE: usize = 200;
 /// The characters between fields that are looked for; a blank is any number of blanks. Of two that fit as well, the first.
@@ -88,22 +94,33 @@ impl Dialect {
 /// The text of a table with lines that end with LF and without marks and comments, each line where it was.
 pub(super) struct Prepared<'a> {
     pub text: Cow<'a, str>,
+    /// The character between fields in the file: a blank for any number of blanks and tabs.
     pub delimiter: u8,
+    /// The character between fields in `text`.
+    pub fields: u8,
+    /// Whether there are quotes.
+    pub quotes: bool,
     /// The lines that were left out as comments.
     pub comments: usize,
 }
 
 /// # Errors
 /// A text without a line.
-pub(super) fn prepare<'a>(text: &'a str, path: &Path, dialect: &Dialect) -> Result<Prepared<'a>> {
-    let mut text = Cow::Borrowed(text);
-    // A mark may stand wherever files were joined.
-    if text.contains('\u{FEFF}') {
-        text = text.replace('\u{FEFF}', "").into();
-    }
-    // With one kind of line end the lines can be counted.
-    if text.contains('\r') {
-        text = text.replace("\r\n", "\n").replace('\r', "\n").into();
+pub(super) fn prepare<'a>(
+    mut text: Cow<'a, str>,
+    path: &Path,
+    dialect: &Dialect,
+) -> Result<Prepared<'a>> {
+    // The first byte of a mark, which may stand wherever files were joined, and of other letters.
+    let is_odd = holds(&text, [MARK.as_bytes()[0], b'\r', b'"']);
+    if is_odd {
+        if memchr::memmem::find(text.as_bytes(), MARK.as_bytes()).is_some() {
+            text = text.replace(MARK, "").into();
+        }
+        // With one kind of line end the lines can be counted.
+        if text.contains('\r') {
+            text = text.replace("\r\n", "\n").replace('\r', "\n").into();
+        }
     }
     if text.trim().is_empty() {
         return Err(Error::Format {
@@ -125,10 +142,18 @@ pub(super) fn prepare<'a>(text: &'a str, path: &Path, dialect: &Dialect) -> Resu
         text = without_preamble(&text, dialect.delimiter.or(said), &mut comments).into();
     }
     let delimiter = dialect.delimiter.or(said).unwrap_or_else(|| delimiter_of(&text));
+    let mut fields = delimiter;
     if delimiter == b' ' {
         text = single_tabs(&text).into();
+        fields = b'\t';
     }
-    Ok(Prepared { text, delimiter, comments })
+    let quotes = is_odd && text.contains('"');
+    Ok(Prepared { text, delimiter, fields, quotes, comments })
+}
+
+/// Whether one of three bytes is in a text.
+fn holds(text: &str, [a, b, c]: [u8; 3]) -> bool {
+    text.as_bytes().par_chunks(PART).any(|part| memchr::memchr3(a, b, c, part).is_some())
 }
 
 /// The delimiter that a first line such as `sep=;` states, and the lines below.
@@ -185,7 +210,7 @@ fn without_preamble(text: &str, delimiter: Option<u8>, count: &mut usize) -> Str
 fn delimiter_of(text: &str) -> u8 {
     let end = text.match_indices('\n').nth(SAMPLE).map_or(text.len(), |(at, _)| at);
     let sample = &text[..end];
-    let mut best = (b',', (0.0, 0.0));
+    let mut best = (b',', 0.0);
     for delimiter in DELIMITERS {
         let rows = records(sample, delimiter);
         let Some((header, rows)) = rows.split_first() else {
@@ -193,7 +218,10 @@ fn delimiter_of(text: &str) -> u8 {
         };
         let same = |width: usize| rows.iter().filter(|row| row.len() == width).count();
         let (names, labelled) = (header.len(), header.len() + 1);
-        let fitting = if rows.len() > 1 && same(labelled) == rows.len() {
+        // A header that another character divides is no single name above labels and a column.
+        let is_one = names > 1
+            || !DELIMITERS.iter().any(|d| *d != delimiter && header[0].contains(char::from(*d)));
+        let fitting = if is_one && rows.len() > 1 && same(labelled) == rows.len() {
             rows.len()
         } else if names > 1 {
             same(names)
@@ -206,7 +234,8 @@ fn delimiter_of(text: &str) -> u8 {
         // Without rows, the names alone must tell.
         let fit =
             if rows.is_empty() { share(names - 1, names) } else { share(fitting, rows.len()) };
-        let score = (fit, share(typed, cells.count()));
+        // A line with a field too many or too few is no reason to take another that divides text.
+        let score = 2.0 * fit + share(typed, cells.count());
         if score > best.1 && fit > 0.0 {
             best = (delimiter, score);
         }

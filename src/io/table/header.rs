@@ -8,6 +8,9 @@ use super::cut::{Cut, wrong};
 use super::{Dialect, RowNames, Table, time};
 use crate::error::Result;
 
+/// The rows that show whether the first line is like the others.
+const SHOWN: usize = 10_000;
+
 /// Leaves out columns without name and contents, which spreadsheets append, and checks labels that have no name.
 ///
 /// # Errors
@@ -26,7 +29,7 @@ pub(super) fn settle(cut: &mut Cut, path: &Path) -> Result<()> {
     let keep: Vec<bool> =
         (0..cut.names.len()).map(|c| !cut.names[c].is_empty() || !empty(c)).collect();
     if keep.contains(&false) {
-        cut.retain(&keep);
+        cut.retain(&keep)?;
     }
     // The first may be the labels of the rows.
     if let Some(at) = cut.names.iter().skip(1).position(String::is_empty) {
@@ -56,7 +59,8 @@ pub(super) fn check_names(table: &mut Table, dialect: &Dialect) -> Result<()> {
     }
     let like_its_column = |column: usize| {
         let name = table.names[column].as_str();
-        let mut cells = (0..table.rows()).map(|row| table.text_at(row, column));
+        let rows = table.rows().min(SHOWN);
+        let mut cells = (0..rows).map(|row| table.text_at(row, column));
         if is_number(name) {
             cells.all(|cell| is_number(cell) || table.is_missing(cell))
         } else {

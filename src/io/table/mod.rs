@@ -32,6 +32,7 @@
 //! refused.
 
 mod cell;
+mod cells;
 mod classes;
 mod column;
 mod cut;
@@ -56,9 +57,10 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::json::format_error;
+use super::json::{format_error, nearest};
 use crate::error::{Error, Result};
 use cell::{Numerals, is_missing, list, numeric, short};
+use cells::Cells;
 use header::Labels;
 
 /// The text of a table, cut into named columns; cells are kept as text until they are asked for.
@@ -77,10 +79,7 @@ use header::Labels;
 pub struct Table {
     path: PathBuf,
     names: Vec<String>,
-    /// All cells one after the other, row by row, without the blanks around them.
-    text: String,
-    /// Where each cell ends in `text`.
-    ends: Vec<usize>,
+    cells: Cells,
     /// The line, from 1, on which each row begins.
     lines: Vec<u64>,
     numerals: Numerals,
@@ -140,13 +139,7 @@ impl Table {
 
     /// The cell in `row` and `column`, both from 0, as text; `None` outside the table.
     pub fn cell(&self, row: usize, column: usize) -> Option<&str> {
-        if column >= self.names.len() {
-            return None;
-        }
-        let index = row.checked_mul(self.names.len())?.checked_add(column)?;
-        let end = *self.ends.get(index)?;
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        self.text.get(start..end)
+        self.cells.get(row, column)
     }
 
     /// The assumptions in reading, as the options of the program that say the same.
@@ -174,8 +167,8 @@ impl Table {
         }
         let mut why =
             format!("there is no column '{}'; the columns are: {}", short(name), list(&self.names));
-        let alike = self.names.iter().find(|n| n.to_lowercase() == name.trim().to_lowercase());
-        if let Some(alike) = alike {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        if let Some(alike) = nearest(name.trim(), &names) {
             why = format!("{why}; did you mean '{alike}'?");
         } else if self.names.iter().all(|n| numeric(n)) {
             why = format!("{why}; the first line must name the columns, and it holds only numbers");
@@ -246,7 +239,7 @@ impl Table {
         missing: Missing,
     ) -> Result<(Vec<usize>, usize)> {
         self.rows_without(rows, missing, |row| {
-            columns.iter().copied().find(|&c| self.is_missing(self.text_at(row, c)))
+            columns.iter().copied().find(|&c| self.has_gap(row, c))
         })
     }
 
@@ -286,10 +279,8 @@ impl Table {
     /// # Errors
     /// A cell that is not a finite number, with line and column.
     pub fn numbers(&self, column: usize, rows: &[usize]) -> Result<Vec<f64>> {
-        let number = |&row: &usize| {
-            let number = self.numerals.number(self.text_at(row, column));
-            number.map_err(|why| self.wrong(row, column, why))
-        };
+        let number =
+            |&row: &usize| self.finite_at(row, column).map_err(|why| self.wrong(row, column, why));
         let found: Option<Vec<f64>> = rows.par_iter().map(|row| number(row).ok()).collect();
         // The first error is the one to tell.
         found.map_or_else(|| rows.iter().map(number).collect(), Ok)
@@ -317,6 +308,23 @@ impl Table {
 
     fn is_missing(&self, cell: &str) -> bool {
         is_missing(cell) || self.missing.iter().any(|word| word == cell)
+    }
+
+    /// Whether the value of a cell is missing.
+    fn has_gap(&self, row: usize, column: usize) -> bool {
+        self.cells.number(row, column).is_none() && self.is_missing(self.text_at(row, column))
+    }
+
+    /// The number that a cell is, infinite where it is too large.
+    fn number_at(&self, row: usize, column: usize) -> Option<f64> {
+        let known = self.cells.number(row, column);
+        known.or_else(|| self.numerals.parse(self.text_at(row, column)))
+    }
+
+    /// The finite number that a cell is, or why it is none.
+    fn finite_at(&self, row: usize, column: usize) -> std::result::Result<f64, String> {
+        let known = self.cells.number(row, column);
+        known.map_or_else(|| self.numerals.number(self.text_at(row, column)), Ok)
     }
 
     fn text_at(&self, row: usize, column: usize) -> &str {

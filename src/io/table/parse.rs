@@ -1,8 +1,7 @@
 //! A table from its text: what was found, and what the first line and the first column are.
 
+use std::borrow::Cow;
 use std::path::Path;
-
-use rayon::prelude::*;
 
 use super::cell::{Numerals, plural};
 use super::cut::{Cut, wrong};
@@ -25,7 +24,7 @@ impl Table {
             return Ok(table);
         }
         let source = source::read(path, dialect.encoding.as_deref())?;
-        let mut table = Table::parse(&source.text, path, dialect)?;
+        let mut table = Table::of(source.text.into(), path, dialect)?;
         if let (Some(name), None) = (source.found, &dialect.encoding) {
             table.found.insert(0, format!("--encoding {}", name.to_lowercase()));
         }
@@ -37,21 +36,27 @@ impl Table {
     /// # Errors
     /// As [`from_path`](Self::from_path).
     pub fn parse(text: &str, path: &Path, dialect: &Dialect) -> Result<Self> {
+        Table::of(text.into(), path, dialect)
+    }
+
+    fn of(text: Cow<str>, path: &Path, dialect: &Dialect) -> Result<Self> {
         dialect.check()?;
         let prepared = prepare(text, path, dialect)?;
-        let fields = if prepared.delimiter == b' ' { b'\t' } else { prepared.delimiter };
-        if let Some(line) = unclosed_quote(&prepared.text, fields) {
+        let (delimiter, mut comments) = (prepared.delimiter, prepared.comments);
+        if prepared.quotes
+            && let Some(line) = unclosed_quote(&prepared.text, prepared.fields)
+        {
             let why = "a quote (\") that opens on this line is never closed";
             return Err(wrong(path, line, None, why.into()));
         }
-        let mut cut = Cut::of(&prepared, path, dialect)?;
+        let mut cut = Cut::of(prepared, path, dialect)?;
+        comments += cut.comments;
         let width = cut.names.len();
         header::settle(&mut cut, path)?;
         let mut table = Table {
             path: path.to_path_buf(),
             names: cut.names,
-            text: String::new(),
-            ends: Vec::new(),
+            cells: cut.cells,
             lines: cut.lines,
             numerals: Numerals::PLAIN,
             missing: dialect.missing.clone(),
@@ -60,20 +65,18 @@ impl Table {
             found: Vec::new(),
             warnings: Vec::new(),
         };
-        (table.text, table.ends) = (cut.text, cut.ends);
         if table.names.len() < width {
             table.warnings.push("columns without name and contents were left out".into());
         }
-        if prepared.delimiter != b',' && dialect.delimiter.is_none() {
-            let shown = match prepared.delimiter {
+        if delimiter != b',' && dialect.delimiter.is_none() {
+            let shown = match delimiter {
                 b'\t' => "tab".to_string(),
                 b' ' => "blank".into(),
                 other => format!("'{}'", char::from(other)),
             };
             table.found.push(format!("--delimiter {shown}"));
         }
-        table.find_numerals(dialect, prepared.delimiter);
-        let comments = prepared.comments + cut.comments;
+        table.find_numerals(dialect, delimiter, cut.marked);
         if comments > 0 && dialect.comment.is_none() {
             let lines = plural(comments, "line");
             table.found.push(format!("--comment '#' ({comments} {lines} left out)"));
@@ -83,13 +86,9 @@ impl Table {
         Ok(table)
     }
 
-    fn find_numerals(&mut self, dialect: &Dialect, delimiter: u8) {
-        // The first bytes of , ' and of the blanks.
-        let marked = |part: &[u8]| {
-            memchr::memchr3(b',', b'\'', b' ', part).is_some()
-                || memchr::memchr2(0xC2, 0xE2, part).is_some()
-        };
-        let rows = if self.text.as_bytes().par_chunks(1 << 20).any(marked) {
+    /// Finds how numbers are written; `marked` tells whether a cell may hold a mark other than a point.
+    fn find_numerals(&mut self, dialect: &Dialect, delimiter: u8, marked: bool) {
+        let rows = if marked {
             self.rows()
         } else if delimiter == b';' {
             self.rows().min(SHOWN)
@@ -112,14 +111,15 @@ impl Table {
             self.found.push(numerals.options());
         }
         self.numerals = numerals;
+        // A number may stand for a missing value.
+        if numerals != Numerals::PLAIN || !self.missing.is_empty() {
+            self.cells.forget_numbers();
+        }
     }
 }
 
 /// The line of a quote that opens a field and is never closed.
 fn unclosed_quote(text: &str, delimiter: u8) -> Option<u64> {
-    if !text.contains('"') {
-        return None;
-    }
     let mut line = 1;
     let mut field_start = true;
     // The line where the open quote stands.

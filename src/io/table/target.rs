@@ -1,5 +1,6 @@
 //! The target: the task that a column suggests, and its numbers or classes.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -65,21 +66,29 @@ pub enum Target {
 }
 
 impl Table {
-    /// The task that the target column suggests, and why.
-    pub(super) fn guess(&self, column: usize, rows: &[usize]) -> Result<(Task, String)> {
-        let cells = || rows.iter().map(|&row| (row, self.text_at(row, column)));
+    /// The task that the target column suggests, and why; `known` are its numbers in `rows`, if every cell is one.
+    pub(super) fn guess(
+        &self,
+        column: usize,
+        rows: &[usize],
+        known: Option<&Array2<f64>>,
+    ) -> Result<(Task, String)> {
         // NaN and infinities count as numbers here; they are refused when they are read as such.
-        let is_text = self.is_text(column);
-        let numeric = |cell: &str| !is_text && self.numerals.reads(cell);
-        let numbers = rows.par_iter().filter(|&&row| numeric(self.text_at(row, column))).count();
-        if numbers == 0 {
+        let number = |row: usize| self.number_at(row, column).filter(|_| !self.is_text(column));
+        let read = || rows.par_iter().filter_map(|&row| number(row)).collect();
+        let numbers: Cow<[f64]> = match known.and_then(|known| known.as_slice()) {
+            Some(known) => known.into(),
+            None => Vec::into(read()),
+        };
+        if numbers.is_empty() {
             return Ok((Task::Classification, "the target is text".into()));
         }
-        let odd = || cells().find(|(_, cell)| !numeric(cell));
-        if numbers < rows.len()
-            && let Some((row, cell)) = odd()
+        let odd = || rows.iter().find(|&&row| number(row).is_none());
+        if numbers.len() < rows.len()
+            && let Some(&row) = odd()
         {
-            let (cell, others) = (short(cell), plural(numbers, "other value"));
+            let numbers = numbers.len();
+            let (cell, others) = (short(self.text_at(row, column)), plural(numbers, "other value"));
             return Err(self.wrong(
                 row,
                 column,
@@ -90,18 +99,18 @@ impl Table {
                 ),
             ));
         }
-        if rows.par_iter().any(|&row| is_code(self.text_at(row, column))) {
+        // A code is a whole number.
+        let is_whole_code = |(row, number): (&usize, &f64)| {
+            number.fract() == 0.0 && is_code(self.text_at(*row, column))
+        };
+        if rows.iter().zip(numbers.iter()).any(is_whole_code) {
             let why = "the target has codes with zeros before the digits";
             return Ok((Task::Classification, why.into()));
         }
-        let mut values = HashSet::new();
-        for (_, cell) in cells() {
-            let value = self.numerals.parse(cell).unwrap_or(f64::NAN);
-            if value.fract() != 0.0 {
-                return Ok((Task::Regression, "the target has numbers that are not whole".into()));
-            }
-            values.insert(value.to_bits());
+        if numbers.iter().any(|number| number.fract() != 0.0) {
+            return Ok((Task::Regression, "the target has numbers that are not whole".into()));
         }
+        let values: HashSet<u64> = numbers.iter().map(|number| number.to_bits()).collect();
         let different = values.len();
         Ok(if (2..=GUESS_CLASSES).contains(&different) && rows.len() >= GUESS_ROWS * different {
             let why = format!("the target has only {different} different whole numbers");

@@ -40,6 +40,21 @@ pub(super) fn formats<'a, I: Iterator<Item = &'a str>>(cells: impl Fn() -> I) ->
     }
 }
 
+/// The form of [`FORMATS`] that nine of ten cells have but not all, and the index of the first other cell.
+pub(super) fn broken<'a, I: Iterator<Item = &'a str>>(
+    cells: impl Fn() -> I,
+) -> Option<(&'static str, usize)> {
+    let all = cells().count();
+    let of = |format: &str| cells().filter(|cell| number(cell, format).is_some()).count();
+    let is_usual = |format: &&str| 10 * of(format) >= 9 * all;
+    // Text that begins with a digit may be a date.
+    let digit = |cell: &str| cell.starts_with(|c: char| c.is_ascii_digit());
+    let format = (10 * cells().filter(|cell| digit(cell)).count() >= 9 * all)
+        .then(|| FORMATS.into_iter().find(is_usual))
+        .flatten()?;
+    cells().position(|cell| number(cell, format).is_none()).map(|at| (format, at))
+}
+
 /// Days since 1970-01-01 for a date, with or without a time; hours since midnight for a time alone.
 pub(super) fn number(cell: &str, format: &str) -> Option<f64> {
     let seconds =

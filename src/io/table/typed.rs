@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::cell::Numerals;
+use super::cells::Cells;
 use super::{Dialect, Table};
 #[cfg(feature = "parquet")]
 use crate::error::Error;
@@ -17,14 +18,13 @@ use crate::memory::{bytes_of, require_memory, shape_product};
 /// Bytes of a cell as text, with its end: an estimate, which numbers with all digits exceed little.
 const CELL: usize = 28;
 
-/// The cells of a typed table.
-pub(super) struct Cells {
+/// The columns of a typed table.
+struct Columns {
     names: Vec<String>,
-    /// Whether each column is text.
+    /// Whether each is text.
     texts: Vec<bool>,
     rows: usize,
-    text: String,
-    ends: Vec<usize>,
+    cells: Cells,
     warnings: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl Table {
     /// distinct; too little memory for all cells.
     pub(super) fn typed(path: &Path, dialect: &Dialect) -> Result<Option<Self>> {
         let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        let cells = match extension.as_deref() {
+        let columns = match extension.as_deref() {
             #[cfg(feature = "parquet")]
             Some("parquet") => of_parquet(path)?,
             Some("npy") => {
@@ -52,7 +52,7 @@ impl Table {
             }
             _ => return Ok(None),
         };
-        let mut names = cells.names.clone();
+        let mut names = columns.names.clone();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             let why = format!("two columns have the name '{}'; names must differ", pair[0]);
@@ -60,17 +60,19 @@ impl Table {
         }
         let mut table = Table {
             path: path.to_path_buf(),
-            names: cells.names,
-            text: cells.text,
-            ends: cells.ends,
-            lines: (1..=cells.rows as u64).collect(),
+            names: columns.names,
+            cells: columns.cells,
+            lines: (1..=columns.rows as u64).collect(),
             numerals: Numerals::PLAIN,
             missing: dialect.missing.clone(),
             labels: None,
-            texts: Some(cells.texts),
+            texts: Some(columns.texts),
             found: Vec::new(),
-            warnings: cells.warnings,
+            warnings: columns.warnings,
         };
+        if !table.missing.is_empty() {
+            table.cells.forget_numbers();
+        }
         table.find_labels(dialect, false)?;
         Ok(Some(table))
     }
@@ -94,7 +96,7 @@ impl Table {
         use crate::io::rows::write::{Held, bytes};
 
         let (rows, what) = (self.rows(), format!("{} as Parquet", self.path.display()));
-        require_memory(&what, bytes_of(&[2, self.text.len()]), "divide the table")?;
+        require_memory(&what, bytes_of(&[2, self.cells.text.len()]), "divide the table")?;
         let cells = |column: usize| {
             let cells = (0..rows).map(move |row| self.text_at(row, column));
             cells.filter(|cell| !self.is_missing(cell))
@@ -133,7 +135,7 @@ impl Table {
     }
 }
 
-impl Cells {
+impl Columns {
     /// No cells yet, with room for those of so many rows.
     fn with_room(path: &Path, names: Vec<String>, texts: Vec<bool>, rows: usize) -> Result<Self> {
         if names.is_empty() {
@@ -144,18 +146,13 @@ impl Cells {
         let advice = "leave out columns or rows when it is written, or let 'secondo fit --stream' read the rows as they are needed";
         let lines = bytes_of(&[8, rows]);
         require_memory(&what, bytes_of(&[CELL, cells]).saturating_add(lines), advice)?;
-        let (text, ends) = (String::new(), Vec::with_capacity(cells));
-        Ok(Cells { names, texts, rows, text, ends, warnings: Vec::new() })
-    }
-
-    fn push(&mut self, cell: &str) {
-        self.text.push_str(cell.trim());
-        self.ends.push(self.text.len());
+        let cells = Cells::with_room(rows, names.len());
+        Ok(Columns { names, texts, rows, cells, warnings: Vec::new() })
     }
 }
 
 /// The columns of arrays of one or two dimensions: those of the second have the array's name with their number.
-fn of_arrays(path: &Path, arrays: Vec<(String, npy::Columns)>) -> Result<Cells> {
+fn of_arrays(path: &Path, arrays: Vec<(String, npy::Columns)>) -> Result<Columns> {
     let rows = arrays.first().map_or(0, |(_, array)| array.rows);
     let mut names = Vec::new();
     for (name, array) in &arrays {
@@ -174,19 +171,18 @@ fn of_arrays(path: &Path, arrays: Vec<(String, npy::Columns)>) -> Result<Cells> 
         }
     }
     let texts = vec![false; names.len()];
-    let mut cells = Cells::with_room(path, names, texts, rows)?;
+    let mut columns = Columns::with_room(path, names, texts, rows)?;
     for row in 0..rows {
-        for (_, array) in &arrays {
-            for v in &array.numbers[row * array.columns..(row + 1) * array.columns] {
-                cells.push(&digits(*v));
-            }
-        }
+        let arrays = arrays.iter().map(|(_, array)| array);
+        let of_row = arrays.flat_map(|a| &a.numbers[row * a.columns..(row + 1) * a.columns]);
+        let of_row: Vec<String> = of_row.map(|v| digits(*v)).collect();
+        columns.cells.append(of_row.iter().map(String::as_str))?;
     }
-    Ok(cells)
+    Ok(columns)
 }
 
 #[cfg(feature = "parquet")]
-fn of_parquet(path: &Path) -> Result<Cells> {
+fn of_parquet(path: &Path) -> Result<Columns> {
     use std::sync::Arc;
 
     use crate::io::rows::kind::Kind;
@@ -201,12 +197,12 @@ fn of_parquet(path: &Path) -> Result<Cells> {
     let of = |c: usize| &file.columns[c];
     let names = columns.iter().map(|&c| of(c).name.clone()).collect();
     let texts = columns.iter().map(|&c| matches!(of(c).kind, Kind::Text | Kind::Boolean)).collect();
-    let mut cells = Cells::with_room(path, names, texts, file.rows())?;
+    let mut out = Columns::with_room(path, names, texts, file.rows())?;
     let left_out =
         file.columns.iter().filter(|column| column.is_index()).map(|column| &column.name);
     let left_out: Vec<String> = left_out.chain(&file.left_out).cloned().collect();
     if !left_out.is_empty() {
-        cells.warnings.push(format!(
+        out.warnings.push(format!(
             "columns that are lists, structures or an index of pandas were left out: {}",
             left_out.join(", ")
         ));
@@ -238,12 +234,12 @@ fn of_parquet(path: &Path) -> Result<Cells> {
             }
         })?;
         for row in 0..read {
-            for (text, ends) in &parts {
+            out.cells.append(parts.iter().map(|(text, ends)| {
                 let from = row.checked_sub(1).map_or(0, |before| ends[before]);
-                cells.push(&text[from..ends[row]]);
-            }
+                &text[from..ends[row]]
+            }))?;
         }
         done += read;
     }
-    Ok(cells)
+    Ok(out)
 }
