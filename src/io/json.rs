@@ -160,6 +160,10 @@ pub(super) fn only(map: &Map<String, Value>, place: &str, known: &[&str]) -> Res
 /// The known key that `key` seems to mean: the same letters, or a distance of two letters at most.
 pub(super) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");
+    // The time grows with the product of the lengths, and nobody misspells a name of a hundred letters.
+    if key.len() > 100 {
+        return None;
+    }
     let meant = plain(key);
     let score = |name: &str| {
         let name = plain(name);
@@ -167,7 +171,8 @@ pub(super) fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {
         let shorter = meant.len().min(name.len());
         (letters == 0 || (letters <= 2 && letters * 2 < shorter)).then_some(letters)
     };
-    let scored = known.iter().filter_map(|name| Some((score(name)?, *name)));
+    let short = known.iter().filter(|name| name.len() <= 100);
+    let scored = short.filter_map(|name| Some((score(name)?, *name)));
     scored.min_by_key(|(score, _)| *score).map(|(_, name)| name)
 }
 

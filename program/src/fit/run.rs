@@ -186,7 +186,8 @@ fn check_files(options: &Options, model: Option<&Path>) -> Result<(), Failure> {
     let inputs: Vec<&Path> =
         ([Some(options.data.as_path()), architecture].into_iter()).flatten().collect();
     files::check(&inputs, method.resume.as_deref(), &outputs)?;
-    let is_known = |path: &&PathBuf| is_page(path) || has_extension(path, "json");
+    let is_json = |path: &PathBuf| path.extension().is_none() || has_extension(path, "json");
+    let is_known = |path: &&PathBuf| is_page(path) || is_json(path);
     if let Some(path) = options.report.iter().find(|path| !is_known(path)) {
         return Err(Failure::usage(format!(
             "{}: a report is a page (.html) or for programs (.json); for paper, print the page",
