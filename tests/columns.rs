@@ -201,6 +201,80 @@ fn memory_npy_and_parquet_agree_past_every_edge() {
     }
 }
 
+/// A folder is its files one after the other, whatever their forms and borders, with the columns in the names of its folders.
+#[test]
+fn folders_have_the_bits_of_all_rows_in_one_file() {
+    let folder = TempDir::new().unwrap();
+    let array = made(40_000);
+    let whole = folder.path().join("whole.npy");
+    save(&whole, "<f8", &array, |v| v.to_le_bytes().to_vec());
+    let parts = folder.path().join("parts");
+    let of = |rows: std::ops::Range<usize>| array.slice(ndarray::s![rows, ..]).to_owned();
+    // In the order of their names; a note and what is hidden is not of the table.
+    for (at, rows) in
+        [(0, 0..1), (1, 1..514), (2, 514..33_000), (3, 33_000..33_001), (4, 33_001..40_000)]
+    {
+        let within = parts.join(["a", "b"][at / 3]);
+        fs::create_dir_all(&within).unwrap();
+        if at % 2 == 0 {
+            save(&within.join(format!("{at}.npy")), "<f8", &of(rows), |v| v.to_le_bytes().to_vec());
+        } else {
+            fs::write(within.join(format!("{at}.parquet")), as_parquet(&of(rows))).unwrap();
+        }
+        fs::write(within.join("_SUCCESS"), "").unwrap();
+        fs::write(within.join(format!(".{at}.parquet.crc")), "x").unwrap();
+        fs::write(within.join("notes.txt"), "x").unwrap();
+    }
+    let inputs = ["column1", "column2"];
+    let expected = quantities(&over(&whole, &inputs, "column3"));
+    assert!(quantities(&over(&parts, &inputs, "column3")) == expected);
+    let samples = FileSamples::open(&parts, &["column1"], &["column3"], None).unwrap();
+    for first in [0, 1, 2, 513, 514, 32_999, 33_000, 33_001, 39_999] {
+        let mut window = secondo::Window::default();
+        let rows = (40_000 - first).min(600);
+        samples.walk(first).unwrap().next(rows, &mut window).unwrap();
+        assert_eq!(window.x, array.column(0).slice(ndarray::s![first..first + rows]).to_vec());
+    }
+    // The number of the row is that in its file.
+    let error = samples.refuse(33_003, 0, f64::NAN).to_string();
+    assert!(error.contains("4.npy") && error.contains("row 3:"), "{error}");
+    // Columns in names of folders.
+    let years = folder.path().join("years");
+    for (year, rows) in [("2023", 0..3), ("2024", 3..5)] {
+        let within = years.join(format!("year={year}")).join("share=1%2E5");
+        fs::create_dir_all(&within).unwrap();
+        fs::write(within.join("part-0.parquet"), as_parquet(&of(rows))).unwrap();
+    }
+    assert_eq!(
+        FileSamples::columns(&years).unwrap(),
+        ["column1", "column2", "column3", "year", "share"]
+    );
+    let samples =
+        FileSamples::open(&years, &["year", "column2", "share"], &["column3"], None).unwrap();
+    let mut window = secondo::Window::default();
+    samples.walk(1).unwrap().next(4, &mut window).unwrap();
+    let expected: Vec<f64> = (1..5)
+        .flat_map(|row| [if row < 3 { 2023.0 } else { 2024.0 }, array[(row, 1)], 1.5])
+        .collect();
+    assert_eq!(window.x, expected);
+    let table = Table::from_path(&years, &Dialect::default()).unwrap();
+    assert_eq!((table.rows(), table.cell(3, 3)), (5, Some("2024")));
+    // Faults.
+    let said = |path: &Path, name: &str| {
+        FileSamples::open(path, &[name], &["column3"], None).unwrap_err().to_string()
+    };
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    assert!(said(&empty, "column1").contains("directory without .parquet and .npy"));
+    fs::create_dir(years.join("year=soon")).unwrap();
+    fs::write(years.join("year=soon").join("p.parquet"), as_parquet(&of(0..2))).unwrap();
+    let error = said(&years, "year");
+    assert!(error.contains("p.parquet") && error.contains("'soon' of 'year'"), "{error}");
+    assert!(said(&years, "share").contains("there is no column 'share'"));
+    let error = Table::from_path(&years, &Dialect::default()).unwrap_err().to_string();
+    assert!(error.contains("where those of the first file are"), "{error}");
+}
+
 #[test]
 fn wrong_values_are_named_by_row_and_column() {
     let said = |path: &Path, inputs: &[&str], weights: Option<&str>| {

@@ -385,3 +385,28 @@ fn requests_do_not_mix() {
     };
     across(3, |_| held(4 * UNIT, 4), ask).0.unwrap();
 }
+
+/// A second problem of a team is refused while the first lives, and not afterwards.
+#[test]
+fn a_team_has_one_problem_at_a_time() {
+    let (mut wires, _) = wires(2);
+    let first: Arc<dyn Team> = Arc::new(wires.remove(0));
+    let other: Arc<dyn Team> = Arc::new(wires.remove(0));
+    let make = || held(2 * UNIT, 2);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..2 {
+                assert!(Problem::across(other.clone(), make).unwrap().is_none());
+            }
+        });
+        let problem = Problem::across(first.clone(), make).unwrap().unwrap();
+        let w = start(&problem);
+        let gradient = problem.gradient(&w).unwrap();
+        let error = Problem::across(first.clone(), make).unwrap_err();
+        assert!(error.to_string().contains("drop that with all its clones"), "{error}");
+        assert_eq!(problem.gradient(&w).unwrap(), gradient);
+        drop(problem);
+        let next = Problem::across(first, make).unwrap().unwrap();
+        assert_eq!(next.gradient(&w).unwrap(), gradient);
+    });
+}

@@ -739,6 +739,39 @@ fn tables_become_parquet_and_stay_the_same() {
     );
 }
 
+/// A folder of Parquet files, as Spark writes them, is one table for every command, with the columns in the names of its folders.
+#[test]
+fn folders_are_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let line = |year: u32, i: u32| {
+        let a = f64::from(i * 37 % 101) / 50.0;
+        format!("{a},{}", 2.0 * a - f64::from(year - 2020) + f64::from(i * 7 % 5) / 100.0)
+    };
+    let mut whole = String::from("a,y,year\n");
+    for year in [2021, 2022, 2024] {
+        let lines: String = (0..40).map(|i| format!("{}\n", line(year, i))).collect();
+        std::fs::write(dir.path().join("part.csv"), format!("a,y\n{lines}")).unwrap();
+        let within = dir.path().join(format!("big.parquet/year={year}"));
+        std::fs::create_dir_all(&within).unwrap();
+        let part = format!("big.parquet/year={year}/part-0.parquet");
+        succeed(dir.path(), &["convert", "part.csv", &part]);
+        lines.lines().for_each(|line| whole += &format!("{line},{year}\n"));
+    }
+    std::fs::write(dir.path().join("big.parquet/_SUCCESS"), "").unwrap();
+    std::fs::write(dir.path().join("whole.csv"), whole).unwrap();
+    let parts = linear(dir.path(), "big.parquet", "y", &[]);
+    let all = linear(dir.path(), "whole.csv", "y", &[]);
+    assert_eq!((&parts["W"], &parts["data"]["features"]), (&all["W"], &all["data"]["features"]));
+    let read = linear(dir.path(), "big.parquet", "y", &["--stream", "--method", "trust-region"]);
+    for (held, read) in numbers(&all["W"]).into_iter().zip(numbers(&read["W"])) {
+        assert!((held - read).abs() < 1e-9, "{held} {read}");
+    }
+    let of = |table: &str| predictions(dir.path(), table, &[]);
+    assert_eq!(of("big.parquet"), of("whole.csv"));
+    let (said, _) = succeed(dir.path(), &["infer", "m.safetensors", "big.parquet"]);
+    assert!(said.contains("year"), "{said}");
+}
+
 #[test]
 fn rows_that_are_read_give_the_fit_of_rows_in_memory() {
     let dir = tempfile::tempdir().unwrap();

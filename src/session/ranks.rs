@@ -22,7 +22,7 @@ impl Problem {
     /// rank r      make, compare;       rows ⌈rL/R⌉ … ⌈(r + 1)L/R⌉ of L lanes;  sums → rank 0;  …            L ≤ 64
     /// ```
     ///
-    /// All processes call it, and again only after rank 0 has dropped the problem and all its clones: before, all would wait for ever. Value, gradient, curvatures, products and tensors, and so fits, have the bits that one process has, for any
+    /// All processes call it, and again only after rank 0 has dropped the problem and all its clones. Value, gradient, curvatures, products and tensors, and so fits, have the bits that one process has, for any
     /// number of processes and threads. Each process computes with its share of the rows, and reads no others after `make`. One request is computed at a
     /// time. What has a number for each row, such as the Jacobian, is computed by rank 0 alone. The processor computes, also for
     /// [`Device::auto`]. Up to 64 processes have a share, and need 4,096 rows each.
@@ -60,11 +60,13 @@ impl Problem {
     ///
     /// # Errors
     /// In every process: `Rank` for the first process where `make` fails, or which has another problem than rank 0 (in the process itself, the
-    /// error of `make`). Later a failure of another process, a panic too, is `Rank` at rank 0. `Unsupported` for an adapter.
+    /// error of `make`). Later a failure of another process, a panic too, is `Rank` at rank 0. `Unsupported` for an adapter, and at rank 0 while
+    /// there is a problem of the same `Arc`.
     pub fn across(
         team: Arc<dyn Team>,
         make: impl FnOnce() -> Result<Problem>,
     ) -> Result<Option<Problem>> {
+        Ranks::require_free(&team)?;
         let made = make().and_then(Problem::on_processor);
         let facts = made.as_ref().map_err(Error::clone).and_then(Problem::facts);
         let agreed = match &facts {

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 pub use self::mpi::Mpi;
 use crate::error::{Error, Result};
 use crate::evaluate::{Additive, Node, push, root};
+use crate::sync::lock;
 pub(crate) use message::Asked;
 use message::{Failed, Nodes, from_text, to_text};
 
@@ -190,10 +191,32 @@ struct Known {
     is_lost: bool,
 }
 
+/// The teams, by their addresses, whose other processes wait for this one.
+static ASKED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+fn address(team: &Arc<dyn Team>) -> usize {
+    Arc::as_ptr(team).cast::<()>() as usize
+}
+
 impl Ranks {
     /// Returns what asks the others, which wait for it.
     pub fn new(team: Arc<dyn Team>) -> Self {
+        lock(&ASKED).push(address(&team));
         Ranks { team, known: Mutex::default() }
+    }
+
+    /// That the others wait for no problem of this team.
+    ///
+    /// # Errors
+    /// `Unsupported` while there is one: they would never hear of another.
+    pub fn require_free(team: &Arc<dyn Team>) -> Result<()> {
+        if !lock(&ASKED).contains(&address(team)) {
+            return Ok(());
+        }
+        Err(Error::Unsupported {
+            what: "a second problem of a team".into(),
+            why: "its processes wait for the requests of the first; drop that with all its clones before".into(),
+        })
     }
 
     /// The number of processes.
@@ -276,6 +299,8 @@ impl Ranks {
 impl Drop for Ranks {
     /// The others go on. After a panic or a lost message they must not, since a sum may be under way.
     fn drop(&mut self) {
+        let own = address(&self.team);
+        lock(&ASKED).retain(|team| *team != own);
         let is_in_step = self.known.get_mut().is_ok_and(|known| !known.is_lost);
         if is_in_step && !std::thread::panicking() && self.team.broadcast(Asked::end()).is_ok() {
             self.team.done();

@@ -128,9 +128,9 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
 /// Refuses what needs all rows at once.
 fn check(options: &Options) -> Result<(), Failure> {
     let data = &options.data;
-    if !has_extension(data, "parquet") && !has_extension(data, "npy") {
+    if !has_extension(data, "parquet") && !has_extension(data, "npy") && !data.is_dir() {
         return Err(Failure::usage(format!(
-            "{}: --stream reads .parquet and .npy; 'secondo convert {} table.parquet' makes one",
+            "{}: --stream reads .parquet, .npy and folders of them; 'secondo convert {} table.parquet' makes one",
             data.display(),
             data.display()
         )));

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "parquet")]
 mod batch;
+pub(super) mod folder;
 mod identity;
 #[cfg(feature = "parquet")]
 pub(super) mod kind;
@@ -18,11 +19,13 @@ use std::sync::Arc;
 use super::json::format_error;
 use crate::error::{Error, Result};
 use crate::objective::{Samples, Walk, Window};
+use folder::{Place, places};
 
 /// Rows of numbers in a file, some columns of which are X, Y and ω: a Parquet file with the feature `parquet`, or the two-dimensional
 /// array of a `.npy` file, whose columns have the names column1, column2, …
 ///
-/// Only these columns are read. Whole numbers and decimals become the nearest f64. The file must stay as it is while it is used: what
+/// A folder is all `.parquet` and `.npy` files in it and in its folders, in the order of their names, each with all columns; a folder with a
+/// name such as `year=2024` is a column, too. Only these columns are read. Whole numbers and decimals become the nearest f64. The file must stay as it is while it is used: what
 /// is read later is compared with its length, its time of change and its place.
 ///
 /// ```
@@ -50,12 +53,23 @@ use crate::objective::{Samples, Walk, Window};
 #[derive(Clone)]
 pub struct FileSamples {
     path: PathBuf,
-    table: Numbers,
-    /// The columns of X, then those of Y, then that of ω, if there is one.
-    columns: Vec<usize>,
+    files: Arc<[OneFile]>,
+    /// The names of the columns of X, then those of Y, then that of ω, if there is one.
     names: Vec<String>,
     inputs: usize,
     outputs: usize,
+}
+
+/// One of the files, in which the columns have places, or numbers by the name of its folder.
+struct OneFile {
+    path: PathBuf,
+    table: Numbers,
+    /// The place of each column in the file, with its place among those that are read.
+    columns: Vec<(usize, usize)>,
+    /// The number of each other column, with its place among those that are read.
+    constants: Vec<(f64, usize)>,
+    /// Its first row.
+    first: usize,
 }
 
 /// A file with columns of numbers.
@@ -87,28 +101,87 @@ impl FileSamples {
         outputs: &[S],
         weights: Option<S>,
     ) -> Result<Self> {
-        let table = Numbers::open(path)?;
         let names: Vec<String> = (inputs.iter().chain(outputs))
             .map(|name| name.as_ref().to_string())
             .chain(weights.map(|name| name.as_ref().to_string()))
             .collect();
-        let columns = names.iter().map(|name| table.column(path, name)).collect::<Result<_>>()?;
+        let mut first = 0usize;
+        let mut files = Vec::new();
+        for place in places(path)? {
+            let file = OneFile::open(place, &names, first)?;
+            // Spark writes some without rows.
+            if file.table.rows() == 0 {
+                continue;
+            }
+            first = first.checked_add(file.table.rows()).ok_or_else(|| {
+                format_error(path, "there are more rows than a number of this machine counts")
+            })?;
+            files.push(file);
+        }
+        if files.is_empty() {
+            return Err(format_error(path, "there are no rows"));
+        }
         let (inputs, outputs) = (inputs.len(), outputs.len());
-        Ok(FileSamples { path: path.to_path_buf(), table, columns, names, inputs, outputs })
+        Ok(FileSamples { path: path.to_path_buf(), files: files.into(), names, inputs, outputs })
     }
 
-    /// The names of the columns of numbers in the file at `path`, but for an index of pandas.
+    /// The names of the columns of numbers in the file at `path`, but for an index of pandas; of a folder those of its first file and of
+    /// the names of folders.
     ///
     /// # Errors
     /// A file that cannot be read or is damaged.
     pub fn columns(path: &Path) -> Result<Vec<String>> {
-        Ok(match Numbers::open(path)? {
+        let place = places(path)?.swap_remove(0);
+        let mut names = match Numbers::open(&place.path)? {
             Numbers::Npy(npy) => (1..=npy.columns).map(|c| format!("column{c}")).collect(),
             #[cfg(feature = "parquet")]
             Numbers::Parquet(file) => {
                 let is_input =
                     |column: &&parquet::ColumnOf| column.kind.is_number() && !column.is_index();
-                file.columns.iter().filter(is_input).map(|column| column.name.clone()).collect()
+                let names = file.columns.iter().filter(is_input);
+                names.map(|column| column.name.clone()).collect::<Vec<String>>()
+            }
+        };
+        let numbers = place.constants.into_iter().filter(|(_, value)| value.parse::<f64>().is_ok());
+        names.extend(numbers.map(|(name, _)| name));
+        Ok(names)
+    }
+
+    /// The file in which a row is.
+    fn file_of(&self, row: usize) -> &OneFile {
+        let after = self.files.partition_point(|file| file.first <= row);
+        &self.files[after.saturating_sub(1)]
+    }
+}
+
+impl OneFile {
+    fn open(place: Place, names: &[String], first: usize) -> Result<Self> {
+        let Place { path, constants: of_folders } = place;
+        let table = Numbers::open(&path)?;
+        let (mut columns, mut constants) = (Vec::new(), Vec::new());
+        for (at, name) in names.iter().enumerate() {
+            match of_folders.iter().find(|(of, _)| of == name) {
+                None => columns.push((table.column(&path, name)?, at)),
+                Some((_, value)) => {
+                    let number = value.parse::<f64>().ok().filter(|v| v.is_finite());
+                    let why = format!(
+                        "the value '{value}' of '{name}' in the name of its folder is not a number"
+                    );
+                    constants.push((number.ok_or_else(|| format_error(&path, why))?, at));
+                }
+            }
+        }
+        Ok(OneFile { path, table, columns, constants, first })
+    }
+
+    /// A walk from one of its rows on.
+    fn walk(&self, row: usize) -> Result<Rows> {
+        Ok(match &self.table {
+            Numbers::Npy(npy) => Rows::Npy(npy.walk(row)?),
+            #[cfg(feature = "parquet")]
+            Numbers::Parquet(file) => {
+                let columns: Vec<usize> = self.columns.iter().map(|(column, _)| *column).collect();
+                Rows::Parquet(file.walk(&columns, row)?)
             }
         })
     }
@@ -175,7 +248,7 @@ impl Numbers {
 
 impl Samples for FileSamples {
     fn rows(&self) -> usize {
-        self.table.rows()
+        self.files.last().map_or(0, |last| last.first + last.table.rows())
     }
 
     fn inputs(&self) -> usize {
@@ -187,23 +260,26 @@ impl Samples for FileSamples {
     }
 
     fn walk(&self, first: usize) -> Result<Box<dyn Walk>> {
-        let rows = match &self.table {
-            Numbers::Npy(npy) => Rows::Npy(npy.walk(first)?),
-            #[cfg(feature = "parquet")]
-            Numbers::Parquet(file) => Rows::Parquet(file.walk(&self.columns, first)?),
-        };
-        Ok(Box::new(FileWalk { of: self.clone(), rows }))
+        let file = self.file_of(first);
+        let rows = file.walk(first - file.first)?;
+        Ok(Box::new(FileWalk { of: self.clone(), rows, row: first }))
     }
 
     fn held(&self) -> u64 {
-        match &self.table {
+        let of = |file: &OneFile| match &file.table {
             Numbers::Npy(npy) => npy.held(),
             #[cfg(feature = "parquet")]
-            Numbers::Parquet(file) => file.held(&self.columns),
-        }
+            Numbers::Parquet(table) => {
+                let columns: Vec<usize> = file.columns.iter().map(|(column, _)| *column).collect();
+                table.held(&columns)
+            }
+        };
+        self.files.iter().map(of).max().unwrap_or(0)
     }
 
     fn refuse(&self, row: usize, column: usize, value: f64) -> Error {
+        let file = self.file_of(row);
+        let row = row - file.first;
         let why = if value.is_finite() {
             format!("row {}: {value} is negative; weights must not be", row + 1)
         } else if value.is_nan() {
@@ -215,7 +291,7 @@ impl Samples for FileSamples {
             format!("row {}: {value} is not a finite number", row + 1)
         };
         Error::Format {
-            path: self.path.clone(),
+            path: file.path.clone(),
             line: None,
             column: self.names.get(column).cloned(),
             why,
@@ -223,10 +299,13 @@ impl Samples for FileSamples {
     }
 }
 
-/// A walk over the rows of a file.
+/// A walk over the rows of files.
 struct FileWalk {
     of: FileSamples,
+    /// In the file of the next row.
     rows: Rows,
+    /// The next row.
+    row: usize,
 }
 
 enum Rows {
@@ -237,19 +316,32 @@ enum Rows {
 
 impl Walk for FileWalk {
     fn next(&mut self, rows: usize, window: &mut Window) -> Result<()> {
-        let FileSamples { inputs, outputs, columns, .. } = &self.of;
-        let mut target = Target::new(window, rows, *inputs, *outputs);
+        let mut target = Target::new(window, rows, self.of.inputs, self.of.outputs);
         let mut done = 0;
         while done < rows {
-            done += match &mut self.rows {
-                Rows::Npy(walk) => walk.next(rows - done, columns, &mut target, done)?,
+            let file = self.of.file_of(self.row);
+            if self.row == file.first && self.row > 0 {
+                self.rows = file.walk(0)?;
+            }
+            let count = (rows - done).min(file.first + file.table.rows() - self.row);
+            if count == 0 {
+                return Err(format_error(&file.path, "there are no more rows"));
+            }
+            let columns = &file.columns;
+            let read = match &mut self.rows {
+                Rows::Npy(walk) => walk.next(count, columns, &mut target, done)?,
                 #[cfg(feature = "parquet")]
-                Rows::Parquet(groups) => groups.next(rows - done, |column, batch| {
-                    let (out, step) = target.column(done, column);
+                Rows::Parquet(groups) => groups.next(count, |index, batch| {
+                    let (out, step) = target.column(done, columns[index].1);
                     batch.numbers(out, step);
                     Ok(())
                 })?,
             };
+            for (number, column) in &file.constants {
+                let (out, step) = target.column(done, *column);
+                out.iter_mut().step_by(step).take(read).for_each(|out| *out = *number);
+            }
+            (done, self.row) = (done + read, self.row + read);
         }
         Ok(())
     }

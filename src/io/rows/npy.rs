@@ -91,7 +91,7 @@ pub(super) struct NpyWalk {
 }
 
 impl NpyWalk {
-    /// Reads some of the next `rows` and writes the numbers of `columns` to their places from the row `done` of `target` on. Returns
+    /// Reads some of the next `rows` and writes the numbers of `columns`, each to the place beside it, from the row `done` of `target` on. Returns
     /// how many rows there were.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl NpyWalk {
     pub fn next(
         &mut self,
         rows: usize,
-        columns: &[usize],
+        columns: &[(usize, usize)],
         target: &mut Target,
         done: usize,
     ) -> Result<usize> {
@@ -108,8 +108,8 @@ impl NpyWalk {
         let width = npy.columns * number.width;
         self.part.resize(rows * width, 0);
         self.file.read_exact(&mut self.part).map_err(|e| refused(&npy.path, &e))?;
-        for (index, column) in columns.iter().enumerate() {
-            let (out, step) = target.column(done, index);
+        for (column, place) in columns {
+            let (out, step) = target.column(done, *place);
             let from = column * number.width;
             let cells = self.part.chunks_exact(width).map(|row| &row[from..from + number.width]);
             let out = out.iter_mut().step_by(step);

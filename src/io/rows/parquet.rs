@@ -76,7 +76,7 @@ impl Parquet {
     /// The file at `path`, of which the footer alone is read.
     ///
     /// # Errors
-    /// A file that cannot be read, is no Parquet file, is cut off, or has no rows.
+    /// A file that cannot be read, is no Parquet file, or is cut off.
     pub fn open(path: &Path) -> Result<Self> {
         let (file, identity) = Identity::open(path)?;
         let read = || ParquetMetaDataReader::new().parse_and_finish(&file);
@@ -102,9 +102,6 @@ impl Parquet {
         }
         if usize::try_from(metadata.file_metadata().num_rows()).ok() != Some(rows) {
             return Err(wrong("another number of rows than its groups have"));
-        }
-        if rows == 0 {
-            return Err(format_error(path, "there are no rows"));
         }
         let (mut columns, mut left_out) = (Vec::new(), Vec::new());
         let schema = metadata.file_metadata().schema_descr();

@@ -15,7 +15,8 @@
 //!
 //! # Tables with types
 //!
-//! A name that ends with `.parquet` (with the feature of that name), `.npy` or `.npz` is such a file. Numbers keep their bits, dates and
+//! A name that ends with `.parquet` (with the feature of that name), `.npy` or `.npz` is such a file, and a folder is all `.parquet` and `.npy` files in
+//! it, in the order of their names, which have the same columns; a folder in it with a name such as `year=2024` gives a column, too. Numbers keep their bits, dates and
 //! times are as in text, and columns of text or truth values are never numbers. Null is a missing value, and so is what would be one in
 //! a text file. Lists, structures and pandas' index are left out. The columns of an array have its name with their number; those of a
 //! `.npy` file are column1, column2, ….

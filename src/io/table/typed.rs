@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::cell::Numerals;
+use super::cell::{Numerals, list};
 use super::cells::Cells;
 use super::{Dialect, Table};
 #[cfg(feature = "parquet")]
@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::io::json::format_error;
 use crate::io::npy;
 use crate::io::rows::digits;
+use crate::io::rows::folder::{Place, places};
 use crate::io::{files, npz};
 use crate::memory::{bytes_of, require_memory, shape_product};
 
@@ -29,29 +30,19 @@ struct Columns {
 }
 
 impl Table {
-    /// The table in a file whose name ends with `.parquet`, `.npy` or `.npz`; none for another.
+    /// The table in a file whose name ends with `.parquet`, `.npy` or `.npz`, or in the files of a folder; none for another.
     ///
     /// # Errors
     /// A file that cannot be read or is damaged; arrays with other values than numbers, or of different lengths; names that are not
     /// distinct; too little memory for all cells.
     pub(super) fn typed(path: &Path, dialect: &Dialect) -> Result<Option<Self>> {
-        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-        let columns = match extension.as_deref() {
-            #[cfg(feature = "parquet")]
-            Some("parquet") => of_parquet(path)?,
-            Some("npy") => {
-                let array = npy::table(&files::read(path)?, path)?;
-                of_arrays(path, vec![("column".into(), array)])?
-            }
-            Some("npz") => {
-                let arrays = npz::files_of(path)?.into_iter().map(|(name, bytes)| {
-                    let name = name.strip_suffix(".npy").unwrap_or(&name).to_string();
-                    Ok((name, npy::table(&bytes, path)?))
-                });
-                of_arrays(path, arrays.collect::<Result<_>>()?)?
-            }
-            _ => return Ok(None),
+        let columns = if path.is_dir() { Some(of_folder(path)?) } else { of_file(path)? };
+        let Some(columns) = columns else {
+            return Ok(None);
         };
+        if columns.rows == 0 {
+            return Err(format_error(path, "there are no rows"));
+        }
         let mut names = columns.names.clone();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -149,6 +140,65 @@ impl Columns {
         let cells = Cells::with_room(rows, names.len());
         Ok(Columns { names, texts, rows, cells, warnings: Vec::new() })
     }
+}
+
+/// The columns of a file whose name says that it has types; none of another.
+fn of_file(path: &Path) -> Result<Option<Columns>> {
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    Ok(Some(match extension.as_deref() {
+        #[cfg(feature = "parquet")]
+        Some("parquet") => of_parquet(path)?,
+        Some("npy") => {
+            let array = npy::table(&files::read(path)?, path)?;
+            of_arrays(path, vec![("column".into(), array)])?
+        }
+        Some("npz") => {
+            let arrays = npz::files_of(path)?.into_iter().map(|(name, bytes)| {
+                let name = name.strip_suffix(".npy").unwrap_or(&name).to_string();
+                Ok((name, npy::table(&bytes, path)?))
+            });
+            of_arrays(path, arrays.collect::<Result<_>>()?)?
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// The columns of all files in a folder, one below the other, with those in the names of its folders.
+fn of_folder(path: &Path) -> Result<Columns> {
+    let mut all: Option<Columns> = None;
+    for Place { path, constants } in places(path)? {
+        let mut next = of_file(&path)?.ok_or_else(|| {
+            format_error(
+                &path,
+                "it is read with the feature parquet alone, which this program lacks",
+            )
+        })?;
+        let (names, values): (Vec<String>, Vec<String>) = constants.into_iter().unzip();
+        next.names.extend(names);
+        next.texts.extend(values.iter().map(|value| value.parse::<f64>().is_err()));
+        let all = all.get_or_insert_with(|| Columns {
+            names: next.names.clone(),
+            texts: vec![false; next.texts.len()],
+            rows: 0,
+            cells: Cells::with_room(0, 0),
+            warnings: Vec::new(),
+        });
+        if next.names != all.names {
+            let [has, needs] = [&next.names, &all.names].map(|names| list(names));
+            let why = format!("its columns are {has}, where those of the first file are {needs}");
+            return Err(format_error(&path, why));
+        }
+        all.texts.iter_mut().zip(next.texts).for_each(|(text, next)| *text |= next);
+        let width = all.names.len() - values.len();
+        for row in 0..next.rows {
+            let cells = (0..width).filter_map(|column| next.cells.get(row, column));
+            all.cells.append(cells.chain(values.iter().map(String::as_str)))?;
+        }
+        all.rows += next.rows;
+        next.warnings.retain(|warning| !all.warnings.contains(warning));
+        all.warnings.append(&mut next.warnings);
+    }
+    all.ok_or_else(|| format_error(path, "there are no files"))
 }
 
 /// The columns of arrays of one or two dimensions: those of the second have the array's name with their number.
