@@ -321,19 +321,21 @@ impl TableOptions {
             [] => None,
             targets if target_needed => Some(known(model, table, targets, &rows)?),
             // A target that is no answer is to be predicted, not compared with.
-            targets => match table
-                .complete_rows(targets, Missing::Error)
-                .and_then(|_| known(model, table, targets, &rows))
-            {
-                Ok(known) => Some(known),
-                Err(why) => {
+            targets => {
+                let complete = table.complete_rows(targets, Missing::Drop);
+                let gaps = complete.map_or(table.rows(), |(_, gaps)| gaps);
+                let known = match gaps {
+                    0 => known(model, table, targets, &rows).map_err(|why| why.to_string()),
+                    gaps => Err(format!("it has no value in {}", plural(gaps, "row"))),
+                };
+                if let Err(why) = &known {
                     let name = model.targets.join(",");
                     notes.push(format!(
                         "the predictions are not compared with the column '{name}': {why}; --ignore '{name}' leaves it out"
                     ));
-                    None
                 }
-            },
+                known.ok()
+            }
         };
         let exposures = match (&model.exposure, columns.exposure) {
             (Some(exposure), Some(column)) => Some(table.exposures(exposure, column, &rows)?),

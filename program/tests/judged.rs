@@ -306,6 +306,16 @@ fn choices_say_what_happens() {
     refused(dir.path(), &args, &["49 folds need 49 rows", "there are 48"]);
     let (said, _) = fit(dir.path(), "d.csv", "y", &["--ridge", "1e12"]);
     assert!(said.contains("the model predicts the same for every row"), "{said}");
+    // A time limit that ends fits of the choice says so.
+    let wide = ["--ridge", "1e-6,1e-5", "--hidden", "30", "--cv", "10"];
+    let ignore = ["--ignore", "apart,who"];
+    let args = ["fit", "d.csv", "--target", "y", "--time-limit", "0.01"];
+    let out = secondo(dir.path(), &[&args[..], &wide, &ignore].concat());
+    let stderr = text(&out.stderr);
+    assert!(stderr.contains("of the 20 fits of the cross-validation"), "{stderr}");
+    let (said, _) =
+        fit(dir.path(), "d.csv", "y", &[&wide[..], &ignore, &["--time-limit", "600"]].concat());
+    assert!(!said.contains("of the 20 fits"), "{said}");
     #[cfg(unix)]
     {
         let mut noise = Noise(29);

@@ -484,6 +484,31 @@ fn what_is_assumed_is_said_or_refused() {
         &["line 16, column t", "'2024-13-45' is not of the form %Y-%m-%d", "--na '2024-13-45'"],
     );
     done(format!("t,y\n{dates}").as_bytes(), &[], &["days since 1970-01-01"]);
+    // Nor is a first column of dates, amounts or shares the labels of the rows because one is broken or all have signs.
+    let beside = |cell: &dyn Fn(u32) -> String| -> String {
+        let rows = (1..30).map(|i| format!("{},{},{}.5\n", cell(i), i * i % 11, i * i % 7));
+        format!("first,b,y\n{}", rows.collect::<String>())
+    };
+    let broken = |i: u32| if i == 7 { "2024-01-32".into() } else { format!("2024-01-{i:02}") };
+    refused(
+        beside(&broken).as_bytes(),
+        &[],
+        &["line 8, column first", "'2024-01-32' is not of the form"],
+    );
+    for (form, first) in [("$X,037.50", "$1,037.50"), ("X0.7%", "10.7%")] {
+        let cell = |i: u32| format!("\"{}\"", form.replace('X', &i.to_string()));
+        refused(
+            beside(&cell).as_bytes(),
+            &["--thousands", ","],
+            &["column first", "look like numbers with signs or units", first, "--ignore 'first'"],
+        );
+    }
+    // Names are labels still, with digits or without.
+    done(
+        beside(&|i| format!("row {i}")).as_bytes(),
+        &[],
+        &["'first' holds the labels of the rows"],
+    );
     std::fs::write(dir.path().join("d.csv"), "a,yield\n1,2\n").unwrap();
     let out = secondo(dir.path(), &["fit", "d.csv", "--target", "yeild"]);
     assert!(text(&out.stderr).contains("did you mean 'yield'?"), "{}", text(&out.stderr));
@@ -737,6 +762,41 @@ fn tables_become_parquet_and_stay_the_same() {
         &["convert", "a.parquet", "c.parquet"],
         &["not a table that secondo wrote"],
     );
+}
+
+/// What a model cannot fill in is an error at the prediction, never a row less; what is to be dropped is dropped.
+#[test]
+fn gaps_are_filled_where_the_model_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, gaps: &dyn Fn(u32) -> bool| {
+        let rows = (0..30u32).map(|i| {
+            let a = if gaps(i) { String::new() } else { format!("{}.5", i * 7 % 13) };
+            format!("{a},{},{}.25\n", i * 5 % 11, i * i % 17)
+        });
+        std::fs::write(dir.path().join(name), format!("a,b,y\n{}", rows.collect::<String>()))
+            .unwrap();
+    };
+    write("whole.csv", &|_| false);
+    write("gaps.csv", &|i| i % 10 == 3);
+    let predict = |more: &[&str]| [&["predict", "m.safetensors", "gaps.csv"], more].concat();
+    for more in [&[][..], &["--missing", "impute"]] {
+        linear(dir.path(), "whole.csv", "y", more);
+        refused(dir.path(), &predict(&[]), &["line 5, column a", "--missing drop"]);
+        let impute = predict(&["--missing", "impute"]);
+        refused(dir.path(), &impute, &["line 5, column a", "the model has none to fill in"]);
+        assert_eq!(predictions(dir.path(), "gaps.csv", &["--missing", "drop"]).len(), 1 + 27);
+    }
+    linear(dir.path(), "gaps.csv", "y", &["--missing", "impute"]);
+    for more in [&[][..], &["--missing", "impute"]] {
+        assert_eq!(predictions(dir.path(), "gaps.csv", more).len(), 1 + 30);
+    }
+    assert_eq!(predictions(dir.path(), "gaps.csv", &["--missing", "drop"]).len(), 1 + 27);
+    // No fit fills in a target.
+    std::fs::write(dir.path().join("d.csv"), "a,y\n1,2\n2,\n3,4\n").unwrap();
+    let args = ["fit", "d.csv", "--target", "y", "--hidden", "none"];
+    let out = secondo(dir.path(), &args);
+    let said = text(&out.stderr);
+    assert!(said.contains("line 3, column y") && !said.contains("impute"), "{said}");
 }
 
 /// A folder of Parquet files, as Spark writes them, is one table for every command, with the columns in the names of its folders.

@@ -108,7 +108,6 @@ pub(super) fn of_units(
     let units = hidden_units(problem, &weights, parameters)?;
     let name = |unit: &HiddenUnit| names.unit(network, unit.layer, unit.row);
     let mut warnings = Vec::new();
-    let largest = |v: &[f64]| v.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
     for unit in &units {
         if largest(&unit.outgoing) <= 1e-10 {
             let text = format!(
@@ -126,32 +125,55 @@ pub(super) fn of_units(
             warnings.push(Warning::new("saturated-unit", text));
         }
     }
+    let mut joined = vec![false; units.len()];
     for (i, a) in units.iter().enumerate() {
-        for b in
-            units[i + 1..].iter().filter(|b| b.layer == a.layer && b.activation == a.activation)
-        {
-            let size = largest(&a.incoming).max(largest(&b.incoming));
-            let apart = |sign: f64| {
-                let pairs = a.incoming.iter().zip(&b.incoming);
-                pairs.fold(0.0, |m: f64, (a, b)| m.max((a - sign * b).abs())) <= EQUAL * size
-            };
-            // An opposite logistic unit is one minus the other.
-            let mirrored = is_odd(a.activation) || a.activation == Activation::Logistic;
-            let how = match (apart(1.0), mirrored && apart(-1.0)) {
-                (true, _) => "equal",
-                (_, true) => "opposite",
-                _ => continue,
-            };
-            let text = format!(
-                "units {} and {} are {how}: only a combination of their outgoing weights is identified; merge \
-                 them, or start the fit elsewhere",
-                name(a),
-                name(b)
-            );
-            warnings.push(Warning::new("equal-units", text));
+        if joined[i] {
+            continue;
         }
+        let mut others = Vec::new();
+        for (j, b) in units.iter().enumerate().skip(i + 1) {
+            if let Some(how) = alike(a, b) {
+                joined[j] = true;
+                others.push((name(b), how));
+            }
+        }
+        let text = match others.as_slice() {
+            [] => continue,
+            [(other, how)] => format!("units {} and {other} are {how}", name(a)),
+            _ => {
+                let all: Vec<&str> = others.iter().map(|(other, _)| other.as_str()).collect();
+                format!("units {} and {} are equal or opposite", name(a), all.join(", "))
+            }
+        };
+        let text = format!(
+            "{text}: only a combination of their outgoing weights is identified; merge them, or start the fit elsewhere"
+        );
+        warnings.push(Warning::new("equal-units", text));
     }
     Ok(warnings)
+}
+
+fn largest(v: &[f64]) -> f64 {
+    v.iter().fold(0.0, |m: f64, v| m.max(v.abs()))
+}
+
+/// How two units of a layer are the same but for a factor behind them, if they are.
+fn alike(a: &HiddenUnit, b: &HiddenUnit) -> Option<&'static str> {
+    if a.layer != b.layer || a.activation != b.activation {
+        return None;
+    }
+    let size = largest(&a.incoming).max(largest(&b.incoming));
+    let apart = |sign: f64| {
+        let pairs = a.incoming.iter().zip(&b.incoming);
+        pairs.fold(0.0, |m: f64, (a, b)| m.max((a - sign * b).abs())) <= EQUAL * size
+    };
+    // An opposite logistic unit is one minus the other.
+    let mirrored = is_odd(a.activation) || a.activation == Activation::Logistic;
+    match (apart(1.0), mirrored && apart(-1.0)) {
+        (true, _) => Some("equal"),
+        (_, true) => Some("opposite"),
+        _ => None,
+    }
 }
 
 /// Returns the linear relations between the inputs that a layer sees.

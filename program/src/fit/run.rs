@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::ArgMatches;
 use secondo::io::Model;
-use secondo::{Device, Error, Fit, Problem, Reason};
+use secondo::{Device, Error, Fit, Penalty, Problem, Reason};
 use serde_json::json;
 
 use super::data::{self, TableFit};
@@ -65,7 +65,8 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let parts = Parts::of([job.reading, job.choosing, training, judging.elapsed()]);
     let mut notes = job.warnings;
     let said = notes.len();
-    notes.extend(not_converged(fit));
+    let is_free = matches!(job.objective.penalty, Penalty::None);
+    notes.extend(not_converged(fit, is_free));
     notes.extend(ended.notes);
     let shown = shown(options, &source, &job.problem, &trained, fit, &ended.model);
     let bytes = match &model_path {
@@ -204,8 +205,8 @@ fn say_warnings(warnings: &[String]) {
     }
 }
 
-/// The sentence of an honest report about the end of a fit that met no tolerance.
-fn not_converged(fit: &Fit) -> Option<String> {
+/// The sentence of an honest report about the end of a fit that met no tolerance; `is_free` says that there is no penalty.
+fn not_converged(fit: &Fit, is_free: bool) -> Option<String> {
     let advice = match fit.reason {
         Reason::Iterations => "; a larger --max-iter may lower the objective",
         Reason::Time => "; a larger --time-limit may lower the objective",
@@ -213,9 +214,15 @@ fn not_converged(fit: &Fit) -> Option<String> {
     };
     let early = fit.reason == Reason::Validation;
     (!fit.converged() && !early).then(|| {
+        // Weights that go on without end for a fall that is none.
+        let is_flat = is_free && fit.gradient_norm <= fit.gradient_goal;
+        let flat = "; the gradient is within its goal, so that some weights are hardly determined: 'secondo infer' names inputs that depend \
+                    on each other, and --ridge settles them";
         format!(
-            "not converged: {} with a largest gradient entry of {:.1e}{advice}",
-            fit.reason, fit.gradient_norm
+            "not converged: {} with a largest gradient entry of {:.1e}{}",
+            fit.reason,
+            fit.gradient_norm,
+            if is_flat { flat } else { advice }
         )
     })
 }

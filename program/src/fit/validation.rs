@@ -1,10 +1,11 @@
 //! Cross-validation: the choice of network and penalty among candidates.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use secondo::io::{Dataset, Model};
-use secondo::{Device, Interrupt, Penalty, Reduction, silent};
+use secondo::{Device, Interrupt, Penalty, Reason, Reduction, silent};
 use serde::{Deserialize, Serialize};
 
 use super::division::{FOLDS, folds};
@@ -86,10 +87,15 @@ pub fn validate(
         .iter()
         .flat_map(|c| parts.iter().flat_map(move |p| (0..count).map(move |f| (c, p.as_slice(), f))))
         .collect();
-    // Half of the time is for the choice, the other half for the fit.
-    let rounds = runs.len().div_ceil(rayon::current_num_threads());
-    let limit = (options.method.time_limit)
-        .and_then(|seconds| Duration::try_from_secs_f64(0.5 * seconds / rounds as f64).ok());
+    // Half of the time is for the choice, the other half for the fit. Each fit has its share of what those before have left.
+    let half = |seconds: f64| Duration::try_from_secs_f64(0.5 * seconds).ok();
+    let end = (options.method.time_limit).and_then(half).map(|half| Instant::now() + half);
+    let (begun, cut) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let limit = || {
+        let left = runs.len() - begun.fetch_add(1, Ordering::Relaxed);
+        let rounds = left.div_ceil(rayon::current_num_threads()) as u32;
+        end.map(|end| end.saturating_duration_since(Instant::now()) / rounds.max(1))
+    };
     let interrupt = Interrupt::default();
     let stop = watch_interrupts(!options.quiet, &interrupt);
     let progress = Several::new(!options.quiet, runs.len(), "fits of the cross-validation");
@@ -100,18 +106,26 @@ pub fn validate(
                 places.map(|(row, _)| *row).collect()
             };
             let [kept, held] = [false, true].map(|is_held| all.of(&of(is_held)));
-            let scored = score(options, data, candidate, [&kept, &held], (limit, &interrupt));
+            let limits = (limit(), &interrupt);
+            let (scored, is_cut) = score(options, data, candidate, [&kept, &held], limits)?;
+            cut.fetch_add(usize::from(is_cut), Ordering::Relaxed);
             progress.one_more();
-            scored
+            Ok(scored)
         })
         .collect();
     drop(progress);
     if let Some(signal) = stop.caught() {
-        let message = "interrupted in the cross-validation: no fit was begun, and no file is written; without --cv, --ridge with one \
-                       number needs none";
+        let message = "interrupted in the cross-validation: nothing was fitted and no file is written; --ridge 1 skips this choice";
         return Err(Failure { message: message.into(), ..Failure::interrupted(signal) });
     }
     let (mut scored, mut places, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    let (cut, all) = (cut.into_inner(), runs.len());
+    if cut > 0 {
+        warnings.push(format!(
+            "the time limit ended {cut} of the {all} fits of the cross-validation, so that it compares fits that are not finished; a longer \
+             --time-limit, fewer candidates, or --ridge 1 without a choice would help"
+        ));
+    }
     let (mut measure, mut failure) = ("", None);
     let mut scores = scores.into_iter();
     for (place, candidate) in candidates.iter().enumerate() {
@@ -165,21 +179,21 @@ fn standard_error(scores: &[Score], folds: usize) -> f64 {
     (divisions.map(variance).sum::<f64>() / count / folds as f64).sqrt()
 }
 
-/// The measure of the held rows after a fit of the kept ones.
+/// The measure of the held rows after a fit of the kept ones, and whether the limit ended that.
 fn score(
     options: &Options,
     data: &Dataset,
     candidate: &Candidate,
     [kept, held]: [&Rows; 2],
     (limit, interrupt): (Option<Duration>, &Interrupt),
-) -> Result<Score, Failure> {
+) -> Result<(Score, bool), Failure> {
     let (mut model, _) = model(options, data, candidate, kept)?;
     let problem = kept.problem(&model, Device::cpu())?.interrupted_by(interrupt.clone());
     let seed = options.starts.seed();
     let start = start(&model, &problem, options.starts.rule(&candidate.network), seed)?;
     let fit = options.method.solver(limit).fit(&problem, &start, &mut silent)?;
     model = model.with_free_parameters(&fit.w)?;
-    measure(model, held)
+    Ok((measure(model, held)?, fit.reason == Reason::Time))
 }
 
 /// The figure by which models are compared: as the objective weighs rows and classes, without the penalty.

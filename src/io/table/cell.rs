@@ -203,6 +203,18 @@ pub(super) fn is_missing(cell: &str) -> bool {
     }
 }
 
+/// Whether more than a tenth of the cells have letters or no digit, and so are no numbers with signs and units.
+pub(super) fn are_words<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
+    let (mut words, mut all) = (0, 0);
+    for cell in cells {
+        let is_word =
+            cell.chars().any(char::is_alphabetic) || !cell.bytes().any(|b| b.is_ascii_digit());
+        words += usize::from(is_word);
+        all += 1;
+    }
+    10 * words > all
+}
+
 pub(super) fn plural(count: usize, word: &str) -> String {
     format!("{word}{}", if count == 1 { "" } else { "s" })
 }

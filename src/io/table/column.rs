@@ -6,7 +6,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::cell::{list, plural, short};
+use super::cell::{are_words, list, plural, short};
 use super::classes::{Index, values};
 use super::{Missing, Table, time};
 use crate::error::{Error, Result};
@@ -339,6 +339,13 @@ impl Table {
         let levels = values(cells());
         let (count, all) = (levels.len(), rows.len());
         if count > MANY || (count > FEW && count * 2 > all) {
+            if let Some(cell) = cells().next().filter(|_| !are_words(cells())) {
+                return Err(refused(format!(
+                    "its values look like numbers with signs or units, as '{}', and are none; write plain numbers, leave the column out with \
+                     --ignore '{name}', or make an input of each value with --encode '{name}'",
+                    short(cell)
+                )));
+            }
             return Err(refused(format!(
                 "text with {count} different values in {all} rows is not encoded; leave the column out with --ignore '{name}', or \
                  make an input of each value with --encode '{name}'"
@@ -399,10 +406,10 @@ impl Table {
     }
 
     /// The rows among `rows` that have a value in every one of `columns` without a fill and in each of `others`, and the number of the
-    /// rest; unknown levels may count as missing.
+    /// rest; unknown levels may count as missing. Where rows are to be dropped, a fill is not used.
     ///
     /// # Errors
-    /// A column that the table has not; a missing value, unless such rows are to be dropped; no row is left.
+    /// A column that the table has not; a missing value, unless such rows are to be dropped, or a fill is asked for that there is not; no row is left.
     pub fn usable_rows(
         &self,
         rows: &[usize],
@@ -413,7 +420,7 @@ impl Table {
     ) -> Result<(Vec<usize>, usize)> {
         let places = self.places(columns)?;
         let needed: Vec<_> = (columns.iter().zip(&places))
-            .filter(|(column, _)| column.fill.is_none())
+            .filter(|(column, _)| column.fill.is_none() || missing == Missing::Drop)
             .map(|(column, &place)| {
                 let index = match &column.coding {
                     Coding::Levels { levels, .. } if unknown == Unknown::Missing => {
@@ -424,16 +431,27 @@ impl Table {
                 (place, index)
             })
             .collect();
-        let empty = |row, c| self.is_missing(self.text_at(row, c));
-        self.rows_without(rows, missing, |row| {
+        let empty = |row, c| self.has_gap(row, c);
+        let unfilled = |row| {
             let gap = |(place, index): &(usize, Option<Index>)| {
                 let strange =
                     || index.as_ref().is_some_and(|i| i.find(self.text_at(row, *place)).is_none());
                 (empty(row, *place) || strange()).then_some(*place)
             };
-            let other = || others.iter().copied().find(|&c| empty(row, c));
-            needed.iter().find_map(gap).or_else(other)
-        })
+            needed.iter().find_map(gap)
+        };
+        if missing == Missing::Impute
+            && let Some((row, place)) = rows.iter().find_map(|&row| Some((row, unfilled(row)?)))
+        {
+            let why = format!(
+                "the value is missing ('{}'), and the model has none to fill in: this column had no gap when it was fitted; leave such rows \
+                 out with --missing drop",
+                short(self.text_at(row, place))
+            );
+            return Err(self.wrong(row, place, why));
+        }
+        let other = |row| others.iter().copied().find(|&c| empty(row, c));
+        self.rows_without(rows, missing, |row| unfilled(row).or_else(|| other(row)), |_| false)
     }
 
     /// The inputs that `columns` give in `rows`, rows × inputs.

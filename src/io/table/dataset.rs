@@ -139,10 +139,12 @@ impl Table {
             .then(|| self.numbers_alone(&uses.features, &counted.rows))
             .flatten();
         let target = self.numbers_alone(&uses.targets, &counted.rows);
-        let features = uses.features.iter().filter(|_| numbers.is_none() && !impute);
+        let has_gaps = numbers.is_none() && !impute;
+        let features = if has_gaps { uses.features.as_slice() } else { &[] };
         let targets = uses.targets.iter().filter(|_| target.is_none());
-        let needed: Vec<usize> = features.chain(targets).copied().chain(uses.others()).collect();
-        let (rows, dropped) = self.complete_rows_of(&counted.rows, &needed, reading.missing)?;
+        let others: Vec<usize> = targets.copied().chain(uses.others()).collect();
+        let (rows, dropped) =
+            self.complete_rows_of(&counted.rows, &others, features, reading.missing)?;
         let [numbers, target] = [numbers, target].map(|read| read.filter(|_| dropped == 0));
         let weights = uses.weights.map(|c| self.numbers(c, &rows)).transpose()?;
         let (task, guess) = match (reading.task, uses.targets.as_slice()) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::cell::{numeric, short, whole};
+use super::cell::{are_words, numeric, short, whole};
 use super::cut::{Cut, wrong};
 use super::{Dialect, RowNames, Table, time};
 use crate::error::Result;
@@ -123,6 +123,8 @@ impl Table {
         };
         let different = (0..rows).all(label);
         let cells = || (0..rows).map(cell);
-        (different && time::formats(cells).is_empty()).then_some("it has another text in each row")
+        // Numbers with units and dates, of which one may be broken, say something.
+        let is_label = different && are_words(cells()) && time::formats(cells).is_empty();
+        (is_label && time::broken(cells).is_none()).then_some("it has another text in each row")
     }
 }

@@ -211,7 +211,7 @@ impl Table {
         let Some(column) = weights else {
             return Ok(Counted { rows: all, dropped: 0, weightless: 0 });
         };
-        let (mut rows, dropped) = self.complete_rows_of(&all, &[column], missing)?;
+        let (mut rows, dropped) = self.complete_rows_of(&all, &[column], &[], missing)?;
         let weights = self.weights(column, &rows)?;
         let complete = rows.len();
         let mut of_row = weights.iter();
@@ -229,27 +229,29 @@ impl Table {
         missing: Missing,
     ) -> Result<(Vec<usize>, usize)> {
         let all: Vec<usize> = (0..self.rows()).collect();
-        self.complete_rows_of(&all, columns, missing)
+        self.complete_rows_of(&all, columns, &[], missing)
     }
 
-    /// The same among `rows`.
+    /// The same among `rows`, also in the columns `filled`, which another treatment could fill.
     fn complete_rows_of(
         &self,
         rows: &[usize],
         columns: &[usize],
+        filled: &[usize],
         missing: Missing,
     ) -> Result<(Vec<usize>, usize)> {
-        self.rows_without(rows, missing, |row| {
-            columns.iter().copied().find(|&c| self.has_gap(row, c))
-        })
+        let gap = |row| filled.iter().chain(columns).copied().find(|&c| self.has_gap(row, c));
+        self.rows_without(rows, missing, gap, |column| filled.contains(&column))
     }
 
-    /// The rows of `all` in which `gap` finds no column without a value, and the number of the others.
+    /// The rows of `all` in which `gap` finds no column without a value, and the number of the others; `can_fill` tells of which columns a fit
+    /// can fill gaps.
     fn rows_without(
         &self,
         all: &[usize],
         missing: Missing,
         gap: impl Fn(usize) -> Option<usize> + Sync,
+        can_fill: impl Fn(usize) -> bool,
     ) -> Result<(Vec<usize>, usize)> {
         let is_whole = |row: &&usize| gap(**row).is_none();
         let rows: Vec<usize> = all.par_iter().filter(is_whole).copied().collect();
@@ -259,8 +261,9 @@ impl Table {
             && let Some((row, column)) = first()
         {
             let shown = short(self.text_at(row, column));
+            let fill = if can_fill(column) { "have it filled with --missing impute, " } else { "" };
             let why = format!(
-                "the value is missing ('{shown}'); fill it in, have it filled with --missing impute, or leave such rows out with --missing drop"
+                "the value is missing ('{shown}'); fill it in, {fill}or leave such rows out with --missing drop"
             );
             return Err(self.wrong(row, column, why));
         }
