@@ -96,6 +96,7 @@
 
 pub mod backend;
 pub mod check;
+mod clock;
 mod curvature;
 mod device;
 mod error;

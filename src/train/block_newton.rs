@@ -1,6 +1,6 @@
 //! Damped Newton steps with the blocks of a curvature matrix.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::certificate::{Promise, Question};
 use super::checks::{check_memory, check_tolerances};
@@ -10,6 +10,7 @@ use super::minimize::{Model, Point, Proposal, Rules, Step, Stop, Trial, minimize
 use super::scales::divide;
 use super::settings::{Settings, settings};
 use super::{Evaluations, Fit, Method, Observer, Reason, State, moved};
+use crate::clock::Instant;
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};

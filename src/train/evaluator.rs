@@ -8,10 +8,11 @@
 //! products.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::report::{Account, Evaluations, Times};
 use super::scales::{scales, size_of_targets};
+use crate::clock::Instant;
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::device::{Device, Precision};
 use crate::error::{Error, Result};

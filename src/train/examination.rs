@@ -1,12 +1,11 @@
 //! The promise of a problem's exact model at a point, whatever the model of the method is.
 
-use std::time::Instant;
-
 use super::certificate::{Promise, Question};
 use super::evaluator::Evaluator;
 use super::multiplied::Multiplied;
 use super::objective::{Ellipsoid, Formed, Quadratic};
 use super::preconditioning::{Preconditioning, whole_cost};
+use crate::clock::Instant;
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::Request;

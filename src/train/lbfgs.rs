@@ -1,7 +1,7 @@
 //! The limited-memory BFGS method, with blocks of the Gauss–Newton matrix as its initial matrix.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::certificate::{Promise, Question};
 use super::checks::{check_memory, check_tolerances, squares};
@@ -13,6 +13,7 @@ use super::preconditioning::{Preconditioning, whole_cost};
 use super::settings::{Settings, settings};
 use super::wolfe::{Sample, search};
 use super::{Evaluations, Fit, Method, Observer, State, moved, norm};
+use crate::clock::Instant;
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Request};

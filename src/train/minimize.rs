@@ -7,10 +7,11 @@
 //! ch. 6 and §17.4.
 
 use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::certificate::{Certificate, Downward, Promise};
 use super::{Control, Evaluations, Observer, Reason, State, norm};
+use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::interrupt::Limits;
 

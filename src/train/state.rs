@@ -42,7 +42,7 @@ pub struct State {
     pub stage: usize,
     /// Steps of L-BFGS that it began with, which do not count towards the limit of the methods that go on.
     pub quick: usize,
-    /// For how many accepted steps in a row Levenberg and Marquardt's method has been slow; 2³² where the sum has hardly fallen in
+    /// For how many accepted steps in a row Levenberg and Marquardt's method has been slow; 2³⁰ where the sum has hardly fallen in
     /// many steps.
     pub slow: usize,
     /// The gradient norm at which the model is examined again, after it was found that a fit must go on; 0 before.

@@ -1,6 +1,6 @@
 //! Newton's method within a trust region: the model, and its form with the whole matrix.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::certificate::{Downward, Promise, Question};
 use super::checks::{check_dense, check_memory, check_radius, check_start, check_tolerances};
@@ -12,6 +12,7 @@ use super::objective::{Ellipsoid, Formed, Local, Objective, Plain, Quadratic, Sh
 use super::settings::{Settings, settings};
 use super::{Control, Evaluations, Fit, Method, Observer, Progress, Reason, State};
 use super::{in_range, moved, norm, without_zeros};
+use crate::clock::Instant;
 use crate::curvature::{Curvature, Structure};
 use crate::error::{Error, Result};
 use crate::interrupt::Limits;
