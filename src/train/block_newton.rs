@@ -9,6 +9,7 @@ use super::examination::examine;
 use super::minimize::{Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
 use super::scales::divide;
 use super::settings::{Settings, settings};
+use super::single::Single;
 use super::{Evaluations, Fit, Method, Observer, Reason, State, moved};
 use crate::clock::Instant;
 use crate::curvature::{Curvature, Matrix, Structure};
@@ -325,6 +326,10 @@ impl Model for Damped<'_> {
 
     fn steps(&self, state: &State) -> usize {
         state.accepted
+    }
+
+    fn single(&mut self) -> Option<&mut dyn Single> {
+        self.evaluator.single()
     }
 
     fn limits(&self) -> Option<&Limits> {

@@ -106,7 +106,7 @@ fn examine_in(
     let is_small = region.x.len() <= FORMED && problem.network().parameters() <= 2 * FORMED;
     if is_small || question.preconditioner.is_none() && is_cheap(problem, curvature) {
         let whole = request(curvature, Structure::Full);
-        let at = evaluator.at(region.x)?.evaluate_on(&device, whole)?;
+        let at = evaluator.ask(&device, region.x, whole)?;
         evaluator.evaluations.curvature += 1;
         let lower = at.curvature.map_or(Ok(Vec::new()), Matrix::into_lower)?;
         return Formed::new(lower, U).within(evaluator.limits()).examine(region);
@@ -115,7 +115,7 @@ fn examine_in(
     let diagonal = match Preconditioning::Diagonal.available(problem).request() {
         Some((curvature, structure)) => {
             let diagonal = request(curvature, structure);
-            evaluator.at(region.x)?.evaluate_on(&device, diagonal)?.curvature
+            evaluator.ask(&device, region.x, diagonal)?.curvature
         }
         None => None,
     };
@@ -123,6 +123,6 @@ fn examine_in(
     let mut matrix = Multiplied::new(operator, diagonal, PRODUCTS, U);
     let scaling = matrix.roots(region.scales);
     let found = matrix.promise(&Ellipsoid { scaling: &scaling, ..*region }, question);
-    evaluator.evaluations.products += matrix.take_used();
+    evaluator.multiplied(&device, curvature, matrix.take_used());
     found
 }

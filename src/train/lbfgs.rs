@@ -11,6 +11,7 @@ use super::minimize::{Model, Point, Proposal, Rules, Step, Trial, minimize};
 use super::objective::LONG;
 use super::preconditioning::{Preconditioning, whole_cost};
 use super::settings::{Settings, settings};
+use super::single::Single;
 use super::wolfe::{Sample, search};
 use super::{Evaluations, Fit, Method, Observer, State, moved, norm};
 use crate::clock::Instant;
@@ -533,6 +534,10 @@ impl Model for Secant<'_> {
             ..Question::of(&at.model, enough)
         };
         examine(&mut self.evaluator, &state.x, question)
+    }
+
+    fn single(&mut self) -> Option<&mut dyn Single> {
+        self.evaluator.single()
     }
 
     fn limits(&self) -> Option<&Limits> {

@@ -10,6 +10,7 @@ use super::minimize::{End, Model, Point, Proposal, Rules, Step, Stop, Trial, min
 use super::newton::{NewtonReport, TwiceDifferentiable};
 use super::objective::{Ellipsoid, Formed, Local, Objective, Plain, Quadratic, Short};
 use super::settings::{Settings, settings};
+use super::single::Single;
 use super::{Control, Evaluations, Fit, Method, Observer, Progress, Reason, State};
 use super::{in_range, moved, norm, without_zeros};
 use crate::clock::Instant;
@@ -422,6 +423,10 @@ impl<O: Objective> Model for Region<'_, O> {
         })
     }
 
+    fn single(&mut self) -> Option<&mut dyn Single> {
+        self.f.single()
+    }
+
     fn limits(&self) -> Option<&Limits> {
         self.f.limits()
     }
@@ -471,6 +476,10 @@ impl Objective for Whole<'_> {
 
     fn solved(&mut self, _: &mut Formed, time: Duration) {
         self.0.times.solve += time;
+    }
+
+    fn single(&mut self) -> Option<&mut dyn Single> {
+        self.0.single()
     }
 
     fn limits(&self) -> Option<&Limits> {
