@@ -96,6 +96,7 @@
 
 pub mod backend;
 pub mod check;
+mod clock;
 mod curvature;
 mod device;
 mod error;
@@ -144,8 +145,8 @@ pub use team::Mpi;
 pub use team::{Team, launched_processes};
 pub use train::{
     Auto, BlockNewton, Certificate, Control, EarlyStopping, Evaluations, Fit, Lbfgs,
-    LevenbergMarquardt, Method, NewtonCg, Observer, Preconditioning, Progress, Reason, Settings,
-    Stage, State, Times, TrustRegion, Validated, Validation, silent,
+    LevenbergMarquardt, Method, NewtonCg, Observer, Preconditioning, Progress, Reason, Refinement,
+    Settings, Stage, State, Times, TrustRegion, Validated, Validation, silent,
 };
 
 // The examples of these pages are tests, too.

@@ -6,7 +6,7 @@ mod common;
 use std::process::Command;
 use std::time::Duration;
 
-use common::adapter::{limited, name, open, single};
+use common::adapter::{limited, name, open, patched, single};
 use common::datasets;
 use common::ratio::{dense, numbers};
 use ndarray::{Array2, array};
@@ -242,6 +242,28 @@ fn solver() -> BlockNewton {
     BlockNewton { max_iter: 5000, gtol: 1e-6, ..BlockNewton::default() }
 }
 
+/// A gradient in f32 that is wrong by a third is noticed at the first step, and the fit is the processor's from there.
+#[test]
+fn a_wrong_gradient_is_noticed_at_the_first_step() {
+    let (problem, w) = fit_problem();
+    let faults = [
+        ("loss_value", "weight * gradient_at", "real(1.3) * weight * gradient_at"),
+        ("loss_value", "weight * value_at", "real(1.3) * weight * value_at"),
+    ];
+    for fault in faults {
+        let on = problem.clone().on(Device::Gpu(patched(fault)));
+        let cg = NewtonCg::default();
+        for method in [&cg as &dyn Method, &solver()] {
+            let fit = method.fit(&on, &w, &mut silent).unwrap();
+            assert!(fit.converged() && fit.failure.is_none(), "{fit}");
+            // A minimum of the right function.
+            let right = method.fit(&problem, &fit.w, &mut silent).unwrap();
+            assert!((fit.value - right.value).abs() < 1e-9 * right.value, "{fit}\n{right}");
+            assert_eq!(fit.refinement.unwrap().from, Some(0), "{fault:?}: {fit}");
+        }
+    }
+}
+
 /// The curvature in f32 sets the rate only: the fit ends at the same point and gradient norm as on the processor.
 #[test]
 fn a_fit_in_f32_ends_where_the_fit_in_f64_ends() {
@@ -253,7 +275,13 @@ fn a_fit_in_f32_ends_where_the_fit_in_f64_ends() {
         let on = problem.clone().on(Device::Gpu(gpu));
         let fit = solver().fit(&on, &w, &mut silent).unwrap();
         assert_eq!((fit.reason, fit.precision), (Reason::Gradient, precision));
-        assert!(fit.gradient_norm <= fit.gradient_goal && fit.gradient_goal == right.gradient_goal);
+        let goals = (fit.gradient_goal, right.gradient_goal);
+        assert!((goals.0 - goals.1).abs() <= 1e-5 * goals.1 && fit.gradient_norm <= goals.0);
+        assert_eq!(fit.refinement.is_some(), precision == Precision::F32);
+        // Whatever f32 has found, the end is in f64.
+        assert!(fit.refinement.is_none_or(|r| r.from.is_some_and(|step| step > 5)), "{fit}");
+        let value = problem.objective(&fit.w).unwrap();
+        assert!(precision == Precision::F64 || value == fit.value, "{value:e}: {fit}");
         assert!((fit.value - right.value).abs() < 1e-9 * right.value, "{precision}");
         assert!(fit.failure.is_none() && fit.adapter.contains(&problem_adapter()));
     }
@@ -289,11 +317,11 @@ fn other_fits_in_f32_end_where_those_in_f64_end() {
                 let adapter = device.adapter();
                 let fit = method.fit(&problem.clone().on(device), &w, &mut silent).unwrap();
                 assert!(fit.converged() && fit.failure.is_none(), "{what}: {fit}");
-                // The first gradients may come from chunks of other lengths.
+                // The first gradient is in f32.
                 let goals = (fit.gradient_goal, right.gradient_goal);
-                assert!((goals.0 - goals.1).abs() <= 1e-13 * goals.1, "{what}: {goals:?}");
+                assert!((goals.0 - goals.1).abs() <= 1e-5 * goals.1, "{what}: {goals:?}");
                 // Levenberg and Marquardt's method ends where f64 sees no more, on the processor.
-                let reached = goal.max(right.gradient_norm);
+                let reached = goals.0.max(right.gradient_norm);
                 assert!(fit.gradient_norm <= reached, "{what}: {fit}");
                 let error = (fit.value - right.value).abs() / right.value;
                 println!(
@@ -351,9 +379,10 @@ fn a_fit_goes_on_when_the_device_is_lost() {
             let fit = fit.unwrap();
             assert_eq!(fit.reason, Reason::Gradient, "{simulated:?} after {calls}");
             assert!((fit.value - right.value).abs() < 1e-9 * right.value);
-            // Nothing that was reached is lost; two devices may round a value differently.
+            // Nothing that was reached is lost; two devices may round a value differently, those of f32 in the seventh digit.
+            let digits = if f64 { 1e-13 } else { 1e-6 };
             assert!(
-                values.windows(2).all(|v| v[1] <= v[0] * (1.0 + 1e-13)),
+                values.windows(2).all(|v| v[1] <= v[0] * (1.0 + digits)),
                 "{simulated:?} after {calls}"
             );
             let failure = fit.failure.as_deref().unwrap_or_default();

@@ -15,14 +15,14 @@ pub struct Computing {
     /// Where to compute: cpu, gpu, gpu:NAME or auto
     ///
     /// gpu is the first hardware adapter (a GPU) that 'secondo adapters' lists, gpu:NAME the first whose name contains
-    /// NAME, gpu:N with one or two digits the one of that number. auto is a hardware adapter for the curvature of large
-    /// fits and the CPU for all else; it never takes a software adapter.
+    /// NAME, gpu:N with one or two digits the one of that number. auto is a hardware adapter for large fits and the
+    /// CPU for all else; it never takes a software adapter.
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
     device: String,
     /// The floating-point precision: f64 or f32 [default: f32 on a named adapter, else f64]
     ///
-    /// In a fit f32 holds for the curvature alone: value, gradient and decisions are the CPU's in f64. Derivatives of a problem
-    /// file or a model are wholly in f32 then. In f64 an adapter computes all but factorizations and solves.
+    /// A fit in f32 computes value, gradient and curvature so, as long as f32 decides, which is measured; then value and gradient are
+    /// the CPU's in f64, to the same tolerance. Derivatives of a problem file or a model are wholly in f32. In f64 an adapter computes all but factorizations and solves.
     #[arg(long, value_name = "PRECISION")]
     precision: Option<Precision>,
     /// The number of CPU threads [default: all cores]

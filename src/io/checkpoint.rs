@@ -180,6 +180,9 @@ impl Checkpoint {
                 ("accepted", state.accepted as f64),
                 ("tried", state.tried as f64),
                 ("modified_blocks", state.modified_blocks as f64),
+                ("compared_reduction", state.compared[0]),
+                ("compared_gradient", state.compared[1]),
+                ("exact", state.exact.map_or(0.0, |step| (step + 1) as f64)),
                 ("objectives", e.objective as f64),
                 ("gradients", e.gradient as f64),
                 ("curvatures", e.curvature as f64),
@@ -226,6 +229,10 @@ impl Checkpoint {
         state.accepted = count("accepted")?;
         state.tried = count("tried")?;
         state.modified_blocks = count("modified_blocks")?;
+        // Earlier checkpoints have none: all of them were decided in f64, as they are again where f32 does not.
+        let compared = |name: &str| self.number(name).unwrap_or(0.0);
+        state.compared = [compared("compared_reduction"), compared("compared_gradient")];
+        state.exact = (compared("exact").max(0.0) as usize).checked_sub(1);
         state.evaluations = Evaluations {
             objective: count("objectives")?,
             gradient: count("gradients")?,

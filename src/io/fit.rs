@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 use super::json::{array, field, object, size, wrong};
 use crate::device::Precision;
 use crate::error::{Result, by_name};
-use crate::train::{Certificate, Evaluations, Fit, Reason, Stage, Times, Validated, Validation};
+use crate::train::{
+    Certificate, Evaluations, Fit, Reason, Refinement, Stage, Times, Validated, Validation,
+};
 
 const REASONS: [Reason; 13] = [
     Reason::Gradient,
@@ -62,6 +64,7 @@ pub fn fit_to_json(fit: &Fit) -> Map<String, Value> {
         ("adapter", json!(fit.adapter)),
         ("device_failure", json!(fit.failure)),
         ("precision", json!(fit.precision.name())),
+        ("refinement", json!(fit.refinement.map(|r| json!({"from": r.from, "share": r.share})))),
         ("seconds", seconds(fit.times.total)),
         ("seconds_by_stage", by_stage),
     ];
@@ -118,6 +121,18 @@ fn certificate_from_json(value: &Value) -> Result<Option<Certificate>> {
     let settled = field(map, "settled", "certificate")?.as_bool();
     let settled = settled.ok_or_else(|| wrong("settled", "must be true or false"))?;
     Ok(Some(Certificate { gain, allowed, step, settled }))
+}
+
+fn refinement_from_json(value: &Value) -> Result<Option<Refinement>> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let map = object(value, "refinement")?;
+    let from = match field(map, "from", "refinement")? {
+        Value::Null => None,
+        step => Some(size(step, "from")?),
+    };
+    Ok(Some(Refinement { from, share: number(map, "share")? }))
 }
 
 fn validation_to_json(validation: &Validation) -> Value {
@@ -229,5 +244,6 @@ pub fn fit_from_json(value: &Value, w: Vec<f64>) -> Result<Fit> {
             "f64" => Precision::F64,
             _ => return Err(wrong("precision", "must be f32 or f64")),
         },
+        refinement: refinement_from_json(report.get("refinement").unwrap_or(&Value::Null))?,
     })
 }

@@ -1,6 +1,6 @@
 //! The method that a problem's loss and size suggest.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::examination::FORMED;
 use super::lbfgs::affordable;
@@ -13,6 +13,7 @@ use super::squares::Squares;
 use super::trust_region::Goal;
 use super::{Control, Evaluations, Fit, Lbfgs, LevenbergMarquardt, Method, NewtonCg, Observer};
 use super::{Progress, Reason, Stage, State, Times, TrustRegion};
+use crate::clock::Instant;
 use crate::curvature::Curvature;
 use crate::error::Result;
 use crate::evaluate::{Parts, Work, check_units};

@@ -1,6 +1,6 @@
 //! Damped Newton steps with the blocks of a curvature matrix.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::certificate::{Promise, Question};
 use super::checks::{check_memory, check_tolerances};
@@ -9,7 +9,9 @@ use super::examination::examine;
 use super::minimize::{Model, Point, Proposal, Rules, Step, Stop, Trial, minimize};
 use super::scales::divide;
 use super::settings::{Settings, settings};
+use super::single::Single;
 use super::{Evaluations, Fit, Method, Observer, Reason, State, moved};
+use crate::clock::Instant;
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -324,6 +326,10 @@ impl Model for Damped<'_> {
 
     fn steps(&self, state: &State) -> usize {
         state.accepted
+    }
+
+    fn single(&mut self) -> Option<&mut dyn Single> {
+        self.evaluator.single()
     }
 
     fn limits(&self) -> Option<&Limits> {

@@ -1,17 +1,19 @@
 //! A problem as the methods ask for it: values, and values with derivatives, on its device and beside it.
 //!
-//! A fit decides in f64. On a device in f32 the curvature comes from there, which sets the rate of convergence alone; value
-//! and gradient are computed by the processor in f64, so that the fit ends at the gradient norm that it would reach on the
-//! processor. Where the accelerator fails, the processor takes over from the last accepted point, if that is allowed.
+//! On a device in f32 everything comes from there as long as f32 decides; then value and gradient are the processor's in f64, so that the
+//! fit ends at the gradient norm that it would reach on the processor, and the device goes on with the curvature (`single.rs`). Where
+//! the accelerator fails, the processor takes over from the last accepted point, if that is allowed.
 //!
 //! All is asked in one session: a point whose value was computed keeps its states, while memory allows, for its derivatives and
 //! products.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::report::{Account, Evaluations, Times};
 use super::scales::{scales, size_of_targets};
+use super::single::Single;
+use crate::clock::Instant;
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::device::{Device, Precision};
 use crate::error::{Error, Result};
@@ -39,6 +41,10 @@ pub(super) struct Evaluator<'a> {
     fallback: bool,
     /// Why it took over.
     failure: Option<String>,
+    /// Whether value and gradient are in f32, too.
+    is_single: bool,
+    /// The floating-point operations, as planned, and the part of them in f64 on the processor.
+    flops: [f64; 2],
     pub evaluations: Evaluations,
     pub times: Times,
     /// The largest entry of the penalty's Hessian that the structure had no place for.
@@ -76,7 +82,11 @@ impl<'a> Evaluator<'a> {
         }
         let is_single = device.precision() == Precision::F32;
         session.limits().heed(problem.interrupt());
-        session.expect(if is_single { Request::gradient() } else { largest }.into());
+        if is_single {
+            // Of the processor.
+            session.expect(Request::gradient().into());
+        }
+        session.expect(largest.into());
         Ok(Evaluator {
             session,
             point: None,
@@ -84,7 +94,9 @@ impl<'a> Evaluator<'a> {
             whole: largest,
             curvature: curvature.map(|(curvature, _)| curvature),
             fallback,
+            is_single: is_single && failure.is_none(),
             failure,
+            flops: [0.0; 2],
             evaluations: Evaluations::default(),
             times: Times::default(),
             left_out: 0.0,
@@ -141,7 +153,7 @@ impl<'a> Evaluator<'a> {
         self.evaluations.gradient += 1;
         let whole = self.whole;
         self.evaluations.curvature += usize::from(whole.curvature.is_some());
-        if self.failure.is_some() || self.precision() == Precision::F64 {
+        if self.is_single || self.failure.is_some() || self.precision() == Precision::F64 {
             return self.evaluate(&self.decides(), w, whole, |t| &mut t.curvature);
         }
         let exact = self.evaluate(&Device::Cpu, w, Request::gradient(), |t| &mut t.gradient)?;
@@ -172,9 +184,39 @@ impl<'a> Evaluator<'a> {
     /// The device for the numbers that decisions rest on.
     pub fn decides(&self) -> Device {
         match self.precision() {
-            Precision::F64 => self.computes(),
-            Precision::F32 => Device::Cpu,
+            Precision::F32 if !self.is_single => Device::Cpu,
+            _ => self.computes(),
         }
+    }
+
+    /// E(w) and what a request asks for, from a device.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn ask(&mut self, device: &Device, w: &[f64], request: Request) -> Result<Evaluation> {
+        self.spend(device, request.into(), 1);
+        self.at(w)?.evaluate_on(device, request)
+    }
+
+    /// Notes products with a curvature that a device has computed.
+    pub fn multiplied(&mut self, device: &Device, curvature: Curvature, count: usize) {
+        self.evaluations.products += count;
+        self.spend(device, Work::Products(curvature, 1), count);
+    }
+
+    /// Notes the operations of some requests of a kind.
+    fn spend(&mut self, device: &Device, work: Work, count: usize) {
+        // What cannot be planned is refused before it costs anything.
+        if let Ok((_, planned)) = self.session.planned(device, work) {
+            let flops = count as f64 * planned.plan.flops;
+            self.flops[0] += flops;
+            self.flops[1] += if matches!(device, Device::Cpu) { flops } else { 0.0 };
+        }
+    }
+
+    /// The function, while its value and gradient are in f32.
+    pub fn single(&mut self) -> Option<&mut dyn Single> {
+        if self.is_single { Some(self) } else { None }
     }
 
     fn evaluate(
@@ -185,12 +227,16 @@ impl<'a> Evaluator<'a> {
         stage: fn(&mut Times) -> &mut Duration,
     ) -> Result<Evaluation> {
         let clock = Instant::now();
-        let mut done = self.at(w)?.evaluate_on(device, request);
+        let mut done = self.ask(device, w, request);
         if let Err(error @ Error::Gpu { .. }) = done {
             done = match self.take_over(error) {
-                Ok(()) => self.at(w)?.evaluate_on(&Device::Cpu, request),
+                Ok(()) => self.ask(&Device::Cpu, w, request),
                 Err(error) => Err(error),
             };
+        }
+        if let (true, Err(Error::Invalid { .. })) = (self.is_single, &done) {
+            // A number that f32 does not hold.
+            done = Err(Error::non_finite("the objective in f32", &[]));
         }
         *stage(&mut self.times) += clock.elapsed();
         if let Ok(at) = &done {
@@ -211,6 +257,8 @@ impl<'a> Evaluator<'a> {
             },
             failure: self.failure.clone(),
             precision: self.precision(),
+            share: (self.precision() == Precision::F32)
+                .then(|| self.flops[1] / self.flops[0].max(1.0)),
         }
     }
 
@@ -297,7 +345,73 @@ impl<'a> Evaluator<'a> {
     }
 }
 
+impl Single for Evaluator<'_> {
+    fn errors(&mut self, x: &[f64], trial: &[f64], fall: f64) -> Result<Option<[f64; 2]>> {
+        let clock = Instant::now();
+        let device = self.decides();
+        let mut measure = || {
+            let after = self.ask(&Device::Cpu, trial, Request::default())?.value;
+            let rounded = self.ask(&device, x, Request::gradient())?;
+            let exact = self.ask(&Device::Cpu, x, Request::gradient())?;
+            let off = rounded.gradient.iter().zip(&exact.gradient).map(|(a, b)| (a - b).abs());
+            Ok([(fall - (exact.value - after)).abs(), off.fold(0.0, f64::max)])
+        };
+        let found = match measure() {
+            // f32 does not hold what f64 may.
+            Err(Error::NonFinite { .. } | Error::Invalid { .. }) => None,
+            Err(error @ Error::Gpu { .. }) => {
+                self.take_over(error)?;
+                None
+            }
+            found => Some(found?),
+        };
+        self.times.gradient += clock.elapsed();
+        // An accelerator that failed has left the rest to the processor.
+        Ok(found.filter(|_| self.failure.is_none()))
+    }
+
+    fn refine(&mut self) {
+        self.is_single = false;
+    }
+}
+
 /// The packed lower triangles of the blocks, with their orders.
 pub(super) fn blocks(matrix: &Matrix) -> impl Iterator<Item = (&[f64], usize)> {
     matrix.blocks().map(|b| (b.packed(), b.order()))
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::{Activation, Data, Loss, Network};
+
+    /// The errors that decide are those of two problems that know nothing of each other.
+    #[test]
+    fn the_errors_of_f32_are_measured() {
+        let number = |k: usize| f64::from((k * 7919 % 2003) as u32) / 1001.0 - 1.0;
+        let x = Array2::from_shape_fn((200, 3), |(i, j)| number(3 * i + j));
+        let y = Array2::from_shape_fn((200, 1), |(i, _)| number(5 * i));
+        let network = Network::dense(&[3, 4, 1], Activation::Tanh).unwrap();
+        let right = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
+        let rounded = right.clone().on(Device::CpuF32);
+        let w: Vec<f64> = (0..right.parameters()).map(|l| 0.5 * number(31 * l)).collect();
+        let trial: Vec<f64> = w.iter().map(|w| 0.99 * w).collect();
+        let fall = |p: &Problem| p.objective(&w).unwrap() - p.objective(&trial).unwrap();
+        let (single, double) = (fall(&rounded), fall(&right));
+        let pairs = rounded.gradient(&w).unwrap().into_iter().zip(right.gradient(&w).unwrap());
+        let gradient = pairs.fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));
+        let mut evaluator = Evaluator::new(&rounded, None, true).unwrap();
+        let measured = evaluator.single().unwrap().errors(&w, &trial, single).unwrap().unwrap();
+        assert_eq!(measured, [(single - double).abs(), gradient]);
+        assert!(measured.iter().all(|error| *error > 0.0), "{measured:?}");
+        // A fall that is none shows as an error of its size.
+        let off = evaluator.single().unwrap().errors(&w, &trial, single + 1.0).unwrap().unwrap();
+        assert!((off[0] - 1.0).abs() < 1e-3 && off[1] == gradient, "{off:?}");
+        evaluator.single().unwrap().refine();
+        assert!(evaluator.single().is_none());
+        // In f64 there is nothing to measure.
+        assert!(Evaluator::new(&right, None, true).unwrap().single().is_none());
+    }
 }

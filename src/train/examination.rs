@@ -1,12 +1,11 @@
 //! The promise of a problem's exact model at a point, whatever the model of the method is.
 
-use std::time::Instant;
-
 use super::certificate::{Promise, Question};
 use super::evaluator::Evaluator;
 use super::multiplied::Multiplied;
 use super::objective::{Ellipsoid, Formed, Quadratic};
 use super::preconditioning::{Preconditioning, whole_cost};
+use crate::clock::Instant;
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
@@ -107,7 +106,7 @@ fn examine_in(
     let is_small = region.x.len() <= FORMED && problem.network().parameters() <= 2 * FORMED;
     if is_small || question.preconditioner.is_none() && is_cheap(problem, curvature) {
         let whole = request(curvature, Structure::Full);
-        let at = evaluator.at(region.x)?.evaluate_on(&device, whole)?;
+        let at = evaluator.ask(&device, region.x, whole)?;
         evaluator.evaluations.curvature += 1;
         let lower = at.curvature.map_or(Ok(Vec::new()), Matrix::into_lower)?;
         return Formed::new(lower, U).within(evaluator.limits()).examine(region);
@@ -116,7 +115,7 @@ fn examine_in(
     let diagonal = match Preconditioning::Diagonal.available(problem).request() {
         Some((curvature, structure)) => {
             let diagonal = request(curvature, structure);
-            evaluator.at(region.x)?.evaluate_on(&device, diagonal)?.curvature
+            evaluator.ask(&device, region.x, diagonal)?.curvature
         }
         None => None,
     };
@@ -124,6 +123,6 @@ fn examine_in(
     let mut matrix = Multiplied::new(operator, diagonal, PRODUCTS, U);
     let scaling = matrix.roots(region.scales);
     let found = matrix.promise(&Ellipsoid { scaling: &scaling, ..*region }, question);
-    evaluator.evaluations.products += matrix.take_used();
+    evaluator.multiplied(&device, curvature, matrix.take_used());
     found
 }

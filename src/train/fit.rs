@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::certificate::Certificate;
 use super::minimize::End;
-use super::report::{Account, Evaluations, Reason, Stage, Times, Validation, plural};
+use super::report::{Account, Evaluations, Reason, Refinement, Stage, Times, Validation, plural};
 use super::state::State;
 use crate::device::Precision;
 
@@ -51,8 +51,10 @@ pub struct Fit {
     pub adapter: String,
     /// Why the processor took over from the accelerator, if it did.
     pub failure: Option<String>,
-    /// The precision of the device; where it is f32, value, gradient and decisions are the processor's in f64.
+    /// The precision of the device.
     pub precision: Precision,
+    /// Where it is f32: from which step value, gradient and decisions were the processor's in f64.
+    pub refinement: Option<Refinement>,
 }
 
 impl Fit {
@@ -85,6 +87,7 @@ impl Fit {
             adapter: account.adapter,
             failure: account.failure,
             precision: account.precision,
+            refinement: account.share.map(|share| Refinement { from: state.exact, share }),
         }
     }
 
@@ -104,11 +107,11 @@ impl fmt::Display for Fit {
         if self.stages.len() > 1 {
             (self.stages.iter()).try_for_each(|stage| writeln!(f, "stage        {stage}"))?;
         }
-        let precision = match self.precision {
-            Precision::F32 => "the curvature, in f32; the rest on the cpu in f64",
-            Precision::F64 => "f64",
-        };
-        writeln!(f, "computed on  {} ({precision})", self.adapter)?;
+        write!(f, "computed on  {} ({}", self.adapter, self.precision)?;
+        match self.refinement {
+            None => writeln!(f, ")")?,
+            Some(refinement) => writeln!(f, "{refinement})")?,
+        }
         if let Some(failure) = &self.failure {
             writeln!(f, "failure      {failure}; the cpu went on from the last accepted point")?;
         }
@@ -157,6 +160,20 @@ impl fmt::Display for Fit {
             seconds(self.times.curvature),
             seconds(self.times.solve)
         )
+    }
+}
+
+/// What comes behind the device's precision.
+impl fmt::Display for Refinement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.from {
+            None => write!(f, ", value and gradient too"),
+            Some(step) => write!(
+                f,
+                "; from step {step} on value and gradient on the cpu in f64, {:.1} % of all operations",
+                100.0 * self.share
+            ),
+        }
     }
 }
 

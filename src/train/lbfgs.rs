@@ -1,7 +1,7 @@
 //! The limited-memory BFGS method, with blocks of the Gauss–Newton matrix as its initial matrix.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::certificate::{Promise, Question};
 use super::checks::{check_memory, check_tolerances, squares};
@@ -11,8 +11,10 @@ use super::minimize::{Model, Point, Proposal, Rules, Step, Trial, minimize};
 use super::objective::LONG;
 use super::preconditioning::{Preconditioning, whole_cost};
 use super::settings::{Settings, settings};
+use super::single::Single;
 use super::wolfe::{Sample, search};
 use super::{Evaluations, Fit, Method, Observer, State, moved, norm};
+use crate::clock::Instant;
 use crate::curvature::{Curvature, Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Request};
@@ -532,6 +534,10 @@ impl Model for Secant<'_> {
             ..Question::of(&at.model, enough)
         };
         examine(&mut self.evaluator, &state.x, question)
+    }
+
+    fn single(&mut self) -> Option<&mut dyn Single> {
+        self.evaluator.single()
     }
 
     fn limits(&self) -> Option<&Limits> {

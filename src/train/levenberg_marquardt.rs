@@ -1,7 +1,7 @@
 //! Scaled Levenberg–Marquardt for residual problems, with standard deviations.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::certificate::{Downward, Promise};
 use super::checks::{check_jacobian, check_radius, check_start, check_tolerance, check_tolerances};
@@ -12,6 +12,7 @@ use super::settings::{Settings, settings};
 use super::squares::Squares;
 use super::{Evaluations, Fit, Method, Observer, Reason, State};
 use super::{in_range, moved, report::Account, silent};
+use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::interrupt::Limits;
 use crate::problem::Problem;
@@ -295,7 +296,7 @@ impl<S: SumOfSquares> GaussNewton<'_, S> {
 }
 
 /// [`State::slow`] where the sum has hardly fallen in a window of steps.
-pub(super) const HARDLY: usize = 1 << 32;
+pub(super) const HARDLY: usize = 1 << 30;
 
 /// After how many steps with p parameters the fall of the sum is looked at: many where they cost nothing.
 pub(super) fn window(p: usize) -> usize {

@@ -9,11 +9,11 @@
 //! Source: Moré, *The Levenberg–Marquardt algorithm: implementation and theory*, Lecture Notes in Mathematics 630, 1978.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::minimize::Point;
 use super::residuals::SumOfSquares;
 use super::{Evaluations, Times, norm, without_zeros};
+use crate::clock::Instant;
 use crate::error::{Error, Quantity, Result};
 use crate::interrupt::Limits;
 use crate::memory::zeros;

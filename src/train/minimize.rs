@@ -7,10 +7,12 @@
 //! ch. 6 and §17.4.
 
 use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::certificate::{Certificate, Downward, Promise};
+use super::single::{Single, decides};
 use super::{Control, Evaluations, Observer, Reason, State, norm};
+use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::interrupt::Limits;
 
@@ -67,6 +69,11 @@ pub(super) trait Model {
     /// The steps that count towards the limit.
     fn steps(&self, state: &State) -> usize {
         state.tried
+    }
+
+    /// The function, while its value and gradient are in f32.
+    fn single(&mut self) -> Option<&mut dyn Single> {
+        None
     }
 
     /// The limits of its computing inside a step, if it has some.
@@ -168,6 +175,17 @@ pub(super) enum Stop {
     Failed(Error),
 }
 
+impl Stop {
+    /// Whether it was decided by f or its derivatives; else by a limit, the observer, a part that panicked or a device that failed.
+    fn is_a_decision(&self) -> bool {
+        use Reason::{Interrupted, Iterations, Part, Time};
+        match self {
+            Stop::Because(reason) => !matches!(reason, Interrupted | Iterations | Part | Time),
+            Stop::Failed(error) => matches!(error, Error::NonFinite { .. }),
+        }
+    }
+}
+
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Stop::Failed(error)
@@ -225,8 +243,14 @@ pub(super) fn minimize<M: Model>(
         observe,
         certificate: None,
     };
+    if let (Some(_), Some(single)) = (run.state.exact, run.model.single()) {
+        single.refine();
+    }
     let mut at = None;
-    let Err(stop) = run.iterate(&mut at);
+    let Err(mut stop) = run.iterate(&mut at);
+    while stop.is_a_decision() && run.refine() {
+        Err(stop) = run.go_on(&mut at);
+    }
     run.count();
     let certified = run.certificate.is_some_and(|certificate| certificate.holds());
     let (reason, fault) = match stop {
@@ -244,6 +268,9 @@ pub(super) fn minimize<M: Model>(
 
 /// A point of a model.
 type At<M> = Point<<M as Model>::Local>;
+
+/// A step with what became of f, and the trial point where it is accepted.
+type Judged<M> = (Trial, Option<At<M>>);
 
 struct Run<'a, M> {
     model: &'a mut M,
@@ -268,6 +295,37 @@ impl<M: Model> Run<'_, M> {
             limits.end_at(end);
         }
         self.arrive(at, new)?;
+        self.steps(at)
+    }
+
+    /// Has f in f64 from here on, if it was in f32.
+    fn refine(&mut self) -> bool {
+        let Some(single) = self.model.single() else {
+            return false;
+        };
+        single.refine();
+        self.state.exact = Some(self.state.tried);
+        true
+    }
+
+    /// Goes on from the best point, evaluated anew.
+    fn go_on(&mut self, best: &mut Option<At<M>>) -> Outcome<Infallible> {
+        if self.state.is_new() {
+            return self.iterate(best);
+        }
+        let Some(at) = derived(self.model.derive(&self.state.x, None))? else {
+            return Err(Stop::Because(Reason::NonFinite));
+        };
+        let at = best.insert(at);
+        (self.state.value, self.state.gradient_norm) = (at.value, at.gradient_norm);
+        let stationary = self.model.stationary(self.state, at, None);
+        self.state.reached = stationary.then_some(Reason::Gradient);
+        self.arrive(at, false)?;
+        self.steps(at)
+    }
+
+    /// Step after step.
+    fn steps(&mut self, at: &mut At<M>) -> Outcome<Infallible> {
         loop {
             self.check_limits()?;
             let Some(step) = self.propose(at)? else {
@@ -278,7 +336,10 @@ impl<M: Model> Run<'_, M> {
                 // It will be tried again when the fit is resumed.
                 self.state.tried -= 1;
             }
-            let (trial, next) = judged?;
+            let Some((trial, next)) = judged? else {
+                self.state.tried -= 1;
+                return Err(Stop::Because(Reason::Stalled));
+            };
             match next {
                 Some(next) => self.accept(at, next, &trial)?,
                 None => self.reject(at, &trial)?,
@@ -295,6 +356,8 @@ impl<M: Model> Run<'_, M> {
             *self.model.evaluations() = self.state.evaluations;
         }
         let at = at?;
+        // Another device may round them differently.
+        (self.state.value, self.state.gradient_norm) = (at.value, at.gradient_norm);
         if is_new {
             self.state.begin(at.value, at.gradient_norm);
             let stationary = self.model.stationary(self.state, &at, None);
@@ -310,10 +373,13 @@ impl<M: Model> Run<'_, M> {
             self.count();
             (self.observe)(&self.state.progress(self.rules.max_iter)) == Control::Stop
         };
-        if let Some(reason) = self.state.reached {
-            self.settle(at, reason)?;
-        }
-        if stops { Err(Stop::Because(Reason::Interrupted)) } else { Ok(()) }
+        let end = match self.state.reached {
+            // Not before it is evaluated in f64.
+            Some(reason) if self.model.single().is_some() => Err(Stop::Because(reason)),
+            Some(reason) => Ok(self.settle(at, reason)?),
+            None => Ok(()),
+        };
+        if stops { Err(Stop::Because(Reason::Interrupted)) } else { end }
     }
 
     /// Ends at a point that met a tolerance if the model promises no more there. Otherwise goes on: along negative curvature, or
@@ -408,9 +474,15 @@ impl<M: Model> Run<'_, M> {
         Ok(step)
     }
 
-    /// Takes a step on trial: accepted if f falls as predicted, or if f is level and the gradient smaller.
-    fn judge(&mut self, at: &mut At<M>, step: Step) -> Result<(Trial, Option<At<M>>)> {
+    /// Takes a step on trial: accepted if f falls as predicted, or if f is level and the gradient smaller. None where f32 does not decide.
+    fn judge(&mut self, at: &mut At<M>, step: Step) -> Result<Option<Judged<M>>> {
         let (value, actual) = self.model.value(at, &step.x)?;
+        if let Some(single) = self.model.single() {
+            let errors = |x: &[f64]| single.errors(x, &step.x, actual);
+            if !decides(self.state, step.predicted, errors)? {
+                return Ok(None);
+            }
+        }
         let gain = actual / step.predicted;
         let level = step.predicted <= at.rounding && actual.abs() <= at.rounding;
         let falls = gain > self.rules.eta && actual.is_finite();
@@ -427,7 +499,7 @@ impl<M: Model> Run<'_, M> {
             .filter(|next| by_value || next.slope < rules.slope_fall * at.slope)
             .filter(|next| !rules.strict || next.value < at.value);
         let trial = Trial { step, actual, gain, level, slopes };
-        Ok((trial, next))
+        Ok(Some((trial, next)))
     }
 
     fn accept(&mut self, at: &mut At<M>, next: At<M>, trial: &Trial) -> Outcome<()> {
@@ -483,6 +555,9 @@ impl<M: Model> Run<'_, M> {
 
     /// Ends where no step reduces f: at a minimum, if that is `hidden` by rounding or certified.
     fn exhaust(&mut self, at: &mut At<M>, hidden: bool) -> Outcome<()> {
+        if self.model.single().is_some() {
+            return Err(Stop::Because(Reason::Stalled));
+        }
         let promise = self.model.examine(self.state, at, f64::INFINITY)?;
         let certified = self.certify(promise, self.allowed(at)).holds();
         match promise.curvature {

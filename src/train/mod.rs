@@ -9,6 +9,7 @@
 //! | `lbfgs.rs`, `wolfe.rs` | [`Lbfgs`]: the model from the last steps, and its line search |
 //! | `block_newton.rs` | [`BlockNewton`]: the damped blocks |
 //! | `certificate.rs` | [`Certificate`]: what a Newton step would still gain at the end |
+//! | `single.rs` | when a device in f32 decides, and when f64 must |
 //! | `auto.rs` | [`Auto`]: the choice between these |
 //! | `early.rs` | [`EarlyStopping`]: any of these, ended where the error on other rows no longer falls |
 //! | `newton.rs` | [`newton`]: Newton's iteration itself, roots, kinds of critical points |
@@ -35,6 +36,7 @@ mod report;
 mod residuals;
 mod scales;
 mod settings;
+mod single;
 mod squares;
 mod state;
 mod trust_region;
@@ -50,7 +52,7 @@ pub use levenberg_marquardt::{LeastSquares, LevenbergMarquardt};
 pub use method::Method;
 pub use newton_cg::NewtonCg;
 pub use preconditioning::Preconditioning;
-pub use report::{Evaluations, Reason, Stage, Times, Validated, Validation};
+pub use report::{Evaluations, Reason, Refinement, Stage, Times, Validated, Validation};
 pub use residuals::{Residuals, residual_function};
 pub use settings::Settings;
 pub use state::{Control, Observer, Progress, State, silent};

@@ -11,6 +11,7 @@ use super::multiplied::Multiplied;
 use super::objective::{Local, Objective};
 use super::preconditioning::Preconditioning;
 use super::settings::Settings;
+use super::single::Single;
 use super::trust_region::{Goal, Region, TrustRegion};
 use super::{Evaluations, Fit, Method, Observer, State};
 use crate::curvature::Structure;
@@ -206,8 +207,13 @@ impl<'a> Objective for Products<'a> {
     }
 
     fn solved(&mut self, matrix: &mut Multiplied<'a>, time: Duration) {
-        self.evaluator.evaluations.products += matrix.take_used();
+        let device = self.evaluator.computes();
+        self.evaluator.multiplied(&device, self.method.region.curvature, matrix.take_used());
         self.evaluator.times.solve += time;
+    }
+
+    fn single(&mut self) -> Option<&mut dyn Single> {
+        self.evaluator.single()
     }
 
     fn limits(&self) -> Option<&Limits> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::certificate::{Promise, Question};
 use super::minimize::Point;
 use super::newton::TwiceDifferentiable;
+use super::single::Single;
 use super::{Evaluations, norm};
 use crate::error::{Error, Result};
 use crate::guard;
@@ -34,6 +35,11 @@ pub(super) trait Objective {
 
     /// The promise of the exact model at x, if B is another matrix, or does not tell.
     fn examine(&mut self, _x: &[f64], _question: Question) -> Option<Result<Promise>> {
+        None
+    }
+
+    /// The function, while its value and gradient are in f32.
+    fn single(&mut self) -> Option<&mut dyn Single> {
         None
     }
 

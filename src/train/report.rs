@@ -104,7 +104,7 @@ pub struct Evaluations {
 pub struct Times {
     /// Objectives of trial points.
     pub objective: Duration,
-    /// Gradients alone: of L-BFGS, and of the processor in f64 where the curvature comes from a device in f32.
+    /// Gradients alone: of L-BFGS, and of the processor in f64 where a device in f32 goes on with the curvature.
     pub gradient: Duration,
     /// Curvatures, with gradients where these are not apart.
     pub curvature: Duration,
@@ -187,6 +187,18 @@ pub struct Validated {
     pub error: f64,
 }
 
+/// How a fit on a device in f32 was completed in f64.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Refinement {
+    /// The steps that had been tried when value and gradient became the processor's in f64; none where a limit ended the fit before, whose
+    /// value and gradient norm have the digits of f32 then.
+    pub from: Option<usize>,
+    /// The processor's part of all floating-point operations, as planned, since the method began or was resumed, measurements of the
+    /// errors and the certificate included.
+    pub share: f64,
+}
+
 /// How often a fit evaluated, how long it took, and on which device.
 pub(super) struct Account {
     pub evaluations: Evaluations,
@@ -195,6 +207,8 @@ pub(super) struct Account {
     /// Why the processor took over from the accelerator, if it did.
     pub failure: Option<String>,
     pub precision: Precision,
+    /// The processor's share of the work of a fit in f32.
+    pub share: Option<f64>,
 }
 
 impl Account {
@@ -206,6 +220,7 @@ impl Account {
             adapter: Device::Cpu.adapter(),
             failure: None,
             precision: Device::Cpu.precision(),
+            share: None,
         }
     }
 }

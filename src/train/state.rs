@@ -42,7 +42,7 @@ pub struct State {
     pub stage: usize,
     /// Steps of L-BFGS that it began with, which do not count towards the limit of the methods that go on.
     pub quick: usize,
-    /// For how many accepted steps in a row Levenberg and Marquardt's method has been slow; 2³² where the sum has hardly fallen in
+    /// For how many accepted steps in a row Levenberg and Marquardt's method has been slow; 2³⁰ where the sum has hardly fallen in
     /// many steps.
     pub slow: usize,
     /// The gradient norm at which the model is examined again, after it was found that a fit must go on; 0 before.
@@ -71,6 +71,11 @@ pub struct State {
     pub since: usize,
     /// ‖R⁻¹g‖ at and below which the exact Hessian is tried as the initial matrix; 0 before there is one.
     pub near: f64,
+    /// Of a device in f32: the reduction and the gradient norm at and below which the rounding errors of f32 are measured again; 0 before they
+    /// were measured.
+    pub compared: [f64; 2],
+    /// The steps that had been tried when value and gradient became the processor's in f64; none while they are in f32, or were never.
+    pub exact: Option<usize>,
     /// Evaluations by kind.
     pub evaluations: Evaluations,
     /// The tolerance that the last step met, if it met one.
@@ -159,6 +164,7 @@ impl State {
             self.mark,
             self.since,
             self.modified_blocks,
+            self.exact.unwrap_or(0),
             e.objective,
             e.gradient,
             e.curvature,
@@ -182,6 +188,8 @@ impl State {
             self.size,
             self.marked,
             self.near,
+            self.compared[0],
+            self.compared[1],
         ];
         let sound = numbers.iter().all(|v| v.is_finite()) && sizes.iter().all(good);
         if !(self.is_new() || sound) {

@@ -1,6 +1,6 @@
 //! Newton's method within a trust region: the model, and its form with the whole matrix.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::certificate::{Downward, Promise, Question};
 use super::checks::{check_dense, check_memory, check_radius, check_start, check_tolerances};
@@ -10,8 +10,10 @@ use super::minimize::{End, Model, Point, Proposal, Rules, Step, Stop, Trial, min
 use super::newton::{NewtonReport, TwiceDifferentiable};
 use super::objective::{Ellipsoid, Formed, Local, Objective, Plain, Quadratic, Short};
 use super::settings::{Settings, settings};
+use super::single::Single;
 use super::{Control, Evaluations, Fit, Method, Observer, Progress, Reason, State};
 use super::{in_range, moved, norm, without_zeros};
+use crate::clock::Instant;
 use crate::curvature::{Curvature, Structure};
 use crate::error::{Error, Result};
 use crate::interrupt::Limits;
@@ -421,6 +423,10 @@ impl<O: Objective> Model for Region<'_, O> {
         })
     }
 
+    fn single(&mut self) -> Option<&mut dyn Single> {
+        self.f.single()
+    }
+
     fn limits(&self) -> Option<&Limits> {
         self.f.limits()
     }
@@ -470,6 +476,10 @@ impl Objective for Whole<'_> {
 
     fn solved(&mut self, _: &mut Formed, time: Duration) {
         self.0.times.solve += time;
+    }
+
+    fn single(&mut self) -> Option<&mut dyn Single> {
+        self.0.single()
     }
 
     fn limits(&self) -> Option<&Limits> {

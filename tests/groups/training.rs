@@ -38,6 +38,9 @@ mod onnx;
 #[path = "../session.rs"]
 mod session;
 
+#[path = "../single.rs"]
+mod single;
+
 #[path = "../sources.rs"]
 mod sources;
 

@@ -78,7 +78,7 @@ impl<T: Real> Default for Cpu<T> {
 impl<T: Real> Cpu<T> {
     /// Returns the processor with the threads of the current rayon pool.
     pub fn new() -> Self {
-        Cpu::with(Par::rayon(0), None)
+        Cpu::with(tasks::on_threads(0), None)
     }
 
     /// Returns the processor with the calling thread alone, and the bits of [`new`](Cpu::new).
@@ -89,7 +89,7 @@ impl<T: Real> Cpu<T> {
     /// Returns a backend that allocates and computes nothing, but counts what the processor would do on so many threads.
     pub(crate) fn rehearsal(threads: usize) -> (Self, Counter) {
         let counter = Counter::default();
-        let par = Par::rayon(threads.max(1));
+        let par = tasks::on_threads(threads.max(1));
         (Cpu::with(par, Some(counter.clone())), counter)
     }
 

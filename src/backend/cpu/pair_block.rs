@@ -54,7 +54,7 @@ pub(super) fn run<T: Real>(par: Par, kernel: PairBlock<Array<T>, Sum>) {
     let task = |buffers: &mut Buffers<T>, (j, out): (usize, &mut [f64])| {
         arch.dispatch(Task { factors: &factors, j, buffers, out });
     };
-    if let Par::Seq = par {
+    if matches!(par, Par::Seq) {
         let mut buffers = Buffers::default();
         (out.chunks_mut(size).enumerate()).for_each(|of_j| task(&mut buffers, of_j));
     } else {

@@ -14,6 +14,17 @@ use crate::backend::Layout;
 /// Numbers that are worth waking another thread for; a choice, not a measurement.
 const TASK: usize = 1 << 14;
 
+/// Returns that work is shared by so many threads, or with 0 by those of the current rayon pool; on the calling thread alone where there are none.
+pub(super) fn on_threads(count: usize) -> Par {
+    #[cfg(not(target_family = "wasm"))]
+    return Par::rayon(count);
+    #[cfg(target_family = "wasm")]
+    {
+        let _ = count;
+        Par::Seq
+    }
+}
+
 /// Samples of `size` numbers each that are worth waking another thread for.
 pub(super) fn worth(size: usize) -> usize {
     (TASK / size.max(1)).max(1)
@@ -29,7 +40,7 @@ pub(super) fn try_each<I: Send, E: Send>(
     f: impl Fn(I) -> Result<(), E> + Sync + Send,
 ) -> Result<(), E> {
     let mut tasks = tasks;
-    if let Par::Seq = par {
+    if matches!(par, Par::Seq) {
         return tasks.try_for_each(f);
     }
     let tasks: Vec<I> = tasks.collect();

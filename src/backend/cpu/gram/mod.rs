@@ -36,7 +36,7 @@ use pulp::bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
 use super::level::arch;
-use super::tasks::each;
+use super::tasks::{each, on_threads};
 pub use super::tile::Lanes;
 use super::tile::{SLAB, aligned, lanes, slab_vectors, tile_rows};
 use super::{Array, Real, Sum, weighted_sum};
@@ -58,7 +58,7 @@ const ACROSS: [usize; 7] = [2, 6, 8, 12, 16, 24, 48];
 /// # Panics
 /// If the lengths of the slices are not n d, n s and s d(d + 1)/2 for one n.
 pub fn gram<T: Lanes>(z: &[T], d: usize, c: &[T], s: usize, out: &mut [f64]) {
-    gram_as(None, Par::rayon(0), z, d, c, s, out);
+    gram_as(None, on_threads(0), z, d, c, s, out);
 }
 
 /// [`gram`] in a given form and with given threads; for tests and measurements.
