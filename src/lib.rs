@@ -106,6 +106,7 @@ pub mod inference;
 mod interrupt;
 #[cfg(feature = "io")]
 pub mod io;
+mod level;
 mod memory;
 mod network;
 mod objective;

@@ -778,11 +778,11 @@ fn gaps_are_filled_where_the_model_can() {
     };
     write("whole.csv", &|_| false);
     write("gaps.csv", &|i| i % 10 == 3);
-    let predict = |more: &[&str]| [&["predict", "m.safetensors", "gaps.csv"], more].concat();
+    let predict = ["predict", "m.safetensors", "gaps.csv", "--missing"];
     for more in [&[][..], &["--missing", "impute"]] {
         linear(dir.path(), "whole.csv", "y", more);
-        refused(dir.path(), &predict(&[]), &["line 5, column a", "--missing drop"]);
-        let impute = predict(&["--missing", "impute"]);
+        refused(dir.path(), &predict[..3], &["line 5, column a", "--missing drop"]);
+        let impute = [&predict[..], &["impute"]].concat();
         refused(dir.path(), &impute, &["line 5, column a", "the model has none to fill in"]);
         assert_eq!(predictions(dir.path(), "gaps.csv", &["--missing", "drop"]).len(), 1 + 27);
     }

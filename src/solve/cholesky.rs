@@ -10,6 +10,7 @@ use faer::{Accum, Auto, MatMut, MatRef, Par, Spec};
 
 use super::{U, Workspace, packed, stack};
 use crate::error::{Error, Result};
+use crate::level::in_lanes;
 use crate::memory::is_address_space_limited;
 use crate::sync::lock;
 
@@ -268,6 +269,7 @@ fn factorize_small(matrix: &mut [f64], d: usize, floor: f64) -> std::result::Res
 }
 
 /// x = L⁻¹x.
+#[inline(always)]
 pub(super) fn forward(l: &[f64], d: usize, x: &mut [f64]) {
     for b in 0..d {
         let column = &l[b * d + b..(b + 1) * d];
@@ -281,9 +283,14 @@ pub(super) fn forward(l: &[f64], d: usize, x: &mut [f64]) {
 
 /// x = L⁻ᵀL⁻¹x.
 pub(super) fn substitute(l: &[f64], d: usize, x: &mut [f64]) {
-    forward(l, d, x);
-    for b in (0..d).rev() {
-        let column = &l[b * d + b..(b + 1) * d];
-        x[b] = (x[b] - packed::dot(&column[1..], &x[b + 1..])) / column[0];
-    }
+    in_lanes(
+        #[inline(always)]
+        || {
+            forward(l, d, x);
+            for b in (0..d).rev() {
+                let column = &l[b * d + b..(b + 1) * d];
+                x[b] = (x[b] - packed::inlined_dot(&column[1..], &x[b + 1..])) / column[0];
+            }
+        },
+    );
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Cholesky, dot, packed};
+use super::{Cholesky, add_multiple, dot, packed};
 use crate::error::{Error, Result};
 
 /// A positive definite matrix M, easily solved with, that stands in for a B that is only known by its products.
@@ -250,13 +250,13 @@ pub fn conjugate_gradients(
             );
             let tau = if pd > 0.0 { gap / dd / (pd / dd + root) } else { root - pd / dd };
             found.reduction += tau * (along - 0.5 * tau * curvature);
-            step(&mut found.step, tau, &direction);
+            add_multiple(&mut found.step, tau, &direction);
             (found.boundary, pp) = (true, radius * radius);
             break;
         }
         found.reduction += 0.5 * free * along;
-        step(&mut found.step, free, &direction);
-        step(&mut residual, free, &image);
+        add_multiple(&mut found.step, free, &direction);
+        add_multiple(&mut residual, free, &image);
         pp += free * (2.0 * pd + free * dd);
         z = preconditioner.apply(&residual)?;
         let next = dot(&residual, &z);
@@ -279,9 +279,4 @@ pub fn conjugate_gradients(
             what: "the step of conjugate gradients is beyond the range of f64".to_string(),
         })
     }
-}
-
-/// x += α d.
-fn step(x: &mut [f64], alpha: f64, direction: &[f64]) {
-    (x.iter_mut().zip(direction)).for_each(|(x, d)| *x += alpha * d);
 }

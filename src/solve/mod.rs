@@ -47,7 +47,9 @@ pub use trust_region::{TrustRegionStep, trust_region};
 pub(crate) use batch::Decompositions;
 pub(crate) use eigen::eigen;
 pub(crate) use lu::lu_solve;
-pub(crate) use packed::{check as check_packed, dot, finite, largest, quadratic_form};
+pub(crate) use packed::{
+    add_multiple, check as check_packed, dot, finite, largest, quadratic_form,
+};
 pub(crate) use singular::right_singular;
 pub(crate) use triangle::{back_substitute, triangle};
 

@@ -1,6 +1,7 @@
 //! Packed lower triangles: checks, norms, and the way into a column-major square.
 
 use crate::error::{Error, Quantity, Result};
+use crate::level::in_lanes;
 
 /// Refuses a slice that is not the packed triangle of a finite matrix of order `d`.
 pub(crate) fn check(packed: &[f64], d: usize) -> Result<()> {
@@ -120,17 +121,54 @@ pub(crate) fn quadratic_form(packed: &[f64], p: &[f64]) -> f64 {
         .sum()
 }
 
-/// xᵀy in four interleaved sums.
+/// From so many numbers on it pays to call code for wider registers.
+const LONG: usize = 64;
+
+/// xᵀy in interleaved sums, four for short vectors and sixteen for long ones: the order is fixed, and lanes need not wait for each other.
 pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 {
-    let mut four = [0.0; 4];
-    let (x4, y4) = (x.chunks_exact(4), y.chunks_exact(4));
-    for ((f, a), b) in four.iter_mut().zip(x4.remainder()).zip(y4.remainder()) {
-        *f = a * b;
+    if x.len() < LONG {
+        return inlined_dot(x, y);
     }
-    for (a, b) in x4.zip(y4) {
-        for i in 0..4 {
-            four[i] += a[i] * b[i];
+    let mut sum = 0.0;
+    in_lanes(
+        #[inline(always)]
+        || sum = inlined_dot(x, y),
+    );
+    sum
+}
+
+/// [`dot`], for loops that are compiled for wider registers as a whole.
+#[inline(always)]
+pub(super) fn inlined_dot(x: &[f64], y: &[f64]) -> f64 {
+    if x.len() < LONG { interleaved::<4>(x, y) } else { interleaved::<16>(x, y) }
+}
+
+#[inline(always)]
+fn interleaved<const N: usize>(x: &[f64], y: &[f64]) -> f64 {
+    let mut sums = [0.0; N];
+    let (xs, ys) = (x.chunks_exact(N), y.chunks_exact(N));
+    for ((sum, a), b) in sums.iter_mut().zip(xs.remainder()).zip(ys.remainder()) {
+        *sum = a * b;
+    }
+    for (a, b) in xs.zip(ys) {
+        for i in 0..N {
+            sums[i] += a[i] * b[i];
         }
     }
-    (four[0] + four[2]) + (four[1] + four[3])
+    let mut n = N;
+    while n > 1 {
+        n /= 2;
+        for i in 0..n {
+            sums[i] += sums[i + n];
+        }
+    }
+    sums[0]
+}
+
+/// x += αy.
+pub(crate) fn add_multiple(x: &mut [f64], alpha: f64, y: &[f64]) {
+    in_lanes(
+        #[inline(always)]
+        || x.iter_mut().zip(y).for_each(|(x, y)| *x += alpha * y),
+    );
 }

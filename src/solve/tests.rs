@@ -43,6 +43,21 @@ impl Random {
     }
 }
 
+/// Whole numbers have exact sums in any order: no number may be left out or counted twice, at whatever length.
+#[test]
+fn sums_of_any_length_are_whole() {
+    for n in (0..200).chain([1023, 1024, 1025]) {
+        let x: Vec<i32> = (0..n).map(|i| i * 7919 % 211 - 105).collect();
+        let y: Vec<i32> = (0..n).map(|i| i * 104_729 % 223 - 111).collect();
+        let exact: i32 = x.iter().zip(&y).map(|(x, y)| x * y).sum();
+        let [mut x, y] = [x, y].map(|v| v.into_iter().map(f64::from).collect::<Vec<f64>>());
+        assert!(dot(&x, &y) == f64::from(exact), "{n}");
+        let expected: Vec<f64> = x.iter().zip(&y).map(|(x, y)| x - 3.0 * y).collect();
+        add_multiple(&mut x, -3.0, &y);
+        assert!(x == expected, "{n}");
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Definite,

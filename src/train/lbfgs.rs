@@ -21,7 +21,7 @@ use crate::evaluate::{Evaluation, Request};
 use crate::interrupt::Limits;
 use crate::memory::bytes_of;
 use crate::problem::Problem;
-use crate::solve::{Cholesky, Preconditioner, U, dot, largest};
+use crate::solve::{Cholesky, Preconditioner, U, add_multiple, dot, largest};
 
 /// Blocks that cost more gradients than this are not worth it.
 const DEAR: f64 = 300.0;
@@ -32,10 +32,11 @@ const APART: usize = 60;
 /// … and as many as make their share of the time small.
 const SHARE: f64 = 5.0;
 /// The first initial matrix is made once the gradient has fallen to this part: before, the blocks change too fast.
-const SETTLED: f64 = 0.1;
+const SETTLED: f64 = 1e-2;
 /// It stays for so many steps: where these do not reach the end, it was made too far from it.
 const TRUSTED: usize = 20;
-/// The exact Hessian is tried once the gradient has fallen to this part, …
+/// The exact Hessian is tried once the gradient has fallen to this part: far from the end it is rarely positive definite. One that is dear must
+/// not be tried in vain: this part is divided by the square of its cost in units of [`APART`] gradients, …
 const NEAR: f64 = 1e-4;
 /// … and where it was not positive definite, again once it has fallen by this much more.
 const NEARER: f64 = 0.1;
@@ -52,8 +53,8 @@ const NEARER: f64 = 0.1;
 /// strong Wolfe conditions. The cost of a step is about one gradient and 4·`pairs`·P multiplications.
 ///
 /// Where the blocks would cost more than some hundred gradients, M is the diagonal. Where row blocks are asked for, and the whole exact
-/// Hessian takes at most 1500 times the multiplications of a gradient, M becomes it once the gradient is small, if it is positive definite
-/// there, with γ = 1: the last steps are nearly Newton's, and the end is certified by a few products. Where twenty such steps do not reach
+/// Hessian takes at most 1500 times the multiplications of a gradient, M becomes it once the gradient is small, the smaller the more it costs, if
+/// it is positive definite there, with γ = 1: the last steps are nearly Newton's, and the end is certified by a few products. Where twenty such steps do not reach
 /// the end, the blocks take its place again until the gradient has fallen further; a Hessian that costs at most sixty gradients is made anew.
 ///
 /// Source: Nocedal and Wright, *Numerical Optimization*, 2nd ed., §7.2.
@@ -257,7 +258,8 @@ impl Secant<'_> {
             if slope > SETTLED * state.unit {
                 return Ok(());
             }
-            state.near = NEAR * state.unit;
+            let dear = self.whole.map_or(1.0, |ratio| (ratio / APART as f64).max(1.0));
+            state.near = NEAR / (dear * dear) * state.unit;
         }
         let every = if state.whole { TRUSTED } else { self.every };
         let is_old = state.base.is_empty() || state.since >= every;
@@ -341,21 +343,22 @@ impl Secant<'_> {
         g: &[f64],
     ) -> Result<Vec<f64>> {
         let mut q: Vec<f64> = g.iter().map(|g| -g).collect();
-        let mut alphas = Vec::with_capacity(pairs.len());
+        let mut parts = Vec::with_capacity(pairs.len());
         for (s, y) in pairs.iter().rev() {
-            let alpha = dot(s, &q) / dot(s, y);
-            q.iter_mut().zip(y).for_each(|(q, y)| *q -= alpha * y);
-            alphas.push(alpha);
+            let curvature = dot(s, y);
+            let alpha = dot(s, &q) / curvature;
+            add_multiple(&mut q, -alpha, y);
+            parts.push((alpha, curvature));
         }
         let mut r = self.inverse(&q)?;
         // The exact Hessian has the right size.
-        if let (Some((s, y)), false) = (pairs.back(), whole) {
-            let gamma = dot(s, y) / dot(y, &self.inverse(y)?);
+        if let (Some((_, y)), Some((_, curvature)), false) = (pairs.back(), parts.first(), whole) {
+            let gamma = curvature / dot(y, &self.inverse(y)?);
             r.iter_mut().for_each(|r| *r *= gamma);
         }
-        for ((s, y), alpha) in pairs.iter().zip(alphas.into_iter().rev()) {
-            let beta = dot(y, &r) / dot(s, y);
-            r.iter_mut().zip(s).for_each(|(r, s)| *r += (alpha - beta) * s);
+        for ((s, y), (alpha, curvature)) in pairs.iter().zip(parts.into_iter().rev()) {
+            let beta = dot(y, &r) / curvature;
+            add_multiple(&mut r, alpha - beta, s);
         }
         Ok(r)
     }

@@ -6,12 +6,12 @@
 use faer::Par;
 use pulp::{Simd, WithSimd};
 
-use super::level::arch;
 use super::tasks::{parts, try_each};
 use super::{Array, Real, bytes};
 use crate::backend::Layout;
 use crate::backend::kernel::Activate;
 use crate::error::Result;
+use crate::level::arch;
 use crate::network::{Activation, Custom, FormulaUse};
 
 /// About as many numbers make a task; fewer are not worth waking another thread for.
@@ -176,7 +176,7 @@ mod tests {
     use pulp::Arch;
 
     use super::*;
-    use crate::backend::cpu::level::tests::all as levels;
+    use crate::level::tests::all as levels;
 
     #[test]
     fn the_same_bits_from_every_instruction_set() {

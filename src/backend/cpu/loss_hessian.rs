@@ -7,6 +7,7 @@ use super::tasks::{parts, try_each};
 use super::{Array, BLOCK, Real, bytes};
 use crate::backend::kernel::LossHessian;
 use crate::error::Result;
+use crate::level::in_lanes;
 
 pub(super) fn run<T: Real>(par: Par, kernel: LossHessian<Array<T>>) -> Result<()> {
     let LossHessian { loss, x, y, omega, out } = kernel;
@@ -25,7 +26,10 @@ pub(super) fn run<T: Real>(par: Par, kernel: LossHessian<Array<T>>) -> Result<()
                 }
                 to_f64(&x[i * outputs..(i + 1) * outputs], xi);
                 to_f64(&y[i * outputs..(i + 1) * outputs], yi);
-                loss.hessian(xi, yi, h);
+                in_lanes(
+                    #[inline(always)]
+                    || loss.hessian(xi, yi, h),
+                );
                 loss.refuse_nan("the Hessian", xi, yi, h)?;
                 for (out, &v) in out.iter_mut().zip(&*h) {
                     *out = T::from_f64(omega * v);

@@ -8,6 +8,7 @@ use super::tasks::try_each;
 use super::{Array, BLOCK, QUANTUM, Real, Sum, bytes};
 use crate::backend::kernel::LossValue;
 use crate::error::Result;
+use crate::level::in_lanes;
 use crate::objective::Loss;
 
 /// Partial values of a task.
@@ -103,17 +104,29 @@ impl<T: Real> Samples<'_, T> {
         let (ys, gs) = rest.split_at_mut(numbers.len());
         to_f64(&self.x[numbers.clone()], xs);
         to_f64(&self.y[numbers], ys);
+        let rows = || xs.chunks_exact(outputs).zip(ys.chunks_exact(outputs));
+        let mut values = [0.0; QUANTUM];
+        in_lanes(
+            #[inline(always)]
+            || {
+                if g.is_some() {
+                    loss.gradient(xs, ys, gs);
+                }
+                for (value, (omega, (xi, yi))) in values.iter_mut().zip(omega.iter().zip(rows())) {
+                    if *omega != T::ZERO {
+                        *value = loss.value(xi, yi);
+                    }
+                }
+            },
+        );
         if g.is_some() {
-            loss.gradient(xs, ys, gs);
             loss.refuse_nan("the gradient", xs, ys, gs)?;
         }
-        let rows = xs.chunks_exact(outputs).zip(ys.chunks_exact(outputs));
-        for (i, (omega, (xi, yi))) in omega.iter().zip(rows).enumerate() {
+        for (i, ((omega, value), (xi, yi))) in omega.iter().zip(values).zip(rows()).enumerate() {
             let omega = omega.to_f64();
             if omega == 0.0 {
                 continue;
             }
-            let value = loss.value(xi, yi);
             loss.refuse_nan("the value", xi, yi, &[value])?;
             *sum += omega * value;
             if let Some(g) = &mut g {

@@ -11,7 +11,6 @@ mod fill;
 mod gauss_newton_diagonal;
 pub mod gram;
 mod gram_diagonal;
-mod level;
 mod loss_hessian;
 mod loss_value;
 mod lower_triangle;
@@ -40,8 +39,8 @@ mod weighted_sum;
 
 use faer::Par;
 
+pub use crate::level::Level;
 pub use array::{Array, Sum};
-pub use level::Level;
 pub use real::Real;
 pub(crate) use reduce::block;
 

@@ -2,10 +2,11 @@
 
 use faer::Par;
 
-use super::tasks::{each, in_lanes, parts, worth};
+use super::tasks::{each, parts, worth};
 use super::walk::Walk;
 use super::{Array, Real};
 use crate::backend::kernel::Multiply;
+use crate::level::in_lanes;
 
 pub(super) fn run<T: Real>(par: Par, kernel: Multiply<Array<T>>) {
     let Multiply { a, b, out, accumulate } = kernel;

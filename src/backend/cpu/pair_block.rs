@@ -12,10 +12,10 @@ use rayon::prelude::*;
 
 use super::array::Input;
 use super::gram::BLOCK;
-use super::level::arch;
 use super::tile::{Lanes, SLAB, aligned, lanes, pack, product, slab_vectors, tile_rows, tiles};
 use super::{Array, Real, Sum};
 use crate::backend::kernel::PairBlock;
+use crate::level::arch;
 
 /// Bytes that the tasks hold, at the most.
 pub(super) fn scratch<T: Real>(threads: usize, kernel: &PairBlock<Array<T>, Sum>) -> u64 {
@@ -188,8 +188,8 @@ fn form<S: Simd, T: Lanes, const U: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::cpu::level::tests::all as levels;
     use crate::backend::{Backend, Cpu, Layout, View};
+    use crate::level::tests::all as levels;
 
     /// All j with one instruction set.
     struct Call<'a, T>(&'a Factors<'a, T>, Vec<f64>);

@@ -7,10 +7,11 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
 use super::array::Input;
-use super::tasks::{Part, each, in_lanes, parts};
+use super::tasks::{Part, each, parts};
 use super::{Array, BLOCK, Real};
 use crate::backend::Layout;
 use crate::backend::kernel::Product;
+use crate::level::in_lanes;
 
 /// Multiplications for one sample up to which plain loops are used; a choice, not a measurement.
 const FEW: usize = 4096;

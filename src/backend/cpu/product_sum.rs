@@ -4,11 +4,12 @@ use faer::Par;
 
 use super::array::Input;
 use super::product::{is_small, put, samples_of_task};
-use super::tasks::{Part, each, in_lanes, parts};
+use super::tasks::{Part, each, parts};
 use super::walk::Walk;
 use super::{Array, Real};
 use crate::backend::Layout;
 use crate::backend::kernel::{Epilogue, ProductSum, Term};
+use crate::level::in_lanes;
 
 pub(super) fn run<T: Real>(par: Par, kernel: ProductSum<Array<T>>) {
     let ProductSum { terms, epilogue, out } = kernel;

@@ -3,11 +3,12 @@
 use faer::Par;
 
 use super::array::Input;
-use super::tasks::{each, in_lanes, parts, worth};
+use super::tasks::{each, parts, worth};
 use super::walk::Walk;
 use super::{Array, Real, bytes};
 use crate::backend::kernel::ScaledMatrix;
 use crate::backend::{Layout, View};
+use crate::level::in_lanes;
 
 pub(super) fn run<T: Real>(par: Par, kernel: ScaledMatrix<Array<T>>) {
     let ScaledMatrix { rows: p, mut matrix, columns: d, out } = kernel;

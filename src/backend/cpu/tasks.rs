@@ -3,12 +3,10 @@
 use std::convert::Infallible;
 
 use faer::Par;
-use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Real;
 use super::array::Output;
-use super::level::arch;
 use crate::backend::Layout;
 
 /// Numbers that are worth waking another thread for; a choice, not a measurement.
@@ -103,17 +101,4 @@ pub(super) fn parts<'a, T: Real>(
             numbers,
         }
     })
-}
-
-/// Calls `f`. Where that is inlined always, its loops are compiled for the widest registers that there are: no digit changes.
-pub(super) fn in_lanes(f: impl FnMut()) {
-    struct Lanes<F>(F);
-    impl<F: FnMut()> WithSimd for Lanes<F> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: Simd>(mut self, _: S) {
-            (self.0)();
-        }
-    }
-    arch().dispatch(Lanes(f));
 }

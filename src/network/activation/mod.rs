@@ -432,8 +432,9 @@ impl Activation {
         self.evaluate(u)
     }
 
+    /// [`derivatives`](Self::derivatives), inlined: of a known activation in a loop that is compiled for wide registers, lanes of them.
     #[inline(always)]
-    fn evaluate(self, u: f64) -> [f64; 3] {
+    pub(crate) fn evaluate(self, u: f64) -> [f64; 3] {
         struct At(f64);
         impl FormulaUse for At {
             type Output = [f64; 3];

@@ -5,8 +5,9 @@ use crate::network::Activation;
 
 pub(super) struct BinaryCrossEntropy;
 
+#[inline(always)]
 fn logistic(x: f64) -> f64 {
-    Activation::Logistic.derivatives(x)[0]
+    Activation::Logistic.evaluate(x)[0]
 }
 
 impl Definition for BinaryCrossEntropy {
@@ -26,12 +27,28 @@ impl Definition for BinaryCrossEntropy {
         })
     }
 
+    #[inline(always)]
     fn gradient(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
         // Written so that y = 1 gives −s(−x) without cancellation.
-        each(x, y, v, out, |x, y, _| (1.0 - y) * logistic(x) - y * logistic(-x));
+        each(
+            x,
+            y,
+            v,
+            out,
+            #[inline(always)]
+            |x, y, _| (1.0 - y) * logistic(x) - y * logistic(-x),
+        );
     }
 
+    #[inline(always)]
     fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
-        diagonal(x, y, v, out, |x, _, _| logistic(x) * logistic(-x));
+        diagonal(
+            x,
+            y,
+            v,
+            out,
+            #[inline(always)]
+            |x, _, _| logistic(x) * logistic(-x),
+        );
     }
 }

@@ -487,19 +487,22 @@ impl Loss {
         }
     }
 
-    /// Returns g(x, y).
+    /// Returns g(x, y). Inlined like the next two: called in lanes, losses that are inlined as well are compiled for them.
+    #[inline(always)]
     pub(crate) fn value(&self, x: &[f64], y: &[f64]) -> f64 {
         let (_, v) = self.parameter();
         dispatch!(self, D => D::value(x, y, v), custom => custom.value(x, y))
     }
 
     /// Writes ∂g/∂x_o, length outputs.
+    #[inline(always)]
     pub(crate) fn gradient(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
         let (_, v) = self.parameter();
         dispatch!(self, D => D::gradient(x, y, v, out), custom => custom.gradient(x, y, out));
     }
 
     /// Writes ∂²g/∂x_o∂x_q, outputs × outputs row-major, whole.
+    #[inline(always)]
     pub(crate) fn hessian(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
         let (_, v) = self.parameter();
         out.fill(0.0);

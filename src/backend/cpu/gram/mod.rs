@@ -35,12 +35,12 @@ use faer::Par;
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
-use super::level::arch;
 use super::tasks::{each, on_threads};
 pub use super::tile::Lanes;
 use super::tile::{SLAB, aligned, lanes, slab_vectors, tile_rows};
 use super::{Array, Real, Sum, weighted_sum};
 use crate::backend::kernel::Gram;
+use crate::level::arch;
 use forms::{Block, khatri_rao, rank_update};
 pub use plan::Form;
 use plan::{Plan, SMALL, triangle, work};

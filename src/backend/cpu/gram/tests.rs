@@ -1,7 +1,7 @@
 use pulp::Arch;
 
 use super::*;
-use crate::backend::cpu::level::tests::all as levels;
+use crate::level::tests::all as levels;
 
 /// Uniform in (−1, 1), from a linear congruential generator.
 fn numbers<T>(len: usize, seed: u64, to: impl Fn(f64) -> T) -> Vec<T> {

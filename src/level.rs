@@ -1,4 +1,4 @@
-//! The instruction set of the kernels: the widest that the machine has, or the one that `SECONDO_SIMD` names, read once per process.
+//! The instruction set of loops over numbers: the widest that the machine has, or the one that `SECONDO_SIMD` names, read once per process.
 //!
 //! The library of matrix products (faer) chooses for itself and has no switch: plain products, sums of products and factorizations
 //! take the widest that there is whatever the variable says. Gram matrices, blocks that couple units, activations and all loops
@@ -6,11 +6,11 @@
 
 use std::sync::OnceLock;
 
-use pulp::Arch;
 #[cfg(target_arch = "aarch64")]
 use pulp::aarch64::Neon;
 #[cfg(target_arch = "x86_64")]
 use pulp::x86::{V3, V4};
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::error::{Error, Result, by_name};
 
@@ -86,7 +86,7 @@ impl Level {
     }
 
     /// Returns how code is run at this level, where the machine has it.
-    pub(super) fn arch(self) -> Option<Arch> {
+    pub(crate) fn arch(self) -> Option<Arch> {
         match self {
             Level::Plain => Some(Arch::Scalar),
             #[cfg(target_arch = "aarch64")]
@@ -116,12 +116,25 @@ fn chosen() -> &'static Result<(Level, Arch)> {
 /// Returns how kernels are run in this process. Requests end with the error of [`Level::in_use`] before they come here; what is called
 /// beside them, such as `gram`, then runs with the widest level.
 #[inline]
-pub(super) fn arch() -> Arch {
+pub(crate) fn arch() -> Arch {
     chosen().as_ref().map_or_else(|_| Arch::new(), |(_, arch)| *arch)
 }
 
+/// Calls `f`. Where that is inlined always, its loops are compiled for the widest registers that there are: no digit changes.
+pub(crate) fn in_lanes(f: impl FnMut()) {
+    struct Lanes<F>(F);
+    impl<F: FnMut()> WithSimd for Lanes<F> {
+        type Output = ();
+        #[inline(always)]
+        fn with_simd<S: Simd>(mut self, _: S) {
+            (self.0)();
+        }
+    }
+    arch().dispatch(Lanes(f));
+}
+
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The levels that this machine has, each with what runs it: for tests of a kernel at all of them.
