@@ -33,7 +33,7 @@ Examples:
 pub struct Options {
     /// The model, as 'secondo fit' wrote it (.safetensors)
     model: PathBuf,
-    /// The table: a text file with a header, .parquet, .npy or .npz; - is standard input
+    /// The table: a text file with a header, also packed as .gz or .zst, .parquet, .npy, .npz, or a folder of .parquet and .npy; - is standard input
     data: PathBuf,
     /// Write the predictions to this file instead of stdout: CSV, or .parquet
     #[arg(long, help_heading = "Output", short, value_name = "FILE")]

@@ -51,12 +51,14 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         action: "read",
         reason: reason.to_string(),
     };
-    let text = std::fs::read_to_string(input).map_err(unreadable)?;
+    let bytes = std::fs::read(input).map_err(unreadable)?;
+    // What is not text is no JSON either.
+    let text = String::from_utf8_lossy(&bytes);
     let report = Report::from_json(&text).map_err(|error| Error::Format {
         path: input.to_path_buf(),
         line: None,
         column: None,
-        why: format!("{error}; 'secondo fit --report FILE.json' writes one"),
+        why: format!("it is no report: {error}; 'secondo fit --report FILE.json' writes one"),
     })?;
     if is_page {
         return files::write(kind, output, |out| out.write_all(report.to_html().as_bytes()));

@@ -62,6 +62,10 @@ mod by_signal {
                 say_warning(&format!("signal {signal} will not end this fit: {error}"));
             }
         }
+        // One that came between two fits.
+        if interrupts.caught().is_some() {
+            fit.set();
+        }
         interrupts.clone()
     }
 
@@ -119,7 +123,11 @@ pub fn watch_interrupts(show: bool, fit: &Interrupt) -> Interrupts {
     static FITS: Mutex<Vec<Interrupt>> = Mutex::new(Vec::new());
     static WATCHED: OnceLock<Interrupts> = OnceLock::new();
     FITS.lock().unwrap_or_else(PoisonError::into_inner).push(fit.clone());
-    WATCHED.get_or_init(|| watch(show, &FITS)).clone()
+    let interrupts = WATCHED.get_or_init(|| watch(show, &FITS));
+    if interrupts.caught().is_some() {
+        fit.set();
+    }
+    interrupts.clone()
 }
 
 #[cfg(not(unix))]

@@ -304,19 +304,27 @@ fn choices_say_what_happens() {
     assert!(said.contains("judged by") && !said.contains(", chosen"), "{said}");
     let args = ["fit", "d.csv", "--target", "y", "--cv", "49"];
     refused(dir.path(), &args, &["49 folds need 49 rows", "there are 48"]);
+    // A limit beyond what a clock counts is none.
+    fit(dir.path(), "d.csv", "y", &["--hidden", "none", "--ridge", "1,2", "--time-limit", "3e19"]);
+    // A target far from 0 is no constant.
+    let far: String = (0..40).map(|i| format!("{i},{}\n", 1_000_000 + i % 7)).collect();
+    std::fs::write(dir.path().join("far.csv"), format!("a,y\n{far}")).unwrap();
+    let more = ["--hidden", "none", "--ridge", "0", "--task", "regression"];
+    let (said, _) = fit(dir.path(), "far.csv", "y", &more);
+    assert!(!said.contains("the same for every row"), "{said}");
     let (said, _) = fit(dir.path(), "d.csv", "y", &["--ridge", "1e12"]);
     assert!(said.contains("the model predicts the same for every row"), "{said}");
     // A time limit that ends fits of the choice says so.
     let wide = ["--ridge", "1e-6,1e-5", "--hidden", "30", "--cv", "10"];
     let ignore = ["--ignore", "apart,who"];
-    let args = ["fit", "d.csv", "--target", "y", "--time-limit", "0.01"];
+    let args = ["fit", "d.csv", "--target", "y", "--time-limit", "1e-6"];
     let out = secondo(dir.path(), &[&args[..], &wide, &ignore].concat());
     let stderr = text(&out.stderr);
     assert!(stderr.contains("of the 20 fits of the cross-validation"), "{stderr}");
     let (said, _) =
         fit(dir.path(), "d.csv", "y", &[&wide[..], &ignore, &["--time-limit", "600"]].concat());
     assert!(!said.contains("of the 20 fits"), "{said}");
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     {
         let mut noise = Noise(29);
         let row = |_| format!("{},{},{}\n", noise.next(), noise.next(), noise.next());
@@ -329,8 +337,15 @@ fn choices_say_what_happens() {
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        // The table is read by then, and the choice takes far longer.
-        std::thread::sleep(std::time::Duration::from_secs(2));
+        // As soon as the signal is caught; the choice takes seconds from there.
+        let is_caught = || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            u64::from_str_radix(mask.trim(), 16).unwrap() & 2 != 0
+        };
+        while !is_caught() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
         let out = child.wait_with_output().unwrap();
         let stderr = text(&out.stderr);

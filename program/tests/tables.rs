@@ -440,6 +440,12 @@ fn what_is_assumed_is_said_or_refused() {
         &["--thousands ','", "say --decimal ','"],
     );
     done(b"a;y\n0,5;1\n1;2\n2;2,5\n", &["--decimal", ","], &["3 rows"]);
+    // Also where the first row alone has a mark.
+    done(
+        b"a\ty\n1,003\t1.5\n12.5\t2\n950\t4.5\n",
+        &[],
+        &["--decimal '.' --thousands ','", "3 rows"],
+    );
     done("\u{feff}a,y\n\u{feff}1,2\n\u{feff}2,4.1\n\u{feff}3,5.9\n".as_bytes(), &[], &["3 rows"]);
     done(b"# made by x\n# a,b\na,y\n1,2\n2,4.5\n3,5.9\n", &[], &["2 lines left out"]);
     done(b"# a,y\n1,2\n2,4.5\n3,5.9\n", &[], &["3 rows"]);
@@ -503,6 +509,12 @@ fn what_is_assumed_is_said_or_refused() {
             &["column first", "look like numbers with signs or units", first, "--ignore 'first'"],
         );
     }
+    done(
+        b"zip,y\n01067,2\n99084,3\n08056,4.5\n",
+        &[],
+        &["'zip' has zeros before digits", "--encode 'zip'"],
+    );
+    refused(b"made by x\na,b,y\n1,2,3\n", &[], &["is the first line a title?"]);
     // Names are labels still, with digits or without.
     done(
         beside(&|i| format!("row {i}")).as_bytes(),

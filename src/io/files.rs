@@ -40,9 +40,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
         Ok(length) if length >= SHARED => read_by_all(path, length)?,
         _ => fs::read(path).map_err(|e| failed(path, "read", e))?,
     };
-    let length = fs::metadata(path).map_err(|e| failed(path, "read", e))?.len();
-    if [bytes.len() as u64, length] != [metadata.len(); 2] {
-        return Err(failed(path, "read", "its length changed while it was read; try again"));
+    let after = fs::metadata(path).map_err(|e| failed(path, "read", e))?;
+    let is_same =
+        after.len() == metadata.len() && after.modified().ok() == metadata.modified().ok();
+    if bytes.len() as u64 != metadata.len() || !is_same {
+        return Err(failed(path, "read", "it changed while it was read; try again"));
     }
     Ok(bytes)
 }
@@ -58,7 +60,7 @@ fn read_by_all(path: &Path, length: usize) -> Result<Vec<u8>> {
     });
     match read.collect::<io::Result<()>>() {
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(failed(path, "read", "its length changed while it was read; try again"))
+            Err(failed(path, "read", "it changed while it was read; try again"))
         }
         read => read.map(|()| bytes).map_err(|e| failed(path, "read", e)),
     }

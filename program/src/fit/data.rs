@@ -39,6 +39,8 @@ pub struct TableFit {
     train: Rows,
     validation: Rows,
     test: Rows,
+    /// Whether a penalty holds for biases, too.
+    include_bias: bool,
 }
 
 /// The fit of the table that the options name.
@@ -131,7 +133,8 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
         reading,
         choosing,
     };
-    let fit = TableFit { facts, model, train, validation, test };
+    let include_bias = options.objective.includes_bias();
+    let fit = TableFit { facts, model, train, validation, test, include_bias };
     Ok((job, fit))
 }
 
@@ -242,15 +245,17 @@ impl TableFit {
         }
         notes.extend(self.overfitting(&metrics));
         let predicted = self.train.predicted(&model).ok();
-        let is_constant = |y: ndarray::ArrayView1<f64>| {
+        // Of probabilities the scale is 1, of numbers the spread of the target.
+        let scales = &model.standardization.y_scale;
+        let is_constant = |(at, y): (usize, ndarray::ArrayView1<f64>)| {
             let (low, high) = y.fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
-            high - low <= 1e-3 * high.abs().max(low.abs())
+            high - low <= 1e-3 * scales.get(at).copied().unwrap_or(1.0)
         };
         if self.train.lines.len() > 1
-            && predicted.is_some_and(|p| p.columns().into_iter().all(is_constant))
+            && predicted.is_some_and(|p| p.columns().into_iter().enumerate().all(is_constant))
         {
             notes.push(
-                "the model predicts the same for every row, to three digits: the features do not help at this penalty".into(),
+                "the model predicts the same for every row, to a thousandth of the spread: the features do not help at this penalty".into(),
             );
         }
         Ok(Ended {
@@ -292,8 +297,12 @@ impl TableFit {
         model.network =
             Network::dense(&[network.inputs(), network.outputs()], Activation::Identity)?;
         model.weights = vec![0.0; model.network.parameters()];
-        if let (Some(factor), Penalty::Ridge { lambda, .. }) = (ridge, &mut model.penalty) {
-            *lambda = factor;
+        if let Some(lambda) = ridge {
+            let include_bias = self.include_bias;
+            model.penalty = match lambda {
+                0.0 => Penalty::None,
+                _ => Penalty::Ridge { lambda, include_bias },
+            };
         }
         if matches!(model.penalty, Penalty::RidgeVec { .. }) {
             // Of another network; that of the evidence has a factor for each of its parameters.

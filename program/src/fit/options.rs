@@ -68,7 +68,7 @@ Examples:
 The objective is the sum of the losses over the rows (with --mean: their mean) plus the penalty.
 The same options, data and seed give the same model on the same device.")]
 pub struct Options {
-    /// The table (a text file with a header, .parquet, .npy, .npz; - is standard input) or the problem file (.json)
+    /// The table (a text file with a header, also packed as .gz or .zst; .parquet, .npy, .npz; a folder of .parquet and .npy; - is standard input) or the problem file (.json)
     pub data: PathBuf,
     #[command(flatten)]
     pub target: TargetOptions,
@@ -234,6 +234,11 @@ impl ObjectiveOptions {
                 (-3..=3).map(|power| 10f64.powi(power - shift)).collect()
             }
         }
+    }
+
+    /// Whether the penalty holds for biases, too.
+    pub fn includes_bias(&self) -> bool {
+        self.ridge_bias.unwrap_or(true)
     }
 
     /// The parameters that share a factor, where the evidence finds it.

@@ -89,7 +89,9 @@ pub fn validate(
         .collect();
     // Half of the time is for the choice, the other half for the fit. Each fit has its share of what those before have left.
     let half = |seconds: f64| Duration::try_from_secs_f64(0.5 * seconds).ok();
-    let end = (options.method.time_limit).and_then(half).map(|half| Instant::now() + half);
+    let end = (options.method.time_limit)
+        .and_then(half)
+        .and_then(|half| Instant::now().checked_add(half));
     let (begun, cut) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let limit = || {
         let left = runs.len() - begun.fetch_add(1, Ordering::Relaxed);
@@ -107,9 +109,10 @@ pub fn validate(
             };
             let [kept, held] = [false, true].map(|is_held| all.of(&of(is_held)));
             let limits = (limit(), &interrupt);
-            let (scored, is_cut) = score(options, data, candidate, [&kept, &held], limits)?;
-            cut.fetch_add(usize::from(is_cut), Ordering::Relaxed);
+            let scored = score(options, data, candidate, [&kept, &held], limits);
             progress.one_more();
+            let (scored, is_cut) = scored?;
+            cut.fetch_add(usize::from(is_cut), Ordering::Relaxed);
             Ok(scored)
         })
         .collect();
@@ -129,7 +132,6 @@ pub fn validate(
     let (mut measure, mut failure) = ("", None);
     let mut scores = scores.into_iter();
     for (place, candidate) in candidates.iter().enumerate() {
-        let ridge = candidate.ridge;
         let own: Vec<_> = scores.by_ref().take(count * repeats).collect();
         match own.into_iter().collect::<Result<Vec<Score>, Failure>>() {
             Ok(scores) => {
@@ -138,8 +140,11 @@ pub fn validate(
                 places.push(place);
             }
             Err(failed) => {
-                let why = &failed.message;
-                warnings.push(format!("a fit with ridge {ridge} failed, which is left out: {why}"));
+                let (of, why) = (Architecture::of(&candidate.network), &failed.message);
+                warnings.push(format!(
+                    "a fit with {of} and ridge {} failed, which is left out: {why}",
+                    candidate.ridge
+                ));
                 failure.get_or_insert(failed);
             }
         }

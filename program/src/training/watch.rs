@@ -75,7 +75,7 @@ pub struct Several {
     bar: ProgressBar,
     lines: Mutex<Option<Lines>>,
     begin: Instant,
-    /// What they are.
+    /// The noun for them.
     what: &'static str,
 }
 

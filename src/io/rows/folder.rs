@@ -57,7 +57,7 @@ fn collect(
         if path.is_dir() {
             let mut constants = constants.to_vec();
             constants
-                .extend(text.split_once('=').map(|(name, value)| (name.into(), decoded(value))));
+                .extend(text.split_once('=').map(|(name, value)| (decoded(name), decoded(value))));
             collect(&path, &constants, deep - 1, out)?;
         } else if is_table(&path) {
             out.push(Place { path, constants: constants.to_vec() });
@@ -81,6 +81,7 @@ fn decoded(value: &str) -> String {
     let mut rest = value.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
         let code = (first == b'%').then(|| after.get(..2)).flatten();
+        let code = code.filter(|code| code.iter().all(u8::is_ascii_hexdigit));
         let code = code.and_then(|code| std::str::from_utf8(code).ok());
         match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
             Some(byte) => {
@@ -106,7 +107,7 @@ mod tests {
             ("2024", "2024"),
             ("a%20b%3D1", "a b=1"),
             ("50%", "50%"),
-            ("%zz%4", "%zz%4"),
+            ("%zz%4%+a", "%zz%4%+a"),
             ("%C3%A9", "é"),
             ("__HIVE_DEFAULT_PARTITION__", ""),
         ] {

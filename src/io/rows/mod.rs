@@ -162,6 +162,12 @@ impl OneFile {
         for (at, name) in names.iter().enumerate() {
             match of_folders.iter().find(|(of, _)| of == name) {
                 None => columns.push((table.column(&path, name)?, at)),
+                Some(_) if table.column(&path, name).is_ok() => {
+                    let why = format!(
+                        "it has a column '{name}', as its folder has one; names must differ"
+                    );
+                    return Err(format_error(&path, why));
+                }
                 Some((_, value)) => {
                     let number = value.parse::<f64>().ok().filter(|v| v.is_finite());
                     let why = format!(
@@ -172,6 +178,11 @@ impl OneFile {
             }
         }
         Ok(OneFile { path, table, columns, constants, first })
+    }
+
+    /// The first row after its own.
+    fn end(&self) -> usize {
+        self.first + self.table.rows()
     }
 
     /// A walk from one of its rows on.
@@ -248,7 +259,7 @@ impl Numbers {
 
 impl Samples for FileSamples {
     fn rows(&self) -> usize {
-        self.files.last().map_or(0, |last| last.first + last.table.rows())
+        self.files.last().map_or(0, OneFile::end)
     }
 
     fn inputs(&self) -> usize {
@@ -262,7 +273,7 @@ impl Samples for FileSamples {
     fn walk(&self, first: usize) -> Result<Box<dyn Walk>> {
         let file = self.file_of(first);
         let rows = file.walk(first - file.first)?;
-        Ok(Box::new(FileWalk { of: self.clone(), rows, row: first }))
+        Ok(Box::new(FileWalk { of: self.clone(), rows, row: first, end: file.end() }))
     }
 
     fn held(&self) -> u64 {
@@ -306,6 +317,8 @@ struct FileWalk {
     rows: Rows,
     /// The next row.
     row: usize,
+    /// The first row after that file.
+    end: usize,
 }
 
 enum Rows {
@@ -320,10 +333,11 @@ impl Walk for FileWalk {
         let mut done = 0;
         while done < rows {
             let file = self.of.file_of(self.row);
-            if self.row == file.first && self.row > 0 {
+            if self.row == self.end {
                 self.rows = file.walk(0)?;
+                self.end = file.end();
             }
-            let count = (rows - done).min(file.first + file.table.rows() - self.row);
+            let count = (rows - done).min(self.end.saturating_sub(self.row));
             if count == 0 {
                 return Err(format_error(&file.path, "there are no more rows"));
             }

@@ -203,7 +203,7 @@ pub(super) fn is_missing(cell: &str) -> bool {
     }
 }
 
-/// Whether more than a tenth of the cells have letters or no digit, and so are no numbers with signs and units.
+/// Whether more than a tenth of the cells have letters or no digit; others are numbers with signs, dates or codes.
 pub(super) fn are_words<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     let (mut words, mut all) = (0, 0);
     for cell in cells {

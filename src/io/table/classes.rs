@@ -9,8 +9,16 @@ use crate::error::Result;
 /// Whether the text is a code, not a quantity: digits with a 0 before them, or a plus sign, which a number would lose.
 pub(super) fn is_code(cell: &str) -> bool {
     let digits = cell.trim_start_matches(['+', '-']);
-    let all = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    all && ((digits.len() > 1 && digits.starts_with('0')) || cell.starts_with('+'))
+    is_padded(digits) || (cell.starts_with('+') && is_digits(digits))
+}
+
+/// Whether the text is digits with a 0 before others.
+pub(super) fn is_padded(cell: &str) -> bool {
+    cell.len() > 1 && cell.starts_with('0') && is_digits(cell)
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The different values of cells: whole numbers in numerical order, where `1` and `1.0` are one value, but for codes such as `01`;

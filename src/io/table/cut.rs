@@ -32,7 +32,7 @@ pub(super) struct Cut {
     pub marked: bool,
 }
 
-/// What the lines of a text have in common.
+/// The form that all lines of a text have.
 #[derive(Clone, Copy)]
 struct Form<'a> {
     /// The character between fields in the text.
@@ -104,6 +104,7 @@ impl Cut {
             } else if !record.is_empty() {
                 let fields = record.split(char::from(form.fields));
                 if self.take(fields.clone(), line, form)? {
+                    self.marked = has_marks(record, form);
                     self.cells.push(text.len() - rest.len(), fields)?;
                 }
             }
@@ -156,8 +157,7 @@ impl Cut {
     /// The cells of the lines of a text without quotes, which begins at `begin` and on `line`.
     fn take_lines(&mut self, text: &str, begin: usize, line: u64, form: Form) -> Result<Part> {
         let bytes = text.as_bytes();
-        let comma = if form.fields == b',' { b'\'' } else { b',' };
-        self.marked = memchr::memchr3(b'\'', b' ', comma, bytes).is_some() || !text.is_ascii();
+        self.marked = has_marks(text, form);
         let mut cells = Part::with_room(self.lines.capacity(), self.names.len());
         let quick = is_outside_numbers(form.fields);
         let begins = |b: &u8| b.is_ascii_graphic() && *b != form.fields;
@@ -237,8 +237,10 @@ impl Cut {
                 self.comments += 1;
                 return Ok(false);
             }
-            let hint = if found == expected + 1 && ends_empty() {
-                "; the line ends with a delimiter"
+            let hint = if expected == 1 && found > 2 {
+                "; is the first line a title? Delete it, or let it begin with #"
+            } else if found == expected + 1 && ends_empty() {
+                "; the line ends with a delimiter, which the header does not"
             } else if found > expected && form.delimiter == b',' {
                 "; a decimal comma must be a point, and text with a comma needs quotes"
             } else {
@@ -270,6 +272,12 @@ impl Cut {
         self.names.retain(|_| kept.next().copied().unwrap_or(true));
         Ok(())
     }
+}
+
+/// Whether a text holds a mark that may stand within a number.
+fn has_marks(text: &str, form: Form) -> bool {
+    let comma = if form.fields == b',' { b'\'' } else { b',' };
+    memchr::memchr3(b'\'', b' ', comma, text.as_bytes()).is_some() || !text.is_ascii()
 }
 
 /// That there is memory for the places of all cells.

@@ -5,10 +5,14 @@ use std::collections::HashMap;
 use ndarray::Array2;
 
 use super::cell::short;
+use super::classes::is_padded;
 use super::column::Tally;
-use super::{Column, Encode, Exposure, Missing, Table, Target, Task, Unknown};
+use super::{Coding, Column, Encode, Exposure, Missing, Table, Target, Task, Unknown};
 use crate::error::{Error, Result};
 use crate::io::json::format_error;
+
+/// The rows that show whether numbers are codes.
+const SHOWN: usize = 1000;
 
 /// How a table becomes a data set.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,6 +167,14 @@ impl Table {
         for (&column, tally) in uses.features.iter().zip(tallies) {
             let fill = (impute && numbers.is_none()).then_some(weights.as_deref());
             let learnt = self.learn(column, &rows, how(column), tally, fill)?;
+            let is_number = how(column).is_none() && learnt.coding == Coding::Number;
+            if is_number && rows.iter().take(SHOWN).any(|&row| is_padded(self.text_at(row, column)))
+            {
+                let name = short(&learnt.name);
+                uses.notes.push(format!(
+                    "the column '{name}' has zeros before digits and is taken for numbers; --encode '{name}' takes it for names"
+                ));
+            }
             // Text that is the same everywhere says nothing.
             if learnt.inputs().is_empty() {
                 let name = short(&learnt.name);

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// The byte order mark.
 const MARK: &str = "\u{FEFF}";
 /// The bytes that are looked through together.
-const PART: usize = 1 << 20;
+pub(super) const LOOK: usize = 1 << 20;
 /// The lines from which the delimiter is found.
 const SAMPLE: usize = 200;
 /// The characters between fields that are looked for; a blank is any number of blanks. Of two that fit as well, the first.
@@ -51,7 +51,7 @@ pub struct Dialect {
 /// The column with the labels of the rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum RowNames {
-    /// The first column, if it has no name, counts the rows, or has another text in each row.
+    /// The first column, if it has no name, counts the rows, or has another text in each row, with letters in nearly all.
     #[default]
     Found,
     /// None.
@@ -153,7 +153,7 @@ pub(super) fn prepare<'a>(
 
 /// Whether one of three bytes is in a text.
 fn holds(text: &str, [a, b, c]: [u8; 3]) -> bool {
-    text.as_bytes().par_chunks(PART).any(|part| memchr::memchr3(a, b, c, part).is_some())
+    text.as_bytes().par_chunks(LOOK).any(|part| memchr::memchr3(a, b, c, part).is_some())
 }
 
 /// The delimiter that a first line such as `sep=;` states, and the lines below.

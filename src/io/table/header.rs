@@ -5,11 +5,9 @@ use std::path::Path;
 
 use super::cell::{are_words, numeric, short, whole};
 use super::cut::{Cut, wrong};
+use super::parse::SHOWN;
 use super::{Dialect, RowNames, Table, time};
 use crate::error::Result;
-
-/// The rows that show whether the first line is like the others.
-const SHOWN: usize = 10_000;
 
 /// Leaves out columns without name and contents, which spreadsheets append, and checks labels that have no name.
 ///

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
+use super::dialect::LOOK;
 use crate::error::{Error, Result};
 use crate::io::files;
 use crate::io::json::format_error;
@@ -22,9 +23,6 @@ const NO_TEXT: [(&[u8], &str); 4] = [
     (b"PAR1", "a Parquet file; give it a name that ends with .parquet"),
     (b"ARROW1", "an Arrow file; write it as CSV"),
 ];
-
-/// The bytes that are looked through together.
-const PART: usize = 1 << 20;
 
 /// The text of a table.
 pub(super) struct Source {
@@ -117,7 +115,7 @@ fn found(bytes: Vec<u8>, path: &Path) -> Result<Source> {
     if (even + odd) * 3 >= head.len() && !head.is_empty() {
         return decoded(&bytes, if odd > even { UTF_16LE } else { UTF_16BE }, path);
     }
-    if bytes.par_chunks(PART).any(|part| memchr::memchr(0, part).is_some()) {
+    if bytes.par_chunks(LOOK).any(|part| memchr::memchr(0, part).is_some()) {
         return Ok(Source { text: files::text(bytes, path)?, found: None });
     }
     match String::from_utf8(bytes) {

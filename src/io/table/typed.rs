@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::cell::{Numerals, list};
+use super::cell::{Numerals, is_missing, list};
 use super::cells::Cells;
 use super::{Dialect, Table};
 #[cfg(feature = "parquet")]
@@ -175,7 +175,8 @@ fn of_folder(path: &Path) -> Result<Columns> {
         })?;
         let (names, values): (Vec<String>, Vec<String>) = constants.into_iter().unzip();
         next.names.extend(names);
-        next.texts.extend(values.iter().map(|value| value.parse::<f64>().is_err()));
+        let is_text = |value: &String| !is_missing(value) && value.parse::<f64>().is_err();
+        next.texts.extend(values.iter().map(is_text));
         let all = all.get_or_insert_with(|| Columns {
             names: next.names.clone(),
             texts: vec![false; next.texts.len()],
@@ -190,6 +191,16 @@ fn of_folder(path: &Path) -> Result<Columns> {
         }
         all.texts.iter_mut().zip(next.texts).for_each(|(text, next)| *text |= next);
         let width = all.names.len() - values.len();
+        // Both are held while the one is added to the other.
+        let text = (all.cells.text.len() + next.cells.text.len()) as u64;
+        let count = (all.rows + next.rows) as u64;
+        let need =
+            Cells::bytes(count, count.saturating_mul(all.names.len() as u64)).saturating_add(text);
+        require_memory(
+            &path.display().to_string(),
+            need,
+            "read fewer files, or let 'secondo fit --stream' read the rows",
+        )?;
         for row in 0..next.rows {
             let cells = (0..width).filter_map(|column| next.cells.get(row, column));
             all.cells.append(cells.chain(values.iter().map(String::as_str)))?;
