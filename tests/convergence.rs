@@ -17,12 +17,14 @@ use secondo::{
 fn methods() -> Vec<(&'static str, Box<dyn Method>)> {
     let rows = BlockNewton { max_iter: 20_000, ..BlockNewton::default() };
     let diagonal = NewtonCg { preconditioning: Preconditioning::Diagonal, ..NewtonCg::default() };
+    let alone = NewtonCg { preconditioning: Preconditioning::None, ..NewtonCg::default() };
     let plain = Lbfgs { initial: Preconditioning::None, ..Lbfgs::default() };
     vec![
         ("auto", Box::new(Auto::default())),
         ("trust-region", Box::new(TrustRegion::default())),
         ("newton-cg", Box::new(NewtonCg::default())),
         ("newton-cg, diagonal", Box::new(diagonal)),
+        ("newton-cg, none", Box::new(alone)),
         ("lbfgs", Box::new(Lbfgs::default())),
         ("lbfgs, plain", Box::new(plain)),
         ("newton-rows", Box::new(rows)),
@@ -66,6 +68,10 @@ fn columns_in_any_units_lead_to_the_same_end() {
         let same = problem(hidden, &[1.0, 1.0, 1.0], 0.1);
         let start = Initialization::Glorot.draw(same.network(), 5);
         for (title, method) in methods() {
+            // How exactly it solves follows the largest entry of the gradient, which has units: another of several minima may be nearer.
+            if title == "newton-cg, none" && hidden > 0 {
+                continue;
+            }
             let mut right: Option<(f64, usize)> = None;
             for factors in [[1.0; 3], [1e8, 1.0, 1.0], [1.0, 1e-8, 1e4], [1e-6, 1e6, 1e-3]] {
                 let problem = problem(hidden, &factors, 0.1);
@@ -90,6 +96,22 @@ fn columns_in_any_units_lead_to_the_same_end() {
                 );
             }
         }
+    }
+}
+
+/// Where gradients of few rows cost less than the pairs of L-BFGS, conjugate gradients begin; not with few parameters.
+#[test]
+fn few_rows_begin_with_products() {
+    for (n, inputs, method) in [(72, 40, "Newton with"), (600, 40, "L-BFGS"), (72, 20, "L-BFGS")] {
+        let mut random = Random::new(7);
+        let (x, y) = (random.matrix(n, inputs, 1.0), random.matrix(n, 1, 1.0));
+        let network = Network::dense(&[inputs, 16, 1], Activation::Tanh).unwrap();
+        let start = Initialization::Glorot.draw(&network, 1);
+        let problem = Problem::new(network, Data::new(x, y).unwrap(), Loss::SquaredError).unwrap();
+        let problem = problem.penalty(Penalty::ridge(1.0)).unwrap();
+        let fit = Auto::default().fit(&problem, &start, &mut silent).unwrap();
+        let choice = fit.choice.clone().unwrap_or_default();
+        assert!(choice.starts_with(method) && fit.converged(), "{n} × {inputs}: {fit}");
     }
 }
 

@@ -12,10 +12,10 @@ use super::settings::{Settings, settings};
 use super::squares::Squares;
 use super::trust_region::Goal;
 use super::{Control, Evaluations, Fit, Lbfgs, LevenbergMarquardt, Method, NewtonCg, Observer};
-use super::{Progress, Reason, Stage, State, Times, TrustRegion};
+use super::{Preconditioning, Progress, Reason, Stage, State, Times, TrustRegion};
 use crate::curvature::Curvature;
 use crate::error::Result;
-use crate::evaluate::{Parts, Work, check_units};
+use crate::evaluate::{Parts, Request, Work, check_units};
 use crate::objective::{Penalty, Reduction};
 use crate::problem::Problem;
 
@@ -31,6 +31,9 @@ const RIDGE: f64 = 1e-6;
 const QUICK: usize = 10;
 /// L-BFGS with fewer pairs is slow.
 const FEWEST: usize = 5;
+/// Where a gradient costs less than so many times the multiplications by the pairs of L-BFGS, conjugate gradients are faster: products cost as little,
+/// and no pairs come on top of them. In a network with one hidden layer these are 300 rows; measured, as docs/benchmarks.md has it.
+const VECTORS: f64 = 10.0;
 /// How many of Gauss and Newton's own steps in a row may be slow.
 const PATIENCE: usize = 3;
 
@@ -50,7 +53,7 @@ const LAST: usize = 5;
 /// The method that a problem's loss and size suggest; [`Fit::choice`] says which, and why.
 ///
 /// On the processor, problems begin with [`Lbfgs`] on Gauss–Newton row blocks, whose steps cost a gradient each: those of more than 500
-/// parameters, unless a sum of squares whose Jacobian is cheap to factorize, and those of more than 100 (50 of such sums) whose ridge λ ≥ 10⁻⁶ Σ_i ω_i reaches most of them. Near the end it takes
+/// parameters, unless there are so few rows that gradients are cheap beside its pairs or it is a sum of squares whose Jacobian is cheap to factorize, and those of more than 100 (50 of such sums) whose ridge λ ≥ 10⁻⁶ Σ_i ω_i reaches most of them. Near the end it takes
 /// Newton's steps; where it ends without a certificate, or at a saddle, second derivatives go on.
 ///
 /// Other sums of squares whose Jacobian is cheap to factorize, m·P² ≤ 5·10⁸, start with [`LevenbergMarquardt`], whose path does not
@@ -131,14 +134,7 @@ impl Method for Auto {
             problem.data()?;
         }
         if state.stage == 0 {
-            let is_cheap = squares.as_ref().is_some_and(is_cheap);
-            state.stage = if self.is_quasi(problem, is_cheap) {
-                QUASI
-            } else if is_cheap {
-                SQUARES
-            } else {
-                SECOND
-            };
+            state.stage = self.first_stage(problem, squares.as_ref().is_some_and(is_cheap));
         }
         let mut path = Path::new(&state);
         let mut choices: Vec<String> = Vec::new();
@@ -290,13 +286,15 @@ impl Auto {
         Ok(fit)
     }
 
-    /// Whether L-BFGS begins: many parameters, and the processor computes.
-    fn is_quasi(&self, problem: &Problem, is_cheap: bool) -> bool {
+    /// The method that begins: one of steps that cost little, where there are many parameters and the processor computes.
+    fn first_stage(&self, problem: &Problem, is_cheap: bool) -> usize {
         let (p, many) = (problem.parameters(), if is_cheap { MANY_OF_SQUARES } else { MANY });
-        let begins = (p > FORMED && !is_cheap) || (p > many && is_ridged(problem));
-        self.curvature == Curvature::Exact
-            && begins
-            && !problem.session().device_for(Work::Products(self.curvature, 1)).is_accelerator()
+        let is_large = (p > FORMED && !is_cheap) || (p > many && is_ridged(problem));
+        let device = || problem.session().device_for(Work::Products(self.curvature, 1));
+        if is_large && self.curvature == Curvature::Exact && !device().is_accelerator() {
+            return if p <= FORMED || is_led_by_rows(problem) { QUASI } else { SECOND };
+        }
+        if is_cheap { SQUARES } else { SECOND }
     }
 
     /// Fits by L-BFGS, from the start or from where `state` was left; where second derivatives are to go on, `state` is ready for
@@ -381,7 +379,8 @@ impl Auto {
             let why = format!("trust-region Newton with the exact Hessian: {p} parameters are few");
             (region.fit_problem(problem, state, goal, watch)?, why)
         } else {
-            let preconditioning = affordable(problem)?;
+            let preconditioning =
+                if is_led_by_rows(problem) { affordable(problem)? } else { Preconditioning::None };
             let method = NewtonCg { region, preconditioning, ..NewtonCg::default() };
             let why = format!(
                 "Newton with conjugate gradients: {p} parameters are many, and the matrix is not formed"
@@ -408,6 +407,12 @@ fn begin(state: &mut State, stage: usize) {
     (state.pairs, state.base, state.whole) = Default::default();
     state.near = 0.0;
     (state.again, state.size, state.fleeing) = (0.0, 0.0, 0);
+}
+
+/// Whether a gradient costs [`VECTORS`] times as much as L-BFGS with its pairs: so it is but for few rows.
+fn is_led_by_rows(problem: &Problem) -> bool {
+    let pairs = (4 * Lbfgs::default().pairs) as f64 * problem.parameters() as f64;
+    problem.plan(Request::gradient()).is_ok_and(|plan| plan.flops >= VECTORS * pairs)
 }
 
 /// Whether a ridge reaches most parameters, and is not negligible beside the data.

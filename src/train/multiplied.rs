@@ -83,7 +83,9 @@ impl<'a> Multiplied<'a> {
     ) -> Result<ConjugateStep> {
         let made = match (self.preconditioner.take(), self.matrix.take()) {
             (Some(made), _) => made,
-            (None, None) => Preconditioner::None,
+            (None, None) => {
+                Preconditioner::Diagonal(region.scales.iter().map(|scale| scale * scale).collect())
+            }
             (None, Some(matrix)) if matrix.structure() == Structure::Diagonal => {
                 Preconditioner::Diagonal(region.scaling.iter().map(|d| d * d).collect())
             }

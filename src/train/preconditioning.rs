@@ -9,7 +9,7 @@ use crate::problem::Problem;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Preconditioning {
-    /// The identity.
+    /// R² alone, the mean squares of the inputs that the weights multiply: the identity where these are standardised.
     None,
     /// D² with D_a the largest root of the Gauss–Newton diagonal so far.
     Diagonal,

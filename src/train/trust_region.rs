@@ -242,7 +242,7 @@ impl<'a, O: Objective> Region<'a, O> {
         self.scaling = match (&self.options.scaling, at.matrix.diagonal()) {
             (Some(given), _) => given.clone(),
             (None, Some(diagonal)) => widen(roots, &diagonal),
-            (None, None) => vec![1.0; at.gradient.len()],
+            (None, None) => self.scales.clone(),
         };
     }
 
