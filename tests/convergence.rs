@@ -68,6 +68,10 @@ fn columns_in_any_units_lead_to_the_same_end() {
         let same = problem(hidden, &[1.0, 1.0, 1.0], 0.1);
         let start = Initialization::Glorot.draw(same.network(), 5);
         for (title, method) in methods() {
+            // How exactly it solves follows the largest entry of the gradient, which has units: another of several minima may be nearer.
+            if title == "newton-cg, none" && hidden > 0 {
+                continue;
+            }
             let mut right: Option<(f64, usize)> = None;
             for factors in [[1.0; 3], [1e8, 1.0, 1.0], [1.0, 1e-8, 1e4], [1e-6, 1e6, 1e-3]] {
                 let problem = problem(hidden, &factors, 0.1);
