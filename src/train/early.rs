@@ -4,7 +4,7 @@
 
 use super::settings::Settings;
 use super::state::{Control, Observer, Progress, State};
-use super::{Fit, Method, Reason, Validated, Validation};
+use super::{Fit, Method, Reason, Refinement, Validated, Validation};
 use crate::error::{Error, Result};
 use crate::problem::Problem;
 
@@ -44,6 +44,8 @@ struct Best {
     index: usize,
     w: Vec<f64>,
     gradient_norm: f64,
+    /// As [`State::exact`].
+    exact: Option<usize>,
 }
 
 /// The curve while the fit runs.
@@ -77,7 +79,7 @@ impl Watch<'_> {
         let lowest = self.best.as_ref().map(|best| self.curve[best.index].error);
         if lowest.is_none_or(|lowest| error < lowest) {
             let (w, gradient_norm) = (progress.state.x.clone(), progress.gradient_norm);
-            self.best = Some(Best { index, w, gradient_norm });
+            self.best = Some(Best { index, w, gradient_norm, exact: progress.state.exact });
         }
         let since = index - self.best.as_ref().map_or(0, |best| best.index);
         self.ended = since >= self.patience;
@@ -89,7 +91,7 @@ impl Watch<'_> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let Some(Best { index, w, gradient_norm }) = self.best else {
+        let Some(Best { index, w, gradient_norm, exact }) = self.best else {
             return Ok(fit);
         };
         if index + 1 < self.curve.len() {
@@ -100,6 +102,8 @@ impl Watch<'_> {
             }
             (fit.w, fit.value) = (w, self.curve[index].objective);
             fit.gradient_norm = gradient_norm;
+            fit.refinement =
+                fit.refinement.map(|refinement| Refinement { from: exact, ..refinement });
             // The gain of a step was asked elsewhere.
             fit.certificate = None;
         }

@@ -177,7 +177,12 @@ impl<'a> Evaluator<'a> {
         self.evaluations.curvature += 1;
         let request = Request::curvature(Curvature::Exact, Structure::Full);
         let request = Request { gradient: false, ..request };
-        let at = self.evaluate(&self.decides(), w, request, |t| &mut t.curvature)?;
+        // In f64, also while the rest is in f32: it judges curvature, and is made again where a fit is resumed.
+        let device = match self.precision() {
+            Precision::F32 => Device::Cpu,
+            Precision::F64 => self.computes(),
+        };
+        let at = self.evaluate(&device, w, request, |t| &mut t.curvature)?;
         at.curvature.map_or(Ok(Vec::new()), Matrix::into_lower)
     }
 
@@ -257,6 +262,7 @@ impl<'a> Evaluator<'a> {
             },
             failure: self.failure.clone(),
             precision: self.precision(),
+            is_single: self.is_single,
             share: (self.precision() == Precision::F32)
                 .then(|| self.flops[1] / self.flops[0].max(1.0)),
         }
@@ -368,6 +374,10 @@ impl Single for Evaluator<'_> {
         self.times.gradient += clock.elapsed();
         // An accelerator that failed has left the rest to the processor.
         Ok(found.filter(|_| self.failure.is_none()))
+    }
+
+    fn is_lost(&self) -> bool {
+        self.failure.is_some()
     }
 
     fn refine(&mut self) {

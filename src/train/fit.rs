@@ -87,7 +87,11 @@ impl Fit {
             adapter: account.adapter,
             failure: account.failure,
             precision: account.precision,
-            refinement: account.share.map(|share| Refinement { from: state.exact, share }),
+            refinement: account.share.map(|share| Refinement {
+                // Where the device computed nothing all was in f64.
+                from: state.exact.or((!account.is_single).then_some(0)),
+                share,
+            }),
         }
     }
 

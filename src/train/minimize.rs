@@ -478,8 +478,12 @@ impl<M: Model> Run<'_, M> {
     fn judge(&mut self, at: &mut At<M>, step: Step) -> Result<Option<Judged<M>>> {
         let (value, actual) = self.model.value(at, &step.x)?;
         if let Some(single) = self.model.single() {
+            if single.is_lost() {
+                return Ok(None);
+            }
             let errors = |x: &[f64]| single.errors(x, &step.x, actual);
-            if !decides(self.state, step.predicted, errors)? {
+            // A value that f32 does not hold, or that there is not, is no reason to accept the step.
+            if actual.is_finite() && !decides(self.state, step.predicted, errors)? {
                 return Ok(None);
             }
         }

@@ -207,6 +207,8 @@ pub(super) struct Account {
     /// Why the processor took over from the accelerator, if it did.
     pub failure: Option<String>,
     pub precision: Precision,
+    /// Whether value and gradient were in f32 to the end.
+    pub is_single: bool,
     /// The processor's share of the work of a fit in f32.
     pub share: Option<f64>,
 }
@@ -220,6 +222,7 @@ impl Account {
             adapter: Device::Cpu.adapter(),
             failure: None,
             precision: Device::Cpu.precision(),
+            is_single: false,
             share: None,
         }
     }

@@ -4,7 +4,8 @@
 //! then takes over value and gradient in f64 for the rest of the fit; the device goes on with the curvature, which sets the rate of
 //! convergence alone. [`State::exact`] and [`Fit::refinement`](super::Fit::refinement) say from which step.
 //!
-//! **What is promised.** No end but a limit is decided in f32: where a fit in f32 would stop, for whatever reason, it goes on in f64 from
+//! **What is promised.** No end that the function decides is in f32 (a limit, the observer, early stopping and a part that fails end a fit
+//! where it is): where a fit in f32 would stop by a value or a derivative, it goes on in f64 from
 //! its best point. So `converged` is said of numbers in f64 alone, and the end is what a fit in f64 from that point reaches.
 //!
 //! **When f32 does not decide.** A step is judged by the reduction that it predicts, Δ, and a point by its gradient. Their errors are
@@ -32,6 +33,9 @@ const FALLEN: f64 = 0.1;
 pub(super) trait Single {
     /// The rounding errors ε of f(x) − f(x₊), which is `fall` in f32, and γ of the gradient at x; none where f32 fails.
     fn errors(&mut self, x: &[f64], trial: &[f64], fall: f64) -> Result<Option<[f64; 2]>>;
+
+    /// Whether the device failed, so that values are in f64 that are compared with others in f32.
+    fn is_lost(&self) -> bool;
 
     /// Computes value and gradient in f64 from here on.
     fn refine(&mut self);
