@@ -391,7 +391,10 @@ fn steps(backend: &Named, widths: &[usize], n: usize, curvature: Curvature) -> R
     method(0).fit(&problem, &start, &mut silent)?;
 
     let device_times = || match &backend.device {
-        Device::Gpu(gpu) => Some(gpu.times()),
+        Device::Gpu(gpu) => {
+            let kernels: Duration = gpu.kernel_times().values().sum();
+            Some((gpu.times(), kernels))
+        }
         _ => None,
     };
     let before = device_times();
@@ -412,10 +415,10 @@ fn steps(backend: &Named, widths: &[usize], n: usize, curvature: Curvature) -> R
         (time > Duration::ZERO).then(|| time.as_secs_f64() / calls as f64)
     };
     let calls = fit.evaluations.curvature;
-    let device = before.zip(after).map(|(before, after)| {
+    let device = before.zip(after).map(|((before, kernels), (after, all))| {
         let waiting = each(after.waiting - before.waiting, calls);
         let reading = each(after.reading - before.reading, calls);
-        json!({ "waiting": waiting, "reading": reading })
+        json!({ "waiting": waiting, "reading": reading, "kernels": each(all - kernels, calls) })
     });
     Ok(json!({
         "step": Seconds::of(&whole).json(),
@@ -506,9 +509,9 @@ fn markdown(header: &str, kernels: &[Value], networks: &[Value]) -> String {
         }
     }
     out += "\n## One row-block Newton step\n\nMilliseconds; see the README for the columns.\n\n\
-            | network | n | curvature | backend | step: median | min | row blocks | of it waiting | reading \
+            | network | n | curvature | backend | step: median | min | row blocks | of it waiting | kernels | reading \
             | gradient f64 | solve | objective | trials | blocks changed |\n\
-            |:--|--:|:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
+            |:--|--:|:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n";
     for r in networks {
         let _ = write!(
             out,
@@ -519,14 +522,15 @@ fn markdown(header: &str, kernels: &[Value], networks: &[Value]) -> String {
             words(&r["backend"])
         );
         let _ = match r["refused"].as_str() {
-            Some(reason) => writeln!(out, " refused: {reason} | | | | | | | | | |"),
+            Some(reason) => writeln!(out, " refused: {reason} | | | | | | | | | | |"),
             None => writeln!(
                 out,
-                " {} | {} | {} | {} | {} | {} | {} | {} | {:.1} | {} |",
+                " {} | {} | {} | {} | {} | {} | {} | {} | {} | {:.1} | {} |",
                 ms(&r["step"]["median"]),
                 ms(&r["step"]["min"]),
                 ms(&r["row_blocks"]),
                 ms(&r["device"]["waiting"]),
+                ms(&r["device"]["kernels"]),
                 ms(&r["device"]["reading"]),
                 ms(&r["gradient"]),
                 ms(&r["solve"]),
@@ -564,7 +568,20 @@ fn cpu() -> String {
     name.map_or(std::env::consts::ARCH, |(_, name)| name).to_string()
 }
 
-fn header(backends: &[Named], cpu: &str) -> String {
+/// The most that each adapter can do, in the precision that it computes in.
+fn rooflines(backends: &[Named]) -> Result<Vec<Value>> {
+    let mut records = Vec::new();
+    for backend in backends {
+        if let Device::Gpu(gpu) = &backend.device {
+            let roofline = gpu.roofline()?;
+            let found = json!({ "flops": roofline.flops, "bytes": roofline.bytes });
+            records.push(joined(backend.record(), found));
+        }
+    }
+    Ok(records)
+}
+
+fn header(backends: &[Named], cpu: &str, rooflines: &[Value]) -> String {
     let mut out = "# Backends\n\n".to_string();
     let _ = writeln!(out, "- cpu: {cpu}, {} threads", rayon::current_num_threads());
     for adapter in backends
@@ -581,6 +598,14 @@ fn header(backends: &[Named], cpu: &str) -> String {
             out +=
                 "\n**Software adapter: the processor does its work, these are not GPU figures.**\n";
         }
+    }
+    for r in rooflines {
+        let [flops, bytes] = ["flops", "bytes"].map(|key| digits(r[key].as_f64().map(|v| v / 1e9)));
+        let name = words(&r["backend"]);
+        let _ = writeln!(
+            out,
+            "- the most of {name}: {flops} GFLOP/s of multiplications with additions in registers, {bytes} GB/s of a copy"
+        );
     }
     out + "\n"
 }
@@ -606,6 +631,7 @@ fn main() {
     let large = !smoke && backends.iter().any(|b| b.adapter().is_some_and(|a| !a.software));
     let kernels = kernels(&backends, large, smoke);
     let networks = networks(&backends, large, smoke);
+    let rooflines = rooflines(&backends).unwrap_or_else(|error| panic!("{error}"));
     if smoke {
         for record in kernels.iter().chain(&networks) {
             // A kernel's record has an error, which is null where it is NaN.
@@ -623,11 +649,12 @@ fn main() {
     let data = json!({
         "cpu": cpu,
         "threads": rayon::current_num_threads(),
+        "rooflines": rooflines,
         "kernels": kernels,
         "steps": networks,
     });
     for (extension, text) in [
-        ("md", markdown(&header(&backends, &cpu), &kernels, &networks)),
+        ("md", markdown(&header(&backends, &cpu, &rooflines), &kernels, &networks)),
         ("svg", figure(&backends, &cpu, &kernels)),
         ("json", format!("{data:#}\n")),
     ] {

@@ -164,6 +164,15 @@ impl Device {
         }
     }
 
+    /// How long kernels have run on the adapter by its own clock, where it has one.
+    pub(crate) fn kernel_time(&self) -> Option<std::time::Duration> {
+        match self {
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => gpu.has_clock().then(|| gpu.kernel_times().values().sum()),
+            _ => None,
+        }
+    }
+
     /// Whether it is not the processor.
     pub(crate) fn is_accelerator(&self) -> bool {
         !matches!(self, Device::Cpu | Device::CpuF32)

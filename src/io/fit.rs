@@ -43,6 +43,7 @@ pub fn fit_to_json(fit: &Fit) -> Map<String, Value> {
     let by_stage = json!({
         "objective": seconds(fit.times.objective), "gradient": seconds(fit.times.gradient),
         "curvature": seconds(fit.times.curvature), "solve": seconds(fit.times.solve),
+        "device": fit.times.device.map(seconds),
     });
     let entries = [
         ("value", json!(fit.value)),
@@ -228,6 +229,10 @@ pub fn fit_from_json(value: &Value, w: Vec<f64>) -> Result<Fit> {
             curvature: seconds(times, "curvature")?,
             solve: seconds(times, "solve")?,
             total: seconds(report, "seconds")?,
+            device: match times.get("device").unwrap_or(&Value::Null) {
+                Value::Null => None,
+                _ => Some(seconds(times, "device")?),
+            },
         },
         modified_blocks: count(report, "modified_blocks")?,
         reason: Reason::from_name(&name("reason")?)?,

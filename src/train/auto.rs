@@ -210,6 +210,7 @@ impl Path {
             curvature: self.times.curvature + times.curvature,
             solve: self.times.solve + times.solve,
             total: times.total,
+            device: [self.times.device, times.device].into_iter().flatten().reduce(|a, b| a + b),
         };
     }
 

@@ -77,7 +77,7 @@ pub(super) struct Question<'a> {
     pub enough: f64,
     /// A matrix with which conjugate gradients are fast, if the method has one.
     pub preconditioner: Option<&'a Preconditioner>,
-    /// Whether that is nearly the matrix itself: then directions can be judged by it.
+    /// Whether directions can be judged by it: it is nearly the matrix itself, or products cost much.
     pub is_whole: bool,
 }
 

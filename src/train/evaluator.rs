@@ -21,7 +21,7 @@ use crate::evaluate::{Evaluation, Request, Work};
 use crate::interrupt::Limits;
 use crate::problem::Problem;
 use crate::session::{Operator, Point, Session};
-use crate::solve::U;
+use crate::solve::{Preconditioner, U};
 
 /// Vectors of length P that a fit holds besides its requests, at the most.
 const VECTORS: u64 = 32;
@@ -43,6 +43,8 @@ pub(super) struct Evaluator<'a> {
     failure: Option<String>,
     /// Whether value and gradient are in f32, too.
     is_single: bool,
+    /// The device's time before the fit, where it has a clock.
+    before: Option<Duration>,
     /// The floating-point operations, as planned, and the part of them in f64 on the processor.
     flops: [f64; 2],
     pub evaluations: Evaluations,
@@ -87,7 +89,9 @@ impl<'a> Evaluator<'a> {
             session.expect(Request::gradient().into());
         }
         session.expect(largest.into());
+        let before = device.kernel_time();
         Ok(Evaluator {
+            before,
             session,
             point: None,
             device,
@@ -186,6 +190,18 @@ impl<'a> Evaluator<'a> {
         at.curvature.map_or(Ok(Vec::new()), Matrix::into_lower)
     }
 
+    /// The row blocks at w from a device in f32, with which the processor needs fewer products in f64; none for other fits.
+    pub fn blocks_in_f32(&mut self, w: &[f64]) -> Option<Preconditioner> {
+        let is_apart = self.precision() == Precision::F32 && self.failure.is_none();
+        let is_rows = |(_, structure): &(_, Structure)| *structure == Structure::RowBlocks;
+        self.whole.curvature.filter(|curvature| is_apart && is_rows(curvature))?;
+        let request = Request { gradient: false, ..self.whole };
+        self.evaluations.curvature += 1;
+        // Where that fails they are not needed either.
+        let at = self.ask(&self.device.clone(), w, request).ok()?;
+        Preconditioner::blocks_in(blocks(at.curvature.as_ref()?), &self.scales).ok()
+    }
+
     /// The device for the numbers that decisions rest on.
     pub fn decides(&self) -> Device {
         match self.precision() {
@@ -255,7 +271,10 @@ impl<'a> Evaluator<'a> {
         let adapter = self.device.adapter();
         Account {
             evaluations: self.evaluations,
-            times: self.times,
+            times: Times {
+                device: self.device.kernel_time().zip(self.before).map(|(now, then)| now - then),
+                ..self.times
+            },
             adapter: match self.failure {
                 None => adapter,
                 Some(_) => format!("{adapter}, then {}", Device::Cpu.adapter()),

@@ -163,7 +163,11 @@ impl fmt::Display for Fit {
             seconds(self.times.gradient),
             seconds(self.times.curvature),
             seconds(self.times.solve)
-        )
+        )?;
+        match self.times.device {
+            None => Ok(()),
+            Some(device) => write!(f, "; kernels on the device {}", seconds(device)),
+        }
     }
 }
 

@@ -192,6 +192,9 @@ impl<'a> Objective for Products<'a> {
     }
 
     fn examine(&mut self, x: &[f64], question: Question) -> Option<Result<Promise>> {
+        let blocks = self.evaluator.blocks_in_f32(x);
+        let question =
+            Question { preconditioner: blocks.as_ref(), is_whole: blocks.is_some(), ..question };
         Some(examine(&mut self.evaluator, x, question))
     }
 

@@ -99,7 +99,7 @@ pub struct Evaluations {
     pub products: usize,
 }
 
-/// Wall time by stage.
+/// Wall time by stage, and the device's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Times {
     /// Objectives of trial points.
@@ -112,6 +112,8 @@ pub struct Times {
     pub solve: Duration,
     /// Everything.
     pub total: Duration,
+    /// Kernels by the adapter's own clock, which run while the host waits in one of the others; none where it has no clock.
+    pub device: Option<Duration>,
 }
 
 /// One of the methods that a fit used one after the other.

@@ -11,3 +11,6 @@ mod gpu_activations;
 
 #[path = "../gpu_faults.rs"]
 mod gpu_faults;
+
+#[path = "../gpu_traffic.rs"]
+mod gpu_traffic;

@@ -36,7 +36,7 @@ impl Spent {
             out.gradients += gradient;
             out.curvatures += curvature;
             out.products += products;
-            let Times { objective, gradient, curvature, solve, total } = fit.times;
+            let Times { objective, gradient, curvature, solve, total, device: _ } = fit.times;
             out.objective_seconds += objective.as_secs_f64();
             out.gradient_seconds += gradient.as_secs_f64();
             out.curvature_seconds += curvature.as_secs_f64();

@@ -14,12 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::account::{Times, Traffic};
 use super::adapter::{Adapter, DOUBLE, Options};
 use super::cache::PipelineCache;
 use super::health::{Health, Simulated};
 use super::launch::{Key, Number, Threads, class};
 use super::pipeline::{self, Pipeline};
 use super::source;
+use super::stopwatch::Stopwatch;
 use crate::error::{Error, Fault, Result};
 use crate::network::Custom;
 use crate::sync::lock;
@@ -36,15 +38,23 @@ pub type Patch = (&'static str, &'static str, &'static str);
 
 /// The features that are used where the adapter has them.
 const WANTED: wgpu::Features =
-    DOUBLE.union(wgpu::Features::SUBGROUP).union(wgpu::Features::PIPELINE_CACHE);
+    (DOUBLE.union(wgpu::Features::SUBGROUP).union(wgpu::Features::PIPELINE_CACHE))
+        .union(Stopwatch::WANTED);
+/// Bytes of copies to the host that wait to serve again.
+const STAGED: u64 = 64 << 20;
 
 #[derive(Debug, Default)]
 struct State {
     encoder: Option<wgpu::CommandEncoder>,
     /// Parameters of the recorded dispatches, a slot each.
     slots: Vec<u8>,
-    /// Buffers that were given back, by size.
-    idle: BTreeMap<u64, Vec<wgpu::Buffer>>,
+    /// The kernels of the recorded dispatches.
+    kernels: Vec<&'static str>,
+    /// Buffers that were given back, by size. The first of a size serves first, so that what is asked for again has the buffers, and the
+    /// bind groups, that it had.
+    idle: BTreeMap<u64, BTreeSet<wgpu::Buffer>>,
+    /// Copies to the host that were read.
+    staging: Vec<wgpu::Buffer>,
     /// Bytes of all buffers, idle ones included.
     held: u64,
     peak: u64,
@@ -59,17 +69,7 @@ struct State {
     /// Submissions that are known to have run.
     verified: u32,
     times: Times,
-}
-
-/// Where the host's time went, since the adapter was opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Times {
-    /// Waiting for the device.
-    pub waiting: Duration,
-    /// Taking numbers over from the copies.
-    pub reading: Duration,
-    /// Building pipelines: shader text to the driver's machine code.
-    pub building: Duration,
+    traffic: Traffic,
 }
 
 /// An open adapter.
@@ -86,6 +86,8 @@ pub struct Context {
     pipelines: Mutex<BTreeMap<Key, Arc<Pipeline>>>,
     /// Pipelines of earlier starts.
     cache: Option<PipelineCache>,
+    /// The device's clock.
+    stopwatch: Option<Stopwatch>,
     /// Held while one submission is put together.
     turn: Mutex<()>,
     state: Mutex<State>,
@@ -110,24 +112,37 @@ impl Drop for Block {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take() {
             let mut state = self.context.state();
-            state.idle.entry(buffer.size()).or_default().push(buffer);
+            state.idle.entry(buffer.size()).or_default().insert(buffer);
         }
     }
 }
 
-/// A copy on its way to the host.
+/// A copy on its way to the host; its buffer serves again when it is dropped.
 #[derive(Debug)]
-pub struct Download(wgpu::Buffer);
+pub struct Download {
+    copy: wgpu::Buffer,
+    /// Whether the host has asked for it, and not read it yet.
+    is_mapped: AtomicBool,
+    context: Arc<Context>,
+}
 
 impl Download {
     pub fn bytes(&self) -> u64 {
-        self.0.size()
+        self.copy.size()
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        if !self.is_mapped.load(Ordering::Relaxed) {
+            self.context.keep(self.copy.clone());
+        }
     }
 }
 
 /// A dispatch that is ready to be recorded.
 struct Recorded<'a> {
-    label: &'a str,
+    kernel: &'static str,
     pipeline: &'a wgpu::ComputePipeline,
     group: wgpu::BindGroup,
     params: &'a [u32],
@@ -139,13 +154,20 @@ impl State {
         (self.encoder).get_or_insert_with(|| device.create_command_encoder(&Default::default()))
     }
 
-    fn record(&mut self, device: &wgpu::Device, dispatch: &Recorded) {
-        let slot = self.slots.len();
+    fn record(
+        &mut self,
+        device: &wgpu::Device,
+        stopwatch: Option<&Stopwatch>,
+        dispatch: &Recorded,
+    ) {
+        let (slot, number) = (self.slots.len(), self.kernels.len());
+        self.kernels.push(dispatch.kernel);
+        self.traffic.dispatches += 1;
         self.slots.extend(dispatch.params.iter().flat_map(|p| p.to_le_bytes()));
         self.slots.resize(slot + SLOT, 0);
         let mut pass = (self.encoder(device)).begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: Some(dispatch.label),
-            timestamp_writes: None,
+            label: Some(dispatch.kernel),
+            timestamp_writes: stopwatch.map(|stopwatch| stopwatch.of_dispatch(number)),
         });
         pass.set_pipeline(dispatch.pipeline);
         pass.set_bind_group(0, &dispatch.group, &[slot as u32]);
@@ -193,6 +215,7 @@ impl Context {
             rate: if adapter.software { 2e9 } else { 2e11 },
             ..State::default()
         };
+        let stopwatch = Stopwatch::of(&device, &queue, SLOTS);
         let folder = options.pipeline_cache.as_deref();
         let context = Context {
             cache: folder.and_then(|f| PipelineCache::open(&device, &raw.get_info(), f)),
@@ -205,6 +228,7 @@ impl Context {
             queue,
             health,
             pipelines: Mutex::default(),
+            stopwatch,
             turn: Mutex::default(),
             state: Mutex::new(state),
         };
@@ -227,6 +251,19 @@ impl Context {
 
     pub fn times(&self) -> Times {
         self.state().times
+    }
+
+    pub fn has_clock(&self) -> bool {
+        self.stopwatch.is_some()
+    }
+
+    pub fn traffic(&self) -> Traffic {
+        self.state().traffic
+    }
+
+    /// How long each kernel has run by the device's clock, until the last read-back; nothing where it has none.
+    pub fn kernel_times(&self) -> BTreeMap<&'static str, Duration> {
+        self.stopwatch.as_ref().map_or(BTreeMap::new(), Stopwatch::by_kernel)
     }
 
     /// The most bytes of buffers that were held at once.
@@ -267,7 +304,10 @@ impl Context {
         let simulated = self.health.due(&[Simulated::OutOfMemory]).is_some();
         for last in [false, true] {
             match self.create(bytes, usage) {
-                Ok(buffer) if !simulated => return Ok(buffer),
+                Ok(buffer) if !simulated => {
+                    self.state().traffic.buffers += 1;
+                    return Ok(buffer);
+                }
                 Err(other) if !matches!(other, wgpu::Error::OutOfMemory { .. }) => {
                     let reason = other.to_string();
                     return Err(self.health.error(operation, Fault::Refused { reason }));
@@ -280,7 +320,9 @@ impl Context {
                     let idle = std::mem::take(&mut state.idle);
                     let freed: u64 = idle.iter().map(|(size, all)| size * all.len() as u64).sum();
                     state.held -= freed;
+                    state.staging.clear();
                     drop(state);
+                    self.forget_groups();
                     drop(idle);
                     let poll = || self.device.poll(wgpu::PollType::Poll);
                     let _ = self.health.guarded(operation, poll)?;
@@ -295,7 +337,7 @@ impl Context {
         let size = class(bytes);
         let idle = {
             let mut state = self.state();
-            state.idle.get_mut(&size).and_then(Vec::pop)
+            state.idle.get_mut(&size).and_then(BTreeSet::pop_first)
         };
         let buffer = match idle {
             Some(buffer) => buffer,
@@ -322,7 +364,7 @@ impl Context {
             // The largest first: they have the least chance to serve again.
             if let Some(mut largest) = state.idle.last_entry() {
                 let size = *largest.key();
-                dropped.extend(largest.get_mut().pop());
+                dropped.extend(largest.get_mut().pop_last());
                 if largest.get().is_empty() {
                     largest.remove();
                 }
@@ -333,6 +375,7 @@ impl Context {
         if dropped.is_empty() {
             return Ok(());
         }
+        self.forget_groups();
         drop(dropped);
         // Memory is free once the work that used it is done.
         self.submit(operation)
@@ -344,6 +387,7 @@ impl Context {
         if bytes.is_empty() {
             return Ok(());
         }
+        self.state().traffic.sent += bytes.len() as u64;
         self.health.guarded(operation, || self.queue.write_buffer(block.raw(), 0, bytes))?;
         self.health.check(operation)
     }
@@ -390,37 +434,20 @@ impl Context {
 
     fn dispatch<'a>(
         &self,
-        label: &'a str,
+        kernel: &'static str,
         pipeline: &'a Pipeline,
         params: &'a [u32],
         buffers: &[(&wgpu::Buffer, u64, u64)],
         groups: (u32, u32),
     ) -> Recorded<'a> {
-        let uniform = wgpu::BufferBinding {
-            buffer: &self.ring,
-            offset: 0,
-            size: std::num::NonZeroU64::new(SLOT as u64),
-        };
-        let mut entries = vec![wgpu::BindGroupEntry {
-            binding: 0,
-            resource: wgpu::BindingResource::Buffer(uniform),
-        }];
-        for (i, &(buffer, offset, bytes)) in buffers.iter().enumerate() {
-            entries.push(wgpu::BindGroupEntry {
-                binding: i as u32 + 1,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset,
-                    size: std::num::NonZeroU64::new(bytes),
-                }),
-            });
-        }
-        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(label),
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
-        Recorded { label, pipeline: &pipeline.pipeline, group, params, groups }
+        let (group, is_new) = pipeline.group(&self.device, (&self.ring, SLOT as u64), buffers);
+        self.state().traffic.bind_groups += u64::from(is_new);
+        Recorded { kernel, pipeline: &pipeline.pipeline, group, params, groups }
+    }
+
+    /// Drops bind groups, which keep their buffers alive.
+    fn forget_groups(&self) {
+        lock(&self.pipelines).values().for_each(|pipeline| pipeline.forget_groups());
     }
 
     /// Records a dispatch; submits first where the slots are used up. The last one is for the count of submissions.
@@ -428,11 +455,11 @@ impl Context {
         loop {
             let mut state = self.state();
             if state.slots.len() < SLOT * (SLOTS - 1) {
-                state.record(&self.device, dispatch);
+                state.record(&self.device, self.stopwatch.as_ref(), dispatch);
                 return Ok(());
             }
             drop(state);
-            self.submit(dispatch.label)?;
+            self.submit(dispatch.kernel)?;
         }
     }
 
@@ -471,8 +498,14 @@ impl Context {
         // In one go: nothing may be recorded behind the stamp.
         let mut state = self.state();
         if !skipped {
-            state.record(&self.device, &stamp);
+            state.record(&self.device, self.stopwatch.as_ref(), &stamp);
         }
+        let kernels = std::mem::take(&mut state.kernels);
+        let stopwatch = self.stopwatch.as_ref().filter(|_| !kernels.is_empty());
+        let copied = stopwatch.map(|stopwatch| {
+            let copied = stopwatch.copy(&self.device, state.encoder(&self.device), kernels);
+            (stopwatch, copied)
+        });
         if let Some(copy) = status {
             (state.encoder(&self.device)).copy_buffer_to_buffer(&self.status, 0, copy, 0, 4);
         }
@@ -487,10 +520,14 @@ impl Context {
                 self.queue.write_buffer(&self.ring, 0, &slots);
             }
             self.queue.submit(encoder.map(wgpu::CommandEncoder::finish));
+            if let Some((stopwatch, copied)) = copied {
+                stopwatch.submitted(copied);
+            }
         })?;
         self.health.check(operation)?;
         let mut state = self.state();
         state.submissions = state.submissions.wrapping_add(1);
+        state.traffic.submissions += 1;
         Ok(state.submissions)
     }
 
@@ -547,22 +584,37 @@ impl Context {
         Ok(())
     }
 
+    /// A buffer for a copy to the host.
     fn staging(&self, bytes: u64, operation: &str) -> Result<wgpu::Buffer> {
-        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        self.fresh(bytes.next_multiple_of(4).max(4), usage, operation)
+        let bytes = bytes.next_multiple_of(4).max(4);
+        let mut state = self.state();
+        if let Some(at) = state.staging.iter().position(|copy| copy.size() == bytes) {
+            return Ok(state.staging.swap_remove(at));
+        }
+        drop(state);
+        self.fresh(bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST, operation)
+    }
+
+    /// Keeps a copy that is not mapped for the next.
+    fn keep(&self, copy: wgpu::Buffer) {
+        let mut state = self.state();
+        let held: u64 = state.staging.iter().map(wgpu::Buffer::size).sum();
+        if held + copy.size() <= STAGED {
+            state.staging.push(copy);
+        }
     }
 
     /// Records a copy to the host of the first bytes.
     pub fn stage(&self, block: &Block, bytes: u64, operation: &str) -> Result<Download> {
-        let staging = self.staging(bytes, operation)?;
+        let copy = self.staging(bytes, operation)?;
         (self.state().encoder(&self.device)).copy_buffer_to_buffer(
             block.raw(),
             0,
-            &staging,
+            &copy,
             0,
-            staging.size(),
+            copy.size(),
         );
-        Ok(Download(staging))
+        Ok(Download { copy, is_mapped: AtomicBool::new(false), context: block.context.clone() })
     }
 
     /// Waits for all that was recorded and hands out the bytes of a copy.
@@ -579,6 +631,7 @@ impl Context {
         let verified = state.encoder.is_none() && state.verified == state.submissions;
         drop(state);
         let status = if verified {
+            self.keep(copy);
             None
         } else {
             let expected = self.submit_and_copy(operation, Some(&copy))?;
@@ -596,9 +649,10 @@ impl Context {
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
         let mapped = Arc::new(AtomicBool::new(true));
-        self.health.guarded(operation, || {
+        download.is_mapped.store(true, Ordering::Relaxed);
+        let stamps = self.health.guarded(operation, || {
             let status = status.as_ref().map(|(copy, _)| copy);
-            for copy in [Some(&download.0), status].into_iter().flatten() {
+            for copy in [Some(&download.copy), status].into_iter().flatten() {
                 let mapped = mapped.clone();
                 copy.map_async(wgpu::MapMode::Read, .., move |result| {
                     if result.is_err() {
@@ -606,8 +660,12 @@ impl Context {
                     }
                 });
             }
+            self.stopwatch.as_ref().map(Stopwatch::ask)
         })?;
         self.wait(operation)?;
+        if let (Some(stopwatch), Some(stamps)) = (&self.stopwatch, stamps) {
+            self.health.guarded(operation, || stopwatch.read(stamps))?;
+        }
         if !mapped.load(Ordering::SeqCst) {
             let reason = "results cannot be read back".into();
             return Err(self.health.error(operation, Fault::Lost { reason }));
@@ -615,6 +673,7 @@ impl Context {
         if let Some((copy, expected)) = status {
             let mut found = [0; 4];
             self.view(&copy, operation, &mut |bytes| found.copy_from_slice(&bytes[..4]))?;
+            self.keep(copy);
             let found = u32::from_le_bytes(found);
             let mut state = self.state();
             if found != expected {
@@ -625,9 +684,15 @@ impl Context {
             }
             state.verified = expected;
         }
-        self.view(&download.0, operation, take)
+        self.view(&download.copy, operation, take)?;
+        download.is_mapped.store(false, Ordering::Relaxed);
+        let mut state = self.state();
+        state.traffic.read_backs += 1;
+        state.traffic.fetched += download.bytes();
+        Ok(())
     }
 
+    /// Hands out the bytes of a copy that is mapped, which then is so no more.
     fn view(
         &self,
         staging: &wgpu::Buffer,
@@ -641,8 +706,9 @@ impl Context {
         })?;
         let clock = Instant::now();
         take(&view);
+        drop(view);
         self.state().times.reading += clock.elapsed();
-        Ok(())
+        self.health.guarded(operation, || staging.unmap())
     }
 
     /// Builds pipelines ahead of their first use.

@@ -15,6 +15,8 @@
 //! | `launch.rs` | what is said of a launch: plain data |
 //! | `prologue.rs`, `source.rs` | WGSL text: parameters, arrays and entry point; includes, constants, unrolled loops |
 //! | `context.rs`, `pipeline.rs`, `health.rs` | an open adapter: buffers and submissions, pipelines, what goes wrong |
+//! | `stopwatch.rs`, `roofline.rs` | the device's own times, and the most that it can do |
+//! | `account.rs` | what is counted and timed on the host |
 //! | `cache.rs` | built pipelines, kept on disk for the next start |
 //! | `machine.rs` | what shaders are launched on: a context, or a rehearsal that counts |
 //! | `elements.rs` | kernels with a thread for each element |
@@ -24,6 +26,7 @@
 //! | `host.rs` | what has no WGSL, on the processor |
 //! | `compare.rs` | whether the WGSL of the user's parts is the same function as their Rust form |
 
+mod account;
 mod adapter;
 mod cache;
 mod compare;
@@ -38,7 +41,9 @@ mod machine;
 mod pipeline;
 mod product;
 mod prologue;
+mod roofline;
 mod source;
+mod stopwatch;
 mod sums;
 #[doc(hidden)]
 pub mod testing;
@@ -46,8 +51,10 @@ pub mod testing;
 mod tests;
 mod unit;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ndarray::ArrayRef2;
 use rayon::prelude::*;
@@ -61,8 +68,9 @@ use crate::error::{Error, Fault, Result};
 use crate::network::Network;
 use crate::objective::Loss;
 
+pub use self::account::{Times, Traffic};
 pub use self::adapter::{Adapter, Limits, Options, adapters};
-pub use self::context::Times;
+pub use self::roofline::Roofline;
 pub use self::sums::Sum;
 
 /// An open adapter that computes in f32 or f64.
@@ -153,6 +161,27 @@ impl Gpu {
         match &self.machine {
             Machine::Real(context) => context.times(),
             Machine::Rehearsal { .. } => Times::default(),
+        }
+    }
+
+    /// Returns how long each kernel has run by the device's own clock, up to the last read-back; nothing where it has none.
+    pub fn kernel_times(&self) -> BTreeMap<&'static str, Duration> {
+        match &self.machine {
+            Machine::Real(context) => context.kernel_times(),
+            Machine::Rehearsal { .. } => BTreeMap::new(),
+        }
+    }
+
+    /// Returns whether it has a clock of its own.
+    pub fn has_clock(&self) -> bool {
+        matches!(&self.machine, Machine::Real(context) if context.has_clock())
+    }
+
+    /// Returns the counts of what has passed between the host and the device, since the adapter was opened.
+    pub fn traffic(&self) -> Traffic {
+        match &self.machine {
+            Machine::Real(context) => context.traffic(),
+            Machine::Rehearsal { .. } => Traffic::default(),
         }
     }
 

@@ -1,12 +1,68 @@
 //! A pipeline from a shader's text.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::Mutex;
+
 use super::launch::Key;
+use crate::sync::lock;
+
+/// Bind groups of one pipeline that are kept.
+const GROUPS: usize = 256;
+
+/// The buffers of a bind group, with the offset and the length of what is bound of each.
+type Bound = Vec<(wgpu::Buffer, u64, u64)>;
 
 /// A shader that can be dispatched.
 #[derive(Debug)]
 pub struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
-    pub layout: wgpu::BindGroupLayout,
+    layout: wgpu::BindGroupLayout,
+    groups: Mutex<BTreeMap<Bound, wgpu::BindGroup>>,
+}
+
+impl Pipeline {
+    /// Returns the bind group of the parameters, so many bytes at a time, and of these arrays, and whether it had to be made.
+    pub fn group(
+        &self,
+        device: &wgpu::Device,
+        (ring, slot): (&wgpu::Buffer, u64),
+        arrays: &[(&wgpu::Buffer, u64, u64)],
+    ) -> (wgpu::BindGroup, bool) {
+        let key: Bound =
+            arrays.iter().map(|&(buffer, at, len)| (buffer.clone(), at, len)).collect();
+        let mut groups = lock(&self.groups);
+        if let Some(group) = groups.get(&key) {
+            return (group.clone(), false);
+        }
+        let bound = [(ring, 0, slot)].into_iter().chain(arrays.iter().copied());
+        let entries: Vec<_> = (0..)
+            .zip(bound)
+            .map(|(binding, (buffer, offset, bytes))| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset,
+                    size: NonZeroU64::new(bytes),
+                }),
+            })
+            .collect();
+        let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &self.layout,
+            entries: &entries,
+        });
+        if groups.len() >= GROUPS {
+            groups.clear();
+        }
+        groups.insert(key, group.clone());
+        (group, true)
+    }
+
+    /// Drops all bind groups.
+    pub fn forget_groups(&self) {
+        lock(&self.groups).clear();
+    }
 }
 
 /// Returns the pipeline of a text, or the compiler's words. Panics where the device is lost.
@@ -51,7 +107,7 @@ pub fn build(
     }
     match error {
         Some(error) => Err(error.to_string()),
-        None => Ok(Pipeline { pipeline, layout }),
+        None => Ok(Pipeline { pipeline, layout, groups: Mutex::default() }),
     }
 }
 

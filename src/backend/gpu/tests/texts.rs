@@ -205,6 +205,7 @@ pub fn keys() -> BTreeSet<Key> {
         losses(&gpu);
         elements(&gpu);
         products_and_sums(&gpu);
+        gpu.roofline().unwrap();
         units(&gpu, &Own);
         for radial in &Radial::ALL {
             units(&gpu, radial);
