@@ -5,9 +5,11 @@ use std::path::Path;
 
 use super::cell::{are_words, numeric, short, whole};
 use super::cut::{Cut, wrong};
-use super::parse::SHOWN;
 use super::{Dialect, RowNames, Table, time};
 use crate::error::Result;
+
+/// The rows that show how numbers are written, where nothing speaks against points as decimal marks, and whether the first line is like the others.
+pub(super) const SHOWN: usize = 10_000;
 
 /// Leaves out columns without name and contents, which spreadsheets append, and checks labels that have no name.
 ///

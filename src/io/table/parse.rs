@@ -6,11 +6,9 @@ use std::path::Path;
 use super::cell::{Numerals, plural};
 use super::cut::{Cut, wrong};
 use super::dialect::prepare;
+use super::header::SHOWN;
 use super::{Dialect, Table, header, source};
 use crate::error::Result;
-
-/// The rows that show how numbers are written, where nothing speaks against points as decimal marks, and whether the first line is like the others.
-pub(super) const SHOWN: usize = 10_000;
 
 impl Table {
     /// The table in the file at `path`, or on standard input for `-`; gzip and zstd files are unpacked, and Parquet files and arrays of
