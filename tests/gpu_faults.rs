@@ -428,20 +428,26 @@ fn a_fit_goes_on_where_a_product_overflows_f32() {
     let method = NewtonCg { preconditioning: Preconditioning::None, ..NewtonCg::default() };
     let right = method.fit(&problem, &[0.0], &mut silent).unwrap();
     assert!(right.converged() && (right.w[0] - 1.4e-20).abs() < 1e-32);
+    // In units of the parameters, in which steps are taken, nothing is large.
     for device in [Device::Gpu(single()), Device::CpuF32] {
-        let on = problem.clone().on(device);
-        let fit = method.fit(&on, &[0.0], &mut silent).unwrap();
-        let failure = fit.failure.as_deref().unwrap_or_default();
-        assert!(failure.contains("in f32") && failure.contains("product"), "{fit}");
-        assert_eq!((fit.reason, fit.value, &fit.w), (right.reason, right.value, &right.w));
-        let strict = NewtonCg {
-            region: TrustRegion { fallback: false, ..method.region.clone() },
-            ..method.clone()
-        };
-        let stopped = strict.fit(&on, &[0.0], &mut silent).unwrap();
-        assert_eq!((stopped.reason, &stopped.w[..]), (Reason::Stalled, &[0.0][..]), "{stopped}");
-        assert!(stopped.failure.is_none());
+        let fit = method.fit(&problem.clone().on(device), &[0.0], &mut silent).unwrap();
+        assert!(fit.converged() && fit.failure.is_none(), "{fit}");
+        assert!((fit.w[0] - 1.4e-20).abs() < 1e-30, "{fit}");
     }
+    let weight = "omega[at_omega(i, 0u, 0u)]";
+    let larger = "1e30 * (1e30 * omega[at_omega(i, 0u, 0u)])";
+    let on = problem.clone().on(Device::Gpu(patched(("loss_hessian", weight, larger))));
+    let fit = method.fit(&on, &[0.0], &mut silent).unwrap();
+    let failure = fit.failure.as_deref().unwrap_or_default();
+    assert!(failure.contains("in f32") && failure.contains("product"), "{fit}");
+    assert_eq!((fit.reason, fit.value, &fit.w), (right.reason, right.value, &right.w));
+    let strict = NewtonCg {
+        region: TrustRegion { fallback: false, ..method.region.clone() },
+        ..method.clone()
+    };
+    let stopped = strict.fit(&on, &[0.0], &mut silent).unwrap();
+    assert_eq!((stopped.reason, &stopped.w[..]), (Reason::Stalled, &[0.0][..]), "{stopped}");
+    assert!(stopped.failure.is_none());
 }
 
 /// Adapters are opened, used and dropped: neither memory nor handles pile up.

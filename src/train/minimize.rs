@@ -317,6 +317,11 @@ impl<M: Model> Run<'_, M> {
             return Err(Stop::Because(Reason::NonFinite));
         };
         let at = best.insert(at);
+        // The start's value was in f32.
+        if self.state.accepted == 0 {
+            self.state.begin(at.value, at.gradient_norm);
+        }
+        self.state.initial_value = self.state.initial_value.max(at.value);
         (self.state.value, self.state.gradient_norm) = (at.value, at.gradient_norm);
         let stationary = self.model.stationary(self.state, at, None);
         self.state.reached = stationary.then_some(Reason::Gradient);

@@ -132,14 +132,14 @@ impl FileSamples {
     /// A file that cannot be read or is damaged.
     pub fn columns(path: &Path) -> Result<Vec<String>> {
         let place = places(path)?.swap_remove(0);
-        let mut names = match Numbers::open(&place.path)? {
+        let mut names: Vec<String> = match Numbers::open(&place.path)? {
             Numbers::Npy(npy) => (1..=npy.columns).map(|c| format!("column{c}")).collect(),
             #[cfg(feature = "parquet")]
             Numbers::Parquet(file) => {
                 let is_input =
                     |column: &&parquet::ColumnOf| column.kind.is_number() && !column.is_index();
                 let names = file.columns.iter().filter(is_input);
-                names.map(|column| column.name.clone()).collect::<Vec<String>>()
+                names.map(|column| column.name.clone()).collect()
             }
         };
         let numbers = place.constants.into_iter().filter(|(_, value)| value.parse::<f64>().is_ok());
