@@ -315,7 +315,7 @@ fn choices_say_what_happens() {
     let (said, _) = fit(dir.path(), "d.csv", "y", &["--ridge", "1e12"]);
     assert!(said.contains("the model predicts the same for every row"), "{said}");
     // A time limit that ends fits of the choice says so.
-    let wide = ["--ridge", "1e-6,1e-5", "--hidden", "30", "--cv", "10"];
+    let wide = ["--ridge", "1,2", "--hidden", "3", "--cv", "10"];
     let ignore = ["--ignore", "apart,who"];
     let args = ["fit", "d.csv", "--target", "y", "--time-limit", "1e-6"];
     let out = secondo(dir.path(), &[&args[..], &wide, &ignore].concat());
