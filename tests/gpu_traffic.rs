@@ -1,4 +1,4 @@
-//! What passes between the host and an adapter, counted; and the adapter's own times.
+//! The counts of all that passes between the host and an adapter, and the adapter's own times.
 #![cfg(feature = "gpu")]
 
 mod common;

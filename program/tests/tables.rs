@@ -776,7 +776,7 @@ fn tables_become_parquet_and_stay_the_same() {
     );
 }
 
-/// What a model cannot fill in is an error at the prediction, never a row less; what is to be dropped is dropped.
+/// A gap that a model cannot fill is an error at the prediction, never a row less; rows that are to be dropped are dropped.
 #[test]
 fn gaps_are_filled_where_the_model_can() {
     let dir = tempfile::tempdir().unwrap();

@@ -171,7 +171,7 @@ impl fmt::Display for Fit {
     }
 }
 
-/// What comes behind the device's precision.
+/// The text behind the device's precision.
 impl fmt::Display for Refinement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.from {

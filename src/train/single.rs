@@ -78,7 +78,7 @@ mod tests {
         State { gradient_norm, ..State::new(&[1.0], Settings::default()) }
     }
 
-    /// What becomes of a step, and whether the errors were measured.
+    /// Whether f32 decides on a step, and whether the errors were measured.
     fn decided(state: &mut State, reduction: f64, errors: Option<[f64; 2]>) -> (bool, bool) {
         let mut measured = false;
         let decides = decides(state, reduction, |_| {

@@ -1,4 +1,4 @@
-//! What an open adapter counts and times on the host.
+//! The counts and times of an open adapter on the host.
 
 use std::time::Duration;
 
