@@ -70,6 +70,12 @@ fn model(
     let table = options.open(data)?;
     let (rows, notes) = options.rows(&model, &table, true, Unknown::Error)?;
     notes.iter().for_each(|note| say_note(note));
+    let count = rows.lines.len();
+    let of_fit = model.training.as_ref().filter(|t| t.rows == count && !t.held_out.is_empty());
+    if let Some(training) = of_fit {
+        let held_out = training.held_out.len();
+        say_note(&format!("all {count} rows count, also the {held_out} that the fit held out"));
+    }
     let problem = rows.problem(&model, device)?;
     Ok(Given { problem, parameters: model.free_parameters()?, vectors: Vec::new() })
 }

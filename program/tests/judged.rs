@@ -184,7 +184,9 @@ fn cross_validation_chooses_networks_too() {
     assert_eq!((&chosen["hidden"], &chosen["ridge"]), (&serde_json::json!([4]), &0.01.into()));
     assert_eq!(report["options"]["hidden"], serde_json::json!([4]));
     assert_eq!(report["penalty"]["lambda"], 0.01);
-    assert!(said.contains("hidden none, ridge 0.01: ") && said.contains(", chosen"), "{said}");
+    for line in ["hidden none, ridge ", "hidden 4, activation tanh, ridge 0.01, the best of 2: "] {
+        assert!(said.contains(line) && said.contains(", chosen"), "{said}");
+    }
     // As one after the other, on one thread.
     let (_, alone) = fit(dir.path(), "d.csv", "y", &[&base[..], &["--threads", "1"]].concat());
     assert_eq!(alone["validation"], *choice);
@@ -225,8 +227,14 @@ fn cross_validation_chooses_networks_too() {
 fn by_default_the_penalty_of_a_small_table_is_chosen() {
     let dir = tempfile::tempdir().unwrap();
     noisy(dir.path());
-    let fit =
-        |more: &[&str]| fit(dir.path(), "d.csv", "y", &[more, &["--ignore", "apart,who"]].concat());
+    let fit = |more: &[&str]| {
+        fit(
+            dir.path(),
+            "d.csv",
+            "y",
+            &[more, &["--ignore", "apart,who", "--max-iter", "100"]].concat(),
+        )
+    };
     let chosen = |more: &[&str]| {
         let (_, report) = fit(more);
         let lambda = report["penalty"]["lambda"].clone();
@@ -234,7 +242,7 @@ fn by_default_the_penalty_of_a_small_table_is_chosen() {
     };
     let free = chosen(&[]);
     assert_ne!(free.1, 1.0, "the choice differs from what is taken without one");
-    assert_eq!((free.0, chosen(&["--mean"]).0), (Some(14), Some(14)));
+    assert_eq!((free.0, chosen(&["--mean"]).0), (Some(21), Some(21)));
     assert_eq!(chosen(&["--activation", "relu"]).0, Some(7));
     // The candidates are those of a hidden layer, and the linear models, with their scores.
     let scores = |more: &[&str]| {
@@ -244,6 +252,7 @@ fn by_default_the_penalty_of_a_small_table_is_chosen() {
     };
     let both = [
         scores(&["--ridge", "auto", "--hidden", "8"]),
+        scores(&["--ridge", "auto", "--hidden", "8", "--activation", "silu"]),
         scores(&["--ridge", "auto", "--hidden", "none"]),
     ]
     .concat();
@@ -253,12 +262,15 @@ fn by_default_the_penalty_of_a_small_table_is_chosen() {
     assert_eq!(report["penalty"]["lambda"], best.1);
     // The truth is linear, and is found.
     assert_eq!(report["options"]["hidden"], serde_json::json!([]));
-    assert!(said.contains("hidden none, ridge") && said.contains("hidden 8, ridge"), "{said}");
+    for line in ["hidden none, ridge", "hidden 8, activation tanh, ridge", "activation silu, ridge"]
+    {
+        assert!(said.contains(line), "{said}");
+    }
     for without in [
         &["--ridge", "1"][..],
         &["--validation-fraction", "0.2"],
         &["--checkpoint", "c"],
-        &["--hidden", "600", "--max-iter", "0"],
+        &["--hidden", "600"],
     ] {
         assert_eq!(chosen(without).0, None, "{without:?}");
     }
@@ -293,6 +305,36 @@ fn the_linear_model_beside_has_its_own_penalty() {
         &numbers(&linear["metrics"]["test"]["rmse"]),
         1e-9,
     );
+}
+
+/// Where a small table leaves a choice three starts are fitted, also in each fold, and else one.
+#[test]
+fn a_small_table_has_three_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut noise = Noise(29);
+    let row = |_| {
+        let (a, b) = (4.0 * noise.next(), 4.0 * noise.next());
+        format!("{a},{b},{}\n", a * b + noise.next())
+    };
+    let lines: String = (0..90).map(row).collect();
+    std::fs::write(dir.path().join("d.csv"), format!("a,b,y\n{lines}")).unwrap();
+    let facts = |more: &[&str]| {
+        let (_, report) = fit(dir.path(), "d.csv", "y", &[more, &["--max-iter", "100"]].concat());
+        let scores = report["validation"]["candidates"].clone();
+        (report["starts"].as_array().unwrap().len(), scores, report["W"].clone())
+    };
+    let small = facts(&[]);
+    assert_eq!(small.0, 3);
+    assert_eq!(small, facts(&["--starts", "3"]));
+    let auto = facts(&["--ridge", "auto", "--hidden", "8"]);
+    assert_eq!(auto.1.as_array().unwrap()[..], small.1.as_array().unwrap()[..7]);
+    // Other starts lead to other minima in some fold.
+    let one = facts(&["--starts", "1"]);
+    assert_eq!(one.0, 1);
+    assert_ne!(one.1, small.1);
+    assert_eq!(facts(&["--ridge", "1"]).0, 1);
+    assert_eq!(facts(&["--ridge", "0.1,1", "--hidden", "none"]).0, 1);
+    assert_eq!(facts(&["--ridge", "0.1,1", "--hidden", "1000"]).0, 1);
 }
 
 /// A choice that is interrupted says so and writes nothing; as many folds as rows are possible; one candidate is judged, not chosen; a

@@ -1,6 +1,5 @@
 //! The fit of a table: its rows, and the model before training.
 
-use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use secondo::inference::Names;
@@ -56,10 +55,9 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
         let why = "there is one row only; a fit needs two or more";
         return Err(in_data(options, None, why.into()));
     }
-    let seeds = seeds(options)?;
     let reading = begin.elapsed();
     let all = Rows::take(&mut data);
-    let division = options.division.divide(&data, *seeds.start())?;
+    let division = options.division.divide(&data, options.starts.seed())?;
     let begin = Instant::now();
     let sizes = Sizes::of(options, &data, division.train.len())?;
     let hindrance = || {
@@ -87,8 +85,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     model.training = Some(TrainingRows { rows: data.lines.len(), held_out: apart.collect() });
     let mut problem = train.problem(&model, device)?;
     let rule = options.starts.rule(&candidate.network);
-    let mut starts = seeds
-        .clone()
+    let mut starts = (options.starts.seeds(candidate.starts))
         .map(|seed| Ok((Some(seed), start(&model, &problem, rule, seed)?)))
         .collect::<Result<Vec<Start>, Error>>()?;
     let mut evidence = None;
@@ -120,7 +117,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
             architecture: Architecture::of(&candidate.network),
             init: rule.name().into(),
             test_fraction: options.division.test_fraction(),
-            seed: *seeds.start(),
+            seed: options.starts.seed(),
         },
     };
     let job = Job {
@@ -141,6 +138,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
 /// Refuses options that exclude each other.
 fn check_options(options: &Options) -> Result<(), Failure> {
     options.target.target()?;
+    options.starts.check()?;
     options.division.check(options.leave_a_choice())?;
     let method = &options.method;
     if options.division.stops_early() && (method.checkpoint.is_some() || method.resume.is_some()) {
@@ -150,16 +148,6 @@ fn check_options(options: &Options) -> Result<(), Failure> {
         ));
     }
     Ok(())
-}
-
-/// The seeds of the starts, of which the first is that of the division.
-pub(super) fn seeds(options: &Options) -> Result<RangeInclusive<u64>, Failure> {
-    let seed = options.starts.seed();
-    let count = u64::from(options.starts.starts.unwrap_or(1));
-    match seed.checked_add(count - 1) {
-        Some(last) => Ok(seed..=last),
-        None => Err(Failure::usage(format!("--seed {seed} leaves no room for {count} starts"))),
-    }
 }
 
 /// The problem whose objective is the error of the validation rows, and the patience, where the fit is to end early: the mean of the

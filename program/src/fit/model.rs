@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 use secondo::io::{Dataset, Model, Standardization, Target};
-use secondo::{Error, Initialization, Loss, Network, Penalty, Problem, Reduction};
+use secondo::{Activation, Error, Initialization, Loss, Network, Penalty, Problem, Reduction};
 
 use super::loss;
 use super::network::network;
@@ -16,11 +16,12 @@ pub fn in_data(options: &Options, line: Option<u64>, why: String) -> Failure {
     Failure::from(Error::Format { path: options.data.clone(), line, column: line.and(target), why })
 }
 
-/// A network and a penalty to choose.
+/// A network and a penalty to choose, and from how many starts they are fitted.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     pub network: NetworkOptions,
     pub ridge: f64,
+    pub starts: u16,
 }
 
 /// The numbers of rows to train with, inputs and outputs of a table.
@@ -47,13 +48,16 @@ impl Sizes {
     }
 }
 
-/// The most rows times parameters, and parameters, for which a penalty is chosen without being asked for, by 35 fits and as many of linear models: 1,438 rows with 1,435 take less than
-/// half a minute.
-const MOST_WORK: usize = 2_500_000;
+/// The most rows times parameters, and parameters, of the networks to choose from for which a penalty is chosen without being asked for, by
+/// 35 fits of each: 1,438 rows with two networks of 1,435 parameters take less than half a minute.
+const MOST_WORK: usize = 6_000_000;
 const MOST_PARAMETERS: usize = 5000;
+/// From so many starts each of them is fitted where rows times parameters are no more, for one alone may end in a poor minimum.
+const STARTS: u16 = 3;
+const MOST_WORK_FOR_STARTS: usize = 250_000;
 
 /// The candidates that the options give: the one, or several. A penalty that is not given is chosen, too, unless the networks are large or there is another
-/// hindrance; then a note says so. With it goes the choice of a linear model, where nothing is said of the network.
+/// hindrance; then a note says so. With it goes the choice between tanh units, SiLU units and a linear model, where nothing is said of the network.
 ///
 /// # Errors
 /// A network that there cannot be.
@@ -64,23 +68,31 @@ pub fn candidates(
 ) -> Result<(Vec<Candidate>, Option<String>), Failure> {
     let &Sizes { rows, inputs, outputs } = sizes;
     let mut networks = options.network.candidates(sizes.width());
+    let given = networks.len();
+    if options.objective.ridge.is_none() && options.network.is_default() {
+        networks.push(networks[0].with(Activation::Silu));
+        networks.push(options.network.linear());
+    }
     let mut parameters = 0usize;
     for of in &networks {
         parameters = parameters.saturating_add(network(of, inputs, outputs)?.parameters());
     }
-    let is_large = rows.saturating_mul(parameters) > MOST_WORK || parameters > MOST_PARAMETERS;
-    let large = "rows times parameters are more than 2,500,000, or parameters more than 5,000";
+    let work = rows.saturating_mul(parameters);
+    let is_large = work > MOST_WORK || parameters > MOST_PARAMETERS;
+    let large = "rows times parameters are more than 6,000,000, or parameters more than 5,000";
     let hindrance = if is_large { Some(large) } else { hindrance() };
-    let factors = options.objective.factors(rows, hindrance.is_none());
-    if hindrance.is_none() && options.objective.ridge.is_none() && options.network.is_default() {
-        networks.push(options.network.linear());
+    if hindrance.is_some() {
+        networks.truncate(given);
     }
+    let factors = options.objective.factors(rows, hindrance.is_none());
+    let is_chosen = hindrance.is_none() && networks.len() * factors.len() > 1;
+    let usual = if is_chosen && work <= MOST_WORK_FOR_STARTS { STARTS } else { 1 };
     let note = (hindrance.filter(|_| options.objective.ridge.is_none())).map(|why| {
         format!("the penalty is 1 and was not chosen, since {why}; --ridge gives another")
     });
     let with = |network: NetworkOptions| {
-        let factors = factors.iter();
-        factors.map(move |&ridge| Candidate { network: network.clone(), ridge })
+        let (factors, starts) = (factors.iter(), options.starts.count(&network, usual));
+        factors.map(move |&ridge| Candidate { network: network.clone(), ridge, starts })
     };
     Ok((networks.into_iter().flat_map(with).collect(), note))
 }

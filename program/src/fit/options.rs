@@ -31,7 +31,7 @@ use crate::training::{Method, not_negative};
 #[command(after_help = "\
 Examples:
   secondo fit diabetes.csv --target progression
-      one hidden layer of tanh units or none, and a penalty, chosen by cross-validation; writes diabetes.safetensors
+      one hidden layer of tanh or SiLU units or none, and a penalty, chosen by cross-validation; writes diabetes.safetensors
   secondo fit iris.csv --target species --hidden 16,8 --starts 5
       two hidden layers; the best of five starts is kept
   secondo fit data.csv --target y --hidden none
@@ -325,7 +325,8 @@ pub struct StartOptions {
     /// The seed of the hold-out and of the first start [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
-    /// Fit from this many starts, with the seeds N, N+1, …, and keep the lowest objective [default: 1]
+    /// Fit from this many starts, with the seeds N, N+1, …, and keep the lowest objective; in a cross-validation, too [default: 3 for a
+    /// small table whose penalty or network is chosen, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), allow_negative_numbers = true)]
     pub starts: Option<u16>,
 }
@@ -345,7 +346,7 @@ fn loss_name(name: &str) -> Result<String, String> {
 
 fn activation_help() -> String {
     format!(
-        "The activation of the hidden units that are not radial [default: tanh]: {}, or a formula in u as in \
+        "The activation of the hidden units that are not radial [default: tanh, or a choice between tanh, silu and a linear model where nothing is said of the network and penalty of a small table]: {}, or a formula in u as in \
          'u/(1+exp(-u))': numbers, u, pi, e, + - * / ^, parentheses, these activations as functions, and abs, cosh, erf, \
          expm1, log1p, sinh, tan",
         Activation::ALL.map(Activation::name).join(", ")
@@ -362,6 +363,11 @@ impl NetworkOptions {
     pub fn is_default(&self) -> bool {
         let NetworkOptions { hidden, skip, architecture, activation } = self;
         hidden.is_empty() && !skip && architecture.is_none() && activation.is_empty()
+    }
+
+    /// The same with this activation.
+    pub fn with(&self, activation: Activation) -> NetworkOptions {
+        NetworkOptions { activation: vec![activation], ..self.clone() }
     }
 
     /// The linear model.
@@ -397,6 +403,26 @@ impl StartOptions {
     /// The seed of the hold-out and of the first start.
     pub fn seed(&self) -> u64 {
         self.seed.unwrap_or(0)
+    }
+
+    /// The number of starts of a network, `usual` where none is given. A network that starts at 0 has one.
+    pub fn count(&self, network: &NetworkOptions, usual: u16) -> u16 {
+        let is_one = self.rule(network) == Initialization::Zero;
+        self.starts.unwrap_or(if is_one { 1 } else { usual })
+    }
+
+    /// Refuses more starts than there are seeds from the first on.
+    pub fn check(&self) -> Result<(), Failure> {
+        let (seed, count) = (self.seed(), u64::from(self.starts.unwrap_or(1)));
+        match seed.checked_add(count - 1) {
+            Some(_) => Ok(()),
+            None => Err(Failure::usage(format!("--seed {seed} leaves no room for {count} starts"))),
+        }
+    }
+
+    /// The seeds of so many starts, from [`Self::seed`] on.
+    pub fn seeds(&self, count: u16) -> impl Iterator<Item = u64> + '_ {
+        (0..u64::from(count)).map(|index| self.seed().wrapping_add(index))
     }
 
     /// How starts are drawn. A linear model has one minimum, and from 0 no direction that the data leave open is entered.

@@ -10,7 +10,6 @@ use ndarray::Array2;
 use secondo::io::{Dataset, Dialect, FileSamples, Model, Standardization, Table, TrainingRows};
 use secondo::{Device, Error, Fit, Problem, Reason, Samples, Walk, Window};
 
-use super::data::seeds;
 use super::job::{Ended, Job};
 use super::loss;
 use super::model::{Sizes, candidates, idle_weights, model};
@@ -92,7 +91,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
         .on(device);
     let rule = options.starts.rule(&candidate.network);
     let idle = idle_weights(problem.network(), &idle);
-    let starts: Vec<Start> = seeds(options)?
+    let starts: Vec<Start> = (options.starts.seeds(candidate.starts))
         .map(|seed| {
             let mut start = rule.draw(problem.network(), seed);
             idle.iter().for_each(|&l| start[l] = 0.0);
@@ -127,6 +126,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
 
 /// Refuses what needs all rows at once.
 fn check(options: &Options) -> Result<(), Failure> {
+    options.starts.check()?;
     let data = &options.data;
     if !has_extension(data, "parquet") && !has_extension(data, "npy") && !data.is_dir() {
         return Err(Failure::usage(format!(

@@ -170,6 +170,13 @@ impl Scored {
             standard_error: standard_error(scores, folds),
         }
     }
+
+    /// Hidden layers and their activation as the options take them.
+    fn network(&self) -> String {
+        let hidden = format!("hidden {}", in_words(self.hidden.as_deref()));
+        let is_linear = self.hidden.as_ref().is_some_and(Vec::is_empty);
+        if is_linear { hidden } else { format!("{hidden}, activation {}", self.activation) }
+    }
 }
 
 /// √(s²/K), with the mean of the variances s² of the K folds of each division.
@@ -184,7 +191,8 @@ fn standard_error(scores: &[Score], folds: usize) -> f64 {
     (divisions.map(variance).sum::<f64>() / count / folds as f64).sqrt()
 }
 
-/// The measure of the held rows after a fit of the kept ones, and whether the limit ended that.
+/// The measure of the held rows after the fits of the kept ones, of which that with the lowest objective counts, and whether the limit
+/// ended one.
 fn score(
     options: &Options,
     data: &Dataset,
@@ -194,11 +202,21 @@ fn score(
 ) -> Result<(Score, bool), Failure> {
     let (mut model, _) = model(options, data, candidate, kept)?;
     let problem = kept.problem(&model, Device::cpu())?.interrupted_by(interrupt.clone());
-    let seed = options.starts.seed();
-    let start = start(&model, &problem, options.starts.rule(&candidate.network), seed)?;
-    let fit = options.method.solver(limit).fit(&problem, &start, &mut silent)?;
-    model = model.with_free_parameters(&fit.w)?;
-    Ok((measure(model, held)?, fit.reason == Reason::Time))
+    let rule = options.starts.rule(&candidate.network);
+    let method = options.method.solver(limit.map(|limit| limit / u32::from(candidate.starts)));
+    let mut ends = Vec::with_capacity(candidate.starts.into());
+    for seed in options.starts.seeds(candidate.starts) {
+        let start = start(&model, &problem, rule, seed)?;
+        ends.push(method.fit(&problem, &start, &mut silent));
+    }
+    let fits: Vec<_> = ends.iter().flatten().collect();
+    let is_cut = fits.iter().any(|fit| fit.reason == Reason::Time);
+    let Some(best) = fits.into_iter().min_by(|a, b| a.value.total_cmp(&b.value)) else {
+        let failed = ends.into_iter().find_map(Result::err);
+        return Err(failed.map_or_else(|| Failure::usage("there is no start"), Failure::from));
+    };
+    model = model.with_free_parameters(&best.w)?;
+    Ok((measure(model, held)?, is_cut))
 }
 
 /// The figure by which models are compared: as the objective weighs rows and classes, without the penalty.
@@ -228,11 +246,10 @@ impl Validation {
     /// The best penalty of the linear models among the candidates.
     pub fn linear_ridge(&self) -> Option<f64> {
         let is_linear = |c: &&Scored| c.hidden.as_ref().is_some_and(Vec::is_empty);
-        let linear = self.candidates.iter().filter(is_linear);
-        linear.min_by(|a, b| a.mean.total_cmp(&b.mean)).map(|c| c.ridge)
+        best(self.candidates.iter().filter(is_linear)).map(|c| c.ridge)
     }
 
-    /// A line for each candidate.
+    /// A line for each penalty of the one network, or for the best penalty of each of several.
     pub fn introduction(&self, text: &mut Text) {
         let (folds, measure) = (self.folds, &self.measure);
         let repeated = match self.repeats {
@@ -244,31 +261,37 @@ impl Validation {
             title,
             format!("{folds}-fold cross-validation{repeated}, {measure} of the held-out rows:"),
         );
-        let differ = |f: Field| {
-            let mut all = self.candidates.iter().map(f);
-            let first = all.next();
-            all.any(|value| Some(value) != first)
+        let mut networks: Vec<Vec<&Scored>> = Vec::new();
+        for candidate in &self.candidates {
+            match networks.iter_mut().find(|of| of[0].network() == candidate.network()) {
+                Some(of) => of.push(candidate),
+                None => networks.push(vec![candidate]),
+            }
+        }
+        let are_several = networks.len() > 1;
+        let shown: Vec<(&Scored, usize)> = if are_several {
+            (networks.iter()).filter_map(|of| Some((best(of.iter().copied())?, of.len()))).collect()
+        } else {
+            self.candidates.iter().map(|candidate| (candidate, 1)).collect()
         };
-        let fields: [(&str, Field); 3] = [
-            ("hidden", |c| in_words(c.hidden.as_deref())),
-            ("activation", |c| c.activation.clone()),
-            ("ridge", |c| c.ridge.to_string()),
-        ];
-        let shown: Vec<_> =
-            fields.into_iter().filter(|(name, f)| *name == "ridge" || differ(*f)).collect();
-        for (index, candidate) in self.candidates.iter().enumerate() {
-            let named: Vec<String> =
-                shown.iter().map(|(name, f)| format!("{name} {}", f(candidate))).collect();
-            let is_chosen = index == self.chosen && self.candidates.len() > 1;
-            let chosen = if is_chosen { ", chosen" } else { "" };
-            let Scored { mean, standard_error, .. } = candidate;
-            text.line("", format!("{}: {mean:.6} ± {standard_error:.6}{chosen}", named.join(", ")));
+        let chosen = self.candidates.get(self.chosen).filter(|_| self.candidates.len() > 1);
+        for (candidate, of) in shown {
+            let Scored { ridge, mean, standard_error, .. } = candidate;
+            let network = if are_several { candidate.network() + ", " } else { String::new() };
+            let of = if of > 1 { format!(", the best of {of}") } else { String::new() };
+            let chosen = if Some(candidate) == chosen { ", chosen" } else { "" };
+            text.line(
+                "",
+                format!("{network}ridge {ridge}{of}: {mean:.6} ± {standard_error:.6}{chosen}"),
+            );
         }
     }
 }
 
-/// A choice of a candidate in words.
-type Field = fn(&Scored) -> String;
+/// The candidate with the smallest mean.
+fn best<'a>(candidates: impl Iterator<Item = &'a Scored>) -> Option<&'a Scored> {
+    candidates.min_by(|a, b| a.mean.total_cmp(&b.mean))
+}
 
 /// Hidden layers as `--hidden` takes them.
 fn in_words(hidden: Option<&[HiddenLayer]>) -> String {

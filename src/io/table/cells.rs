@@ -56,6 +56,11 @@ impl Part {
         Ok(())
     }
 
+    /// Whether each cell is a number with a point.
+    pub fn are_numbers(&self) -> bool {
+        self.numbers.iter().all(|number| !number.is_nan())
+    }
+
     /// The number of cells.
     pub fn cells(&self) -> usize {
         self.ends.len()

@@ -157,7 +157,6 @@ impl Cut {
     /// The cells of the lines of a text without quotes, which begins at `begin` and on `line`.
     fn take_lines(&mut self, text: &str, begin: usize, line: u64, form: Form) -> Result<Part> {
         let bytes = text.as_bytes();
-        self.marked = has_marks(text, form);
         let mut cells = Part::with_room(self.lines.capacity(), self.names.len());
         let quick = is_outside_numbers(form.fields);
         let begins = |b: &u8| b.is_ascii_graphic() && *b != form.fields;
@@ -183,6 +182,7 @@ impl Cut {
             }
             (line, record, before) = (line + 1, at, cells.cells());
         }
+        self.marked = !cells.are_numbers() && has_marks(text, form);
         Ok(cells)
     }
 
