@@ -426,3 +426,15 @@ fn texts_with_and_without_quotes_are_cut_alike() {
     assert!(plain.to_string().contains("found 2 fields"), "{plain}");
     assert_eq!(plain, quoted);
 }
+
+/// Where a comma is the decimal mark, a point in what looks like a plain number stands between thousands.
+#[test]
+fn points_between_thousands_are_found_below_a_first_row_without_any() {
+    for cell in ["1.100", "   1.100"] {
+        let text = format!("a\tb\n1\t2\n{cell}\t3,5\n2\t4\n");
+        let dialect = Dialect { decimal: Some(','), ..Dialect::default() };
+        let table = Table::parse(&text, "t.txt".as_ref(), &dialect).unwrap();
+        let data = table.dataset(&secondo::io::Reading::new("b")).unwrap();
+        assert_eq!(data.x.column(0).to_vec(), [1.0, 1100.0, 2.0], "{cell}");
+    }
+}

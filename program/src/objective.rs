@@ -16,6 +16,8 @@ pub struct Given {
     pub problem: Problem,
     pub parameters: Vec<f64>,
     pub vectors: Vec<Vec<f64>>,
+    /// The rows among these that the fit held out, if the table is that of the fit.
+    pub held_out: usize,
 }
 
 /// The problem file at `source`, or the model there with the table `data`: the objective that it was fitted with, on all rows.
@@ -57,6 +59,7 @@ fn problem_file(source: &Path, device: Device) -> Result<Given, Failure> {
         problem: file.problem.on(device),
         parameters: file.parameters,
         vectors: file.vectors,
+        held_out: 0,
     })
 }
 
@@ -71,13 +74,10 @@ fn model(
     let (rows, notes) = options.rows(&model, &table, true, Unknown::Error)?;
     notes.iter().for_each(|note| say_note(note));
     let count = rows.lines.len();
-    let of_fit = model.training.as_ref().filter(|t| t.rows == count && !t.held_out.is_empty());
-    if let Some(training) = of_fit {
-        let held_out = training.held_out.len();
-        say_note(&format!("all {count} rows count, also the {held_out} that the fit held out"));
-    }
+    let training = model.training.as_ref().filter(|training| training.rows == count);
+    let held_out = training.map_or(0, |training| training.held_out.len());
     let problem = rows.problem(&model, device)?;
-    Ok(Given { problem, parameters: model.free_parameters()?, vectors: Vec::new() })
+    Ok(Given { problem, parameters: model.free_parameters()?, vectors: Vec::new(), held_out })
 }
 
 /// The name of what weighs the rows of a model by numbers that are no counts, if something does.

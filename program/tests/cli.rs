@@ -135,6 +135,8 @@ fn the_same_seed_gives_the_same_bytes_and_several_starts_keep_the_best() {
                 data,
                 "--target",
                 "species",
+                "--hidden",
+                "8",
                 "--max-iter",
                 "8",
                 "--starts",

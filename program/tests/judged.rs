@@ -184,12 +184,20 @@ fn cross_validation_chooses_networks_too() {
     assert_eq!((&chosen["hidden"], &chosen["ridge"]), (&serde_json::json!([4]), &0.01.into()));
     assert_eq!(report["options"]["hidden"], serde_json::json!([4]));
     assert_eq!(report["penalty"]["lambda"], 0.01);
-    for line in ["hidden none, ridge ", "hidden 4, activation tanh, ridge 0.01, the best of 2: "] {
+    for line in
+        ["hidden none, ridge ", "hidden 4, activation tanh, ridge 0.01 (best of 2 penalties): "]
+    {
         assert!(said.contains(line) && said.contains(", chosen"), "{said}");
     }
     // As one after the other, on one thread.
     let (_, alone) = fit(dir.path(), "d.csv", "y", &[&base[..], &["--threads", "1"]].concat());
     assert_eq!(alone["validation"], *choice);
+    // A penalty that stands twice is chosen once; radial units have no activation to name.
+    let twice = fit(dir.path(), "d.csv", "y", &["--ridge", "10,10", "--hidden", "none"]).0;
+    assert_eq!(twice.matches(", chosen").count(), 1, "{twice}");
+    let radial = ["--hidden", "rbf:2", "--hidden", "rbf:3", "--ridge", "1", "--max-iter", "5"];
+    let (radial, _) = fit(dir.path(), "d.csv", "y", &radial);
+    assert!(radial.contains(":2, ridge 1: ") && !radial.contains("activation"), "{radial}");
     // Repeated: the mean is over more folds, and the standard error that of one division.
     let (said, report) = fit(dir.path(), "d.csv", "y", &[&base[..], &["--repeats", "2"]].concat());
     assert!(said.contains("4-fold cross-validation, 2 times"), "{said}");
@@ -274,9 +282,35 @@ fn by_default_the_penalty_of_a_small_table_is_chosen() {
     ] {
         assert_eq!(chosen(without).0, None, "{without:?}");
     }
+    // A wide table, where each network alone is small enough.
+    let names: Vec<String> = (0..320).map(|i| format!("x{i}")).collect();
+    let row = |i: usize| {
+        let cells: Vec<String> = (0..320).map(|j| ((i * j) % 7).to_string()).collect();
+        format!("{},{}\n", cells.join(","), i % 5)
+    };
+    let wide = format!("{},y\n{}", names.join(","), (1..20).map(row).collect::<String>());
+    std::fs::write(dir.path().join("wide.csv"), wide).unwrap();
+    let more = ["--task", "regression", "--max-iter", "3", "--row-names", "none"];
+    let (_, report) = crate::fit(dir.path(), "wide.csv", "y", &more);
+    assert_eq!(report["validation"]["candidates"].as_array().map(Vec::len), Some(21));
     std::fs::write(dir.path().join("few.csv"), "x,y\n1,2\n2,4.5\n3,5\n4,7\n").unwrap();
     let (_, report) = crate::fit(dir.path(), "few.csv", "y", &["--task", "regression"]);
     assert!(report.get("validation").is_none_or(Value::is_null));
+}
+
+/// `derivatives` says where rows count that the fit held out.
+#[test]
+fn rows_that_were_held_out_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    noisy(dir.path());
+    for (fraction, note) in [("0.2", Some("12 of them were held out")), ("0", None)] {
+        let more = ["--ridge", "1", "--ignore", "apart,who", "--test-fraction", fraction];
+        fit(dir.path(), "d.csv", "y", &more);
+        let args = ["derivatives", "m.safetensors", "d.csv", "--structure", "none"];
+        let said = text(&secondo(dir.path(), &args).stderr);
+        assert_eq!(said.contains("all 60 rows"), note.is_some(), "{said}");
+        assert!(note.is_none_or(|note| said.contains(note)), "{said}");
+    }
 }
 
 /// The linear model beside has the best penalty of the linear candidates.
@@ -334,6 +368,12 @@ fn a_small_table_has_three_starts() {
     assert_ne!(one.1, small.1);
     assert_eq!(facts(&["--ridge", "1"]).0, 1);
     assert_eq!(facts(&["--ridge", "0.1,1", "--hidden", "none"]).0, 1);
+    // Which would all be the same.
+    assert_eq!(facts(&["--ridge", "1", "--hidden", "none", "--starts", "3"]).0, 1);
+    // Their centres are other rows.
+    let radial = ["--ridge", "1", "--hidden", "rbf:2", "--init", "zero", "--starts", "2"];
+    assert_eq!(facts(&radial).0, 2);
+    assert_eq!(facts(&["--ridge", "0.1,1", "--hidden", "8", "--checkpoint", "c"]).0, 1);
     assert_eq!(facts(&["--ridge", "0.1,1", "--hidden", "1000"]).0, 1);
 }
 

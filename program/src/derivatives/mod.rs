@@ -16,7 +16,7 @@ use crate::computing::Computing;
 use crate::exit::Failure;
 use crate::files::{self, Kind};
 use crate::objective::{Given, load};
-use crate::output::{emit, has_extension};
+use crate::output::{emit, has_extension, say_note};
 use crate::table::TableOptions;
 use crate::training::curvature;
 use analysis::{Analysis, Named};
@@ -158,6 +158,13 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let device = options.computing.start(false)?;
     let data = options.data.as_deref();
     let given = load(&options.source, data, &options.table, matches, device)?;
+    if given.held_out > 0 {
+        say_note(&format!(
+            "the objective is over all {} rows; if this is the table of the fit, {} of them were held out there",
+            given.problem.rows(),
+            given.held_out
+        ));
+    }
     let vectors = vectors(options, &given)?;
     let sides = options.analysis.right_hand_sides()?;
     let Given { problem, parameters, .. } = given;

@@ -10,7 +10,7 @@ use secondo::{
 };
 
 use super::division::may_fold;
-use super::evidence::maximize;
+use super::evidence;
 use super::job::{Ended, Job};
 use super::model::{Sizes, candidates, in_data, model, start};
 use super::network::Architecture;
@@ -88,7 +88,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     let mut starts = (options.starts.seeds(candidate.starts))
         .map(|seed| Ok((Some(seed), start(&model, &problem, rule, seed)?)))
         .collect::<Result<Vec<Start>, Error>>()?;
-    let mut evidence = None;
+    let mut by_evidence = None;
     if let Some(sharing) = options.objective.evidence() {
         if let Some(what) = uncounted(&model) {
             return Err(Failure::usage(format!(
@@ -97,12 +97,12 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
         }
         let names = Names { inputs: model.features.clone(), outputs: model.outputs_named() };
         let begin = Instant::now();
-        let (facts, seed, done) = maximize(options, &problem, &names, &starts, sharing)?;
+        let (facts, seed, done) = evidence::maximize(&problem, &names, &starts, sharing)?;
         choosing += begin.elapsed();
         if !facts.converged && !facts.fell {
             warnings.push("the evidence did not reach its maximum in 100 cycles".into());
         }
-        evidence = Some(facts);
+        by_evidence = Some(facts);
         model.penalty = done.penalty.clone();
         problem = problem.penalty(done.penalty)?;
         starts = vec![(seed, done.w)];
@@ -112,7 +112,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
         standardization: model.standardization.clone(),
         metrics: Measured::default(),
         validation: choice.map(|choice| choice.validation),
-        evidence,
+        evidence: by_evidence,
         choices: Choices {
             architecture: Architecture::of(&candidate.network),
             init: rule.name().into(),
@@ -140,6 +140,9 @@ fn check_options(options: &Options) -> Result<(), Failure> {
     options.target.target()?;
     options.starts.check()?;
     options.division.check(options.leave_a_choice())?;
+    if options.objective.evidence().is_some() {
+        evidence::check(options)?;
+    }
     let method = &options.method;
     if options.division.stops_early() && (method.checkpoint.is_some() || method.resume.is_some()) {
         return Err(Failure::usage(

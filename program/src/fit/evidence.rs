@@ -33,17 +33,8 @@ pub struct EvidenceFacts {
     pub groups: Vec<Value>,
 }
 
-/// Re-estimates the penalty from every start, and keeps the end with the largest evidence: the facts, the seed and the end.
-///
-/// # Errors
-/// Options that have no evidence; no start comes to an end, and then why the first did not.
-pub fn maximize(
-    options: &Options,
-    problem: &Problem,
-    names: &Names,
-    starts: &[Start],
-    sharing: Sharing,
-) -> Result<(EvidenceFacts, Option<u64>, Maximized), Failure> {
+/// Refuses options that exclude a penalty by the evidence.
+pub fn check(options: &Options) -> Result<(), Failure> {
     if options.division.cv.is_some() || options.leave_a_choice() {
         return Err(Failure::usage(
             "--cv, and several values of an option, choose among fits; --ridge evidence finds the penalty of one",
@@ -64,6 +55,19 @@ pub fn maximize(
             "--ridge evidence is for the sum of the losses; leave out --mean",
         ));
     }
+    Ok(())
+}
+
+/// Re-estimates the penalty from every start, and keeps the end with the largest evidence: the facts, the seed and the end.
+///
+/// # Errors
+/// No start comes to an end, and then why the first did not.
+pub fn maximize(
+    problem: &Problem,
+    names: &Names,
+    starts: &[Start],
+    sharing: Sharing,
+) -> Result<(EvidenceFacts, Option<u64>, Maximized), Failure> {
     let evidence = Evidence { sharing, ..Evidence::default() };
     let on_processor = problem.clone().on(Device::Cpu);
     let run = |(seed, w): &Start| evidence.maximize(&on_processor, w).map(|done| (*seed, done));

@@ -166,8 +166,8 @@ pub struct ObjectiveOptions {
     /// The factor λ of the penalty ½ λ Σ w²; of several, as in 0.1,1,10, or auto for 0.001 to 1000, cross-validation chooses; evidence
     /// finds it by its evidence, evidence:layer one for each layer, evidence:input one for each input's weights [default: auto for small tables, else 1]
     ///
-    /// By default a penalty, and whether a linear model does as well, is chosen where rows times parameters are 2,500,000 at most, parameters 5,000, there are ten rows or groups to train with,
-    /// the fit does not end early by rows apart, and there is no checkpoint. With --mean the factors of auto are divided by the number of rows, as a power of ten.
+    /// By default a penalty is chosen where rows times parameters are 6,000,000 at most, parameters 5,000, there are ten rows or groups to train with,
+    /// the fit does not end early by rows apart, and there is no checkpoint; and, where nothing is said of the network, tanh or SiLU units or a linear model. With --mean the factors of auto are divided by the number of rows, as a power of ten.
     #[arg(long, value_name = "X", value_parser = Factors::parse, allow_negative_numbers = true)]
     pub ridge: Option<Factors>,
     /// Whether the penalty holds for biases, too [default: true]
@@ -325,8 +325,8 @@ pub struct StartOptions {
     /// The seed of the hold-out and of the first start [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
-    /// Fit from this many starts, with the seeds N, N+1, …, and keep the lowest objective; in a cross-validation, too [default: 3 for a
-    /// small table whose penalty or network is chosen, else 1]
+    /// Fit from this many starts, with the seeds N, N+1, …, and keep the lowest objective; in a cross-validation, too [default: 3 where
+    /// penalty or network is chosen, rows times parameters are 250,000 at most, and there is no checkpoint, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), allow_negative_numbers = true)]
     pub starts: Option<u16>,
 }
@@ -405,10 +405,14 @@ impl StartOptions {
         self.seed.unwrap_or(0)
     }
 
-    /// The number of starts of a network, `usual` where none is given. A network that starts at 0 has one.
+    /// The number of starts of a network, `usual` where none is given; one where all would be the same.
     pub fn count(&self, network: &NetworkOptions, usual: u16) -> u16 {
-        let is_one = self.rule(network) == Initialization::Zero;
-        self.starts.unwrap_or(if is_one { 1 } else { usual })
+        let layers = network.hidden.iter().flat_map(|hidden| &hidden.0);
+        // Radial units start at rows.
+        let may_be_radial =
+            network.architecture.is_some() || layers.into_iter().any(|l| l.form.is_some());
+        let is_one = self.rule(network) == Initialization::Zero && !may_be_radial;
+        if is_one { 1 } else { self.starts.unwrap_or(usual) }
     }
 
     /// Refuses more starts than there are seeds from the first on.

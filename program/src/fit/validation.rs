@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use secondo::io::{Dataset, Model};
-use secondo::{Device, Interrupt, Penalty, Reason, Reduction, silent};
+use secondo::{Device, Error, Fit, Interrupt, Penalty, Reason, Reduction, silent};
 use serde::{Deserialize, Serialize};
 
 use super::division::{FOLDS, folds};
@@ -126,7 +126,7 @@ pub fn validate(
     if cut > 0 {
         warnings.push(format!(
             "the time limit ended {cut} of the {all} fits of the cross-validation, so that it compares fits that are not finished; a longer \
-             --time-limit, fewer candidates, or --ridge 1 without a choice would help"
+             --time-limit, --starts 1, fewer candidates, or --ridge 1 without a choice would help"
         ));
     }
     let (mut measure, mut failure) = ("", None);
@@ -174,8 +174,9 @@ impl Scored {
     /// Hidden layers and their activation as the options take them.
     fn network(&self) -> String {
         let hidden = format!("hidden {}", in_words(self.hidden.as_deref()));
-        let is_linear = self.hidden.as_ref().is_some_and(Vec::is_empty);
-        if is_linear { hidden } else { format!("{hidden}, activation {}", self.activation) }
+        let mut layers = self.hidden.iter().flatten();
+        let is_activated = layers.any(|layer| layer.form.is_none());
+        if is_activated { format!("{hidden}, activation {}", self.activation) } else { hidden }
     }
 }
 
@@ -192,7 +193,7 @@ fn standard_error(scores: &[Score], folds: usize) -> f64 {
 }
 
 /// The measure of the held rows after the fits of the kept ones, of which that with the lowest objective counts, and whether the limit
-/// ended one.
+/// ended that.
 fn score(
     options: &Options,
     data: &Dataset,
@@ -203,20 +204,21 @@ fn score(
     let (mut model, _) = model(options, data, candidate, kept)?;
     let problem = kept.problem(&model, Device::cpu())?.interrupted_by(interrupt.clone());
     let rule = options.starts.rule(&candidate.network);
-    let method = options.method.solver(limit.map(|limit| limit / u32::from(candidate.starts)));
+    let end = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut ends = Vec::with_capacity(candidate.starts.into());
-    for seed in options.starts.seeds(candidate.starts) {
+    for (left, seed) in
+        (1..=u32::from(candidate.starts)).rev().zip(options.starts.seeds(candidate.starts))
+    {
         let start = start(&model, &problem, rule, seed)?;
-        ends.push(method.fit(&problem, &start, &mut silent));
+        let limit = end.map(|end| end.saturating_duration_since(Instant::now()) / left);
+        ends.push(options.method.solver(limit).fit(&problem, &start, &mut silent));
     }
-    let fits: Vec<_> = ends.iter().flatten().collect();
-    let is_cut = fits.iter().any(|fit| fit.reason == Reason::Time);
-    let Some(best) = fits.into_iter().min_by(|a, b| a.value.total_cmp(&b.value)) else {
-        let failed = ends.into_iter().find_map(Result::err);
-        return Err(failed.map_or_else(|| Failure::usage("there is no start"), Failure::from));
-    };
-    model = model.with_free_parameters(&best.w)?;
-    Ok((measure(model, held)?, is_cut))
+    // Of those that failed none is the lowest, unless all did.
+    let value = |end: &Result<Fit, Error>| end.as_ref().map_or(f64::NAN, |fit| fit.value);
+    let best = ends.into_iter().min_by(|a, b| value(a).total_cmp(&value(b)));
+    let fit = best.ok_or_else(|| Failure::usage("there is nothing to start from"))??;
+    model = model.with_free_parameters(&fit.w)?;
+    Ok((measure(model, held)?, fit.reason == Reason::Time))
 }
 
 /// The figure by which models are compared: as the objective weighs rows and classes, without the penalty.
@@ -278,8 +280,9 @@ impl Validation {
         for (candidate, of) in shown {
             let Scored { ridge, mean, standard_error, .. } = candidate;
             let network = if are_several { candidate.network() + ", " } else { String::new() };
-            let of = if of > 1 { format!(", the best of {of}") } else { String::new() };
-            let chosen = if Some(candidate) == chosen { ", chosen" } else { "" };
+            let of = if of > 1 { format!(" (best of {of} penalties)") } else { String::new() };
+            let is_chosen = chosen.is_some_and(|chosen| std::ptr::eq(chosen, candidate));
+            let chosen = if is_chosen { ", chosen" } else { "" };
             text.line(
                 "",
                 format!("{network}ridge {ridge}{of}: {mean:.6} ± {standard_error:.6}{chosen}"),

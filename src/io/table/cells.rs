@@ -56,7 +56,7 @@ impl Part {
         Ok(())
     }
 
-    /// Whether each cell is a number with a point.
+    /// Whether each cell is a plain number.
     pub fn are_numbers(&self) -> bool {
         self.numbers.iter().all(|number| !number.is_nan())
     }

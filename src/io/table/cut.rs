@@ -182,7 +182,9 @@ impl Cut {
             }
             (line, record, before) = (line + 1, at, cells.cells());
         }
-        self.marked = !cells.are_numbers() && has_marks(text, form);
+        // A plain number may be another where a comma is the decimal mark.
+        let may_mark = form.dialect.decimal == Some(',') || !cells.are_numbers();
+        self.marked = may_mark && has_marks(text, form);
         Ok(cells)
     }
 
