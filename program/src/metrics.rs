@@ -260,11 +260,16 @@ impl Metrics {
         out
     }
 
-    /// Whether the test part came out much worse than this, the training part.
+    /// Whether the test part came out much worse than this, the training part; of numbers also in units of their own spread, since
+    /// that of the test rows may be larger.
     pub fn much_better_than(&self, test: &Metrics) -> bool {
         match (self, test) {
-            (Metrics::Regression { rmse: a, .. }, Metrics::Regression { rmse: b, .. }) => {
-                *b > 1.25 * a
+            (
+                Metrics::Regression { rmse: a, r2: of_a, .. },
+                Metrics::Regression { rmse: b, r2: of_b, .. },
+            ) => {
+                let relative = of_a.zip(*of_b).map(|(a, b)| [1.0 - a, 1.0 - b].map(f64::sqrt));
+                *b > 1.25 * a && relative.is_none_or(|[a, b]| b > 1.25 * a)
             }
             (
                 Metrics::Classification { log_loss: a, .. },
@@ -447,7 +452,7 @@ fn by_class(
             let ranked = weighted.rows.iter().map(|&(i, w)| (predicted[(i, c)], index[i] == c, w));
             ClassMetrics {
                 class: class.clone(),
-                predicted_as,
+                predicted_as: predicted_as.into_iter().map(|w: f64| w * weighted.scale).collect(),
                 precision: share(right, said),
                 recall: share(right, of),
                 auc: is_few.then(|| area(ranked.collect())).flatten(),
@@ -520,6 +525,33 @@ mod tests {
         let found = calibration(&one, &[1], &predicted);
         assert_eq!((found.bins[0].predicted, found.bins[0].observed), (0.5, 0.0));
         assert!((found.brier - (0.25 + 0.49 + 0.04)).abs() < 1e-15);
+    }
+
+    /// Whole weights count as so many rows, whatever they are divided by.
+    #[test]
+    fn a_confusion_matrix_counts_weights() {
+        let predicted = array![[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]];
+        let weighted =
+            Weighted { rows: vec![(0, 1.5), (1, 1.0), (2, 1.25)], total: 3.75, scale: 128.0 };
+        let names = ["a".to_string(), "b".into()];
+        let found = by_class(&weighted, &names, &[0, 1, 1], &predicted);
+        let counts: Vec<&[f64]> = found.iter().map(|c| c.predicted_as.as_slice()).collect();
+        assert_eq!(counts, [[192.0, 0.0], [128.0, 160.0]]);
+    }
+
+    /// Test rows of a larger spread are not predicted worse.
+    #[test]
+    fn overfitting_is_told_from_a_larger_spread() {
+        let of = |rmse: f64, r2: f64| Metrics::Regression {
+            rows: 100,
+            rmse,
+            mae: rmse,
+            r2: Some(r2),
+            targets: Vec::new(),
+        };
+        assert!(of(1.0, 0.9).much_better_than(&of(1.5, 0.5)));
+        assert!(!of(1.0, 0.9).much_better_than(&of(1.5, 0.9)));
+        assert!(!of(1.0, 0.9).much_better_than(&of(0.9, 0.5)));
     }
 
     #[test]

@@ -262,11 +262,13 @@ impl TableOptions {
         Table::from_path(path, &dialect)
     }
 
-    /// The rows of `table` with the target that is to be learnt; `groups` and `validation` are the columns by which they are divided.
+    /// The rows of `table` with the target that is to be learnt, for `task` where no option says another; `groups` and `validation` are
+    /// the columns by which they are divided.
     pub fn dataset(
         &self,
         table: &Table,
         target: &TargetOptions,
+        task: Option<Task>,
         [groups, validation]: [Option<&str>; 2],
     ) -> Result<Dataset, Failure> {
         let mut reading = Reading::new("");
@@ -274,7 +276,7 @@ impl TableOptions {
         reading.exposure = target.exposure();
         reading.groups = groups.map(String::from);
         reading.validation = validation.map(String::from);
-        reading.task = target.task;
+        reading.task = target.task.or(task);
         reading.features = target.features.clone();
         reading.ignore = self.ignore.clone();
         reading.encode = target.encode(table)?;

@@ -298,6 +298,28 @@ fn by_default_the_penalty_of_a_small_table_is_chosen() {
     assert!(report.get("validation").is_none_or(Value::is_null));
 }
 
+/// A loss for numbers makes the target numbers, also where few different ones would be taken for classes; weights count in the confusion
+/// matrix as rows.
+#[test]
+fn a_loss_says_the_task_and_weights_count_as_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut noise = Noise(31);
+    let lines: String =
+        (0..60).map(|i| format!("{},{},{}\n", noise.next(), i % 3, 1 + 40 * (i % 7))).collect();
+    std::fs::write(dir.path().join("d.csv"), format!("a,y,w\n{lines}")).unwrap();
+    let base = ["--ridge", "1", "--ignore", "w"];
+    let guessed = fit(dir.path(), "d.csv", "y", &base).0;
+    assert!(guessed.contains("classification"), "{guessed}");
+    let counts = fit(dir.path(), "d.csv", "y", &[&base[..], &["--loss", "poisson"]].concat()).0;
+    assert!(counts.contains("y: regression"), "{counts}");
+    let weighted = ["--ridge", "1", "--weights", "w", "--test-fraction", "0"];
+    let (_, report) = fit(dir.path(), "d.csv", "y", &weighted);
+    let classes = report["metrics"]["train"]["classes"].as_array().unwrap();
+    let all: f64 = classes.iter().flat_map(|c| numbers(&c["predicted_as"])).sum();
+    let weights: usize = (0..60).map(|i| 1 + 40 * (i % 7)).sum();
+    assert_eq!(all, weights as f64);
+}
+
 /// `derivatives` says where rows count that the fit held out.
 #[test]
 fn rows_that_were_held_out_are_named() {

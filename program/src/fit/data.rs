@@ -12,6 +12,7 @@ use secondo::{
 use super::division::may_fold;
 use super::evidence;
 use super::job::{Ended, Job};
+use super::loss;
 use super::model::{Sizes, candidates, in_data, model, start};
 use super::network::Architecture;
 use super::options::Options;
@@ -50,7 +51,9 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     let begin = Instant::now();
     check_options(options)?;
     let table = options.table.open(&options.data)?;
-    let mut data = options.table.dataset(&table, &options.target, options.division.columns())?;
+    let task = loss::task(options.objective.loss.as_deref());
+    let apart = options.division.columns();
+    let mut data = options.table.dataset(&table, &options.target, task, apart)?;
     if data.lines.len() < 2 {
         let why = "there is one row only; a fit needs two or more";
         return Err(in_data(options, None, why.into()));
@@ -268,9 +271,7 @@ impl TableFit {
             Some(linear) if linear.is_better_than(test) => {
                 "the linear model predicts them better: --hidden none"
             }
-            _ if is_chosen => {
-                "other rows than those of the cross-validation; more rows, or fewer features, would help"
-            }
+            _ if is_chosen => "more rows, or fewer features, would help",
             _ => "try a larger --ridge, fewer hidden units, or --hidden none",
         };
         Some(format!(

@@ -1,6 +1,6 @@
 //! The loss that suits a table.
 
-use secondo::io::{Dataset, Target, loss_from_json};
+use secondo::io::{Dataset, Target, Task, loss_from_json};
 use secondo::{Loss, LossKind};
 use serde_json::json;
 
@@ -69,6 +69,12 @@ pub fn choose(
             (Some(_), _) => wrong("softmax_ce"),
         },
     }
+}
+
+/// Regression for the name of a loss for numbers.
+pub fn task(name: Option<&str>) -> Option<Task> {
+    let kind = LossKind::from_name(name?).ok()?;
+    (!kind.is_classification).then_some(Task::Regression)
 }
 
 /// The parameters of losses, 1 unless they are given, which only those of the chosen loss may be.

@@ -173,10 +173,11 @@ fn columns(options: &Options) -> Result<Dataset, Failure> {
         ..Dialect::default()
     };
     let table = Table::parse(&String::from_utf8_lossy(&text), &options.data, &dialect)?;
-    let data = options.table.dataset(&table, &options.target, [None, None]).map_err(|failure| {
-        let why = "--stream knows the columns of numbers alone";
-        Failure { message: format!("{}; {why}", failure.message), ..failure }
-    })?;
+    let data =
+        options.table.dataset(&table, &options.target, None, [None, None]).map_err(|failure| {
+            let why = "--stream knows the columns of numbers alone";
+            Failure { message: format!("{}; {why}", failure.message), ..failure }
+        })?;
     match data.targets.len() {
         1 => Ok(data),
         _ => Err(Failure::usage("--stream learns one target")),

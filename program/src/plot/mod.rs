@@ -164,6 +164,9 @@ impl Name {
         match self {
             Name::Residuals => "classes have no residuals; 'confusion' shows their errors",
             Name::Confusion => "it is for classes; 'residuals' shows the errors of numbers",
+            Name::Effects => {
+                "there are no columns, or more than 300, or the report is of an older version"
+            }
             _ => "the report does not hold what it shows; fit again with this version",
         }
     }

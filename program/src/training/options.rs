@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::exit::Failure;
 
 /// How to minimise.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Training")]
 pub struct Method {
     /// How to minimise [default: auto]
@@ -166,6 +166,11 @@ impl Method {
             self.method.name(),
             idle.join(", ")
         )))
+    }
+
+    /// The method for fits that are compared: with so many steps at most where no option says another number.
+    pub fn shortened(&self, max_iter: usize) -> Self {
+        Method { max_iter: Some(self.max_iter.unwrap_or(max_iter)), ..self.clone() }
     }
 
     /// The method with its options, and with so much time.

@@ -8,7 +8,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::Table;
-use super::cell::{plural, short, whole};
+use super::cell::{are_words, plural, short, whole};
 use super::classes::{is_code, values};
 use crate::error::{Error, Result, by_name};
 
@@ -147,15 +147,23 @@ impl Table {
             });
         }
         if labels.len() > GUESS_CLASSES && 2 * labels.len() > rows.len() {
-            let (classes, rows) = (labels.len(), rows.len());
+            let why = match cells().next().filter(|_| !are_words(cells())) {
+                Some(cell) => format!(
+                    "its values look like numbers with signs or units, as '{}', and are none; write plain numbers",
+                    short(cell)
+                ),
+                None => format!(
+                    "{} classes in {} rows, one for nearly every row: nothing can be learnt of them; is it the name of the row? choose \
+                     another target",
+                    labels.len(),
+                    rows.len()
+                ),
+            };
             return Err(Error::Format {
                 path: self.path.clone(),
                 line: None,
                 column: Some(self.names[column].clone()),
-                why: format!(
-                    "{classes} classes in {rows} rows, one for nearly every row: nothing can be learnt of them; is it the name of \
-                     the row? choose another target"
-                ),
+                why,
             });
         }
         let index = self.class_index(column, rows, &labels)?;
