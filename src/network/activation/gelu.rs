@@ -21,8 +21,7 @@ impl Definition for Gelu {
         let square = Dd::square(u);
         let (m, k) = exp(square.scale(-0.5));
         let phi = m.mul(INV_SQRT_TAU);
-        // For NaN, too, of which `min` returns a signalling one on ARM.
-        let ratio = mills(if x < GAUSS_MAX { x } else { GAUSS_MAX });
+        let ratio = mills(x.min(GAUSS_MAX)); // for NaN, too
         let (tail, slope) = (phi.mul(ratio), phi.mul(ratio.sub(Dd::from(x))));
         let second = phi.mul(Dd::from(2.0).sub(square));
         let (normal, first, e) = if u < 0.0 {

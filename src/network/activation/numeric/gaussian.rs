@@ -37,7 +37,8 @@ pub const INV_SQRT_TAU: Dd = Dd { hi: 0.398_942_280_401_432_7, lo: -2.492_327_20
 #[inline(always)]
 pub fn mills(x: f64) -> Dd {
     let nearest = ((x + 4.0).to_bits() + (1 << (NODE_SHIFT - 1))) >> NODE_SHIFT;
-    let node = &NODES[(nearest - FIRST_NODE) as usize];
+    // A NaN that came through a minimum, as a signalling one does on ARM, stays one.
+    let node = &NODES[((nearest - FIRST_NODE) as usize).min(NODE_COUNT - 1)];
     let t = x - node_at(nearest); // exact
     let [mut even, mut odd] = [0.0; 2];
     for pair in node.terms.chunks_exact(2).rev() {
@@ -57,6 +58,7 @@ struct Node {
 }
 
 const TERMS: usize = 14;
+const NODE_COUNT: usize = 55;
 const NODE_SHIFT: u32 = 52 - 4;
 const FIRST_NODE: u64 = 4.0_f64.to_bits() >> NODE_SHIFT;
 
@@ -64,7 +66,7 @@ const fn node_at(bits: u64) -> f64 {
     f64::from_bits(bits << NODE_SHIFT) - 4.0
 }
 
-static NODES: LazyLock<[Node; 55]> =
+static NODES: LazyLock<[Node; NODE_COUNT]> =
     LazyLock::new(|| std::array::from_fn(|i| Node::new(node_at(FIRST_NODE + i as u64))));
 
 impl Node {
