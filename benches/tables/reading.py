@@ -4,8 +4,8 @@
     python benches/tables/reading.py [ROUNDS]
 
 Needs cargo and `pandas`. Numbers with 5 decimals (170 MB), and with all their digits (390 MB). pandas returns a DataFrame; this crate returns
-features and target, after it has found delimiter, decimal mark, labels of rows and the task. Both round correctly, as pandas does since
-version 3. pandas takes one thread; this crate takes all.
+features and target, after it has found delimiter, decimal mark, labels of rows and the task. Both round correctly, as pandas
+3.1.1 does. pandas takes one thread; this crate takes all.
 """
 import subprocess
 import sys
