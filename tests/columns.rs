@@ -297,8 +297,9 @@ fn wrong_values_are_named_by_row_and_column() {
     }
     // In a table, too; rows have numbers there, and no lines.
     let table = read(&path);
-    let gap = table.column("gap").unwrap();
-    let error = table.complete_rows(&[gap], secondo::io::Missing::Error).unwrap_err().to_string();
+    let mut reading = secondo::io::Reading::new("f64");
+    reading.features = vec!["gap".into()];
+    let error = table.dataset(&reading).unwrap_err().to_string();
     assert!(error.contains("column gap: row 1: the value is missing"), "{error}");
 }
 

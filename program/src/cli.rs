@@ -77,12 +77,9 @@ enum Command {
     Man(manual::Manual),
 }
 
-/// The commands; `infer` prints the network's weights by the name that others have for the column of the rows' weights.
+/// The commands.
 fn command() -> clap::Command {
-    let column = |arg: clap::Arg| arg.long("weights-column");
-    let command = Cli::command()
-        .mut_subcommand("infer", |infer| infer.mut_arg("weights", column))
-        .mut_subcommand("fit", first_options);
+    let command = Cli::command().mut_subcommand("fit", first_options);
     let template = format!(
         "{{about-with-newline}}\n{{usage-heading}} secondo COMMAND ...\n\n{FIRST}\n\n{}\
          'secondo COMMAND -h' lists the most used options of a command, '--help' explains all, with examples.\n{{after-help}}\n",

@@ -10,6 +10,7 @@ mod cli;
 mod computing;
 mod convert;
 mod derivatives;
+mod deviance;
 mod exit;
 mod files;
 mod fit;

@@ -3,9 +3,11 @@
 use ndarray::Array2;
 use secondo::Loss;
 use secondo::io::Model;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
+use crate::deviance::Deviance;
 use crate::exit::Failure;
+use crate::output::number_or_null;
 use crate::table::{Known, Rows};
 
 /// More classes than this have no confusion matrix in a text.
@@ -31,6 +33,9 @@ pub enum Metrics {
         mae: f64,
         /// 1 − Σ ω (y − ŷ)² / Σ ω (y − ȳ)²; undefined for a constant target.
         r2: Option<f64>,
+        /// That of a loss for counts or for positive amounts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deviance: Option<Deviance>,
         /// The same for each of several targets, of which those above are then the means.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         targets: Vec<TargetMetrics>,
@@ -106,11 +111,6 @@ pub struct ClassMetrics {
     pub auc: Option<f64>,
 }
 
-/// A number, or NaN for null.
-pub fn number_or_null<'de, D: Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
-    Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
-}
-
 fn none() -> f64 {
     f64::NAN
 }
@@ -171,7 +171,10 @@ impl Metrics {
         }
         Ok(Some(match target {
             Known::Numbers(y) => {
-                regression_of(&weighted, &model.targets, y, &rows.predicted(model)?)
+                let predicted = rows.predicted(model)?;
+                let (of, exposures) = (&weighted.rows, rows.exposures.as_deref());
+                let deviance = Deviance::of(&model.loss, of, y, &predicted, exposures);
+                regression_of(&weighted, &model.targets, y, &predicted, deviance)
             }
             Known::Classes(index) => classification(model, &weighted, rows, index)?,
         }))
@@ -180,12 +183,20 @@ impl Metrics {
     /// The names and the values.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         match self {
-            Metrics::Regression { rows, rmse, mae, r2, .. } => vec![
-                ("rows", rows.to_string()),
-                ("RMSE", digits(*rmse)),
-                ("MAE", digits(*mae)),
-                ("R²", r2.map_or("undefined".into(), digits)),
-            ],
+            Metrics::Regression { rows, rmse, mae, r2, deviance, .. } => {
+                let or_undefined = |v: Option<f64>| v.map_or("undefined".into(), digits);
+                let mut lines = vec![
+                    ("rows", rows.to_string()),
+                    ("RMSE", digits(*rmse)),
+                    ("MAE", digits(*mae)),
+                    ("R²", or_undefined(*r2)),
+                ];
+                if let Some(Deviance { mean, explained }) = deviance {
+                    lines.push(("deviance", digits(*mean)));
+                    lines.push(("D²", or_undefined(*explained)));
+                }
+                lines
+            }
             Metrics::Classification { rows, accuracy, log_loss, auc, calibration, .. } => {
                 let figure = |f: fn(&Calibration) -> f64| {
                     calibration.as_ref().map_or("undefined".into(), |c| digits(f(c)))
@@ -279,9 +290,10 @@ impl Metrics {
         }
     }
 
-    /// Whether the error is smaller than that of `other`.
+    /// Whether the error is smaller than that of `other`: the deviance where there is one.
     pub fn is_better_than(&self, other: &Metrics) -> bool {
         let error = |metrics: &Metrics| match metrics {
+            Metrics::Regression { deviance: Some(deviance), .. } => deviance.mean,
             Metrics::Regression { rmse, .. } => *rmse,
             Metrics::Classification { log_loss, .. } => *log_loss,
         };
@@ -387,6 +399,7 @@ fn regression_of(
     names: &[String],
     y: &Array2<f64>,
     predicted: &Array2<f64>,
+    deviance: Option<Deviance>,
 ) -> Metrics {
     let rows = weighted.rows.len();
     let of = |c: usize| {
@@ -397,12 +410,13 @@ fn regression_of(
     if targets.len() == 1
         && let Some(TargetMetrics { rmse, mae, r2, .. }) = targets.pop()
     {
-        return Metrics::Regression { rows, rmse, mae, r2, targets };
+        return Metrics::Regression { rows, rmse, mae, r2, deviance, targets };
     }
     let n = targets.len() as f64;
     let mean = |f: fn(&TargetMetrics) -> f64| targets.iter().map(|t| f(t) / n).sum();
     let r2 = targets.iter().map(|t| t.r2.map(|v| v / n)).sum();
-    Metrics::Regression { rows, rmse: mean(|t| t.rmse), mae: mean(|t| t.mae), r2, targets }
+    let [rmse, mae] = [mean(|t| t.rmse), mean(|t| t.mae)];
+    Metrics::Regression { rows, rmse, mae, r2, deviance, targets }
 }
 
 /// Errors in units of a power of 2 near the largest number, so that no square overflows or vanishes.
@@ -547,6 +561,7 @@ mod tests {
             rmse,
             mae: rmse,
             r2: Some(r2),
+            deviance: None,
             targets: Vec::new(),
         };
         assert!(of(1.0, 0.9).much_better_than(&of(1.5, 0.5)));

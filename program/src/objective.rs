@@ -71,7 +71,7 @@ fn model(
 ) -> Result<Given, Failure> {
     let model = Model::load(source)?;
     let table = options.open(data)?;
-    let (rows, notes) = options.rows(&model, &table, true, Unknown::Error)?;
+    let (rows, notes) = options.rows(&model, &table, Unknown::Error)?;
     notes.iter().for_each(|note| say_note(note));
     let count = rows.lines.len();
     let training = model.training.as_ref().filter(|training| training.rows == count);

@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use secondo::legible;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::exit::Failure;
@@ -100,6 +101,11 @@ pub fn json_text(map: &Map<String, Value>) -> String {
     }
     out.push_str("}\n");
     out
+}
+
+/// A number of a report that is read back, or NaN for null, as numbers that are not finite are written.
+pub fn number_or_null<'de, D: Deserializer<'de>>(value: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or(f64::NAN))
 }
 
 /// A number of things, as in `1 row` and `2 rows`.

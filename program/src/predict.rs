@@ -12,7 +12,7 @@ use crate::files::{self, Kind, PARQUET_PREDICTIONS};
 use crate::inference::{Intervals, level};
 use crate::metrics::{Metrics, most_probable};
 use crate::output::{emit, has_extension, plural, say, say_note};
-use crate::table::{Rows, TableOptions, UnknownOptions};
+use crate::table::{Rows, TableOptions, ToPredict, UnknownOptions};
 
 /// Predicts with a fitted model for the rows of a table
 ///
@@ -67,8 +67,9 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     start_threads(None)?;
     let model = Model::load(&options.model)?;
     let table = options.table.open(&options.data)?;
-    let (rows, notes) = options.table.rows(&model, &table, false, options.unknown.rule())?;
-    let metrics = Metrics::of(&model, &rows)?;
+    let ToPredict { rows, part, notes } =
+        options.table.rows_to_predict(&model, &table, options.unknown.rule())?;
+    let metrics = Metrics::of(&model, part.as_ref().unwrap_or(&rows))?;
     let predicted = rows.predicted(&model)?;
     if let Some(((row, _), _)) = predicted.indexed_iter().find(|(_, v)| !v.is_finite()) {
         return Err(Failure {

@@ -36,7 +36,7 @@ pub struct TableOptions {
     /// Whether the first line names the columns, yes or no; with no they are column1, column2, … [default: yes, unless it seems wrong]
     #[arg(long, value_name = "YES|NO", value_parser = yes)]
     header: Option<bool>,
-    /// The column with the labels of the rows, or none [default: the first, if it has no name or counts the rows]
+    /// The column with the labels of the rows, or none [default: the first, if it has no name, counts the rows, or is an id]
     #[arg(long, value_name = "COLUMN", value_parser = row_names)]
     row_names: Option<RowNames>,
     /// A further word for a missing value; may be given several times
@@ -216,8 +216,16 @@ struct Columns {
     /// All of the model's, or none.
     targets: Vec<usize>,
     labels: Option<usize>,
-    /// The names of those that are not used, the first 20.
-    extra: Vec<String>,
+}
+
+/// Rows whose targets are to be predicted.
+pub struct ToPredict {
+    /// All of them, with the targets where none is missing.
+    pub rows: Rows,
+    /// Those with a target, where others have none.
+    pub part: Option<Rows>,
+    /// Notes on what was left out.
+    pub notes: Vec<String>,
 }
 
 impl TableOptions {
@@ -285,28 +293,73 @@ impl TableOptions {
         Ok(table.dataset(&reading)?)
     }
 
-    /// The rows of `table` with the features of `model`, found by name, and its target, where the table has it whole; and
-    /// notes on what was left out.
+    /// The rows of `table` with features and target of `model`, found by name, and notes on what was left out.
     ///
     /// # Errors
-    /// A column that is missing, ignored though needed, or holds what it must not; without the target, if it is needed.
+    /// A column that is missing, ignored though needed, or holds what it must not.
     pub fn rows(
         &self,
         model: &Model,
         table: &Table,
-        target_needed: bool,
         unknown: Unknown,
     ) -> Result<(Rows, Vec<String>), Failure> {
-        let mut notes = Vec::new();
-        if !table.found().is_empty() {
-            notes.push(format!("read with {}", table.found().join(" ")));
+        let (columns, mut notes) = self.columns(model, table, true)?;
+        let rows = self.usable(table, &columns, true, unknown, &mut notes)?;
+        let mut out = self.with_features(model, table, &columns, &rows, unknown)?;
+        out.target = Some(known(model, table, &columns.targets, &rows)?);
+        Ok((out, notes))
+    }
+
+    /// The rows of `table` with the features of `model`, and those of them that have its target, too, where there are any.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows), but for the target.
+    pub fn rows_to_predict(
+        &self,
+        model: &Model,
+        table: &Table,
+        unknown: Unknown,
+    ) -> Result<ToPredict, Failure> {
+        let (columns, mut notes) = self.columns(model, table, false)?;
+        let indices = self.usable(table, &columns, false, unknown, &mut notes)?;
+        let mut rows = self.with_features(model, table, &columns, &indices, unknown)?;
+        let mut part = None;
+        if !columns.targets.is_empty() {
+            let whole = table.complete_rows(&indices, &columns.targets);
+            let name = model.targets.join(",");
+            // A target that is no answer is to be predicted, not compared with.
+            match known(model, table, &columns.targets, &whole) {
+                _ if whole.is_empty() => notes.push(format!(
+                    "the predictions are not compared with the column '{name}': it has no value in these rows"
+                )),
+                Ok(target) if whole.len() == indices.len() => rows.target = Some(target),
+                Ok(target) => {
+                    notes.push(format!(
+                        "the predictions are compared with the column '{name}' in {} of {}; it has no value in the others",
+                        whole.len(),
+                        plural(indices.len(), "row")
+                    ));
+                    let has_target = |i: &usize| whole.binary_search(&indices[*i]).is_ok();
+                    let places: Vec<usize> = (0..indices.len()).filter(has_target).collect();
+                    part = Some(Rows { target: Some(target), ..rows.of(&places) });
+                }
+                Err(why) => notes.push(format!(
+                    "the predictions are not compared with the column '{name}': {why}; --ignore '{name}' leaves it out"
+                )),
+            }
         }
-        notes.extend(table.warnings().iter().cloned());
-        let columns = self.columns(model, table, target_needed)?;
-        if !columns.extra.is_empty() {
-            notes
-                .push(format!("columns that the model does not use: {}", columns.extra.join(", ")));
-        }
+        Ok(ToPredict { rows, part, notes })
+    }
+
+    /// The indices of the rows of `table` with a value in every column that is needed.
+    fn usable(
+        &self,
+        table: &Table,
+        columns: &Columns,
+        target_needed: bool,
+        unknown: Unknown,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<usize>, Failure> {
         let mut others: Vec<usize> = columns.weights.into_iter().chain(columns.exposure).collect();
         others.extend(columns.targets.iter().filter(|_| target_needed));
         let missing = self.missing.unwrap_or_default();
@@ -318,29 +371,20 @@ impl TableOptions {
             let dropped = plural(dropped + counted.dropped, "row");
             notes.push(format!("{dropped} with missing values left out"));
         }
-        let weights = (columns.weights).map(|c| table.weights(c, &rows)).transpose()?;
-        let target = match columns.targets.as_slice() {
-            [] => None,
-            targets if target_needed => Some(known(model, table, targets, &rows)?),
-            // A target that is no answer is to be predicted, not compared with.
-            targets => {
-                let complete = table.complete_rows(targets, Missing::Drop);
-                let gaps = complete.map_or(table.rows(), |(_, gaps)| gaps);
-                let known = match gaps {
-                    0 => known(model, table, targets, &rows).map_err(|why| why.to_string()),
-                    gaps => Err(format!("it has no value in {}", plural(gaps, "row"))),
-                };
-                if let Err(why) = &known {
-                    let name = model.targets.join(",");
-                    notes.push(format!(
-                        "the predictions are not compared with the column '{name}': {why}; --ignore '{name}' leaves it out"
-                    ));
-                }
-                known.ok()
-            }
-        };
+        Ok(rows)
+    }
+
+    /// These rows without a target.
+    fn with_features(
+        &self,
+        model: &Model,
+        table: &Table,
+        columns: &Columns,
+        rows: &[usize],
+        unknown: Unknown,
+    ) -> Result<Rows, Failure> {
         let exposures = match (&model.exposure, columns.exposure) {
-            (Some(exposure), Some(column)) => Some(table.exposures(exposure, column, &rows)?),
+            (Some(exposure), Some(column)) => Some(table.exposures(exposure, column, rows)?),
             _ => None,
         };
         let lines = rows.iter().filter_map(|&r| table.lines().get(r).copied());
@@ -348,18 +392,28 @@ impl TableOptions {
             let cells = rows.iter().map(|&r| table.cell(r, c).unwrap_or_default().to_string());
             (table.names()[c].clone(), cells.collect())
         };
-        let rows = Rows {
-            x: table.inputs(&columns.features, &rows, unknown)?,
-            target,
-            weights,
+        Ok(Rows {
+            x: table.inputs(&columns.features, rows, unknown)?,
+            target: None,
+            weights: (columns.weights).map(|c| table.weights(c, rows)).transpose()?,
             exposures,
             lines: lines.collect(),
             labels: columns.labels.map(label),
-        };
-        Ok((rows, notes))
+        })
     }
 
-    fn columns(&self, model: &Model, table: &Table, need: bool) -> Result<Columns, Failure> {
+    /// The columns of `table` that `model` needs, and notes on how it was read and on further columns.
+    fn columns(
+        &self,
+        model: &Model,
+        table: &Table,
+        need: bool,
+    ) -> Result<(Columns, Vec<String>), Failure> {
+        let mut notes = Vec::new();
+        if !table.found().is_empty() {
+            notes.push(format!("read with {}", table.found().join(" ")));
+        }
+        notes.extend(table.warnings().iter().cloned());
         let ignored = table.select(&self.ignore)?;
         let features = model.table_columns();
         let places = table.places(&features)?;
@@ -388,12 +442,15 @@ impl TableOptions {
         let all = places.iter().chain(&ignored).chain(&weights).chain(&exposure).chain(&targets);
         all.for_each(|&c| used[c] = true);
         let labels = table.row_labels().map(|(column, _)| column).filter(|&c| !used[c]);
-        let extra = (table.names().iter().enumerate())
+        let extra: Vec<String> = (table.names().iter().enumerate())
             .filter(|(c, _)| !used[*c] && labels != Some(*c))
             .map(|(_, name)| name.clone())
             .take(20)
             .collect();
-        Ok(Columns { features, weights, exposure, targets, labels, extra })
+        if !extra.is_empty() {
+            notes.push(format!("columns that the model does not use: {}", extra.join(", ")));
+        }
+        Ok((Columns { features, weights, exposure, targets, labels }, notes))
     }
 }
 

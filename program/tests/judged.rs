@@ -663,6 +663,18 @@ fn counts_are_proportional_to_their_exposure() {
         let counts = [3.0, 2.0, 4.0, 6.0, 20.0, 1.0];
         let mean = right.iter().zip(counts).map(|(p, y)| (p - y).powi(2) / 6.0).sum::<f64>();
         near(&[rmse], &[mean.sqrt()], 1e-10);
+        // Deviances by hand, of these rates and of one rate for all.
+        let deviance = |mean: &dyn Fn(usize) -> f64| {
+            let unit =
+                |i: usize| 2.0 * (counts[i] * (counts[i] / mean(i)).ln() - counts[i] + mean(i));
+            (0..6).map(unit).sum::<f64>() / 6.0
+        };
+        let years = [2.0, 1.0, 5.0, 1.0, 4.0, 0.5];
+        let (own, one) = (deviance(&|i| right[i]), deviance(&|i| 36.0 / 13.5 * years[i]));
+        let found = &report["metrics"]["train"]["deviance"];
+        let found = [&found["mean"], &found["explained"]].map(|v| v.as_f64().unwrap());
+        near(&found, &[own, 1.0 - own / one], 1e-9);
+        assert!(said.contains("deviance") && said.contains("D²"), "{said}");
         // The model asks for the column.
         std::fs::write(dir.path().join("n.csv"), "k\n1\n").unwrap();
         let args = ["predict", "m.safetensors", "n.csv"];

@@ -172,6 +172,121 @@ fn labels_of_rows_come_back_with_the_predictions() {
     assert_eq!(features(&["--task", "regression", "--ignore", "a"]), r#"["id"]"#);
 }
 
+/// A first column of whole numbers that is an id by its name is no input, wherever it begins; one that repeats gives a hint.
+#[test]
+fn ids_are_labels_or_groups() {
+    let dir = tempfile::tempdir().unwrap();
+    let fitted = |name: &str, id: &dyn Fn(usize) -> usize, more: &[&str]| {
+        let lines: String = (0..30)
+            .map(|i| format!("{},{},{}\n", id(i), i * i % 7, (i * 5 % 11) as f64 + 0.5))
+            .collect();
+        std::fs::write(dir.path().join("d.csv"), format!("{name},a,y\n{lines}")).unwrap();
+        let data = linear(dir.path(), "d.csv", "y", more)["data"].clone();
+        (data["features"].to_string(), data["remarks"].to_string())
+    };
+    let scattered = |i: usize| 10_001 + i * 7 % 31;
+    for name in ["id", "customer_id", "PassengerId", "Sample ID", "case"] {
+        let (features, remarks) = fitted(name, &scattered, &[]);
+        assert_eq!(features, r#"["a"]"#, "{name}");
+        assert!(remarks.contains("labels of the rows") && remarks.contains("--row-names none"));
+    }
+    for name in ["acid", "PAID", "grid", "year", "x"] {
+        assert_eq!(fitted(name, &scattered, &[]).0, format!("[\"{name}\",\"a\"]"));
+    }
+    let (features, remarks) = fitted("patient_id", &|i| 10_001 + i / 3, &[]);
+    assert_eq!(features, r#"["patient_id","a"]"#);
+    assert!(remarks.contains("--groups 'patient_id'"), "{remarks}");
+    let (features, remarks) =
+        fitted("patient_id", &|i| 10_001 + i / 3, &["--groups", "patient_id"]);
+    assert_eq!(features, r#"["a"]"#);
+    assert!(!remarks.contains("--groups"), "{remarks}");
+}
+
+/// What is filled in comes from the rows that train, in the fit and in each fold.
+#[test]
+fn rows_that_judge_have_no_part_in_what_is_filled_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines: String = (0..40)
+        .map(|i| {
+            let judges = i % 4 == 3;
+            let x = if i % 5 == 0 {
+                "NA".into()
+            } else {
+                format!("{}", if judges { 1e6 } else { 2.0 + (i % 2) as f64 })
+            };
+            let level = if i % 7 == 0 {
+                ""
+            } else if judges || i % 6 == 1 {
+                "u"
+            } else {
+                "v"
+            };
+            format!("{x},{level},{},{}\n", (i * 5 % 11) as f64 + 0.5, u8::from(judges))
+        })
+        .collect();
+    std::fs::write(dir.path().join("d.csv"), format!("x,k,y,judge\n{lines}")).unwrap();
+    let more = ["--missing", "impute", "--validation-column", "judge"];
+    let fit = [
+        "fit",
+        "d.csv",
+        "--target",
+        "y",
+        "--hidden",
+        "none",
+        "--ridge",
+        "0.1",
+        "--test-fraction",
+        "0",
+    ];
+    let files = ["--model", "m.safetensors", "--report", "r.json", "-q"];
+    succeed(dir.path(), &[&fit[..], &files, &more].concat());
+    let report = json(&dir.path().join("r.json"));
+    // Of the rows that train 24 have an x: by hand 2 for even and 3 for odd rows.
+    let known: Vec<f64> =
+        (0..40).filter(|i| i % 4 != 3 && i % 5 != 0).map(|i| 2.0 + (i % 2) as f64).collect();
+    let mean = known.iter().sum::<f64>() / known.len() as f64;
+    let columns = report["data"]["columns"].as_array().unwrap();
+    let shown = columns[0].as_str().unwrap();
+    let fill: f64 = shown.split([' ', ':']).filter_map(|w| w.parse().ok()).next().unwrap();
+    assert!((fill - mean).abs() < 1e-12, "{shown} beside {mean}");
+    assert!(columns[1].as_str().unwrap().ends_with("v where missing"), "{}", columns[1]);
+    // The model fills the same in: a gap predicts as that number with the mark of gaps, which no other row has.
+    let x_mean = report["standardization"]["x_mean"][0].as_f64().unwrap();
+    assert!((x_mean - mean).abs() < 1e-9, "{x_mean}");
+}
+
+#[test]
+fn predictions_are_compared_where_there_is_a_target() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = |gaps: &dyn Fn(usize) -> bool| -> String {
+        let target = |i: usize| format!("{}", (i * 5 % 11) as f64 + 0.5);
+        let line = |i| format!("{},{}\n", i * i % 7, if gaps(i) { "".into() } else { target(i) });
+        format!("x,y\n{}", (0..30).map(line).collect::<String>())
+    };
+    let write = |name: &str, text: String| std::fs::write(dir.path().join(name), text).unwrap();
+    write("d.csv", rows(&|_| false));
+    write("some.csv", rows(&|i| i % 3 == 1));
+    write("none.csv", rows(&|_| true));
+    linear(dir.path(), "d.csv", "y", &[]);
+    let predict = |table: &str| {
+        succeed(dir.path(), &["predict", "m.safetensors", table, "--output", "p.csv"])
+    };
+    let (said, notes) = predict("some.csv");
+    assert!(notes.contains("compared with the column 'y' in 20 of 30 rows"), "{notes}");
+    let twenty = said.lines().find(|line| line.starts_with("RMSE")).unwrap().to_string();
+    assert!(said.contains("rows        20") && said.contains("(30 predictions)"), "{said}");
+    // The same figures as of a table with these rows alone.
+    let part = rows(&|i| i % 3 == 1);
+    write(
+        "part.csv",
+        part.lines().filter(|line| !line.ends_with(',')).map(|l| format!("{l}\n")).collect(),
+    );
+    let (said, _) = predict("part.csv");
+    assert!(said.contains(&twenty), "{said} without {twenty}");
+    let (said, notes) = predict("none.csv");
+    assert!(!said.contains("RMSE") && notes.contains("has no value in these rows"), "{notes}");
+}
+
 /// R's treatment contrasts: the same linear predictors as lm, glm and multinom.
 #[test]
 fn factors_have_the_linear_predictors_of_r() {

@@ -7,7 +7,8 @@ use super::names::of_input;
 use super::probability::{chi2_upper, f_upper};
 use super::quadratic::{Criterion, Quadratic, Scheme};
 use super::ratio::{precise, without};
-use super::{Distribution, Inference, Options};
+use super::summary::log_density;
+use super::{Distribution, Inference, Options, Scaling};
 use crate::curvature::Curvature;
 use crate::device::Device;
 use crate::error::{Error, Result, by_name};
@@ -164,9 +165,19 @@ pub struct Pruned {
     pub by_gauss_newton: bool,
     /// The removals in their order.
     pub path: Vec<Removal>,
+    /// n, as [`Summary::rows`](super::Summary::rows).
+    rows: f64,
 }
 
 impl Pruned {
+    /// Turns AIC and BIC, those of the targets that the network sees, into those of the targets in the units of the data.
+    pub fn rescale(&mut self, scaling: &Scaling) {
+        let more = 2.0 * log_density(self.rows, &scaling.y_scale);
+        let of_path = self.path.iter_mut().flat_map(|r| [&mut r.aic, &mut r.bic]);
+        let all = [&mut self.aic, &mut self.bic].into_iter().chain(of_path);
+        all.flatten().for_each(|v| *v += more);
+    }
+
     /// The step with the lowest BIC: the number of removals after which it is reached.
     pub fn best(&self) -> usize {
         lowest(std::iter::once(self.bic).chain(self.path.iter().map(|r| r.bic)))
@@ -218,6 +229,7 @@ struct Stage<'a> {
     /// E, AIC and BIC.
     value: f64,
     criteria: [Option<f64>; 2],
+    rows: f64,
     by_gauss_newton: bool,
 }
 
@@ -240,6 +252,7 @@ impl Pruning {
             aic: None,
             bic: None,
             path: Vec::new(),
+            rows: 0.0,
             by_gauss_newton: false,
         };
         let most = self.steps.unwrap_or(usize::MAX);
@@ -251,6 +264,7 @@ impl Pruning {
             let Some(stage) = self.stage(&before, &theta)? else { break };
             match pruned.path.last_mut() {
                 None => {
+                    pruned.rows = stage.rows;
                     pruned.by_gauss_newton = stage.by_gauss_newton;
                     pruned.saliencies = self.all_saliencies(&stage)?;
                     [pruned.aic, pruned.bic] = stage.criteria;
@@ -322,6 +336,7 @@ impl Pruning {
                 tests: None,
                 value,
                 criteria: [None; 2],
+                rows: 0.0,
                 by_gauss_newton: stands_in,
             };
             return Ok(model.map(stage));
@@ -345,6 +360,7 @@ impl Pruning {
             tests,
             value: summary.value,
             criteria: [summary.aic, summary.bic],
+            rows: summary.rows,
             by_gauss_newton: stands_in,
         }))
     }

@@ -72,7 +72,7 @@ pub struct Report {
     pub network: String,
     /// The options.
     pub options: Options,
-    /// The numbers about the fit as a whole.
+    /// The numbers about the fit as a whole; with units likelihood, AIC and BIC are those of the targets in these.
     pub summary: Summary,
     /// The kind of the covariance.
     pub covariance_kind: Covariance,
@@ -161,7 +161,10 @@ impl Inference<'_> {
         Ok(Report {
             network: network.to_string(),
             options: self.options.clone(),
-            summary: self.summary.clone(),
+            summary: match scaling {
+                Some(scaling) => self.summary.clone().in_units(&scaling.y_scale),
+                None => self.summary.clone(),
+            },
             covariance_kind: self.kind,
             covariance: self.covariance().cloned(),
             refused: self.refused(),

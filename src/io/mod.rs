@@ -46,6 +46,6 @@ pub use spec::{network_from_json, network_from_path, network_to_json};
 pub use standardization::Standardization;
 pub use table::{
     Coding, Column, Counted, Dataset, Dialect, Encode, Exposure, Fill, Missing, Reading, RowNames,
-    Table, Target, Task, Unknown,
+    Table, Target, Task, Unknown, fill_gaps, impute,
 };
 pub use weights::{NamedTensor, Weights};

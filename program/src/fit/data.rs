@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use secondo::inference::Names;
-use secondo::io::{Column, Dataset, Model, Table, Target, TrainingRows};
+use secondo::io::{Column, Dataset, Model, Table, Target, TrainingRows, fill_gaps, impute};
 use secondo::{
     Activation, Auto, Device, Error, Fit, Method as _, Network, Penalty, Problem, Reason,
     Reduction, silent,
@@ -59,8 +59,12 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
         return Err(in_data(options, None, why.into()));
     }
     let reading = begin.elapsed();
-    let all = Rows::take(&mut data);
+    let mut all = Rows::take(&mut data);
     let division = options.division.divide(&data, options.starts.seed())?;
+    // Rows that are to judge have no part in what is filled in.
+    let mut train = all.of(&division.train);
+    impute(&mut data.columns, &mut train.x, train.weights.as_deref());
+    fill_gaps(&data.columns, &mut all.x);
     let begin = Instant::now();
     let sizes = Sizes::of(options, &data, division.train.len())?;
     let hindrance = || {
@@ -79,8 +83,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     let choice = validate(options, &data, &all, &division.train, &candidates)?;
     let mut choosing = choice.as_ref().map_or(Duration::ZERO, |_| begin.elapsed());
     let candidate = &candidates[choice.as_ref().map_or(0, |choice| choice.candidate)];
-    let [train, validation, test] =
-        [&division.train, &division.validation, &division.test].map(|rows| all.of(rows));
+    let [validation, test] = [&division.validation, &division.test].map(|rows| all.of(rows));
     let (mut model, mut warnings) = model(options, &data, candidate, &train)?;
     let choosing_failed = choice.iter().flat_map(|choice| &choice.warnings);
     warnings.splice(..0, table.warnings().iter().chain(choosing_failed).cloned());

@@ -327,6 +327,7 @@ impl Part {
             rmse: (squares / total).sqrt(),
             mae: sizes / total,
             r2: (spread > 0.0).then(|| 1.0 - squares / spread),
+            deviance: None,
             targets: Vec::new(),
         }))
     }

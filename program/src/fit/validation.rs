@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
-use secondo::io::{Dataset, Model};
+use secondo::io::{Dataset, Model, fill_gaps, impute};
 use secondo::{Device, Error, Fit, Interrupt, Penalty, Reason, Reduction, silent};
 use serde::{Deserialize, Serialize};
 
@@ -111,7 +111,10 @@ pub fn validate(
                 let places = rows.iter().zip(parts).filter(|(_, part)| (**part == fold) == held);
                 places.map(|(row, _)| *row).collect()
             };
-            let [kept, held] = [false, true].map(|is_held| all.of(&of(is_held)));
+            let [mut kept, mut held] = [false, true].map(|is_held| all.of(&of(is_held)));
+            let mut columns = data.columns.clone();
+            impute(&mut columns, &mut kept.x, kept.weights.as_deref());
+            fill_gaps(&columns, &mut held.x);
             let limits = (limit(), &interrupt);
             let scored = score(options, data, candidate, [&kept, &held], limits);
             progress.one_more();

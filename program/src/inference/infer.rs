@@ -18,7 +18,7 @@ use crate::plot::panels::{Panel, Panels, Series};
 /// Says what a fit tells about weights, inputs and predictions: standard errors, tests, intervals
 ///
 /// The Hessian at the minimum is the information that the data hold on the parameters. Printed are average slopes of the
-/// inputs with intervals, tests that an input has no effect, AIC and BIC; the weights on request. What the data do not determine
+/// inputs with intervals, tests that an input has no effect, AIC and BIC in the target's units; the weights on request. What the data do not determine
 /// is named with its cause. Where no standard error has a meaning (no minimum, a saddle, no degrees of freedom) the report says
 /// why.
 ///
@@ -32,7 +32,7 @@ unequal variances and a wrong model).
 Examples:
   secondo infer diabetes.safetensors diabetes.csv
       slopes, tests and fit
-  secondo infer problem.json --covariance hc3 --weights
+  secondo infer problem.json --covariance hc3 --print-weights
       robust standard errors, with the weights
   secondo infer problem.json --refit --report inference.json
       likelihood ratios by fits without each input; everything as JSON
@@ -79,14 +79,14 @@ pub struct Options {
         conflicts_with_all = ["refit", "profile", "effect_step", "covariance", "print_weights", "plot"]
     )]
     approximate: Option<Approximation>,
-    /// Draw the average prediction against each input with its interval, and the weights with --weights; may be given several times
+    /// Draw the average prediction against each input with its interval, and the weights with --print-weights; may be given several times
     #[arg(long, help_heading = "Output", value_name = "FILE.svg|FILE.png")]
     plot: Vec<PathBuf>,
     /// Predict for the rows of this table, with intervals
     #[arg(long, help_heading = "Output", value_name = "FILE.csv")]
     at: Option<PathBuf>,
     /// Print the weights of the network
-    #[arg(long = "weights", help_heading = "Output")]
+    #[arg(long, help_heading = "Output")]
     print_weights: bool,
 }
 

@@ -100,7 +100,10 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
         level: options.level,
         options: options.rules.options(),
     };
-    let pruned = pruning.prune(&source.problem, &source.w)?;
+    let mut pruned = pruning.prune(&source.problem, &source.w)?;
+    if let Some(scaling) = &source.scaling {
+        pruned.rescale(scaling);
+    }
     let held_out: Vec<Option<f64>> = std::iter::once(&source.w)
         .chain(pruned.path.iter().map(|r| &r.weights))
         .map(|w| held_out_error(&source, source.problem.network(), w))

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::objective::uncounted;
 use crate::output::{Results, has_extension, json_text, plural, say_note};
 use crate::plot;
-use crate::table::{Rows, TableOptions};
+use crate::table::{Rows, TableOptions, ToPredict};
 
 /// Where the estimate comes from, and where the report goes.
 #[derive(Debug, Args)]
@@ -162,7 +162,8 @@ impl SourceOptions {
     pub fn rows_to_predict(&self, source: &Source, path: &Path) -> Result<Array2<f64>, Failure> {
         let table = self.table.open(path)?;
         if let (Some(model), Some(_)) = (&source.model, &source.scaling) {
-            let (rows, notes) = self.table.rows(model, &table, false, Unknown::default())?;
+            let ToPredict { rows, notes, .. } =
+                self.table.rows_to_predict(model, &table, Unknown::default())?;
             notes.iter().for_each(|note| say_note(note));
             return Ok(model.standardization.inputs(&rows.x)?);
         }
@@ -185,7 +186,7 @@ impl SourceOptions {
 pub fn of_model(mut model: Model, options: &TableOptions, data: &Path) -> Result<Source, Failure> {
     refuse_weights(&model)?;
     let table = options.open(data)?;
-    let (mut rows, mut notes) = options.rows(&model, &table, true, Unknown::default())?;
+    let (mut rows, mut notes) = options.rows(&model, &table, Unknown::default())?;
     let all = rows.lines.len();
     let mut held_out = None;
     notes.push(match &model.training {

@@ -8,18 +8,11 @@ fn diabetes(options: &[&str]) -> (tempfile::TempDir, String, String) {
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/diabetes.csv");
     let model = folder.path().join("m.safetensors").to_str().unwrap().to_string();
     let table = table.to_str().unwrap().to_string();
-    let mut args = vec![
-        "fit",
-        &table,
-        "--target",
-        "progression",
-        "--hidden",
-        "2",
-        "--model",
-        &model,
-        "--quiet",
-    ];
+    let mut args = vec!["fit", &table, "--target", "progression", "--model", &model, "--quiet"];
     args.extend(options);
+    if !options.contains(&"--hidden") {
+        args.extend(["--hidden", "2"]);
+    }
     let out = program(&args);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     (folder, table, model)
@@ -273,11 +266,39 @@ fn a_pruned_model_is_inferred_without_the_weights_that_are_gone() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 
+/// ℓ = −n/2 (ln(2π RSS/n) + 1) with the residuals in the target's units, as R's logLik has it, whatever the fit standardises.
+#[test]
+fn likelihood_and_criteria_are_those_of_the_target_in_its_units() {
+    let least_squares = ["--hidden", "none", "--ridge", "0", "--test-fraction", "0"];
+    let (folder, table, model) = diabetes(&least_squares);
+    let found = report("infer", Path::new(&model), &[&table]);
+    let predicted = program(&["predict", &model, &table]);
+    let predicted = &columns(&predicted.stdout)["prediction"];
+    let targets = &columns(&std::fs::read(&table).unwrap())["progression"];
+    let (n, p) = (targets.len() as f64, 11.0);
+    let rss: f64 = targets.iter().zip(predicted).map(|(y, x)| (y - x).powi(2)).sum();
+    let log = -0.5 * n * ((2.0 * std::f64::consts::PI * rss / n).ln() + 1.0);
+    let near = |name: &str, expected: f64| {
+        assert_eq!(differs(name, &found[name], &expected.into(), 1e-10), None);
+    };
+    near("log_likelihood", log);
+    near("aic", -2.0 * log + 2.0 * (p + 1.0));
+    near("bic", -2.0 * log + n.ln() * (p + 1.0));
+    // Those of a path are in the same units.
+    let small = folder.path().join("small.safetensors");
+    let small = small.to_str().unwrap();
+    let pruned = report("prune", Path::new(&model), &[&table, "--steps", "1", "--model", small]);
+    let left = report("infer", Path::new(small), &[&table]);
+    for name in ["aic", "bic"] {
+        assert_eq!(differs(name, &pruned["path"][0][name], &left[name], 1e-9), None);
+    }
+}
+
 #[test]
 fn partial_effects_agree_with_the_reference_and_are_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let plot = folder.path().join("effects.svg");
-    let options = ["--effect-step", "sd", "--weights", "--plot", plot.to_str().unwrap()];
+    let options = ["--effect-step", "sd", "--print-weights", "--plot", plot.to_str().unwrap()];
     let found = infer(FIXTURES[2], "exact", &options);
     let reference = &fixture(FIXTURES[2])["reference"]["partial_covariate_effect"]["values"];
     for (row, expected) in

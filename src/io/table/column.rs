@@ -207,8 +207,8 @@ fn text(map: &Map<String, Value>, key: &str) -> Result<String> {
 }
 
 impl Table {
-    /// How a column becomes inputs: as `how` says, or as its values in `rows` suggest; with `fill`, the weights of the rows where they
-    /// have some, missing values are replaced.
+    /// How a column becomes inputs: as `how` says, or as its values in `rows` suggest; with `fill`, missing values are to have a
+    /// substitute, which [`impute`](super::impute) learns.
     ///
     /// # Errors
     /// Values that are not all of one kind, or more levels than a network can learn.
@@ -218,7 +218,7 @@ impl Table {
         rows: &[usize],
         how: Option<&Encode>,
         tally: Tally,
-        fill: Option<Option<&[f64]>>,
+        fill: bool,
     ) -> Result<Column> {
         let all = || rows.iter().map(|&row| (row, self.text_at(row, column)));
         let known = || all().filter(|(_, cell)| !self.is_missing(cell));
@@ -251,11 +251,11 @@ impl Table {
         };
         let mut out = Column { name: self.names[column].clone(), coding, fill: None };
         let gaps = || all().any(|(_, cell)| self.is_missing(cell));
-        if let Some(weights) = fill
-            && gaps()
-            && known().next().is_some()
-        {
-            out.fill = Some(self.fill_of(&out, column, rows, weights)?);
+        if fill && gaps() && known().next().is_some() {
+            out.fill = Some(match out.coding {
+                Coding::Levels { .. } => Fill::Level(0),
+                _ => Fill::Number(0.0),
+            });
         }
         Ok(out)
     }
@@ -346,48 +346,16 @@ impl Table {
                     short(cell)
                 )));
             }
+            let groups = match known().count() - count {
+                0 => String::new(),
+                _ => format!("keep its equal rows together with --groups '{name}', "),
+            };
             return Err(refused(format!(
-                "text with {count} different values in {all} rows is not encoded; leave the column out with --ignore '{name}', or \
+                "text with {count} different values in {all} rows is not encoded; leave the column out with --ignore '{name}', {groups}or \
                  make an input of each value with --encode '{name}'"
             )));
         }
         Ok(Coding::Levels { levels, reference: Some(0) })
-    }
-
-    /// The mean of a column's numbers, or its most frequent level, the first of several; a row counts by its weight.
-    fn fill_of(
-        &self,
-        column: &Column,
-        at: usize,
-        rows: &[usize],
-        weights: Option<&[f64]>,
-    ) -> Result<Fill> {
-        let largest = weights.map_or(1.0, |w| w.iter().fold(0.0, |m: f64, w| m.max(*w)));
-        let weight = |i: usize| weights.map_or(1.0, |w| w[i] / largest);
-        let (known, weights): (Vec<usize>, Vec<f64>) = (rows.iter().enumerate())
-            .filter(|(_, row)| !self.is_missing(self.text_at(**row, at)))
-            .map(|(i, row)| (*row, weight(i)))
-            .unzip();
-        match &column.coding {
-            Coding::Levels { levels, .. } => {
-                let mut counts = vec![0.0; levels.len()];
-                let index = Index::of(levels);
-                (known.iter().zip(&weights))
-                    .filter_map(|(&row, w)| Some((index.find(self.text_at(row, at))?, w)))
-                    .for_each(|(level, w)| counts[level] += w);
-                let most = counts.iter().copied().fold(0.0, f64::max);
-                Ok(Fill::Level(counts.iter().position(|c| *c == most).unwrap_or(0)))
-            }
-            _ => {
-                let total: f64 = weights.iter().sum();
-                let part = |(&row, w): (&usize, &f64)| {
-                    let cell = self.text_at(row, at);
-                    Ok(w / total * self.number_of(&column.coding, row, at, cell)?)
-                };
-                let parts = known.iter().zip(&weights).map(part);
-                Ok(Fill::Number(parts.sum::<Result<f64>>()?))
-            }
-        }
     }
 
     /// The indices of the columns that `columns` name.

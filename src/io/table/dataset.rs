@@ -1,12 +1,14 @@
 //! A table as features and target.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ndarray::Array2;
 
 use super::cell::short;
 use super::classes::is_padded;
 use super::column::Tally;
+use super::fill::impute;
+use super::header::is_identifier;
 use super::{Coding, Column, Encode, Exposure, Missing, Table, Target, Task, Unknown};
 use crate::error::{Error, Result};
 use crate::io::json::format_error;
@@ -131,7 +133,7 @@ impl Table {
     /// fewer than two classes.
     pub fn dataset(&self, reading: &Reading) -> Result<Dataset> {
         let mut uses = self.uses(reading)?;
-        let impute = reading.missing == Missing::Impute;
+        let is_imputed = reading.missing == Missing::Impute;
         let counted = self.counted_rows(uses.weights, reading.missing)?;
         let how = |column: usize| {
             let name = &self.names[column];
@@ -143,7 +145,7 @@ impl Table {
             .then(|| self.numbers_alone(&uses.features, &counted.rows))
             .flatten();
         let target = self.numbers_alone(&uses.targets, &counted.rows);
-        let has_gaps = numbers.is_none() && !impute;
+        let has_gaps = numbers.is_none() && !is_imputed;
         let features = if has_gaps { uses.features.as_slice() } else { &[] };
         let targets = uses.targets.iter().filter(|_| target.is_none());
         let others: Vec<usize> = targets.copied().chain(uses.others()).collect();
@@ -165,7 +167,7 @@ impl Table {
             None => self.tally(&uses.features, &rows),
         };
         for (&column, tally) in uses.features.iter().zip(tallies) {
-            let fill = (impute && numbers.is_none()).then_some(weights.as_deref());
+            let fill = is_imputed && numbers.is_none();
             let learnt = self.learn(column, &rows, how(column), tally, fill)?;
             let is_number = how(column).is_none() && learnt.coding == Coding::Number;
             if is_number && rows.iter().take(SHOWN).any(|&row| is_padded(self.text_at(row, column)))
@@ -173,6 +175,13 @@ impl Table {
                 let name = short(&learnt.name);
                 uses.notes.push(format!(
                     "the column '{name}' has zeros before digits and is taken for numbers; --encode '{name}' takes it for names"
+                ));
+            }
+            if reading.groups.is_none() && self.repeats(column, &rows) {
+                let name = short(&learnt.name);
+                uses.notes.push(format!(
+                    "the column '{name}' gives several rows the same id: --groups '{name}' keeps such rows together and makes it no input, \
+                     --ignore '{name}' leaves it out"
                 ));
             }
             // Text that is the same everywhere says nothing.
@@ -190,12 +199,14 @@ impl Table {
             (Some(exposure), Some(column)) => Some(self.exposures(exposure, column, &rows)?),
             _ => None,
         };
+        let mut x = match numbers {
+            Some(numbers) => numbers,
+            None => self.inputs(&columns, &rows, Unknown::Error)?,
+        };
+        impute(&mut columns, &mut x, weights.as_deref());
         Ok(Dataset {
             features: columns.iter().flat_map(Column::inputs).collect(),
-            x: match numbers {
-                Some(numbers) => numbers,
-                None => self.inputs(&columns, &rows, Unknown::Error)?,
-            },
+            x,
             target: match task {
                 Task::Regression => Target::Numbers(match target {
                     Some(numbers) => numbers,
@@ -228,6 +239,13 @@ impl Table {
             place.assign(&ndarray::Array1::from(self.numbers(column, rows)?));
         }
         Ok(out)
+    }
+
+    /// Whether a column tells by its name what rows belong to, and does so for several rows at once.
+    fn repeats(&self, column: usize, rows: &[usize]) -> bool {
+        let distinct =
+            || rows.iter().map(|&row| self.text_at(row, column)).collect::<HashSet<_>>().len();
+        is_identifier(&self.names[column]) && (2..rows.len()).contains(&distinct())
     }
 
     /// The group of each row: that of the rows with the same text.

@@ -47,6 +47,21 @@ fn counts<'a>(rows: usize, cell: impl Fn(usize) -> &'a str) -> bool {
     })
 }
 
+/// Whether a name says that a column tells rows, or what they belong to, apart: one that ends with the word `id`, or is a word for it.
+pub(super) fn is_identifier(name: &str) -> bool {
+    const WORDS: [&str; 9] =
+        ["case", "customer", "idx", "index", "key", "nr", "obs", "patient", "subject"];
+    let name = name.trim();
+    // `id`, `user id`, `user_id`, `userId`, and not `acid` or `PAID`.
+    let ends_with = |id: &str| {
+        name.strip_suffix(id).is_some_and(|before| match before.chars().last() {
+            Some(last) if last.is_alphanumeric() => last.is_lowercase() && id != "id",
+            _ => true,
+        })
+    };
+    ["ID", "Id", "id"].into_iter().any(ends_with) || WORDS.contains(&name.to_lowercase().as_str())
+}
+
 /// That the first line names the columns: numbers are no names without a word.
 ///
 /// # Errors
@@ -118,6 +133,11 @@ impl Table {
             return Some("it counts the rows");
         }
         let mut seen = HashSet::new();
+        let is_number = |row: usize| whole(cell(row)).is_some_and(|_| seen.insert(cell(row)));
+        if is_identifier(&self.names[0]) && (0..rows).all(is_number) {
+            return Some("by its name, and no number occurs twice");
+        }
+        seen.clear();
         let label = |row: usize| {
             !self.is_missing(cell(row)) && !numeric(cell(row)) && seen.insert(cell(row))
         };

@@ -40,6 +40,7 @@ mod cut;
 mod dataset;
 mod dialect;
 mod exposure;
+mod fill;
 mod header;
 mod parse;
 mod source;
@@ -51,6 +52,7 @@ pub use column::{Coding, Column, Encode, Fill, Unknown};
 pub use dataset::{Dataset, Reading};
 pub use dialect::{Dialect, RowNames};
 pub use exposure::Exposure;
+pub use fill::{fill_gaps, impute};
 pub use target::{Target, Task};
 
 use std::collections::BTreeSet;
@@ -219,20 +221,14 @@ impl Table {
         Ok(Counted { weightless: complete - rows.len(), rows, dropped })
     }
 
-    /// The rows with a value in each of `columns`, and the number of the others; where values are imputed, the others are left out.
-    ///
-    /// # Errors
-    /// A missing value, unless such rows are to be dropped; no row is left.
-    pub fn complete_rows(
-        &self,
-        columns: &[usize],
-        missing: Missing,
-    ) -> Result<(Vec<usize>, usize)> {
-        let all: Vec<usize> = (0..self.rows()).collect();
-        self.complete_rows_of(&all, columns, &[], missing)
+    /// Those of `rows` with a value in each of `columns`.
+    pub fn complete_rows(&self, rows: &[usize], columns: &[usize]) -> Vec<usize> {
+        let is_whole = |row: &usize| !columns.iter().any(|&c| self.has_gap(*row, c));
+        rows.iter().copied().filter(is_whole).collect()
     }
 
-    /// The same among `rows`, also in the columns `filled`, which another treatment could fill.
+    /// The rows among `rows` with a value in each of `columns` and of `filled`, which another treatment could fill, and the number of the others;
+    /// where values are imputed, the others are left out.
     fn complete_rows_of(
         &self,
         rows: &[usize],
