@@ -33,10 +33,10 @@ pub enum Metrics {
         mae: f64,
         /// 1 − Σ ω (y − ŷ)² / Σ ω (y − ȳ)²; undefined for a constant target.
         r2: Option<f64>,
-        /// That of a loss for counts or for positive amounts.
+        /// That of a loss for counts or for positive amounts, over all targets.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         deviance: Option<Deviance>,
-        /// The same for each of several targets, of which those above are then the means.
+        /// RMSE, MAE and R² of each of several targets, of which those above are then the means.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         targets: Vec<TargetMetrics>,
     },
@@ -567,6 +567,22 @@ mod tests {
         assert!(of(1.0, 0.9).much_better_than(&of(1.5, 0.5)));
         assert!(!of(1.0, 0.9).much_better_than(&of(1.5, 0.9)));
         assert!(!of(1.0, 0.9).much_better_than(&of(0.9, 0.5)));
+    }
+
+    /// The likelihood judges counts, where there is one: not the size of their errors.
+    #[test]
+    fn the_deviance_says_which_is_better() {
+        let of = |rmse: f64, mean: f64| Metrics::Regression {
+            rows: 100,
+            rmse,
+            mae: rmse,
+            r2: None,
+            deviance: Some(Deviance { mean, explained: None }),
+            targets: Vec::new(),
+        };
+        assert!(of(2.0, 1.0).is_better_than(&of(1.0, 2.0)));
+        assert!(!of(1.0, 2.0).is_better_than(&of(2.0, 1.0)));
+        assert!(!of(1.0, f64::INFINITY).is_better_than(&of(2.0, 1.0)));
     }
 
     #[test]

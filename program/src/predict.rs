@@ -67,9 +67,12 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     start_threads(None)?;
     let model = Model::load(&options.model)?;
     let table = options.table.open(&options.data)?;
-    let ToPredict { rows, part, notes } =
-        options.table.rows_to_predict(&model, &table, options.unknown.rule())?;
-    let metrics = Metrics::of(&model, part.as_ref().unwrap_or(&rows))?;
+    let mut found = options.table.rows_to_predict(&model, &table, options.unknown.rule())?;
+    let metrics = match found.compared(&model, &table) {
+        Some(rows) => Metrics::of(&model, &rows)?,
+        None => None,
+    };
+    let ToPredict { rows, notes, .. } = found;
     let predicted = rows.predicted(&model)?;
     if let Some(((row, _), _)) = predicted.indexed_iter().find(|(_, v)| !v.is_finite()) {
         return Err(Failure {

@@ -36,7 +36,7 @@ pub struct TableOptions {
     /// Whether the first line names the columns, yes or no; with no they are column1, column2, … [default: yes, unless it seems wrong]
     #[arg(long, value_name = "YES|NO", value_parser = yes)]
     header: Option<bool>,
-    /// The column with the labels of the rows, or none [default: the first, if it has no name, counts the rows, or is an id]
+    /// The column with the labels of the rows, or none [default: the first, if it has no name, counts the rows, is an id, or has another text in each row]
     #[arg(long, value_name = "COLUMN", value_parser = row_names)]
     row_names: Option<RowNames>,
     /// A further word for a missing value; may be given several times
@@ -220,12 +220,43 @@ struct Columns {
 
 /// Rows whose targets are to be predicted.
 pub struct ToPredict {
-    /// All of them, with the targets where none is missing.
     pub rows: Rows,
-    /// Those with a target, where others have none.
-    pub part: Option<Rows>,
     /// Notes on what was left out.
     pub notes: Vec<String>,
+    /// Where the rows are in the table.
+    indices: Vec<usize>,
+    /// The columns of the targets, none where the table has not all of them.
+    targets: Vec<usize>,
+}
+
+impl ToPredict {
+    /// The rows that have a target which the model can predict, with it; none, and a note, where no row has.
+    pub fn compared(&mut self, model: &Model, table: &Table) -> Option<Rows> {
+        if self.targets.is_empty() {
+            return None;
+        }
+        let whole = table.complete_rows(&self.indices, &self.targets);
+        let (all, name) = (self.indices.len(), model.targets.join(","));
+        let why = match known(model, table, &self.targets, &whole) {
+            _ if whole.is_empty() => "it has no value in these rows".into(),
+            Ok(target) => {
+                if whole.len() < all {
+                    self.notes.push(format!(
+                        "the predictions are compared with the column '{name}' in {} of {}; it has no value in the others",
+                        whole.len(),
+                        plural(all, "row")
+                    ));
+                }
+                let has_target = |i: &usize| whole.binary_search(&self.indices[*i]).is_ok();
+                let places: Vec<usize> = (0..all).filter(has_target).collect();
+                return Some(Rows { target: Some(target), ..self.rows.of(&places) });
+            }
+            Err(why) => format!("{why}; --ignore '{name}' leaves it out"),
+        };
+        self.notes
+            .push(format!("the predictions are not compared with the column '{name}': {why}"));
+        None
+    }
 }
 
 impl TableOptions {
@@ -310,7 +341,7 @@ impl TableOptions {
         Ok((out, notes))
     }
 
-    /// The rows of `table` with the features of `model`, and those of them that have its target, too, where there are any.
+    /// The rows of `table` with the features of `model`; whether there is a target does not matter.
     ///
     /// # Errors
     /// As [`rows`](Self::rows), but for the target.
@@ -322,33 +353,8 @@ impl TableOptions {
     ) -> Result<ToPredict, Failure> {
         let (columns, mut notes) = self.columns(model, table, false)?;
         let indices = self.usable(table, &columns, false, unknown, &mut notes)?;
-        let mut rows = self.with_features(model, table, &columns, &indices, unknown)?;
-        let mut part = None;
-        if !columns.targets.is_empty() {
-            let whole = table.complete_rows(&indices, &columns.targets);
-            let name = model.targets.join(",");
-            // A target that is no answer is to be predicted, not compared with.
-            match known(model, table, &columns.targets, &whole) {
-                _ if whole.is_empty() => notes.push(format!(
-                    "the predictions are not compared with the column '{name}': it has no value in these rows"
-                )),
-                Ok(target) if whole.len() == indices.len() => rows.target = Some(target),
-                Ok(target) => {
-                    notes.push(format!(
-                        "the predictions are compared with the column '{name}' in {} of {}; it has no value in the others",
-                        whole.len(),
-                        plural(indices.len(), "row")
-                    ));
-                    let has_target = |i: &usize| whole.binary_search(&indices[*i]).is_ok();
-                    let places: Vec<usize> = (0..indices.len()).filter(has_target).collect();
-                    part = Some(Rows { target: Some(target), ..rows.of(&places) });
-                }
-                Err(why) => notes.push(format!(
-                    "the predictions are not compared with the column '{name}': {why}; --ignore '{name}' leaves it out"
-                )),
-            }
-        }
-        Ok(ToPredict { rows, part, notes })
+        let rows = self.with_features(model, table, &columns, &indices, unknown)?;
+        Ok(ToPredict { rows, indices, targets: columns.targets, notes })
     }
 
     /// The indices of the rows of `table` with a value in every column that is needed.

@@ -202,57 +202,67 @@ fn ids_are_labels_or_groups() {
     assert!(!remarks.contains("--groups"), "{remarks}");
 }
 
-/// What is filled in comes from the rows that train, in the fit and in each fold.
+/// A table with gaps in numbers and levels, of two groups or of one of them, and with a column that marks the second for validation.
+fn gaps(groups: &[usize]) -> String {
+    let line = |i: usize| {
+        let of = i % 2;
+        let x = if i % 5 == 0 { "NA".into() } else { format!("{}", (i * 3 % 7 + 100 * of) as f64) };
+        // The level u rules the second group and the whole table, v the first group.
+        let level = match (i % 7, of) {
+            (0, _) => "",
+            (1, 0) | (_, 1) => "u",
+            _ => "v",
+        };
+        format!("{x},{level},{},g{of},{of}\n", (i * 5 % 11) as f64 + 0.5)
+    };
+    let rows = (0..41).filter(|i| groups.contains(&(i % 2)));
+    format!(
+        "x,k,y,group,judges\n{}",
+        rows.chain([43, 45, 47])
+            .filter(|i| groups.contains(&(i % 2)))
+            .map(line)
+            .collect::<String>()
+    )
+}
+
+/// What is filled in comes from the rows that train, and each fold has its own: its score is that of a fit of the other rows alone.
 #[test]
 fn rows_that_judge_have_no_part_in_what_is_filled_in() {
     let dir = tempfile::tempdir().unwrap();
-    let lines: String = (0..40)
-        .map(|i| {
-            let judges = i % 4 == 3;
-            let x = if i % 5 == 0 {
-                "NA".into()
-            } else {
-                format!("{}", if judges { 1e6 } else { 2.0 + (i % 2) as f64 })
-            };
-            let level = if i % 7 == 0 {
-                ""
-            } else if judges || i % 6 == 1 {
-                "u"
-            } else {
-                "v"
-            };
-            format!("{x},{level},{},{}\n", (i * 5 % 11) as f64 + 0.5, u8::from(judges))
-        })
-        .collect();
-    std::fs::write(dir.path().join("d.csv"), format!("x,k,y,judge\n{lines}")).unwrap();
-    let more = ["--missing", "impute", "--validation-column", "judge"];
-    let fit = [
-        "fit",
-        "d.csv",
-        "--target",
-        "y",
-        "--hidden",
-        "none",
-        "--ridge",
-        "0.1",
-        "--test-fraction",
-        "0",
-    ];
-    let files = ["--model", "m.safetensors", "--report", "r.json", "-q"];
-    succeed(dir.path(), &[&fit[..], &files, &more].concat());
-    let report = json(&dir.path().join("r.json"));
-    // Of the rows that train 24 have an x: by hand 2 for even and 3 for odd rows.
-    let known: Vec<f64> =
-        (0..40).filter(|i| i % 4 != 3 && i % 5 != 0).map(|i| 2.0 + (i % 2) as f64).collect();
-    let mean = known.iter().sum::<f64>() / known.len() as f64;
-    let columns = report["data"]["columns"].as_array().unwrap();
-    let shown = columns[0].as_str().unwrap();
-    let fill: f64 = shown.split([' ', ':']).filter_map(|w| w.parse().ok()).next().unwrap();
-    assert!((fill - mean).abs() < 1e-12, "{shown} beside {mean}");
-    assert!(columns[1].as_str().unwrap().ends_with("v where missing"), "{}", columns[1]);
-    // The model fills the same in: a gap predicts as that number with the mark of gaps, which no other row has.
-    let x_mean = report["standardization"]["x_mean"][0].as_f64().unwrap();
-    assert!((x_mean - mean).abs() < 1e-9, "{x_mean}");
+    let write = |name: &str, groups: &[usize]| {
+        std::fs::write(dir.path().join(name), gaps(groups)).unwrap();
+    };
+    write("both.csv", &[0, 1]);
+    write("0.csv", &[0]);
+    write("1.csv", &[1]);
+    let fit = ["fit", "--target", "y", "--hidden", "none", "--ridge", "0.5", "--gtol", "1e-12"];
+    let more = ["--features", "x,k", "--missing", "impute", "--test-fraction", "0", "-q"];
+    let files = ["--model", "m.safetensors", "--report", "r.json"];
+    let fitted = |table: &str, options: &[&str]| {
+        succeed(dir.path(), &[&fit[..], &more, &files, options, &[table]].concat());
+        json(&dir.path().join("r.json"))
+    };
+    let columns = |report: &Value| report["data"]["columns"].clone();
+    // The same substitutes as of the rows that train alone.
+    let validated = columns(&fitted("both.csv", &["--validation-column", "judges"]));
+    assert_eq!(validated, columns(&fitted("0.csv", &[])));
+    assert!(validated[1].as_str().unwrap().ends_with("v where missing"), "{validated}");
+    let all = columns(&fitted("both.csv", &[]));
+    assert!(all != validated && all[1].as_str().unwrap().ends_with("u where missing"), "{all}");
+    let report = fitted("both.csv", &["--cv", "2", "--groups", "group"]);
+    let mean = report["validation"]["candidates"][0]["mean"].as_f64().unwrap();
+    let error = |train: &str, judge: &str| -> f64 {
+        fitted(train, &[]);
+        let (said, _) = succeed(
+            dir.path(),
+            &["predict", "m.safetensors", judge, "--output", "p.csv", "--unknown", "reference"],
+        );
+        let line = said.lines().find_map(|line| line.strip_prefix("RMSE")).unwrap();
+        line.trim().parse().unwrap()
+    };
+    let apart = (error("0.csv", "1.csv") + error("1.csv", "0.csv")) / 2.0;
+    // RMSE is printed with six decimals.
+    assert!((mean - apart).abs() < 2e-6, "{mean} and {apart}");
 }
 
 #[test]
@@ -285,6 +295,31 @@ fn predictions_are_compared_where_there_is_a_target() {
     assert!(said.contains(&twenty), "{said} without {twenty}");
     let (said, notes) = predict("none.csv");
     assert!(!said.contains("RMSE") && notes.contains("has no value in these rows"), "{notes}");
+    // A few classes, too, and an id that is no input comes back for a single row.
+    let classes: String =
+        (0..30).map(|i| format!("{},{},{}\n", 700 + i, i % 7, ["a", "b"][i % 7 / 4])).collect();
+    write("c.csv", format!("id,x,k\n{classes}"));
+    let fit = [
+        "fit",
+        "c.csv",
+        "--target",
+        "k",
+        "--hidden",
+        "none",
+        "--ridge",
+        "1",
+        "--model",
+        "c.safetensors",
+        "-q",
+    ];
+    succeed(dir.path(), &fit);
+    write("two.csv", "id,x,k\n901,1,a\n902,6,\n".into());
+    let (said, notes) =
+        succeed(dir.path(), &["predict", "c.safetensors", "two.csv", "--output", "p.csv"]);
+    assert!(said.contains("rows        1\naccuracy    1"), "{said}");
+    assert!(notes.contains("in 1 of 2 rows"), "{notes}");
+    let written = std::fs::read_to_string(dir.path().join("p.csv")).unwrap();
+    assert!(written.starts_with("id,prediction") && written.contains("\n902,b,"), "{written}");
 }
 
 /// R's treatment contrasts: the same linear predictors as lm, glm and multinom.

@@ -7,7 +7,7 @@ use super::names::of_input;
 use super::probability::{chi2_upper, f_upper};
 use super::quadratic::{Criterion, Quadratic, Scheme};
 use super::ratio::{precise, without};
-use super::summary::log_density;
+use super::summary::log_of_units;
 use super::{Distribution, Inference, Options, Scaling};
 use crate::curvature::Curvature;
 use crate::device::Device;
@@ -172,7 +172,7 @@ pub struct Pruned {
 impl Pruned {
     /// Turns AIC and BIC, those of the targets that the network sees, into those of the targets in the units of the data.
     pub fn rescale(&mut self, scaling: &Scaling) {
-        let more = 2.0 * log_density(self.rows, &scaling.y_scale);
+        let more = 2.0 * log_of_units(self.rows, &scaling.y_scale);
         let of_path = self.path.iter_mut().flat_map(|r| [&mut r.aic, &mut r.bic]);
         let all = [&mut self.aic, &mut self.bic].into_iter().chain(of_path);
         all.flatten().for_each(|v| *v += more);

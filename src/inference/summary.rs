@@ -156,20 +156,18 @@ impl Summary {
             nonlinearity: judged.nonlinearity,
         }
     }
-}
 
-impl Summary {
     /// The same where the outputs' targets are y · `scale`: ℓ is less by n Σ_o ln scale_o, and AIC and BIC are larger by twice that.
     pub(super) fn in_units(mut self, scale: &[f64]) -> Self {
-        let less = log_density(self.rows, scale);
+        let less = log_of_units(self.rows, scale);
         self.log_likelihood = self.log_likelihood.map(|l| l - less);
         [self.aic, self.bic] = [self.aic, self.bic].map(|v| v.map(|v| v + 2.0 * less));
         self
     }
 }
 
-/// Returns n Σ_o ln scale_o, the log of the factor by which a density of n rows is less for targets that are multiplied by `scale`.
-pub(super) fn log_density(rows: f64, scale: &[f64]) -> f64 {
+/// Returns n Σ_o ln scale_o, by which the log likelihood of n rows is less for targets that are multiplied by `scale`.
+pub(super) fn log_of_units(rows: f64, scale: &[f64]) -> f64 {
     rows * scale.iter().map(|s| s.ln()).sum::<f64>()
 }
 

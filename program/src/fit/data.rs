@@ -63,8 +63,8 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, TableFit), Fai
     let division = options.division.divide(&data, options.starts.seed())?;
     // Rows that are to judge have no part in what is filled in.
     let mut train = all.of(&division.train);
-    impute(&mut data.columns, &mut train.x, train.weights.as_deref());
-    fill_gaps(&data.columns, &mut all.x);
+    impute(&mut data.columns, &mut train.x, train.weights.as_deref())?;
+    fill_gaps(&data.columns, &mut all.x)?;
     let begin = Instant::now();
     let sizes = Sizes::of(options, &data, division.train.len())?;
     let hindrance = || {

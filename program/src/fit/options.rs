@@ -18,7 +18,7 @@ use crate::training::{Method, not_negative};
 /// Fits a network to a table, or minimises the objective of a problem file
 ///
 /// For a table (a text file with a header, .parquet, .npy, .npz, or a folder of .parquet and .npy) every column but the target is a feature. Delimiter, decimal mark and encoding are
-/// found; text becomes indicators of its values, dates become days; a first column without name, or that counts the rows, labels
+/// found; text becomes indicators of its values, dates become days; a first column without name, that counts the rows, or of ids, labels
 /// them. The report says what was assumed. Inputs, and the target of a regression, are standardised; a part of the rows is held out to test the fit. The report is printed, and the model is written
 /// to a file that 'secondo predict' reads.
 ///

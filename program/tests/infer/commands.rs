@@ -284,6 +284,31 @@ fn likelihood_and_criteria_are_those_of_the_target_in_its_units() {
     near("log_likelihood", log);
     near("aic", -2.0 * log + 2.0 * (p + 1.0));
     near("bic", -2.0 * log + n.ln() * (p + 1.0));
+    // Weights are precisions: ℓ = −n/2 (ln(2πφ) + 1) + ½ Σ ln ω with φ = Σ ω r²/n, over the rows of a positive weight.
+    let weight = |i: usize| (i % 3) as f64;
+    let text = std::fs::read_to_string(&table).unwrap();
+    let mut lines = text.lines().enumerate();
+    let header = format!("{},w\n", lines.next().unwrap().1);
+    let lines = lines.map(|(i, line)| format!("{line},{}\n", weight(i)));
+    let weighted = folder.path().join("weighted.csv");
+    std::fs::write(&weighted, header + &lines.collect::<String>()).unwrap();
+    let weighted = weighted.to_str().unwrap();
+    let of = ["fit", weighted, "--target", "progression", "--weights", "w", "--quiet"];
+    let other = folder.path().join("w.safetensors");
+    let other = other.to_str().unwrap();
+    let out = program(&[&of[..], &least_squares, &["--model", other]].concat());
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let found = report("infer", Path::new(other), &[weighted, "--weights", "w"]);
+    let predicted = program(&["predict", other, weighted]);
+    let predicted = &columns(&predicted.stdout)["prediction"];
+    let used = (1..=targets.len()).filter(|i| weight(*i) > 0.0);
+    let n = used.clone().count() as f64;
+    let (rss, logs) = used.fold((0.0, 0.0), |(rss, logs), i| {
+        let r: f64 = targets[i - 1] - predicted[i - 1];
+        (rss + weight(i) * r * r, logs + weight(i).ln())
+    });
+    let log = -0.5 * n * ((2.0 * std::f64::consts::PI * rss / n).ln() + 1.0) + 0.5 * logs;
+    assert_eq!(differs("log_likelihood", &found["log_likelihood"], &log.into(), 1e-10), None);
     // Those of a path are in the same units.
     let small = folder.path().join("small.safetensors");
     let small = small.to_str().unwrap();

@@ -203,7 +203,7 @@ impl Table {
             Some(numbers) => numbers,
             None => self.inputs(&columns, &rows, Unknown::Error)?,
         };
-        impute(&mut columns, &mut x, weights.as_deref());
+        impute(&mut columns, &mut x, weights.as_deref())?;
         Ok(Dataset {
             features: columns.iter().flat_map(Column::inputs).collect(),
             x,
@@ -243,9 +243,13 @@ impl Table {
 
     /// Whether a column tells by its name what rows belong to, and does so for several rows at once.
     fn repeats(&self, column: usize, rows: &[usize]) -> bool {
-        let distinct =
-            || rows.iter().map(|&row| self.text_at(row, column)).collect::<HashSet<_>>().len();
-        is_identifier(&self.names[column]) && (2..rows.len()).contains(&distinct())
+        if !is_identifier(&self.names[column]) {
+            return false;
+        }
+        let known = rows.iter().filter(|row| !self.has_gap(**row, column));
+        let ids: Vec<&str> = known.map(|&row| self.text_at(row, column)).collect();
+        let distinct = ids.iter().collect::<HashSet<_>>().len();
+        (2..ids.len()).contains(&distinct)
     }
 
     /// The group of each row: that of the rows with the same text.

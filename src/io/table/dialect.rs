@@ -51,8 +51,8 @@ pub struct Dialect {
 /// The column with the labels of the rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum RowNames {
-    /// The first column, if it has no name, counts the rows, has whole numbers and a name such as `id`, or has another text in each row,
-    /// with letters in nearly all; in no case may a value occur twice.
+    /// The first column, if it has no name, counts the rows, has whole numbers, each once, and a name such as `id` or `user_id`, or has
+    /// another text in each row, with letters in nearly all.
     #[default]
     Found,
     /// None.

@@ -49,8 +49,7 @@ fn counts<'a>(rows: usize, cell: impl Fn(usize) -> &'a str) -> bool {
 
 /// Whether a name says that a column tells rows, or what they belong to, apart: one that ends with the word `id`, or is a word for it.
 pub(super) fn is_identifier(name: &str) -> bool {
-    const WORDS: [&str; 9] =
-        ["case", "customer", "idx", "index", "key", "nr", "obs", "patient", "subject"];
+    const WORDS: [&str; 7] = ["case", "customer", "idx", "nr", "obs", "patient", "subject"];
     let name = name.trim();
     // `id`, `user id`, `user_id`, `userId`, and not `acid` or `PAID`.
     let ends_with = |id: &str| {
@@ -126,16 +125,20 @@ impl Table {
     fn labels_by_their_values(&self) -> Option<&'static str> {
         let cell = |row: usize| self.text_at(row, 0);
         let rows = self.rows();
+        let mut seen = HashSet::new();
+        let digits = |cell: &str| !cell.is_empty() && cell.bytes().all(|b| b.is_ascii_digit());
+        let is_id = |row: usize| {
+            (digits(cell(row)) || whole(cell(row)).is_some()) && seen.insert(cell(row))
+        };
+        // Rows to predict may be few.
+        if self.names.len() > 1 && is_identifier(&self.names[0]) && (0..rows).all(is_id) {
+            return Some("by its name, and no number occurs twice");
+        }
         if rows < 3 || self.names.len() < 3 {
             return None;
         }
         if counts(rows, cell) {
             return Some("it counts the rows");
-        }
-        let mut seen = HashSet::new();
-        let is_number = |row: usize| whole(cell(row)).is_some_and(|_| seen.insert(cell(row)));
-        if is_identifier(&self.names[0]) && (0..rows).all(is_number) {
-            return Some("by its name, and no number occurs twice");
         }
         seen.clear();
         let label = |row: usize| {

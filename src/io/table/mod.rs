@@ -10,8 +10,8 @@
 //! empty field, `NA`, `N/A`, `#N/A`, `NaN`, `nan`, `null`, `NULL`, `?`, `.` and further spellings of these are missing values: an
 //! error, unless rows with them are to be dropped or the values replaced ([`Missing`]).
 //!
-//! A first column without a name is the labels of the rows, and so is one that counts the rows from 0 or 1 or has another text, with letters, in each
-//! row, if other features are left. [`Table::found`] tells all that was assumed.
+//! A first column without a name is the labels of the rows, and so is one that counts the rows from 0 or 1, has whole numbers, each once, and a
+//! name such as `id`, or has another text, with letters, in each row, if other features are left. [`Table::found`] tells all that was assumed.
 //!
 //! # Tables with types
 //!
