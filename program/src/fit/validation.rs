@@ -21,10 +21,9 @@ use crate::signals::watch_interrupts;
 use crate::table::Rows;
 use crate::training::Several;
 
-/// The most steps of a fit in a fold, ten times as many of L-BFGS, and the part of its first gradient with which it ends, unless an option says
-/// otherwise: what is left then changes no choice, and small penalties may go on for long.
+/// The most steps of a fit in a fold, ten times as many of L-BFGS, unless an option says otherwise: what is left then changes no choice,
+/// and small penalties may go on for long.
 const STEPS: usize = 100;
-const GRADIENT: f64 = 1e-5;
 
 /// How well each candidate predicts rows that were held out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -212,7 +211,7 @@ fn score(
     let (mut model, _) = model(options, data, candidate, kept)?;
     let problem = kept.problem(&model, Device::cpu())?.interrupted_by(interrupt.clone());
     let rule = options.starts.rule(&candidate.network);
-    let method = options.method.shortened(STEPS, GRADIENT);
+    let method = options.method.shortened(STEPS);
     let end = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut ends = Vec::with_capacity(candidate.starts.into());
     for (left, seed) in

@@ -168,10 +168,9 @@ impl Method {
         )))
     }
 
-    /// The method for fits that are compared: with so many steps at most, and down to such a gradient, where no option says otherwise.
-    pub fn shortened(&self, max_iter: usize, gtol: f64) -> Self {
-        let (max_iter, gtol) = (self.max_iter.unwrap_or(max_iter), self.gtol.unwrap_or(gtol));
-        Method { max_iter: Some(max_iter), gtol: Some(gtol), ..self.clone() }
+    /// The method for fits that are compared: with so many steps at most where no option says another number.
+    pub fn shortened(&self, max_iter: usize) -> Self {
+        Method { max_iter: Some(self.max_iter.unwrap_or(max_iter)), ..self.clone() }
     }
 
     /// The method with its options, and with so much time.
