@@ -206,7 +206,11 @@ fn ids_are_labels_or_groups() {
 fn gaps(groups: &[usize]) -> String {
     let line = |i: usize| {
         let of = i % 2;
-        let x = if i % 5 == 0 { "NA".into() } else { format!("{}", (i * 3 % 7 + 100 * of) as f64) };
+        let x = if i.is_multiple_of(5) {
+            "NA".into()
+        } else {
+            format!("{}", (i * 3 % 7 + 100 * of) as f64)
+        };
         // The level u rules the second group and the whole table, v the first group.
         let level = match (i % 7, of) {
             (0, _) => "",
