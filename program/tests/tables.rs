@@ -299,7 +299,7 @@ fn predictions_are_compared_where_there_is_a_target() {
     assert!(said.contains(&twenty), "{said} without {twenty}");
     let (said, notes) = predict("none.csv");
     assert!(!said.contains("RMSE") && notes.contains("has no value in these rows"), "{notes}");
-    // A few classes, too, and an id that is no input comes back for a single row.
+    // Classes, too, of which one row has none; and an id that is no input comes back, however few rows there are.
     let classes: String =
         (0..30).map(|i| format!("{},{},{}\n", 700 + i, i % 7, ["a", "b"][i % 7 / 4])).collect();
     write("c.csv", format!("id,x,k\n{classes}"));

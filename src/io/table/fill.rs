@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use ndarray::array;
 
-    /// A column of three levels, of which the last row of each pair has none; the levels 2, 0, 0, 1 with the weights 1, 1, 1, 4.
+    /// A column of three levels and its inputs in rows of the levels c, a, a, b, and in a last row without one.
     fn column(reference: Option<usize>) -> (Column, Array2<f64>) {
         let levels = ["a", "b", "c"].map(String::from).to_vec();
         let coding = Coding::Levels { levels, reference };
