@@ -395,10 +395,8 @@ fn arrays_are_tables() {
     );
 }
 
-/// A text without quotes is cut by its bytes in parts side by side, one with a quote by a library, record by record: both give the same cells,
-/// lines and errors, also of lines that are not like the others.
-#[test]
-fn texts_with_and_without_quotes_are_cut_alike() {
+/// Lines of three cells, some blank, some remarks, over several pieces of a text.
+fn lines() -> String {
     let line = |i: usize| match i % 7 {
         3 => "\n".to_string(),
         4 => ",,\n".into(),
@@ -407,25 +405,108 @@ fn texts_with_and_without_quotes_are_cut_alike() {
         _ => format!("{i},,{}e-3\n", i * i),
     };
     let lines: String = (0..20_000).map(line).collect();
-    assert!(lines.len() > 4 << 16, "it is cut in several parts");
+    assert!(lines.len() > 4 << 16, "it is cut in several pieces");
+    lines
+}
+
+fn cells(table: &Table) -> Vec<&str> {
+    let of = |row| (0..3).map(move |column| table.cell(row, column).unwrap());
+    (0..table.rows()).flat_map(of).collect()
+}
+
+/// A text without quotes is cut by its bytes in pieces side by side, one with a quote below its header by a library, record by record:
+/// both give the same cells, lines and errors, also of lines that are not like the others.
+#[test]
+fn texts_with_and_without_quotes_are_cut_alike() {
+    let lines = lines();
     let table = |header: &str, end: &str| {
-        Table::parse(&format!("{header}{lines}{end}"), "t.csv".as_ref(), &Dialect::default())
+        Table::parse(&format!("{header}\n{lines}{end}"), "t.csv".as_ref(), &Dialect::default())
     };
-    let [plain, quoted] =
-        ["a,b,c\n", "\"a\",b,c\n"].map(|header| table(header, "1,2,the last").unwrap());
-    let cells = |table: &Table| -> Vec<String> {
-        let of = |row| (0..3).map(move |column| table.cell(row, column).unwrap().to_string());
-        (0..table.rows()).flat_map(of).collect()
-    };
+    let plain = table("a,b,c", "1,2,the last").unwrap();
     let left_out = (0..20_000).filter(|i| matches!(i % 7, 3 | 4 | 6)).count();
     assert_eq!(plain.rows(), 20_000 - left_out + 1);
-    assert_eq!((plain.lines(), cells(&plain)), (quoted.lines(), cells(&quoted)));
-    assert_eq!(plain.found(), quoted.found());
     assert_eq!(plain.cell(plain.rows() - 1, 2), Some("the last"));
-    let [plain, quoted] =
-        ["a,b,c\n", "\"a\",b,c\n"].map(|header| table(header, "1,2").unwrap_err());
+    for (header, end) in [("\"a\",b,c", "1,2,the last"), ("a,b,c", "1,2,\"the last\"")] {
+        let quoted = table(header, end).unwrap();
+        assert_eq!((plain.lines(), cells(&plain)), (quoted.lines(), cells(&quoted)));
+        assert_eq!(plain.found(), quoted.found());
+    }
+    let [plain, quoted] = ["1,2", "\"1\",2"].map(|end| table("a,b,c", end).unwrap_err());
     assert!(plain.to_string().contains("found 2 fields"), "{plain}");
     assert_eq!(plain, quoted);
+}
+
+/// A file is cut while it is read, where its text needs no preparation as a whole: its table is that of its text, whatever is found on
+/// the way.
+#[test]
+fn files_are_cut_as_their_text() {
+    let folder = TempDir::new().unwrap();
+    let (path, lines) = (folder.path().join("t.csv"), lines());
+    let of_file = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        Table::from_path(&path, &Dialect::default())
+    };
+    let long = format!("1,2,{}\n", "long ".repeat(60_000));
+    let headers = [
+        "a,b,c\n",
+        "\n\n\"a\",b,c\n",
+        "# said before\na,b,c\n",
+        "sep=,\na,b,c\n",
+        "a,\"b\nb\",c\n",
+    ];
+    let ends = [
+        "1,2,3",
+        "1,2,3\n\n",
+        "1,2,\"3\n3\"",
+        "\u{FEFF}1,2,3",
+        "1,2,\u{E4}\u{20AC}",
+        "1,2",
+        "1,2,3\n1,2,3,\n",
+        "1,\"2,3",
+        "1,\0,3",
+        &long,
+        &long.repeat(3),
+        &format!("{long}1"),
+    ];
+    let windows = |text: String| text.replace('\n', "\r\n");
+    let old_macs = |text: String| text.replace('\n', "\r");
+    let mut refused = 0;
+    for (header, end) in headers.iter().flat_map(|header| ends.iter().map(move |end| (header, end)))
+    {
+        let text = format!("{header}{lines}{end}");
+        for text in [text.clone(), windows(text.clone()), old_macs(text)] {
+            let expected = Table::parse(&text, &path, &Dialect::default());
+            match (of_file(text.as_bytes()), expected) {
+                // NUL is none of a text's characters in a file.
+                (Err(found), _) if end.contains('\0') => {
+                    assert!(found.to_string().contains("NUL"), "{found}")
+                }
+                (Ok(table), Ok(expected)) => {
+                    assert_eq!(
+                        (table.names(), table.lines()),
+                        (expected.names(), expected.lines()),
+                        "{header}{end:.20}"
+                    );
+                    assert!(cells(&table) == cells(&expected), "{header}{end:.20}");
+                    let said = |table: &Table| [table.found().to_vec(), table.warnings().to_vec()];
+                    assert_eq!(said(&table), said(&expected));
+                }
+                (Err(found), Err(expected)) => {
+                    assert_eq!(found, expected);
+                    refused += 1;
+                }
+                (found, expected) => {
+                    panic!("{header}{end:.20}: {:?}, {:?}", found.err(), expected.err())
+                }
+            }
+        }
+    }
+    assert!(refused > 20, "{refused}");
+    // Another encoding shows in the last line.
+    let text = format!("a,b,c\n{lines}1,2,");
+    let table = of_file(&[text.as_bytes(), b"\xE4"].concat()).unwrap();
+    assert_eq!(table.found()[0], "--encoding windows-1252");
+    assert_eq!(table.cell(table.rows() - 1, 2), Some("\u{E4}"));
 }
 
 /// Where a comma is the decimal mark, a point in what looks like a plain number stands between thousands.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use common::datasets;
 use ndarray::array;
+use rayon::prelude::*;
 use secondo::solve::Indefinite;
 use secondo::{
     Activation, BlockNewton, Control, Curvature, Data, Error, Initialization, Layer, Loss, Method,
@@ -45,19 +46,19 @@ fn fit(problem: &Problem, start: &[f64], method: &BlockNewton) -> f64 {
 fn the_objective_never_rises_on_any_data_with_any_curvature() {
     for (name, hidden) in SETS {
         let problem = datasets::problem(name, hidden);
-        for curvature in Curvature::ALL {
-            for seed in 0..5 {
-                let method = BlockNewton {
-                    curvature,
-                    max_iter: if name == "digits" { 50 } else { 200 },
-                    ..BlockNewton::default()
-                };
-                let start = datasets::start(&problem, seed);
-                let end = fit(&problem, &start, &method);
-                let initial = problem.objective(&start).unwrap();
-                assert!(end < 0.9 * initial, "{name}, {}: {initial} to {end}", curvature.name());
-            }
-        }
+        let fits: Vec<_> =
+            Curvature::ALL.into_iter().flat_map(|c| (0..5).map(move |seed| (c, seed))).collect();
+        fits.into_par_iter().for_each(|(curvature, seed)| {
+            let method = BlockNewton {
+                curvature,
+                max_iter: if name == "digits" { 50 } else { 200 },
+                ..BlockNewton::default()
+            };
+            let start = datasets::start(&problem, seed);
+            let end = fit(&problem, &start, &method);
+            let initial = problem.objective(&start).unwrap();
+            assert!(end < 0.9 * initial, "{name}, {}: {initial} to {end}", curvature.name());
+        });
     }
 }
 

@@ -5,13 +5,11 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rayon::prelude::*;
-
 use crate::error::{Error, Result};
-use crate::memory::{require_memory, zeros};
+use crate::memory::require_memory;
 
-/// Bytes from which several threads read a file faster than one.
-const SHARED: usize = 1 << 25;
+/// Bytes of a longer line than most.
+const LINE: usize = 1 << 12;
 
 fn failed(path: &Path, action: &'static str, reason: impl ToString) -> Error {
     Error::Io { path: path.to_path_buf(), action, reason: reason.to_string() }
@@ -22,6 +20,20 @@ fn failed(path: &Path, action: &'static str, reason: impl ToString) -> Error {
 /// # Errors
 /// A file that is missing or unreadable, something else than a file, or a file that changes while it is read.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    let before = regular(path)?;
+    // The bytes and, of a text, what is made of them first.
+    let need = before.len().saturating_mul(2);
+    require_memory(&path.display().to_string(), need, "divide the file")?;
+    let bytes = fs::read(path).map_err(|e| failed(path, "read", e))?;
+    if bytes.len() as u64 != before.len() {
+        return Err(changed(path));
+    }
+    require_unchanged(path, &before)?;
+    Ok(bytes)
+}
+
+/// What is known of a regular file before it is read.
+fn regular(path: &Path) -> Result<Metadata> {
     let metadata = fs::metadata(path).map_err(|e| failed(path, "read", e))?;
     if metadata.is_dir() {
         return Err(failed(path, "read", "it is a directory"));
@@ -33,36 +45,92 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
             "it is not a regular file; save its contents to one first",
         ));
     }
-    // The bytes and, of a text, what is made of them first.
-    let need = metadata.len().saturating_mul(2);
-    require_memory(&path.display().to_string(), need, "divide the file")?;
-    let bytes = match usize::try_from(metadata.len()) {
-        Ok(length) if length >= SHARED => read_by_all(path, length)?,
-        _ => fs::read(path).map_err(|e| failed(path, "read", e))?,
-    };
-    let after = fs::metadata(path).map_err(|e| failed(path, "read", e))?;
-    let is_same =
-        after.len() == metadata.len() && after.modified().ok() == metadata.modified().ok();
-    if bytes.len() as u64 != metadata.len() || !is_same {
-        return Err(failed(path, "read", "it changed while it was read; try again"));
-    }
-    Ok(bytes)
+    Ok(metadata)
 }
 
-/// The first `length` bytes of a file, read by all threads.
-fn read_by_all(path: &Path, length: usize) -> Result<Vec<u8>> {
-    let mut bytes = zeros(&path.display().to_string(), length)?;
-    let parts = bytes.par_chunks_mut(SHARED / 4).enumerate();
-    let read = parts.map(|(at, part)| {
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start((at * (SHARED / 4)) as u64))?;
-        file.read_exact(part)
-    });
-    match read.collect::<io::Result<()>>() {
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(failed(path, "read", "it changed while it was read; try again"))
-        }
-        read => read.map(|()| bytes).map_err(|e| failed(path, "read", e)),
+fn require_unchanged(path: &Path, before: &Metadata) -> Result<()> {
+    let after = fs::metadata(path).map_err(|e| failed(path, "read", e))?;
+    let is_same = after.len() == before.len() && after.modified().ok() == before.modified().ok();
+    if is_same { Ok(()) } else { Err(changed(path)) }
+}
+
+fn changed(path: &Path) -> Error {
+    failed(path, "read", "it changed while it was read; try again")
+}
+
+/// A regular file as pieces of whole lines, which several threads may read at once.
+pub(super) struct Pieces<'a> {
+    path: &'a Path,
+    before: Metadata,
+    size: u64,
+}
+
+impl<'a> Pieces<'a> {
+    /// The file at `path`, in pieces of about so many bytes.
+    ///
+    /// # Errors
+    /// A file that is missing, or something else than a file.
+    pub fn of(path: &'a Path, size: impl Fn(u64) -> u64) -> Result<Self> {
+        let before = regular(path)?;
+        let size = size(before.len()).max(1);
+        Ok(Pieces { path, before, size })
+    }
+
+    /// The bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.before.len()
+    }
+
+    /// The number of pieces.
+    pub fn count(&self) -> usize {
+        usize::try_from(self.bytes().div_ceil(self.size)).unwrap_or(usize::MAX)
+    }
+
+    /// The lines that begin within the piece with this index, from 0; none where a longer line has begun before.
+    ///
+    /// # Errors
+    /// A file that is unreadable or changes while it is read.
+    pub fn read(&self, index: usize) -> Result<Vec<u8>> {
+        let lines = || -> io::Result<Option<Vec<u8>>> {
+            let (first, length) = (index as u64 * self.size, self.bytes());
+            // The end of the line before tells where the first begins.
+            let from = first.saturating_sub(u64::from(index > 0));
+            let last = first.saturating_add(self.size).min(length) - 1;
+            let mut file = File::open(self.path)?;
+            file.seek(SeekFrom::Start(from))?;
+            let mut bytes = Vec::with_capacity((last - from) as usize + LINE);
+            (&mut file).take(last - from).read_to_end(&mut bytes)?;
+            let is_whole = bytes.len() as u64 == last - from;
+            if index > 0 {
+                let Some(end) = memchr::memchr(b'\n', &bytes) else {
+                    return Ok(is_whole.then(Vec::new));
+                };
+                bytes.drain(..=end);
+            }
+            // The line that begins last may end far beyond.
+            let mut step = LINE;
+            loop {
+                let known = bytes.len();
+                let read = (&mut file).take(step as u64).read_to_end(&mut bytes)?;
+                if let Some(end) = memchr::memchr(b'\n', &bytes[known..]) {
+                    bytes.truncate(known + end + 1);
+                    return Ok(is_whole.then_some(bytes));
+                }
+                if read < step {
+                    return Ok(is_whole.then_some(bytes));
+                }
+                step *= 2;
+            }
+        };
+        lines().map_err(|e| failed(self.path, "read", e))?.ok_or_else(|| changed(self.path))
+    }
+
+    /// That the file is as it was before.
+    ///
+    /// # Errors
+    /// A file that changed.
+    pub fn require_unchanged(&self) -> Result<()> {
+        require_unchanged(self.path, &self.before)
     }
 }
 
@@ -328,5 +396,41 @@ fn remove_abandoned(folder: &Path, begin: &str) {
         if file.is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = fs::remove_file(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_whole_lines_and_together_the_file() {
+        let path = std::env::temp_dir().join(format!("secondo-pieces-{}", std::process::id()));
+        let long = "x".repeat(3 * LINE);
+        let texts = [
+            "",
+            "a",
+            "\n",
+            "\n\n\n",
+            "a\nbc\n\ndef",
+            "a\nbc\n\ndef\n",
+            &format!("a\n{long}\nb\n{long}"),
+        ];
+        for text in texts {
+            fs::write(&path, text).unwrap();
+            for size in (1..20).chain([LINE as u64 - 1, LINE as u64, 5 * LINE as u64]) {
+                let file = Pieces::of(&path, |_| size).unwrap();
+                let pieces: Vec<Vec<u8>> =
+                    (0..file.count()).map(|k| file.read(k).unwrap()).collect();
+                assert!(pieces.concat() == text.as_bytes(), "{text:.9} in pieces of {size}");
+                let begun = pieces.iter().filter(|piece| !piece.is_empty());
+                let whole = begun.clone().filter(|piece| piece.ends_with(b"\n")).count();
+                assert!(whole + usize::from(!text.ends_with('\n')) >= begun.count(), "{text:.9}");
+                fs::write(&path, format!("{text}more")).unwrap();
+                assert!(file.require_unchanged().is_err());
+                fs::write(&path, text).unwrap();
+            }
+        }
+        fs::remove_file(&path).unwrap();
     }
 }

@@ -78,6 +78,7 @@ struct Elements<'k> {
 }
 
 impl Elements<'_> {
+    #[inline(always)]
     fn at(&self, i: usize, r: usize, c: usize) -> f64 {
         self.numbers[self.layout.at(i, r, c)]
     }
@@ -461,15 +462,16 @@ fn activate<A, R: Source<A>>(k: &Activate<A>, from: &Reader<R>) -> Vec<Pair> {
         (k.runs.iter()).flat_map(|&(h, units)| std::iter::repeat_n(h, units)).collect();
     let p = from.read(k.p);
     let (v, a) = (p.of(Side::Value), p.of(Side::Bound));
+    let order = usize::from(k.h1.is_some()) + usize::from(k.h2.is_some());
     let number = |i: usize, c: usize| {
         let (h, v, a) = (units[c], v.at(i, 0, c), a.at(i, 0, c));
         // The promise is in ULPs, or the local scale near a zero: a large p excuses no more than p = 1 does.
         let a = if R::CHAINED { a } else { a.min(1.0) };
         let [h0, h1, h2] = h.derivatives(v);
-        [(h0, h1), (h1, h2), (h2, third(h, v))]
-            .map(|(h, next)| (h, h.abs() + next.abs() * a + FLOOR))
+        // Only the bound of h″ needs it, and it takes two more evaluations.
+        let h3 = if order == 2 { third(h, v) } else { 0.0 };
+        [(h0, h1), (h1, h2), (h2, h3)].map(|(h, next)| (h, h.abs() + next.abs() * a + FLOOR))
     };
-    let order = usize::from(k.h1.is_some()) + usize::from(k.h2.is_some());
     let mut pairs = vec![Pair { v: vec![], a: vec![] }; order + 1];
     let [n, _, columns] = k.p.shape();
     for (i, c) in (0..n).flat_map(|i| (0..columns).map(move |c| (i, c))) {

@@ -1,4 +1,4 @@
-//! The cells of a table: ranges of one text, and the numbers among them.
+//! The cells of a table: ranges of text, and the numbers among them.
 
 use crate::error::{Error, Result};
 
@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 /// Blanks around a cell stand in the text and do not count.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cells {
-    pub text: String,
     /// The cells of each row.
     width: usize,
     parts: Vec<Part>,
@@ -14,9 +13,10 @@ pub(super) struct Cells {
     firsts: Vec<usize>,
 }
 
-/// Rows that were read together.
+/// Rows that were read together, and their text.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Part {
+    pub text: String,
     /// Where each row begins in the text.
     starts: Vec<usize>,
     /// Where each cell ends, from the beginning of its row.
@@ -30,6 +30,7 @@ impl Part {
     pub fn with_room(rows: usize, width: usize) -> Self {
         let cells = rows.saturating_mul(width);
         Part {
+            text: String::new(),
             starts: Vec::with_capacity(rows),
             ends: Vec::with_capacity(cells),
             numbers: Vec::with_capacity(cells),
@@ -89,12 +90,7 @@ impl Part {
 impl Cells {
     /// No cells yet, with room for those of so many rows of so many columns.
     pub fn with_room(rows: usize, width: usize) -> Self {
-        Cells {
-            text: String::new(),
-            width,
-            parts: vec![Part::with_room(rows, width)],
-            firsts: vec![0],
-        }
+        Cells { width, parts: vec![Part::with_room(rows, width)], firsts: vec![0] }
     }
 
     /// The bytes that so many rows with so many cells in all take besides their text.
@@ -108,7 +104,7 @@ impl Cells {
         let begin = *part.starts.get(row)?;
         let start = if column == 0 { 0 } else { *part.ends.get(index - 1)? as usize + 1 };
         let end = *part.ends.get(index)? as usize;
-        self.text.get(begin + start..begin + end).map(trimmed)
+        part.text.get(begin + start..begin + end).map(trimmed)
     }
 
     /// The finite number that a cell is, where it is known to be one.
@@ -117,12 +113,22 @@ impl Cells {
         part.numbers.get(index).copied().filter(|v| !v.is_nan())
     }
 
-    /// The numbers of the cells of a row, NaN where a cell is other text; empty where they are forgotten.
-    pub fn numbers(&self, row: usize) -> &[f64] {
-        let of = self
-            .place(row, 0)
-            .and_then(|(part, _, index)| part.numbers.get(index..index + self.width));
-        of.unwrap_or_default()
+    /// The numbers of the cells of each of `rows`, NaN where a cell is other text; empty where they are forgotten.
+    pub fn numbers_of<'a>(&'a self, rows: &'a [usize]) -> impl Iterator<Item = &'a [f64]> {
+        let mut at = 0;
+        rows.iter().map(move |row| {
+            // The next row is nearly always in the same part.
+            let is_there =
+                |part: &Part| (self.firsts[at]..self.firsts[at] + part.starts.len()).contains(row);
+            if !self.parts.get(at).is_some_and(is_there) {
+                at = self.firsts.partition_point(|first| first <= row).saturating_sub(1);
+            }
+            let numbers = self.parts.get(at).and_then(|part| {
+                let index = (row - self.firsts[at]) * self.width;
+                part.numbers.get(index..index + self.width)
+            });
+            numbers.unwrap_or_default()
+        })
     }
 
     /// The part in which a cell is, its row there, and its index.
@@ -140,36 +146,30 @@ impl Cells {
         self.parts.iter_mut().for_each(|part| part.numbers = Vec::new());
     }
 
-    /// Adds a row, whose text stands from `begin` on; all rows have as many cells as the first.
+    /// The bytes of all text.
+    pub fn text_bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.text.len()).sum()
+    }
+
+    /// Adds a row and its text; all rows have as many cells as the first.
     ///
     /// # Errors
     /// A row of 4 GiB or more.
-    pub fn push<'a>(
-        &mut self,
-        begin: usize,
-        row: impl Iterator<Item = &'a str> + Clone,
-    ) -> Result<()> {
+    pub fn append<'a>(&mut self, row: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
         if self.parts.is_empty() {
-            *self = Cells { text: std::mem::take(&mut self.text), ..Cells::with_room(0, 0) };
+            *self = Cells::with_room(0, 0);
         }
         if self.parts[0].starts.is_empty() {
             self.width = row.clone().count();
         }
         let last = self.parts.len() - 1;
-        self.parts[last].push(begin, row)
-    }
-
-    /// Adds a row and its text.
-    ///
-    /// # Errors
-    /// A row of 4 GiB or more.
-    pub fn append<'a>(&mut self, row: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
-        let begin = self.text.len();
+        let part = &mut self.parts[last];
+        let begin = part.text.len();
         for cell in row.clone() {
-            self.text.push_str(cell);
-            self.text.push('\n');
+            part.text.push_str(cell);
+            part.text.push('\n');
         }
-        self.push(begin, row)
+        part.push(begin, row)
     }
 
     /// Adds rows below.
@@ -203,8 +203,9 @@ fn places<'a>(cells: impl Iterator<Item = &'a str>) -> impl Iterator<Item = (usi
     cells.scan(0, |next, cell| {
         let end = *next + cell.len();
         *next = end + 1;
-        let number = fast_float2::parse(trimmed(cell)).ok();
-        Some((end, number.filter(|v: &f64| v.is_finite()).unwrap_or(f64::NAN)))
+        // Not by the function of `field`, which is compiled into its place while it has one.
+        let number = trimmed(cell).parse().ok().filter(|v: &f64| v.is_finite());
+        Some((end, number.unwrap_or(f64::NAN)))
     })
 }
 

@@ -441,13 +441,15 @@ impl Table {
                 _ => None,
             })
             .collect();
-        self.filled(rows, width, |row, x| {
+        self.filled(rows, width, |rows, x| {
             let mut rest = x;
-            let places = columns.iter().zip(&indices).zip(&places).zip(&widths);
-            for (((column, index), &place), &width) in places {
-                let (out, after) = rest.split_at_mut(width);
-                self.code(column, index.as_ref(), (row, place), unknown, out)?;
-                rest = after;
+            for &row in rows {
+                let places = columns.iter().zip(&indices).zip(&places).zip(&widths);
+                for (((column, index), &place), &width) in places {
+                    let (out, after) = rest.split_at_mut(width);
+                    self.code(column, index.as_ref(), (row, place), unknown, out)?;
+                    rest = after;
+                }
             }
             Ok(())
         })
@@ -461,37 +463,35 @@ impl Table {
         if !self.missing.is_empty() || !columns.iter().all(|&c| is_number(*first, c)) {
             return None;
         }
-        let numbers = self.filled(rows, columns.len(), |row, x| {
-            let of_row = self.cells.numbers(row);
-            for (x, &column) in x.iter_mut().zip(columns) {
-                let known = of_row.get(column).copied().filter(|v| !v.is_nan());
-                let number = known.or_else(|| self.number_at(row, column));
-                *x = (number.filter(|v| v.is_finite()))
-                    .ok_or_else(|| Error::invalid("table", "a cell is not a number"))?;
+        let numbers = self.filled(rows, columns.len(), |rows, x| {
+            let of_rows = rows.iter().zip(self.cells.numbers_of(rows));
+            for ((&row, of_row), x) in of_rows.zip(x.chunks_mut(columns.len().max(1))) {
+                for (x, &column) in x.iter_mut().zip(columns) {
+                    *x = match of_row.get(column) {
+                        Some(known) if !known.is_nan() => *known,
+                        _ => (self.finite_at(row, column))
+                            .map_err(|why| Error::invalid("table", why))?,
+                    };
+                }
             }
             Ok(())
         });
         numbers.ok()
     }
 
-    /// The array, rows × width, of which `write` gives each row.
+    /// The array, rows × width, of which `write` gives some rows at a time.
     fn filled(
         &self,
         rows: &[usize],
         width: usize,
-        write: impl Fn(usize, &mut [f64]) -> Result<()> + Sync,
+        write: impl Fn(&[usize], &mut [f64]) -> Result<()> + Sync,
     ) -> Result<Array2<f64>> {
         let size = crate::evaluate::shape_product("the table", &[rows.len(), width])?;
         let what = format!("the numbers of {} rows and {width} inputs", rows.len());
         require_memory(&what, bytes_of(&[8, size]), "leave out rows or columns")?;
         let mut x = vec![0.0; size];
         let parts = x.par_chunks_mut(PART * width.max(1)).zip(rows.par_chunks(PART));
-        let read: Vec<Result<()>> = parts
-            .map(|(x, rows)| {
-                let mut rows = x.chunks_mut(width.max(1)).zip(rows);
-                rows.try_for_each(|(x, &row)| write(row, x))
-            })
-            .collect();
+        let read: Vec<Result<()>> = parts.map(|(x, rows)| write(rows, x)).collect();
         // The first in the file is the one to tell.
         read.into_iter().collect::<Result<()>>()?;
         let shape = (rows.len(), width);

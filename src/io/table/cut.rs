@@ -1,20 +1,24 @@
-//! Text, cut into cells.
+//! Text, cut into cells: in memory, or while it is read.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
 use super::Dialect;
 use super::cell::{plural, short};
 use super::cells::{Cells, Part, field, is_outside_numbers};
-use super::dialect::Prepared;
+use super::dialect::{Prepared, SAMPLE, cleaned, fields_of};
+use super::source;
 use crate::error::{Error, Result};
-use crate::memory::require_memory;
+use crate::io::files::Pieces;
+use crate::memory::{available_memory, require_memory};
 
-/// The least and the most bytes of a part of a text that is cut beside others; what is read more than once stays at hand.
-const PART: usize = 1 << 16;
-const LARGE: usize = 1 << 22;
+/// The least and the most bytes of a piece of a text that is cut beside others; what is looked at more than once stays at hand.
+const SMALL: u64 = 1 << 16;
+const LARGE: u64 = 1 << 20;
 
 /// The cells of a table, before it is known what its first line and its first column are.
 #[derive(Default)]
@@ -49,16 +53,13 @@ impl Cut {
         let Prepared { text, fields, delimiter, quotes, .. } = prepared;
         let form = Form { fields, delimiter, path, dialect };
         let mut cut = Cut { header: 1, ..Cut::default() };
-        // A header in quotes says nothing of the lines below.
-        let in_header = || {
-            let (first, below) = text.split_once('\n').unwrap_or((&text, ""));
-            dialect.header != Some(false) && !unclosed(first) && !below.contains('"')
-        };
-        if quotes && !in_header() {
+        if quotes && !are_in_header(&text, dialect) {
             cut.quoted(&text, form)?;
         } else {
-            cut.plain(&text, form)?;
-            cut.cells.text = text.into_owned();
+            let (begin, line) = cut.head(&text, form)?;
+            let pieces = pieces(&text[begin..]);
+            let pieces = pieces.par_iter().map(|piece| Ok(Some((piece.to_string(), 0))));
+            cut.below(pieces, line, form)?;
         }
         if cut.lines.is_empty() {
             return Err(wrong(path, 1, None, "there are 0 rows below the header".into()));
@@ -66,12 +67,59 @@ impl Cut {
         Ok(cut)
     }
 
+    /// The cells of a file, cut while it is read, and the character between them; none where the text must be known as a whole: with
+    /// quotes below the first line, comments, blanks between fields, in another encoding than UTF-8, from standard input.
+    pub fn of_file(path: &Path, dialect: &Dialect) -> Result<Option<(Self, u8)>> {
+        if path == Path::new("-") || dialect.encoding.is_some() {
+            return Ok(None);
+        }
+        let file = Pieces::of(path, size_of_piece)?;
+        let read = |index: usize| {
+            let text = source::plain(file.read(index)?);
+            Ok(text.map(|text| {
+                let (text, quotes) = cleaned(Cow::Owned(text));
+                (text.into_owned(), quotes)
+            }))
+        };
+        let (mut head, mut known) = (String::new(), 0);
+        while known < file.count() && head.matches('\n').count() <= SAMPLE {
+            let Some((text, _)) = read(known)? else { return Ok(None) };
+            head.push_str(&text);
+            known += 1;
+        }
+        if head.contains('"') && !are_in_header(&head, dialect) {
+            return Ok(None);
+        }
+        let Some(delimiter) = fields_of(&head, dialect) else { return Ok(None) };
+        let form = Form { fields: delimiter, delimiter, path, dialect };
+        let mut cut = Cut { header: 1, ..Cut::default() };
+        let (begin, line) = cut.head(&head, form)?;
+        if cut.lines.is_empty() {
+            return Ok(None);
+        }
+        let is_plain = AtomicBool::new(true);
+        let rest = (known..file.count()).into_par_iter().map(|index| {
+            if !is_plain.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let text = read(index)?.filter(|(_, quotes)| !quotes).map(|(text, _)| (text, 0));
+            is_plain.fetch_and(text.is_some(), Ordering::Relaxed);
+            Ok(text)
+        });
+        let pieces = rayon::iter::once(Ok(Some((head, begin)))).chain(rest);
+        if !cut.below(pieces, line, form)? {
+            return Ok(None);
+        }
+        file.require_unchanged()?;
+        Ok(Some((cut, delimiter)))
+    }
+
     /// The records of a text with quotes, one after the other.
     fn quoted(&mut self, text: &str, form: Form) -> Result<()> {
         let count = |wanted: u8| memchr::memchr_iter(wanted, text.as_bytes()).count() as u64;
         let rows = count(b'\n') + 1;
         let of_cells = Cells::bytes(rows, count(form.fields) + rows) + 8 * rows;
-        require(form, rows, of_cells.saturating_add(text.len() as u64))?;
+        require(form, of_cells.saturating_add(text.len() as u64))?;
         self.marked = true;
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(form.fields)
@@ -93,9 +141,9 @@ impl Cut {
         }
     }
 
-    /// The records of a text without quotes below its first line, each of which is a line: header and first row, then parts of the rest
-    /// side by side.
-    fn plain(&mut self, text: &str, form: Form) -> Result<()> {
+    /// Takes header and first row of a text without quotes below its first line, each of which is a line; returns where the rest begins, and
+    /// its first line.
+    fn head(&mut self, text: &str, form: Form) -> Result<(usize, u64)> {
         let (mut rest, mut line) = (text, 1);
         while self.lines.is_empty() && !rest.is_empty() {
             let (record, after) = rest.split_once('\n').unwrap_or((rest, ""));
@@ -105,40 +153,53 @@ impl Cut {
                 let fields = record.split(char::from(form.fields));
                 if self.take(fields.clone(), line, form)? {
                     self.marked = has_marks(record, form);
-                    self.cells.push(text.len() - rest.len(), fields)?;
+                    self.cells.append(fields)?;
                 }
             }
             (rest, line) = (after, line + 1);
         }
-        let parts = pieces(rest);
-        let count = |p: &&str| memchr::memchr_iter(b'\n', p.as_bytes()).count();
-        let ends: Vec<usize> = parts.par_iter().map(count).collect();
-        let rows = ends.iter().sum::<usize>() as u64 + 1;
-        let of_cells = Cells::bytes(rows, rows.saturating_mul(self.names.len() as u64));
-        // The lines of the parts are joined.
-        require(form, rows, of_cells.saturating_add(16 * rows))?;
-        let mut begin = (text.len() - rest.len(), line);
-        let mut begins = Vec::new();
-        for (part, ends) in parts.iter().zip(&ends) {
-            begins.push(begin);
-            begin = (begin.0 + part.len(), begin.1 + *ends as u64);
+        Ok((text.len() - rest.len(), line))
+    }
+
+    /// Adds the rows below the first, from pieces of the text from `line` on, each with the byte at which its first line begins; returns whether
+    /// there was a text in each.
+    fn below(
+        &mut self,
+        pieces: impl ParallelIterator<Item = Result<Option<(String, usize)>>>,
+        mut line: u64,
+        form: Form,
+    ) -> Result<bool> {
+        let (budget, taken) = (available_memory(), AtomicU64::new(0));
+        let cut = |piece: Result<Option<(String, usize)>>| {
+            let Some((text, begin)) = piece? else { return Ok(None) };
+            let lines = memchr::memchr_iter(b'\n', &text.as_bytes()[begin..]).count();
+            let rows = lines as u64 + 1;
+            let of_cells = Cells::bytes(rows, rows.saturating_mul(self.names.len() as u64));
+            // The numbers of the lines are joined.
+            let need = of_cells.saturating_add(16 * rows).saturating_add(text.len() as u64);
+            let all = taken.fetch_add(need, Ordering::Relaxed).saturating_add(need);
+            if all > budget {
+                require(form, all)?;
+            }
+            let mut cut = self.beside(lines + 1);
+            let cells = cut.take_lines(text, begin, form)?;
+            Ok(Some((cut, cells, lines)))
+        };
+        let cuts: Vec<Result<Option<(Cut, Part, usize)>>> = pieces.map(cut).collect();
+        if cuts.iter().any(|cut| matches!(cut, Ok(None))) {
+            return Ok(false);
         }
-        let cuts: Vec<Result<(Cut, Part)>> = (parts.par_iter().zip(&begins).zip(&ends))
-            .map(|((part, &(begin, line)), ends)| {
-                let mut cut = self.beside(ends + 1);
-                let cells = cut.take_lines(part, begin, line, form)?;
-                Ok((cut, cells))
-            })
-            .collect();
         for cut in cuts {
-            let (cut, cells) = cut?;
+            let found = cut.map_err(|error| lower(error, line))?;
+            let Some((cut, cells, lines)) = found else { continue };
             self.cells.extend(cells);
             // The first stands for the row before.
-            self.lines.extend(&cut.lines[1..]);
+            self.lines.extend(cut.lines[1..].iter().map(|of_piece| line + of_piece));
             self.comments += cut.comments;
             self.marked |= cut.marked;
+            line += lines as u64;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes a first line with quotes, as the header.
@@ -154,13 +215,13 @@ impl Cut {
         Ok(())
     }
 
-    /// The cells of the lines of a text without quotes, which begins at `begin` and on `line`.
-    fn take_lines(&mut self, text: &str, begin: usize, line: u64, form: Form) -> Result<Part> {
+    /// The cells of the lines of a text without quotes, from `begin` on; lines are counted from 0.
+    fn take_lines(&mut self, text: String, begin: usize, form: Form) -> Result<Part> {
         let bytes = text.as_bytes();
         let mut cells = Part::with_room(self.lines.capacity(), self.names.len());
         let quick = is_outside_numbers(form.fields);
         let begins = |b: &u8| b.is_ascii_graphic() && *b != form.fields;
-        let (mut line, mut record, mut at, mut before) = (line, 0, 0, 0);
+        let (mut line, mut record, mut at, mut before) = (0, begin, begin, 0);
         while at <= bytes.len() {
             let (end, number) = field(bytes, at, form.fields, quick);
             cells.add(end - record, number);
@@ -172,19 +233,20 @@ impl Cut {
             // Nearly all rows; what is left goes the long way.
             if is_full && bytes.get(record).is_some_and(begins) {
                 self.lines.push(line);
-                cells.end_row(begin + record, end - record)?;
+                cells.end_row(record, end - record)?;
             } else {
                 cells.take_back(before);
                 let fields = text[record..end].split(char::from(form.fields));
                 if end > record && self.take(fields.clone(), line, form)? {
-                    cells.push(begin + record, fields)?;
+                    cells.push(record, fields)?;
                 }
             }
             (line, record, before) = (line + 1, at, cells.cells());
         }
         // A plain number may be another where a comma is the decimal mark.
         let may_mark = form.dialect.decimal == Some(',') || !cells.are_numbers();
-        self.marked = may_mark && has_marks(text, form);
+        self.marked = may_mark && has_marks(&text[begin..], form);
+        cells.text = text;
         Ok(cells)
     }
 
@@ -282,10 +344,26 @@ fn has_marks(text: &str, form: Form) -> bool {
     memchr::memchr3(b'\'', b' ', comma, text.as_bytes()).is_some() || !text.is_ascii()
 }
 
-/// That there is memory for the places of all cells.
-fn require(form: Form, rows: u64, need: u64) -> Result<()> {
-    let what = format!("{}, {rows} rows,", form.path.display());
+/// That there is memory for the text and the places of all cells.
+fn require(form: Form, need: u64) -> Result<()> {
+    let what = form.path.display().to_string();
     require_memory(&what, need, "divide the file, or leave out columns")
+}
+
+/// The error of a line that was counted from `line` on.
+fn lower(error: Error, first: u64) -> Error {
+    match error {
+        Error::Format { path, line, column, why } => {
+            Error::Format { path, line: line.map(|line| first + line), column, why }
+        }
+        other => other,
+    }
+}
+
+/// Whether all quotes are in the first line, which says nothing of the lines below, where it is the header.
+fn are_in_header(text: &str, dialect: &Dialect) -> bool {
+    let (first, below) = text.split_once('\n').unwrap_or((text, ""));
+    dialect.header != Some(false) && !unclosed(first) && !below.contains('"')
 }
 
 /// Whether a quote in a line is open at its end.
@@ -312,15 +390,20 @@ fn is_blank<'a>(record: impl Iterator<Item = &'a str> + Clone) -> bool {
     record.clone().nth(1).is_some() && record.clone().all(|field| field.trim().is_empty())
 }
 
-/// The text in parts of about the same size, each of whole lines.
+/// The bytes of a piece of a text of so many.
+fn size_of_piece(bytes: u64) -> u64 {
+    (bytes / (4 * rayon::current_num_threads() as u64)).clamp(SMALL, LARGE)
+}
+
+/// The text in pieces of about the same size, each of whole lines.
 fn pieces(text: &str) -> Vec<&str> {
-    let size = (text.len() / (4 * rayon::current_num_threads())).clamp(PART, LARGE);
+    let size = size_of_piece(text.len() as u64) as usize;
     let (mut rest, mut out) = (text, Vec::new());
     while !rest.is_empty() {
         let from = rest.as_bytes().get(size..).unwrap_or_default();
         let end = memchr::memchr(b'\n', from).map_or(rest.len(), |at| size + at + 1);
-        let (part, after) = rest.split_at(end);
-        out.push(part);
+        let (piece, after) = rest.split_at(end);
+        out.push(piece);
         rest = after;
     }
     out

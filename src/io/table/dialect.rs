@@ -13,7 +13,7 @@ const MARK: &str = "\u{FEFF}";
 /// The bytes that are looked through together.
 pub(super) const LOOK: usize = 1 << 20;
 /// The lines from which the delimiter is found.
-const SAMPLE: usize = 200;
+pub(super) const SAMPLE: usize = 200;
 /// The characters between fields that are looked for; a blank is any number of blanks. Of two that fit as well, the first.
 const DELIMITERS: [u8; 5] = [b',', b';', b'\t', b'|', b' '];
 
@@ -108,21 +108,11 @@ pub(super) struct Prepared<'a> {
 /// # Errors
 /// A text without a line.
 pub(super) fn prepare<'a>(
-    mut text: Cow<'a, str>,
+    text: Cow<'a, str>,
     path: &Path,
     dialect: &Dialect,
 ) -> Result<Prepared<'a>> {
-    // The first byte of a mark, which may stand wherever files were joined, and of other letters.
-    let is_odd = holds(&text, [MARK.as_bytes()[0], b'\r', b'"']);
-    if is_odd {
-        if memchr::memmem::find(text.as_bytes(), MARK.as_bytes()).is_some() {
-            text = text.replace(MARK, "").into();
-        }
-        // With one kind of line end the lines can be counted.
-        if text.contains('\r') {
-            text = text.replace("\r\n", "\n").replace('\r', "\n").into();
-        }
-    }
+    let (mut text, quotes) = cleaned(text);
     if text.trim().is_empty() {
         return Err(Error::Format {
             path: path.to_path_buf(),
@@ -148,8 +138,34 @@ pub(super) fn prepare<'a>(
         text = single_tabs(&text).into();
         fields = b'\t';
     }
-    let quotes = is_odd && text.contains('"');
     Ok(Prepared { text, delimiter, fields, quotes, comments })
+}
+
+/// The text without byte order marks and with lines that end with LF, and whether there are quotes.
+pub(super) fn cleaned(mut text: Cow<str>) -> (Cow<str>, bool) {
+    // The first byte of a mark, which may stand wherever files were joined, and of other letters.
+    if !holds(&text, [MARK.as_bytes()[0], b'\r', b'"']) {
+        return (text, false);
+    }
+    if memchr::memmem::find(text.as_bytes(), MARK.as_bytes()).is_some() {
+        text = text.replace(MARK, "").into();
+    }
+    // With one kind of line end the lines can be counted.
+    if text.contains('\r') {
+        text = text.replace("\r\n", "\n").replace('\r', "\n").into();
+    }
+    let quotes = text.contains('"');
+    (text, quotes)
+}
+
+/// The character between fields of a cleaned text that begins so, where it needs no other preparation.
+pub(super) fn fields_of(head: &str, dialect: &Dialect) -> Option<u8> {
+    let begin = head.trim_start();
+    if begin.is_empty() || begin.starts_with('#') || dialect.comment.is_some() {
+        return None;
+    }
+    let delimiter = dialect.delimiter.unwrap_or_else(|| delimiter_of(head));
+    (delimiter != b' ' && stated(head).is_none()).then_some(delimiter)
 }
 
 /// Whether one of three bytes is in a text.

@@ -21,6 +21,10 @@ impl Table {
         if let Some(table) = Table::typed(path, dialect)? {
             return Ok(table);
         }
+        dialect.check()?;
+        if let Some((cut, delimiter)) = Cut::of_file(path, dialect)? {
+            return Table::of_cut(cut, delimiter, path, dialect);
+        }
         let source = source::read(path, dialect.encoding.as_deref())?;
         let mut table = Table::of(source.text.into(), path, dialect)?;
         if let (Some(name), None) = (source.found, &dialect.encoding) {
@@ -40,7 +44,7 @@ impl Table {
     fn of(text: Cow<str>, path: &Path, dialect: &Dialect) -> Result<Self> {
         dialect.check()?;
         let prepared = prepare(text, path, dialect)?;
-        let (delimiter, mut comments) = (prepared.delimiter, prepared.comments);
+        let (delimiter, comments) = (prepared.delimiter, prepared.comments);
         if prepared.quotes
             && let Some(line) = unclosed_quote(&prepared.text, prepared.fields)
         {
@@ -48,8 +52,12 @@ impl Table {
             return Err(wrong(path, line, None, why.into()));
         }
         let mut cut = Cut::of(prepared, path, dialect)?;
-        comments += cut.comments;
-        let width = cut.names.len();
+        cut.comments += comments;
+        Table::of_cut(cut, delimiter, path, dialect)
+    }
+
+    fn of_cut(mut cut: Cut, delimiter: u8, path: &Path, dialect: &Dialect) -> Result<Self> {
+        let (width, comments) = (cut.names.len(), cut.comments);
         header::settle(&mut cut, path)?;
         let mut table = Table {
             path: path.to_path_buf(),

@@ -124,6 +124,13 @@ fn found(bytes: Vec<u8>, path: &Path) -> Result<Source> {
     }
 }
 
+/// The text of a piece of a file that needs no decoding: UTF-8 without NUL, which is no other kind of file.
+pub(super) fn plain(bytes: Vec<u8>) -> Option<String> {
+    let is_other = NO_TEXT.iter().any(|(magic, _)| bytes.starts_with(magic));
+    let is_text = !is_other && memchr::memchr(0, &bytes).is_none();
+    String::from_utf8(bytes).ok().filter(|_| is_text)
+}
+
 fn decoded(bytes: &[u8], encoding: &'static Encoding, path: &Path) -> Result<Source> {
     require_memory(&path.display().to_string(), bytes_of(&[3, bytes.len()]), "divide the file")?;
     let (text, used, wrong) = encoding.decode(bytes);

@@ -87,7 +87,7 @@ impl Table {
         use crate::io::rows::write::{Held, bytes};
 
         let (rows, what) = (self.rows(), format!("{} as Parquet", self.path.display()));
-        require_memory(&what, bytes_of(&[2, self.cells.text.len()]), "divide the table")?;
+        require_memory(&what, bytes_of(&[2, self.cells.text_bytes()]), "divide the table")?;
         let cells = |column: usize| {
             let cells = (0..rows).map(move |row| self.text_at(row, column));
             cells.filter(|cell| !self.is_missing(cell))
@@ -192,7 +192,7 @@ fn of_folder(path: &Path) -> Result<Columns> {
         all.texts.iter_mut().zip(next.texts).for_each(|(text, next)| *text |= next);
         let width = all.names.len() - values.len();
         // Both are held while the one is added to the other.
-        let text = (all.cells.text.len() + next.cells.text.len()) as u64;
+        let text = (all.cells.text_bytes() + next.cells.text_bytes()) as u64;
         let count = (all.rows + next.rows) as u64;
         let need =
             Cells::bytes(count, count.saturating_mul(all.names.len() as u64)).saturating_add(text);
