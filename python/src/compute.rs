@@ -1,6 +1,7 @@
 //! How a computation is run: without the interpreter's lock, on the threads that were asked for, interruptible, and in a child
 //! of `fork`.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,10 +24,23 @@ pub const PAUSE: Duration = Duration::from_millis(50);
 
 /// The process that computed first: its threads do not exist in a child of `fork`.
 static FIRST: AtomicU32 = AtomicU32::new(0);
-/// The threads by process and number.
-static POOLS: Mutex<Option<Pools>> = Mutex::new(None);
 
-type Pools = HashMap<(u32, usize), Arc<ThreadPool>>;
+thread_local! {
+    /// The threads that this one computes on: two that compute at once do not wait for each other.
+    static POOLS: RefCell<Pools> = RefCell::default();
+}
+
+/// Threads by process and number.
+#[derive(Default)]
+struct Pools(HashMap<(u32, usize), Arc<ThreadPool>>);
+
+impl Drop for Pools {
+    fn drop(&mut self) {
+        // A child of `fork` has none of its parent's threads, and their locks may never be opened.
+        let of_others = self.0.extract_if(|(process, _), _| *process != process::id());
+        of_others.for_each(std::mem::forget);
+    }
+}
 
 /// Runs `f` without the interpreter's lock on so many threads, or on all.
 ///
@@ -108,21 +122,15 @@ fn pool(py: Python, threads: Option<usize>) -> PyResult<Option<Arc<ThreadPool>>>
     if threads.is_none() && !forked {
         return Ok(None);
     }
-    let count = threads.unwrap_or(0);
-    let make = || -> PyResult<Arc<ThreadPool>> {
-        let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
-        let pools = pools.get_or_insert_default();
-        let key = (process::id(), count);
-        if let Some(pool) = pools.get(&key) {
-            return Ok(pool.clone());
-        }
-        let pool = Arc::new(
-            (ThreadPoolBuilder::new().num_threads(count).build())
-                .map_err(|e| PyRuntimeError::new_err(format!("cannot start the threads: {e}")))?,
-        );
-        pools.insert(key, pool.clone());
-        Ok(pool)
-    };
-    // Another thread may hold the lock and wait for the interpreter's.
-    py.detach(make).map(Some)
+    let key = (process::id(), threads.unwrap_or(0));
+    let known = POOLS.with_borrow(|pools| pools.0.get(&key).cloned());
+    if known.is_some() {
+        return Ok(known);
+    }
+    let made = py.detach(|| ThreadPoolBuilder::new().num_threads(key.1).build());
+    let pool =
+        made.map_err(|e| PyRuntimeError::new_err(format!("cannot start the threads: {e}")))?;
+    let pool = Arc::new(pool);
+    POOLS.with_borrow_mut(|pools| pools.0.insert(key, pool.clone()));
+    Ok(Some(pool))
 }

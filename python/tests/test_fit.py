@@ -1,6 +1,8 @@
 """Fits: methods, options, callbacks, interruptions, states to go on from."""
 
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -95,6 +97,20 @@ def test_the_callback_ends_a_fit(how):
     problem, w = random_problem(penalty=1.0)
     fit = problem.minimize(w, "trust-region", callback=watch)
     assert fit.nit == 2 and not fit.success and "interrupted" in fit.message
+
+
+def test_fits_of_two_threads_run_side_by_side():
+    problem, w = random_problem(penalty=1.0, threads=1)
+    both = threading.Barrier(2, timeout=60)
+
+    # Each fit stands at its start until the other is there.
+    def meet(progress):
+        if progress.iteration == 0:
+            both.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        fits = list(pool.map(lambda _: problem.minimize(w, "trust-region", callback=meet), range(2)))
+    np.testing.assert_array_equal(fits[0].x, fits[1].x)
 
 
 def test_an_exception_of_the_callback_is_raised_with_the_best_point():

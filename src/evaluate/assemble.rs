@@ -8,6 +8,9 @@ use crate::error::Result;
 use crate::memory::zeros;
 use crate::network::Network;
 
+/// Entries that take longer to write than another thread to wake.
+const MANY: usize = 1 << 15;
+
 /// Returns the matrix of the packed numbers of each group, blocks of units or entries of the diagonal.
 pub(super) fn by_group(network: &Network, structure: Structure, numbers: Vec<Vec<f64>>) -> Matrix {
     let groups = network.groups().zip(numbers);
@@ -77,7 +80,8 @@ pub(super) fn assemble(
             (rows, rest) = std::mem::take(&mut rest).split_at_mut(len);
             tasks.push((range, rows));
         }
-        tasks.into_par_iter().for_each(|(range, mut rows)| {
+        let of_thread = MANY * tasks.len() / triangle(place.range.len()).max(1);
+        tasks.into_par_iter().with_min_len(of_thread.max(1)).for_each(|(range, mut rows)| {
             for at in range {
                 let row;
                 (row, rows) = std::mem::take(&mut rows).split_at_mut(at - start + 1);

@@ -266,7 +266,7 @@ impl<B: Backend> Mirror<'_, B> {
         }
     }
 
-    fn note(&self, line: &str, ratio: f64, at: impl Fn() -> String) {
+    fn note(&self, line: &str, ratio: f64, at: impl FnOnce() -> String) {
         let worst = &mut self.report.lock().unwrap().0;
         if !worst.contains_key(line) {
             worst.insert(line.into(), Worst::default());
@@ -280,16 +280,15 @@ impl<B: Backend> Mirror<'_, B> {
 
     /// Notes the worst number of one output.
     fn compare(&self, line: &str, k: usize, tested: impl Iterator<Item = f64>, exact: &Pair) {
-        self.note(line, 0.0, String::new);
+        let mut worst = (0.0, String::new());
         for (i, ((t, &e), &a)) in tested.zip(&exact.v).zip(&exact.a).enumerate() {
             let allowed = sides(self.u) * self.u * k as f64 * (a + FLOOR);
             let ratio = self.ratio(t, e, a, allowed);
-            if ratio > 0.0 {
-                self.note(line, ratio, || {
-                    format!("[{i}] is {t:e}, should be {e:e} within {allowed:.1e}")
-                });
+            if ratio > worst.0 {
+                worst = (ratio, format!("[{i}] is {t:e}, should be {e:e} within {allowed:.1e}"));
             }
         }
+        self.note(line, worst.0, || worst.1);
     }
 
     fn ratio(&self, tested: f64, exact: f64, a: f64, allowed: f64) -> f64 {
