@@ -449,6 +449,8 @@ fn files_are_cut_as_their_text() {
     let long = format!("1,2,{}\n", "long ".repeat(60_000));
     let headers = [
         "a,b,c\n",
+        "\u{FEFF}a,\"b\",c\n",
+        "a\"b,\"c,d\n",
         "\n\n\"a\",b,c\n",
         "# said before\na,b,c\n",
         "sep=,\na,b,c\n",
@@ -488,7 +490,10 @@ fn files_are_cut_as_their_text() {
                         "{header}{end:.20}"
                     );
                     assert!(cells(&table) == cells(&expected), "{header}{end:.20}");
-                    let said = |table: &Table| [table.found().to_vec(), table.warnings().to_vec()];
+                    let said = |table: &Table| {
+                        let notes = [table.found().to_vec(), table.warnings().to_vec()];
+                        (notes, table.row_labels())
+                    };
                     assert_eq!(said(&table), said(&expected));
                 }
                 (Err(found), Err(expected)) => {

@@ -165,14 +165,14 @@ def minpack(problem, start, goal, limit, cache):
         jacobian = jax.jit(jax.jacfwd(residuals))
         jacobian(residuals(jnp.asarray(start))[: problem.parameters])
         cache["jacobian"] = (lambda w: np.asarray(residuals(w))), (lambda w: np.asarray(jacobian(w)))
-    residuals, jacobian = cache["jacobian"]
+    of_w, jacobian_of_w = cache["jacobian"]
     watch = Watch(f, goal, limit)
 
     def watched(w):
         watch(w)  # one gradient besides each Jacobian: MINPACK has no test of this kind
-        return jacobian(w)
+        return jacobian_of_w(w)
 
-    return run(watch, lambda: scipy.optimize.leastsq(residuals, start, Dfun=watched, ftol=0, xtol=0, gtol=0, maxfev=ITERATIONS))
+    return run(watch, lambda: scipy.optimize.leastsq(of_w, start, Dfun=watched, ftol=0, xtol=0, gtol=0, maxfev=ITERATIONS))
 
 
 def torch_lbfgs(problem, start, goal, limit, _):

@@ -440,6 +440,23 @@ fn memory_is_refused_before_it_is_taken() {
     }
     let (_, stderr) = said(&secondo(folder, &fit(&["--memory", "1K"])));
     assert!(stderr.contains("may take 1.00 KiB"), "{stderr}");
+
+    // A table is not read where it cannot be held: text alone, and text with its numbers.
+    let beyond = |name: &str, memory: &str| {
+        let args = ["fit", name, "--target", "y", "--memory", memory];
+        let (_, stderr) = exits(&secondo(folder, &args), 3);
+        assert!(stderr.contains(name) && stderr.contains("divide the file"), "{stderr}");
+    };
+    fs::write(folder.join("large.csv"), format!("a,y\n{}", "1,2\n".repeat(1 << 20))).unwrap();
+    beyond("large.csv", "3M");
+    beyond("large.csv", "30M");
+    fs::File::options()
+        .append(true)
+        .open(folder.join("large.csv"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    beyond("large.csv", "1G");
 }
 
 #[test]

@@ -26,19 +26,43 @@ pub const PAUSE: Duration = Duration::from_millis(50);
 static FIRST: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    /// The threads that this one computes on: two that compute at once do not wait for each other.
+    /// The threads that this one may compute on, where their number was asked for: two that compute at once do not wait for each other.
     static POOLS: RefCell<Pools> = RefCell::default();
 }
 
-/// Threads by process and number.
+/// The process and the number of threads.
+type Key = (u32, usize);
+
 #[derive(Default)]
-struct Pools(HashMap<(u32, usize), Arc<ThreadPool>>);
+struct Pools(HashMap<Key, Arc<ThreadPool>>);
 
 impl Drop for Pools {
     fn drop(&mut self) {
         // A child of `fork` has none of its parent's threads, and their locks may never be opened.
         let of_others = self.0.extract_if(|(process, _), _| *process != process::id());
         of_others.for_each(std::mem::forget);
+    }
+}
+
+/// Threads that are computed on until they are given back: what is computed meanwhile, in a callback, takes others.
+pub struct Taken {
+    key: Key,
+    pool: Option<Arc<ThreadPool>>,
+}
+
+impl Taken {
+    /// Leaves the threads to a computation that nobody waits for.
+    pub fn leave(mut self) {
+        self.pool = None;
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            // At the end of a thread there may be no place to keep them.
+            let _ = POOLS.try_with(|pools| pools.borrow_mut().0.insert(self.key, pool));
+        }
     }
 }
 
@@ -51,7 +75,8 @@ pub fn run<T: Send>(
     threads: Option<usize>,
     f: impl FnOnce() -> Result<T> + Send,
 ) -> PyResult<T> {
-    let pool = pool(py, threads)?;
+    let taken = take(py, threads)?;
+    let pool = taken.as_ref().and_then(|taken| taken.pool.clone());
     let done = py.detach(|| match pool {
         None => f(),
         Some(pool) => pool.install(f),
@@ -75,7 +100,7 @@ pub fn run_interruptibly<T: Send + 'static>(
     }
     let (sender, receiver) = channel();
     // Nobody waits for it after an interruption.
-    in_thread(py, threads, move || drop(sender.send(f())))?;
+    let taken = in_thread(py, threads, move || drop(sender.send(f())))?;
     // The receiver is not shared: one caller waits.
     let receiver = Mutex::new(receiver);
     loop {
@@ -83,7 +108,12 @@ pub fn run_interruptibly<T: Send + 'static>(
             .detach(|| receiver.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PAUSE));
         match waited {
             Ok(done) => return done.map_err(|error| exception(py, &error)),
-            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Err(error) = py.check_signals() {
+                    taken.map(Taken::leave);
+                    return Err(error);
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(PyRuntimeError::new_err("the computation ended without a result"));
             }
@@ -91,7 +121,7 @@ pub fn run_interruptibly<T: Send + 'static>(
     }
 }
 
-/// Starts `work` in a thread of its own that computes on so many threads, or on all.
+/// Starts `work` in a thread of its own that computes on so many threads, or on all; returns these, which the caller drops when it has ended.
 ///
 /// # Errors
 /// Threads that cannot be started.
@@ -99,14 +129,15 @@ pub fn in_thread(
     py: Python,
     threads: Option<usize>,
     work: impl FnOnce() + Send + 'static,
-) -> PyResult<()> {
-    let pool = pool(py, threads)?;
+) -> PyResult<Option<Taken>> {
+    let taken = take(py, threads)?;
+    let pool = taken.as_ref().and_then(|taken| taken.pool.clone());
     let work = move || match pool {
         None => work(),
         Some(pool) => pool.install(work),
     };
     thread::Builder::new().name("secondo".into()).spawn(work)?;
-    Ok(())
+    Ok(taken)
 }
 
 /// Whether this process is a child by `fork` of one that has computed.
@@ -117,20 +148,18 @@ pub fn is_forked() -> bool {
 }
 
 /// The threads to compute on; none for the ones that every process has.
-fn pool(py: Python, threads: Option<usize>) -> PyResult<Option<Arc<ThreadPool>>> {
+fn take(py: Python, threads: Option<usize>) -> PyResult<Option<Taken>> {
     let forked = is_forked();
     if threads.is_none() && !forked {
         return Ok(None);
     }
     let key = (process::id(), threads.unwrap_or(0));
-    let known = POOLS.with_borrow(|pools| pools.0.get(&key).cloned());
-    if known.is_some() {
-        return Ok(known);
-    }
-    let made = py.detach(|| ThreadPoolBuilder::new().num_threads(key.1).build());
-    let pool =
-        made.map_err(|e| PyRuntimeError::new_err(format!("cannot start the threads: {e}")))?;
-    let pool = Arc::new(pool);
-    POOLS.with_borrow_mut(|pools| pools.0.insert(key, pool.clone()));
-    Ok(Some(pool))
+    let pool = match POOLS.with_borrow_mut(|pools| pools.0.remove(&key)) {
+        Some(pool) => pool,
+        None => Arc::new(
+            (py.detach(|| ThreadPoolBuilder::new().num_threads(key.1).build()))
+                .map_err(|e| PyRuntimeError::new_err(format!("cannot start the threads: {e}")))?,
+        ),
+    };
+    Ok(Some(Taken { key, pool: Some(pool) }))
 }

@@ -187,7 +187,7 @@ pub fn fit<'py>(
         // Nobody waits for it after an interruption.
         drop(messages.send(Message::End(end)));
     };
-    in_thread(py, threads, work)?;
+    let taken = in_thread(py, threads, work)?;
     let inbox = Mutex::new(inbox);
     let (fit, raised) = loop {
         let message =
@@ -208,6 +208,9 @@ pub fn fit<'py>(
             break (None, Some(error));
         }
     };
+    if let (Some(taken), Some(_)) = (taken, &raised) {
+        taken.leave();
+    }
     let course = std::mem::take(&mut *course.lock().unwrap_or_else(PoisonError::into_inner));
     let state = course.last.map(|state| PyState { state, problem: problem.clone() });
     let steps = Array2::from_shape_vec((course.steps.len() / 4, 4), course.steps);

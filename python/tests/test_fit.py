@@ -113,6 +113,13 @@ def test_fits_of_two_threads_run_side_by_side():
     np.testing.assert_array_equal(fits[0].x, fits[1].x)
 
 
+def test_a_callback_computes_on_threads_of_its_own():
+    problem, w = random_problem(penalty=1.0, threads=1)
+    seen = []
+    fit = problem.minimize(w, "trust-region", callback=lambda progress: seen.append(problem.value(progress.state.w)))
+    assert seen == fit.trace[:, 1].tolist()
+
+
 def test_an_exception_of_the_callback_is_raised_with_the_best_point():
     def watch(progress):
         if progress.iteration == 2:

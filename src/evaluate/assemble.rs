@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::memory::zeros;
 use crate::network::Network;
 
-/// Entries that take longer to write than another thread to wake.
+/// So many entries take longer to write than another thread takes to wake.
 const MANY: usize = 1 << 15;
 
 /// Returns the matrix of the packed numbers of each group, blocks of units or entries of the diagonal.

@@ -1,4 +1,4 @@
-//! Reading and writing whole files: every failure names the file, and a file is written whole or not at all.
+//! Reading files, whole or in pieces of lines, and writing whole ones: every failure names the file, and a file is written whole or not at all.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::{Error, Result};
 use crate::memory::require_memory;
 
-/// Bytes of a longer line than most.
+/// More bytes than most lines have.
 const LINE: usize = 1 << 12;
 
 fn failed(path: &Path, action: &'static str, reason: impl ToString) -> Error {
@@ -86,7 +86,7 @@ impl<'a> Pieces<'a> {
         usize::try_from(self.bytes().div_ceil(self.size)).unwrap_or(usize::MAX)
     }
 
-    /// The lines that begin within the piece with this index, from 0; none where a longer line has begun before.
+    /// The lines that begin within the piece with this index, from 0; empty where one line covers it.
     ///
     /// # Errors
     /// A file that is unreadable or changes while it is read.
@@ -405,7 +405,8 @@ mod tests {
 
     #[test]
     fn pieces_are_whole_lines_and_together_the_file() {
-        let path = std::env::temp_dir().join(format!("secondo-pieces-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
         let long = "x".repeat(3 * LINE);
         let texts = [
             "",
@@ -431,6 +432,5 @@ mod tests {
                 fs::write(&path, text).unwrap();
             }
         }
-        fs::remove_file(&path).unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// Cells, row by row. Each cell begins one byte after the end of the one before in its row, so that the text of a file needs no copy.
+/// Cells, row by row. Each cell begins one byte after the end of the one before in its row, so that the text of a piece of a file needs no copy.
 /// Blanks around a cell stand in the text and do not count.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cells {
@@ -203,7 +203,7 @@ fn places<'a>(cells: impl Iterator<Item = &'a str>) -> impl Iterator<Item = (usi
     cells.scan(0, |next, cell| {
         let end = *next + cell.len();
         *next = end + 1;
-        // Not by the function of `field`, which is compiled into its place while it has one.
+        // Not by fast_float2: with a second caller the compiler no longer writes it into `field`.
         let number = trimmed(cell).parse().ok().filter(|v: &f64| v.is_finite());
         Some((end, number.unwrap_or(f64::NAN)))
     })

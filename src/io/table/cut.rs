@@ -19,11 +19,15 @@ use crate::memory::{available_memory, require_memory};
 /// The least and the most bytes of a piece of a text that is cut beside others; what is looked at more than once stays at hand.
 const SMALL: u64 = 1 << 16;
 const LARGE: u64 = 1 << 20;
+/// What helps where a table is too large.
+const DIVIDE: &str = "divide the file, or leave out columns";
 
 /// The cells of a table, before it is known what its first line and its first column are.
 #[derive(Default)]
 pub(super) struct Cut {
     pub names: Vec<String>,
+    /// The fields of each row, 0 before the header is known.
+    width: usize,
     pub cells: Cells,
     /// The line of each row.
     pub lines: Vec<u64>,
@@ -57,8 +61,10 @@ impl Cut {
             cut.quoted(&text, form)?;
         } else {
             let (begin, line) = cut.head(&text, form)?;
+            let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64;
+            require(form, cut.bytes(lines + 1).saturating_add(text.len() as u64))?;
             let pieces = pieces(&text[begin..]);
-            let pieces = pieces.par_iter().map(|piece| Ok(Some((piece.to_string(), 0))));
+            let pieces = pieces.into_par_iter().map(|piece| Ok(Some(piece.to_string())));
             cut.below(pieces, line, form)?;
         }
         if cut.lines.is_empty() {
@@ -68,50 +74,64 @@ impl Cut {
     }
 
     /// The cells of a file, cut while it is read, and the character between them; none where the text must be known as a whole: with
-    /// quotes below the first line, comments, blanks between fields, in another encoding than UTF-8, from standard input.
+    /// quotes below the header, comments, blanks between fields, a stated delimiter, another encoding than UTF-8 or one that is given, from
+    /// standard input, packed, or without a row among the first lines.
     pub fn of_file(path: &Path, dialect: &Dialect) -> Result<Option<(Self, u8)>> {
-        if path == Path::new("-") || dialect.encoding.is_some() {
+        // Descriptors share their position.
+        let is_stream = path == Path::new("-") || path.starts_with("/dev");
+        if is_stream || dialect.encoding.is_some() || dialect.comment.is_some() {
             return Ok(None);
         }
         let file = Pieces::of(path, size_of_piece)?;
+        let what = path.display().to_string();
+        require_memory(&what, file.bytes(), DIVIDE)?;
+        let found = Cut::of_pieces(&file, path, dialect);
+        // What was read of a file that changes is no reason to blame it.
+        file.require_unchanged()?;
+        found
+    }
+
+    fn of_pieces(file: &Pieces, path: &Path, dialect: &Dialect) -> Result<Option<(Self, u8)>> {
         let read = |index: usize| {
-            let text = source::plain(file.read(index)?);
-            Ok(text.map(|text| {
-                let (text, quotes) = cleaned(Cow::Owned(text));
-                (text.into_owned(), quotes)
-            }))
+            let text = source::plain(file.read(index)?, index == 0);
+            Ok(text.map(|text| cleaned(Cow::Owned(text))))
         };
-        let (mut head, mut known) = (String::new(), 0);
-        while known < file.count() && head.matches('\n').count() <= SAMPLE {
-            let Some((text, _)) = read(known)? else { return Ok(None) };
+        let (mut head, mut known, mut lines) = (String::new(), 0, 0);
+        while known < file.count() && lines <= SAMPLE {
+            let Some((text, quotes)) = read(known)? else { return Ok(None) };
+            lines += memchr::memchr_iter(b'\n', text.as_bytes()).count();
             head.push_str(&text);
             known += 1;
-        }
-        if head.contains('"') && !are_in_header(&head, dialect) {
-            return Ok(None);
+            if quotes && (known > 1 || !are_in_header(&head, dialect)) {
+                return Ok(None);
+            }
         }
         let Some(delimiter) = fields_of(&head, dialect) else { return Ok(None) };
+        let first = head.split_once('\n').map_or(head.as_str(), |(first, _)| first);
+        if unclosed_quote(first, delimiter).is_some() {
+            return Ok(None);
+        }
         let form = Form { fields: delimiter, delimiter, path, dialect };
         let mut cut = Cut { header: 1, ..Cut::default() };
         let (begin, line) = cut.head(&head, form)?;
         if cut.lines.is_empty() {
             return Ok(None);
         }
+        // As many rows as the first lines make likely.
+        let rows = (lines as u64 + 1).saturating_mul(file.bytes()) / head.len().max(1) as u64;
+        require(form, cut.bytes(rows).saturating_add(file.bytes()))?;
         let is_plain = AtomicBool::new(true);
         let rest = (known..file.count()).into_par_iter().map(|index| {
             if !is_plain.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let text = read(index)?.filter(|(_, quotes)| !quotes).map(|(text, _)| (text, 0));
+            let text = read(index)?.filter(|(_, quotes)| !quotes);
             is_plain.fetch_and(text.is_some(), Ordering::Relaxed);
-            Ok(text)
+            Ok(text.map(|(text, _)| text.into_owned()))
         });
-        let pieces = rayon::iter::once(Ok(Some((head, begin)))).chain(rest);
-        if !cut.below(pieces, line, form)? {
-            return Ok(None);
-        }
-        file.require_unchanged()?;
-        Ok(Some((cut, delimiter)))
+        let head = pieces(&head[begin..]);
+        let head = head.into_par_iter().map(|piece| Ok(Some(piece.to_string())));
+        Ok(cut.below(head.chain(rest), line, form)?.then_some((cut, delimiter)))
     }
 
     /// The records of a text with quotes, one after the other.
@@ -161,28 +181,34 @@ impl Cut {
         Ok((text.len() - rest.len(), line))
     }
 
-    /// Adds the rows below the first, from pieces of the text from `line` on, each with the byte at which its first line begins; returns whether
-    /// there was a text in each.
+    /// The bytes that so many rows take besides their text.
+    fn bytes(&self, rows: u64) -> u64 {
+        let of_cells = Cells::bytes(rows, rows.saturating_mul(self.width as u64));
+        // Each number of a line is held twice while they are joined.
+        of_cells.saturating_add(rows.saturating_mul(16))
+    }
+
+    /// Adds the rows below the first, from pieces of the text from `line` on; returns whether each was there.
     fn below(
         &mut self,
-        pieces: impl ParallelIterator<Item = Result<Option<(String, usize)>>>,
+        pieces: impl ParallelIterator<Item = Result<Option<String>>>,
         mut line: u64,
         form: Form,
     ) -> Result<bool> {
         let (budget, taken) = (available_memory(), AtomicU64::new(0));
-        let cut = |piece: Result<Option<(String, usize)>>| {
-            let Some((text, begin)) = piece? else { return Ok(None) };
-            let lines = memchr::memchr_iter(b'\n', &text.as_bytes()[begin..]).count();
-            let rows = lines as u64 + 1;
-            let of_cells = Cells::bytes(rows, rows.saturating_mul(self.names.len() as u64));
-            // The numbers of the lines are joined.
-            let need = of_cells.saturating_add(16 * rows).saturating_add(text.len() as u64);
+        let cut = |piece: Result<Option<String>>| {
+            let Some(text) = piece? else { return Ok(None) };
+            let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count();
+            let rows = lines + usize::from(!text.is_empty() && !text.ends_with('\n'));
+            let need = self.bytes(rows as u64).saturating_add(text.len() as u64);
             let all = taken.fetch_add(need, Ordering::Relaxed).saturating_add(need);
+            // Lines far shorter than the first ones.
             if all > budget {
-                require(form, all)?;
+                let what = form.path.display().to_string();
+                return Err(Error::Memory { what, need: all, budget, advice: DIVIDE.into() });
             }
-            let mut cut = self.beside(lines + 1);
-            let cells = cut.take_lines(text, begin, form)?;
+            let mut cut = self.beside(rows);
+            let cells = cut.take_lines(text, rows, form)?;
             Ok(Some((cut, cells, lines)))
         };
         let cuts: Vec<Result<Option<(Cut, Part, usize)>>> = pieces.map(cut).collect();
@@ -190,7 +216,7 @@ impl Cut {
             return Ok(false);
         }
         for cut in cuts {
-            let found = cut.map_err(|error| lower(error, line))?;
+            let found = cut.map_err(|error| moved_down(error, line))?;
             let Some((cut, cells, lines)) = found else { continue };
             self.cells.extend(cells);
             // The first stands for the row before.
@@ -215,13 +241,13 @@ impl Cut {
         Ok(())
     }
 
-    /// The cells of the lines of a text without quotes, from `begin` on; lines are counted from 0.
-    fn take_lines(&mut self, text: String, begin: usize, form: Form) -> Result<Part> {
+    /// The cells of the lines of a text without quotes, at most so many rows; lines are counted from 0.
+    fn take_lines(&mut self, text: String, rows: usize, form: Form) -> Result<Part> {
         let bytes = text.as_bytes();
-        let mut cells = Part::with_room(self.lines.capacity(), self.names.len());
+        let mut cells = Part::with_room(rows, self.width);
         let quick = is_outside_numbers(form.fields);
         let begins = |b: &u8| b.is_ascii_graphic() && *b != form.fields;
-        let (mut line, mut record, mut at, mut before) = (0, begin, begin, 0);
+        let (mut line, mut record, mut at, mut before) = (0, 0, 0, 0);
         while at <= bytes.len() {
             let (end, number) = field(bytes, at, form.fields, quick);
             cells.add(end - record, number);
@@ -229,7 +255,7 @@ impl Cut {
             if bytes.get(end) == Some(&form.fields) {
                 continue;
             }
-            let is_full = cells.cells() - before == self.names.len();
+            let is_full = cells.cells() - before == self.width;
             // Nearly all rows; what is left goes the long way.
             if is_full && bytes.get(record).is_some_and(begins) {
                 self.lines.push(line);
@@ -245,7 +271,7 @@ impl Cut {
         }
         // A plain number may be another where a comma is the decimal mark.
         let may_mark = form.dialect.decimal == Some(',') || !cells.are_numbers();
-        self.marked = may_mark && has_marks(&text[begin..], form);
+        self.marked = may_mark && has_marks(&text, form);
         cells.text = text;
         Ok(cells)
     }
@@ -255,7 +281,8 @@ impl Cut {
         let mut lines = Vec::with_capacity(rows + 1);
         lines.push(self.header);
         Cut {
-            names: self.names.clone(),
+            names: Vec::new(),
+            width: self.width,
             cells: Cells::default(),
             lines,
             labelled: self.labelled,
@@ -272,7 +299,7 @@ impl Cut {
         line: u64,
         form: Form,
     ) -> Result<bool> {
-        if self.names.is_empty() {
+        if self.width == 0 {
             if is_blank(record.clone()) {
                 return Ok(false);
             }
@@ -281,6 +308,7 @@ impl Cut {
                 Some(false) => (1..=record.clone().count()).map(|i| format!("column{i}")).collect(),
                 _ => names(record.clone(), line, form)?,
             };
+            self.width = self.names.len();
             if form.dialect.header != Some(false) {
                 return Ok(false);
             }
@@ -291,11 +319,12 @@ impl Cut {
         }
         let found = record.clone().count();
         let ends_empty = || record.clone().last() == Some("");
-        if self.lines.is_empty() && found == self.names.len() + 1 && !ends_empty() {
+        if self.lines.is_empty() && found == self.width + 1 && !ends_empty() {
             self.labelled = true;
             self.names.insert(0, String::new());
+            self.width += 1;
         }
-        let expected = self.names.len();
+        let expected = self.width;
         if found != expected {
             if record.clone().next().is_some_and(|first| first.starts_with('#')) {
                 self.comments += 1;
@@ -310,15 +339,15 @@ impl Cut {
             } else {
                 ""
             };
-            return Err(self.width(found, line, hint, form.path));
+            return Err(self.wrong_width(found, line, hint, form.path));
         }
         self.lines.push(line);
         Ok(true)
     }
 
     /// The error of a row with another number of fields than the header.
-    pub fn width(&self, found: usize, line: u64, hint: &str, path: &Path) -> Error {
-        let expected = self.names.len() - usize::from(self.labelled);
+    pub fn wrong_width(&self, found: usize, line: u64, hint: &str, path: &Path) -> Error {
+        let expected = self.width - usize::from(self.labelled);
         let fields = plural(found, "field");
         let why = format!("found {found} {fields}, but the header has {expected}{hint}");
         wrong(path, line, None, why)
@@ -346,12 +375,11 @@ fn has_marks(text: &str, form: Form) -> bool {
 
 /// That there is memory for the text and the places of all cells.
 fn require(form: Form, need: u64) -> Result<()> {
-    let what = form.path.display().to_string();
-    require_memory(&what, need, "divide the file, or leave out columns")
+    require_memory(&form.path.display().to_string(), need, DIVIDE)
 }
 
-/// The error of a line that was counted from `line` on.
-fn lower(error: Error, first: u64) -> Error {
+/// The error of a line that was counted from `first` on.
+fn moved_down(error: Error, first: u64) -> Error {
     match error {
         Error::Format { path, line, column, why } => {
             Error::Format { path, line: line.map(|line| first + line), column, why }
@@ -360,10 +388,32 @@ fn lower(error: Error, first: u64) -> Error {
     }
 }
 
-/// Whether all quotes are in the first line, which says nothing of the lines below, where it is the header.
+/// Whether only the header, which is the first line, has quotes.
 fn are_in_header(text: &str, dialect: &Dialect) -> bool {
     let (first, below) = text.split_once('\n').unwrap_or((text, ""));
     dialect.header != Some(false) && !unclosed(first) && !below.contains('"')
+}
+
+/// The line of a quote that opens a field and is never closed.
+pub(super) fn unclosed_quote(text: &str, delimiter: u8) -> Option<u64> {
+    let mut line = 1;
+    let mut field_start = true;
+    // The line where the open quote stands.
+    let mut quoted: Option<u64> = None;
+    for &byte in text.as_bytes() {
+        // A doubled quote closes and opens again, which comes to the same.
+        match quoted {
+            Some(_) if byte == b'"' => {
+                quoted = None;
+                field_start = true;
+            }
+            Some(_) => {}
+            None if byte == b'"' && field_start => quoted = Some(line),
+            None => field_start = byte == delimiter || byte == b'\n',
+        }
+        line += u64::from(byte == b'\n');
+    }
+    quoted
 }
 
 /// Whether a quote in a line is open at its end.
@@ -441,4 +491,37 @@ fn distinct(names: &[String], line: u64, path: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_file_is_cut_while_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        let rows = "1,2\n".repeat(100_000);
+        let is_cut = |text: &str, dialect: &Dialect| {
+            std::fs::write(&path, text).unwrap();
+            let cut = Cut::of_file(&path, dialect).unwrap();
+            if let Some((cut, delimiter)) = &cut {
+                assert_eq!((cut.lines.len(), *delimiter), (100_000, b','), "{text:.20}");
+            }
+            cut.is_some()
+        };
+        let found = Dialect::default();
+        for header in ["a,b\n", "\"a\",b\n", "\u{FEFF}a,b\r\n", "\n\na,b\n"] {
+            assert!(is_cut(&format!("{header}{rows}"), &found), "{header:?}");
+        }
+        for header in ["sep=,\na,b\n", "# a\na,b\n", "a\"b,\"c\n", "PAR1,b\n"] {
+            assert!(!is_cut(&format!("{header}{rows}"), &found), "{header:?}");
+        }
+        for end in ["1,\"2\"", "1,\0"] {
+            assert!(!is_cut(&format!("a,b\n{rows}{end}"), &found), "{end:?}");
+        }
+        let given = Dialect { encoding: Some("utf-8".into()), ..Dialect::default() };
+        assert!(!is_cut(&format!("a,b\n{rows}"), &given));
+        assert!(!is_cut("", &found) && !is_cut("a,b\n", &found));
+    }
 }

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 
 /// The byte order mark.
 const MARK: &str = "\u{FEFF}";
-/// The bytes that are looked through together.
-pub(super) const LOOK: usize = 1 << 20;
+/// The bytes that are looked through together: more than a piece of a file has.
+pub(super) const LOOK: usize = 1 << 22;
 /// The lines from which the delimiter is found.
 pub(super) const SAMPLE: usize = 200;
 /// The characters between fields that are looked for; a blank is any number of blanks. Of two that fit as well, the first.
@@ -161,11 +161,11 @@ pub(super) fn cleaned(mut text: Cow<str>) -> (Cow<str>, bool) {
 /// The character between fields of a cleaned text that begins so, where it needs no other preparation.
 pub(super) fn fields_of(head: &str, dialect: &Dialect) -> Option<u8> {
     let begin = head.trim_start();
-    if begin.is_empty() || begin.starts_with('#') || dialect.comment.is_some() {
+    if begin.is_empty() || begin.starts_with('#') || stated(head).is_some() {
         return None;
     }
     let delimiter = dialect.delimiter.unwrap_or_else(|| delimiter_of(head));
-    (delimiter != b' ' && stated(head).is_none()).then_some(delimiter)
+    (delimiter != b' ').then_some(delimiter)
 }
 
 /// Whether one of three bytes is in a text.

@@ -22,7 +22,7 @@ pub(super) fn settle(cut: &mut Cut, path: &Path) -> Result<()> {
         let text = (0..rows).all(|row| !numeric(cut.cell(row, 0)));
         if rows < 2 || distinct.len() < rows || !(text || counts(rows, |row| cut.cell(row, 0))) {
             let hint = "; a decimal comma must be a point, and text with a comma needs quotes";
-            return Err(cut.width(cut.names.len(), cut.lines[0], hint, path));
+            return Err(cut.wrong_width(cut.names.len(), cut.lines[0], hint, path));
         }
     }
     let empty = |column: usize| (0..rows).all(|row| cut.cell(row, column).is_empty());

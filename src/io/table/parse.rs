@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::cell::{Numerals, plural};
-use super::cut::{Cut, wrong};
+use super::cut::{Cut, unclosed_quote, wrong};
 use super::dialect::prepare;
 use super::header::SHOWN;
 use super::{Dialect, Table, header, source};
@@ -122,26 +122,4 @@ impl Table {
             self.cells.forget_numbers();
         }
     }
-}
-
-/// The line of a quote that opens a field and is never closed.
-fn unclosed_quote(text: &str, delimiter: u8) -> Option<u64> {
-    let mut line = 1;
-    let mut field_start = true;
-    // The line where the open quote stands.
-    let mut quoted: Option<u64> = None;
-    for &byte in text.as_bytes() {
-        // A doubled quote closes and opens again, which comes to the same.
-        match quoted {
-            Some(_) if byte == b'"' => {
-                quoted = None;
-                field_start = true;
-            }
-            Some(_) => {}
-            None if byte == b'"' && field_start => quoted = Some(line),
-            None => field_start = byte == delimiter || byte == b'\n',
-        }
-        line += u64::from(byte == b'\n');
-    }
-    quoted
 }

@@ -124,9 +124,9 @@ fn found(bytes: Vec<u8>, path: &Path) -> Result<Source> {
     }
 }
 
-/// The text of a piece of a file that needs no decoding: UTF-8 without NUL, which is no other kind of file.
-pub(super) fn plain(bytes: Vec<u8>) -> Option<String> {
-    let is_other = NO_TEXT.iter().any(|(magic, _)| bytes.starts_with(magic));
+/// The text of a piece of a file that needs no decoding: UTF-8 without NUL, and not the first of a file of another kind.
+pub(super) fn plain(bytes: Vec<u8>, is_first: bool) -> Option<String> {
+    let is_other = is_first && NO_TEXT.iter().any(|(magic, _)| bytes.starts_with(magic));
     let is_text = !is_other && memchr::memchr(0, &bytes).is_none();
     String::from_utf8(bytes).ok().filter(|_| is_text)
 }
