@@ -26,7 +26,7 @@ pub const PAUSE: Duration = Duration::from_millis(50);
 static FIRST: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    /// The threads that this one may compute on, where their number was asked for: two that compute at once do not wait for each other.
+    /// The threads that this one may compute on, where it does not share those of the process: two that compute at once do not wait for each other.
     static POOLS: RefCell<Pools> = RefCell::default();
 }
 
@@ -110,7 +110,9 @@ pub fn run_interruptibly<T: Send + 'static>(
             Ok(done) => return done.map_err(|error| exception(py, &error)),
             Err(RecvTimeoutError::Timeout) => {
                 if let Err(error) = py.check_signals() {
-                    taken.map(Taken::leave);
+                    if let Some(taken) = taken {
+                        taken.leave();
+                    }
                     return Err(error);
                 }
             }
@@ -121,7 +123,7 @@ pub fn run_interruptibly<T: Send + 'static>(
     }
 }
 
-/// Starts `work` in a thread of its own that computes on so many threads, or on all; returns these, which the caller drops when it has ended.
+/// Starts `work` in a thread of its own that computes on so many threads, or on all; returns these, which the caller drops when `work` has ended.
 ///
 /// # Errors
 /// Threads that cannot be started.

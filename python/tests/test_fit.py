@@ -115,9 +115,16 @@ def test_fits_of_two_threads_run_side_by_side():
 
 def test_a_callback_computes_on_threads_of_its_own():
     problem, w = random_problem(penalty=1.0, threads=1)
-    seen = []
-    fit = problem.minimize(w, "trust-region", callback=lambda progress: seen.append(problem.value(progress.state.w)))
-    assert seen == fit.trace[:, 1].tolist()
+    seen, fits = [], []
+
+    def watch(progress):
+        seen.append(problem.value(progress.state.w))
+
+    # Not in this thread: a computation that waits for itself would not end.
+    fit = threading.Thread(target=lambda: fits.append(problem.minimize(w, "trust-region", callback=watch)), daemon=True)
+    fit.start()
+    fit.join(60)
+    assert seen == fits[0].trace[:, 1].tolist()
 
 
 def test_an_exception_of_the_callback_is_raised_with_the_best_point():

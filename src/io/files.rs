@@ -86,7 +86,7 @@ impl<'a> Pieces<'a> {
         usize::try_from(self.bytes().div_ceil(self.size)).unwrap_or(usize::MAX)
     }
 
-    /// The lines that begin within the piece with this index, from 0; empty where one line covers it.
+    /// The lines that begin within the piece with this index, from 0; empty where no line begins in it.
     ///
     /// # Errors
     /// A file that is unreadable or changes while it is read.

@@ -124,8 +124,8 @@ class Problem:
     memory_budget : int, optional
         The bytes that one request may take; four fifths of what is available unless given.
     threads : int, optional
-        The number of threads; all cores unless given. Each thread of Python then has that many of its own: small fits with
-        ``threads=1`` run side by side in a ``ThreadPoolExecutor``.
+        The number of threads; all cores unless given. With a number, each thread of Python has that many of its own: small
+        fits with ``threads=1`` run side by side in a ``ThreadPoolExecutor``.
 
     Raises
     ------

@@ -14,7 +14,7 @@ use super::dialect::{Prepared, SAMPLE, cleaned, fields_of};
 use super::source;
 use crate::error::{Error, Result};
 use crate::io::files::Pieces;
-use crate::memory::{available_memory, require_memory};
+use crate::memory::{available_memory, bytes_of, require_memory};
 
 /// The least and the most bytes of a piece of a text that is cut beside others; what is looked at more than once stays at hand.
 const SMALL: u64 = 1 << 16;
@@ -62,10 +62,10 @@ impl Cut {
         } else {
             let (begin, line) = cut.head(&text, form)?;
             let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64;
-            require(form, cut.bytes(lines + 1).saturating_add(text.len() as u64))?;
+            require(path, cut.bytes(lines + 1).saturating_add(text.len() as u64))?;
             let pieces = pieces(&text[begin..]);
             let pieces = pieces.into_par_iter().map(|piece| Ok(Some(piece.to_string())));
-            cut.below(pieces, line, form)?;
+            cut.below(pieces, (line, 0), &AtomicBool::new(true), form)?;
         }
         if cut.lines.is_empty() {
             return Err(wrong(path, 1, None, "there are 0 rows below the header".into()));
@@ -74,17 +74,17 @@ impl Cut {
     }
 
     /// The cells of a file, cut while it is read, and the character between them; none where the text must be known as a whole: with
-    /// quotes below the header, comments, blanks between fields, a stated delimiter, another encoding than UTF-8 or one that is given, from
+    /// quotes below the header, comments above it or marked by a given character, blanks between fields, a stated delimiter, another encoding than UTF-8 or one that is given, from
     /// standard input, packed, or without a row among the first lines.
     pub fn of_file(path: &Path, dialect: &Dialect) -> Result<Option<(Self, u8)>> {
-        // Descriptors share their position.
-        let is_stream = path == Path::new("-") || path.starts_with("/dev");
+        // Descriptors may share their position.
+        let streams = ["/dev/stdin", "/dev/fd", "/proc/self/fd"];
+        let is_stream = path == Path::new("-") || streams.iter().any(|s| path.starts_with(s));
         if is_stream || dialect.encoding.is_some() || dialect.comment.is_some() {
             return Ok(None);
         }
         let file = Pieces::of(path, size_of_piece)?;
-        let what = path.display().to_string();
-        require_memory(&what, file.bytes(), DIVIDE)?;
+        require(path, file.bytes())?;
         let found = Cut::of_pieces(&file, path, dialect);
         // What was read of a file that changes is no reason to blame it.
         file.require_unchanged()?;
@@ -98,6 +98,8 @@ impl Cut {
         };
         let (mut head, mut known, mut lines) = (String::new(), 0, 0);
         while known < file.count() && lines <= SAMPLE {
+            // The first lines are held three times: as a piece, together, and as pieces to be cut.
+            require(path, bytes_of(&[3, head.len()]))?;
             let Some((text, quotes)) = read(known)? else { return Ok(None) };
             lines += memchr::memchr_iter(b'\n', text.as_bytes()).count();
             head.push_str(&text);
@@ -117,21 +119,22 @@ impl Cut {
         if cut.lines.is_empty() {
             return Ok(None);
         }
-        // As many rows as the first lines make likely.
-        let rows = (lines as u64 + 1).saturating_mul(file.bytes()) / head.len().max(1) as u64;
-        require(form, cut.bytes(rows).saturating_add(file.bytes()))?;
-        let is_plain = AtomicBool::new(true);
+        // Half of what the first lines make likely is more than enough to refuse a file before it is read.
+        let rows = (lines as u64).saturating_mul(file.count() as u64) / known.max(1) as u64;
+        require(path, (cut.bytes(rows) / 2).saturating_add(file.bytes()))?;
+        let goes_on = AtomicBool::new(true);
         let rest = (known..file.count()).into_par_iter().map(|index| {
-            if !is_plain.load(Ordering::Relaxed) {
+            if !goes_on.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             let text = read(index)?.filter(|(_, quotes)| !quotes);
-            is_plain.fetch_and(text.is_some(), Ordering::Relaxed);
+            goes_on.fetch_and(text.is_some(), Ordering::Relaxed);
             Ok(text.map(|(text, _)| text.into_owned()))
         });
+        let held = head.len() as u64;
         let head = pieces(&head[begin..]);
         let head = head.into_par_iter().map(|piece| Ok(Some(piece.to_string())));
-        Ok(cut.below(head.chain(rest), line, form)?.then_some((cut, delimiter)))
+        Ok(cut.below(head.chain(rest), (line, held), &goes_on, form)?.then_some((cut, delimiter)))
     }
 
     /// The records of a text with quotes, one after the other.
@@ -139,7 +142,7 @@ impl Cut {
         let count = |wanted: u8| memchr::memchr_iter(wanted, text.as_bytes()).count() as u64;
         let rows = count(b'\n') + 1;
         let of_cells = Cells::bytes(rows, count(form.fields) + rows) + 8 * rows;
-        require(form, of_cells.saturating_add(text.len() as u64))?;
+        require(form.path, of_cells.saturating_add(text.len() as u64))?;
         self.marked = true;
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(form.fields)
@@ -188,22 +191,24 @@ impl Cut {
         of_cells.saturating_add(rows.saturating_mul(16))
     }
 
-    /// Adds the rows below the first, from pieces of the text from `line` on; returns whether each was there.
+    /// Adds the rows below the first, from pieces of the text from `line` on, while so many bytes are held; returns whether each piece was there.
+    /// Where memory does not suffice, nothing goes on.
     fn below(
         &mut self,
         pieces: impl ParallelIterator<Item = Result<Option<String>>>,
-        mut line: u64,
+        (mut line, held): (u64, u64),
+        goes_on: &AtomicBool,
         form: Form,
     ) -> Result<bool> {
-        let (budget, taken) = (available_memory(), AtomicU64::new(0));
+        let (budget, taken) = (available_memory(), AtomicU64::new(held));
         let cut = |piece: Result<Option<String>>| {
             let Some(text) = piece? else { return Ok(None) };
             let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count();
             let rows = lines + usize::from(!text.is_empty() && !text.ends_with('\n'));
             let need = self.bytes(rows as u64).saturating_add(text.len() as u64);
             let all = taken.fetch_add(need, Ordering::Relaxed).saturating_add(need);
-            // Lines far shorter than the first ones.
             if all > budget {
+                goes_on.store(false, Ordering::Relaxed);
                 let what = form.path.display().to_string();
                 return Err(Error::Memory { what, need: all, budget, advice: DIVIDE.into() });
             }
@@ -212,14 +217,18 @@ impl Cut {
             Ok(Some((cut, cells, lines)))
         };
         let cuts: Vec<Result<Option<(Cut, Part, usize)>>> = pieces.map(cut).collect();
+        if let Some(Err(error)) = cuts.iter().find(|cut| matches!(cut, Err(Error::Memory { .. }))) {
+            return Err(error.clone());
+        }
         if cuts.iter().any(|cut| matches!(cut, Ok(None))) {
             return Ok(false);
         }
+        let rows = cuts.iter().flatten().flatten().map(|(cut, ..)| cut.lines.len() - 1);
+        self.lines.reserve(rows.sum());
         for cut in cuts {
             let found = cut.map_err(|error| moved_down(error, line))?;
             let Some((cut, cells, lines)) = found else { continue };
             self.cells.extend(cells);
-            // The first stands for the row before.
             self.lines.extend(cut.lines[1..].iter().map(|of_piece| line + of_piece));
             self.comments += cut.comments;
             self.marked |= cut.marked;
@@ -248,7 +257,7 @@ impl Cut {
         let quick = is_outside_numbers(form.fields);
         let begins = |b: &u8| b.is_ascii_graphic() && *b != form.fields;
         let (mut line, mut record, mut at, mut before) = (0, 0, 0, 0);
-        while at <= bytes.len() {
+        while at < bytes.len() || record < at {
             let (end, number) = field(bytes, at, form.fields, quick);
             cells.add(end - record, number);
             at = end + 1;
@@ -374,8 +383,8 @@ fn has_marks(text: &str, form: Form) -> bool {
 }
 
 /// That there is memory for the text and the places of all cells.
-fn require(form: Form, need: u64) -> Result<()> {
-    require_memory(&form.path.display().to_string(), need, DIVIDE)
+fn require(path: &Path, need: u64) -> Result<()> {
+    require_memory(&path.display().to_string(), need, DIVIDE)
 }
 
 /// The error of a line that was counted from `first` on.

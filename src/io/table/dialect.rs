@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// The byte order mark.
 const MARK: &str = "\u{FEFF}";
-/// The bytes that are looked through together: more than a piece of a file has.
+/// The bytes that are looked through together: more than most pieces of a file have.
 pub(super) const LOOK: usize = 1 << 22;
 /// The lines from which the delimiter is found.
 pub(super) const SAMPLE: usize = 200;
