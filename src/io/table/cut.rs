@@ -229,6 +229,7 @@ impl Cut {
             let found = cut.map_err(|error| moved_down(error, line))?;
             let Some((cut, cells, lines)) = found else { continue };
             self.cells.extend(cells);
+            // The first stands for the row before.
             self.lines.extend(cut.lines[1..].iter().map(|of_piece| line + of_piece));
             self.comments += cut.comments;
             self.marked |= cut.marked;
