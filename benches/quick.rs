@@ -2,7 +2,7 @@
 //! `scripts/bench-quick` for every instruction set that the machine has, with the peers that can be imported.
 //!
 //! Flops are those that the results need: of a Gram matrix one triangle, of products what one adds to another (the states at w are
-//! kept), of whole matrices what their plans say.
+//! kept), of whole matrices what their plans say. A small network's evaluation at one sample is nearly all overhead.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::io::Write;
 
 use ndarray::Array2;
 use secondo::backend::cpu::{Level, Real};
-use secondo::backend::kernel::Activate;
+use secondo::backend::kernel::{Activate, PairBlock};
 use secondo::backend::{Backend, Cpu, Layout, View, ViewMut};
 use secondo::{Activation, Curvature, Device, LinearOperator, Request, Structure};
 
@@ -41,6 +41,37 @@ fn grams<T: Real>(figures: &mut Figures, rate: f64, shapes: &[(usize, usize, usi
         let beside = format!("{:.1} Gflop/s, {:.2} of the product", own / 1e9, own / rate);
         figures.add(format!("Gram {} n={n} d={d} s={s}", T::NAME), time, &beside);
     }
+}
+
+/// The block of a layer of `h` units with `k` inputs and one of `g` units with `l`, for n samples.
+fn coupled<T: Real>(
+    figures: &mut Figures,
+    rate: f64,
+    n: usize,
+    (h, k): (usize, usize),
+    (g, l): (usize, usize),
+) {
+    let cpu = Cpu::<T>::new();
+    let upload =
+        |len: usize| cpu.upload(&(0..len).map(number).collect::<Vec<_>>()).expect("memory");
+    let (s, t, delta) = (upload(n * h * g), upload(n * h * l), upload(n * g));
+    let (z_l, z_k) = (upload(n * l), upload(n * k));
+    let t = View::new(&t, Layout::dense(n, h, l));
+    let delta = View::new(&delta, Layout::rows_of(n, g));
+    let mut sum = cpu.sums(h * g * l * k).expect("memory");
+    let time = seconds_within(ABOUT, || {
+        let kernel = PairBlock {
+            s: View::new(&s, Layout::dense(n, h, g)),
+            t_delta: Some([t, delta]),
+            z_l: View::new(&z_l, Layout::rows_of(n, l)),
+            z_k: View::new(&z_k, Layout::rows_of(n, k)),
+            sum: &mut sum,
+        };
+        cpu.run(kernel.into()).expect("a result");
+    });
+    let own = (2 * n * h * g * l * k) as f64 / time;
+    let beside = format!("{:.1} Gflop/s, {:.2} of the product", own / 1e9, own / rate);
+    figures.add(format!("coupled {} n={n} {h}x{k} with {g}x{l}", T::NAME), time, &beside);
 }
 
 /// h, h′ and h″ of so many numbers.
@@ -102,11 +133,16 @@ fn whole(figures: &mut Figures, rate: f64, widths: &[usize], n: usize) {
 }
 
 fn small(figures: &mut Figures, widths: &[usize], n: usize) {
-    let (problem, w) = problem(widths, n, Device::Cpu);
-    let time = seconds_within(ABOUT, || {
-        black_box(problem.gradient(&w)).expect("a gradient");
-    });
-    figures.add(format!("{} n={n} value and gradient", problem.network()), time, "");
+    let time = |n: usize| {
+        let (problem, w) = problem(widths, n, Device::Cpu);
+        let time = seconds_within(ABOUT, || {
+            black_box(problem.gradient(&w)).expect("a gradient");
+        });
+        (problem.network().to_string(), time)
+    };
+    let ((name, all), (_, one)) = (time(n), time(1));
+    let beside = format!("of one sample {:.2} us", 1e6 * one);
+    figures.add(format!("{name} n={n} value and gradient"), all, &beside);
 }
 
 fn main() {
@@ -122,6 +158,10 @@ fn main() {
         let shapes = [(7_396, 65, 64), (1_877, 129, 64), (4_096, 257, 64), (2_000, 785, 64)];
         grams::<f64>(&mut figures, rate, &shapes);
         grams::<f32>(&mut figures, of_f32, &shapes);
+        coupled::<f64>(&mut figures, rate, 1_797, (32, 65), (10, 33));
+        coupled::<f64>(&mut figures, rate, 1_000, (64, 65), (64, 65));
+        coupled::<f32>(&mut figures, of_f32, 1_797, (32, 65), (10, 33));
+        coupled::<f32>(&mut figures, of_f32, 1_000, (64, 65), (64, 65));
         activations(&mut figures, 1 << 20);
         products(&mut figures, rate, &[32, 64, 1]);
         products(&mut figures, rate, &[64, 256, 10]);

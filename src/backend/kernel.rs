@@ -251,19 +251,17 @@ pub struct GramDiagonal<'a, A, S> {
 }
 
 /// sum\[(j, j′, b), a\] += Σ_i (S\[i, j, j′\] z^l\[i, b\] + δ\[i, j′\] T\[i, j, b\]) z^k\[i, a\]: the block of two groups of linear
-/// units, h of layer k and g of layer l > k, whose inputs move with the units of layer k.
+/// units, h of layer k and g of layer l ≥ k.
 #[derive(Debug)]
 pub struct PairBlock<'a, A, S> {
     /// S^{kl}: n × units of h × units of g.
     pub s: View<'a, A>,
-    /// T^{k,l} = ∂z^l/∂p^k: n × units of h × width of z^l.
-    pub t: View<'a, A>,
-    /// δ^l: n × 1 × units of g.
-    pub delta: View<'a, A>,
     /// z^l: n × 1 × width.
     pub z_l: View<'a, A>,
     /// z^k: n × 1 × width.
     pub z_k: View<'a, A>,
+    /// T^{k,l} = ∂z^l/∂p^k, n × units of h × width of z^l, and δ^l, n × 1 × units of g; `None` leaves their term out.
+    pub t_delta: Option<[View<'a, A>; 2]>,
     /// The entries.
     pub sum: &'a mut S,
 }
@@ -486,7 +484,7 @@ impl<A, S> PairBlock<'_, A, S> {
     /// # Errors
     /// Those of the backend.
     pub fn lower<B: Backend<Array = A, Sum = S>>(self, b: &B) -> Result<()> {
-        let PairBlock { s, t, delta, z_l, z_k, sum } = self;
+        let PairBlock { s, t_delta, z_l, z_k, sum } = self;
         let ([n, rows, columns], [_, _, l], [_, _, k]) = (s.shape(), z_l.shape(), z_k.shape());
         let outer = |y: View<A>| -> Result<A> {
             let mut out = b.alloc(product(&[n, l, k])?)?;
@@ -501,19 +499,27 @@ impl<A, S> PairBlock<'_, A, S> {
             )?;
             Ok(out)
         };
-        // Products that all units of g share.
-        let shared = Layout::rows_of(n, l * k).repeated_rows(columns);
+        // Adds Σ_i c[i, j′] products[i, b, a] to the entries from those of unit j on.
+        let mut add = |c: View<A>, products: &A, j: usize| {
+            let layout = Layout::rows_of(n, l * k).repeated_rows(c.shape()[2]);
+            let (phi, at) = (View::new(products, layout), j * columns * l * k);
+            b.run(WeightedSum { c, phi, sum: &mut *sum, at }.into())
+        };
         let z = outer(z_l)?;
-        for j in 0..rows {
-            let at = j * columns * l * k;
-            let c = s.with(|layout| layout.rows(j..j + 1));
-            b.run(WeightedSum { c, phi: View::new(&z, shared), sum: &mut *sum, at }.into())?;
-            let t_z = outer(t.with(|layout| layout.rows(j..j + 1)))?;
-            let phi = View::new(&t_z, shared);
-            b.run(WeightedSum { c: delta, phi, sum: &mut *sum, at }.into())?;
-            b.recycle([t_z]);
+        if s.layout.is_dense() {
+            let all = Layout::rows_of(n, rows * columns);
+            add(s.with(|s| Layout { offset: s.offset, ..all }), &z, 0)?;
+        } else {
+            (0..rows).try_for_each(|j| add(s.with(|s| s.rows(j..j + 1)), &z, j))?;
         }
         b.recycle([z]);
+        if let Some([t, delta]) = t_delta {
+            for j in 0..rows {
+                let t_z = outer(t.with(|layout| layout.rows(j..j + 1)))?;
+                add(delta, &t_z, j)?;
+                b.recycle([t_z]);
+            }
+        }
         Ok(())
     }
 }
@@ -598,8 +604,12 @@ costs! {
         read(&[&k.c, &k.phi]);
     PairBlock<A, S> |k| {
         let (l, width) = (k.z_l.shape()[2] as f64, k.z_k.shape()[2] as f64);
-        volume(&k.s.shape()) * l * (2.0 * width + 3.0)
-    }, read(&[&k.s, &k.t, &k.delta, &k.z_l, &k.z_k]);
+        let forming = if k.t_delta.is_some() { 3.0 } else { 1.0 };
+        volume(&k.s.shape()) * l * (2.0 * width + forming)
+    }, {
+        let others = k.t_delta.iter().flatten().map(|view| read(&[view])).sum::<usize>();
+        read(&[&k.s, &k.z_l, &k.z_k]) + others
+    };
     TensorSum<A, S> |k| {
         // C(d + q − 1, q) entries.
         let d = k.z.shape()[2] as f64;

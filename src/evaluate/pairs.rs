@@ -11,8 +11,8 @@
 //!
 //! ```text
 //! a group of linear units with itself    Gram           Σ_i S[j,j′] (z_a z_b), j ≥ j′, a ≥ b: a quarter of all pairs
-//! linear groups with a dense T           PairBlock      Σ_i (S[j,j′] z_b^l + δ_j′ T[b,j]) z_a^k
-//! everything else                        WeightedSum    Σ_i S[j,j′] (z_b^l z_a^k)  and  Σ_i δ_j′ (…)
+//! two groups of linear units             PairBlock      Σ_i (S[j,j′] z_b^l + δ_j′ T[b,j]) z_a^k, or its first term
+//! everything else                        WeightedSum    Σ_i S[j,j′] (φ_j′b^l φ_ja^k)  and  Σ_i δ_j′ (…)
 //! ```
 //!
 //! with S or δ in the place of the weights and the products in brackets in the place of the inputs. T^{k,l} is diagonal, and its
@@ -327,16 +327,20 @@ impl<B: Backend> Chain<'_, B> {
         let delta = delta.map(|delta| {
             (self.view(&delta[l - 1], 1, l)).with(|delta| delta.columns(g.units.clone()))
         });
-        if let (Some(delta), true) = (delta, linear && is_dense)
-            && let Some(t) = self.input_derivatives_once(t, pair)?
-        {
-            let (z_l, z_k) = (self.z(l), self.z(k));
-            let sum = &mut sums.main;
-            return self.b.run(PairBlock { s, t, delta, z_l, z_k, sum }.into());
+        if linear && !pair.is_packed() {
+            let t = if delta.is_some() && is_dense {
+                self.input_derivatives_once(t, pair)?
+            } else {
+                None
+            };
+            let t_delta = t.zip(delta).map(|(t, delta)| [t, delta]);
+            let (z_l, z_k, sum) = (self.z(l), self.z(k), &mut sums.main);
+            self.b.run(PairBlock { s, z_l, z_k, t_delta, sum }.into())?;
+        } else {
+            self.with_phi(l, g, |phi_l| {
+                self.with_phi(k, h, |phi_k| self.add_s(pair, s, phi_l, phi_k, &mut sums.main))
+            })?;
         }
-        self.with_phi(l, g, |phi_l| {
-            self.with_phi(k, h, |phi_k| self.add_s(pair, s, phi_l, phi_k, &mut sums.main))
-        })?;
         let Some(delta) = delta else {
             return Ok(());
         };
@@ -347,7 +351,10 @@ impl<B: Backend> Chain<'_, B> {
         if let Some(sum) = &mut sums.diagonal {
             return self.add_diagonal_t(pair, delta, sum);
         }
-        if is_dense && let Some(t) = self.input_derivatives_once(t, pair)? {
+        if is_dense
+            && !linear
+            && let Some(t) = self.input_derivatives_once(t, pair)?
+        {
             return self.with_phi(k, h, |phi_k| self.add_t(pair, t, delta, phi_k, &mut sums.main));
         }
         Ok(())
@@ -369,7 +376,7 @@ impl<B: Backend> Chain<'_, B> {
         Ok(t[l].as_ref().map(|t| View::new(t, layout)))
     }
 
-    /// Σ_i S[j,j′] φ_j′b φ_ja.
+    /// Σ_i S[j,j′] φ_j′b φ_ja where one of the groups is not linear, or for the triangle of a linear one.
     fn add_s(
         &self,
         pair: Pair,
@@ -396,28 +403,11 @@ impl<B: Backend> Chain<'_, B> {
             let y = View::new(phi_l.array, row(phi_l, j2));
             outer(b, y, View::new(phi_k.array, row(phi_k, j)))
         };
-        let of_unit = |j: usize| s.with(|s| s.rows(j..j + 1));
-        if g.propagation.is_linear() && h.propagation.is_linear() {
-            let products = products(0, 0)?;
-            if s.layout.is_dense() {
-                let all = s.with(|_| Layout {
-                    offset: s.layout.offset,
-                    ..Layout::rows_of(n, h.units.len() * g.units.len())
-                });
-                add_products(b, all, &products, size, sum, 0)?;
-            } else {
-                for j in 0..h.units.len() {
-                    add_products(b, of_unit(j), &products, size, sum, j * g.units.len() * size)?;
-                }
-            }
-            b.recycle([products]);
-            return Ok(());
-        }
         for j in 0..h.units.len() {
             // A group with itself needs j′ ≥ j alone.
             for j2 in if pair.is_same() { j } else { 0 }..g.units.len() {
                 let products = products(j, j2)?;
-                let c = of_unit(j).with(|s| s.columns(j2..j2 + 1));
+                let c = s.with(|s| s.rows(j..j + 1).columns(j2..j2 + 1));
                 add_products(b, c, &products, size, sum, (j * g.units.len() + j2) * size)?;
                 b.recycle([products]);
             }

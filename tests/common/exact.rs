@@ -414,17 +414,21 @@ fn product_sum<A, R: Source<A>>(k: &ProductSum<A>, from: &Reader<R>) -> Pair {
 }
 
 fn pair_block<A, S, R: Source<A>>(k: &PairBlock<A, S>, from: &Reader<R>) -> Pair {
-    let views = [k.s, k.t, k.delta, k.z_l, k.z_k].map(|view| from.read(view));
+    let views = [k.s, k.z_l, k.z_k].map(|view| from.read(view));
+    let t_delta = k.t_delta.map(|views| views.map(|view| from.read(view)));
     let ([n, h, g], l, width) = (k.s.shape(), k.z_l.shape()[2], k.z_k.shape()[2]);
     both(|side| {
-        let [s, t, delta, z_l, z_k] = views.each_ref().map(|view| view.of(side));
+        let [s, z_l, z_k] = views.each_ref().map(|view| view.of(side));
+        let t_delta = t_delta.as_ref().map(|views| views.each_ref().map(|view| view.of(side)));
         summed(n, h * g * l * width, |i, out| {
             let z_k = z_k.row(i, 0);
             let mut entries = out.chunks_exact_mut(width);
             for j in 0..h {
                 for q in 0..g {
                     for b in 0..l {
-                        let c = s.at(i, j, q) * z_l.at(i, 0, b) + delta.at(i, 0, q) * t.at(i, j, b);
+                        let second = (t_delta.as_ref())
+                            .map_or(0.0, |[t, delta]| delta.at(i, 0, q) * t.at(i, j, b));
+                        let c = s.at(i, j, q) * z_l.at(i, 0, b) + second;
                         let out = entries.next().unwrap();
                         out.iter_mut().zip(&z_k).for_each(|(out, z)| *out += c * z);
                     }

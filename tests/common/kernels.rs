@@ -28,7 +28,8 @@ pub fn inputs<'k, 'a, A, S>(kernel: &'k mut Kernel<'a, A, S>) -> Vec<&'k mut Vie
         Kernel::Gram(k) => vec![&mut k.c, &mut k.phi],
         Kernel::GramDiagonal(k) => vec![&mut k.c, &mut k.phi],
         Kernel::PairBlock(k) => {
-            vec![&mut k.s, &mut k.t, &mut k.delta, &mut k.z_l, &mut k.z_k]
+            let others = k.t_delta.iter_mut().flatten();
+            [&mut k.s, &mut k.z_l, &mut k.z_k].into_iter().chain(others).collect()
         }
         Kernel::TensorSum(k) => vec![&mut k.c, &mut k.z],
         Kernel::UnitValue(k) => of_units(&mut k.units, None),
@@ -180,7 +181,7 @@ pub fn redirected<'k, A, S, T>(
         Kernel::WeightedSum(k) => like!(k: WeightedSum { c, phi, at } sum = sum),
         Kernel::Gram(k) => like!(k: Gram { c, phi } sum = sum),
         Kernel::GramDiagonal(k) => like!(k: GramDiagonal { c, phi } sum = sum),
-        Kernel::PairBlock(k) => like!(k: PairBlock { s, t, delta, z_l, z_k } sum = sum),
+        Kernel::PairBlock(k) => like!(k: PairBlock { s, t_delta, z_l, z_k } sum = sum),
         Kernel::TensorSum(k) => like!(k: TensorSum { order, c, z } sum = sum),
         Kernel::UnitValue(k) => like!(k: UnitValue { units } out = to(&k.out)),
         Kernel::UnitDerivative(k) => {

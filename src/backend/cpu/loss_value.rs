@@ -109,8 +109,17 @@ impl<T: Real> Samples<'_, T> {
         in_lanes(
             #[inline(always)]
             || {
+                // The gradient then takes the place of the terms.
+                let side_by_side = loss.terms(xs, ys, gs);
+                if side_by_side {
+                    let terms = gs.chunks_exact(outputs);
+                    values.iter_mut().zip(terms).for_each(|(value, row)| *value = row.iter().sum());
+                }
                 if g.is_some() {
                     loss.gradient(xs, ys, gs);
+                }
+                if side_by_side {
+                    return;
                 }
                 for (value, (omega, (xi, yi))) in values.iter_mut().zip(omega.iter().zip(rows())) {
                     if *omega != T::ZERO {

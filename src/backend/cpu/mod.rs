@@ -15,6 +15,7 @@ mod loss_hessian;
 mod loss_value;
 mod lower_triangle;
 mod multiply;
+mod packing;
 mod pair_block;
 mod product;
 mod product_diagonal;

@@ -105,7 +105,7 @@ pub(super) fn aligned<T: Lanes>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
     &mut buffer[skip..skip + len]
 }
 
-/// Columns of the first `len` rows of x, of row length `step`, as [`tiles`] cuts them: tile by tile, within a tile row by row.
+/// Puts columns of the first `len` rows of x, of row length `step`, into `to`, as [`tiles`] cuts them: tile by tile, within a tile row by row.
 ///
 /// Read in place, rows whose length is a multiple of the cache's period would evict one another.
 #[inline(always)]
@@ -114,27 +114,32 @@ pub(super) fn pack<S: Simd, T: Lanes>(
     step: usize,
     len: usize,
     columns: Range<usize>,
-    to: &mut Vec<T>,
+    to: &mut [T],
 ) {
+    const STRIP: usize = 32;
     #[inline(always)]
     fn copy<T: Lanes, const U: usize>(x: &[T], step: usize, to: &mut [T]) {
         for (i, to) in to.as_chunks_mut::<U>().0.iter_mut().enumerate() {
             to.copy_from_slice(&x[i * step..][..U]);
         }
     }
-    to.resize(len * columns.len(), T::zeroed());
-    for tile in tiles(columns.len(), tile_rows::<S>()) {
-        let (x, to) = (&x[columns.start + tile.start..], &mut to[tile.start * len..tile.end * len]);
-        match tile.len() {
-            1 => copy::<T, 1>(x, step, to),
-            2 => copy::<T, 2>(x, step, to),
-            3 => copy::<T, 3>(x, step, to),
-            4 => copy::<T, 4>(x, step, to),
-            5 => copy::<T, 5>(x, step, to),
-            6 => copy::<T, 6>(x, step, to),
-            7 => copy::<T, 7>(x, step, to),
-            8 => copy::<T, 8>(x, step, to),
-            _ => unreachable!("a tile has at most 8 rows"),
+    // A strip at a time: of rows that lie far apart, only so many are read at once.
+    for from in (0..len).step_by(STRIP) {
+        let strip = from..len.min(from + STRIP);
+        for tile in tiles(columns.len(), tile_rows::<S>()) {
+            let (x, width) = (&x[from * step + columns.start + tile.start..], tile.len());
+            let to = &mut to[tile.start * len + from * width..][..strip.len() * width];
+            match width {
+                1 => copy::<T, 1>(x, step, to),
+                2 => copy::<T, 2>(x, step, to),
+                3 => copy::<T, 3>(x, step, to),
+                4 => copy::<T, 4>(x, step, to),
+                5 => copy::<T, 5>(x, step, to),
+                6 => copy::<T, 6>(x, step, to),
+                7 => copy::<T, 7>(x, step, to),
+                8 => copy::<T, 8>(x, step, to),
+                _ => unreachable!("a tile has at most 8 rows"),
+            }
         }
     }
 }

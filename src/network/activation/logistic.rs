@@ -12,11 +12,8 @@ impl Definition for Logistic {
     #[inline(always)]
     fn derivatives(u: f64) -> [f64; 3] {
         let s = Sigmoid::new(u.abs());
-        [
-            s.logistic(u),
-            ldexp(s.small.product(s.large), s.k),
-            -ldexp(s.tanh().product(s.first()), s.k).copysign(u),
-        ]
+        let slope = s.small.product(s.large);
+        [s.logistic(u), ldexp(slope, s.k), -ldexp(s.tanh().by(slope), s.k).copysign(u)]
     }
 
     fn series(a: &Series) -> Series {

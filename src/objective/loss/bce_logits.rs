@@ -10,6 +10,13 @@ fn logistic(x: f64) -> f64 {
     Activation::Logistic.evaluate(x)[0]
 }
 
+/// softplus(−|x|) + (max(x, 0) − yx): exact zeros at y = 0 and y = 1.
+#[inline(always)]
+fn term(x: f64, y: f64) -> f64 {
+    let linear = if x > 0.0 { (1.0 - y) * x } else { -y * x };
+    Activation::Softplus.evaluate(-x.abs())[0] + linear
+}
+
 impl Definition for BinaryCrossEntropy {
     const ALIASES: &'static [&'static str] = &["binary_cross_entropy"];
     const WORDS: &'static str = "the logistic losses";
@@ -20,11 +27,15 @@ impl Definition for BinaryCrossEntropy {
     }
 
     fn value(x: &[f64], y: &[f64], v: Parameter) -> f64 {
-        // softplus(−|x|) + (max(x, 0) − yx): exact zeros at y = 0 and y = 1.
-        sum(x, y, v, |x, y, _| {
-            let linear = if x > 0.0 { (1.0 - y) * x } else { -y * x };
-            libm::log1p(libm::exp(-x.abs())) + linear
-        })
+        sum(x, y, v, |x, y, _| term(x, y))
+    }
+
+    #[inline(always)]
+    fn terms(x: &[f64], y: &[f64], out: &mut [f64]) -> bool {
+        for (out, (&x, &y)) in out.iter_mut().zip(x.iter().zip(y)) {
+            *out = term(x, y);
+        }
+        true
     }
 
     #[inline(always)]

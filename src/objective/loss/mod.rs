@@ -64,6 +64,12 @@ trait Definition {
     /// Returns g(x, y).
     fn value(x: &[f64], y: &[f64], v: Parameter) -> f64;
 
+    /// Writes the term of each output in g, of many samples side by side, where that is much cheaper; returns whether it did.
+    #[inline(always)]
+    fn terms(_x: &[f64], _y: &[f64], _out: &mut [f64]) -> bool {
+        false
+    }
+
     /// Writes ∂g/∂x_o.
     fn gradient(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]);
 
@@ -492,6 +498,12 @@ impl Loss {
     pub(crate) fn value(&self, x: &[f64], y: &[f64]) -> f64 {
         let (_, v) = self.parameter();
         dispatch!(self, D => D::value(x, y, v), custom => custom.value(x, y))
+    }
+
+    /// Writes the terms whose sums over the outputs are the g of many samples; returns whether this loss does that.
+    #[inline(always)]
+    pub(crate) fn terms(&self, x: &[f64], y: &[f64], out: &mut [f64]) -> bool {
+        dispatch!(self, D => D::terms(x, y, out), _custom => false)
     }
 
     /// Writes ∂g/∂x_o, length outputs.

@@ -17,19 +17,16 @@ pub(super) struct Block<'a, S: Simd, T: Lanes> {
     pub slab: &'a mut [T::Vector<S>],
     /// A tile of results on its way from the registers to the output.
     pub tile: &'a mut [T::Vector<S>],
-    /// The other operand, tile by tile: for every sample the numbers that one register tile broadcasts.
-    pub packed: &'a mut Vec<T>,
 }
 
 /// Adds Cᵀ K over a block of samples, slab by slab of the columns of K.
 #[inline(always)]
 pub(super) fn khatri_rao<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: Block<S, T>) {
-    let Block { start, len, z, slab, tile, packed } = block;
-    let Data { d, c, s, .. } = task.data;
+    let Block { start, len, z, slab, tile } = block;
+    let Data { d, s, .. } = task.data;
     let lanes = lanes::<S, T>();
     let units = task.out.len();
-    let from = task.first_unit;
-    pack::<S, T>(&c[start * s..], s, len, from..from + units, packed);
+    let c = &task.packed[start * s + task.first_unit * len..];
     let mut parts = Vec::new();
     let across = slab_vectors::<S>() * lanes;
     for begin in task.span.clone().step_by(across) {
@@ -66,7 +63,7 @@ pub(super) fn khatri_rao<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: 
                 simd,
                 units.len(),
                 vectors,
-                &packed[units.start * len..units.end * len],
+                &c[units.start * len..units.end * len],
                 &slab[..len * vectors],
                 vectors,
                 tile,
@@ -79,23 +76,34 @@ pub(super) fn khatri_rao<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: 
 }
 
 /// Adds Zᵀ (diag(c_j) Z) over a block of samples for each unit of the task, on its rows of the triangle.
+///
+/// `left` gets the columns of z in these rows, tile by tile, and `own` a unit's coefficients.
 #[inline(always)]
-pub(super) fn rank_update<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block: Block<S, T>) {
-    let Block { start, len, z, slab, tile, packed } = block;
+pub(super) fn rank_update<S: Simd, T: Lanes>(
+    simd: S,
+    task: &mut Task<T>,
+    block: Block<S, T>,
+    [left, own]: &mut [Vec<T>; 2],
+) {
+    let Block { start, len, z, slab, tile } = block;
     let Data { d, c, s, .. } = task.data;
     let lanes = lanes::<S, T>();
+    let across = slab_vectors::<S>() * lanes;
     let rows = row_of(task.span.start)..row_of(task.span.end);
-    pack::<S, T>(&z[lanes..], d, len, rows.clone(), packed);
+    left.resize(len * rows.len(), T::zeroed());
+    pack::<S, T>(&z[lanes..], d, len, rows.clone(), left);
+    let panels =
+        (!task.packed.is_empty()).then(|| &task.packed[start * d.next_multiple_of(across)..]);
     for (u, out) in task.out.iter_mut().enumerate() {
-        for b in (0..rows.end).step_by(slab_vectors::<S>() * lanes) {
+        own.clear();
+        own.extend((start..start + len).map(|i| c[i * s + task.first_unit + u]));
+        for b in (0..rows.end).step_by(across) {
             let vectors = (rows.end - b).div_ceil(lanes).min(slab_vectors::<S>());
-            scale(
-                simd,
-                (&c[start * s + task.first_unit + u..], s),
-                (&z[lanes + b..], d),
-                &mut slab[..len * vectors],
-                vectors,
-            );
+            let y = match panels {
+                Some(panels) => (&panels[b * len..], across),
+                None => (&z[lanes + b..], d),
+            };
+            scale(simd, (own, 1), y, &mut slab[..len * vectors], vectors);
             for tile_rows in tiles(rows.len(), tile_rows::<S>()) {
                 let a = rows.start + tile_rows.start..rows.start + tile_rows.end;
                 // Vectors wholly above the diagonal are left out.
@@ -103,14 +111,12 @@ pub(super) fn rank_update<S: Simd, T: Lanes>(simd: S, task: &mut Task<T>, block:
                 if used == 0 {
                     continue;
                 }
-                let left = &packed[tile_rows.start * len..tile_rows.end * len];
+                let left = &left[tile_rows.start * len..tile_rows.end * len];
                 product(simd, a.len(), used, left, &slab[..len * vectors], vectors, tile);
                 for (a, sums) in a.zip(tile.chunks_exact(used)).filter(|&(a, _)| a >= b) {
                     let entries = (a + 1 - b).min(used * lanes);
-                    add(
-                        &mut out[triangle(a) + b - task.span.start..][..entries],
-                        cast_slice::<_, T>(sums),
-                    );
+                    let out = &mut out[triangle(a) + b - task.span.start..][..entries];
+                    add(out, cast_slice::<_, T>(sums));
                 }
             }
         }

@@ -22,9 +22,11 @@
 //!
 //! * *Khatri–Rao*: B = Cᵀ K, K the row-wise Khatri–Rao product of Z with itself, restricted to its P distinct columns z_a z_b.
 //!   The lanes run over packed pairs, so no flop is spent above the diagonal, and results are contiguous in the output. Making a
-//!   column of K costs about as much as a few units' use of it: the form for many units or few inputs.
+//!   column of K costs about as much as a few units' use of it: the form for many units or few inputs. C is copied once for all
+//!   tasks, tile by tile as they read it.
 //! * *Rank update*: B_j = Zᵀ (diag(c_j) Z), the lanes over b, tiles on and below the diagonal only. Little is made on the
-//!   fly, but tiles that the diagonal crosses are wasted in part: the form for few units, or for wide layers.
+//!   fly, but tiles that the diagonal crosses are wasted in part: the form for few units, or for wide layers. Wide rows of
+//!   Z are copied once for all tasks, slab by slab as they read them.
 
 mod forms;
 mod plan;
@@ -35,6 +37,7 @@ use faer::Par;
 use pulp::bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
+use super::packing::Packing;
 use super::tasks::{each, on_threads};
 pub use super::tile::Lanes;
 use super::tile::{SLAB, aligned, lanes, slab_vectors, tile_rows};
@@ -118,18 +121,20 @@ pub fn scratch_bytes(n: usize, d: usize, s: usize, size: usize, threads: usize) 
     if n * d * s == 0 {
         return 0;
     }
-    let block = n.min(BLOCK);
-    let task = size * block * (d + d.max(s)) + 64 * (block * SLAB + 64);
-    let shared = |across| {
+    let with = |across| {
+        let n = n.min(Plan::new(n, d, s, across, None).wave(d, s, across));
         let plan = Plan::new(n, d, s, across, None);
         let chunks = n.div_ceil(plan.chunk);
         let partial = if chunks > 1 { 8 * chunks * s * triangle(d) } else { 0 };
         let (parts, groups) = (plan.cuts.len() - 1, s.div_ceil(plan.group));
-        partial
+        let shared = size * n * plan.packed(d, s, across)
+            + partial
             + size_of::<usize>() * plan.cuts.len()
-            + chunks * parts * (groups * size_of::<Task<f64>>() + s * size_of::<&[f64]>())
+            + chunks * parts * (groups * size_of::<Task<f64>>() + s * size_of::<&[f64]>());
+        let task = n.min(BLOCK) * (size * (d + plan.rows(d) + 1) + 64 * SLAB) + 64 * 64;
+        shared + threads.max(1) * task
     };
-    threads.max(1) * task + ACROSS.map(shared).into_iter().max().unwrap_or(0)
+    ACROSS.map(with).into_iter().max().unwrap_or(0)
 }
 
 #[derive(Clone, Copy)]
@@ -143,7 +148,9 @@ struct Data<'a, T> {
 /// The work on one range of packed indices, for a group of units and a chunk of samples.
 struct Task<'a, T> {
     data: Data<'a, T>,
-    form: Form,
+    plan: &'a Plan,
+    /// c, packed, for the Khatri–Rao form; for the other z slab by slab, or nothing.
+    packed: &'a [T],
     samples: Range<usize>,
     first_unit: usize,
     span: Range<usize>,
@@ -173,8 +180,34 @@ fn run_as<S: Simd, T: Lanes>(
     if n * d * s == 0 {
         return;
     }
-    let plan = Plan::new(n, d, s, slab_vectors::<S>() * lanes::<S, T>(), form);
+    let across = slab_vectors::<S>() * lanes::<S, T>();
+    let plan = Plan::new(n, d, s, across, form);
+    let wave = plan.wave(d, s, across);
+    if n > wave {
+        for (z, c) in z.chunks(wave * d).zip(c.chunks(wave * s)) {
+            run_as(simd, form, par, z, d, c, s, out);
+        }
+        return;
+    }
     let chunks = n.div_ceil(plan.chunk);
+    let par = if work(n, d, s) < SMALL { Par::Seq } else { par };
+    let packed = match plan.form {
+        Form::KhatriRao => simd.vectorize(Packing {
+            par,
+            x: c,
+            step: s,
+            n,
+            width: s,
+            group: plan.group,
+            block: BLOCK,
+        }),
+        Form::RankUpdate => {
+            let mut packed = vec![T::zeroed(); n * plan.packed(d, s, across)];
+            let blocks = packed.chunks_mut(BLOCK * d.next_multiple_of(across));
+            each(par, blocks.zip(z.chunks(BLOCK * d)), |(to, z)| panels(z, d, across, to));
+            packed
+        }
+    };
     let mut partial = if chunks > 1 { vec![0.0; chunks * s * pairs] } else { Vec::new() };
     let mut tasks = Vec::with_capacity(chunks * s.div_ceil(plan.group) * (plan.cuts.len() - 1));
     let sums: &mut [f64] = if chunks > 1 { &mut partial } else { &mut *out };
@@ -184,7 +217,8 @@ fn run_as<S: Simd, T: Lanes>(
             let begin = tasks.len();
             tasks.extend(plan.cuts.windows(2).map(|cut| Task {
                 data: Data { z, d, c, s },
-                form: plan.form,
+                packed: &packed,
+                plan: &plan,
                 samples: samples.clone(),
                 first_unit: g * plan.group,
                 span: cut[0]..cut[1],
@@ -197,7 +231,6 @@ fn run_as<S: Simd, T: Lanes>(
             }
         }
     }
-    let par = if work(n, d, s) < SMALL { Par::Seq } else { par };
     each(par, tasks.into_iter(), |task| simd.vectorize(task));
     if chunks > 1 {
         const STRIPE: usize = 4096;
@@ -211,6 +244,17 @@ fn run_as<S: Simd, T: Lanes>(
     }
 }
 
+/// Copies a block of z slab by slab, `across` columns each.
+fn panels<T: Lanes>(z: &[T], d: usize, across: usize, to: &mut [T]) {
+    let slabs = to.chunks_exact_mut(z.len() / d * across);
+    for (b, to) in (0..d).step_by(across).zip(slabs) {
+        for (z, to) in z.chunks_exact(d).zip(to.chunks_exact_mut(across)) {
+            let row = &z[b..d.min(b + across)];
+            to[..row.len()].copy_from_slice(row);
+        }
+    }
+}
+
 impl<T: Lanes> WithSimd for Task<'_, T> {
     type Output = ();
 
@@ -218,8 +262,8 @@ impl<T: Lanes> WithSimd for Task<'_, T> {
     fn with_simd<S: Simd>(mut self, simd: S) {
         let Data { z, d, .. } = self.data;
         let lanes = lanes::<S, T>();
-        let (mut slab, mut tile, mut padded, mut packed) =
-            <(Vec<T>, Vec<T>, Vec<T>, Vec<T>)>::default();
+        let (mut slab, mut tile, mut padded) = <(Vec<T>, Vec<T>, Vec<T>)>::default();
+        let mut copies = <[Vec<T>; 2]>::default();
         let slab = cast_slice_mut(aligned(&mut slab, self.samples.len().min(BLOCK) * SLAB * lanes));
         let tile = cast_slice_mut(aligned(&mut tile, tile_rows::<S>() * SLAB * lanes));
         for start in self.samples.clone().step_by(BLOCK) {
@@ -236,10 +280,10 @@ impl<T: Lanes> WithSimd for Task<'_, T> {
                 padded.resize(padded.len() + lanes, T::zeroed());
                 &padded
             };
-            let block = Block { start, len, z, slab, tile, packed: &mut packed };
-            match self.form {
+            let block = Block { start, len, z, slab, tile };
+            match self.plan.form {
                 Form::KhatriRao => khatri_rao(simd, &mut self, block),
-                Form::RankUpdate => rank_update(simd, &mut self, block),
+                Form::RankUpdate => rank_update(simd, &mut self, block, &mut copies),
             }
         }
     }

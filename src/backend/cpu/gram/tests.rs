@@ -110,6 +110,14 @@ fn units_past_every_tile_edge() {
     }
 }
 
+/// Rows so wide that all tasks read a copy of them, and that few of them are a task.
+#[test]
+fn wide_rows_of_several_units() {
+    for (n, d, s) in [(9, 256, 4), (257, 257, 4), (9, 300, 9), (300, 170, 5)] {
+        check(n, d, s);
+    }
+}
+
 #[test]
 fn samples_past_every_block_edge() {
     for n in [

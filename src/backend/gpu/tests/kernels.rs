@@ -300,8 +300,7 @@ fn fusions() {
         let mut sum = gpu.sums(s_h * s_g * l * k).unwrap();
         let kernel = PairBlock {
             s: s.view(),
-            t: t.view(),
-            delta: delta.view(),
+            t_delta: Some([t.view(), delta.view()]),
             z_l: z_l.view(),
             z_k: z_k.view(),
             sum: &mut sum,
