@@ -110,10 +110,10 @@ fn units_past_every_tile_edge() {
     }
 }
 
-/// Rows so wide that all tasks read a copy of them, and that few of them are a task.
+/// Rows so wide that all tasks read a copy of them, and that few of them are a task; more coefficients than are copied at once.
 #[test]
-fn wide_rows_of_several_units() {
-    for (n, d, s) in [(9, 256, 4), (257, 257, 4), (9, 300, 9), (300, 170, 5)] {
+fn what_tasks_share_past_every_edge() {
+    for (n, d, s) in [(9, 256, 4), (257, 257, 4), (9, 300, 9), (300, 170, 5), (3_700, 2, 600)] {
         check(n, d, s);
     }
 }
