@@ -213,7 +213,8 @@ fn a_saddle_with_no_gradient_is_left() {
 }
 
 /// Classes that can be told apart, without a penalty: the loss has no minimum but 0 at infinity, and curves downwards on the way.
-/// A fit ends soon after its gradient is small, not where the numbers end, and does not say that it converged.
+/// A fit ends soon after its gradient is small, also where a long step leads to where the numbers end (f = 0, and all derivatives),
+/// and does not say that it converged.
 #[test]
 fn a_loss_that_falls_for_ever_has_no_minimum() {
     let x = Array2::from_shape_fn((12, 2), |(i, c)| ((5 * i + 3 * c) % 7) as f64 / 3.0 - 1.0);
@@ -221,17 +222,19 @@ fn a_loss_that_falls_for_ever_has_no_minimum() {
     let network = Network::dense(&[2, 3, 1], Activation::Tanh).unwrap();
     let data = Data::new(x, y).unwrap();
     let problem = Problem::new(network, data, Loss::BinaryCrossEntropy).unwrap();
-    for seed in 0..4 {
+    let mut zeros = 0;
+    for seed in 0..40 {
         let start = Initialization::Glorot.draw(problem.network(), seed);
         for (title, method) in
             [("auto", &Auto::default() as &dyn Method), ("trust-region", &TrustRegion::default())]
         {
             let fit = method.fit(&problem, &start, &mut silent).unwrap();
             assert_eq!(fit.reason, Reason::Unbounded, "{title}, {seed}: {fit}");
-            assert!(fit.value > 1e-300, "{title}, {seed}: {fit}");
             assert!(fit.gradient_norm <= fit.gradient_goal, "{title}, {seed}: {fit}");
+            zeros += usize::from(fit.value == 0.0);
         }
     }
+    assert!(zeros > 0, "no seed shows an end at 0");
 }
 
 /// exp overflows for steps that are long: they are rejected, and the fit goes on.

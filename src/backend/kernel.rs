@@ -189,7 +189,7 @@ pub struct LossHessian<'a, A> {
 pub struct GaussNewtonDiagonal<'a, A> {
     /// J: n × outputs × s, without gaps.
     pub jacobian: View<'a, A>,
-    /// G: n × outputs × outputs, without gaps.
+    /// G: n × outputs × outputs, symmetric, without gaps: a backend may read one triangle alone.
     pub hessian: View<'a, A>,
     /// n × 1 × s, without gaps.
     pub out: ViewMut<'a, A>,

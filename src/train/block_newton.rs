@@ -284,7 +284,7 @@ impl Model for Damped<'_> {
         let step: Vec<f64> = found.step.iter().zip(scales).map(|(p, scale)| p / scale).collect();
         let (x, predicted) = (moved(&state.x, &step), found.reduction());
         if x == state.x || predicted <= at.rounding {
-            return Err(Stop::Because(Reason::Stalled));
+            return Err(Stop::Because(Reason::Function));
         }
         self.modified = found.indefinite;
         let length = (state.x.iter().zip(&x)).fold(0.0f64, |m, (w, t)| m.max((t - w).abs()));

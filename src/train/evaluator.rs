@@ -284,6 +284,7 @@ impl<'a> Evaluator<'a> {
             is_single: self.is_single,
             share: (self.precision() == Precision::F32)
                 .then(|| self.flops[1] / self.flops[0].max(1.0)),
+            is_positive: self.problem().loss().kind().is_some_and(|kind| kind.is_classification),
         }
     }
 

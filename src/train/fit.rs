@@ -66,6 +66,12 @@ impl Fit {
         account: Account,
         method: String,
     ) -> Self {
+        let (mut reason, mut certificate) = (end.reason, end.certificate);
+        let decided = reason.converged() || matches!(reason, Reason::Stalled | Reason::Indefinite);
+        // From a start at 0 nothing was fitted: no sample may have a weight.
+        if decided && account.is_positive && state.value == 0.0 && state.initial_value > 0.0 {
+            (reason, certificate) = (Reason::Unbounded, None);
+        }
         Fit {
             value: state.value,
             initial_value: state.initial_value,
@@ -77,9 +83,9 @@ impl Fit {
             evaluations: account.evaluations,
             times: Times { total: state.elapsed, ..account.times },
             modified_blocks: state.modified_blocks,
-            reason: end.reason,
+            reason,
             validation: None,
-            certificate: end.certificate,
+            certificate,
             fault: end.fault,
             method,
             choice: None,

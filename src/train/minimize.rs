@@ -224,6 +224,10 @@ const AWAY: f64 = 1e-3;
 const MARGIN: f64 = 2.0;
 /// How many times in a row it is promised until there is no minimum, if x has become longer.
 const FLIGHT: usize = 30;
+/// By which factor it must have become longer, or by which part of it the next step must change it if it became longer by less, as
+/// beside large weights of columns in small units; choices.
+const FURTHER: f64 = 1.0 + 1.0 / 64.0;
+const FAR: f64 = 1e-6;
 
 /// Minimises f from a start, or from where `state` was left; `state` then has the best point.
 ///
@@ -333,7 +337,15 @@ impl<M: Model> Run<'_, M> {
     fn steps(&mut self, at: &mut At<M>) -> Outcome<Infallible> {
         loop {
             self.check_limits()?;
-            let Some(step) = self.propose(at)? else {
+            let step = match self.propose(at) {
+                // The method's own model promises nothing that f64 resolves; the certificate's may.
+                Err(Stop::Because(Reason::Function)) if !self.leaving() => {
+                    self.exhaust(at, false)?;
+                    continue;
+                }
+                step => step?,
+            };
+            let Some(step) = step else {
                 continue;
             };
             let judged = self.judge(at, step);
@@ -400,7 +412,7 @@ impl<M: Model> Run<'_, M> {
         let promise = self.model.examine(self.state, at, allowed)?;
         let certified = self.certify(promise, allowed).holds();
         if promise.curvature == Downward::LeadsOn {
-            return self.flee(at, promise.gain);
+            return self.flee(at, promise);
         }
         if certified {
             let unseen = promise.curvature == Downward::Unseen;
@@ -411,7 +423,7 @@ impl<M: Model> Run<'_, M> {
         let far = promise.gain.is_nan() || promise.gain > AWAY * at.value.abs();
         let fall = if far { 0.5 } else { (MARGIN * (allowed / promise.gain).sqrt()).min(0.5) };
         self.state.again = fall * at.gradient_norm;
-        self.flee(at, promise.gain)
+        self.flee(at, promise)
     }
 
     /// The gain that a minimum may promise.
@@ -433,10 +445,10 @@ impl<M: Model> Run<'_, M> {
     }
 
     /// Ends where the gradient is small and yet, again and again, a step promises to lower f by a part of itself, while x leads
-    /// away: there is no minimum.
-    fn flee(&mut self, at: &At<M>, gain: f64) -> Outcome<()> {
+    /// away: there is no minimum. Near an exact fit each step gains most of f, too, but x comes to an end.
+    fn flee(&mut self, at: &At<M>, promise: Promise) -> Outcome<()> {
         let size = norm(&self.state.x);
-        if gain.is_nan() || gain <= AWAY * at.value.abs() {
+        if promise.gain.is_nan() || promise.gain <= AWAY * at.value.abs() {
             self.state.fleeing = 0;
             return Ok(());
         }
@@ -448,7 +460,9 @@ impl<M: Model> Run<'_, M> {
             return Ok(());
         }
         self.state.fleeing = 0;
-        if size > self.state.size { Err(Stop::Because(Reason::Unbounded)) } else { Ok(()) }
+        let grown = size / self.state.size;
+        let leads_away = grown > FURTHER || grown > 1.0 && promise.step > FAR;
+        if leads_away { Err(Stop::Because(Reason::Unbounded)) } else { Ok(()) }
     }
 
     fn count(&mut self) {

@@ -213,6 +213,8 @@ pub(super) struct Account {
     pub is_single: bool,
     /// The processor's share of the work of a fit in f32.
     pub share: Option<f64>,
+    /// Whether the loss is 0 at infinity alone: an objective of 0 has then underflowed on the way there.
+    pub is_positive: bool,
 }
 
 impl Account {
@@ -225,6 +227,7 @@ impl Account {
             failure: None,
             precision: Device::Cpu.precision(),
             is_single: false,
+            is_positive: false,
             share: None,
         }
     }

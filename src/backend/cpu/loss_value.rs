@@ -65,8 +65,8 @@ impl<T: Real> Samples<'_, T> {
     /// The values of each [`QUANTUM`] samples from `first` on, and their weighted gradients.
     fn add_up(&self, first: usize, partial: &mut [f64], mut g: Option<&mut [T]>) -> Result<()> {
         let (loss, outputs) = (self.loss, self.outputs);
-        // Where no output knows of another, the gradient of many samples is like that of one.
-        let many = if loss.is_elementwise() { QUANTUM } else { 1 };
+        // Where no output knows of another, the gradient of many samples is like that of one; other losses see to it themselves.
+        let many = if loss.is_elementwise() || loss.has_many() { QUANTUM } else { 1 };
         let mut buffers = vec![0.0; 3 * many * outputs];
         for (begin, sum) in (first..).step_by(QUANTUM).zip(partial) {
             let end = self.omega.len().min(begin + QUANTUM);
@@ -88,7 +88,7 @@ impl<T: Real> Samples<'_, T> {
         sum: &mut f64,
         mut g: Option<&mut [T]>,
     ) -> Result<()> {
-        let (loss, outputs) = (self.loss, self.outputs);
+        let (loss, outputs, has_many) = (self.loss, self.outputs, self.loss.has_many());
         let numbers = samples.start * outputs..samples.end * outputs;
         let omega = &self.omega[samples];
         // A weight of 0 takes the sample's loss out even where that is not finite.
@@ -109,17 +109,11 @@ impl<T: Real> Samples<'_, T> {
         in_lanes(
             #[inline(always)]
             || {
-                // The gradient then takes the place of the terms.
-                let side_by_side = loss.terms(xs, ys, gs);
-                if side_by_side {
-                    let terms = gs.chunks_exact(outputs);
-                    values.iter_mut().zip(terms).for_each(|(value, row)| *value = row.iter().sum());
+                if has_many {
+                    return loss.many(xs, ys, &mut values[..omega.len()], gs, g.is_some());
                 }
                 if g.is_some() {
                     loss.gradient(xs, ys, gs);
-                }
-                if side_by_side {
-                    return;
                 }
                 for (value, (omega, (xi, yi))) in values.iter_mut().zip(omega.iter().zip(rows())) {
                     if *omega != T::ZERO {
@@ -152,25 +146,14 @@ impl<T: Real> Samples<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::cpu::tests::samples_of_losses;
     use crate::backend::{Layout, View, ViewMut};
 
     /// Many samples at once are as single ones; a weight of 0 takes out what is not finite.
     #[test]
     fn at_once_is_one_by_one() {
         fn check<T: Real>(kind: &Loss, n: usize, outputs: usize) {
-            let numbers = |len: usize, salt: usize| -> Vec<f64> {
-                (0..len).map(|i| ((i * 37 + salt) % 11) as f64 / 11.0).collect()
-            };
-            let mut x = numbers(n * outputs, 1);
-            // Some losses take positive targets alone.
-            let y: Vec<f64> = (numbers(n * outputs, 4).into_iter()).map(|y| y.max(0.05)).collect();
-            let mut omega = numbers(n, 2);
-            x[0] = f64::NAN;
-            omega[0] = 0.0;
-            let [x, y, omega] = [x, y, omega].map(|v| -> Array<T> {
-                let v: Vec<T> = v.into_iter().map(T::from_f64).collect();
-                v.into()
-            });
+            let [x, y, omega] = samples_of_losses::<T>(n, outputs);
             let at = |from: usize, n: usize, values: &mut Sum| -> Vec<T> {
                 let rows = |width: usize| Layout::rows_of(n, width);
                 let from = |array, width| {

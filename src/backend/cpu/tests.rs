@@ -2,7 +2,7 @@
 
 use faer::Par;
 
-use super::{Array, Cpu, Sum};
+use super::{Array, Cpu, Real, Sum};
 use crate::backend::kernel::{
     Activate, Copy, Epilogue, Fill, Gram, GramDiagonal, LowerTriangle, Multiply, Product,
     ProductDiagonal, ProductSum, Scale, ScaledMatrix, SquaredGradient, TensorSum, Term,
@@ -10,6 +10,19 @@ use crate::backend::kernel::{
 };
 use crate::backend::{Backend, Layout, View, ViewMut};
 use crate::network::Activation;
+
+/// x, y and ω for any loss; the first x is NaN and has no weight.
+pub(super) fn samples_of_losses<T: Real>(n: usize, outputs: usize) -> [Array<T>; 3] {
+    let numbers = |len: usize, salt: usize| -> Vec<f64> {
+        (0..len).map(|i| ((i * 37 + salt) % 11) as f64 / 11.0).collect()
+    };
+    let mut x = numbers(n * outputs, 1);
+    // Some losses take positive targets alone.
+    let y = numbers(n * outputs, 4).into_iter().map(|y| y.max(0.05)).collect();
+    let mut omega = numbers(n, 2);
+    (x[0], omega[0]) = (f64::NAN, 0.0);
+    [x, y, omega].map(|v: Vec<f64>| v.into_iter().map(T::from_f64).collect::<Vec<T>>().into())
+}
 
 /// Pseudo-random choices with a fixed seed.
 struct Random(u64);

@@ -1,6 +1,6 @@
 //! g = Σ_o softplus(x_o) − y_o x_o; with s the logistic function, ∂g/∂x_o = s(x_o) − y_o and ∂²g/∂x_o² = s(x_o) s(−x_o).
 
-use super::{Definition, Parameter, diagonal, each, sum};
+use super::{Definition, Parameter, each, sum};
 use crate::network::Activation;
 
 pub(super) struct BinaryCrossEntropy;
@@ -21,6 +21,7 @@ impl Definition for BinaryCrossEntropy {
     const ALIASES: &'static [&'static str] = &["binary_cross_entropy"];
     const WORDS: &'static str = "the logistic losses";
     const IS_CLASSIFICATION: bool = true;
+    const HAS_MANY: bool = true;
 
     fn refuses(y: f64) -> Option<&'static str> {
         (!(0.0..=1.0).contains(&y)).then_some("is not a probability between 0 and 1")
@@ -28,14 +29,6 @@ impl Definition for BinaryCrossEntropy {
 
     fn value(x: &[f64], y: &[f64], v: Parameter) -> f64 {
         sum(x, y, v, |x, y, _| term(x, y))
-    }
-
-    #[inline(always)]
-    fn terms(x: &[f64], y: &[f64], out: &mut [f64]) -> bool {
-        for (out, (&x, &y)) in out.iter_mut().zip(x.iter().zip(y)) {
-            *out = term(x, y);
-        }
-        true
     }
 
     #[inline(always)]
@@ -52,8 +45,8 @@ impl Definition for BinaryCrossEntropy {
     }
 
     #[inline(always)]
-    fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
-        diagonal(
+    fn second(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
+        each(
             x,
             y,
             v,
@@ -61,5 +54,24 @@ impl Definition for BinaryCrossEntropy {
             #[inline(always)]
             |x, _, _| logistic(x) * logistic(-x),
         );
+    }
+
+    #[inline(always)]
+    fn many(x: &[f64], y: &[f64], values: &mut [f64], out: &mut [f64], with_gradient: bool) {
+        each(
+            x,
+            y,
+            Parameter::All(1.0),
+            out,
+            #[inline(always)]
+            |x, y, _| term(x, y),
+        );
+        let outputs = x.len() / values.len();
+        for (value, terms) in values.iter_mut().zip(out.chunks_exact(outputs)) {
+            *value = terms.iter().sum();
+        }
+        if with_gradient {
+            Self::gradient(x, y, Parameter::All(1.0), out);
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Half the unit deviance of gamma variables with means μ_o = exp x_o, constants included: 0 at μ = y, and positive elsewhere.
 //! Times the shape, it is the negative log likelihood less its value at μ = y.
 
-use super::{Definition, Parameter, diagonal, each, sum};
+use super::{Definition, Parameter, each, sum};
 
 pub(super) struct Gamma;
 
@@ -41,7 +41,7 @@ impl Definition for Gamma {
         each(x, y, v, out, |x, y, _| 1.0 - ratio(x, y));
     }
 
-    fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
-        diagonal(x, y, v, out, |x, y, _| ratio(x, y));
+    fn second(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
+        each(x, y, v, out, |x, y, _| ratio(x, y));
     }
 }

@@ -1,6 +1,6 @@
 //! g = Σ_o δ² log cosh t_o with t_o = (x_o − y_o)/δ, ∂g/∂x_o = δ tanh t_o, ∂²g/∂x_o² = 1 − tanh² t_o.
 
-use super::{Definition, Parameter, diagonal, each, positive, sum};
+use super::{Definition, Parameter, each, positive, sum};
 use crate::error::Result;
 use crate::network::Activation;
 
@@ -23,8 +23,8 @@ impl Definition for LogCosh {
         each(x, y, v, out, |x, y, delta| delta * libm::tanh((x - y) / delta));
     }
 
-    fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
-        diagonal(x, y, v, out, |x, y, delta| Activation::Tanh.derivatives((x - y) / delta)[1]);
+    fn second(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
+        each(x, y, v, out, |x, y, delta| Activation::Tanh.derivatives((x - y) / delta)[1]);
     }
 }
 

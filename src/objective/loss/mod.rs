@@ -40,6 +40,8 @@ trait Definition {
     const IS_LOCATION: bool = false;
     /// Whether ∂²g/∂x² has entries beside its diagonal.
     const COUPLES: bool = false;
+    /// Whether it has [`many`](Self::many): where one sample after the other takes much longer.
+    const HAS_MANY: bool = false;
 
     /// Returns the error of a parameter that is not allowed.
     fn check_parameter(_v: Parameter, _outputs: usize) -> Result<()> {
@@ -64,17 +66,31 @@ trait Definition {
     /// Returns g(x, y).
     fn value(x: &[f64], y: &[f64], v: Parameter) -> f64;
 
-    /// Writes the term of each output in g, of many samples side by side, where that is much cheaper; returns whether it did.
-    #[inline(always)]
-    fn terms(_x: &[f64], _y: &[f64], _out: &mut [f64]) -> bool {
-        false
-    }
-
     /// Writes ∂g/∂x_o.
     fn gradient(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]);
 
+    /// Writes ∂²g/∂x_o². A loss that couples outputs has its own `hessian` instead.
+    #[inline(always)]
+    fn second(_x: &[f64], _y: &[f64], _v: Parameter, out: &mut [f64]) {
+        out.fill(f64::NAN);
+    }
+
     /// Writes ∂²g/∂x_o∂x_q, outputs × outputs row-major; `out` holds zeros before.
-    fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]);
+    #[inline(always)]
+    fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
+        let outputs = x.len();
+        Self::second(x, y, v, &mut out[..outputs]);
+        for o in 1..outputs {
+            out[o * outputs + o] = std::mem::take(&mut out[o]);
+        }
+    }
+
+    /// Writes g of each of many samples, which lie side by side, and ∂g/∂x_o to `out` if `with_gradient`, which has room for a number
+    /// of each output in any case.
+    #[inline(always)]
+    fn many(_x: &[f64], _y: &[f64], values: &mut [f64], _out: &mut [f64], _with_gradient: bool) {
+        values.fill(f64::NAN);
+    }
 }
 
 /// The parameter v of a loss, such as δ; 1 where it has none.
@@ -87,6 +103,7 @@ pub(crate) enum Parameter<'a> {
 }
 
 impl Parameter<'_> {
+    #[inline(always)]
     fn at(self, o: usize) -> f64 {
         match self {
             Parameter::All(v) => v,
@@ -493,17 +510,30 @@ impl Loss {
         }
     }
 
-    /// Returns g(x, y). Inlined like the next two: called in lanes, losses that are inlined as well are compiled for them.
+    /// Returns g(x, y). Inlined like those below: called in lanes, losses that are inlined as well are compiled for them.
     #[inline(always)]
     pub(crate) fn value(&self, x: &[f64], y: &[f64]) -> f64 {
         let (_, v) = self.parameter();
         dispatch!(self, D => D::value(x, y, v), custom => custom.value(x, y))
     }
 
-    /// Writes the terms whose sums over the outputs are the g of many samples; returns whether this loss does that.
+    /// Whether it has [`many`](Self::many).
+    pub(crate) fn has_many(&self) -> bool {
+        dispatch!(self, D => D::HAS_MANY, _custom => false)
+    }
+
+    /// Writes g of each of many samples, and ∂g/∂x_o to `out`, scratch otherwise, if `with_gradient`; nothing unless it
+    /// [`has_many`](Self::has_many).
     #[inline(always)]
-    pub(crate) fn terms(&self, x: &[f64], y: &[f64], out: &mut [f64]) -> bool {
-        dispatch!(self, D => D::terms(x, y, out), _custom => false)
+    pub(crate) fn many(
+        &self,
+        x: &[f64],
+        y: &[f64],
+        values: &mut [f64],
+        out: &mut [f64],
+        with_gradient: bool,
+    ) {
+        dispatch!(self, D => D::many(x, y, values, out, with_gradient), _custom => {});
     }
 
     /// Writes ∂g/∂x_o, length outputs.
@@ -511,6 +541,13 @@ impl Loss {
     pub(crate) fn gradient(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
         let (_, v) = self.parameter();
         dispatch!(self, D => D::gradient(x, y, v, out), custom => custom.gradient(x, y, out));
+    }
+
+    /// Writes ∂²g/∂x_o² of many samples where [`is_elementwise`](Self::is_elementwise) holds.
+    #[inline(always)]
+    pub(crate) fn second(&self, x: &[f64], y: &[f64], out: &mut [f64]) {
+        let (_, v) = self.parameter();
+        dispatch!(self, D => D::second(x, y, v, out), _custom => {});
     }
 
     /// Writes ∂²g/∂x_o∂x_q, outputs × outputs row-major, whole.
@@ -525,30 +562,28 @@ impl Loss {
 /// Returns Σ_o g(x_o, y_o, v_o).
 #[inline(always)]
 fn sum(x: &[f64], y: &[f64], v: Parameter, g: impl Fn(f64, f64, f64) -> f64) -> f64 {
-    let pairs = x.iter().zip(y);
-    match v {
-        Parameter::All(v) => pairs.map(|(&x, &y)| g(x, y, v)).sum(),
-        Parameter::Each(v) => pairs.zip(v).map(|((&x, &y), &v)| g(x, y, v)).sum(),
+    let mut sum = 0.0;
+    for (o, (&x, &y)) in x.iter().zip(y).enumerate() {
+        sum += g(x, y, v.at(o));
     }
+    sum
 }
 
-/// Writes g(x_o, y_o, v_o) for each output.
+/// Writes g(x_o, y_o, v_o) for each output. In a loop that is written out: the closure of an iterator's may be compiled apart, for narrow
+/// registers.
 #[inline(always)]
 fn each(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64], g: impl Fn(f64, f64, f64) -> f64) {
-    let places = out.iter_mut().zip(x).zip(y);
     match v {
-        Parameter::All(v) => places.for_each(|((out, &x), &y)| *out = g(x, y, v)),
-        Parameter::Each(v) => {
-            places.zip(v).for_each(|(((out, &x), &y), &v)| *out = g(x, y, v));
+        Parameter::All(v) => {
+            for (out, (&x, &y)) in out.iter_mut().zip(x.iter().zip(y)) {
+                *out = g(x, y, v);
+            }
         }
-    }
-}
-
-/// Writes g(x_o, y_o, v_o) to the diagonal of an outputs × outputs matrix.
-#[inline(always)]
-fn diagonal(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64], g: impl Fn(f64, f64, f64) -> f64) {
-    for (o, (&x_o, &y_o)) in x.iter().zip(y).enumerate() {
-        out[o * x.len() + o] = g(x_o, y_o, v.at(o));
+        Parameter::Each(v) => {
+            for (out, ((&x, &y), &v)) in out.iter_mut().zip(x.iter().zip(y).zip(v)) {
+                *out = g(x, y, v);
+            }
+        }
     }
 }
 

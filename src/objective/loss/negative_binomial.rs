@@ -4,7 +4,7 @@
 //! The negative log likelihood of counts with means μ_o and variances μ_o + αμ_o², without what depends on y_o and α alone,
 //! log Γ(1/α) + log y_o! − log Γ(y_o + 1/α) − y_o log α. For α → 0 it is the Poisson loss.
 
-use super::{Definition, Parameter, diagonal, each, positive, sum};
+use super::{Definition, Parameter, each, positive, sum};
 use crate::error::{Error, Result};
 
 pub(super) struct NegativeBinomial;
@@ -58,8 +58,8 @@ impl Definition for NegativeBinomial {
         });
     }
 
-    fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
-        diagonal(x, y, v, out, |x, y, alpha| {
+    fn second(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
+        each(x, y, v, out, |x, y, alpha| {
             let mean = libm::exp(x);
             let a = alpha * mean;
             if a <= 1.0 {

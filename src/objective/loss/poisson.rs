@@ -1,6 +1,6 @@
 //! g = Σ_o exp x_o − y_o x_o, ∂g/∂x_o = exp x_o − y_o, ∂²g/∂x_o² = exp x_o.
 
-use super::{Definition, Parameter, diagonal, each, sum};
+use super::{Definition, Parameter, each, sum};
 
 pub(super) struct Poisson;
 
@@ -23,7 +23,7 @@ impl Definition for Poisson {
         each(x, y, v, out, |x, y, _| libm::exp(x) - y);
     }
 
-    fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
-        diagonal(x, y, v, out, |x, _, _| libm::exp(x));
+    fn second(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
+        each(x, y, v, out, |x, _, _| libm::exp(x));
     }
 }

@@ -1,6 +1,6 @@
 //! g = Σ_o δ² (r_o − 1) with r_o = √(1 + t_o²), t_o = (x_o − y_o)/δ; ∂g/∂x_o = δ t_o/r_o, ∂²g/∂x_o² = 1/r_o³.
 
-use super::{Definition, Parameter, diagonal, each, positive, sum};
+use super::{Definition, Parameter, each, positive, sum};
 use crate::error::Result;
 
 pub(super) struct PseudoHuber;
@@ -29,8 +29,8 @@ impl Definition for PseudoHuber {
         });
     }
 
-    fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
-        diagonal(x, y, v, out, |x, y, delta| {
+    fn second(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
+        each(x, y, v, out, |x, y, delta| {
             let r = libm::hypot(1.0, (x - y) / delta);
             1.0 / r / r / r
         });

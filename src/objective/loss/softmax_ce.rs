@@ -9,6 +9,7 @@ impl Definition for SoftmaxCrossEntropy {
     const ALIASES: &'static [&'static str] = &["softmax_cross_entropy", "cross_entropy"];
     const WORDS: &'static str = "the cross-entropies";
     const IS_CLASSIFICATION: bool = true;
+    const HAS_MANY: bool = true;
     const COUPLES: bool = true;
 
     fn refuses(y: f64) -> Option<&'static str> {
@@ -23,86 +24,96 @@ impl Definition for SoftmaxCrossEntropy {
 
     #[inline(always)]
     fn value(x: &[f64], y: &[f64], _: Parameter) -> f64 {
-        // log Σ exp(x − M) + Σ y (M − x), M the largest: log1p over the others keeps small losses.
-        let top = largest(x);
-        let mut others = 0.0;
-        for (at, few) in x.chunks(FEW).enumerate() {
-            let e = exponentials(few, x[top]);
-            others += sum_but(&e[..few.len()], top.wrapping_sub(at * FEW));
-        }
-        let linear: f64 = x.iter().zip(y).map(|(x_o, y)| y * (x[top] - x_o)).sum();
-        libm::log1p(others) + linear
+        let (mut e, mut value) = (vec![0.0; x.len()], [0.0]);
+        Self::many(x, y, &mut value, &mut e, false);
+        value[0]
     }
 
     #[inline(always)]
     fn gradient(x: &[f64], y: &[f64], _: Parameter, out: &mut [f64]) {
-        let (top, others) = scaled(x, out);
-        let total = 1.0 + others;
-        for (o, (out, y)) in out.iter_mut().zip(y).enumerate() {
-            let (p, rest) = probability(*out, o == top, total, others);
-            *out = (1.0 - y) * p - y * rest;
-        }
+        Self::many(x, y, &mut [0.0], out, true);
     }
 
     #[inline(always)]
     fn hessian(x: &[f64], _: &[f64], _: Parameter, out: &mut [f64]) {
-        // The diagonal as π(1 − π) with 1 − π summed from the others.
+        // π takes the place of the first row until that is written.
         let width = x.len();
-        let mut p = vec![0.0; width];
-        let (top, others) = scaled(x, &mut p);
-        let total = 1.0 + others;
-        for (o, p) in p.iter_mut().enumerate() {
-            let (value, rest) = probability(*p, o == top, total, others);
-            *p = value;
-            out[o * width + o] = value * rest;
+        let (first, others) = out.split_at_mut(width);
+        exponentials(x, width, first);
+        let (top, sum) = (largest(x), first.iter().sum());
+        let mut corner = 0.0;
+        for (o, e) in first.iter_mut().enumerate() {
+            let (p, rest) = probability(*e, o == top, sum);
+            *e = p;
+            *others.get_mut((o * width + o).wrapping_sub(width)).unwrap_or(&mut corner) = p * rest;
         }
-        for o in 0..width {
+        for (row, o) in others.chunks_exact_mut(width).zip(1..) {
             for q in (0..width).filter(|&q| q != o) {
-                out[o * width + q] = -p[o] * p[q];
+                row[q] = -first[o] * first[q];
+            }
+        }
+        let p = std::mem::replace(&mut first[0], corner);
+        for q in &mut first[1..] {
+            *q *= -p;
+        }
+    }
+
+    #[inline(always)]
+    fn many(x: &[f64], y: &[f64], values: &mut [f64], out: &mut [f64], with_gradient: bool) {
+        let outputs = x.len() / values.len();
+        exponentials(x, outputs, out);
+        let samples = x.chunks_exact(outputs).zip(y.chunks_exact(outputs));
+        let rows = out.chunks_exact_mut(outputs);
+        for (value, ((x, y), out)) in values.iter_mut().zip(samples.zip(rows)) {
+            let (top, mut others, mut linear) = (largest(x), 0.0, 0.0);
+            for (o, e) in out.iter().enumerate() {
+                others += e;
+                linear += y[o] * (x[top] - x[o]);
+            }
+            // log1p over the others keeps small losses.
+            *value = libm::log1p(others) + linear;
+            if with_gradient {
+                for (o, (out, y)) in out.iter_mut().zip(y).enumerate() {
+                    let (p, rest) = probability(*out, o == top, others);
+                    *out = (1.0 - y) * p - y * rest;
+                }
             }
         }
     }
 }
 
+/// The output of a sample that is the largest, the first if there are several.
+#[inline(always)]
 fn largest(x: &[f64]) -> usize {
-    (1..x.len()).fold(0, |top, o| if x[o] > x[top] { o } else { top })
-}
-
-/// So many exponentials are computed at once: the lanes of the widest registers.
-const FEW: usize = 8;
-
-/// Returns exp(x_o − `top`) of a few outputs, and 1 after them.
-#[inline(always)]
-fn exponentials(x: &[f64], top: f64) -> [f64; FEW] {
-    let mut e = [top; FEW];
-    e[..x.len()].copy_from_slice(x);
-    for e in &mut e {
-        *e = Activation::Exp.evaluate(*e - top)[0];
+    let mut top = 0;
+    for o in 1..x.len() {
+        if x[o] > x[top] {
+            top = o;
+        }
     }
-    e
+    top
 }
 
-/// Returns the sum of all but one.
+/// Writes exp(x_o − M) for the samples, M being the largest x of each; 0 for that one, whose 1 is not to hide the others in a sum.
 #[inline(always)]
-fn sum_but(e: &[f64], one: usize) -> f64 {
-    e.iter().enumerate().filter(|(o, _)| *o != one).map(|(_, e)| e).sum()
-}
-
-/// Writes exp(x_o − M), M the largest x; returns which that is, and the sum of the others.
-#[inline(always)]
-fn scaled(x: &[f64], out: &mut [f64]) -> (usize, f64) {
-    let top = largest(x);
-    let x_top = x[top];
-    for (x, out) in x.chunks(FEW).zip(out.chunks_mut(FEW)) {
-        out.copy_from_slice(&exponentials(x, x_top)[..x.len()]);
+fn exponentials(x: &[f64], outputs: usize, out: &mut [f64]) {
+    for (x, out) in x.chunks_exact(outputs).zip(out.chunks_exact_mut(outputs)) {
+        let top = largest(x);
+        for (out, x_o) in out.iter_mut().zip(x) {
+            *out = x_o - x[top];
+        }
+        out[top] = f64::NEG_INFINITY;
     }
-    (top, sum_but(out, top))
+    for out in out {
+        *out = Activation::Exp.evaluate(*out)[0];
+    }
 }
 
-/// Returns π_o and 1 − π_o of e = exp(x_o − M). 1 − π_o is summed from the other classes where π_o is close to 1, which only the
-/// largest can be.
+/// Returns π_o and 1 − π_o of e = exp(x_o − M), `others` being the sum of all but the largest. 1 − π_o is summed from the other classes
+/// where π_o is close to 1, which only the largest can be.
 #[inline(always)]
-fn probability(e: f64, is_largest: bool, total: f64, others: f64) -> (f64, f64) {
+fn probability(e: f64, is_largest: bool, others: f64) -> (f64, f64) {
+    let total = 1.0 + others;
     if is_largest { (1.0 / total, others / total) } else { (e / total, (total - e) / total) }
 }
 
@@ -110,10 +121,10 @@ fn probability(e: f64, is_largest: bool, total: f64, others: f64) -> (f64, f64) 
 mod tests {
     use super::*;
 
-    /// Beside exponentials and sums of the standard library: by the largest part, at widths around those that are computed at once.
+    /// Beside exponentials and sums of the standard library: by the largest part.
     #[test]
     fn every_width_is_like_the_plain_formula() {
-        for width in 1..=3 * FEW + 1 {
+        for width in 1..=25 {
             let x: Vec<f64> = (0..width).map(|o| 9.0 * (3.7 * o as f64 + 0.4).sin()).collect();
             let mut y = vec![0.0; width];
             (y[0], y[width - 1]) = (0.5, 0.5 + f64::from(u8::from(width == 1)) * 0.5);

@@ -1,6 +1,6 @@
 //! g = ½ Σ_o (y_o − x_o)².
 
-use super::{Definition, Parameter, diagonal, each, sum};
+use super::{Definition, Parameter, each, sum};
 
 pub(super) struct SquaredError;
 
@@ -17,7 +17,7 @@ impl Definition for SquaredError {
         each(x, y, v, out, |x, y, _| x - y);
     }
 
-    fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
-        diagonal(x, y, v, out, |_, _, _| 1.0);
+    fn second(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
+        each(x, y, v, out, |_, _, _| 1.0);
     }
 }

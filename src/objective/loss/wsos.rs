@@ -1,6 +1,6 @@
 //! g = ½ Σ_o v_o (y_o − x_o)².
 
-use super::{Definition, Parameter, diagonal, each, sum};
+use super::{Definition, Parameter, each, sum};
 use crate::error::{Error, Result};
 
 pub(super) struct WeightedSquaredError;
@@ -33,7 +33,7 @@ impl Definition for WeightedSquaredError {
         each(x, y, v, out, |x, y, v| (x - y) * v);
     }
 
-    fn hessian(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
-        diagonal(x, y, v, out, |_, _, v| v);
+    fn second(x: &[f64], y: &[f64], v: Parameter, out: &mut [f64]) {
+        each(x, y, v, out, |_, _, v| v);
     }
 }
