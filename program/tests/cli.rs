@@ -751,6 +751,19 @@ fn started(
         assert!(out.read_line(&mut line).unwrap() > 0, "it ended");
     }
     child.stdout = Some(out.into_inner());
+    // On a busy machine it is long until signals are caught; SIGTERM is the fifteenth.
+    let is_caught = |line: &str| {
+        let mask = line.strip_prefix("SigCgt:").map(|mask| u64::from_str_radix(mask.trim(), 16));
+        mask.is_some_and(|mask| mask.unwrap() >> 14 & 1 == 1)
+    };
+    let status = format!("/proc/{}/status", child.id());
+    for _ in 0..1000 {
+        // Where the system does not tell, it must be soon enough.
+        if std::fs::read_to_string(&status).map_or(true, |text| text.lines().any(is_caught)) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     std::thread::sleep(std::time::Duration::from_millis(500));
     child
 }

@@ -5,7 +5,8 @@
 use super::*;
 use crate::error::Error;
 
-const ORDERS: [usize; 14] = [1, 2, 3, 5, 9, 10, 31, 32, 33, 50, 64, 65, 128, 129];
+const ORDERS: [usize; 20] =
+    [1, 2, 3, 5, 7, 8, 9, 10, 11, 12, 31, 32, 33, 50, 64, 65, 96, 97, 128, 129];
 
 /// Uniform on (−½, ½), xorshift.
 struct Random(u64);

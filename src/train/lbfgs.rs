@@ -37,7 +37,7 @@ const SETTLED: f64 = 1e-2;
 const TRUSTED: usize = 20;
 /// The exact Hessian is tried once the gradient has fallen to this part: far from the end it is rarely positive definite. One that is dear must
 /// not be tried in vain: this part is divided by the square of its cost in units of [`APART`] gradients, …
-const NEAR: f64 = 1e-4;
+const NEAR: f64 = 1e-5;
 /// … and where it was not positive definite, again once it has fallen by this much more.
 const NEARER: f64 = 0.1;
 
