@@ -139,7 +139,7 @@ fn growth(folder: &Path, (_, start, prepare): Case) -> (usize, f64, f64) {
     };
     let base = least(2);
     let mut n = start;
-    while seconds(folder, &prepare(folder, n)) - base < ENOUGH && n < start << 11 {
+    while least(n) - base < ENOUGH && n < start << 11 {
         n *= 2;
     }
     // By turns: a machine that is slower for a while is slower for both.
