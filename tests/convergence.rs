@@ -9,7 +9,7 @@ use common::datasets;
 use common::nets::Random;
 use ndarray::{Array1, Array2};
 use secondo::{
-    Activation, ActivationFunction, Auto, BlockNewton, Control, Curvature, Data, Error,
+    Activation, ActivationFunction, Auto, BlockNewton, Control, Curvature, Data, Device, Error,
     Initialization, Interrupt, Lbfgs, LevenbergMarquardt, Loss, Method, Network, NewtonCg, Penalty,
     Preconditioning, Problem, Reason, Request, State, Structure, TrustRegion, silent,
 };
@@ -271,8 +271,17 @@ fn a_bad_start_does_not_make_a_good_end() {
 fn lbfgs_is_resumed_to_the_same_bits() {
     let problem = datasets::problem("iris", 5);
     let start = datasets::start(&problem, 2);
-    let method = Lbfgs { pairs: 5, max_iter: 140, ..Lbfgs::default() };
-    let whole = method.fit(&problem, &start, &mut silent).unwrap();
+    is_resumed_to_the_same_bits(&problem, &start, 140);
+    // Few enough that units share blocks at the end.
+    let start = Initialization::Glorot.draw(wide(1.0).network(), 3);
+    for device in [Device::Cpu, Device::CpuF32] {
+        is_resumed_to_the_same_bits(&wide(1.0).on(device), &start, 40);
+    }
+}
+
+fn is_resumed_to_the_same_bits(problem: &Problem, start: &[f64], max_iter: usize) {
+    let method = Lbfgs { pairs: 5, max_iter, ..Lbfgs::default() };
+    let whole = method.fit(problem, start, &mut silent).unwrap();
     let mut state: Option<State> = None;
     let mut last = None;
     for _ in 0..150 {
@@ -283,8 +292,8 @@ fn lbfgs_is_resumed_to_the_same_bits() {
             if steps > 1 { Control::Stop } else { Control::Continue }
         };
         let fit = match last.take() {
-            None => method.fit(&problem, &start, watch),
-            Some(state) => method.resume(&problem, state, watch),
+            None => method.fit(problem, start, watch),
+            Some(state) => method.resume(problem, state, watch),
         };
         let fit = fit.unwrap();
         last = state.take().or(None);
@@ -297,6 +306,52 @@ fn lbfgs_is_resumed_to_the_same_bits() {
         }
     }
     panic!("it does not end");
+}
+
+/// Rows of many inputs, where the blocks of units would cost too much: with one block for all of a layer the fit is the same in any units, and
+/// equal columns get equal weights.
+#[test]
+fn units_that_share_blocks_are_fitted_in_any_units() {
+    let mut steps = 0;
+    for scale in [1.0, 1e6, 1e-6] {
+        let problem = wide(scale);
+        let mut start = Initialization::Glorot.draw(problem.network(), 3);
+        (0..6).for_each(|unit| start[401 * unit + 7] /= scale);
+        (0..6).for_each(|unit| start[401 * unit + 12] = start[401 * unit + 11]);
+        let fit = Lbfgs::default().fit(&problem, &start, &mut silent).unwrap();
+        let method = &fit.method;
+        assert!(method.contains("shared row-blocks"), "{method}");
+        assert!(fit.converged() && fit.evaluations.curvature > 0, "{scale}: {fit}");
+        let alone = Lbfgs { initial: Preconditioning::Diagonal, ..Lbfgs::default() };
+        let alone = alone.fit(&problem, &start, &mut silent).unwrap();
+        let (gradients, others) = (fit.evaluations.gradient, alone.evaluations.gradient);
+        assert!(gradients < others, "{scale}: {gradients} gradients, {others} with the diagonal");
+        for unit in fit.w[..6 * 401].chunks(401) {
+            assert!((unit[11] - unit[12]).abs() <= 1e-6 * unit[11].abs(), "{scale}: {fit}");
+        }
+        if scale == 1.0 {
+            steps = fit.iterations;
+        }
+        let differ = fit.iterations.abs_diff(steps);
+        assert!(differ <= steps / 4, "{scale}: {differ} steps beside {steps}");
+    }
+}
+
+/// 300 rows of 400 inputs that depend on each other, one of them in units of `scale`, and two equal ones.
+fn wide(scale: f64) -> Problem {
+    let mut random = Random::new(21);
+    let (hidden, mixing) = (random.matrix(300, 12, 1.0), random.matrix(12, 400, 1.0));
+    let mut x = hidden.dot(&mixing) + 0.1 * random.matrix(300, 400, 1.0);
+    x.column_mut(7).mapv_inplace(|v| scale * v);
+    let copy = x.column(11).to_owned();
+    x.column_mut(12).assign(&copy);
+    let y = Array2::from_shape_fn((300, 1), |(i, _)| f64::from(u8::from(hidden[(i, 0)] > 0.1)));
+    let network = Network::dense(&[400, 6, 1], Activation::Tanh).unwrap();
+    let data = Data::new(x, y).unwrap();
+    let problem = Problem::new(network, data, Loss::BinaryCrossEntropy).unwrap();
+    let mut lambda = vec![1e-2; 6 * 401 + 7];
+    (0..6).for_each(|unit| lambda[401 * unit + 7] *= scale * scale);
+    problem.penalty(Penalty::RidgeVec { lambda }).unwrap()
 }
 
 /// The default takes L-BFGS where parameters are many, says so, and ends at a certified minimum.

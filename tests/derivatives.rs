@@ -28,7 +28,7 @@ fn stored_networks() {
         let name = |what: &str| format!("{}: {what}", f.name);
         let (data, whole) = (f.without_penalty(), f.problem());
         let everything =
-            Request { gradient: true, multipliers: true, outputs: true, curvature: None };
+            Request { gradient: true, multipliers: true, outputs: true, ..Request::default() };
         let at = data.evaluate(&f.w, everything).unwrap();
         let value = f.json["value_data"].as_f64().unwrap();
         failures.compare(&name("value"), &[at.value], &[value], TOLERANCE);

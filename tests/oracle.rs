@@ -100,6 +100,27 @@ impl Reference {
                 let what = format!("{} {}", curvature.name(), structure.name());
                 failures.compare(&name(&what), &got, &want, TOLERANCE);
             }
+            let Ok(at) = evaluate(Request::pooled(curvature)) else {
+                return failures.push(name("an error"));
+            };
+            let layers = self.problem.network().layers();
+            let (mut got, mut want) = (at.pooled.concat(), Vec::new());
+            for g in layers.iter().flat_map(|layer| &layer.groups) {
+                let of = |a: usize, b: usize| -> f64 {
+                    let rows = g.range.clone().step_by(g.row.max(1)).map(|row| (row + a, row + b));
+                    rows.map(|(a, b)| lower[a * (a + 1) / 2 + b]).sum()
+                };
+                let is_linear = g.propagation.is_linear();
+                let entries = (0..g.row).flat_map(|a| (0..=a).map(move |b| (a, b)));
+                want.extend(entries.map(|(a, b)| if is_linear { of(a, b) } else { 0.0 }));
+            }
+            // The scale of the whole matrix here, too.
+            got.extend(lower);
+            want.extend(lower);
+            let diagonal = at.curvature.map(|matrix| matrix.diagonal());
+            assert!(diagonal.is_some_and(|d| d.len() == self.w.len()));
+            let what = format!("{} sums of row blocks", curvature.name());
+            failures.compare(&name(&what), &got, &want, TOLERANCE);
             let p = self.w.len();
             let vectors: Vec<f64> = (0..2 * p).map(|l| ((7 * l) % 11) as f64 / 5.0 - 1.0).collect();
             let Ok(got) = (self.problem).products_on(&backend, &self.w, curvature, &vectors, 512)

@@ -94,6 +94,8 @@ pub struct Request {
     pub outputs: bool,
     /// A curvature matrix in a structure.
     pub curvature: Option<(Curvature, Structure)>,
+    /// The sums of that curvature's row blocks over the units of each group, too; ignored where the structure is neither row blocks nor the diagonal.
+    pub pooled: bool,
 }
 
 impl Request {
@@ -105,6 +107,28 @@ impl Request {
     /// The value, the gradient and a curvature.
     pub fn curvature(curvature: Curvature, structure: Structure) -> Self {
         Request { curvature: Some((curvature, structure)), ..Request::gradient() }
+    }
+
+    /// The value, the gradient, the diagonal of a curvature, and the sums of its row blocks over the units of each group:
+    /// [`Evaluation::pooled`].
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// use secondo::{Activation, Curvature, Data, Loss, Network, Problem, Request};
+    /// // Two linear outputs, E = ½ Σ ‖Wz − y‖²: each has the block Σ_i z_i z_iᵀ, z = (x, 1).
+    /// let network = Network::dense(&[1, 2], Activation::Identity)?;
+    /// let data = Data::new(array![[1.0], [3.0]], array![[0.0, 1.0], [1.0, 0.0]])?;
+    /// let problem = Problem::new(network, data, Loss::SquaredError)?;
+    /// let at = problem.evaluate(&[0.0; 4], Request::pooled(Curvature::GaussNewton))?;
+    /// assert_eq!(at.pooled, [[20.0, 8.0, 4.0]]);
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    pub fn pooled(curvature: Curvature) -> Self {
+        Request { pooled: true, ..Request::curvature(curvature, Structure::Diagonal) }
+    }
+
+    fn is_pooled(self) -> bool {
+        self.pooled && self.curvature.is_some_and(|(c, s)| !pairs::is_coupled(c, s))
     }
 }
 
@@ -124,6 +148,9 @@ pub struct Evaluation {
     pub outputs: Option<Array2<f64>>,
     /// The curvature matrix, when asked for.
     pub curvature: Option<Matrix>,
+    /// Σ_j B_j over the units j of each group of the network, B_j the row block of unit j without the penalty: packed lower triangles, of the order of one unit's
+    /// parameters. 0 where units are not linear. In W, also under a constraint. Empty unless asked for.
+    pub pooled: Vec<Vec<f64>>,
     /// The largest size of an entry of the penalty's Hessian that couples what the matrix has in different blocks, and that
     /// it therefore leaves out; 0 where it holds all. In θ under a constraint. Where group norms and other penalties of a
     /// sum reach the same parameters it is a bound, which may be larger.
@@ -353,6 +380,7 @@ pub(crate) fn finish(
     }
     let mut left_out = 0.0;
     let mut curvature = None;
+    totals.pooled.iter().try_for_each(|group| finite(Quantity::Curvature, group))?;
     if let Some((which, structure)) = request.curvature {
         let mut matrix = if pairs::is_coupled(which, structure) {
             assemble::assemble(network, structure, totals.pairs)?
@@ -377,6 +405,7 @@ pub(crate) fn finish(
         multipliers: multipliers.collect::<Result<_>>()?,
         outputs: request.outputs.then(outputs).transpose()?,
         curvature,
+        pooled: totals.pooled,
         left_out,
     })
 }

@@ -18,11 +18,12 @@ use super::Request;
 use super::chain::{Backward, Chain};
 use super::lanes::{Additive, add_each};
 use super::pairs::{PairSums, PairTotals, is_coupled};
-use super::sizes::row_triangles;
+use super::sizes::{row_triangles, shape_product};
 use crate::backend::kernel::{
-    GaussNewtonDiagonal, Gram, GramDiagonal, SquaredGradient, UnitParameterHessian, WeightedSum,
+    Fill, GaussNewtonDiagonal, Gram, GramDiagonal, Product, SquaredGradient, UnitParameterHessian,
+    WeightedSum,
 };
-use crate::backend::{Backend, ViewMut};
+use crate::backend::{Backend, Layout, View, ViewMut};
 use crate::curvature::{Curvature, Structure};
 use crate::error::Result;
 use crate::network::Network;
@@ -32,6 +33,8 @@ pub(super) struct Sums<B: Backend> {
     pub value: B::Sum,
     pub gradient: Vec<B::Sum>,
     pub curvature: Vec<B::Sum>,
+    /// Of the row blocks, one for all units of a group; empty unless asked for.
+    pub pooled: Vec<B::Sum>,
     /// The sums that couple units, for each pair of groups; empty for row blocks and the diagonal.
     pub pairs: Vec<PairSums<B>>,
 }
@@ -44,6 +47,7 @@ impl<B: Backend> Sums<B> {
             value: b.sums(values)?,
             gradient: Vec::new(),
             curvature: Vec::new(),
+            pooled: Vec::new(),
             pairs: Vec::new(),
         };
         for g in groups().filter(|_| request.gradient) {
@@ -64,6 +68,10 @@ impl<B: Backend> Sums<B> {
                 }
             }
         }
+        for g in groups().filter(|_| request.is_pooled()) {
+            sums.pooled
+                .push(b.sums(shape_product("the sums of row blocks", &[g.row, g.row + 1])? / 2)?);
+        }
         Ok(sums)
     }
 
@@ -76,6 +84,7 @@ impl<B: Backend> Sums<B> {
             value: b.read(self.value)?,
             gradient: read(self.gradient)?,
             curvature: read(self.curvature)?,
+            pooled: read(self.pooled)?,
             pairs: (self.pairs.into_iter()).map(|sums| sums.read(b)).collect::<Result<_>>()?,
         })
     }
@@ -86,6 +95,7 @@ pub(crate) struct Totals {
     pub value: Vec<f64>,
     pub gradient: Vec<Vec<f64>>,
     pub curvature: Vec<Vec<f64>>,
+    pub pooled: Vec<Vec<f64>>,
     pub pairs: Vec<PairTotals>,
 }
 
@@ -99,7 +109,12 @@ impl Totals {
 impl Additive for Totals {
     fn arrays(&mut self) -> Vec<&mut Vec<f64>> {
         let pairs = self.pairs.iter_mut().flat_map(PairTotals::arrays);
-        let others = self.gradient.iter_mut().chain(&mut self.curvature).chain(pairs);
+        let others = self
+            .gradient
+            .iter_mut()
+            .chain(&mut self.curvature)
+            .chain(&mut self.pooled)
+            .chain(pairs);
         std::iter::once(&mut self.value).chain(others).collect()
     }
 
@@ -152,6 +167,37 @@ impl<B: Backend> Chain<'_, B> {
                 let kernel = UnitParameterHessian { units, delta, diagonal, sum };
                 self.b.run(kernel.into())?;
             }
+        }
+        Ok(())
+    }
+
+    /// sums += Σ_i (Σ_j c_ij) z_i z_iᵀ, group by group: over the units j of each that is linear.
+    pub(super) fn add_pooled(&self, c: &[B::Array], sums: &mut [B::Sum]) -> Result<()> {
+        let (b, n) = (self.b, self.n);
+        for ((k, g), sum) in self.network.groups().zip(sums) {
+            if self.units(k, g).is_some() {
+                continue;
+            }
+            let (units, one) = (g.units.len(), Layout::rows_of(n, 1));
+            let (mut ones, mut total) = (b.alloc(units)?, b.alloc(n)?);
+            let out = ViewMut::new(&mut ones, Layout::dense(1, units, 1));
+            b.run(Fill { value: 1.0, out }.into())?;
+            let sum_of_units = Product {
+                x: self.view(&c[k - 1], 1, k).with(|l| l.columns(g.units.clone())),
+                b: View::new(&ones, Layout::shared(n, units, 1)),
+                out: ViewMut::new(&mut total, one),
+                accumulate: false,
+            };
+            b.run(sum_of_units.into())?;
+            b.run(
+                Gram {
+                    c: View::new(&total, one),
+                    phi: self.z(k).with(|l| l.repeated_rows(1)),
+                    sum,
+                }
+                .into(),
+            )?;
+            b.recycle([ones, total]);
         }
         Ok(())
     }

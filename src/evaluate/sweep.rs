@@ -74,6 +74,9 @@ pub(super) fn sweep<B: Backend>(
                 let second = curvature.is_exact() || curvature == Curvature::Lagrangian;
                 let delta = second.then_some(&backward.delta[..]);
                 chain.add_blocks(structure, &c, delta, &mut sums.curvature)?;
+                if request.is_pooled() {
+                    chain.add_pooled(&c, &mut sums.pooled)?;
+                }
                 b.recycle(c);
             }
             b.recycle(hessian.and_then(Arc::into_inner));

@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use faer::linalg::cholesky::llt;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use faer::linalg::triangular_solve::{
+    solve_lower_triangular_in_place, solve_upper_triangular_in_place,
+};
 use faer::{Accum, Auto, MatMut, MatRef, Par, Spec};
 
 use super::{U, Workspace, packed, stack};
@@ -90,6 +92,23 @@ impl Cholesky {
         let root = self.scale.sqrt();
         rhs.iter_mut().for_each(|v| *v /= root);
         substitute(&self.l, self.d, rhs);
+        rhs.iter_mut().for_each(|v| *v /= root);
+        packed::finite("the solution", rhs)
+    }
+
+    /// Replaces right-hand sides, one after the other, by their solutions: as [`solve`](Self::solve), but for rounding.
+    pub(crate) fn solve_all(&self, rhs: &mut [f64]) -> Result<()> {
+        let d = self.d.max(1);
+        if !rhs.len().is_multiple_of(d) {
+            return Err(Error::shape("right-hand sides", &[d], &[rhs.len()]));
+        }
+        packed::finite("right-hand side", rhs)?;
+        let root = self.scale.sqrt();
+        rhs.iter_mut().for_each(|v| *v /= root);
+        let l = MatRef::from_column_major_slice(&self.l, self.d, self.d);
+        let mut x = MatMut::from_column_major_slice_mut(rhs, self.d, rhs.len() / d);
+        solve_lower_triangular_in_place(l, x.as_mut(), Par::Seq);
+        solve_upper_triangular_in_place(l.transpose(), x, Par::Seq);
         rhs.iter_mut().for_each(|v| *v /= root);
         packed::finite("the solution", rhs)
     }

@@ -1,5 +1,7 @@
 //! min gᵀp + ½pᵀBp over ‖p‖_M ≤ Δ by conjugate gradients, with products Bv alone.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{Cholesky, add_multiple, dot, packed};
@@ -19,10 +21,23 @@ pub enum Preconditioner {
     Diagonal(Vec<f64>),
     /// M block by block, factorized.
     Blocks(Vec<Cholesky>),
+    /// M block by block, those of each group being multiples of one matrix, which is factorized.
+    Shared(SharedBlocks),
+}
+
+/// M_j = m_j A for the units j of each group, whose parameters are in a range, unit by unit; diag(m) for all other parameters.
+#[derive(Debug, Clone)]
+pub struct SharedBlocks {
+    /// The groups, with the factor of their A.
+    pub(crate) groups: Vec<(Range<usize>, Cholesky)>,
+    /// Positive numbers, one for each parameter; those of a unit in a group are the same.
+    pub(crate) m: Vec<f64>,
 }
 
 /// Entries of blocks above which threads solve with them side by side.
 const MANY: usize = 1 << 16;
+/// Units that one thread solves for at once.
+const TOGETHER: usize = 32;
 
 impl Preconditioner {
     /// Blocks that were positive semidefinite before they were rounded, as packed lower triangles with their orders.
@@ -55,28 +70,31 @@ impl Preconditioner {
             (lower, own)
         };
         let blocks: Vec<_> = blocks.into_iter().map(&mut with_scales).collect();
-        let factor = |&(lower, scales): &(&[f64], &[f64])| {
-            let d = scales.len();
-            packed::check(lower, d)?;
-            let diagonal = packed::rows(lower, d).map(|row| row[row.len() - 1].abs());
-            let relative = diagonal.zip(scales).map(|(v, scale)| v / scale / scale);
-            let mut shift = match relative.fold(0.0, f64::max) {
-                0.0 => 1.0,
-                largest => (1e-3 * largest).max(f64::MIN_POSITIVE),
-            };
-            loop {
-                let mut shifted = lower.to_vec();
-                for (a, scale) in scales.iter().enumerate() {
-                    shifted[a * (a + 1) / 2 + a] += shift * scale * scale;
-                }
-                match Cholesky::new(&shifted, d) {
-                    Err(Error::NotPositiveDefinite { .. }) => shift *= 10.0,
-                    done => return done,
-                }
-            }
-        };
-        let factors: Vec<Result<Cholesky>> = blocks.par_iter().map(factor).collect();
+        let factors: Vec<Result<Cholesky>> =
+            blocks.par_iter().map(|(lower, scales)| Self::factor_in(lower, scales)).collect();
         Ok(Preconditioner::Blocks(factors.into_iter().collect::<Result<_>>()?))
+    }
+
+    /// The factor of one of these M_j.
+    pub(crate) fn factor_in(lower: &[f64], scales: &[f64]) -> Result<Cholesky> {
+        let d = scales.len();
+        packed::check(lower, d)?;
+        let diagonal = packed::rows(lower, d).map(|row| row[row.len() - 1].abs());
+        let relative = diagonal.zip(scales).map(|(v, scale)| v / scale / scale);
+        let mut shift = match relative.fold(0.0, f64::max) {
+            0.0 => 1.0,
+            largest => (1e-3 * largest).max(f64::MIN_POSITIVE),
+        };
+        loop {
+            let mut shifted = lower.to_vec();
+            for (a, scale) in scales.iter().enumerate() {
+                shifted[a * (a + 1) / 2 + a] += shift * scale * scale;
+            }
+            match Cholesky::new(&shifted, d) {
+                Err(Error::NotPositiveDefinite { .. }) => shift *= 10.0,
+                done => return done,
+            }
+        }
     }
 
     /// M⁻¹r.
@@ -101,13 +119,21 @@ impl Preconditioner {
                 }
                 Ok(z)
             }
+            Preconditioner::Shared(SharedBlocks { groups, m }) => {
+                let mut z: Vec<f64> = r.iter().zip(m).map(|(r, m)| r / m).collect();
+                for (range, factor) in groups {
+                    let units = z[range.clone()].par_chunks_mut(TOGETHER * factor.order().max(1));
+                    units.try_for_each(|units| factor.solve_all(units))?;
+                }
+                Ok(z)
+            }
         }
     }
 
     fn check(&self, d: usize) -> Result<()> {
         let order = match self {
             Preconditioner::None => d,
-            Preconditioner::Diagonal(m) => {
+            Preconditioner::Diagonal(m) | Preconditioner::Shared(SharedBlocks { m, .. }) => {
                 if let Some(a) = m.iter().position(|m| !(m.is_finite() && *m > 0.0)) {
                     let why = format!("{} at index {a} is not positive and finite", m[a]);
                     return Err(Error::invalid("preconditioner", why));

@@ -38,7 +38,7 @@ mod trust_region;
 
 pub use batch::{Batch, Steps};
 pub use cholesky::Cholesky;
-pub use conjugate::{ConjugateStep, Preconditioner, conjugate_gradients};
+pub use conjugate::{ConjugateStep, Preconditioner, SharedBlocks, conjugate_gradients};
 pub use eigen::eigenvalues;
 pub use factor::{Factor, Indefinite, Modification};
 pub use lanczos::{SpectralDensity, spectral_density};

@@ -112,7 +112,8 @@ impl Asked<'_> {
                     None => (0, 0),
                     Some((c, s)) => (1 + place(&Curvature::ALL, c), place(&Structure::ALL, s)),
                 };
-                [0, usize::from(request.gradient), curvature, structure]
+                let asked = usize::from(request.gradient) + 2 * usize::from(request.pooled);
+                [0, asked, curvature, structure]
             }
             Work::Products(curvature, count) => [1, place(&Curvature::ALL, curvature), count, 0],
             Work::Tensor(of) => [2, of.layer, of.row, of.order],
@@ -147,7 +148,8 @@ impl Asked<'_> {
                     0 => None,
                     at => Some((curvature(at - 1)?, structure)),
                 };
-                Work::Evaluate(Request { gradient: a > 0, curvature, ..Request::default() })
+                let (gradient, pooled) = (a & 1 > 0, a & 2 > 0);
+                Work::Evaluate(Request { gradient, curvature, pooled, ..Request::default() })
             }
             1 => Work::Products(curvature(a)?, b),
             2 => Work::Tensor(Tensor { layer: a, row: b, order: c }),
@@ -171,7 +173,9 @@ mod tests {
     fn messages_come_back_as_they_were() {
         let all = Curvature::ALL.into_iter().flat_map(|c| Structure::ALL.map(|s| Some((c, s))));
         let evaluations = all.chain([None]).flat_map(|curvature| {
-            [false, true].map(|gradient| Request { gradient, curvature, ..Request::default() })
+            [(false, false), (true, false), (false, true), (true, true)].map(
+                |(gradient, pooled)| Request { gradient, curvature, pooled, ..Request::default() },
+            )
         });
         let works = (evaluations.map(Work::Evaluate))
             .chain(Curvature::ALL.map(|c| Work::Products(c, 2)))

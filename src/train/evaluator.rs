@@ -67,7 +67,11 @@ impl<'a> Evaluator<'a> {
         curvature: Option<(Curvature, Structure)>,
         fallback: bool,
     ) -> Result<Self> {
-        let largest = Request { curvature, ..Request::gradient() };
+        Self::of(problem, Request { curvature, ..Request::gradient() }, fallback)
+    }
+
+    /// The same for any such request.
+    pub fn of(problem: &'a Problem, largest: Request, fallback: bool) -> Result<Self> {
         let session = problem.session();
         let device = session.device_for(largest.into());
         let mut failure = None;
@@ -96,7 +100,7 @@ impl<'a> Evaluator<'a> {
             point: None,
             device,
             whole: largest,
-            curvature: curvature.map(|(curvature, _)| curvature),
+            curvature: largest.curvature.map(|(curvature, _)| curvature),
             fallback,
             is_single: is_single && failure.is_none(),
             failure,
@@ -173,7 +177,8 @@ impl<'a> Evaluator<'a> {
                 self.evaluate(&Device::Cpu, w, whole, |t| &mut t.curvature)?
             }
         };
-        Ok(Evaluation { curvature: computed.curvature, left_out: computed.left_out, ..exact })
+        let Evaluation { curvature, pooled, left_out, .. } = computed;
+        Ok(Evaluation { curvature, pooled, left_out, ..exact })
     }
 
     /// The exact Hessian, a packed lower triangle.

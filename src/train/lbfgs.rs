@@ -9,13 +9,14 @@ use super::evaluator::{Evaluator, blocks};
 use super::examination::examine;
 use super::minimize::{Model, Point, Proposal, Rules, Step, Trial, minimize};
 use super::objective::LONG;
+use super::pooled;
 use super::preconditioning::{Preconditioning, whole_cost};
 use super::settings::{Settings, settings};
 use super::single::Single;
 use super::wolfe::{Sample, search};
 use super::{Evaluations, Fit, Method, Observer, State, moved, norm};
 use crate::clock::Instant;
-use crate::curvature::{Curvature, Matrix, Structure};
+use crate::curvature::{Matrix, Structure};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Request};
 use crate::interrupt::Limits;
@@ -25,6 +26,8 @@ use crate::solve::{Cholesky, Preconditioner, U, add_multiple, dot, largest};
 
 /// Blocks that cost more gradients than this are not worth it.
 const DEAR: f64 = 300.0;
+/// Units share blocks where those of their own cost more gradients than this, and more than twice as much: measured, as docs/benchmarks.md has it.
+const OWN: f64 = 60.0;
 /// The same of the whole Hessian, which is made few times, by products of large matrices: these run several times as fast.
 const WHOLE: f64 = 1500.0;
 /// At least so many steps between two initial matrices, …
@@ -52,7 +55,8 @@ const NEARER: f64 = 0.1;
 /// the time; the diagonal; or with `None` R² alone, the mean squares of the inputs that the weights multiply. t satisfies the
 /// strong Wolfe conditions. The cost of a step is about one gradient and 4·`pairs`·P multiplications.
 ///
-/// Where the blocks would cost more than some hundred gradients, M is the diagonal. Where row blocks are asked for, and the whole exact
+/// Where the blocks would cost more than 60 gradients, and all units are linear, those of a layer share one: the sum of their blocks, for each unit in proportion to the
+/// trace of its own. Where that costs more than 300, M is the diagonal, as it is where blocks would and cannot be shared. Where row blocks are asked for, and the whole exact
 /// Hessian takes at most 1500 times the multiplications of a gradient, M becomes it once the gradient is small, the smaller the more it costs, if
 /// it is positive definite there, with γ = 1: the last steps are nearly Newton's, and the end is certified by a few products. Where twenty such steps do not reach
 /// the end, the blocks take its place again until the gradient has fallen further; a Hessian that costs at most sixty gradients is made anew.
@@ -136,20 +140,20 @@ impl Lbfgs {
         state: &mut State,
         observe: Observer,
     ) -> Result<Fit> {
-        let initial = Initial::choose(problem, self.initial)?;
+        let initial = Initial::choose(problem, self.initial, true)?;
         let count = self.pairs.saturating_mul(2).saturating_add(12);
         let vectors = bytes_of(&[8, count, problem.parameters()]);
         let what = format!("L-BFGS with {} pairs of {} numbers", self.pairs, problem.parameters());
         let advice = "fewer pairs, or the initial matrix diagonal, need less";
         check_memory(problem, what, vectors.saturating_add(initial.bytes), advice)?;
-        let request = initial.of.map(|structure| (Curvature::GaussNewton, structure));
-        let evaluator = Evaluator::new(problem, request, self.fallback)?;
+        let evaluator = Evaluator::of(problem, initial.request, self.fallback)?;
         let words = format!(
             "L-BFGS with {} pairs, initial matrix {}",
             self.pairs,
-            match initial.of {
+            match initial.request.curvature {
                 None => "by the size of the inputs",
-                Some(Structure::Diagonal) => "diagonal",
+                Some(_) if initial.request.pooled => "shared row-blocks",
+                Some((_, Structure::Diagonal)) => "diagonal",
                 Some(_) => "row-blocks",
             }
             .to_string()
@@ -175,16 +179,18 @@ impl Lbfgs {
 /// # Errors
 /// As [`Problem::plan`].
 pub(super) fn affordable(problem: &Problem) -> Result<Preconditioning> {
-    Ok(match Initial::choose(problem, Preconditioning::RowBlocks)?.of {
+    let initial = Initial::choose(problem, Preconditioning::RowBlocks, false)?;
+    Ok(match initial.request.curvature {
         None => Preconditioning::None,
-        Some(Structure::Diagonal) => Preconditioning::Diagonal,
+        Some((_, Structure::Diagonal)) => Preconditioning::Diagonal,
         Some(_) => Preconditioning::RowBlocks,
     })
 }
 
 /// Which initial matrix, and how often.
 struct Initial {
-    of: Option<Structure>,
+    /// The gradient, and what the matrix is made of.
+    request: Request,
     every: usize,
     bytes: u64,
     /// The cost of a whole exact Hessian in gradients, where it is to take its place.
@@ -192,32 +198,45 @@ struct Initial {
 }
 
 impl Initial {
-    /// The one that is asked for, or the diagonal where blocks cost too much.
-    fn choose(problem: &Problem, wanted: Preconditioning) -> Result<Self> {
+    /// The one that is asked for; where its blocks cost too much, those that units share, if they may, or the diagonal.
+    fn choose(problem: &Problem, wanted: Preconditioning, may_share: bool) -> Result<Self> {
         let available = wanted.available(problem);
         let Some((curvature, structure)) = available.request() else {
-            return Ok(Initial { of: None, every: usize::MAX, bytes: 0, whole: None });
+            let request = Request::gradient();
+            return Ok(Initial { request, every: usize::MAX, bytes: 0, whole: None });
         };
         let gradient = problem.plan(Request::gradient())?.flops.max(1.0);
-        let of = |structure: Structure| {
-            let plan = problem.plan(Request::curvature(curvature, structure))?;
-            let orders = match structure {
-                Structure::Diagonal => Vec::new(),
-                _ => problem.block_orders(structure)?,
-            };
+        let of = |request: Request, orders: Vec<u64>| {
+            let plan = problem.plan(request)?;
             let factors: f64 = orders.iter().map(|d| (*d as f64).powi(3) / 3.0).sum();
             let bytes = plan.bytes().saturating_add(squares(&orders));
             let cost = (plan.flops + factors) / gradient;
             let every = APART.max((SHARE * cost) as usize);
-            Ok::<_, Error>((Initial { of: Some(structure), every, bytes, whole: None }, cost))
+            Ok::<_, Error>((Initial { request, every, bytes, whole: None }, cost))
         };
-        let initial = match of(structure) {
-            Ok((initial, cost)) if cost <= DEAR && initial.bytes <= problem.budget() => initial,
-            Ok(_) | Err(Error::Memory { .. }) if structure != Structure::Diagonal => {
-                of(Structure::Diagonal)?.0
+        let within = |(initial, cost): &(Initial, f64), most| {
+            *cost <= most && initial.bytes <= problem.budget()
+        };
+        let diagonal = || of(Request::curvature(curvature, Structure::Diagonal), Vec::new());
+        let own = match structure {
+            Structure::Diagonal => diagonal(),
+            _ => problem
+                .block_orders(structure)
+                .and_then(|orders| of(Request::curvature(curvature, structure), orders)),
+        };
+        let shared = (may_share && structure == Structure::RowBlocks)
+            .then(|| pooled::orders(problem))
+            .flatten()
+            .and_then(|orders| of(Request::pooled(curvature), orders).ok())
+            .filter(|shared| within(shared, DEAR));
+        let most = shared.as_ref().map_or(DEAR, |(_, cost)| OWN.max(2.0 * cost));
+        let (initial, _) = match (own, shared) {
+            (Ok(own), _) if within(&own, most) => own,
+            (Ok(_) | Err(Error::Memory { .. }), Some(shared)) => shared,
+            (Ok(_) | Err(Error::Memory { .. }), None) if structure != Structure::Diagonal => {
+                diagonal()?
             }
-            Ok((initial, _)) => initial,
-            Err(error) => return Err(error),
+            (own, _) => own?,
         };
         let ratio = whole_cost(problem).map(|cost| cost / gradient);
         let ratio = ratio.filter(|ratio| structure == Structure::RowBlocks && *ratio <= WHOLE);
@@ -318,7 +337,13 @@ impl Secant<'_> {
         let at = self.evaluator.derivatives(base)?;
         let solving = Instant::now();
         if let Some(matrix) = at.curvature {
-            self.matrix = initial(&matrix, self.evaluator.scales())?;
+            let (scales, limits) = (self.evaluator.scales(), self.evaluator.limits());
+            self.matrix = if at.pooled.is_empty() {
+                initial(&matrix, scales)?
+            } else {
+                let own = matrix.diagonal();
+                pooled::preconditioner(self.evaluator.problem(), at.pooled, &own, scales, limits)?
+            };
         }
         self.evaluator.times.solve += solving.elapsed();
         Ok(())
@@ -530,7 +555,9 @@ impl Model for Secant<'_> {
 
     fn examine(&mut self, state: &State, at: &mut Point<Vec<f64>>, enough: f64) -> Result<Promise> {
         self.recall(state)?;
-        let blocks = matches!(self.matrix, Preconditioner::Blocks(_)).then_some(&self.matrix);
+        use Preconditioner::{Blocks, Shared};
+        let has_blocks = matches!(self.matrix, Blocks(_) | Shared(_));
+        let blocks = has_blocks.then_some(&self.matrix);
         let question = Question {
             preconditioner: blocks,
             is_whole: state.whole,

@@ -6,7 +6,7 @@
 //! | `trust_region.rs` | [`TrustRegion`]: the quadratic model within a region, with the whole matrix |
 //! | `newton_cg.rs`, `preconditioning.rs`, `multiplied.rs` | [`NewtonCg`]: the same by products |
 //! | `levenberg_marquardt.rs`, `linearized.rs` | [`LevenbergMarquardt`]: the linear model of residuals |
-//! | `lbfgs.rs`, `wolfe.rs` | [`Lbfgs`]: the model from the last steps, and its line search |
+//! | `lbfgs.rs`, `pooled.rs`, `wolfe.rs` | [`Lbfgs`]: the model from the last steps, its initial matrix where row blocks cost too much, and its line search |
 //! | `block_newton.rs` | [`BlockNewton`]: the damped blocks |
 //! | `certificate.rs` | [`Certificate`]: what a Newton step would still gain at the end |
 //! | `single.rs` | when a device in f32 decides, and when f64 must |
@@ -31,6 +31,7 @@ mod multiplied;
 pub mod newton;
 mod newton_cg;
 mod objective;
+mod pooled;
 mod preconditioning;
 mod report;
 mod residuals;

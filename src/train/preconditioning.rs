@@ -13,7 +13,7 @@ pub enum Preconditioning {
     None,
     /// D² with D_a the largest root of the Gauss–Newton diagonal so far.
     Diagonal,
-    /// The Gauss–Newton row blocks with a small multiple of the identity; see [`Preconditioner::blocks`](crate::solve::Preconditioner::blocks).
+    /// The Gauss–Newton row blocks with a small multiple of the identity, of which L-BFGS has one for a whole layer where they cost too much; see [`Preconditioner::blocks`](crate::solve::Preconditioner::blocks).
     #[default]
     RowBlocks,
 }
