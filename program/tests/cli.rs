@@ -726,6 +726,12 @@ fn started(
     std::fs::write(folder.join("d.csv"), format!("a,b,c,y\n{rows}")).unwrap();
     let program = env!("CARGO_BIN_EXE_secondo");
     let mut command = match ignored {
+        // In the background, or under `nohup`, the tests ignore signals, and so would the program.
+        None if cfg!(target_os = "linux") => {
+            let mut env = Command::new("env");
+            env.args(["--default-signal=INT,TERM,HUP", program]);
+            env
+        }
         None => Command::new(program),
         Some(signal) => {
             let mut shell = Command::new("bash");
@@ -751,21 +757,23 @@ fn started(
         assert!(out.read_line(&mut line).unwrap() > 0, "it ended");
     }
     child.stdout = Some(out.into_inner());
-    // On a busy machine it is long until signals are caught; SIGTERM is the fifteenth.
-    let is_caught = |line: &str| {
-        let mask = line.strip_prefix("SigCgt:").map(|mask| u64::from_str_radix(mask.trim(), 16));
-        mask.is_some_and(|mask| mask.unwrap() >> 14 & 1 == 1)
-    };
-    let status = format!("/proc/{}/status", child.id());
+    // On a busy machine it is long until signals are caught. Where the system does not tell, it must be soon enough.
     for _ in 0..1000 {
-        // Where the system does not tell, it must be soon enough.
-        if std::fs::read_to_string(&status).map_or(true, |text| text.lines().any(is_caught)) {
+        if catches_sigterm(&child).unwrap_or(true) {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     std::thread::sleep(std::time::Duration::from_millis(500));
     child
+}
+
+/// None where the system does not tell.
+#[cfg(unix)]
+fn catches_sigterm(child: &std::process::Child) -> Option<bool> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+    Some(u64::from_str_radix(mask.trim(), 16).ok()? >> 14 & 1 == 1)
 }
 
 #[cfg(unix)]

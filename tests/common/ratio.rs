@@ -37,6 +37,7 @@ pub fn numbers(at: &Evaluation) -> Vec<f64> {
     }
     let blocks = at.curvature.iter().flat_map(|m| m.blocks());
     blocks.for_each(|b| all.extend(b.packed()));
+    all.extend(at.pooled.iter().flatten());
     all
 }
 
@@ -56,7 +57,12 @@ pub fn requests_up_to(problem: &Problem, parameters: usize) -> Vec<Request> {
             let few = problem.parameters() <= parameters;
             few || [Structure::RowBlocks, Structure::Diagonal].contains(s)
         })
-        .map(|(c, s)| Request { multipliers: true, outputs: true, ..Request::curvature(c, s) })
+        .map(|(c, s)| Request {
+            multipliers: true,
+            outputs: true,
+            pooled: s == Structure::Diagonal,
+            ..Request::curvature(c, s)
+        })
         .collect()
 }
 
