@@ -56,7 +56,7 @@ const NEARER: f64 = 0.1;
 /// strong Wolfe conditions. The cost of a step is about one gradient and 4·`pairs`·P multiplications.
 ///
 /// Where the blocks would cost more than 60 gradients, and all units are linear, those of a layer share one: the sum of their blocks, for each unit in proportion to the
-/// trace of its own. Where that costs more than 300, M is the diagonal, as it is where blocks would and cannot be shared. Where row blocks are asked for, and the whole exact
+/// trace of its own. Where these cost more than 300, or blocks that cannot be shared do, M is the diagonal. Where row blocks are asked for, and the whole exact
 /// Hessian takes at most 1500 times the multiplications of a gradient, M becomes it once the gradient is small, the smaller the more it costs, if
 /// it is positive definite there, with γ = 1: the last steps are nearly Newton's, and the end is certified by a few products. Where twenty such steps do not reach
 /// the end, the blocks take its place again until the gradient has fallen further; a Hessian that costs at most sixty gradients is made anew.
