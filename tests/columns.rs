@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 use random::Random;
-use secondo::io::{Dialect, FileSamples, Table};
+use secondo::io::{
+    Coding, Column, Dataset, Dialect, Encode, FileSamples, Fill, Missing, Reading, RowNames, Table,
+    Target, Task,
+};
 use secondo::{
     Activation, Curvature, Data, Error, Initialization, Lbfgs, Loss, Method, Network, Problem,
     Request, Samples, Structure, silent,
@@ -269,10 +272,399 @@ fn folders_have_the_bits_of_all_rows_in_one_file() {
     fs::create_dir(years.join("year=soon")).unwrap();
     fs::write(years.join("year=soon").join("p.parquet"), as_parquet(&of(0..2))).unwrap();
     let error = said(&years, "year");
-    assert!(error.contains("p.parquet") && error.contains("'soon' of 'year'"), "{error}");
+    assert!(error.contains("p.parquet") && error.contains("'year' in the name"), "{error}");
+    assert!(error.contains("'soon' is not a number"), "{error}");
     assert!(said(&years, "share").contains("there is no column 'share'"));
     let error = Table::from_path(&years, &Dialect::default()).unwrap_err().to_string();
     assert!(error.contains("where those of the first file are"), "{error}");
+}
+
+/// The data set of a table with the target `y`.
+fn dataset(table: &Table, target: &str, missing: Missing, encode: &[(&str, Encode)]) -> Dataset {
+    let mut reading = Reading::new(target);
+    reading.missing = missing;
+    reading.encode = encode.iter().map(|(name, how)| ((*name).into(), how.clone())).collect();
+    table.dataset(&reading).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// X and Y of all rows from a row on, in windows of some rows.
+fn walked(samples: &FileSamples, first: usize, step: usize) -> (Vec<u64>, Vec<f64>) {
+    let mut walk = samples.walk(first).unwrap();
+    let mut window = secondo::Window::default();
+    for at in (first..samples.rows()).step_by(step) {
+        let rows = step.min(samples.rows() - at);
+        walk.next(rows, &mut window).unwrap_or_else(|e| panic!("{e}"));
+    }
+    (window.x.iter().map(|v| v.to_bits()).collect(), window.y)
+}
+
+/// Text, truth values, times, codes and gaps become the inputs that they become in a table, whoever wrote the file.
+#[test]
+fn coded_columns_are_those_of_the_table() {
+    for (name, _) in FILES {
+        let table = read(&fixture(name));
+        let encode = ["int8", "flag", "price"].map(|of| (of, Encode::OneHot));
+        let encode: Vec<_> =
+            encode.into_iter().filter(|(of, _)| table.names().iter().any(|n| n == of)).collect();
+        let data = dataset(&table, "y", Missing::Impute, &encode);
+        let levels = data.columns.iter().filter(|c| matches!(c.coding, Coding::Levels { .. }));
+        assert!(levels.count() >= 1, "{name}");
+        assert!(data.columns.iter().any(|c| c.fill.is_some()), "{name}");
+        let labels = vec!["blue".to_string(), "green".into(), "red".into()];
+        let coding = Coding::Levels { levels: labels, reference: None };
+        let text = Column { name: "text".into(), coding, fill: None };
+        let targets = [Column::number("y"), text];
+        let samples = FileSamples::coded(&fixture(name), &data.columns, &targets, None).unwrap();
+        let expected: Vec<u64> = data.x.iter().map(|v| v.to_bits()).collect();
+        for (first, step) in [(0, 40), (0, 1), (0, 7), (33, 4)] {
+            let (x, y) = walked(&samples, first, step);
+            assert!(x == expected[first * samples.inputs()..], "{name}, from {first} by {step}");
+            for (row, y) in y.chunks_exact(4).enumerate() {
+                let class = [2, 1, 0][(first + row) % 3];
+                let indicators = [0, 1, 2].map(|c| f64::from(u8::from(c == class)));
+                assert_eq!(y[1..], indicators, "{name}, row {row}");
+            }
+        }
+        // Without a substitute a gap is a number that no problem takes.
+        let plain = [Column::number("gap")];
+        let samples = FileSamples::coded(&fixture(name), &plain, &targets[..1], None).unwrap();
+        let (x, _) = walked(&samples, 0, 40);
+        assert_eq!(x.iter().filter(|bits| f64::from_bits(**bits).is_nan()).count(), 8, "{name}");
+    }
+}
+
+/// A table whose codings show in all rows alone: a level, a class and gaps that stand in the last rows, an id, times, and a column of many names.
+fn long(rows: usize) -> String {
+    let mut text = String::from("id,x,kind,day,few,late,name,y\n");
+    for i in 0..rows {
+        let kind = if i + 2 == rows { "rare" } else { ["b", "c", "a"][i * i % 3] };
+        let day = ["2024-02-28", "2023-12-31", "1999-01-01"][i % 3];
+        let few = if i + 9 == rows { "77".into() } else { (i * 7 % 5).to_string() };
+        let late = if i + 3 == rows { "NA".into() } else { format!("{}", (i as f64).sin()) };
+        let y = if i + 1 == rows { "last" } else { ["yes", "no"][i % 2] };
+        text += &format!("{i},{},{kind},{day},{few},{late},name{i},{y}\n", i * 13 % 1009);
+    }
+    text
+}
+
+#[test]
+fn an_outline_has_the_codings_of_all_rows() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("long.parquet");
+    let encode = [("few", Encode::OneHot)];
+    // Up to 5,000 rows an outline has all.
+    for rows in [40, 4999, 5000, 5001, 5005, 20_000] {
+        let text = long(rows);
+        let all = Table::parse(&text, Path::new("long.csv"), &Dialect::default()).unwrap();
+        fs::write(&path, all.to_parquet("table").unwrap()).unwrap();
+        let whole = read(&path);
+        for missing in [Missing::Drop, Missing::Impute] {
+            let of = |table: &Table| {
+                let mut reading = Reading::new("y");
+                (reading.missing, reading.ignore) = (missing, vec!["name".into()]);
+                reading.encode = vec![("few".into(), encode[0].1.clone())];
+                table.dataset(&reading).unwrap_or_else(|e| panic!("{rows}: {e}"))
+            };
+            let outline = Table::outline(&path, &RowNames::default(), None, missing).unwrap();
+            assert!((rows.min(5000)..=2 * rows).contains(&outline.rows()), "{}", outline.rows());
+            let (held, found) = (of(&whole), of(&outline));
+            let codings = |data: &Dataset| -> Vec<(String, Coding, bool)> {
+                let of = |c: &Column| (c.name.clone(), c.coding.clone(), c.fill.is_some());
+                data.columns.iter().map(of).collect()
+            };
+            let labels = |data: Dataset| match data.target {
+                Target::Classes { labels, .. } => labels,
+                Target::Numbers(_) => panic!("{rows}: a regression"),
+            };
+            assert_eq!(codings(&found), codings(&held), "{rows} {missing:?}");
+            assert_eq!(found.features, held.features);
+            assert!(found.features.iter().any(|f| f == "kind=rare"), "{:?}", found.features);
+            assert!(found.features.iter().any(|f| f == "few=77"), "{:?}", found.features);
+            assert_eq!(
+                found.features.iter().any(|f| f == "late missing"),
+                missing == Missing::Impute
+            );
+            let notes = (&found.notes, &held.notes);
+            assert_eq!(notes.0, notes.1, "{rows}");
+            assert_eq!(labels(found), ["last", "no", "yes"]);
+            assert_eq!(labels(held), ["last", "no", "yes"]);
+        }
+        // Of too many names it says so, as the table does.
+        let said = |table: &Table| table.dataset(&Reading::new("y")).unwrap_err().to_string();
+        let strict = Table::outline(&path, &RowNames::default(), None, Missing::Error).unwrap();
+        let lenient = Table::outline(&path, &RowNames::default(), None, Missing::Drop).unwrap();
+        let mut reading = Reading::new("y");
+        reading.missing = Missing::Drop;
+        let refused = lenient.dataset(&reading).unwrap_err().to_string();
+        assert!(
+            refused.contains("column name") && refused.contains("different values"),
+            "{refused}"
+        );
+        if rows <= 5000 {
+            assert_eq!(said(&strict), said(&whole));
+        }
+    }
+    // The first rows alone have other codings: the comparison can fail.
+    let head: String = long(20_000).lines().take(5001).map(|line| format!("{line}\n")).collect();
+    let head = Table::parse(&head, Path::new("head.csv"), &Dialect::default()).unwrap();
+    let mut reading = Reading::new("y");
+    reading.ignore = vec!["name".into()];
+    assert!(!head.dataset(&reading).unwrap().features.iter().any(|f| f == "kind=rare"));
+}
+
+/// Whole numbers are classes where they are few, whatever row the other ones stand in.
+#[test]
+fn an_outline_guesses_the_task_of_all_rows() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("numbers.parquet");
+    type Of = fn(usize) -> String;
+    let few: Of = |i| (i % 20).to_string();
+    let many: Of = |i| if i == 8998 { "20".into() } else { (i % 20).to_string() };
+    let fraction: Of = |i| if i == 8999 { "0.5".into() } else { (i % 3).to_string() };
+    for (y, task) in
+        [(few, Task::Classification), (many, Task::Regression), (fraction, Task::Regression)]
+    {
+        let lines: String = (0..9000).map(|i| format!("{},{}\n", i * i % 101, y(i))).collect();
+        let text = format!("x,y\n{lines}");
+        let table = Table::parse(&text, Path::new("n.csv"), &Dialect::default()).unwrap();
+        fs::write(&path, table.to_parquet("table").unwrap()).unwrap();
+        let outline = Table::outline(&path, &RowNames::default(), None, Missing::Error).unwrap();
+        let found = outline.dataset(&Reading::new("y")).unwrap();
+        assert_eq!((found.task(), table.dataset(&Reading::new("y")).unwrap().task()), (task, task));
+    }
+    // Weights of 0 leave no value out, and files of a folder count as one.
+    let parts = folder.path().join("parts.parquet");
+    for (kind, rows) in [("a%20b", 0..3), ("z", 3..6)] {
+        let within = parts.join(format!("kind={kind}"));
+        fs::create_dir_all(&within).unwrap();
+        let lines: String =
+            rows.map(|i| format!("{},{},{}\n", i * i, i % 2, f64::from(i) / 2.0)).collect();
+        let table =
+            Table::parse(&format!("x,w,y\n{lines}"), Path::new("p.csv"), &Dialect::default())
+                .unwrap();
+        fs::write(within.join("part.parquet"), table.to_parquet("table").unwrap()).unwrap();
+    }
+    let outline = Table::outline(&parts, &RowNames::default(), Some("w"), Missing::Error).unwrap();
+    let mut reading = Reading::new("y");
+    reading.weights = Some("w".into());
+    let data = outline.dataset(&reading).unwrap();
+    assert_eq!(data.features, ["x", "kind=z"]);
+    let samples =
+        FileSamples::coded(&parts, &data.columns, &[Column::number("y")], Some("w")).unwrap();
+    let mut window = secondo::Window::default();
+    samples.walk(1).unwrap().next(5, &mut window).unwrap();
+    assert_eq!(window.x, [1.0, 0.0, 4.0, 0.0, 9.0, 1.0, 16.0, 1.0, 25.0, 1.0]);
+    assert_eq!(
+        (window.y, window.weights),
+        (vec![0.5, 1.0, 1.5, 2.0, 2.5], vec![1.0, 0.0, 1.0, 0.0, 1.0])
+    );
+}
+
+/// What a sorted or a poor beginning of a file must not decide.
+#[test]
+fn an_outline_does_not_go_by_the_first_rows() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("sorted.parquet");
+    type Of = fn(usize) -> String;
+    // id, x, text, y of each row.
+    let cases: [(&str, [Of; 4], &str); 6] = [
+        // A target that is sorted, with few values at first.
+        (
+            "y",
+            [
+                |i| (i % 7).to_string(),
+                |i| (i * i).to_string(),
+                |_| "a".into(),
+                |i| (i / 4).to_string(),
+            ],
+            "regression",
+        ),
+        // Levels that are sorted, too many in all.
+        (
+            "y",
+            [
+                |i| (i % 7).to_string(),
+                |i| (i * i).to_string(),
+                |i| format!("city{}", i / 5),
+                |i| i.to_string(),
+            ],
+            "more than 1000 different values",
+        ),
+        // Numbers that begin late.
+        (
+            "y",
+            [
+                |i| (i % 7).to_string(),
+                |i| if i < 6000 { String::new() } else { (i * 3).to_string() },
+                |i| ["b", "a"][i % 2].into(),
+                |i| i.to_string(),
+            ],
+            "x missing",
+        ),
+        // Times that begin late.
+        (
+            "y",
+            [
+                |i| (i % 7).to_string(),
+                |i| if i < 6000 { String::new() } else { format!("{}-01-02", i) },
+                |i| ["b", "a"][i % 2].into(),
+                |i| i.to_string(),
+            ],
+            "x missing",
+        ),
+        // An id that repeats later is no label of a row, and one that increases is.
+        (
+            "y",
+            [
+                |i| (i % 6000).to_string(),
+                |i| (i * i).to_string(),
+                |i| ["b", "a"][i % 2].into(),
+                |i| i.to_string(),
+            ],
+            "id,x",
+        ),
+        (
+            "y",
+            [
+                |i| (i + i / 5).to_string(),
+                |i| (i * i).to_string(),
+                |i| ["b", "a"][i % 2].into(),
+                |i| i.to_string(),
+            ],
+            "x,text",
+        ),
+    ];
+    for (target, [id, x, text, y], said) in cases {
+        let lines: String =
+            (0..9000).map(|i| format!("{},{},{},{}\n", id(i), x(i), text(i), y(i))).collect();
+        let whole = format!("id,x,text,y\n{lines}");
+        let table = Table::parse(&whole, Path::new("s.csv"), &Dialect::default()).unwrap();
+        fs::write(&path, table.to_parquet("table").unwrap()).unwrap();
+        let outline = Table::outline(&path, &RowNames::default(), None, Missing::Impute).unwrap();
+        let mut reading = Reading::new(target);
+        reading.missing = Missing::Impute;
+        let found = match outline.dataset(&reading) {
+            Ok(data) => {
+                let held = table.dataset(&reading).unwrap();
+                assert_eq!((&data.features, data.task()), (&held.features, held.task()), "{said}");
+                format!("{} {}", data.features.join(","), data.task())
+            }
+            Err(error) => error.to_string(),
+        };
+        assert!(found.contains(said), "{said}: {found}");
+    }
+}
+
+/// A gap of the target and gaps of features in other rows; blanks around text; digits in a column of text.
+#[test]
+fn gaps_of_the_target_and_blanks_change_no_coding() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("gaps.parquet");
+    for rows in [30usize, 7000] {
+        let lines: String = (0..rows)
+            .map(|i| {
+                let x = if i % 20 == 3 { String::new() } else { format!("{}.5", i * 7 % 1999) };
+                let y = if i == 9 { String::new() } else { format!("{}.25", i % 101) };
+                let only = if i + 1 == rows { "z" } else { ["b", "a"][i % 2] };
+                format!("{x},{only},{y}\n")
+            })
+            .collect();
+        let text = format!("x,kind,y\n{lines}");
+        let table = Table::parse(&text, Path::new("g.csv"), &Dialect::default()).unwrap();
+        fs::write(&path, table.to_parquet("table").unwrap()).unwrap();
+        for missing in [Missing::Drop, Missing::Impute] {
+            let outline = Table::outline(&path, &RowNames::default(), None, missing).unwrap();
+            let mut reading = Reading::new("y");
+            reading.missing = missing;
+            let (found, held) =
+                (outline.dataset(&reading).unwrap(), table.dataset(&reading).unwrap());
+            assert_eq!(found.features, held.features, "{rows} {missing:?}");
+            assert_eq!(found.features.contains(&"x missing".into()), missing == Missing::Impute);
+            assert!(found.features.contains(&"kind=z".into()));
+        }
+    }
+    // A writer may pad text, and numbers may be text.
+    let within = folder.path().join("p.parquet").join("kind= b ").join("code=07");
+    fs::create_dir_all(&within).unwrap();
+    fs::write(within.join("part.parquet"), as_parquet(&made(4))).unwrap();
+    let parts = folder.path().join("p.parquet");
+    let coding = Coding::Levels { levels: vec!["a".into(), "b".into()], reference: None };
+    let columns = [
+        Column { name: "kind".into(), coding, fill: None },
+        Column { name: "code".into(), coding: Coding::Number, fill: None },
+    ];
+    let samples = FileSamples::coded(&parts, &columns, &[Column::number("column1")], None).unwrap();
+    assert_eq!(f64::from_bits(walked(&samples, 3, 1).0[2]), 7.0);
+    assert_eq!(walked(&samples, 3, 1).0[..2], [0.0f64, 1.0].map(f64::to_bits));
+    // Text of digits is a number where a coding says so, and is refused where none does.
+    let zip = [Column::number("zip")];
+    let y = [Column::number("y")];
+    let samples = FileSamples::coded(&fixture("pyarrow.parquet"), &zip, &y, None).unwrap();
+    assert_eq!(walked(&samples, 1, 1).0[..3], [1123.0f64, 2123.0, 3123.0].map(f64::to_bits));
+    assert!(FileSamples::open(&fixture("pyarrow.parquet"), &["zip"], &["y"], None).is_err());
+    // Lists are left out, and said.
+    for (name, said) in [("pyarrow.parquet", "list"), ("pandas.parquet", "__index_level_0__")] {
+        let path = fixture(name);
+        let outline = Table::outline(&path, &RowNames::default(), None, Missing::Error).unwrap();
+        assert!(outline.warnings().iter().any(|w| w.contains(said)), "{:?}", outline.warnings());
+    }
+}
+
+#[test]
+fn values_that_a_coding_does_not_know_are_named() {
+    let levels = |levels: &[&str], reference: Option<usize>| Coding::Levels {
+        levels: levels.iter().map(|l| l.to_string()).collect(),
+        reference,
+    };
+    let path = fixture("pyarrow.parquet");
+    let open = |name: &str, coding: Coding| {
+        let column = Column { name: name.into(), coding, fill: None };
+        FileSamples::coded(&path, &[Column::number("f64"), column], &[Column::number("y")], None)
+    };
+    let said = |name: &str, coding: Coding| {
+        let samples = open(name, coding).unwrap();
+        let mut window = secondo::Window::default();
+        let read = samples.walk(0).and_then(|mut walk| walk.next(40, &mut window));
+        read.unwrap_err().to_string()
+    };
+    let date = Coding::Time { format: "%d.%m.%Y".into() };
+    for (name, coding, parts) in [
+        (
+            "text",
+            levels(&["red", "blue"], None),
+            ["column text", "row 2: the value 'green' is unknown"],
+        ),
+        (
+            "int8",
+            levels(&["-20", "-19"], Some(0)),
+            ["column int8", "row 3: the value '-18' is unknown"],
+        ),
+        ("date", date, ["column date", "row 1: '2024-01-30' is not of the form %d.%m.%Y"]),
+    ] {
+        let said = said(name, coding);
+        assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+    }
+    let one = open("text", levels(&["red"], Some(0))).unwrap_err().to_string();
+    assert!(one.contains("'text'") && one.contains("no input"), "{one}");
+    // Rows are counted in their file, and a gap is named by its column.
+    let samples = FileSamples::coded(
+        &path,
+        &[
+            Column {
+                name: "text".into(),
+                coding: levels(&["blue", "green", "red"], None),
+                fill: None,
+            },
+            Column { name: "gap".into(), coding: Coding::Number, fill: Some(Fill::Number(1.0)) },
+        ],
+        &[Column::number("y")],
+        None,
+    )
+    .unwrap();
+    for (place, name) in [(0, "text"), (2, "text"), (3, "gap"), (4, "gap"), (5, "y")] {
+        let said = samples.refuse(6, place, f64::NAN).to_string();
+        assert!(said.contains(&format!("column {name}")) && said.contains("row 7:"), "{said}");
+    }
 }
 
 #[test]

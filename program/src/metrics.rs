@@ -1,6 +1,6 @@
 //! How good predictions are.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use secondo::Loss;
 use secondo::io::Model;
 use serde::{Deserialize, Serialize};
@@ -341,55 +341,115 @@ fn classification(
         // The lengths are the model's own.
         model.loss.value_at(&row, &y).unwrap_or(f64::NAN)
     };
-    let log_loss = weighted.mean(loss);
+    let losses: Vec<f64> = weighted.rows.iter().map(|(i, _)| loss(*i)).collect();
     let predicted = model.predictions(outputs)?;
-    let classes = by_class(weighted, &model.classes, index, &predicted);
-    let known: Vec<f64> = classes.iter().filter_map(|c| c.auc).collect();
-    let right = |i: usize| {
-        let class = most_probable(predicted.row(i).iter().copied());
-        f64::from(u8::from(class == index[i]))
+    let mut sums = ClassSums::new(model.classes.len());
+    for (&(i, w), loss) in weighted.rows.iter().zip(losses) {
+        sums.add(w, index[i], predicted.row(i), loss);
+    }
+    let area_of = |c: usize| {
+        let ranked = weighted.rows.iter().map(|&(i, w)| (predicted[(i, c)], index[i] == c, w));
+        area(ranked.collect())
     };
-    Ok(Metrics::Classification {
-        rows: weighted.rows.len(),
-        accuracy: weighted.mean(right),
-        log_loss,
-        auc: (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64),
-        classes,
-        calibration: Some(calibration(weighted, index, &predicted)),
-    })
+    let is_few = model.classes.len() <= MOST_CLASSES;
+    let areas = (0..model.classes.len()).map(|c| is_few.then(|| area_of(c)).flatten());
+    Ok(sums.metrics(&model.classes, weighted.scale, areas.collect()))
 }
 
-/// Probabilities beside frequencies.
-fn calibration(weighted: &Weighted, index: &[usize], predicted: &Array2<f64>) -> Calibration {
-    let two = predicted.ncols() == 2;
-    let is = |i: usize, class: usize| f64::from(u8::from(index[i] == class));
-    let square = |i: usize| {
-        let classes = if two { 1..2 } else { 0..predicted.ncols() };
-        classes.map(|c| (predicted[(i, c)] - is(i, c)).powi(2)).sum()
-    };
-    // The weight, the sum of the probabilities, and that of what came true.
-    let mut sums = [[0.0; 3]; BINS];
-    for &(i, w) in &weighted.rows {
-        let class = if two { 1 } else { most_probable(predicted.row(i).iter().copied()) };
-        let p = predicted[(i, class)];
-        let bin = &mut sums[((p * BINS as f64) as usize).min(BINS - 1)];
-        *bin = [bin[0] + w, bin[1] + w * p, bin[2] + w * is(i, class)];
+/// The sums over rows from which the figures of a classification follow, but for the areas under the ROC curves.
+pub struct ClassSums {
+    rows: usize,
+    total: f64,
+    right: f64,
+    losses: f64,
+    squares: f64,
+    /// Of each interval the weight, the sum of the probabilities, and that of what came true.
+    bins: [[f64; 3]; BINS],
+    /// The weight of the rows of each class that are predicted as each; empty with more than [`MOST_CLASSES`].
+    counts: Vec<Vec<f64>>,
+    /// Of each class the weight of its rows, of those predicted as it, and of both.
+    classes: Vec<[f64; 3]>,
+}
+
+impl ClassSums {
+    pub fn new(classes: usize) -> Self {
+        let few = if classes <= MOST_CLASSES { classes } else { 0 };
+        ClassSums {
+            rows: 0,
+            total: 0.0,
+            right: 0.0,
+            losses: 0.0,
+            squares: 0.0,
+            bins: [[0.0; 3]; BINS],
+            counts: vec![vec![0.0; few]; classes],
+            classes: vec![[0.0; 3]; classes],
+        }
     }
-    let bins: Vec<Bin> = (sums.iter().enumerate())
-        .filter(|(_, [weight, ..])| *weight > 0.0)
-        .map(|(at, [weight, predicted, observed])| Bin {
+
+    /// Adds a row of the class `is` with its weight, the probabilities of the classes and the loss.
+    pub fn add(&mut self, w: f64, is: usize, p: ArrayView1<f64>, loss: f64) {
+        let said = most_probable(p.iter().copied());
+        let truth = |class: usize| f64::from(u8::from(is == class));
+        self.rows += 1;
+        self.total += w;
+        self.right += w * truth(said);
+        self.losses += w * loss;
+        let classes = if p.len() == 2 { 1..2 } else { 0..p.len() };
+        self.squares += w * classes.map(|c| (p[c] - truth(c)).powi(2)).sum::<f64>();
+        let class = if p.len() == 2 { 1 } else { said };
+        let bin = &mut self.bins[((p[class] * BINS as f64) as usize).min(BINS - 1)];
+        *bin = [bin[0] + w, bin[1] + w * p[class], bin[2] + w * truth(class)];
+        if let Some(count) = self.counts[is].get_mut(said) {
+            *count += w;
+        }
+        self.classes[is][0] += w;
+        self.classes[said][1] += w;
+        self.classes[is][2] += w * truth(said);
+    }
+
+    /// Returns the figures, where the weights were divided by `scale`, with the area of each class.
+    pub fn metrics(self, names: &[String], scale: f64, areas: Vec<Option<f64>>) -> Metrics {
+        let calibration = self.calibration(scale);
+        let known: Vec<f64> = areas.iter().flatten().copied().collect();
+        let share = |part: f64, all: f64| (all > 0.0).then(|| part / all);
+        let mut classes = Vec::with_capacity(names.len());
+        for (((name, counts), [of, said, right]), auc) in
+            names.iter().zip(self.counts).zip(self.classes).zip(areas)
+        {
+            classes.push(ClassMetrics {
+                class: name.clone(),
+                predicted_as: counts.into_iter().map(|w| w * scale).collect(),
+                precision: share(right, said),
+                recall: share(right, of),
+                auc,
+            });
+        }
+        Metrics::Classification {
+            rows: self.rows,
+            accuracy: self.right / self.total,
+            log_loss: self.losses / self.total,
+            auc: (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64),
+            classes,
+            calibration: Some(calibration),
+        }
+    }
+
+    /// Probabilities beside frequencies.
+    fn calibration(&self, scale: f64) -> Calibration {
+        let bins = self.bins.iter().enumerate().filter(|(_, [weight, ..])| *weight > 0.0);
+        let bin = |(at, [weight, predicted, observed]): (usize, &[f64; 3])| Bin {
             from: at as f64 / BINS as f64,
             to: (at + 1) as f64 / BINS as f64,
-            weight: weight * weighted.scale,
+            weight: weight * scale,
             predicted: predicted / weight,
             observed: observed / weight,
-        })
-        .collect();
-    let apart = |[_, predicted, observed]: &[f64; 3]| (predicted - observed).abs();
-    Calibration {
-        brier: weighted.mean(square),
-        error: sums.iter().map(apart).sum::<f64>() / weighted.total,
-        bins,
+        };
+        let apart = |[_, predicted, observed]: &[f64; 3]| (predicted - observed).abs();
+        Calibration {
+            brier: self.squares / self.total,
+            error: self.bins.iter().map(apart).sum::<f64>() / self.total,
+            bins: bins.map(bin).collect(),
+        }
     }
 }
 
@@ -406,7 +466,15 @@ fn regression_of(
         let of = |values: &Array2<f64>| values.column(c).to_vec();
         regression(weighted, names.get(c).map_or("", String::as_str), &of(y), &of(predicted))
     };
-    let mut targets: Vec<TargetMetrics> = (0..y.ncols()).map(of).collect();
+    of_targets(rows, (0..y.ncols()).map(of).collect(), deviance)
+}
+
+/// The figures of so many rows: those of one target, or the means of those of several.
+pub fn of_targets(
+    rows: usize,
+    mut targets: Vec<TargetMetrics>,
+    deviance: Option<Deviance>,
+) -> Metrics {
     if targets.len() == 1
         && let Some(TargetMetrics { rmse, mae, r2, .. }) = targets.pop()
     {
@@ -439,40 +507,6 @@ fn regression(weighted: &Weighted, name: &str, y: &[f64], predicted: &[f64]) -> 
         mae: weighted.mean(|i| error(i).abs()) * size,
         r2: (!constant && spread > 0.0).then(|| 1.0 - (root / spread).min(1e154).powi(2)),
     }
-}
-
-fn by_class(
-    weighted: &Weighted,
-    classes: &[String],
-    index: &[usize],
-    predicted: &Array2<f64>,
-) -> Vec<ClassMetrics> {
-    let is_few = classes.len() <= MOST_CLASSES;
-    let mut counts = vec![vec![0.0; if is_few { classes.len() } else { 0 }]; classes.len()];
-    // Of each class: rows of it, rows predicted as it, and both.
-    let mut sums = vec![[0.0; 3]; classes.len()];
-    for &(i, w) in &weighted.rows {
-        let (is, said) = (index[i], most_probable(predicted.row(i).iter().copied()));
-        if is_few {
-            counts[is][said] += w;
-        }
-        sums[is][0] += w;
-        sums[said][1] += w;
-        sums[is][2] += if is == said { w } else { 0.0 };
-    }
-    let share = |part: f64, all: f64| (all > 0.0).then(|| part / all);
-    (classes.iter().zip(counts).zip(sums).enumerate())
-        .map(|(c, ((class, predicted_as), [of, said, right]))| {
-            let ranked = weighted.rows.iter().map(|&(i, w)| (predicted[(i, c)], index[i] == c, w));
-            ClassMetrics {
-                class: class.clone(),
-                predicted_as: predicted_as.into_iter().map(|w: f64| w * weighted.scale).collect(),
-                precision: share(right, said),
-                recall: share(right, of),
-                auc: is_few.then(|| area(ranked.collect())).flatten(),
-            }
-        })
-        .collect()
 }
 
 /// The area under the ROC curve of scores, each with whether it is of the class and its weight: Σ over pairs of ω⁺ω⁻ (1 where the
@@ -520,13 +554,21 @@ mod tests {
         assert_eq!(area(vec![(0.3, true, 1.0)]), None);
     }
 
+    fn sums(weighted: &Weighted, index: &[usize], predicted: &Array2<f64>) -> ClassSums {
+        let mut out = ClassSums::new(predicted.ncols());
+        for &(i, w) in &weighted.rows {
+            out.add(w, index[i], predicted.row(i), 0.0);
+        }
+        out
+    }
+
     /// Two of three rows in one interval and one in another, by hand.
     #[test]
     fn probabilities_are_compared_with_frequencies() {
         let predicted = array![[0.75, 0.25], [0.78, 0.22], [0.1, 0.9]];
         let weighted =
             Weighted { rows: vec![(0, 1.0), (1, 1.0), (2, 2.0)], total: 4.0, scale: 1.0 };
-        let found = calibration(&weighted, &[0, 1, 1], &predicted);
+        let found = sums(&weighted, &[0, 1, 1], &predicted).calibration(1.0);
         let bins: Vec<[f64; 4]> =
             found.bins.iter().map(|b| [b.from, b.weight, b.predicted, b.observed]).collect();
         assert_eq!(bins, [[0.2, 2.0, 0.235, 0.5], [0.9, 2.0, 0.9, 1.0]]);
@@ -536,7 +578,7 @@ mod tests {
         // Of three classes that of the largest probability counts; the sum of squares is over all.
         let predicted = array![[0.5, 0.3, 0.2]];
         let one = Weighted { rows: vec![(0, 1.0)], total: 1.0, scale: 1.0 };
-        let found = calibration(&one, &[1], &predicted);
+        let found = sums(&one, &[1], &predicted).calibration(1.0);
         assert_eq!((found.bins[0].predicted, found.bins[0].observed), (0.5, 0.0));
         assert!((found.brier - (0.25 + 0.49 + 0.04)).abs() < 1e-15);
     }
@@ -548,8 +590,9 @@ mod tests {
         let weighted =
             Weighted { rows: vec![(0, 1.5), (1, 1.0), (2, 1.25)], total: 3.75, scale: 128.0 };
         let names = ["a".to_string(), "b".into()];
-        let found = by_class(&weighted, &names, &[0, 1, 1], &predicted);
-        let counts: Vec<&[f64]> = found.iter().map(|c| c.predicted_as.as_slice()).collect();
+        let found = sums(&weighted, &[0, 1, 1], &predicted).metrics(&names, 128.0, vec![None; 2]);
+        let Metrics::Classification { classes, .. } = found else { panic!() };
+        let counts: Vec<&[f64]> = classes.iter().map(|c| c.predicted_as.as_slice()).collect();
         assert_eq!(counts, [[192.0, 0.0], [128.0, 160.0]]);
     }
 

@@ -138,10 +138,9 @@ fn task(name: &str) -> Result<Task, String> {
 }
 
 impl TargetOptions {
-    /// Whether something else is asked for than a regression on numbers.
-    pub fn is_special(&self) -> bool {
-        let is_exposed = self.exposure.is_some() || self.offset.is_some();
-        !self.encode.is_empty() || is_exposed || self.task == Some(Task::Classification)
+    /// Whether the rows have exposures.
+    pub fn is_exposed(&self) -> bool {
+        self.exposure.is_some() || self.offset.is_some()
     }
 
     /// The column to predict, or a list of columns.
@@ -264,16 +263,17 @@ impl TableOptions {
     pub fn is_for_text(&self) -> bool {
         let marks = [self.decimal, self.thousands].iter().any(Option::is_some);
         let bytes = [self.delimiter, self.comment].iter().any(Option::is_some);
-        marks
-            || bytes
-            || self.encoding.is_some()
-            || self.header.is_some()
-            || self.row_names.is_some()
+        marks || bytes || self.encoding.is_some() || self.header.is_some()
     }
 
-    /// Whether values may be missing.
-    pub fn is_lenient(&self) -> bool {
-        !self.na.is_empty() || self.missing.is_some_and(|missing| missing != Missing::Error)
+    /// Whether there are further words for a missing value.
+    pub fn has_words(&self) -> bool {
+        !self.na.is_empty()
+    }
+
+    /// The treatment of missing values.
+    pub fn missing(&self) -> Missing {
+        self.missing.unwrap_or_default()
     }
 
     /// The character between fields of tables that are written.
@@ -294,11 +294,20 @@ impl TableOptions {
             thousands: self.thousands,
             comment: self.comment,
             header: self.header,
-            row_names: self.row_names.clone().unwrap_or_default(),
+            row_names: self.row_names(),
             missing: self.na.clone(),
             encoding: self.encoding.clone(),
         };
         Table::from_path(path, &dialect)
+    }
+
+    /// A small table with the values of the one at `path`, whose rows are read as they are needed.
+    pub fn outline(&self, path: &Path) -> Result<Table, Error> {
+        Table::outline(path, &self.row_names(), self.weights(), self.missing())
+    }
+
+    fn row_names(&self) -> RowNames {
+        self.row_names.clone().unwrap_or_default()
     }
 
     /// The rows of `table` with the target that is to be learnt, for `task` where no option says another; `groups` and `validation` are
@@ -320,7 +329,7 @@ impl TableOptions {
         reading.ignore = self.ignore.clone();
         reading.encode = target.encode(table)?;
         reading.weights = self.weights.clone();
-        reading.missing = self.missing.unwrap_or_default();
+        reading.missing = self.missing();
         Ok(table.dataset(&reading)?)
     }
 
@@ -368,7 +377,7 @@ impl TableOptions {
     ) -> Result<Vec<usize>, Failure> {
         let mut others: Vec<usize> = columns.weights.into_iter().chain(columns.exposure).collect();
         others.extend(columns.targets.iter().filter(|_| target_needed));
-        let missing = self.missing.unwrap_or_default();
+        let missing = self.missing();
         // Only what is compared is weighted: rows of weight 0 can be predicted.
         let counted = table.counted_rows(columns.weights.filter(|_| target_needed), missing)?;
         let (rows, dropped) =

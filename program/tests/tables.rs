@@ -1034,7 +1034,8 @@ fn rows_that_are_read_give_the_fit_of_rows_in_memory() {
     for (more, said) in [
         (&["--cv", "3"][..], "--cv"),
         (&["--groups", "a"], "--groups"),
-        (&["--missing", "drop"], "--missing"),
+        (&["--exposure", "a"], "--exposure"),
+        (&["--na", "x"], "--na"),
         (&["--ridge", "1,2"], "several values"),
         (&["--hidden", "rbf:3"], "radial"),
         (&["--plot", "p.svg"], "--plot"),
@@ -1050,4 +1051,176 @@ fn rows_that_are_read_give_the_fit_of_rows_in_memory() {
     refused(dir.path(), &["fit", "d.csv", "--target", "y", "--stream"], &["secondo convert d.csv"]);
     let lm = ["fit", "d.parquet", "--target", "y", "--stream", "--method", "lm"];
     refused(dir.path(), &lm, &["trust-region, newton-cg or lbfgs"]);
+}
+
+/// Classes, levels, truth values, times and gaps of rows that are read: the fit, the figures and the model of the same table in memory.
+#[test]
+fn classes_levels_and_gaps_are_read_as_they_are_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rows = String::from("a,kind,day,gap,few,w,y,code\n");
+    for i in 0..12_000u32 {
+        let v = |k: u32| f64::from((i * k) % 997) / 500.0 - 1.0;
+        let kind = ["red", "green", "blue", ""][(i * 7 % 13 % 4) as usize];
+        let day = ["2024-02-28", "2024-03-01", "2023-12-31"][(i % 3) as usize];
+        let gap = if i % 11 == 5 { String::new() } else { (3.0 + v(13)).to_string() };
+        let size = v(7) + 0.5 * v(29) + if kind == "red" { 0.3 } else { 0.0 };
+        let y = if size > 0.7 {
+            "high"
+        } else if size > -0.2 {
+            "mid"
+        } else {
+            "low"
+        };
+        let code = u32::from(size + 0.3 * v(31) > 0.0);
+        rows += &format!("{},{kind},{day},{gap},{},{},{y},{code}\n", v(7), i % 5, i % 3);
+    }
+    std::fs::write(dir.path().join("d.csv"), rows).unwrap();
+    succeed(dir.path(), &["convert", "d.csv", "d.parquet"]);
+    let common =
+        ["--method", "trust-region", "--hidden", "none", "--ridge", "1", "--test-fraction", "0"];
+    let files = ["--model", "m.safetensors", "--report", "r.json", "-q"];
+    let fit = |target: &str, more: &[&str]| {
+        let args = [&["fit", "d.parquet", "--target", target][..], &common, &files, more].concat();
+        let (_, said) = succeed(dir.path(), &args);
+        (
+            json(&dir.path().join("r.json")),
+            said,
+            std::fs::read(dir.path().join("m.safetensors")).unwrap(),
+        )
+    };
+    for (target, more) in [
+        ("y", &["--missing", "impute", "--ignore", "code"][..]),
+        ("y", &["--missing", "drop", "--ignore", "code", "--weights", "w"]),
+        (
+            "code",
+            &[
+                "--missing",
+                "impute",
+                "--ignore",
+                "y",
+                "--encode",
+                "few",
+                "--class-weights",
+                "balanced",
+            ],
+        ),
+        ("code", &["--missing", "impute", "--ignore", "y", "--task", "regression"]),
+        (
+            "code",
+            &[
+                "--missing",
+                "drop",
+                "--ignore",
+                "y",
+                "--loss",
+                "softmax_ce",
+                "--reference-class",
+                "1",
+            ],
+        ),
+        ("y", &["--missing", "impute", "--class-weights", "high=2"]),
+        ("a,code", &["--missing", "impute", "--ignore", "y"]),
+    ] {
+        let (held, _, of_held) = fit(target, more);
+        let (read, _, model) = fit(target, &[more, &["--stream"]].concat());
+        let same = |path: &[&str]| {
+            let of = |report: &Value| path.iter().fold(report.clone(), |at, key| at[key].clone());
+            let (held, read) = (of(&held), of(&read));
+            assert_eq!(held.is_null(), read.is_null(), "{target} {more:?} {path:?}");
+            (held, read)
+        };
+        // Means are summed in another order, and rows that are left out stand in other chunks.
+        for (held, read) in numbers(&held["W"]).into_iter().zip(numbers(&read["W"])) {
+            assert!((held - read).abs() < 1e-7, "{target} {more:?}: {held} {read}");
+        }
+        assert_eq!(numbers(&held["W"]).len(), numbers(&read["W"]).len());
+        for key in [
+            "features",
+            "columns",
+            "classes",
+            "class_weights",
+            "reference_class",
+            "dropped",
+            "task",
+            "train_rows",
+        ] {
+            let (held, read) = same(&["data", key]);
+            // A mean that is filled in stands there in words, and differs in its last digits.
+            let words = |value: &Value| value.to_string().split("; ").next().map(String::from);
+            if key == "columns" {
+                assert_eq!(words(&held), words(&read), "{target} {more:?}");
+            } else {
+                assert_eq!(held, read, "{target} {more:?} {key}");
+            }
+        }
+        let is_class = held["data"]["task"] == "classification";
+        let figures = if is_class {
+            &["accuracy", "log_loss", "rows"][..]
+        } else {
+            &["rmse", "mae", "r2", "rows"]
+        };
+        for figure in figures {
+            let (held, read) = same(&["metrics", "train", figure]);
+            let (held, read) = (held.as_f64().unwrap(), read.as_f64().unwrap());
+            assert!((held - read).abs() < 1e-7 * held.abs().max(1.0), "{figure}: {held} {read}");
+        }
+        if is_class {
+            for key in ["brier", "error"] {
+                let (held, read) = same(&["metrics", "train", "calibration", key]);
+                let (held, read) = (held.as_f64().unwrap(), read.as_f64().unwrap());
+                assert!((held - read).abs() < 1e-6, "{key}: {held} {read}");
+            }
+        }
+        // The model of each predicts the table alike.
+        let lenient: &[&str] = &["--missing", more[1]];
+        let of = |model: &[u8]| {
+            std::fs::write(dir.path().join("m.safetensors"), model).unwrap();
+            predictions(dir.path(), "d.csv", lenient)
+        };
+        let (held, read) = (of(&of_held), of(&model));
+        assert_eq!(held.len(), read.len());
+        for (held, read) in held.iter().zip(&read) {
+            for (held, read) in held.iter().zip(read) {
+                let near = match (held.parse::<f64>(), read.parse::<f64>()) {
+                    (Ok(held), Ok(read)) => (held - read).abs() < 1e-6 * held.abs().max(1.0),
+                    _ => held == read,
+                };
+                assert!(near, "{target} {more:?}: {held} {read}");
+            }
+        }
+    }
+    // Without leave a gap is an error that names its row and column; so is a column of many names.
+    let args = ["fit", "d.parquet", "--target", "code", "--stream", "--ignore", "y"];
+    refused(dir.path(), &args, &["column kind", "row 2:", "--missing drop"]);
+    let mut names = String::from("name,x,y\n");
+    (0..6000).for_each(|i| names += &format!("n{},{},{}\n", i / 2, i % 7, i % 10));
+    std::fs::write(dir.path().join("n.csv"), names).unwrap();
+    succeed(dir.path(), &["convert", "n.csv", "n.parquet"]);
+    let args = ["fit", "n.parquet", "--target", "y", "--stream"];
+    refused(dir.path(), &args, &["more than 1000 different values", "--ignore 'name'"]);
+    // Where no row is left it says why.
+    std::fs::write(dir.path().join("o.csv"), "a,b,w,y\n1,,1,2\n2,3,0,4\n5,,1,7\n").unwrap();
+    succeed(dir.path(), &["convert", "o.csv", "o.parquet"]);
+    let none = ["fit", "o.parquet", "--target", "y", "--weights", "w", "--stream"];
+    let none = [&none[..], &["--missing", "drop", "--test-fraction", "0"]].concat();
+    refused(dir.path(), &none, &["in 2 rows a value is missing, 1 have the weight 0"]);
+    // Test rows are held out and measured.
+    let args = [
+        "fit",
+        "n.parquet",
+        "--target",
+        "y",
+        "--stream",
+        "--ignore",
+        "name",
+        "--report",
+        "s.json",
+        "--max-iter",
+        "5",
+    ];
+    let (said, _) = succeed(dir.path(), &args);
+    assert!(said.contains("10 different whole numbers") && said.contains("ROC"), "{said}");
+    let report = json(&dir.path().join("s.json"));
+    assert_eq!(report["metrics"]["test"]["rows"], report["data"]["test_rows"]);
+    assert!(report["metrics"]["test"]["auc"].is_null());
 }

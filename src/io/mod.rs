@@ -15,6 +15,7 @@
 //! Every error names the file, and the line and the column where there are any.
 
 mod checkpoint;
+mod column;
 mod container;
 mod files;
 mod fit;
@@ -33,6 +34,7 @@ mod table;
 mod weights;
 
 pub use checkpoint::{Checkpoint, Fingerprint};
+pub use column::{Coding, Column, Fill};
 pub use files::{check_writable, is_same_file, write_file};
 pub use fit::{fit_from_json, fit_to_json};
 pub use inference::{alpha_to_json, approximate_to_json, inference_to_json, laplace_to_json};
@@ -45,7 +47,7 @@ pub use rows::FileSamples;
 pub use spec::{network_from_json, network_from_path, network_to_json};
 pub use standardization::Standardization;
 pub use table::{
-    Coding, Column, Counted, Dataset, Dialect, Encode, Exposure, Fill, Missing, Reading, RowNames,
-    Table, Target, Task, Unknown, fill_gaps, impute,
+    Counted, Dataset, Dialect, Encode, Exposure, Missing, Reading, RowNames, Substitutes, Table,
+    Target, Task, Unknown, fill_gaps, impute,
 };
 pub use weights::{NamedTensor, Weights};

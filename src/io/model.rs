@@ -67,12 +67,13 @@ use ndarray::Array2;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
+use super::column::Column;
 use super::container::{self, Kind, Metadata};
 use super::json::{self, array, field, format_error, in_file, numbers, object, size};
 use super::problem_file::{self, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json};
 use super::spec::network_to_json;
 use super::standardization::Standardization;
-use super::table::{Column, Exposure, Task};
+use super::table::{Exposure, Task};
 use super::{files, write_file};
 use crate::error::{Error, Result};
 use crate::guard;

@@ -97,6 +97,18 @@ impl Number {
         Some(Number { class, width: usize::from(width - b'0') })
     }
 
+    /// The numbers in the first bytes, as many as there is room for; the nearest f64.
+    pub fn read_all(self, bytes: &[u8], out: &mut [f64]) {
+        let cells = bytes.chunks_exact(self.width);
+        if self.class == b'f' && self.width == 8 {
+            // Nearly all arrays are such.
+            let (cells, _) = bytes.as_chunks();
+            out.iter_mut().zip(cells).for_each(|(out, bytes)| *out = f64::from_le_bytes(*bytes));
+        } else {
+            out.iter_mut().zip(cells).for_each(|(out, bytes)| *out = self.read(bytes));
+        }
+    }
+
     /// The number in so many bytes; the nearest f64.
     pub fn read(self, bytes: &[u8]) -> f64 {
         if let (b'f', Some(bytes)) = (self.class, bytes.first_chunk()) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use secondo::inference::Names;
-use secondo::io::{Column, Dataset, Model, Table, Target, TrainingRows, fill_gaps, impute};
+use secondo::io::{Column, Dataset, Model, Table, TrainingRows, fill_gaps, impute};
 use secondo::{
     Activation, Auto, Device, Error, Fit, Method as _, Network, Penalty, Problem, Reason,
     Reduction, silent,
@@ -198,10 +198,7 @@ fn data_facts(
         target: model.targets.join(", "),
         task: data.task(),
         task_guessed: data.guess.clone(),
-        other_task_possible: match &data.target {
-            Target::Numbers(y) => y.iter().all(|v| v.fract() == 0.0),
-            Target::Classes { labels, .. } => labels.iter().all(|l| l.parse::<f64>().is_ok()),
-        },
+        other_task_possible: loss::other_task_possible(&data.target),
         classes: model.classes.clone(),
         class_weights: model.class_weights.clone(),
         reference_class: model.reference.map(|class| model.classes[class].clone()),

@@ -71,6 +71,14 @@ pub fn choose(
     }
 }
 
+/// Whether the targets could be learnt by the other task, too.
+pub fn other_task_possible(target: &Target) -> bool {
+    match target {
+        Target::Numbers(y) => y.iter().all(|v| v.fract() == 0.0),
+        Target::Classes { labels, .. } => labels.iter().all(|l| l.parse::<f64>().is_ok()),
+    }
+}
+
 /// Regression for the name of a loss for numbers.
 pub fn task(name: Option<&str>) -> Option<Task> {
     let kind = LossKind::from_name(name?).ok()?;

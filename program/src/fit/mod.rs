@@ -10,10 +10,12 @@ mod model;
 mod network;
 mod options;
 mod page;
+mod part;
 mod problem;
 mod report;
 mod run;
 mod spent;
+mod spread;
 mod stream;
 mod validation;
 

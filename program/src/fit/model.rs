@@ -126,7 +126,7 @@ pub(super) fn idle_weights(network: &Network, idle: &[usize]) -> Vec<usize> {
         .collect()
 }
 
-fn loss_of(options: &Options, data: &Dataset) -> Result<Loss, Failure> {
+pub(super) fn loss_of(options: &Options, data: &Dataset) -> Result<Loss, Failure> {
     let objective = &options.objective;
     loss::choose(objective.loss.as_deref(), [objective.delta, objective.dispersion], data)
 }

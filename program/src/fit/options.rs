@@ -86,12 +86,11 @@ pub struct Options {
     pub method: Method,
     #[command(flatten)]
     pub computing: Computing,
-    /// Read the rows as they are needed, so that they need not fit in memory: a regression on the columns of numbers of a .parquet or
-    /// .npy file
+    /// Read the rows as they are needed, so that they need not fit in memory: of a .parquet or .npy file, or a folder of them
     ///
-    /// The rows to test are chosen by a hash of their number. Nothing that needs all rows at once can be had besides: choosing by
-    /// cross-validation, stopping early, levels of text, classes, several targets, exposures, missing values, the penalty of the largest
-    /// evidence, radial units, figures; and the method lm.
+    /// Codings, classes and the task follow from the different values of the columns, of which up to 1,000 are noted. The rows to test are chosen by a
+    /// hash of their number. Nothing that needs all rows at once can be had besides: choosing by cross-validation, stopping early, exposures, the penalty
+    /// of the largest evidence, radial units, figures, areas under the ROC curve; and the method lm.
     #[arg(long, help_heading = "Reading tables")]
     pub stream: bool,
     /// Share the rows among the processes that mpirun or srun started: with the same result, for any number of them

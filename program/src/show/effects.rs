@@ -35,7 +35,7 @@ pub fn effects(model: &Model, points: &Points) -> Result<Vec<Effect>, Error> {
     let mut out = Vec::new();
     let mut first = 0;
     for column in &columns {
-        let width = column.inputs().len();
+        let width = column.width();
         let inputs = first..first + width;
         first = inputs.end;
         let (names, at) = match levels(column) {

@@ -7,8 +7,8 @@ use parquet::column::reader::ColumnReader;
 use parquet::data_type::{ByteArray, FixedLenByteArray, Int96};
 use parquet::errors::{ParquetError, Result as Unpacked};
 
-use super::digits;
 use super::kind::Kind;
+use crate::io::column::digits;
 
 /// A column that is read, and the last batch of it.
 pub(crate) struct Decoder {
@@ -91,6 +91,16 @@ impl Decoder {
             f(row, is_there.then_some(place));
             place += usize::from(is_there);
         }
+    }
+
+    /// The number of rows of the batch.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether its values are decimals, whose text has all of their digits.
+    pub fn is_decimal(&self) -> bool {
+        matches!(self.kind, Kind::Decimal { .. })
     }
 
     /// Whether a row has a value.

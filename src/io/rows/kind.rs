@@ -36,6 +36,11 @@ impl Kind {
         matches!(self, Kind::Integer { .. } | Kind::Float | Kind::Decimal { .. })
     }
 
+    /// Whether its values are text, or true and false.
+    pub fn is_text(self) -> bool {
+        matches!(self, Kind::Text | Kind::Boolean)
+    }
+
     /// The meaning of a column's values; none of those that cannot be read.
     pub fn of(column: &ColumnDescriptor) -> Option<Self> {
         let parts = |unit: &TimeUnit| match unit {

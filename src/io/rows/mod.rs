@@ -7,6 +7,7 @@ mod identity;
 #[cfg(feature = "parquet")]
 pub(super) mod kind;
 mod npy;
+pub(super) mod outline;
 #[cfg(feature = "parquet")]
 pub(super) mod parquet;
 #[cfg(feature = "parquet")]
@@ -18,11 +19,18 @@ use std::sync::Arc;
 
 use super::json::format_error;
 use crate::error::{Error, Result};
+use crate::io::column::cell::is_missing;
+use crate::io::column::{Coder, Column};
 use crate::objective::{Samples, Walk, Window};
+#[cfg(feature = "parquet")]
+use batch::Decoder;
 use folder::{Place, places};
 
-/// Rows of numbers in a file, some columns of which are X, Y and ω: a Parquet file with the feature `parquet`, or the two-dimensional
+/// Rows in a file, some columns of which are X, Y and ω: a Parquet file with the feature `parquet`, or the two-dimensional
 /// array of a `.npy` file, whose columns have the names column1, column2, …
+///
+/// Columns of numbers are taken as they are ([`open`](Self::open)), others by their codings ([`coded`](Self::coded)), which
+/// [`Table::outline`](super::Table::outline) finds.
 ///
 /// A folder is all `.parquet` and `.npy` files in it and in its folders, in the order of their names, each with all columns; a folder with a
 /// name such as `year=2024` is a column, too. Only these columns are read. Whole numbers and decimals become the nearest f64. The file must stay as it is while it is used: what
@@ -54,25 +62,45 @@ use folder::{Place, places};
 pub struct FileSamples {
     path: PathBuf,
     files: Arc<[OneFile]>,
-    /// The names of the columns of X, then those of Y, then that of ω, if there is one.
-    names: Vec<String>,
+    /// The columns that are read, those of X, then those of Y, then that of ω, if there is one.
+    read: Arc<[Read]>,
     inputs: usize,
     outputs: usize,
+}
+
+/// A column that is read.
+#[derive(Debug)]
+struct Read {
+    coder: Coder,
+    /// The first of its places among X, Y and ω.
+    place: usize,
 }
 
 /// One of the files, in which the columns have places, or numbers by the name of its folder.
 struct OneFile {
     path: PathBuf,
     table: Numbers,
-    /// The place of each column in the file, with its place among those that are read.
-    columns: Vec<(usize, usize)>,
-    /// The number of each other column, with its place among those that are read.
+    /// The columns that are in the file.
+    columns: Vec<InFile>,
+    /// The number of each other column, by the [`Coder`] of it, and its index among those that are read.
     constants: Vec<(f64, usize)>,
     /// Its first row.
     first: usize,
 }
 
-/// A file with columns of numbers.
+/// A column in a file.
+#[derive(Debug, Clone, Copy)]
+struct InFile {
+    /// Its index in the file.
+    column: usize,
+    /// Its index among those that are read.
+    index: usize,
+    /// The first of its places among X, Y and ω.
+    place: usize,
+    is_number: bool,
+}
+
+/// A file with columns.
 #[derive(Clone)]
 enum Numbers {
     Npy(Arc<npy::Npy>),
@@ -84,7 +112,7 @@ impl fmt::Debug for FileSamples {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.debug_struct("FileSamples")
             .field("path", &self.path)
-            .field("columns", &self.names)
+            .field("columns", &self.read)
             .finish()
     }
 }
@@ -101,14 +129,70 @@ impl FileSamples {
         outputs: &[S],
         weights: Option<S>,
     ) -> Result<Self> {
-        let names: Vec<String> = (inputs.iter().chain(outputs))
-            .map(|name| name.as_ref().to_string())
-            .chain(weights.map(|name| name.as_ref().to_string()))
-            .collect();
+        let numbers = |names: &[S]| -> Vec<Column> {
+            names.iter().map(|name| Column::number(name.as_ref())).collect()
+        };
+        let weights = weights.as_ref().map(|name| Column::number(name.as_ref()));
+        Self::with(path, [&numbers(inputs), &numbers(outputs)], weights, true)
+    }
+
+    /// The samples in the file at `path`, whose columns become numbers as [`Table::inputs`](super::Table::inputs) makes them: X has the inputs of the
+    /// columns `inputs`, Y those of `outputs`, and ω is the column `weights`, 1 where it is not given.
+    ///
+    /// The classes of a softmax are an output whose levels have no reference, and the two of a binary cross-entropy one with the first for reference. A
+    /// missing value without a substitute is NaN, which no problem takes.
+    ///
+    /// ```
+    /// use secondo::io::{Coding, Column, Dialect, FileSamples, Table, write_file};
+    /// use secondo::{Samples, Window};
+    /// let folder = std::env::temp_dir().join("secondo-doc-coded");
+    /// std::fs::create_dir_all(&folder).unwrap();
+    /// let path = folder.join("small.parquet");
+    /// let text = "x,kind\n1.5,b\n2.5,a\n";
+    /// let bytes = Table::parse(text, "small.csv".as_ref(), &Dialect::default())?.to_parquet("table")?;
+    /// write_file(&path, |out| out.write_all(&bytes))?;
+    /// let levels = vec!["a".to_string(), "b".into()];
+    /// let kind = Column { name: "kind".into(), coding: Coding::Levels { levels, reference: None }, fill: None };
+    /// let samples = FileSamples::coded(&path, &[Column::number("x")], &[kind], None)?;
+    /// let mut window = Window::default();
+    /// samples.walk(0)?.next(2, &mut window)?;
+    /// assert_eq!((window.x, window.y), (vec![1.5, 2.5], vec![0.0, 1.0, 1.0, 0.0]));
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open); a column without inputs. A value that its column does not know is an error when it is read.
+    pub fn coded(
+        path: &Path,
+        inputs: &[Column],
+        outputs: &[Column],
+        weights: Option<&str>,
+    ) -> Result<Self> {
+        Self::with(path, [inputs, outputs], weights.map(Column::number), false)
+    }
+
+    /// The samples of these columns, of which those of numbers are so by their type, too, if `are_typed`.
+    fn with(
+        path: &Path,
+        [inputs, outputs]: [&[Column]; 2],
+        weights: Option<Column>,
+        are_typed: bool,
+    ) -> Result<Self> {
+        let mut place = 0;
+        let mut read = Vec::new();
+        for column in inputs.iter().chain(outputs).chain(&weights) {
+            if column.width() == 0 {
+                let why = "it has one level only, and so no input; leave it out";
+                return Err(Error::invalid(format!("column '{}'", column.name), why));
+            }
+            read.push(Read { coder: Coder::of(column), place });
+            place += column.width();
+        }
         let mut first = 0usize;
         let mut files = Vec::new();
         for place in places(path)? {
-            let file = OneFile::open(place, &names, first)?;
+            let file = OneFile::open(place, &read, first, are_typed)?;
             // Spark writes some without rows.
             if file.table.rows() == 0 {
                 continue;
@@ -121,8 +205,10 @@ impl FileSamples {
         if files.is_empty() {
             return Err(format_error(path, "there are no rows"));
         }
-        let (inputs, outputs) = (inputs.len(), outputs.len());
-        Ok(FileSamples { path: path.to_path_buf(), files: files.into(), names, inputs, outputs })
+        let [inputs, outputs] =
+            [inputs, outputs].map(|columns| columns.iter().map(Column::width).sum());
+        let (path, files, read) = (path.to_path_buf(), files.into(), read.into());
+        Ok(FileSamples { path, files, read, inputs, outputs })
     }
 
     /// The names of the columns of numbers in the file at `path`, but for an index of pandas; of a folder those of its first file and of
@@ -131,20 +217,28 @@ impl FileSamples {
     /// # Errors
     /// A file that cannot be read or is damaged.
     pub fn columns(path: &Path) -> Result<Vec<String>> {
-        let place = places(path)?.swap_remove(0);
-        let mut names: Vec<String> = match Numbers::open(&place.path)? {
-            Numbers::Npy(npy) => (1..=npy.columns).map(|c| format!("column{c}")).collect(),
-            #[cfg(feature = "parquet")]
-            Numbers::Parquet(file) => {
-                let is_input =
-                    |column: &&parquet::ColumnOf| column.kind.is_number() && !column.is_index();
-                let names = file.columns.iter().filter(is_input);
-                names.map(|column| column.name.clone()).collect()
-            }
-        };
-        let numbers = place.constants.into_iter().filter(|(_, value)| value.parse::<f64>().is_ok());
-        names.extend(numbers.map(|(name, _)| name));
-        Ok(names)
+        let (columns, _) = columns_of(&places(path)?.swap_remove(0))?;
+        Ok(columns
+            .into_iter()
+            .filter(|column| column.is_number)
+            .map(|column| column.name)
+            .collect())
+    }
+
+    /// The error of a cell, in a row of one of the files, and the index of its column among those that are read.
+    fn wrong(&self, row: usize, index: usize, file: &OneFile, why: &str) -> Error {
+        Error::Format {
+            path: file.path.clone(),
+            line: None,
+            column: Some(self.read[index].coder.column().name.clone()),
+            why: format!("row {}: {why}", row + 1),
+        }
+    }
+
+    /// The name of the column that has a place among X, Y and ω.
+    fn name(&self, place: usize) -> Option<String> {
+        let after = self.read.partition_point(|read| read.place <= place);
+        Some(self.read.get(after.checked_sub(1)?)?.coder.column().name.clone())
     }
 
     /// The file in which a row is.
@@ -154,14 +248,82 @@ impl FileSamples {
     }
 }
 
+/// A column of a table of files.
+struct Named {
+    pub name: String,
+    pub is_number: bool,
+    /// Whether its cells are text by their type; times are neither.
+    pub is_text: bool,
+    /// Its index in the file, or its value in the name of a folder.
+    pub at: At,
+}
+
+/// The place of the cells of a column.
+enum At {
+    File(usize),
+    Folder(String),
+}
+
+/// The columns of a file and of the names of its folders, and the names of those that are not read: lists, structures and an index of pandas.
+///
+/// # Errors
+/// A file that cannot be read or is damaged.
+fn columns_of(place: &Place) -> Result<(Vec<Named>, Vec<String>)> {
+    let mut left_out = Vec::new();
+    let mut columns: Vec<Named> = match Numbers::open(&place.path)? {
+        Numbers::Npy(npy) => (0..npy.columns)
+            .map(|c| Named {
+                name: format!("column{}", c + 1),
+                is_number: true,
+                is_text: false,
+                at: At::File(c),
+            })
+            .collect(),
+        #[cfg(feature = "parquet")]
+        Numbers::Parquet(file) => {
+            left_out = file.not_read();
+            let columns = file.columns.iter().enumerate().filter(|(_, column)| !column.is_index());
+            let named = columns.map(|(c, column)| Named {
+                name: column.name.clone(),
+                is_number: column.kind.is_number(),
+                is_text: column.kind.is_text(),
+                at: At::File(c),
+            });
+            named.collect()
+        }
+    };
+    columns.extend(place.constants.iter().map(|(name, value)| Named {
+        name: name.clone(),
+        is_number: value.parse::<f64>().is_ok(),
+        is_text: is_text(value),
+        at: At::Folder(value.clone()),
+    }));
+    Ok((columns, left_out))
+}
+
+/// Whether the value in the name of a folder is text.
+pub(super) fn is_text(value: &str) -> bool {
+    !is_missing(value) && value.parse::<f64>().is_err()
+}
+
 impl OneFile {
-    fn open(place: Place, names: &[String], first: usize) -> Result<Self> {
+    fn open(place: Place, read: &[Read], first: usize, are_typed: bool) -> Result<Self> {
         let Place { path, constants: of_folders } = place;
         let table = Numbers::open(&path)?;
         let (mut columns, mut constants) = (Vec::new(), Vec::new());
-        for (at, name) in names.iter().enumerate() {
+        for (index, Read { coder, place }) in read.iter().enumerate() {
+            let name = &coder.column().name;
             match of_folders.iter().find(|(of, _)| of == name) {
-                None => columns.push((table.column(&path, name)?, at)),
+                None => {
+                    let column = table.column(&path, name)?;
+                    let is_number = table.is_number(column);
+                    if are_typed && coder.is_of_numbers() && !is_number {
+                        let why = "its values are no numbers; leave the column out, or read it by a coding".into();
+                        let column = Some(name.clone());
+                        return Err(Error::Format { path, line: None, column, why });
+                    }
+                    columns.push(InFile { column, index, place: *place, is_number });
+                }
                 Some(_) if table.column(&path, name).is_ok() => {
                     let why = format!(
                         "it has a column '{name}', as its folder has one; names must differ"
@@ -169,11 +331,10 @@ impl OneFile {
                     return Err(format_error(&path, why));
                 }
                 Some((_, value)) => {
-                    let number = value.parse::<f64>().ok().filter(|v| v.is_finite());
-                    let why = format!(
-                        "the value '{value}' of '{name}' in the name of its folder is not a number"
-                    );
-                    constants.push((number.ok_or_else(|| format_error(&path, why))?, at));
+                    let number = coder.of_text(value).map_err(|why| {
+                        format_error(&path, format!("'{name}' in the name of its folder: {why}"))
+                    })?;
+                    constants.push((number, index));
                 }
             }
         }
@@ -185,26 +346,24 @@ impl OneFile {
         self.first + self.table.rows()
     }
 
+    /// The indices of its columns in the file.
+    #[cfg(feature = "parquet")]
+    fn places(&self) -> Vec<usize> {
+        self.columns.iter().map(|of| of.column).collect()
+    }
+
     /// A walk from one of its rows on.
     fn walk(&self, row: usize) -> Result<Rows> {
         Ok(match &self.table {
             Numbers::Npy(npy) => Rows::Npy(npy.walk(row)?),
             #[cfg(feature = "parquet")]
-            Numbers::Parquet(file) => {
-                let columns: Vec<usize> = self.columns.iter().map(|(column, _)| *column).collect();
-                Rows::Parquet(file.walk(&columns, row)?)
-            }
+            Numbers::Parquet(file) => Rows::Parquet(file.walk(&self.places(), row)?),
         })
     }
 }
 
-/// The number as text that reads back to the same bits, without many zeros.
-pub(crate) fn digits(v: f64) -> String {
-    if v == 0.0 || (1e-5..1e17).contains(&v.abs()) { v.to_string() } else { format!("{v:e}") }
-}
-
 impl Numbers {
-    fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
         match extension.as_deref() {
             #[cfg(feature = "parquet")]
@@ -217,11 +376,20 @@ impl Numbers {
         }
     }
 
-    fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         match self {
             Numbers::Npy(npy) => npy.rows,
             #[cfg(feature = "parquet")]
             Numbers::Parquet(file) => file.rows(),
+        }
+    }
+
+    /// Whether the values of a column are numbers.
+    fn is_number(&self, column: usize) -> bool {
+        match self {
+            Numbers::Npy(npy) => column < npy.columns,
+            #[cfg(feature = "parquet")]
+            Numbers::Parquet(file) => file.columns[column].kind.is_number(),
         }
     }
 
@@ -241,15 +409,6 @@ impl Numbers {
                 if places.next().is_some() {
                     let why = format!("two columns have the name '{name}'; names must differ");
                     return Err(format_error(path, why));
-                }
-                if !file.columns[at].kind.is_number() {
-                    let why = "its values are no numbers; leave the column out, or read the table into memory".into();
-                    return Err(Error::Format {
-                        path: path.to_path_buf(),
-                        line: None,
-                        column: Some(name.into()),
-                        why,
-                    });
                 }
                 Ok(at)
             }
@@ -280,10 +439,7 @@ impl Samples for FileSamples {
         let of = |file: &OneFile| match &file.table {
             Numbers::Npy(npy) => npy.held(),
             #[cfg(feature = "parquet")]
-            Numbers::Parquet(table) => {
-                let columns: Vec<usize> = file.columns.iter().map(|(column, _)| *column).collect();
-                table.held(&columns)
-            }
+            Numbers::Parquet(table) => table.held(&file.places()),
         };
         self.files.iter().map(of).max().unwrap_or(0)
     }
@@ -295,18 +451,13 @@ impl Samples for FileSamples {
             format!("row {}: {value} is negative; weights must not be", row + 1)
         } else if value.is_nan() {
             format!(
-                "row {}: the value is missing or not a number; leave such rows out when the file is written",
+                "row {}: the value is missing or not a number; leave such rows out with --missing drop, or when the file is written",
                 row + 1
             )
         } else {
             format!("row {}: {value} is not a finite number", row + 1)
         };
-        Error::Format {
-            path: file.path.clone(),
-            line: None,
-            column: self.names.get(column).cloned(),
-            why,
-        }
+        Error::Format { path: file.path.clone(), line: None, column: self.name(column), why }
     }
 }
 
@@ -341,23 +492,59 @@ impl Walk for FileWalk {
             if count == 0 {
                 return Err(format_error(&file.path, "there are no more rows"));
             }
-            let columns = &file.columns;
+            let at = self.row - file.first;
             let read = match &mut self.rows {
-                Rows::Npy(walk) => walk.next(count, columns, &mut target, done)?,
+                Rows::Npy(walk) => {
+                    let read = walk.next(count, &file.columns, &mut target, done)?;
+                    for of in &file.columns {
+                        let coder = &self.of.read[of.index].coder;
+                        let coded = target.code(coder, *of, done, read);
+                        coded
+                            .map_err(|(row, why)| self.of.wrong(at + row, of.index, file, &why))?;
+                    }
+                    read
+                }
                 #[cfg(feature = "parquet")]
-                Rows::Parquet(groups) => groups.next(count, |index, batch| {
-                    let (out, step) = target.column(done, columns[index].1);
-                    batch.numbers(out, step);
-                    Ok(())
-                })?,
+                Rows::Parquet(groups) => {
+                    let all = &self.of;
+                    groups.next(count, |index, batch| {
+                        let of = file.columns[index];
+                        let coder = &all.read[of.index].coder;
+                        let coded = target.decode(coder, of, done, batch);
+                        coded.map_err(|(row, why)| all.wrong(at + row, of.index, file, &why))
+                    })?
+                }
             };
-            for (number, column) in &file.constants {
-                let (out, step) = target.column(done, *column);
-                out.iter_mut().step_by(step).take(read).for_each(|out| *out = *number);
+            for &(number, index) in &file.constants {
+                let Read { coder, place } = &self.of.read[index];
+                let (out, step) = target.column(done, *place);
+                for row in 0..read {
+                    let width = coder.column().width();
+                    coder.write(number, &mut out[row * step..row * step + width]);
+                }
             }
             (done, self.row) = (done + read, self.row + read);
         }
         Ok(())
+    }
+}
+
+/// What is wrong with the cell of a row.
+type Coded = std::result::Result<(), (usize, String)>;
+
+/// Why a value of a column of text or times cannot be read.
+#[cfg(feature = "parquet")]
+const UNREADABLE: &str =
+    "a value that cannot be read: a date or a number beyond their range, or text that is not UTF-8";
+
+/// The error of such a value, in a row counted from 0.
+#[cfg(feature = "parquet")]
+pub(super) fn unreadable(path: &Path, column: &str, row: usize) -> Error {
+    Error::Format {
+        path: path.to_path_buf(),
+        line: None,
+        column: Some(column.into()),
+        why: format!("row {}: {UNREADABLE}", row + 1),
     }
 }
 
@@ -377,6 +564,61 @@ impl<'a> Target<'a> {
         window.y.resize((before + rows) * outputs, 0.0);
         window.weights.resize(before + rows, 1.0);
         Target { window, inputs, outputs, before }
+    }
+
+    /// The cells of a column in some rows from numbers to inputs, where it is not one of plain numbers.
+    ///
+    /// # Errors
+    /// The row, and what is wrong there.
+    fn code(&mut self, coder: &Coder, of: InFile, first: usize, rows: usize) -> Coded {
+        if coder.is_plain() {
+            return Ok(());
+        }
+        let width = coder.column().width();
+        let (out, step) = self.column(first, of.place);
+        for row in 0..rows {
+            let out = &mut out[row * step..row * step + width];
+            let number = if of.is_number { coder.of_number(out[0]) } else { Ok(out[0]) };
+            coder.write(number.map_err(|why| (row, why))?, out);
+        }
+        Ok(())
+    }
+
+    /// The inputs of a column from a batch of it, from a row on.
+    ///
+    /// # Errors
+    /// As of [`code`](Self::code).
+    #[cfg(feature = "parquet")]
+    fn decode(&mut self, coder: &Coder, of: InFile, first: usize, batch: &Decoder) -> Coded {
+        let (out, step) = self.column(first, of.place);
+        let is_number = of.is_number && (coder.is_of_numbers() || !batch.is_decimal());
+        if is_number {
+            batch.numbers(out, step);
+        } else {
+            let mut wrong = None;
+            batch.texts(|row, cell| {
+                let number = match cell {
+                    Some(cell) => coder.of_text(cell),
+                    None if batch.is_there(row) => Err(UNREADABLE.into()),
+                    None => Ok(f64::NAN),
+                };
+                out[row * step] = number.unwrap_or_else(|why| {
+                    wrong.get_or_insert((row, why));
+                    f64::NAN
+                });
+            });
+            if let Some(wrong) = wrong {
+                return Err(wrong);
+            }
+        }
+        self.code(coder, InFile { is_number, ..of }, first, batch.rows())
+    }
+
+    /// How many places follow one of X, Y or ω within the same of these, itself among them.
+    fn together(&self, place: usize) -> usize {
+        let ends = [self.inputs, self.inputs + self.outputs];
+        let end = ends.into_iter().find(|end| place < *end);
+        end.map_or(1, |end| end - place)
     }
 
     /// The place of one of the columns that were chosen, from a row on, and the step to the next row.

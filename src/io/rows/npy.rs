@@ -5,8 +5,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Target;
 use super::identity::Identity;
+use super::{InFile, Target};
 use crate::error::{Error, Result};
 use crate::io::json::format_error;
 use crate::io::npy::{HEAD, Header, Number};
@@ -91,7 +91,7 @@ pub(super) struct NpyWalk {
 }
 
 impl NpyWalk {
-    /// Reads some of the next `rows` and writes the numbers of `columns`, each to the place beside it, from the row `done` of `target` on. Returns
+    /// Reads some of the next `rows` and writes the numbers of `columns`, each to its first place, from the row `done` of `target` on. Returns
     /// how many rows there were.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl NpyWalk {
     pub fn next(
         &mut self,
         rows: usize,
-        columns: &[(usize, usize)],
+        columns: &[InFile],
         target: &mut Target,
         done: usize,
     ) -> Result<usize> {
@@ -108,12 +108,20 @@ impl NpyWalk {
         let width = npy.columns * number.width;
         self.part.resize(rows * width, 0);
         self.file.read_exact(&mut self.part).map_err(|e| refused(&npy.path, &e))?;
-        for (column, place) in columns {
-            let (out, step) = target.column(done, *place);
-            let from = column * number.width;
-            let cells = self.part.chunks_exact(width).map(|row| &row[from..from + number.width]);
-            let out = out.iter_mut().step_by(step);
-            out.zip(cells).for_each(|(out, bytes)| *out = number.read(bytes));
+        let mut rest = columns;
+        while let Some(first) = rest.first() {
+            // Columns that follow each other here and there are copied together, row by row.
+            let follows = |(k, of): &(usize, &InFile)| {
+                (of.column, of.place) == (first.column + k, first.place + k)
+            };
+            let most = target.together(first.place);
+            let run = rest.iter().enumerate().take(most).take_while(follows).count();
+            let (out, step) = target.column(done, first.place);
+            let from = first.column * number.width;
+            let bytes = self.part.chunks_exact(width).map(|row| &row[from..]);
+            let out = out.chunks_mut(step).map(|row| &mut row[..run]);
+            out.zip(bytes).for_each(|(out, bytes)| number.read_all(bytes, out));
+            rest = &rest[run..];
         }
         npy.identity.check(&npy.path, &self.file)?;
         Ok(rows)

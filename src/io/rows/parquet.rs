@@ -35,7 +35,7 @@ pub(crate) struct Parquet {
     /// The columns that can be read.
     pub columns: Vec<ColumnOf>,
     /// The names of the others.
-    pub left_out: Vec<String>,
+    left_out: Vec<String>,
     rows: usize,
 }
 
@@ -118,6 +118,12 @@ impl Parquet {
         Ok(Parquet { path: path.to_path_buf(), identity, columns, left_out, rows, metadata })
     }
 
+    /// The names of the columns that are not read: lists, structures, and an index of pandas.
+    pub fn not_read(&self) -> Vec<String> {
+        let indices = self.columns.iter().filter(|column| column.is_index());
+        indices.map(|column| &column.name).chain(&self.left_out).cloned().collect()
+    }
+
     /// n.
     pub fn rows(&self) -> usize {
         self.rows
@@ -152,7 +158,16 @@ impl Parquet {
             decoders: Vec::new(),
         };
         let mut skip = first.min(self.rows);
+        let groups = self.metadata.row_groups();
         while skip > 0 {
+            let rows = groups.get(walk.next).map(|group| group.num_rows());
+            let rows = rows.and_then(|rows| usize::try_from(rows).ok());
+            // A whole group need not be opened.
+            if let Some(rows) = rows.filter(|rows| *rows <= skip) {
+                walk.next += 1;
+                skip -= rows;
+                continue;
+            }
             walk.open_group()?;
             let count = skip.min(walk.left);
             let path = &self.path;

@@ -4,13 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use ndarray::Array2;
 use rayon::prelude::*;
-use serde_json::{Map, Value, json};
 
-use super::cell::{are_words, list, plural, short};
-use super::classes::{Index, values};
-use super::{Missing, Table, time};
+use super::{Missing, Table};
 use crate::error::{Error, Result};
-use crate::io::json::{array, field, number, object, size, wrong};
+use crate::io::column::cell::{are_words, list, plural, short};
+use crate::io::column::classes::{Index, values};
+use crate::io::column::{Cell, Coding, Column, Fill, time};
 use crate::memory::{bytes_of, require_memory};
 
 /// More levels than this, in columns where most rows differ, are names and no groups.
@@ -26,45 +25,6 @@ const PART: usize = 4096;
 pub(super) struct Tally {
     known: usize,
     numbers: usize,
-}
-
-/// A column of a table and the inputs that it becomes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Column {
-    /// The name of the column.
-    pub name: String,
-    /// How its values become numbers.
-    pub coding: Coding,
-    /// The substitute for a missing value; a further input then tells which rows had none. Without it a missing value is an error.
-    pub fill: Option<Fill>,
-}
-
-/// How the values of a column become numbers.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Coding {
-    /// One input, the number.
-    Number,
-    /// An input for each level, 1 in its rows and 0 in others, but for the reference, whose rows have 0 in all.
-    Levels {
-        /// The levels.
-        levels: Vec<String>,
-        /// The index of the reference; without one every level is an input.
-        reference: Option<usize>,
-    },
-    /// One input: days since 1970-01-01, or hours since midnight for a form without a date.
-    Time {
-        /// The form, as in `%Y-%m-%d`.
-        format: String,
-    },
-}
-
-/// The substitute for a missing value.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Fill {
-    /// The mean of the column.
-    Number(f64),
-    /// The index of its most frequent level.
-    Level(usize),
 }
 
 /// How a column is to become inputs, where the choice is not left to its values.
@@ -92,120 +52,6 @@ pub enum Unknown {
     Reference,
 }
 
-impl Column {
-    /// A column of numbers without missing values.
-    pub fn number(name: impl Into<String>) -> Self {
-        Column { name: name.into(), coding: Coding::Number, fill: None }
-    }
-
-    /// The names of the inputs, in their order.
-    pub fn inputs(&self) -> Vec<String> {
-        let name = &self.name;
-        let mut out = match &self.coding {
-            Coding::Levels { levels, reference } => (levels.iter().enumerate())
-                .filter(|(index, _)| Some(*index) != *reference)
-                .map(|(_, level)| format!("{name}={level}"))
-                .collect(),
-            _ => vec![name.clone()],
-        };
-        if self.fill.is_some() {
-            out.push(format!("{name} missing"));
-        }
-        out
-    }
-
-    /// The coding in words; none for plain numbers.
-    pub fn in_words(&self) -> Option<String> {
-        let name = &self.name;
-        let coding = match &self.coding {
-            Coding::Number => None,
-            Coding::Time { format } => Some(format!("{}, read as {format}", time::unit(format))),
-            Coding::Levels { levels, reference } => {
-                let against = reference.and_then(|r| levels.get(r));
-                let rest: Vec<String> =
-                    levels.iter().filter(|level| Some(*level) != against).cloned().collect();
-                let against = against.map(|r| format!(" against {}", short(r)));
-                Some(format!("{}{}", list(&rest), against.unwrap_or_default()))
-            }
-        };
-        let fill = match (&self.fill, &self.coding) {
-            (Some(Fill::Number(mean)), _) => Some(format!("{mean} where missing")),
-            (Some(Fill::Level(level)), Coding::Levels { levels, .. }) => {
-                levels.get(*level).map(|level| format!("{} where missing", short(level)))
-            }
-            _ => None,
-        };
-        let parts: Vec<String> = coding.into_iter().chain(fill).collect();
-        (!parts.is_empty()).then(|| format!("{name}: {}", parts.join("; ")))
-    }
-
-    /// The column as JSON.
-    pub fn to_json(&self) -> Value {
-        let mut out = json!({"name": self.name});
-        match &self.coding {
-            Coding::Number => out["coding"] = json!("number"),
-            Coding::Levels { levels, reference } => {
-                out["coding"] = json!("levels");
-                out["levels"] = json!(levels);
-                out["reference"] = json!(reference);
-            }
-            Coding::Time { format } => {
-                out["coding"] = json!("time");
-                out["format"] = json!(format);
-            }
-        }
-        match self.fill {
-            None => {}
-            Some(Fill::Number(mean)) => out["fill"] = json!(mean),
-            Some(Fill::Level(level)) => out["fill_level"] = json!(level),
-        }
-        out
-    }
-
-    /// The column that [`to_json`](Self::to_json) wrote.
-    ///
-    /// # Errors
-    /// A key that is missing or has a wrong value.
-    pub fn from_json(value: &Value) -> Result<Self> {
-        let map = object(value, "column")?;
-        let name = text(map, "name")?;
-        let index = |key: &str, levels: usize| match map.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => match size(value, key)? {
-                index if index < levels => Ok(Some(index)),
-                _ => Err(wrong(key, "there is no such level")),
-            },
-        };
-        let (coding, count) = match text(map, "coding")?.as_str() {
-            "number" => (Coding::Number, 0),
-            "time" => (Coding::Time { format: text(map, "format")? }, 0),
-            "levels" => {
-                let levels: Vec<String> = (array(field(map, "levels", "column")?, "levels")?
-                    .iter())
-                .map(|v| v.as_str().map(String::from))
-                .collect::<Option<_>>()
-                .ok_or_else(|| wrong("levels", "must be a list of names"))?;
-                let count = levels.len();
-                (Coding::Levels { levels, reference: index("reference", count)? }, count)
-            }
-            other => {
-                let why = format!("unknown coding '{other}'; known: number, levels, time");
-                return Err(wrong("coding", why));
-            }
-        };
-        let fill = match map.get("fill") {
-            None => index("fill_level", count)?.map(Fill::Level),
-            Some(mean) => Some(Fill::Number(number(mean, "fill")?)),
-        };
-        Ok(Column { name, coding, fill })
-    }
-}
-
-fn text(map: &Map<String, Value>, key: &str) -> Result<String> {
-    (field(map, key, "column")?.as_str().map(String::from))
-        .ok_or_else(|| wrong(key, "must be text"))
-}
-
 impl Table {
     /// How a column becomes inputs: as `how` says, or as its values in `rows` suggest; with `fill`, missing values are to have a
     /// substitute, which [`impute`](super::impute) learns.
@@ -223,6 +69,9 @@ impl Table {
         let all = || rows.iter().map(|&row| (row, self.text_at(row, column)));
         let known = || all().filter(|(_, cell)| !self.is_missing(cell));
         let cells = || known().map(|(_, cell)| cell);
+        if matches!(how, Some(Encode::OneHot | Encode::Levels(_))) {
+            self.refuse_crowded(column)?;
+        }
         let coding = match how {
             Some(Encode::Number) => Coding::Number,
             Some(Encode::Time(format)) => Coding::Time { format: format.clone() },
@@ -336,6 +185,7 @@ impl Table {
                 )));
             }
         }
+        self.refuse_crowded(column)?;
         let levels = values(cells());
         let (count, all) = (levels.len(), rows.len());
         if count > MANY || (count > FEW && count * 2 > all) {
@@ -433,7 +283,7 @@ impl Table {
         unknown: Unknown,
     ) -> Result<Array2<f64>> {
         let places = self.places(columns)?;
-        let widths: Vec<usize> = columns.iter().map(|column| column.inputs().len()).collect();
+        let widths: Vec<usize> = columns.iter().map(Column::width).collect();
         let width = widths.iter().sum();
         let indices: Vec<Option<Index>> = (columns.iter())
             .map(|column| match &column.coding {
@@ -513,41 +363,23 @@ impl Table {
             return Ok(());
         }
         let cell = self.text_at(row, place);
-        let mut gap = self.is_missing(cell);
-        match (&column.coding, index) {
+        let value = match (&column.coding, index) {
+            _ if self.is_missing(cell) => Cell::Missing,
             (Coding::Levels { levels, reference }, Some(index)) => {
-                let mut level = index.find(cell).filter(|_| !gap);
-                if level.is_none() && !gap {
-                    match unknown {
-                        Unknown::Error => return Err(self.unknown_level(row, place, levels)),
-                        Unknown::Missing => gap = true,
-                        Unknown::Reference => level = *reference,
-                    }
-                }
-                if let (true, Some(Fill::Level(fill))) = (gap, &column.fill) {
-                    level = Some(*fill);
-                }
-                // The levels but the reference, in their order.
-                let at = level.filter(|level| Some(*level) != *reference);
-                if let Some(at) = at {
-                    out[at - usize::from(reference.is_some_and(|r| r < at))] = 1.0;
+                match (index.find(cell), unknown) {
+                    (Some(level), _) => Cell::Level(Some(level)),
+                    (None, Unknown::Error) => return Err(self.unknown_level(row, place, levels)),
+                    (None, Unknown::Missing) => Cell::Missing,
+                    (None, Unknown::Reference) => Cell::Level(*reference),
                 }
             }
-            (coding, _) => {
-                out[0] = match (gap, &column.fill) {
-                    (true, Some(Fill::Number(mean))) => *mean,
-                    (true, _) => 0.0,
-                    (false, _) => self.number_of(coding, row, place, cell)?,
-                };
-            }
+            (coding, _) => Cell::Number(self.number_of(coding, row, place, cell)?),
+        };
+        if column.write(value, out) {
+            return Ok(());
         }
-        if let (Some(_), Some(mark)) = (&column.fill, out.last_mut()) {
-            *mark = f64::from(u8::from(gap));
-        } else if gap {
-            let why = format!("the value is missing ('{}')", short(cell));
-            return Err(self.wrong(row, place, why));
-        }
-        Ok(())
+        let why = format!("the value is missing ('{}')", short(cell));
+        Err(self.wrong(row, place, why))
     }
 
     /// The number of a cell with a value.

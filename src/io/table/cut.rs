@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::Dialect;
-use super::cell::{plural, short};
 use super::cells::{Cells, Part, field, is_outside_numbers};
 use super::dialect::{Prepared, SAMPLE, cleaned, fields_of};
 use super::source;
 use crate::error::{Error, Result};
+use crate::io::column::cell::{plural, short};
 use crate::io::files::Pieces;
 use crate::memory::{available_memory, bytes_of, require_memory};
 

@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use ndarray::Array2;
 
-use super::cell::short;
-use super::classes::is_padded;
 use super::column::Tally;
 use super::fill::impute;
 use super::header::is_identifier;
-use super::{Coding, Column, Encode, Exposure, Missing, Table, Target, Task, Unknown};
+use super::{Encode, Exposure, Missing, Table, Target, Task, Unknown};
 use crate::error::{Error, Result};
+use crate::io::column::cell::short;
+use crate::io::column::classes::is_padded;
+use crate::io::column::{Coding, Column};
 use crate::io::json::format_error;
 
 /// The rows that show whether numbers are codes.
@@ -177,7 +178,8 @@ impl Table {
                     "the column '{name}' has zeros before digits and is taken for numbers; --encode '{name}' takes it for names"
                 ));
             }
-            if reading.groups.is_none() && self.repeats(column, &rows) {
+            let is_of_file = self.crowded.is_none();
+            if is_of_file && reading.groups.is_none() && self.repeats(column, &rows) {
                 let name = short(&learnt.name);
                 uses.notes.push(format!(
                     "the column '{name}' gives several rows the same id: --groups '{name}' keeps such rows together and makes it no input, \
@@ -185,7 +187,7 @@ impl Table {
                 ));
             }
             // Text that is the same everywhere says nothing.
-            if learnt.inputs().is_empty() {
+            if learnt.width() == 0 {
                 let name = short(&learnt.name);
                 uses.notes.push(format!("the column '{name}' has one value only and is left out"));
             } else {

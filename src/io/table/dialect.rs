@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::cell::{is_missing, numeric};
 use crate::error::{Error, Result};
+use crate::io::column::cell::{is_missing, numeric};
 
 /// The byte order mark.
 const MARK: &str = "\u{FEFF}";

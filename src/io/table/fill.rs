@@ -2,51 +2,125 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayViewMut2, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 
-use super::{Coding, Column, Fill};
 use crate::error::{Error, Result};
+use crate::io::column::{Coding, Column, Fill};
 
-/// Learns the substitutes of those `columns` that have one from rows of inputs, and puts them in.
+/// Learns the substitutes of those `columns` that have one from rows of inputs, and puts them in: see [`Substitutes`].
 ///
-/// Of numbers it is the mean Σ_i ω_i x_i / Σ_i ω_i over the rows i with a value, of levels the one of the largest Σ_i ω_i, the first of
-/// several, where no row has a value 0 or the first. `x`, rows × inputs, holds the inputs of `columns` in their order; `weights` are the ω_i, 1
-/// where there are none.
+/// `x`, rows × inputs, holds the inputs of `columns` in their order; `weights` are the ω_i, 1 where there are none.
 ///
 /// # Errors
 /// `Shape` where `x` has not the inputs of `columns`, or `weights` not its rows.
 pub fn impute(columns: &mut [Column], x: &mut Array2<f64>, weights: Option<&[f64]>) -> Result<()> {
-    check(columns, x)?;
-    if let Some(weights) = weights.filter(|w| w.len() != x.nrows()) {
-        return Err(Error::shape("weights", &[x.nrows()], &[weights.len()]));
-    }
+    let mut found = Substitutes::of(columns);
     let largest = weights.map_or(1.0, |w| w.iter().fold(0.0, |m: f64, w| m.max(*w)));
-    let weight = |i: usize| weights.map_or(1.0, |w| w[i] / largest);
-    for (at, inputs) in filled(columns) {
-        let (column, x) = (&mut columns[at], x.slice_mut(s![.., inputs]));
-        let mark = x.ncols() - 1;
-        let known: Vec<usize> = (0..x.nrows()).filter(|&i| x[(i, mark)] == 0.0).collect();
-        column.fill = Some(match &column.coding {
-            Coding::Levels { levels, reference } => {
-                let mut counts = vec![0.0; levels.len()];
-                for &i in &known {
-                    let input = (0..mark).find(|&c| x[(i, c)] == 1.0);
-                    let level = level(input, *reference).and_then(|level| counts.get_mut(level));
-                    if let Some(count) = level {
-                        *count += weight(i);
-                    }
-                }
-                let most = counts.iter().copied().fold(0.0, f64::max);
-                Fill::Level(counts.iter().position(|c| *c == most).unwrap_or(0))
-            }
-            _ => {
-                let total: f64 = known.iter().map(|&i| weight(i)).sum();
-                Fill::Number(known.iter().map(|&i| weight(i) / total * x[(i, 0)]).sum())
-            }
+    let weights = weights.map(|w| w.iter().map(|w| w / largest).collect::<Vec<f64>>());
+    found.add(x.view(), weights.as_deref())?;
+    found.put(columns);
+    fill_gaps(columns, x)
+}
+
+/// The substitutes for missing values, learnt from rows of inputs that may come some at a time.
+///
+/// Of numbers it is the mean Σ_i ω_i x_i / Σ_i ω_i over the rows i with a value, of levels the one of the largest Σ_i ω_i, the first of
+/// several; where no row has a value, 0 or the first.
+///
+/// ```
+/// use ndarray::array;
+/// use secondo::io::{Column, Fill, Substitutes};
+/// let mut columns = [Column { fill: Some(Fill::Number(0.0)), ..Column::number("x") }];
+/// let mut found = Substitutes::of(&columns);
+/// // The value, and whether it is missing.
+/// found.add(array![[1.0, 0.0], [0.0, 1.0]].view(), None)?;
+/// found.add(array![[4.0, 0.0]].view(), Some(&[2.0]))?;
+/// found.put(&mut columns);
+/// // (1 + 2 · 4) / 3.
+/// assert_eq!(columns[0].fill, Some(Fill::Number(3.0)));
+/// # Ok::<(), secondo::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Substitutes {
+    /// The number of inputs of all columns.
+    width: usize,
+    found: Vec<Found>,
+}
+
+/// The values of one column that were there.
+#[derive(Debug, Clone)]
+struct Found {
+    /// The index of the column, and those of its inputs, of which the last marks the rows without a value.
+    column: usize,
+    inputs: Range<usize>,
+    reference: Option<usize>,
+    /// Σ ω of each level; none of numbers.
+    levels: Option<Vec<f64>>,
+    /// Σ ω, and the mean of the numbers.
+    total: f64,
+    mean: f64,
+}
+
+impl Substitutes {
+    /// Nothing is known yet of `columns`, of which those with a fill are learnt.
+    pub fn of(columns: &[Column]) -> Self {
+        let found = filled(columns).into_iter().map(|(column, inputs)| {
+            let (levels, reference) = match &columns[column].coding {
+                Coding::Levels { levels, reference } => (Some(vec![0.0; levels.len()]), *reference),
+                _ => (None, None),
+            };
+            Found { column, inputs, reference, levels, total: 0.0, mean: 0.0 }
         });
-        put(column, x);
+        Substitutes { width: width(columns), found: found.collect() }
     }
-    Ok(())
+
+    /// Adds rows, rows × inputs, with the weights ω_i, 1 where there are none.
+    ///
+    /// # Errors
+    /// `Shape` where there are other inputs, or `weights` has not the rows.
+    pub fn add(&mut self, x: ArrayView2<f64>, weights: Option<&[f64]>) -> Result<()> {
+        check(self.width, x.dim())?;
+        if let Some(weights) = weights.filter(|w| w.len() != x.nrows()) {
+            return Err(Error::shape("weights", &[x.nrows()], &[weights.len()]));
+        }
+        for found in &mut self.found {
+            let x = x.slice(s![.., found.inputs.clone()]);
+            let mark = x.ncols() - 1;
+            for (i, row) in x.rows().into_iter().enumerate().filter(|(_, row)| row[mark] == 0.0) {
+                let weight = weights.map_or(1.0, |w| w[i]);
+                match &mut found.levels {
+                    Some(counts) => {
+                        let input = (0..mark).find(|&c| row[c] == 1.0);
+                        let level = level(input, found.reference);
+                        if let Some(count) = level.and_then(|level| counts.get_mut(level)) {
+                            *count += weight;
+                        }
+                    }
+                    None if weight > 0.0 => {
+                        found.total += weight;
+                        let share = weight / found.total;
+                        // Neither term leaves the range of the numbers.
+                        found.mean += share * row[0] - share * found.mean;
+                    }
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives `columns`, those of the beginning, the substitutes.
+    pub fn put(&self, columns: &mut [Column]) {
+        for found in &self.found {
+            columns[found.column].fill = Some(match &found.levels {
+                None => Fill::Number(found.mean),
+                Some(counts) => {
+                    let most = counts.iter().copied().fold(0.0, f64::max);
+                    Fill::Level(counts.iter().position(|c| *c == most).unwrap_or(0))
+                }
+            });
+        }
+    }
 }
 
 /// Puts the substitutes of `columns` into further rows of their inputs.
@@ -54,26 +128,30 @@ pub fn impute(columns: &mut [Column], x: &mut Array2<f64>, weights: Option<&[f64
 /// # Errors
 /// `Shape` where `x` has not the inputs of `columns`.
 pub fn fill_gaps(columns: &[Column], x: &mut Array2<f64>) -> Result<()> {
-    check(columns, x)?;
+    check(width(columns), x.dim())?;
     for (at, inputs) in filled(columns) {
         put(&columns[at], x.slice_mut(s![.., inputs]));
     }
     Ok(())
 }
 
-fn check(columns: &[Column], x: &Array2<f64>) -> Result<()> {
-    let width = columns.iter().map(|column| column.inputs().len()).sum();
-    if x.ncols() == width {
+fn check(width: usize, found: (usize, usize)) -> Result<()> {
+    if found.1 == width {
         return Ok(());
     }
-    Err(Error::shape("the inputs of the columns", &[x.nrows(), width], &[x.nrows(), x.ncols()]))
+    Err(Error::shape("the inputs of the columns", &[found.0, width], &[found.0, found.1]))
+}
+
+/// The number of inputs of all columns.
+fn width(columns: &[Column]) -> usize {
+    columns.iter().map(Column::width).sum()
 }
 
 /// The indices of the columns that have a substitute, with those of their inputs, of which the last marks the rows without a value.
 fn filled(columns: &[Column]) -> Vec<(usize, Range<usize>)> {
     let mut begin = 0;
     let ranges = columns.iter().enumerate().map(|(at, column)| {
-        let range = begin..begin + column.inputs().len();
+        let range = begin..begin + column.width();
         begin = range.end;
         (at, range)
     });

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::cell::{are_words, numeric, short, whole};
 use super::cut::{Cut, wrong};
-use super::{Dialect, RowNames, Table, time};
+use super::{Dialect, RowNames, Table};
 use crate::error::Result;
+use crate::io::column::cell::{are_words, numeric, short, whole};
+use crate::io::column::time;
 
 /// The rows that show how numbers are written, where nothing speaks against points as decimal marks, and whether the first line is like the others.
 pub(super) const SHOWN: usize = 10_000;

@@ -32,9 +32,7 @@
 //! each value on average, and codes that begin with 0. Any other numbers are a regression. A target that mixes numbers and text is
 //! refused.
 
-mod cell;
 mod cells;
-mod classes;
 mod column;
 mod cut;
 mod dataset;
@@ -45,14 +43,13 @@ mod header;
 mod parse;
 mod source;
 mod target;
-mod time;
 mod typed;
 
-pub use column::{Coding, Column, Encode, Fill, Unknown};
+pub use column::{Encode, Unknown};
 pub use dataset::{Dataset, Reading};
 pub use dialect::{Dialect, RowNames};
 pub use exposure::Exposure;
-pub use fill::{fill_gaps, impute};
+pub use fill::{Substitutes, fill_gaps, impute};
 pub use target::{Target, Task};
 
 use std::collections::BTreeSet;
@@ -60,9 +57,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::column::cell::{Numerals, is_missing, list, numeric, short};
 use super::json::{format_error, nearest};
 use crate::error::{Error, Result};
-use cell::{Numerals, is_missing, list, numeric, short};
 use cells::Cells;
 use header::Labels;
 
@@ -91,6 +88,8 @@ pub struct Table {
     labels: Option<Labels>,
     /// Whether each column is text, where columns have types.
     texts: Option<Vec<bool>>,
+    /// Where its rows are not those of the file, whether each column has more values there than here ([`outline`](Self::outline)).
+    crowded: Option<Vec<bool>>,
     found: Vec<String>,
     warnings: Vec<String>,
 }
@@ -327,6 +326,24 @@ impl Table {
         known.map_or_else(|| self.numerals.number(self.text_at(row, column)), Ok)
     }
 
+    /// Refuses a column whose values are to be levels or classes and are more than are known.
+    fn refuse_crowded(&self, column: usize) -> Result<()> {
+        if self.crowded.as_ref().is_none_or(|crowded| crowded.get(column) != Some(&true)) {
+            return Ok(());
+        }
+        let name = short(&self.names[column]);
+        let most = self.rows() / 5;
+        Err(Error::Format {
+            path: self.path.clone(),
+            line: None,
+            column: Some(name.clone()),
+            why: format!(
+                "it has more than {most} different values, or some of more than 1000 bytes, which are not noted where rows are read as they are \
+                 needed; leave the column out with --ignore '{name}', or read the table into memory"
+            ),
+        })
+    }
+
     fn text_at(&self, row: usize, column: usize) -> &str {
         self.cell(row, column).unwrap_or_default()
     }
@@ -335,6 +352,7 @@ impl Table {
         // A table with types has rows, and no lines.
         let (line, why) = match self.texts {
             None => (self.lines.get(row).copied(), why),
+            Some(_) if self.crowded.is_some() => (None, why),
             Some(_) => (None, format!("row {}: {why}", row + 1)),
         };
         Error::Format {

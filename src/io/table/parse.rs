@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::cell::{Numerals, plural};
 use super::cut::{Cut, unclosed_quote, wrong};
 use super::dialect::prepare;
 use super::header::SHOWN;
 use super::{Dialect, Table, header, source};
 use crate::error::Result;
+use crate::io::column::cell::{Numerals, plural};
 
 impl Table {
     /// The table in the file at `path`, or on standard input for `-`; gzip and zstd files are unpacked, and Parquet files and arrays of
@@ -68,6 +68,7 @@ impl Table {
             missing: dialect.missing.clone(),
             labels: None,
             texts: None,
+            crowded: None,
             found: Vec::new(),
             warnings: Vec::new(),
         };

@@ -8,9 +8,9 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::Table;
-use super::cell::{are_words, plural, short, whole};
-use super::classes::{is_code, values};
 use crate::error::{Error, Result, by_name};
+use crate::io::column::cell::{are_words, list, plural, short, whole};
+use crate::io::column::classes::{Index, is_code, values};
 
 /// The most different whole numbers that are taken for classes unless the task is given.
 const GUESS_CLASSES: usize = 20;
@@ -122,6 +122,29 @@ impl Table {
         })
     }
 
+    /// The class of each row among `labels`.
+    ///
+    /// # Errors
+    /// A label that is not among them, with its line.
+    pub fn class_index(
+        &self,
+        column: usize,
+        rows: &[usize],
+        labels: &[String],
+    ) -> Result<Vec<usize>> {
+        let index = Index::of(labels);
+        (rows.iter())
+            .map(|&row| {
+                let cell = self.text_at(row, column);
+                index.find(cell).ok_or_else(|| {
+                    let (cell, known) = (short(cell), list(labels));
+                    let why = format!("the class '{cell}' is unknown; known: {known}");
+                    self.wrong(row, column, why)
+                })
+            })
+            .collect()
+    }
+
     /// The target as classes.
     pub(super) fn classes(&self, column: usize, rows: &[usize]) -> Result<Target> {
         let cells = || rows.iter().map(|&row| self.text_at(row, column));
@@ -134,6 +157,7 @@ impl Table {
             );
             return Err(self.wrong(row, column, why));
         }
+        self.refuse_crowded(column)?;
         let labels = values(cells());
         if labels.len() < 2 {
             return Err(Error::Format {

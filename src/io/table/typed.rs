@@ -3,21 +3,24 @@
 
 use std::path::Path;
 
-use super::cell::{Numerals, is_missing, list};
 use super::cells::Cells;
-use super::{Dialect, Table};
-#[cfg(feature = "parquet")]
-use crate::error::Error;
+use super::{Dialect, Missing, RowNames, Table};
 use crate::error::Result;
+use crate::io::column::cell::{Numerals, list};
+use crate::io::column::digits;
 use crate::io::json::format_error;
 use crate::io::npy;
-use crate::io::rows::digits;
 use crate::io::rows::folder::{Place, places};
+use crate::io::rows::outline::Seen;
+use crate::io::rows::{is_text, outline};
 use crate::io::{files, npz};
 use crate::memory::{bytes_of, require_memory, shape_product};
 
 /// Bytes of a cell as text, with its end: an estimate, which numbers with all digits exceed little.
 const CELL: usize = 28;
+
+/// Advice where all rows as text are too large.
+const ADVICE: &str = "leave out columns or rows when it is written, or let 'secondo fit --stream' read the rows as they are needed";
 
 /// The columns of a typed table.
 struct Columns {
@@ -40,6 +43,80 @@ impl Table {
         let Some(columns) = columns else {
             return Ok(None);
         };
+        Self::of_columns(columns, path, dialect).map(Some)
+    }
+
+    /// A small table in place of the one in a `.parquet` or `.npy` file or a folder of them, from which [`dataset`](Self::dataset) finds the codings, classes and task of
+    /// all rows.
+    ///
+    /// Of a table of up to 5,000 rows (fewer of more than 838 columns, but 500) these come first; of another the different values of each column, one after
+    /// the other, as many as a fifth of that number: a column with more is **crowded**, and is refused where its values are to be levels or classes. Behind stand further
+    /// rows so that neither a value nor a gap is lost with a row that [`Missing`] leaves out. Rows of weight 0 are not left out: in the
+    /// column `weights` all are 1. The first column holds labels where it is named so and each of its numbers is larger than the one before, or where it counts.
+    ///
+    /// The file is walked as far as columns have few values, and to its end where gaps matter; memory does not depend on its rows.
+    ///
+    /// ```
+    /// use secondo::io::{Dialect, Missing, Reading, RowNames, Table, Target, write_file};
+    /// let folder = std::env::temp_dir().join("secondo-doc-outline");
+    /// std::fs::create_dir_all(&folder).unwrap();
+    /// let path = folder.join("long.parquet");
+    /// let rows: String = (0..9000).map(|i| format!("{},{}\n", i * i, if i < 8999 { "no" } else { "yes" })).collect();
+    /// let all = Table::parse(&format!("x,said\n{rows}"), "long.csv".as_ref(), &Dialect::default())?;
+    /// let bytes = all.to_parquet("table")?;
+    /// write_file(&path, |out| out.write_all(&bytes))?;
+    /// let outline = Table::outline(&path, &RowNames::default(), None, Missing::Error)?;
+    /// assert_eq!(outline.rows(), 5000);
+    /// let data = outline.dataset(&Reading::new("said"))?;
+    /// let Target::Classes { labels, .. } = data.target else { panic!() };
+    /// assert_eq!(labels, ["no", "yes"]);
+    /// # std::fs::remove_dir_all(&folder).unwrap();
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A file that cannot be read or is damaged; files of a folder that differ in their columns; names that are not distinct.
+    pub fn outline(
+        path: &Path,
+        row_names: &RowNames,
+        weights: Option<&str>,
+        missing: Missing,
+    ) -> Result<Self> {
+        let outline = outline::outline(path, missing != Missing::Error)?;
+        let seen = &outline.columns;
+        let (names, texts) = seen.iter().map(|seen| (seen.name.clone(), seen.is_text)).unzip();
+        let advice = "leave out columns when it is written";
+        let rows = outline.rows + outline.more;
+        let mut columns = Columns::with_room(path, names, texts, rows, advice)?;
+        columns.warnings.extend(left_out(&outline.left_out));
+        let append = |cells: &mut Cells, row: usize| {
+            cells.append((0..seen.len()).map(|c| match weights {
+                Some(name) if name == seen[c].name => "1",
+                _ => outline.cell(c, row),
+            }))
+        };
+        (0..outline.rows).try_for_each(|row| append(&mut columns.cells, row))?;
+        columns.rows = outline.rows;
+        let may_label = outline.is_whole() || seen.first().is_some_and(Seen::may_label);
+        let row_names = match row_names {
+            RowNames::Found if !may_label => RowNames::None,
+            other => other.clone(),
+        };
+        let dialect = Dialect { row_names, ..Dialect::default() };
+        let mut table = Self::of_columns(columns, path, &dialect)?;
+        for row in outline.rows..rows {
+            append(&mut table.cells, row)?;
+            table.lines.push(row as u64 + 1);
+        }
+        if !outline.is_exact() {
+            let crowded = outline.columns.iter().map(|seen| seen.is_crowded);
+            table.crowded = Some(crowded.collect());
+        }
+        Ok(table)
+    }
+
+    /// The table of these columns.
+    fn of_columns(columns: Columns, path: &Path, dialect: &Dialect) -> Result<Self> {
         if columns.rows == 0 {
             return Err(format_error(path, "there are no rows"));
         }
@@ -58,6 +135,7 @@ impl Table {
             missing: dialect.missing.clone(),
             labels: None,
             texts: Some(columns.texts),
+            crowded: None,
             found: Vec::new(),
             warnings: columns.warnings,
         };
@@ -65,7 +143,7 @@ impl Table {
             table.cells.forget_numbers();
         }
         table.find_labels(dialect, false)?;
-        Ok(Some(table))
+        Ok(table)
     }
 
     /// The bytes of a Parquet file with the same columns: whole numbers, where all cells of a column are such, other numbers as f64, and
@@ -82,8 +160,8 @@ impl Table {
     /// Too little memory; a name that Parquet does not take.
     #[cfg(feature = "parquet")]
     pub fn to_parquet(&self, content: &str) -> Result<Vec<u8>> {
-        use super::cell::whole;
-        use super::classes::is_code;
+        use crate::io::column::cell::whole;
+        use crate::io::column::classes::is_code;
         use crate::io::rows::write::{Held, bytes};
 
         let (rows, what) = (self.rows(), format!("{} as Parquet", self.path.display()));
@@ -128,13 +206,18 @@ impl Table {
 
 impl Columns {
     /// No cells yet, with room for those of so many rows.
-    fn with_room(path: &Path, names: Vec<String>, texts: Vec<bool>, rows: usize) -> Result<Self> {
+    fn with_room(
+        path: &Path,
+        names: Vec<String>,
+        texts: Vec<bool>,
+        rows: usize,
+        advice: &str,
+    ) -> Result<Self> {
         if names.is_empty() {
             return Err(format_error(path, "there are no columns"));
         }
         let cells = shape_product("the table", &[rows, names.len()])?;
         let what = format!("{}, {rows} rows as text,", path.display());
-        let advice = "leave out columns or rows when it is written, or let 'secondo fit --stream' read the rows as they are needed";
         let lines = bytes_of(&[8, rows]);
         require_memory(&what, bytes_of(&[CELL, cells]).saturating_add(lines), advice)?;
         let cells = Cells::with_room(rows, names.len());
@@ -175,8 +258,7 @@ fn of_folder(path: &Path) -> Result<Columns> {
         })?;
         let (names, values): (Vec<String>, Vec<String>) = constants.into_iter().unzip();
         next.names.extend(names);
-        let is_text = |value: &String| !is_missing(value) && value.parse::<f64>().is_err();
-        next.texts.extend(values.iter().map(is_text));
+        next.texts.extend(values.iter().map(|value| is_text(value)));
         let all = all.get_or_insert_with(|| Columns {
             names: next.names.clone(),
             texts: vec![false; next.texts.len()],
@@ -232,7 +314,7 @@ fn of_arrays(path: &Path, arrays: Vec<(String, npy::Columns)>) -> Result<Columns
         }
     }
     let texts = vec![false; names.len()];
-    let mut columns = Columns::with_room(path, names, texts, rows)?;
+    let mut columns = Columns::with_room(path, names, texts, rows, ADVICE)?;
     for row in 0..rows {
         let arrays = arrays.iter().map(|(_, array)| array);
         let of_row = arrays.flat_map(|a| &a.numbers[row * a.columns..(row + 1) * a.columns]);
@@ -242,12 +324,22 @@ fn of_arrays(path: &Path, arrays: Vec<(String, npy::Columns)>) -> Result<Columns
     Ok(columns)
 }
 
+/// The warning on columns that are not read.
+fn left_out(names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| {
+        format!(
+            "columns that are lists, structures or an index of pandas were left out: {}",
+            names.join(", ")
+        )
+    })
+}
+
 #[cfg(feature = "parquet")]
 fn of_parquet(path: &Path) -> Result<Columns> {
     use std::sync::Arc;
 
-    use crate::io::rows::kind::Kind;
     use crate::io::rows::parquet::Parquet;
+    use crate::io::rows::unreadable;
 
     /// Rows that are read together.
     const PART: usize = 4096;
@@ -257,17 +349,9 @@ fn of_parquet(path: &Path) -> Result<Columns> {
         (0..file.columns.len()).filter(|&c| !file.columns[c].is_index()).collect();
     let of = |c: usize| &file.columns[c];
     let names = columns.iter().map(|&c| of(c).name.clone()).collect();
-    let texts = columns.iter().map(|&c| matches!(of(c).kind, Kind::Text | Kind::Boolean)).collect();
-    let mut out = Columns::with_room(path, names, texts, file.rows())?;
-    let left_out =
-        file.columns.iter().filter(|column| column.is_index()).map(|column| &column.name);
-    let left_out: Vec<String> = left_out.chain(&file.left_out).cloned().collect();
-    if !left_out.is_empty() {
-        out.warnings.push(format!(
-            "columns that are lists, structures or an index of pandas were left out: {}",
-            left_out.join(", ")
-        ));
-    }
+    let texts = columns.iter().map(|&c| of(c).kind.is_text()).collect();
+    let mut out = Columns::with_room(path, names, texts, file.rows(), ADVICE)?;
+    out.warnings.extend(left_out(&file.not_read()));
     let mut walk = file.walk(&columns, 0)?;
     let mut parts: Vec<(String, Vec<usize>)> = vec![Default::default(); columns.len()];
     let mut done = 0;
@@ -286,12 +370,7 @@ fn of_parquet(path: &Path) -> Result<Columns> {
             });
             match wrong {
                 None => Ok(()),
-                Some(row) => Err(Error::Format {
-                    path: path.to_path_buf(),
-                    line: None,
-                    column: Some(of(columns[column]).name.clone()),
-                    why: format!("row {}: a value that cannot be read: a date or a number beyond their range, or text that is not UTF-8", done + row + 1),
-                }),
+                Some(row) => Err(unreadable(path, &of(columns[column]).name, done + row)),
             }
         })?;
         for row in 0..read {

@@ -30,7 +30,7 @@ const FORMATS: [&str; 22] = [
 const SECONDS: f64 = 86_400.0;
 
 /// The forms of [`FORMATS`] that all cells have; none without a cell.
-pub(super) fn formats<'a, I: Iterator<Item = &'a str>>(cells: impl Fn() -> I) -> Vec<&'static str> {
+pub(crate) fn formats<'a, I: Iterator<Item = &'a str>>(cells: impl Fn() -> I) -> Vec<&'static str> {
     match cells().next() {
         // Most text is no date at its first cell.
         Some(first) if first.starts_with(|c: char| c.is_ascii_digit()) => (FORMATS.into_iter())
@@ -41,7 +41,7 @@ pub(super) fn formats<'a, I: Iterator<Item = &'a str>>(cells: impl Fn() -> I) ->
 }
 
 /// The form of [`FORMATS`] that nine of ten cells have but not all, and the index of the first other cell.
-pub(super) fn broken<'a, I: Iterator<Item = &'a str>>(
+pub(crate) fn broken<'a, I: Iterator<Item = &'a str>>(
     cells: impl Fn() -> I,
 ) -> Option<(&'static str, usize)> {
     let all = cells().count();
@@ -56,7 +56,7 @@ pub(super) fn broken<'a, I: Iterator<Item = &'a str>>(
 }
 
 /// Days since 1970-01-01 for a date, with or without a time; hours since midnight for a time alone.
-pub(super) fn number(cell: &str, format: &str) -> Option<f64> {
+pub(crate) fn number(cell: &str, format: &str) -> Option<f64> {
     let seconds =
         |t: NaiveTime| f64::from(t.num_seconds_from_midnight()) + f64::from(t.nanosecond()) * 1e-9;
     let origin = DateTime::UNIX_EPOCH.naive_utc().date();
@@ -78,6 +78,6 @@ pub(super) fn number(cell: &str, format: &str) -> Option<f64> {
 }
 
 /// The unit and the origin of such numbers.
-pub(super) fn unit(format: &str) -> &'static str {
+pub(crate) fn unit(format: &str) -> &'static str {
     if format.contains("%d") { "days since 1970-01-01" } else { "hours since midnight" }
 }

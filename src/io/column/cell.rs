@@ -7,7 +7,7 @@ const BLANKS: [char; 3] = [' ', '\u{A0}', '\u{202F}'];
 
 /// How numbers are written: the decimal mark, and the mark between thousands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Numerals {
+pub(crate) struct Numerals {
     pub decimal: char,
     /// A blank stands for every kind of blank.
     pub thousands: Option<char>,
@@ -162,19 +162,23 @@ fn marked(cell: &str) -> bool {
 }
 
 /// Whether some way of writing numbers makes a number of the cell.
-pub(super) fn numeric(cell: &str) -> bool {
+pub(crate) fn numeric(cell: &str) -> bool {
     cell.parse::<f64>().is_ok()
         || (marked(cell) && Numerals::ALL.iter().any(|n| n.parse(cell).is_some()))
 }
 
 /// A whole number that a 64-bit float holds exactly.
-pub(super) fn whole(cell: &str) -> Option<i64> {
-    let value = cell.parse::<f64>().ok()?;
+pub(crate) fn whole(cell: &str) -> Option<i64> {
+    whole_number(cell.parse::<f64>().ok()?)
+}
+
+/// The whole number that a number is, where a 64-bit float holds it exactly.
+pub(crate) fn whole_number(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && value.abs() < WHOLE).then_some(value as i64)
 }
 
 /// The words for a missing value that R, pandas, spreadsheets, SAS and the UCI repository write.
-pub(super) fn is_missing(cell: &str) -> bool {
+pub(crate) fn is_missing(cell: &str) -> bool {
     match cell.as_bytes().last() {
         None => true,
         // Most cells are numbers, and none of the words ends in a digit.
@@ -204,7 +208,7 @@ pub(super) fn is_missing(cell: &str) -> bool {
 }
 
 /// Whether more than a tenth of the cells have letters or no digit; others are numbers with signs, dates or codes.
-pub(super) fn are_words<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
+pub(crate) fn are_words<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     let (mut words, mut all) = (0, 0);
     for cell in cells {
         let is_word =
@@ -215,12 +219,12 @@ pub(super) fn are_words<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     10 * words > all
 }
 
-pub(super) fn plural(count: usize, word: &str) -> String {
+pub(crate) fn plural(count: usize, word: &str) -> String {
     format!("{word}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Names for a message: the first 30.
-pub(super) fn list(names: &[String]) -> String {
+pub(crate) fn list(names: &[String]) -> String {
     let shown: Vec<String> = names.iter().take(30).map(|name| short(name)).collect();
     if names.len() > 30 {
         format!("{}, … ({} in all)", shown.join(", "), names.len())
@@ -230,7 +234,7 @@ pub(super) fn list(names: &[String]) -> String {
 }
 
 /// Text for a message: one line of at most 40 characters, in which invisible ones are written out, as `\u{feff}`.
-pub(super) fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().take(40) {
         match c {

@@ -2,18 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::Table;
-use super::cell::{list, short, whole};
-use crate::error::Result;
+use super::cell::{whole, whole_number};
+use super::digits;
 
 /// Whether the text is a code, not a quantity: digits with a 0 before them, or a plus sign, which a number would lose.
-pub(super) fn is_code(cell: &str) -> bool {
+pub(crate) fn is_code(cell: &str) -> bool {
     let digits = cell.trim_start_matches(['+', '-']);
     is_padded(digits) || (cell.starts_with('+') && is_digits(digits))
 }
 
 /// Whether the text is digits with a 0 before others.
-pub(super) fn is_padded(cell: &str) -> bool {
+pub(crate) fn is_padded(cell: &str) -> bool {
     cell.len() > 1 && cell.starts_with('0') && is_digits(cell)
 }
 
@@ -23,7 +22,7 @@ fn is_digits(text: &str) -> bool {
 
 /// The different values of cells: whole numbers in numerical order, where `1` and `1.0` are one value, but for codes such as `01`;
 /// text in the order of its characters. Each has the text that it is written with, or the plain number if there are several.
-pub(super) fn values<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn values<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<String> {
     let texts: BTreeSet<&str> = cells.collect();
     if !texts.iter().all(|text| whole(text).is_some()) {
         return texts.into_iter().map(String::from).collect();
@@ -45,17 +44,18 @@ pub(super) fn values<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<String> {
 }
 
 /// Finds the index of a cell among values.
-pub(super) struct Index<'a> {
-    texts: HashMap<&'a str, usize>,
+#[derive(Debug, Clone)]
+pub(crate) struct Index {
+    texts: HashMap<String, usize>,
     numbers: HashMap<i64, usize>,
 }
 
-impl<'a> Index<'a> {
-    pub fn of(values: &'a [String]) -> Self {
+impl Index {
+    pub fn of(values: &[String]) -> Self {
         let number = |(i, text): (usize, &String)| Some((whole(text)?, i));
         let codes = values.iter().any(|text| is_code(text));
         Index {
-            texts: values.iter().enumerate().map(|(i, text)| (text.as_str(), i)).collect(),
+            texts: values.iter().enumerate().map(|(i, text)| (text.clone(), i)).collect(),
             numbers: (values.iter().enumerate().filter(|_| !codes)).filter_map(number).collect(),
         }
     }
@@ -64,29 +64,11 @@ impl<'a> Index<'a> {
         let number = || self.numbers.get(&whole(cell).filter(|_| !is_code(cell))?);
         self.texts.get(cell).or_else(number).copied()
     }
-}
 
-impl Table {
-    /// The class of each row among `labels`.
-    ///
-    /// # Errors
-    /// A label that is not among them, with its line.
-    pub fn class_index(
-        &self,
-        column: usize,
-        rows: &[usize],
-        labels: &[String],
-    ) -> Result<Vec<usize>> {
-        let index = Index::of(labels);
-        (rows.iter())
-            .map(|&row| {
-                let cell = self.text_at(row, column);
-                index.find(cell).ok_or_else(|| {
-                    let (cell, known) = (short(cell), list(labels));
-                    let why = format!("the class '{cell}' is unknown; known: {known}");
-                    self.wrong(row, column, why)
-                })
-            })
-            .collect()
+    /// The index of a number, as of its text.
+    pub fn find_number(&self, number: f64) -> Option<usize> {
+        // Of most labels that are numbers no text is made.
+        let known = whole_number(number).and_then(|whole| self.numbers.get(&whole).copied());
+        known.or_else(|| self.find(&digits(number)))
     }
 }
