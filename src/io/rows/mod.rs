@@ -269,19 +269,18 @@ enum At {
 /// # Errors
 /// A file that cannot be read or is damaged.
 fn columns_of(place: &Place) -> Result<(Vec<Named>, Vec<String>)> {
-    let mut left_out = Vec::new();
-    let mut columns: Vec<Named> = match Numbers::open(&place.path)? {
-        Numbers::Npy(npy) => (0..npy.columns)
-            .map(|c| Named {
+    let (mut columns, left_out): (Vec<Named>, _) = match Numbers::open(&place.path)? {
+        Numbers::Npy(npy) => {
+            let named = |c| Named {
                 name: format!("column{}", c + 1),
                 is_number: true,
                 is_text: false,
                 at: At::File(c),
-            })
-            .collect(),
+            };
+            ((0..npy.columns).map(named).collect(), Vec::new())
+        }
         #[cfg(feature = "parquet")]
         Numbers::Parquet(file) => {
-            left_out = file.not_read();
             let columns = file.columns.iter().enumerate().filter(|(_, column)| !column.is_index());
             let named = columns.map(|(c, column)| Named {
                 name: column.name.clone(),
@@ -289,7 +288,7 @@ fn columns_of(place: &Place) -> Result<(Vec<Named>, Vec<String>)> {
                 is_text: column.kind.is_text(),
                 at: At::File(c),
             });
-            named.collect()
+            (named.collect(), file.not_read())
         }
     };
     columns.extend(place.constants.iter().map(|(name, value)| Named {
@@ -532,22 +531,6 @@ impl Walk for FileWalk {
 /// What is wrong with the cell of a row.
 type Coded = std::result::Result<(), (usize, String)>;
 
-/// Why a value of a column of text or times cannot be read.
-#[cfg(feature = "parquet")]
-const UNREADABLE: &str =
-    "a value that cannot be read: a date or a number beyond their range, or text that is not UTF-8";
-
-/// The error of such a value, in a row counted from 0.
-#[cfg(feature = "parquet")]
-pub(super) fn unreadable(path: &Path, column: &str, row: usize) -> Error {
-    Error::Format {
-        path: path.to_path_buf(),
-        line: None,
-        column: Some(column.into()),
-        why: format!("row {}: {UNREADABLE}", row + 1),
-    }
-}
-
 /// The rows that are appended to a window.
 struct Target<'a> {
     window: &'a mut Window,
@@ -599,7 +582,7 @@ impl<'a> Target<'a> {
             batch.texts(|row, cell| {
                 let number = match cell {
                     Some(cell) => coder.of_text(cell),
-                    None if batch.is_there(row) => Err(UNREADABLE.into()),
+                    None if batch.is_there(row) => Err(parquet::UNREADABLE.into()),
                     None => Ok(f64::NAN),
                 };
                 out[row * step] = number.unwrap_or_else(|why| {

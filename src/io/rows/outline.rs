@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::folder::{Place, places};
-use super::{At, InFile, Named, Numbers, Target, columns_of, unreadable};
+use super::{At, InFile, Named, Numbers, Target, columns_of};
 use crate::error::Result;
 use crate::io::column::cell::is_missing;
 use crate::io::column::digits;
@@ -176,7 +176,7 @@ fn of_file(
             }
         }
         if !in_file.is_empty() {
-            read(&table, &in_file, all, (row, count, extent), place)?;
+            read(&table, &in_file, all, (row, count, extent))?;
         }
     }
     Ok(())
@@ -188,7 +188,6 @@ fn read(
     columns: &[(usize, usize, bool)],
     all: &mut [Seen],
     (first, count, extent): (usize, usize, Extent),
-    place: &Place,
 ) -> Result<()> {
     let mut done = 0;
     match table {
@@ -221,7 +220,7 @@ fn read(
             let mut numbers = vec![0.0; PART];
             while done < count {
                 done += walk.next(PART.min(count - done), |index, batch| {
-                    let (_, at, is_number) = columns[index];
+                    let (column, at, is_number) = columns[index];
                     let seen = &mut all[at];
                     if is_number && !batch.is_decimal() {
                         batch.numbers(&mut numbers, 1);
@@ -235,7 +234,7 @@ fn read(
                         }
                         seen.text(cell, extent);
                     });
-                    wrong.map_or(Ok(()), |row| Err(unreadable(&place.path, &seen.name, row)))
+                    wrong.map_or(Ok(()), |row| Err(file.unreadable(column, row)))
                 })?;
             }
         }

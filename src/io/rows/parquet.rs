@@ -57,6 +57,10 @@ impl ColumnOf {
     }
 }
 
+/// Why a value of a column of text or times cannot be read.
+pub(crate) const UNREADABLE: &str =
+    "a value that cannot be read: a date or a number beyond their range, or text that is not UTF-8";
+
 /// Calls the foreign reader. Its documentation promises errors for damaged files; where it panics all the same, that is the file's
 /// fault, and an error like the others.
 fn foreign<T>(path: &Path, f: impl FnOnce() -> Unpacked<T>) -> Result<T> {
@@ -122,6 +126,16 @@ impl Parquet {
     pub fn not_read(&self) -> Vec<String> {
         let indices = self.columns.iter().filter(|column| column.is_index());
         indices.map(|column| &column.name).chain(&self.left_out).cloned().collect()
+    }
+
+    /// The error of a value that cannot be read, in a row counted from 0.
+    pub fn unreadable(&self, column: usize, row: usize) -> Error {
+        Error::Format {
+            path: self.path.clone(),
+            line: None,
+            column: Some(self.columns[column].name.clone()),
+            why: format!("row {}: {UNREADABLE}", row + 1),
+        }
     }
 
     /// n.

@@ -339,7 +339,6 @@ fn of_parquet(path: &Path) -> Result<Columns> {
     use std::sync::Arc;
 
     use crate::io::rows::parquet::Parquet;
-    use crate::io::rows::unreadable;
 
     /// Rows that are read together.
     const PART: usize = 4096;
@@ -370,7 +369,7 @@ fn of_parquet(path: &Path) -> Result<Columns> {
             });
             match wrong {
                 None => Ok(()),
-                Some(row) => Err(unreadable(path, &of(columns[column]).name, done + row)),
+                Some(row) => Err(file.unreadable(columns[column], done + row)),
             }
         })?;
         for row in 0..read {
