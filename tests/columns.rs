@@ -555,6 +555,29 @@ fn an_outline_does_not_go_by_the_first_rows() {
     }
 }
 
+/// In a small table with gaps the task is that of its own rows, and a column that stops counting is no label.
+#[test]
+fn an_outline_of_few_rows_guesses_by_those() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("few.parquet");
+    let task = |text: &str| {
+        let table = Table::parse(text, Path::new("few.csv"), &Dialect::default()).unwrap();
+        fs::write(&path, table.to_parquet("table").unwrap()).unwrap();
+        let outline = Table::outline(&path, &RowNames::default(), None, Missing::Impute).unwrap();
+        let mut reading = Reading::new("y");
+        reading.missing = Missing::Impute;
+        let (found, held) = (outline.dataset(&reading).unwrap(), table.dataset(&reading).unwrap());
+        assert_eq!((&found.features, found.task()), (&held.features, held.task()));
+        found
+    };
+    let x = |i: u32| if i == 7 { String::new() } else { (i * i).to_string() };
+    let few: String = (0..60).map(|i| format!("{},{},{}\n", x(i), i % 2, i % 15)).collect();
+    assert_eq!(task(&format!("x,z,y\n{few}")).task(), Task::Regression);
+    let jump = |i: u32| if i < 6000 { i } else { 2 * i };
+    let long: String = (0..9000).map(|i| format!("{},{},{}\n", jump(i), x(i), i * 3)).collect();
+    assert_eq!(task(&format!("t,x,y\n{long}")).features, ["t", "x", "x missing"]);
+}
+
 /// A gap of the target and gaps of features in other rows; blanks around text; digits in a column of text.
 #[test]
 fn gaps_of_the_target_and_blanks_change_no_coding() {

@@ -336,8 +336,8 @@ impl PartWalk {
         Ok(())
     }
 
-    /// Passes to the next row of the part, and returns its place among those that were read, and its number in the file.
-    fn pass(&mut self) -> Result<(usize, usize), Error> {
+    /// Passes to the next row of the part, and returns its place among those that were read.
+    fn pass(&mut self) -> Result<usize, Error> {
         loop {
             if self.used == self.read.weights.len() {
                 self.more()?;
@@ -345,11 +345,27 @@ impl PartWalk {
             let (at, row) = (self.used, self.row - self.read.weights.len() + self.used);
             self.used += 1;
             let division = self.part.division;
-            let counts = || !division.is_read() || division.leaves_out(self.at(at)).is_none();
-            if self.part.has(row) && counts() {
-                return Ok((at, row));
+            if division.is_read() && division.leaves_out(self.at(at)).is_some() {
+                continue;
+            }
+            // Rows of the other part, too: they are to be known before the fit.
+            self.check(at, row)?;
+            if self.part.has(row) {
+                return Ok(at);
             }
         }
+    }
+
+    /// Refuses a number that no row may have; here the number of the row in the file is known.
+    fn check(&self, at: usize, row: usize) -> Result<(), Error> {
+        let (x, y, weight) = self.at(at);
+        if let Some((column, v)) = x.iter().chain(y).enumerate().find(|(_, v)| !v.is_finite()) {
+            return Err(self.part.file.refuse(row, column, *v));
+        }
+        if !weight.is_finite() || weight < 0.0 {
+            return Err(self.part.file.refuse(row, x.len() + y.len(), weight));
+        }
+        Ok(())
     }
 
     /// A row among those that were read.
@@ -364,16 +380,8 @@ impl PartWalk {
 impl Walk for PartWalk {
     fn next(&mut self, rows: usize, window: &mut Window) -> Result<(), Error> {
         for _ in 0..rows {
-            let (at, row) = self.pass()?;
+            let at = self.pass()?;
             let (x, y, mut weight) = self.at(at);
-            let mut all = x.iter().chain(y);
-            // Here the number of the row in the file is known.
-            if let Some((column, v)) = all.by_ref().enumerate().find(|(_, v)| !v.is_finite()) {
-                return Err(self.part.file.refuse(row, column, *v));
-            }
-            if !weight.is_finite() || weight < 0.0 {
-                return Err(self.part.file.refuse(row, x.len() + y.len(), weight));
-            }
             match &self.part.objective {
                 None => {
                     window.x.extend(x);

@@ -42,6 +42,8 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
     check(options)?;
     let outline = options.table.outline(&options.data)?;
     let mut data = columns(options, &outline)?;
+    // Of the outline's rows nothing else is needed.
+    data.x = Array2::default((0, 0));
     let loss = loss_of(options, &data)?;
     let classes = match &data.target {
         Target::Numbers(_) => Vec::new(),

@@ -63,6 +63,9 @@ impl Coder {
     pub fn of_number(&self, number: f64) -> Result<f64, String> {
         match (&self.column.coding, &self.index) {
             (Coding::Levels { levels, .. }, Some(index)) if !number.is_nan() => {
+                if number.abs() >= 9_007_199_254_740_992.0 {
+                    return Err(format!("{number} is too large for the name of a level"));
+                }
                 match index.find_number(number) {
                     Some(level) => Ok(level as f64),
                     None => found(None, &digits(number), levels),

@@ -13,7 +13,7 @@ use crate::objective::Window;
 
 /// Rows of an outline, where the columns are so few that it has no more than [`CELLS`].
 const ROWS: usize = 5000;
-/// Cells of an outline, but for tables with more than thousands of columns.
+/// Cells of an outline, unless the fewest rows have more, as those of more than 8,388 columns do.
 const CELLS: usize = 1 << 22;
 /// The fewest rows of an outline.
 const FEW: usize = 500;
@@ -31,7 +31,7 @@ pub(crate) struct Outline {
     pub left_out: Vec<String>,
     /// Its rows before those that are there for values and gaps alone.
     pub rows: usize,
-    /// The rows behind.
+    /// The rows after those, so that neither a value nor a gap is lost with a row that is left out.
     pub more: usize,
     /// Whether the first are the rows of the table.
     is_whole: bool,
@@ -49,6 +49,9 @@ pub(crate) struct Seen {
     /// Whether its cells are numbers, each larger than the one before.
     is_increasing: bool,
     last: f64,
+    /// The first number, and how many there were.
+    first: f64,
+    count: usize,
     /// Whether it is the first, which may hold the labels of the rows.
     is_first: bool,
     /// All cells of a table of few rows, empty where a value is missing; of a first column of numbers those of the first rows.
@@ -204,13 +207,17 @@ fn read(
                 let part = PART.min(count - done);
                 let mut window = Window::default();
                 let mut target = Target::new(&mut window, part, columns.len(), 0);
-                let found = walk.next(part, &read, &mut target, 0)?;
-                for row in window.x.chunks_exact(columns.len()).take(found) {
+                // Of wide arrays few rows come at once.
+                let mut found = 0;
+                while found < part {
+                    found += walk.next(part - found, &read, &mut target, found)?;
+                }
+                for row in window.x.chunks_exact(columns.len()) {
                     for (v, (_, at, _)) in row.iter().zip(columns) {
                         all[*at].number(*v, extent);
                     }
                 }
-                done += found;
+                done += part;
             }
         }
         #[cfg(feature = "parquet")]
@@ -250,6 +257,8 @@ impl Seen {
             is_crowded: false,
             is_increasing: true,
             last: f64::NEG_INFINITY,
+            first: f64::NAN,
+            count: 0,
             is_first,
             cells: Vec::new(),
             values: Vec::new(),
@@ -270,12 +279,21 @@ impl Seen {
         self.is_first && self.is_increasing
     }
 
+    /// Whether its numbers, which increase, count all rows.
+    pub fn counts(&self) -> bool {
+        self.last - self.first + 1.0 == self.count as f64
+    }
+
     fn number(&mut self, v: f64, extent: Extent) {
         if extent.is_whole || (self.may_label() && self.cells.len() < extent.rows) {
             self.cells.push(if v.is_nan() { String::new() } else { digits(v) });
         }
         self.is_increasing = self.is_increasing && v > self.last;
         self.last = v;
+        if self.count == 0 {
+            self.first = v;
+        }
+        self.count += 1;
         self.has_gap |= v.is_nan();
         if !self.is_crowded && v.is_finite() && self.numbers.insert(v.to_bits()) {
             self.add(digits(v), extent);

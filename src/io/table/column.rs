@@ -187,7 +187,7 @@ impl Table {
         }
         self.refuse_crowded(column)?;
         let levels = values(cells());
-        let (count, all) = (levels.len(), rows.len());
+        let (count, all) = (levels.len(), self.rows_of(rows));
         if count > MANY || (count > FEW && count * 2 > all) {
             if let Some(cell) = cells().next().filter(|_| !are_words(cells())) {
                 return Err(refused(format!(

@@ -178,7 +178,7 @@ impl Table {
                     "the column '{name}' has zeros before digits and is taken for numbers; --encode '{name}' takes it for names"
                 ));
             }
-            let is_of_file = self.crowded.is_none();
+            let is_of_file = self.outlined.is_none();
             if is_of_file && reading.groups.is_none() && self.repeats(column, &rows) {
                 let name = short(&learnt.name);
                 uses.notes.push(format!(

@@ -88,10 +88,19 @@ pub struct Table {
     labels: Option<Labels>,
     /// Whether each column is text, where columns have types.
     texts: Option<Vec<bool>>,
-    /// Where its rows are not those of the file, whether each column has more values there than here ([`outline`](Self::outline)).
-    crowded: Option<Vec<bool>>,
+    /// Where it stands for a table of other rows ([`outline`](Self::outline)).
+    outlined: Option<Outlined>,
     found: Vec<String>,
     warnings: Vec<String>,
+}
+
+/// What is known of a table that stands for another.
+#[derive(Debug, Clone)]
+struct Outlined {
+    /// Its rows but those that are there for a value or a gap alone.
+    rows: usize,
+    /// Whether each column has more values in the other.
+    crowded: Vec<bool>,
 }
 
 /// The rows of a table that count.
@@ -326,13 +335,21 @@ impl Table {
         known.map_or_else(|| self.numerals.number(self.text_at(row, column)), Ok)
     }
 
+    /// How many of some rows there are, but those that are there for a value or a gap alone.
+    fn rows_of(&self, rows: &[usize]) -> usize {
+        match &self.outlined {
+            None => rows.len(),
+            Some(of) => rows.iter().filter(|row| **row < of.rows).count(),
+        }
+    }
+
     /// Refuses a column whose values are to be levels or classes and are more than are known.
     fn refuse_crowded(&self, column: usize) -> Result<()> {
-        if self.crowded.as_ref().is_none_or(|crowded| crowded.get(column) != Some(&true)) {
+        let is_crowded = |of: &&Outlined| of.crowded.get(column) == Some(&true);
+        let Some(Outlined { rows, .. }) = self.outlined.as_ref().filter(is_crowded) else {
             return Ok(());
-        }
-        let name = short(&self.names[column]);
-        let most = self.rows() / 5;
+        };
+        let (name, most) = (short(&self.names[column]), rows / 5);
         Err(Error::Format {
             path: self.path.clone(),
             line: None,
@@ -352,7 +369,7 @@ impl Table {
         // A table with types has rows, and no lines.
         let (line, why) = match self.texts {
             None => (self.lines.get(row).copied(), why),
-            Some(_) if self.crowded.is_some() => (None, why),
+            Some(_) if self.outlined.is_some() => (None, why),
             Some(_) => (None, format!("row {}: {why}", row + 1)),
         };
         Error::Format {

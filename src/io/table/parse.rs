@@ -68,7 +68,7 @@ impl Table {
             missing: dialect.missing.clone(),
             labels: None,
             texts: None,
-            crowded: None,
+            outlined: None,
             found: Vec::new(),
             warnings: Vec::new(),
         };

@@ -112,14 +112,18 @@ impl Table {
         }
         let values: HashSet<u64> = numbers.iter().map(|number| number.to_bits()).collect();
         let different = values.len();
-        Ok(if (2..=GUESS_CLASSES).contains(&different) && rows.len() >= GUESS_ROWS * different {
-            let why = format!("the target has only {different} different whole numbers");
-            (Task::Classification, why)
-        } else {
-            let why =
-                format!("the target has {different} different {}", plural(different, "number"));
-            (Task::Regression, why)
-        })
+        Ok(
+            if (2..=GUESS_CLASSES).contains(&different)
+                && self.rows_of(rows) >= GUESS_ROWS * different
+            {
+                let why = format!("the target has only {different} different whole numbers");
+                (Task::Classification, why)
+            } else {
+                let why =
+                    format!("the target has {different} different {}", plural(different, "number"));
+                (Task::Regression, why)
+            },
+        )
     }
 
     /// The class of each row among `labels`.
@@ -170,7 +174,7 @@ impl Table {
                 ),
             });
         }
-        if labels.len() > GUESS_CLASSES && 2 * labels.len() > rows.len() {
+        if labels.len() > GUESS_CLASSES && 2 * labels.len() > self.rows_of(rows) {
             let why = match cells().next().filter(|_| !are_words(cells())) {
                 Some(cell) => format!(
                     "its values look like numbers with signs or units, as '{}', and are none; write plain numbers",

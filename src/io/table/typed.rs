@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use super::cells::Cells;
-use super::{Dialect, Missing, RowNames, Table};
+use super::header::is_identifier;
+use super::{Dialect, Missing, Outlined, RowNames, Table};
 use crate::error::Result;
 use crate::io::column::cell::{Numerals, list};
 use crate::io::column::digits;
@@ -97,7 +98,7 @@ impl Table {
         };
         (0..outline.rows).try_for_each(|row| append(&mut columns.cells, row))?;
         columns.rows = outline.rows;
-        let may_label = outline.is_whole() || seen.first().is_some_and(Seen::may_label);
+        let may_label = outline.is_whole() || seen.first().is_some_and(is_label);
         let row_names = match row_names {
             RowNames::Found if !may_label => RowNames::None,
             other => other.clone(),
@@ -109,8 +110,8 @@ impl Table {
             table.lines.push(row as u64 + 1);
         }
         if !outline.is_exact() {
-            let crowded = outline.columns.iter().map(|seen| seen.is_crowded);
-            table.crowded = Some(crowded.collect());
+            let crowded = outline.columns.iter().map(|seen| seen.is_crowded).collect();
+            table.outlined = Some(Outlined { rows: outline.rows, crowded });
         }
         Ok(table)
     }
@@ -135,7 +136,7 @@ impl Table {
             missing: dialect.missing.clone(),
             labels: None,
             texts: Some(columns.texts),
-            crowded: None,
+            outlined: None,
             found: Vec::new(),
             warnings: columns.warnings,
         };
@@ -322,6 +323,11 @@ fn of_arrays(path: &Path, arrays: Vec<(String, npy::Columns)>) -> Result<Columns
         columns.cells.append(of_row.iter().map(String::as_str))?;
     }
     Ok(columns)
+}
+
+/// Whether the first column of a table of many rows holds their labels, if its first cells look so.
+fn is_label(seen: &Seen) -> bool {
+    seen.may_label() && (is_identifier(&seen.name) || seen.counts())
 }
 
 /// The warning on columns that are not read.
