@@ -69,7 +69,6 @@ pub struct FileSamples {
 }
 
 /// A column that is read.
-#[derive(Debug)]
 struct Read {
     coder: Coder,
     /// The first of its places among X, Y and ω.
@@ -112,7 +111,10 @@ impl fmt::Debug for FileSamples {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.debug_struct("FileSamples")
             .field("path", &self.path)
-            .field("columns", &self.read)
+            .field(
+                "columns",
+                &self.read.iter().map(|of| &of.coder.column().name).collect::<Vec<_>>(),
+            )
             .finish()
     }
 }
