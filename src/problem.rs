@@ -14,7 +14,7 @@ use crate::evaluate::{
     self, Configuration, Evaluation, LagrangianPoint, Memory, Parts, Plan, Planner, Request,
     Target, Tensor, Theta, Work,
 };
-use crate::interrupt::{Interrupt, Limits};
+use crate::interrupt::Interrupt;
 use crate::memory::{bytes_of, with_room};
 use crate::network::{Constraint, Network};
 use crate::objective::{Data, Loss, Penalty, Reduction, Samples, Source, Stream, targets};
@@ -92,8 +92,7 @@ impl Problem {
     /// The same over samples that are read when they are needed: memory then does not depend on their number. They are walked once
     /// here, to check them.
     ///
-    /// Value, derivatives, products and all methods of fitting but [`LevenbergMarquardt`](crate::LevenbergMarquardt), and [`Auto`](crate::Auto) for
-    /// squared errors, which takes other methods without it, have the bits
+    /// Value, derivatives, products, standard errors and all methods of fitting have the bits
     /// that they have with the same rows in memory. A session keeps all samples in memory where its budget has room for them, and
     /// reads them only once. What needs each row by itself, such as inference, returns `Unsupported`.
     ///
@@ -249,15 +248,11 @@ impl Problem {
     /// # Errors
     /// As [`objective`](Problem::objective).
     pub fn jacobian(&self, w: &[f64]) -> Result<Array2<f64>> {
-        Ok(self.linearization(w, &Limits::default())?.1)
+        Ok(self.linearization(w)?.1)
     }
 
-    /// The outputs x^m, n·outputs, and their Jacobian, within limits.
-    pub(crate) fn linearization(
-        &self,
-        w: &[f64],
-        limits: &Limits,
-    ) -> Result<(Vec<f64>, Array2<f64>)> {
+    /// The outputs x^m, n·outputs, and their Jacobian.
+    pub(crate) fn linearization(&self, w: &[f64]) -> Result<(Vec<f64>, Array2<f64>)> {
         let weights = self.network_weights(w)?;
         let (p, outputs) = (weights.len(), self.network.outputs());
         let rows = evaluate::shape_product("the outputs", &[self.data.len(), outputs])?;
@@ -279,7 +274,7 @@ impl Problem {
         reserve_scratch()?;
         let backend = Cpu::<f64>::new();
         let (jacobian, outputs) =
-            evaluate::jacobian(&backend, self.parts(), &weights, JACOBIAN_CHUNK, limits)?;
+            evaluate::jacobian(&backend, self.parts(), &weights, JACOBIAN_CHUNK)?;
         let jacobian = match &self.constraint {
             None => jacobian,
             Some(constraint) => {
@@ -321,6 +316,8 @@ impl Problem {
             Work::Products(_, count) => (free.saturating_mul(count as u64), count as u64),
             // In W alone.
             Work::Tensor(_) => (0, 0),
+            // With the sizes of the parameters.
+            Work::Factor => (0, 1),
             Work::Evaluate(request) => match request.curvature {
                 None => (free, 0),
                 Some((_, Structure::Diagonal)) => (2 * free, 0),

@@ -1,7 +1,11 @@
 //! Levenberg–Marquardt where it must not fail: see `nist.rs` for its digits.
 
-use secondo::Error;
+use ndarray::Array2;
 use secondo::train::{LevenbergMarquardt, Reason, Residuals, residual_function};
+use secondo::{
+    Activation, Constraint, Curvature, Data, Device, Error, Initialization, Loss, Method, Network,
+    Penalty, Problem, Reduction, Structure, silent,
+};
 
 /// r = Ax − b, A row-major.
 fn linear(a: Vec<f64>, b: Vec<f64>) -> impl Residuals {
@@ -148,4 +152,80 @@ fn options_and_starting_points_are_checked() {
     let vast = residual_function(2, usize::MAX, |_, _| (), |_, _| ());
     let refused = fit().minimize(&vast, &[0.0; 2]);
     assert!(matches!(refused, Err(Error::TooLarge { .. } | Error::Memory { .. })), "{refused:?}");
+}
+
+/// A made problem of squared errors: some rows and the second output may have the weight 0, a ridge reaches all but the first parameters.
+fn squares(widths: &[usize], n: usize, output_weights: Vec<f64>) -> Problem {
+    let network = Network::dense(widths, Activation::Tanh).unwrap();
+    let v = |i: usize, j: usize| ((0.37 * (j + 1) as f64) * i as f64 + 0.8 * j as f64).sin();
+    let x = Array2::from_shape_fn((n, widths[0]), |(i, j)| v(i, j));
+    let outputs = output_weights.len();
+    let y = Array2::from_shape_fn((n, outputs), |(i, o)| v(i, 0) * v(i, 1) + 0.3 * v(i, o + 5));
+    let weights = (0..n).map(|i| if i % 11 == 4 { 0.0 } else { 1.0 + 0.5 * v(i, 9) }).collect();
+    let data = Data::new(x, y).unwrap().weighted(weights).unwrap();
+    let p = network.parameters();
+    let ridge = (0..p).map(|l| if l < 4 { 0.0 } else { 0.02 * (1 + l % 3) as f64 }).collect();
+    let loss = Loss::WeightedSquaredError { output_weights };
+    let problem = Problem::new(network, data, loss).unwrap().on(Device::Cpu);
+    problem.penalty(Penalty::RidgeVec { lambda: ridge }).unwrap()
+}
+
+/// The triangle has the gradient, and the Gauss–Newton matrix, which is computed in another way: s² times the diagonal of its inverse are the squares of
+/// the standard errors. One chunk, chunks, lanes, triangles so large that chunks come below each other; fewer rows than parameters;
+/// ties, fixed weights and a penalty that reaches some.
+#[test]
+fn the_triangle_is_that_of_the_gauss_newton_matrix() {
+    for (widths, n, v) in [
+        (vec![3, 4, 2], 60, vec![1.5, 0.0]),
+        (vec![3, 4, 2], 1_300, vec![1.5, 0.7]),
+        (vec![3, 4, 2], 9_001, vec![0.4, 1.0]),
+        (vec![24, 28, 1], 9_001, vec![1.0]),
+        (vec![3, 9, 2], 40, vec![1.0, 1.0]),
+    ] {
+        let problem = squares(&widths, n, v.clone()).reduction(Reduction::Mean);
+        let p = problem.parameters();
+        let w = Initialization::Glorot.draw(problem.network(), 3);
+        let mut entries: Vec<_> = (2..p).map(|l| (l, l - 2, 1.0)).collect();
+        entries.extend([(0, 1, 0.5), (3, 0, -0.7)]);
+        let mut fixed = vec![0.0; p];
+        fixed[1] = 0.4;
+        let tied = Constraint::new(fixed, p - 2, entries).unwrap();
+        let tied = problem.clone().constraint(tied).unwrap();
+        for (problem, w) in [(&problem, w.clone()), (&tied, w[2..].to_vec())] {
+            let title = format!("{widths:?}, {n} rows, {} parameters", w.len());
+            let at = problem.curvature(&w, Curvature::GaussNewton, Structure::Full).unwrap();
+            let there = LevenbergMarquardt { max_iter: 0, ..fit() };
+            let there = there.fit(problem, &w, &mut silent).unwrap();
+            let largest = at.gradient.iter().fold(0.0f64, |m, g| m.max(g.abs()));
+            assert!((there.gradient_norm / largest - 1.0).abs() < 1e-12, "{title}: {there}");
+            assert_eq!(there.value, at.value, "{title}");
+            let counted = (0..n).filter(|i| i % 11 != 4).count();
+            let observed = counted * v.iter().filter(|v| **v > 0.0).count();
+            let errors = problem.standard_errors(&w);
+            if observed <= w.len() {
+                assert!(matches!(errors, Err(Error::Invalid { .. })), "{title}: {errors:?}");
+                continue;
+            }
+            let errors = errors.unwrap();
+            let s2 = 2.0 * (at.value - at.penalty) / (observed - w.len()) as f64;
+            let inverse = at.curvature.unwrap().inverse().unwrap().diagonal();
+            for (l, (error, inverse)) in errors.iter().zip(inverse).enumerate() {
+                let right = (s2 * inverse).sqrt();
+                assert!((error / right - 1.0).abs() < 1e-8, "{title}: {l}: {error}, {right}");
+            }
+            // Whatever computes the rest.
+            let single = problem.clone().on(Device::CpuF32);
+            assert_eq!(single.standard_errors(&w).unwrap(), errors, "{title}");
+        }
+    }
+}
+
+/// No parameter that is free, and none at all.
+#[test]
+fn nothing_to_fit_is_an_end() {
+    let problem = squares(&[2, 2, 1], 30, vec![1.0]);
+    let p = problem.parameters();
+    let fixed = Constraint::new(vec![0.1; p], 0, Vec::new()).unwrap();
+    let none = fit().fit(&problem.constraint(fixed).unwrap(), &[], &mut silent);
+    assert!(none.is_err() || none.is_ok_and(|fit| fit.w.is_empty() && fit.iterations == 0));
 }

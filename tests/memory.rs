@@ -6,8 +6,8 @@ use ndarray::Array2;
 use secondo::backend::Cpu;
 use secondo::{
     Activation, Constraint, Control, Curvature, Data, Device, Error, Initialization,
-    LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Plan, Preconditioning, Problem,
-    Progress, Request, Structure, TrustRegion, silent,
+    LevenbergMarquardt, LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Plan,
+    Preconditioning, Problem, Progress, Request, Structure, TrustRegion, silent,
 };
 
 fn problem(widths: &[usize], n: usize) -> (Problem, Vec<f64>) {
@@ -117,6 +117,7 @@ fn the_plan_is_within_a_tenth_of_what_is_held() {
     }
     under_a_constraint();
     fits();
+    triangles();
 }
 
 /// Newton–CG in the memory that it says: 200,000 parameters, with a diagonal, and with row blocks whose factors are most of it.
@@ -150,6 +151,33 @@ fn fits() {
         assert!(fit.iterations > 0 && fit.value < fit.initial_value, "{fit}");
         println!("{:?}", clock.elapsed());
         let tight = problem.memory_budget(need - 1);
+        let refused = method.fit(&tight, &w, &mut silent);
+        assert!(matches!(refused, Err(Error::Memory { .. })), "{refused:?}");
+    }
+}
+
+/// Levenberg–Marquardt in the memory that it says: where triangles are most of it, with few rows and with several lanes, and where chunks are.
+fn triangles() {
+    for (widths, n, least, may_be_shorter) in [
+        (vec![60, 20, 1], 300, 0.6, false),
+        (vec![30, 40, 1], 9_000, 0.6, true),
+        (vec![8, 10, 1], 40_000, 0.4, true),
+    ] {
+        let (problem, w) = problem(&widths, n);
+        let problem = problem.penalty(Penalty::ridge(1e-2)).unwrap();
+        let method = LevenbergMarquardt { max_iter: 2, ..LevenbergMarquardt::default() };
+        let need = method.memory(&problem).unwrap();
+        let problem = problem.memory_budget(need);
+        let what = format!("{widths:?}, n = {n}, a fit by triangles");
+        let (fit, ratio) = held(&what, need, || method.fit(&problem, &w, &mut silent).unwrap());
+        // It is what is held at most; not all of it at once.
+        assert!((least..1.0).contains(&ratio), "{what}: {ratio}");
+        assert!(fit.iterations > 0 && fit.value < fit.initial_value, "{fit}");
+        // Shorter chunks take less, but for the triangles.
+        let short = problem.clone().memory_budget(need - need / 4);
+        let (fit, ratio) = held(&what, need - need / 4, || method.fit(&short, &w, &mut silent));
+        assert!(fit.is_ok() == may_be_shorter && ratio < 1.0, "{what}: {fit:?}, {ratio}");
+        let tight = problem.memory_budget(8 * (w.len() as u64).pow(2));
         let refused = method.fit(&tight, &w, &mut silent);
         assert!(matches!(refused, Err(Error::Memory { .. })), "{refused:?}");
     }

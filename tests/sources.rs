@@ -8,9 +8,10 @@ use ndarray::Array2;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use secondo::{
-    Activation, Curvature, Data, Device, Error, Evaluation, Initialization, Interrupt, Lbfgs,
-    LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Problem, Reason, Reduction, Request,
-    Result, Samples, Structure, TrustRegion, Walk, Window, silent,
+    Activation, Auto, Control, Curvature, Data, Device, Error, Evaluation, Initialization,
+    Interrupt, Lbfgs, LevenbergMarquardt, LinearOperator, Loss, Method, Network, NewtonCg, Penalty,
+    Problem, Progress, Reason, Reduction, Request, Result, Samples, Structure, TrustRegion, Walk,
+    Window, silent,
 };
 
 /// Rows of a window of samples with so many numbers, in chunks of 512: 1 MiB.
@@ -243,7 +244,9 @@ fn fits_go_the_same_way() {
     let problems = both(&made, 3, Reduction::Mean, Device::Cpu);
     let w = start(&problems[0]);
     let region = TrustRegion { max_iter: 4, ..TrustRegion::default() };
-    let methods: [Box<dyn Method>; 3] = [
+    let methods: [Box<dyn Method>; 5] = [
+        Box::new(LevenbergMarquardt { max_iter: 8, ..LevenbergMarquardt::default() }),
+        Box::new(Auto { max_iter: 8, ..Auto::default() }),
         Box::new(region.clone()),
         Box::new(NewtonCg { region, ..NewtonCg::default() }),
         Box::new(Lbfgs { max_iter: 8, ..Lbfgs::default() }),
@@ -259,6 +262,31 @@ fn fits_go_the_same_way() {
             });
         }
     }
+    same(&problems, "standard errors", |p| p.standard_errors(&w).map(|found| bits(&found)));
+}
+
+/// A fit of the default by triangles that stopped in memory goes on over rows that are read.
+#[test]
+fn fits_of_squares_are_resumed() {
+    let made = Made::new(MANY, 4, 1, true);
+    let [held, read] = both(&made, 3, Reduction::Mean, Device::Cpu);
+    let w = start(&held);
+    let of = |steps| Auto { max_iter: steps, ..Auto::default() };
+    let whole = of(9).fit(&held, &w, &mut silent).unwrap();
+    assert!(whole.choice.as_ref().unwrap().starts_with("Levenberg"), "{:?}", whole.choice);
+    let mut last = None;
+    let note = &mut |progress: &Progress| {
+        last = Some(progress.state.clone());
+        if progress.iteration < 4 { Control::Continue } else { Control::Stop }
+    };
+    of(9).fit(&held, &w, note).unwrap();
+    let state = last.unwrap();
+    let read = read.memory_budget(8 << 20);
+    let resumed = of(9).resume(&read, state.clone(), &mut silent).unwrap();
+    assert_eq!((bits(&resumed.w), resumed.value), (bits(&whole.w), whole.value));
+    // Where the triangles do not fit, no other method goes on as if nothing had happened.
+    let tight = held.memory_budget(100);
+    assert!(matches!(of(9).resume(&tight, state, &mut silent), Err(Error::Memory { .. })));
 }
 
 #[test]
@@ -297,6 +325,12 @@ fn memory_does_not_depend_on_the_number_of_rows() {
         assert!(many.bytes() < few.bytes() + (1 << 20), "{request:?}: {few}, {many}");
         assert_eq!(few.data, 0);
     }
+    let [few, many] = [1 << 16, 1 << 18].map(|n| {
+        let made = Made::new(n, 4, 1, false);
+        let problem = Problem::over(made.network(3), Arc::new(made.clone()), made.loss()).unwrap();
+        LevenbergMarquardt::default().memory(&problem).unwrap()
+    });
+    assert!(many < few + (1 << 20), "{few}, {many}");
 }
 
 #[test]
@@ -322,21 +356,22 @@ fn faults_of_sources_are_errors_that_name_the_place() {
     }
     // Later, and in the middle of a fit.
     for walk in 2..12 {
-        let problem = open(Fault::Read(walk, far)).unwrap().memory_budget(8 << 20);
-        let w = start(&problem);
-        let fit = Lbfgs { max_iter: 30, ..Lbfgs::default() }.fit(&problem, &w, &mut silent);
-        let error = fit.map(drop).unwrap_err();
-        assert!(matches!(error, Error::Io { .. }), "walk {walk}: {error}");
+        let squares = LevenbergMarquardt { max_iter: 30, ..LevenbergMarquardt::default() };
+        let methods: [&dyn Method; 2] = [&Lbfgs { max_iter: 30, ..Lbfgs::default() }, &squares];
+        for method in methods {
+            let problem = open(Fault::Read(walk, far)).unwrap().memory_budget(8 << 20);
+            let w = start(&problem);
+            let error = method.fit(&problem, &w, &mut silent).map(drop).unwrap_err();
+            assert!(matches!(error, Error::Io { .. }), "{}, walk {walk}: {error}", method.name());
+        }
     }
     // A request that needs rows in memory says so.
     let problem = open(Fault::None).unwrap();
     let w = start(&problem);
-    let error = secondo::LevenbergMarquardt::default().fit(&problem, &w, &mut silent).unwrap_err();
-    assert!(error.to_string().contains("trust-region, newton-cg or lbfgs"), "{error}");
     assert!(matches!(problem.data(), Err(Error::Unsupported { .. })));
     let inference = secondo::inference::Inference::new(&problem, &w).map(drop);
     assert!(matches!(inference, Err(Error::Unsupported { .. })), "{inference:?}");
-    let auto = secondo::Auto { max_iter: 2, ..secondo::Auto::default() };
+    let auto = Auto { max_iter: 2, ..Auto::default() };
     assert!(auto.fit(&problem, &w, &mut silent).is_ok());
 }
 

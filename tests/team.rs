@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use ndarray::Array2;
 use secondo::backend::Cpu;
 use secondo::{
-    Curvature, Data, Device, Error, Lbfgs, LinearOperator, Loss, Method, Penalty, Problem,
-    Reduction, Request, Result, Structure, Team, silent,
+    Constraint, Curvature, Data, Device, Error, Lbfgs, LevenbergMarquardt, LinearOperator, Loss,
+    Method, Penalty, Problem, Reduction, Request, Result, Structure, Team, silent,
 };
 
 use processes::{Made, UNIT, end_of_fit, everything, held, methods, network, read, start};
@@ -169,6 +169,37 @@ fn fits_go_the_same_way() {
     }
 }
 
+/// Tied weights, fixed ones and a penalty, of which only the first process knows, come after the rows of all.
+#[test]
+fn squares_under_a_constraint_go_the_same_way() {
+    let rows = 4 * UNIT + 99;
+    let of = |problem: Problem| -> Result<Problem> {
+        let p = problem.network().parameters();
+        let entry = |l: usize| (l, l.saturating_sub(2), 1.0 + 0.1 * l as f64);
+        let mut fixed = vec![0.0; p];
+        (fixed[0], fixed[5]) = (0.3, 0.1);
+        problem.constraint(Constraint::new(fixed, p - 2, (1..p).map(entry).collect())?)
+    };
+    let fit = |problem: Problem| {
+        let problem = of(problem)?;
+        let theta = vec![0.2; problem.parameters()];
+        let method = LevenbergMarquardt { max_iter: 8, ..LevenbergMarquardt::default() };
+        let fit = method.fit(&problem, &theta, &mut silent)?;
+        assert!(fit.value < 0.5 * fit.initial_value, "{fit}");
+        let errors = problem.standard_errors(&fit.w)?;
+        let numbers = fit.w.iter().chain(&errors).chain([&fit.value]);
+        Result::Ok(numbers.map(|v| v.to_bits()).collect::<Vec<_>>())
+    };
+    let want = fit(read(rows, 3).unwrap()).unwrap();
+    // In memory, too, if the chunks are as long.
+    assert!(fit(held(rows, 3).unwrap().memory_budget(4 << 20)).unwrap() == want);
+    for size in [2, 3] {
+        let (found, others) = across(size, |_| read(rows, 3), |p, _| fit(p));
+        assert!(found.unwrap().unwrap() == want, "among {size}");
+        assert!(others.iter().all(Result::is_ok), "{others:?}");
+    }
+}
+
 /// The sums of all rows are those of each lane, each as a problem of its own, added as the leaves of a tree.
 #[test]
 fn sums_are_added_in_the_tree_that_is_documented() {
@@ -226,6 +257,12 @@ fn messages_are_as_many_as_the_formulas_say() {
             operator.products(Array2::ones((2, w.len())).view()).unwrap();
             let numbers = others * (HEAD + 2 * p) + others * (1 + NODE + 2 * p);
             assert_eq!(sent.take(), [2 * others, numbers], "products among {size}");
+            // A value, and the triangle of the same W with the sizes of the parameters.
+            let start = LevenbergMarquardt { max_iter: 0, ..LevenbergMarquardt::default() };
+            start.fit(&problem, &vec![0.5; w.len()], &mut silent).unwrap();
+            let triangle = (p + 1) * (p + 2) / 2 + 1;
+            let numbers = others * (2 * HEAD + 2 * p) + others * (2 * (1 + NODE) + 1 + triangle);
+            assert_eq!(sent.take(), [4 * others, numbers], "a triangle among {size}");
             // Results for each row are computed without the others.
             let outputs = Request { outputs: true, ..Request::default() };
             session.at(&w).unwrap().evaluate(outputs).unwrap();

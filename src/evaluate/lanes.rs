@@ -79,12 +79,21 @@ pub(crate) struct Node<S> {
 }
 
 /// Adds the next node to those before it: two branches of one fork become one node as soon as both are there.
-pub(crate) fn push<S: Additive>(held: &mut Vec<Node<S>>, mut next: Node<S>) {
+pub(crate) fn push<S: Additive>(held: &mut Vec<Node<S>>, next: Node<S>) {
+    push_by(held, next, S::add);
+}
+
+/// The same where sums are added by `add`.
+pub(crate) fn push_by<S>(
+    held: &mut Vec<Node<S>>,
+    mut next: Node<S>,
+    mut add: impl FnMut(&mut S, S),
+) {
     while let Some(mut before) = held.pop_if(|before| {
         let is_left = before.lane.is_multiple_of(2 * before.lanes);
         is_left && before.lanes == next.lanes && before.lane + before.lanes == next.lane
     }) {
-        before.sum.add(next.sum);
+        add(&mut before.sum, next.sum);
         next = Node { lanes: 2 * before.lanes, ..before };
     }
     held.push(next);

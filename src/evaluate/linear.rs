@@ -78,10 +78,15 @@ impl Need {
         Need { extent: Extent::Multipliers, order: 1 }
     }
 
+    /// Returns the needs of the Jacobian of the outputs.
+    pub(crate) fn of_jacobian() -> Self {
+        Need { extent: Extent::Sensitivities, order: 1 }
+    }
+
     /// Returns the needs of products with a curvature.
     pub(crate) fn of_products(curvature: Curvature) -> Self {
         match curvature {
-            Curvature::GaussNewton => Need { extent: Extent::Sensitivities, order: 1 },
+            Curvature::GaussNewton => Need::of_jacobian(),
             Curvature::EmpiricalFisher => Need { extent: Extent::Multipliers, order: 1 },
             _ => Need { extent: Extent::Multipliers, order: 2 },
         }

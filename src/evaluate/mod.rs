@@ -16,6 +16,7 @@
 //! | `store.rs` | what requests leave for the next ones |
 //! | `plan.rs` | the cost of a request, from a rehearsal |
 //! | `lagrangian.rs`, `tensor.rs`, `jacobian.rs` | the Lagrangian at any configuration, derivatives of any order, ∂x^m/∂W |
+//! | `factor.rs` | the triangle of squared errors and their Jacobian, by a tree of QR factorizations |
 //!
 //! The results do not depend on the chunk beyond rounding, and not at all on the number of threads.
 
@@ -23,6 +24,7 @@ mod assemble;
 mod chain;
 mod chunks;
 mod counters;
+mod factor;
 mod jacobian;
 mod lagrangian;
 mod lanes;
@@ -47,10 +49,11 @@ pub(crate) use assemble::places;
 pub(crate) use chunks::Division;
 pub(crate) use counters::Counters;
 pub use counters::Counts;
+pub(crate) use factor::{Factored, factors, finish_factor};
 pub(crate) use jacobian::jacobian;
 pub use lagrangian::{Configuration, LagrangianPoint};
 pub(crate) use lagrangian::{configuration, lagrangian};
-pub(crate) use lanes::{Additive, Node, push, root};
+pub(crate) use lanes::{Additive, Node, push_by, root};
 pub(crate) use linear::{Kept, Need};
 pub use plan::Plan;
 #[cfg(feature = "gpu")]
@@ -443,6 +446,7 @@ pub(crate) fn sums_of(network: &Network, work: Work) -> Result<usize> {
             drop(ProductSums::new(&b, network, curvature, count)?);
         }
         Work::Tensor(of) => return of.numbers(network),
+        Work::Factor => return Ok(factor::numbers(network)),
     }
     Ok((counter.cost().peak / 8) as usize)
 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::chunks::{are_apart, are_few, waiting};
 use super::counters::Counters;
-use super::lanes;
+use super::factor;
+use super::lanes::{self, Additive};
 use super::linear::{Extent, Linear, Need, Setting};
 use super::products::{ProductSums, Vectors, together};
 use super::samples::Arrays;
@@ -50,12 +51,22 @@ pub(crate) enum Work {
     Products(Curvature, usize),
     /// A derivative of the Lagrangian in one unit's parameters.
     Tensor(Tensor),
+    /// The triangle of the residuals of squared errors and their Jacobian.
+    Factor,
 }
 
 impl Work {
     /// Whether it has results for each sample.
     pub(crate) fn has_rows(self) -> bool {
         matches!(self, Work::Evaluate(Request { multipliers, outputs, .. }) if multipliers || outputs)
+    }
+
+    /// Adds the numbers of the sums over the next samples, in the order of their arrays.
+    pub(crate) fn add(self, total: &mut Vec<f64>, next: Vec<f64>) {
+        match self {
+            Work::Factor => factor::add(total, &next),
+            _ => total.add(next),
+        }
     }
 
     /// Whether chunks may have sums of their own, if these have so many numbers.
@@ -211,12 +222,12 @@ impl Planner<'_> {
             match self.work {
                 Work::Evaluate(request) => request.curvature.map(|(curvature, _)| curvature),
                 Work::Products(curvature, _) => Some(curvature),
-                Work::Tensor(_) => None,
+                Work::Tensor(_) | Work::Factor => None,
             },
         )?;
         // With very many units that are not linear, counting takes long, too: where the matrix alone exceeds the budget, that is
-        // answer enough. So it is with very many products.
-        let results = self.matrix_bytes().max(self.product_bytes()?);
+        // answer enough. So it is with very many products, and with a triangle.
+        let results = self.matrix_bytes().max(self.product_bytes()?).max(self.factor_bytes());
         let budget = if is_address_space_limited() {
             reserve_scratch()?;
             budget.min(available_memory())
@@ -254,7 +265,7 @@ impl Planner<'_> {
     fn request(&self) -> Request {
         match self.work {
             Work::Evaluate(request) => request,
-            Work::Products(..) | Work::Tensor(_) => Request::default(),
+            Work::Products(..) | Work::Tensor(_) | Work::Factor => Request::default(),
         }
     }
 
@@ -273,6 +284,14 @@ impl Planner<'_> {
             });
         }
         Ok(bytes_of(&[8, count, self.network.parameters()]))
+    }
+
+    /// Bytes of a triangle; 0 where there is none.
+    fn factor_bytes(&self) -> u64 {
+        match self.work {
+            Work::Factor => bytes_of(&[8, factor::numbers(self.network)]),
+            _ => 0,
+        }
     }
 
     /// Bytes of a matrix whose blocks span units; 0 where there is none.
@@ -302,6 +321,9 @@ impl Planner<'_> {
     fn comfortable_chunk(&self) -> Result<usize> {
         let n = self.samples;
         let chunk = cpu::BLOCK.min(n);
+        if self.work == Work::Factor {
+            return Ok(factor::chunk(self.network).clamp(chunk, lanes::UNIT).min(n));
+        }
         let sums = super::sums_of(self.network, self.work)?;
         let few = self.work.has_few(sums);
         match *self.target {
@@ -404,6 +426,7 @@ impl Planner<'_> {
         let (chunks, peak) = (n.div_ceil(chunk), rehearsal.cost.peak);
         // The sums of the chunks that are computed are those that wait later.
         let own = (peak - rehearsal.before).saturating_sub(8 * sums as u64);
+        rehearsal.host = rehearsal.host.saturating_mul(threads.min(chunks) as u64);
         let each = sums + chunk * kept;
         // With the sum of those before.
         let waiting = chunks.min(waiting(each, threads) + 1) as u64 * 8 * each as u64;
@@ -486,6 +509,12 @@ impl Planner<'_> {
                 host = sums.host_bytes(chunk);
                 sweep_tensor(setting, arrays.batch(network, 0, chunk), &mut sums)?;
             }
+            Work::Factor => {
+                let _sums = b.sums(factor::numbers(network))?;
+                (held, host) = (cost().live, factor::host_bytes(network, chunk));
+                let arrays = Arrays::blank(b, network, chunk)?;
+                factor::linearize(setting, arrays.batch(network, 0, chunk), &mut [])?;
+            }
         }
         Ok(Rehearsal { before, held, host, cost: cost() })
     }
@@ -500,6 +529,7 @@ impl Planner<'_> {
             Work::Evaluate(_) => (0, 0.0),
             Work::Products(_, count) => (count as u64, 0.0),
             Work::Tensor(of) => (0, of.multiplications(network, n)?),
+            Work::Factor => (0, factor::multiplications(network, n)),
         };
         let of_samples = rows.saturating_mul(8 * division.kept as u64);
         // The sums become the results, and the parameters do not; unless a matrix is made of the sums: then there are both,
@@ -575,6 +605,9 @@ impl Planner<'_> {
             _ if matches!(self.work, Work::Tensor(_)) => {
                 "ask for a lower order, or raise the memory budget".into()
             }
+            _ if self.work == Work::Factor => {
+                "use trust-region with the curvature gauss-newton, newton-cg or lbfgs, or raise the memory budget".into()
+            }
             _ => "raise the memory budget, or make the layers narrower".into(),
         };
         let mut what = match (curvature, self.work) {
@@ -586,6 +619,7 @@ impl Planner<'_> {
             (_, Work::Products(c, count)) => {
                 format!("{count} products ({}) of {network}", c.name())
             }
+            (_, Work::Factor) => format!("the factorized Jacobian of {network}"),
             _ => format!("the evaluation of {network}"),
         };
         if on_device {

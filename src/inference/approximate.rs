@@ -26,7 +26,6 @@ use crate::curvature::{Curvature, LinearOperator, Matrix, Structure};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::Request;
-use crate::interrupt::Limits;
 use crate::memory::{bytes_of, require_memory};
 use crate::objective::{Data, Loss, Penalty};
 use crate::problem::Problem;
@@ -288,7 +287,7 @@ impl<'a> Approximate<'a> {
             if let Some(constraint) = self.problem.ties() {
                 there = there.constraint(constraint.clone())?;
             }
-            let (outputs, jacobian) = there.linearization(&self.w, &Limits::default())?;
+            let (outputs, jacobian) = there.linearization(&self.w)?;
             for (i, x) in outputs.chunks(m).enumerate() {
                 let rows = jacobian.slice(s![i * m..(i + 1) * m, ..]);
                 let variance = |c: ArrayView1<f64>| Ok(self.phi * self.inverse.form(&c.to_vec())?);

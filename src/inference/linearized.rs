@@ -5,7 +5,6 @@ use ndarray::{Array2, ArrayView2, s};
 use super::product::{halved_forms, symmetric_product};
 use super::spectrum::symmetric;
 use crate::error::{Error, Result};
-use crate::interrupt::Limits;
 use crate::memory::{bytes_of, require_memory};
 use crate::problem::Problem;
 
@@ -34,7 +33,7 @@ impl Linearized {
         let need = bytes_of(&[8, n, p, 3 * m + 2]).saturating_add(bytes_of(&[80, p, p]));
         let advice = "take fewer rows, or a smaller network";
         require_memory(&format!("inference on {p} parameters"), need, advice)?;
-        let (outputs, jacobian) = problem.linearization(w, &Limits::default())?;
+        let (outputs, jacobian) = problem.linearization(w)?;
         let outputs = Array2::from_shape_vec((n, m), outputs)
             .map_err(|_| Error::shape("the outputs", &[n, m], &[]))?;
         let mut weighted = Array2::zeros(jacobian.raw_dim());

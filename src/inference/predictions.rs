@@ -6,7 +6,6 @@ use super::likelihood::{Family, MeanResponse};
 use super::summary::Scale;
 use super::{Estimate, Inference, laplace};
 use crate::error::Result;
-use crate::interrupt::Limits;
 use crate::network::Activation;
 use crate::objective::{Data, Loss, LossFunction};
 use crate::problem::Problem;
@@ -39,7 +38,7 @@ pub(super) fn predictions(
     if let Some(constraint) = problem.ties() {
         there = there.constraint(constraint.clone())?;
     }
-    let (outputs, jacobian) = there.linearization(&inference.w, &Limits::default())?;
+    let (outputs, jacobian) = there.linearization(&inference.w)?;
     let judge = inference.judge();
     let quantile = judge.quantile();
     let noise = noise(inference);

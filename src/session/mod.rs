@@ -159,6 +159,14 @@ impl<'a> Session<'a> {
         self.device.clone()
     }
 
+    /// Returns the same session with less of a budget, since others hold so many bytes.
+    pub(crate) fn beside(mut self, bytes: u64) -> Self {
+        if let Terms::Lasting { budget, .. } = &mut self.terms {
+            *budget = budget.saturating_sub(bytes);
+        }
+        self
+    }
+
     /// Leaves so many bytes of the budget to others.
     pub(crate) fn reserve(&self, bytes: u64) {
         if let Terms::Lasting { reserve, .. } = &self.terms {
@@ -403,7 +411,7 @@ trait Job: Sync {
     /// The kind of request.
     fn work(&self) -> Work;
 
-    /// The vectors of products, in W.
+    /// The vectors of products, in W, or the sizes of parameters.
     fn vectors(&self) -> &[f64] {
         &[]
     }
@@ -428,5 +436,6 @@ fn need(work: Work) -> Need {
         Work::Evaluate(request) => Need::of_request(request),
         Work::Products(curvature, _) => Need::of_products(curvature),
         Work::Tensor(_) => Need::of_tensor(),
+        Work::Factor => Need::of_jacobian(),
     }
 }

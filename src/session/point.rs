@@ -12,8 +12,8 @@ use crate::curvature::{Curvature, SymmetricTensor};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::evaluate::{
-    self, At, Division, Evaluation, Partial, Parts, Place, PointStore, ProductTotals, Request,
-    Rows, Tensor, Totals, Work,
+    self, At, Division, Evaluation, Factored, Partial, Parts, Place, PointStore, ProductTotals,
+    Request, Rows, Tensor, Totals, Work,
 };
 #[cfg(feature = "gpu")]
 use crate::evaluate::{Memory, Store};
@@ -147,6 +147,11 @@ impl<'a> Point<'a> {
         })
     }
 
+    /// Returns the triangle of the residuals of squared errors and their Jacobian in W, with parameters W_l of size s_l, computed by the processor.
+    pub(crate) fn factor(&self, sizes: &[f64]) -> Result<Factored> {
+        self.session.run(&Device::Cpu, &self.stores, &Triangle { sizes })
+    }
+
     /// Returns a derivative of the Lagrangian in one unit's parameters.
     pub(super) fn tensor(&self, of: Tensor) -> Result<SymmetricTensor> {
         self.session.run(&self.session.device, &self.stores, &of)
@@ -213,6 +218,38 @@ impl Job for Products<'_> {
 
     fn finish(&self, parts: Parts, w: &[f64], totals: Self::Total, _: Rows) -> Result<Vec<f64>> {
         evaluate::finish_products(parts, w, self.curvature, self.vectors, &totals)
+    }
+}
+
+/// The triangle of squared errors, with the sizes of the parameters.
+pub(super) struct Triangle<'a> {
+    pub sizes: &'a [f64],
+}
+
+impl Job for Triangle<'_> {
+    type Total = Factored;
+    type Done = Factored;
+
+    fn work(&self) -> Work {
+        Work::Factor
+    }
+
+    fn vectors(&self) -> &[f64] {
+        self.sizes
+    }
+
+    fn sums<B: Backend>(
+        &self,
+        parts: Parts,
+        place: &Place<B>,
+        at: &At<B>,
+        division: Division,
+    ) -> Result<Partial<Factored>> {
+        evaluate::factors(place, parts, at, self.sizes, division)
+    }
+
+    fn finish(&self, _: Parts, _: &[f64], total: Factored, _: Rows) -> Result<Factored> {
+        evaluate::finish_factor(total)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::point::{Evaluate, Products};
+use super::point::{Evaluate, Products, Triangle};
 use super::{Job, Point, Session};
 use crate::backend::cpu::Level;
 use crate::device::Device;
@@ -23,7 +23,7 @@ impl Problem {
     /// ```
     ///
     /// All processes call it, and again only after rank 0 has dropped the problem and all its clones. Value, gradient, curvatures, products and tensors, and so fits, have the bits that one process has, for any
-    /// number of processes and threads. Each process computes with its share of the rows, and reads no others after `make`. One request is computed at a
+    /// number of processes and threads. Each process computes with its share of the rows, and reads no others after `make`; that of rank 0 reads all once more for a fit (the scales of inputs and targets) and for standard errors. One request is computed at a
     /// time. What has a number for each row, such as the Jacobian, is computed by rank 0 alone. The processor computes, also for
     /// [`Device::auto`]. Up to 64 processes have a share, and need 4,096 rows each.
     ///
@@ -138,7 +138,7 @@ impl Problem {
                 None => Err(Error::invalid("a message of rank 0", "it names no point")),
             };
             let own = guard::call("share of rank", &share.0.to_string(), nodes);
-            team.contribute(own.and_then(|own| own))?;
+            team.contribute(asked.work, own.and_then(|own| own))?;
         }
         team.done();
         Ok(())
@@ -162,6 +162,7 @@ impl Session<'_> {
                 self.share_of(point, asked, share, &job)
             }
             Work::Tensor(of) => self.share_of(point, asked, share, &of),
+            Work::Factor => self.share_of(point, asked, share, &Triangle { sizes: &asked.vectors }),
         }
     }
 

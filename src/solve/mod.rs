@@ -51,7 +51,7 @@ pub(crate) use packed::{
     add_multiple, check as check_packed, dot, finite, largest, quadratic_form,
 };
 pub(crate) use singular::right_singular;
-pub(crate) use triangle::{back_substitute, triangle};
+pub(crate) use triangle::{back_substitute, factorized, triangle};
 
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 

@@ -4,6 +4,27 @@ use faer::linalg::qr::no_pivoting::factor;
 use faer::{Mat, MatMut, Par};
 
 use super::{U, Workspace, stack};
+use crate::error::Result;
+use crate::interrupt::Limits;
+
+/// A QR factorization of so many multiplications may take more than a tenth of a second.
+const LONG: f64 = 5e8;
+
+/// [`triangle`], on a thread of its own where it takes long.
+///
+/// # Errors
+/// `Interrupted` at a limit.
+pub(crate) fn factorized(
+    limits: &Limits,
+    mut a: Vec<f64>,
+    rows: usize,
+    columns: usize,
+) -> Result<Vec<f64>> {
+    if rows as f64 * (columns as f64).powi(2) < LONG {
+        return Ok(triangle(&mut a, rows, columns));
+    }
+    limits.run(move || triangle(&mut a, rows, columns))
+}
 
 /// The triangle R of A = QR, of order n = `columns`, column-major with zeros below the diagonal.
 ///

@@ -91,7 +91,7 @@ pub(crate) struct Asked<'a> {
     pub float: usize,
     /// Samples in one chunk.
     pub chunk: usize,
-    /// The vectors of products.
+    /// The vectors of products, or the sizes of the parameters of a triangle.
     pub vectors: Cow<'a, [f64]>,
 }
 
@@ -117,6 +117,7 @@ impl Asked<'_> {
             }
             Work::Products(curvature, count) => [1, place(&Curvature::ALL, curvature), count, 0],
             Work::Tensor(of) => [2, of.layer, of.row, of.order],
+            Work::Factor => [3, 0, 0, 0],
         };
         let known = w.map_or(0, |w| w.len());
         let head: [usize; HEAD] =
@@ -153,6 +154,7 @@ impl Asked<'_> {
             }
             1 => Work::Products(curvature(a)?, b),
             2 => Work::Tensor(Tensor { layer: a, row: b, order: c }),
+            3 => Work::Factor,
             _ => return Err(wrong()),
         };
         let asked = Asked { work, float, chunk, vectors: Cow::Owned(vectors.to_vec()) };
@@ -179,7 +181,7 @@ mod tests {
         });
         let works = (evaluations.map(Work::Evaluate))
             .chain(Curvature::ALL.map(|c| Work::Products(c, 2)))
-            .chain([Work::Tensor(Tensor { layer: 2, row: 0, order: 3 })]);
+            .chain([Work::Tensor(Tensor { layer: 2, row: 0, order: 3 }), Work::Factor]);
         let w = [0.5, -0.0, f64::NAN];
         for work in works {
             for w in [None, Some(&w[..])] {

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 #[cfg(feature = "mpi")]
 pub use self::mpi::Mpi;
 use crate::error::{Error, Result};
-use crate::evaluate::{Additive, Node, push, root};
+use crate::evaluate::{Additive, Node, Work, push_by, root};
 use crate::sync::lock;
 pub(crate) use message::Asked;
 use message::{Failed, Nodes, from_text, to_text};
@@ -106,12 +106,13 @@ impl dyn Team {
 
     /// Adds what all have up to rank 0: there it returns the sum over all lanes, or the failure of the lowest rank that failed, which may be
     /// its own; elsewhere nothing.
-    fn add_up(&self, mut own: Nodes) -> Result<Option<Nodes>> {
+    fn add_up(&self, work: Work, mut own: Nodes) -> Result<Option<Nodes>> {
         for child in children(self.rank(), self.size()) {
             let next = message::decode(&self.receive(child)?);
             own = match (own, next) {
                 (Ok(mut held), Ok(next)) => {
-                    next.into_iter().for_each(|node| push(&mut held, node));
+                    let add = |total: &mut _, next| work.add(total, next);
+                    next.into_iter().for_each(|node| push_by(&mut held, node, add));
                     Ok(held)
                 }
                 (Err(failed), _) | (_, Err(failed)) => Err(failed),
@@ -130,9 +131,9 @@ impl dyn Team {
     ///
     /// # Errors
     /// Those of sending.
-    pub(crate) fn contribute(&self, own: Result<Vec<Node<Vec<f64>>>>) -> Result<()> {
+    pub(crate) fn contribute(&self, work: Work, own: Result<Vec<Node<Vec<f64>>>>) -> Result<()> {
         let failed = |error: Error| Failed { rank: self.rank(), why: error.to_string() };
-        self.add_up(own.map_err(failed)).map(drop)
+        self.add_up(work, own.map_err(failed)).map(drop)
     }
 }
 
@@ -279,7 +280,7 @@ impl Ranks {
             None => Ok(flat(&mut own)),
             Some(error) => Err(Failed { rank: 0, why: error.to_string() }),
         };
-        let total = self.team.add_up(mine)?;
+        let total = self.team.add_up(asked.work, mine)?;
         known.is_lost = false;
         if let Some(error) = error {
             return Err(error);

@@ -129,11 +129,8 @@ impl Method for Auto {
         // Not only when the second derivatives are reached.
         check_units(problem.network(), Some(self.curvature))?;
         state.check(&self.settings(), problem.parameters())?;
-        let squares = self.squares(problem);
-        if matches!(state.stage, SQUARES | AGAIN) {
-            // Another method would not go on as if nothing had happened.
-            problem.data()?;
-        }
+        // Another method would not go on as if nothing had happened.
+        let squares = self.squares(problem, matches!(state.stage, SQUARES | AGAIN))?;
         if state.stage == 0 {
             state.stage = self.first_stage(problem, squares.as_ref().is_some_and(is_cheap));
         }
@@ -234,9 +231,19 @@ impl Auto {
         }
     }
 
-    /// The problem as a sum of squares, if it is one and no other curvature is asked for.
-    fn squares<'a>(&self, problem: &'a Problem) -> Option<Squares<'a>> {
-        if self.curvature == Curvature::Exact { Squares::new(problem).ok() } else { None }
+    /// The problem as a sum of squares, if it is one whose triangles fit and no other curvature is asked for.
+    ///
+    /// # Errors
+    /// Those of reading; and that it is none, where it `must` be one.
+    fn squares<'a>(&self, problem: &'a Problem, must: bool) -> Result<Option<Squares<'a>>> {
+        if self.curvature != Curvature::Exact {
+            return Ok(None);
+        }
+        match Squares::new(problem) {
+            // Other methods may do without what it lacks.
+            Err(_) if !must => Ok(None),
+            found => Ok(Some(found?.with_targets()?)),
+        }
     }
 
     /// Fits by Levenberg and Marquardt's method after so much time, from the start or from where `state` was left; where second
@@ -254,7 +261,7 @@ impl Auto {
             time_limit: self.region(used).time_limit,
             ..LevenbergMarquardt::default()
         };
-        let mut model = method.model(squares, state)?;
+        let mut model = method.model(squares, state);
         let once = state.stage == SQUARES;
         let mut choice = if once {
             format!(

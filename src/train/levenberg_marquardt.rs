@@ -39,6 +39,8 @@ use crate::problem::Problem;
 /// 16 u Σ_i |r_i| (|r_i| + Σ_a |J_ia x_a|)
 /// ```
 ///
+/// (under W = fixed + Cθ with Σ_l |∂r_i/∂W_l| Σ_a |C_la θ_a| in the place of the last sum).
+///
 /// Once the predicted reduction is below that, a step is accepted if ‖r‖² is unchanged but for it and ‖D⁻¹Jᵀr‖ falls by a
 /// tenth; the fit ends where that fails with μ = 0: with [`Reason::Function`], as near to the minimum as f64 sees it, or
 /// with [`Reason::Stalled`] if Gauss and Newton's step predicts more than rounding. The tolerances, which are all 0 by
@@ -187,12 +189,35 @@ impl LevenbergMarquardt {
         check_start(problem.dim(), x0)?;
         check_jacobian(problem.count(), problem.dim())?;
         let mut state = State::new(x0, Settings::default());
-        let mut model = self.model(Guarded(problem), &state)?;
+        let mut model = self.model(Guarded(problem), &state);
         let end = minimize(&mut model, &mut state, &mut silent).or_else(End::at_start)?;
         if end.at.is_none() {
             state.value = model.linearizer.last;
         }
         Ok(model.report(end, state))
+    }
+
+    /// The bytes that a fit of a problem needs besides the data: the triangles of two points and of damped steps, and chunks of rows with their triangles. Less
+    /// is enough where chunks can be shorter.
+    ///
+    /// ```
+    /// use ndarray::Array2;
+    /// use secondo::{Activation, Data, LevenbergMarquardt, Loss, Network, Problem};
+    /// let of_rows = |n| {
+    ///     let data = Data::new(Array2::ones((n, 2)), Array2::zeros((n, 1)))?;
+    ///     let problem = Problem::new(Network::dense(&[2, 100, 1], Activation::Tanh)?, data, Loss::SquaredError)?;
+    ///     LevenbergMarquardt::default().memory(&problem)
+    /// };
+    /// // Five squares of 402 columns, and chunks of rows; how many rows there are hardly matters.
+    /// let need = of_rows(1 << 18)?;
+    /// assert!(need > 5 * 8 * 402 * 402 && of_rows(1 << 19)? < need + (16 << 20));
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Unsupported` for a problem that is no sum of squares, `Memory` if no chunk fits the problem's budget.
+    pub fn memory(&self, problem: &Problem) -> Result<u64> {
+        Ok(Squares::new(problem)?.memory())
     }
 
     fn check(&self) -> Result<()> {
@@ -202,16 +227,12 @@ impl LevenbergMarquardt {
     }
 
     /// The method as a model of these residuals, at its start or where `state` was left.
-    pub(super) fn model<S: SumOfSquares>(
-        &self,
-        problem: S,
-        state: &State,
-    ) -> Result<GaussNewton<'_, S>> {
-        let mut linearizer = Linearizer::new(problem)?;
+    pub(super) fn model<S: SumOfSquares>(&self, problem: S, state: &State) -> GaussNewton<'_, S> {
+        let mut linearizer = Linearizer::new(problem);
         if !state.roots.is_empty() {
             linearizer.norms.clone_from(&state.roots);
         }
-        Ok(GaussNewton { linearizer, options: self, released: false })
+        GaussNewton { linearizer, options: self, released: false }
     }
 }
 
@@ -230,7 +251,7 @@ impl Method for LevenbergMarquardt {
         self.check()?;
         state.check(&self.settings(), problem.parameters())?;
         let squares = Squares::new(problem)?;
-        let mut model = self.model(&squares, &state)?;
+        let mut model = self.model(&squares, &state);
         let end = minimize(&mut model, &mut state, observe)?;
         let goal = state.goal(self.goal);
         Ok(model.fit(end, &state, goal))
@@ -252,12 +273,12 @@ impl<S: SumOfSquares> GaussNewton<'_, S> {
     }
 
     /// The report of a fit of a problem.
-    pub fn fit(&self, end: End<Linearized>, state: &State, goal: f64) -> Fit {
+    pub fn fit(&self, end: End<Linearized<S::Seen>>, state: &State, goal: f64) -> Fit {
         let method = "Levenberg–Marquardt, the Jacobian by QR".to_string();
         Fit::new(state, end, goal, self.account(), method)
     }
 
-    fn report(&self, end: End<Linearized>, state: State) -> LeastSquares {
+    fn report(&self, end: End<Linearized<S::Seen>>, state: State) -> LeastSquares {
         let at = end.at.as_ref();
         let freedom = self.linearizer.count().saturating_sub(state.x.len());
         let s = (freedom > 0).then(|| (2.0 * state.value / freedom as f64).sqrt());
@@ -316,8 +337,8 @@ fn look(state: &mut State, trial: &Trial) {
 }
 
 impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
-    type Value = Vec<f64>;
-    type Local = Linearized;
+    type Value = Option<S::Seen>;
+    type Local = Linearized<S::Seen>;
 
     fn rules(&self) -> Rules {
         Rules {
@@ -333,24 +354,26 @@ impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
         }
     }
 
-    fn value(&mut self, at: &Point<Linearized>, x: &[f64]) -> Result<(Vec<f64>, f64)> {
-        let residuals = match self.linearizer.residuals(x) {
-            Err(Error::NonFinite { .. }) => vec![f64::NAN; self.linearizer.count()],
-            found => found?,
-        };
-        let reduction = at.model.reduction(&residuals);
-        Ok((residuals, reduction))
+    fn value(&mut self, at: &Point<Self::Local>, x: &[f64]) -> Result<(Option<S::Seen>, f64)> {
+        match self.linearizer.see(x) {
+            Ok(seen) => {
+                let reduction = self.linearizer.reduction(&at.model, &seen);
+                Ok((Some(seen), reduction))
+            }
+            Err(Error::NonFinite { .. }) => Ok((None, f64::NAN)),
+            Err(other) => Err(other),
+        }
     }
 
-    fn derive(&mut self, x: &[f64], residuals: Option<Vec<f64>>) -> Result<Point<Linearized>> {
-        let residuals = match residuals {
-            Some(residuals) => residuals,
-            None => self.linearizer.residuals(x)?,
+    fn derive(&mut self, x: &[f64], seen: Option<Option<S::Seen>>) -> Result<Point<Self::Local>> {
+        let seen = match seen.flatten() {
+            Some(seen) => seen,
+            None => self.linearizer.see(x)?,
         };
-        self.linearizer.linearize(x, residuals)
+        self.linearizer.linearize(x, seen)
     }
 
-    fn prepare(&mut self, state: &mut State, at: &Point<Linearized>) {
+    fn prepare(&mut self, state: &mut State, at: &Point<Self::Local>) {
         state.roots.clone_from(&self.linearizer.norms);
         self.released = false;
         if state.unit == 0.0 {
@@ -362,7 +385,7 @@ impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
         }
     }
 
-    fn propose(&mut self, state: &mut State, at: &mut Point<Linearized>) -> Proposal {
+    fn propose(&mut self, state: &mut State, at: &mut Point<Self::Local>) -> Proposal {
         let solving = Instant::now();
         let radius = if self.released { f64::MAX } else { state.radius };
         let found = at.model.step(radius)?;
@@ -392,13 +415,13 @@ impl<S: SumOfSquares> Model for GaussNewton<'_, S> {
         }
     }
 
-    fn stationary(&self, state: &State, next: &Point<Linearized>, _: Option<&Step>) -> bool {
+    fn stationary(&self, state: &State, next: &Point<Self::Local>, _: Option<&Step>) -> bool {
         let goal = state.goal(self.options.goal);
         next.model.orthogonality() <= self.options.gtol || next.gradient_norm <= goal
     }
 
     /// Gauss and Newton's step, whose matrix has no negative eigenvalue.
-    fn examine(&mut self, _: &State, at: &mut Point<Linearized>, _: f64) -> Result<Promise> {
+    fn examine(&mut self, _: &State, at: &mut Point<Self::Local>, _: f64) -> Result<Promise> {
         Ok(match at.model.step(f64::MAX)? {
             Some(found) => Promise {
                 gain: found.predicted,

@@ -11,13 +11,12 @@
 use std::sync::Arc;
 
 use super::minimize::Point;
-use super::residuals::SumOfSquares;
+use super::residuals::{Factorization, SumOfSquares};
 use super::{Evaluations, Times, norm, without_zeros};
 use crate::clock::Instant;
 use crate::error::{Error, Quantity, Result};
 use crate::interrupt::Limits;
-use crate::memory::zeros;
-use crate::solve::{U, back_substitute, dot, largest, triangle};
+use crate::solve::{U, back_substitute, dot, factorized, largest};
 
 /// The damping beside a J that is singular to rounding.
 const LEAST: f64 = U;
@@ -31,33 +30,20 @@ pub(super) struct Linearizer<S> {
     pub times: Times,
     /// ½‖r‖² where r was evaluated last.
     pub last: f64,
-    jacobian: Vec<f64>,
     /// The limits of evaluations and of a long factorization.
     pub limits: Arc<Limits>,
 }
 
 impl<S: SumOfSquares> Linearizer<S> {
-    /// # Errors
-    /// [`Error::TooLarge`] for a Jacobian that is not addressable.
-    pub fn new(problem: S) -> Result<Self> {
-        let (m, p) = (problem.count(), problem.dim());
-        // R over √μD and J with r: both must be addressable.
-        let largest = (m.checked_add(2).and_then(|m| m.checked_add(p)))
-            .and_then(|rows| rows.checked_mul(p.checked_add(1)?));
-        if largest.is_none() {
-            return Err(Error::TooLarge {
-                what: format!("a Jacobian of {m} residuals and {p} parameters"),
-            });
-        }
-        Ok(Linearizer {
+    pub fn new(problem: S) -> Self {
+        Linearizer {
             limits: problem.limits(),
+            norms: vec![0.0; problem.dim()],
             problem,
-            norms: vec![0.0; p],
             evaluations: Evaluations::default(),
             times: Times::default(),
             last: f64::NAN,
-            jacobian: zeros("the Jacobian", m * p)?,
-        })
+        }
     }
 
     /// The number of residuals m.
@@ -65,50 +51,55 @@ impl<S: SumOfSquares> Linearizer<S> {
         self.problem.count()
     }
 
-    /// r(x); NaN for an x that has overflowed.
-    pub fn residuals(&mut self, x: &[f64]) -> Result<Vec<f64>> {
-        let mut out = zeros("the residuals", self.count())?;
-        out.fill(f64::NAN);
-        if x.iter().all(|v| v.is_finite()) {
-            self.evaluations.objective += 1;
-            let clock = Instant::now();
-            let done = self.problem.residuals(x, &mut out);
-            self.times.objective += clock.elapsed();
-            done?;
+    /// r(x), as far as it is kept.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] for an x that has overflowed, or where ‖r‖² is not finite.
+    pub fn see(&mut self, x: &[f64]) -> Result<S::Seen> {
+        self.last = f64::NAN;
+        if !x.iter().all(|v| v.is_finite()) {
+            return Err(Error::non_finite(Quantity::Objective, &[]));
         }
-        self.last = 0.5 * dot(&out, &out);
-        Ok(out)
+        self.evaluations.objective += 1;
+        let clock = Instant::now();
+        let seen = self.problem.see(x);
+        self.times.objective += clock.elapsed();
+        let seen = seen?;
+        self.last = self.problem.half_square(&seen);
+        if !self.last.is_finite() {
+            return Err(Error::non_finite(Quantity::Objective, &[]));
+        }
+        Ok(seen)
+    }
+
+    /// ½‖r‖² − ½‖r₊‖² from the point of a model to another.
+    pub fn reduction(&self, from: &Linearized<S::Seen>, to: &S::Seen) -> f64 {
+        self.problem.reduction(&from.seen, to)
     }
 
     /// The linear model at x.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] where r, ‖r‖², J or Jᵀr is not finite.
-    pub fn linearize(&mut self, x: &[f64], residuals: Vec<f64>) -> Result<Point<Linearized>> {
-        let value = 0.5 * dot(&residuals, &residuals);
-        if !value.is_finite() {
-            return Err(Error::non_finite(Quantity::Objective, &[]));
-        }
+    /// [`Error::NonFinite`] where J or Jᵀr is not finite.
+    pub fn linearize(&mut self, x: &[f64], seen: S::Seen) -> Result<Point<Linearized<S::Seen>>> {
         self.limits.check()?;
         self.evaluations.curvature += 1;
         let clock = Instant::now();
-        let done = self.problem.jacobian(x, &mut self.jacobian);
+        let found = self.problem.factor(x, &seen, &self.limits);
         self.times.curvature += clock.elapsed();
-        done?;
-        if let Some(at) = self.jacobian.iter().position(|v| !v.is_finite()) {
-            return Err(Error::non_finite("the Jacobian", &[at / x.len(), at % x.len()]));
+        let Factorization { mut triangle, uncertain } = found?;
+        if triangle.iter().any(|v| !v.is_finite()) {
+            return Err(Error::non_finite("the Jacobian", &[]));
         }
-        let rounding = self.rounding(x, &residuals);
-        let (columns, scaling, unit) = self.columns(&residuals);
-        let clock = Instant::now();
-        let limits = self.limits.clone();
-        let triangle = factorized(&limits, columns, residuals.len(), x.len() + 1)?;
-        self.times.solve += clock.elapsed();
-        let model = Linearized { triangle, x: x.to_vec(), residuals, scaling, unit, limits };
+        let (scaling, unit) = self.scale(&mut triangle);
+        let (value, limits) = (self.problem.half_square(&seen), self.limits.clone());
+        let model = Linearized { triangle, x: x.to_vec(), seen, scaling, unit, limits };
         let gradient_norm = model.gradient_norm();
         if !gradient_norm.is_finite() {
             return Err(Error::non_finite(Quantity::Gradient, &[]));
         }
+        // x is known to u, and so are the terms of each residual.
+        let rounding = 16.0 * U * uncertain;
         Ok(Point {
             value,
             gradient_norm,
@@ -119,64 +110,35 @@ impl<S: SumOfSquares> Linearizer<S> {
         })
     }
 
-    /// 16 u Σ_i |r_i| (|r_i| + Σ_a |J_ia x_a|): x is known to u, and so are the terms of each residual.
-    fn rounding(&self, x: &[f64], residuals: &[f64]) -> f64 {
-        let p = x.len();
-        let uncertain = (residuals.iter().enumerate()).map(|(i, r)| {
-            let row = &self.jacobian[i * p..(i + 1) * p];
-            let moved: f64 = row.iter().zip(x).map(|(j, x)| (j * x).abs()).sum();
-            r.abs() * (r.abs() + moved)
-        });
-        16.0 * U * uncertain.sum::<f64>()
-    }
-
-    /// The columns of [JD⁻¹, −r/unit], the diagonal of D and the unit.
-    fn columns(&mut self, residuals: &[f64]) -> (Vec<f64>, Vec<f64>, f64) {
-        let (m, p) = (residuals.len(), self.norms.len());
-        let mut columns = vec![0.0; m * (p + 1)];
-        for (a, column) in columns.chunks_exact_mut(m.max(1)).take(p).enumerate() {
-            for (v, row) in column.iter_mut().zip(self.jacobian.chunks_exact(p)) {
-                *v = row[a];
-            }
-            self.norms[a] = self.norms[a].max(norm(column));
+    /// Replaces the triangle of [J, −r] by that of [JD⁻¹, −r/unit], and returns the diagonal of D and the unit.
+    fn scale(&mut self, triangle: &mut [f64]) -> (Vec<f64>, f64) {
+        let order = self.norms.len() + 1;
+        for (known, column) in self.norms.iter_mut().zip(triangle.chunks_exact(order)) {
+            *known = known.max(norm(column));
         }
         let scaling = without_zeros(&self.norms);
-        for (column, scale) in columns.chunks_exact_mut(m.max(1)).zip(&scaling) {
+        let (columns, last) = triangle.split_at_mut(order * (order - 1));
+        for (column, scale) in columns.chunks_exact_mut(order).zip(&scaling) {
             column.iter_mut().for_each(|v| *v /= scale);
         }
-        let unit = match largest(residuals) {
+        let unit = match largest(last) {
             0.0 => 1.0,
             largest => largest,
         };
-        let last = &mut columns[m * p..];
-        (last.iter_mut().zip(residuals)).for_each(|(v, r)| *v = -r / unit);
-        (columns, scaling, unit)
+        last.iter_mut().for_each(|v| *v /= unit);
+        (scaling, unit)
     }
 }
 
 /// A point where r and J are finite, with [JD⁻¹, −r/unit] = QR.
-pub(super) struct Linearized {
+pub(super) struct Linearized<Seen> {
     x: Vec<f64>,
-    residuals: Vec<f64>,
+    seen: Seen,
     scaling: Vec<f64>,
     unit: f64,
     /// R, of order p + 1.
     triangle: Vec<f64>,
     limits: Arc<Limits>,
-}
-
-/// A QR factorization of so many multiplications may take more than a tenth of a second.
-const LONG: f64 = 5e8;
-
-/// The triangle of a matrix, column-major.
-///
-/// # Errors
-/// [`Error::Interrupted`] at a limit.
-fn factorized(limits: &Limits, mut a: Vec<f64>, rows: usize, columns: usize) -> Result<Vec<f64>> {
-    if rows as f64 * (columns as f64).powi(2) < LONG {
-        return Ok(triangle(&mut a, rows, columns));
-    }
-    limits.run(move || triangle(&mut a, rows, columns))
 }
 
 /// A step p of the linear model.
@@ -190,15 +152,10 @@ pub(super) struct Damped {
     pub bounded: bool,
 }
 
-impl Linearized {
+impl<Seen> Linearized<Seen> {
     fn column(&self, a: usize) -> &[f64] {
         let n = self.x.len() + 1;
         &self.triangle[a * n..(a + 1) * n]
-    }
-
-    /// ½‖r‖² − ½‖r₊‖² without its cancellation; not finite where r₊ is not.
-    pub fn reduction(&self, residuals: &[f64]) -> f64 {
-        (self.residuals.iter().zip(residuals)).map(|(r, new)| 0.5 * (r - new) * (r + new)).sum()
     }
 
     /// ‖Dx‖.

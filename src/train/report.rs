@@ -106,7 +106,7 @@ pub struct Times {
     pub objective: Duration,
     /// Gradients alone: of L-BFGS, and of the processor in f64 where a device in f32 goes on with the curvature.
     pub gradient: Duration,
-    /// Curvatures, with gradients where these are not apart.
+    /// Curvatures, with gradients where these are not apart; Jacobians with their factorization.
     pub curvature: Duration,
     /// Factorizations and solves.
     pub solve: Duration,

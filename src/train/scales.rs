@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::network::Network;
-use crate::objective::{Loss, Rows};
+use crate::objective::Rows;
 use crate::problem::Problem;
 
 /// √(Σ_io ω_i v_o y_io²) of a squared error; none of other losses.
@@ -12,13 +12,10 @@ use crate::problem::Problem;
 pub(super) fn size_of_targets(problem: &Problem) -> Result<Option<f64>> {
     let parts = problem.parts();
     let outputs = problem.network().outputs();
-    let ones = vec![1.0; outputs];
-    let factors = match problem.loss() {
-        Loss::SquaredError => &ones,
-        Loss::WeightedSquaredError { output_weights } => output_weights,
-        _ => return Ok(None),
+    let Some(factors) = problem.loss().square_factors(outputs) else {
+        return Ok(None);
     };
-    let of_row = |row: &[f64]| -> f64 { row.iter().zip(factors).map(|(y, v)| v * y * y).sum() };
+    let of_row = |row: &[f64]| -> f64 { row.iter().zip(&factors).map(|(y, v)| v * y * y).sum() };
     let divisor = parts.data.divisor(parts.reduction);
     let mut sum = 0.0;
     parts.data.each(|rows| {

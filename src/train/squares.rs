@@ -1,19 +1,21 @@
 //! A problem as a sum of squares.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::checks::{check_memory, check_start};
+use super::checks::check_start;
 use super::linearized::Linearizer;
-use super::residuals::SumOfSquares;
+use super::residuals::{Factorization, SumOfSquares};
 use super::scales::size_of_targets;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::evaluate::{Request, weights};
+use crate::evaluate::{Factored, Work, shape_product};
 use crate::interrupt::Limits;
-use crate::objective::{Data, Loss, Penalty};
+use crate::memory::{bytes_of, zeros};
+use crate::objective::Penalty;
 use crate::problem::Problem;
 use crate::session::Session;
-use crate::solve::dot;
+use crate::solve::factorized;
 
 /// The residuals of a squared error with a ridge penalty.
 ///
@@ -21,34 +23,29 @@ use crate::solve::dot;
 /// E = ½ Σ_io (√(ω_i v_o) (x_io − y_io))² + ½ Σ_l (√λ_l W_l)²
 /// ```
 ///
-/// Outputs and Jacobian are computed by the processor in f64: the gradient is Jᵀr, and no better than J.
+/// Value and Jacobian are computed by the processor in f64: the gradient is Jᵀr, and no better than J. The rows of the samples are factorized a chunk at a time,
+/// wherever they are and by however many processes; those of the penalty and of W = fixed + Cθ come after them.
 pub(super) struct Squares<'a> {
     problem: &'a Problem,
     /// X stays where the processor computes.
     session: Session<'a>,
-    data: &'a Data,
-    /// √(ω_i v_o), row by row.
-    roots: Vec<f64>,
     /// The parameters that the penalty reaches, with √λ_l.
     penalties: Vec<(usize, f64)>,
-    /// √(Σ_io ω_i v_o y_io²).
+    /// √(Σ_io ω_i v_o y_io²), if it was asked for.
     targets: f64,
+    /// Bytes of a fit.
+    memory: u64,
 }
 
 impl<'a> Squares<'a> {
     /// # Errors
-    /// `Unsupported` for a loss or a penalty that is no sum of squares, and for rows that are not in memory, with what to use instead.
+    /// `Unsupported` for a loss or a penalty that is no sum of squares, and `Memory` for triangles that do not fit, with what to use instead.
     pub fn new(problem: &'a Problem) -> Result<Self> {
-        let outputs = problem.network().outputs();
-        let factors = match problem.loss() {
-            Loss::SquaredError => vec![1.0; outputs],
-            Loss::WeightedSquaredError { output_weights } => output_weights.clone(),
-            other => {
-                let name = other.guarded(|| other.name())?;
-                return Err(unsupported(&format!("the loss {name}")));
-            }
-        };
         let parts = problem.parts();
+        if parts.loss.square_factors(parts.network.outputs()).is_none() {
+            let name = parts.loss.guarded(|| parts.loss.name())?;
+            return Err(unsupported(&format!("the loss {name}")));
+        }
         if !matches!(
             parts.penalty,
             Penalty::None | Penalty::Ridge { .. } | Penalty::RidgeVec { .. }
@@ -59,40 +56,78 @@ impl<'a> Squares<'a> {
         // Of penalties that are squares the Hessian is λ, wherever it is taken.
         let zero = vec![0.0; parts.network.parameters()];
         let lambda = parts.penalty.hessian(parts.network, &zero)?.diagonal;
-        let Ok(data) = problem.data() else {
-            return Err(Error::Unsupported {
-                what: "Levenberg–Marquardt over rows that are read a window at a time".into(),
-                why: "it factorizes the Jacobian of all rows; use trust-region, newton-cg or lbfgs, or read the rows into memory"
+        let penalties = (lambda.iter().enumerate()).filter(|(_, lambda)| **lambda > 0.0);
+        let penalties: Vec<_> = penalties.map(|(l, lambda)| (l, lambda.sqrt())).collect();
+        let order = problem.parameters() + 1;
+        // Of two points, damped ones, and the rows of the penalty below that of the samples.
+        let triangles = bytes_of(&[40, order, order]);
+        let below = bytes_of(&[8, zero.len() + 1 + penalties.len(), order]);
+        let held = triangles.saturating_add(below);
+        let session = Session::new(problem, Device::Cpu).beside(held);
+        let planned = session.planned(&Device::Cpu, Work::Factor);
+        let (_, planned) = planned.map_err(|error| match error {
+            Error::Memory { need, .. } => Error::Memory {
+                what: format!("Levenberg–Marquardt with {} parameters", order - 1),
+                need: need.saturating_add(held),
+                budget: problem.budget(),
+                advice: "use trust-region with the curvature gauss-newton, newton-cg or lbfgs"
                     .into(),
-            });
-        };
-        let omega = weights(data, parts.reduction);
-        // The Jacobian as it is computed, as it is weighted, and as columns for its QR factorization.
-        let rows = omega.len() * outputs + lambda.len();
-        let p = problem.parameters().max(zero.len()) as u64;
-        // And its triangle, with those of damped ones.
-        let triangles = (p + 1).saturating_mul(p + 1).saturating_mul(40);
-        let need = (8 * rows as u64).saturating_mul(3 * p + 1).saturating_add(triangles);
-        let what =
-            format!("a Jacobian of {rows} residuals and {p} parameters, with its factorization,");
-        let advice = "use trust-region with the curvature gauss-newton, or newton-cg";
-        check_memory(problem, what, need, advice)?;
-        let session = Session::new(problem, Device::Cpu);
+            },
+            other => other,
+        })?;
+        let memory = held.saturating_add(planned.plan.bytes());
         session.limits().heed(problem.interrupt());
-        session.reserve(need);
-        Ok(Squares {
-            problem,
-            session,
-            data,
-            targets: size_of_targets(problem)?.unwrap_or(0.0),
-            roots: (omega.iter())
-                .flat_map(|omega| factors.iter().map(move |v| (omega * v).sqrt()))
-                .collect(),
-            penalties: (lambda.iter().enumerate())
-                .filter(|(_, lambda)| **lambda > 0.0)
-                .map(|(l, lambda)| (l, lambda.sqrt()))
-                .collect(),
-        })
+        Ok(Squares { problem, session, penalties, targets: 0.0, memory })
+    }
+
+    /// The same with the size of the targets.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn with_targets(mut self) -> Result<Self> {
+        self.targets = size_of_targets(self.problem)?.unwrap_or(0.0);
+        Ok(self)
+    }
+
+    /// Bytes of a fit besides the data.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// The rows of the penalty, and those of W = fixed + Cθ, with the triangle of the samples.
+    fn in_theta(
+        &self,
+        found: &Factored,
+        w: &[f64],
+        sizes: &[f64],
+        limits: &Limits,
+    ) -> Result<Factorization> {
+        let ties = self.problem.ties();
+        let (order, count) = (self.problem.parameters() + 1, w.len() + 1);
+        let mut uncertain = found.uncertain();
+        let rows = count + self.penalties.len();
+        let mut stacked = zeros("the triangle", shape_product("the triangle", &[rows, order])?)?;
+        let mut add = |l: usize, row: Range<usize>, values: &[f64]| {
+            let mut add_to = |a: usize, c: f64| {
+                let out = &mut stacked[a * rows..][row.clone()];
+                out.iter_mut().zip(values).for_each(|(out, v)| *out += c * v);
+            };
+            match ties.filter(|_| l < w.len()) {
+                Some(constraint) => constraint.row(l).for_each(|(a, c)| add_to(a, c)),
+                None if l < w.len() => add_to(l, 1.0),
+                None => add_to(order - 1, 1.0),
+            }
+        };
+        (0..count).for_each(|l| add(l, 0..count, found.column(l)));
+        for (row, &(l, root)) in (count..).zip(&self.penalties) {
+            let residual = root * w[l];
+            add(l, row..row + 1, &[root]);
+            add(w.len(), row..row + 1, &[-residual]);
+            uncertain += residual.abs() * (residual.abs() + root * sizes[l]);
+        }
+        let is_done = ties.is_none() && self.penalties.is_empty();
+        let triangle = if is_done { stacked } else { factorized(limits, stacked, rows, order)? };
+        Ok(Factorization { triangle, uncertain })
     }
 }
 
@@ -132,26 +167,38 @@ impl Problem {
     pub fn standard_errors(&self, w: &[f64]) -> Result<Vec<f64>> {
         let squares = Squares::new(self)?;
         check_start(self.parameters(), w)?;
-        // A weight of 0 takes its row out.
-        let observed = squares.roots.iter().filter(|r| **r > 0.0).count();
-        let (count, p) = (squares.roots.len(), self.parameters());
+        let (observed, p) = (self.observed_squares()?, self.parameters());
         if observed <= p {
             let why = format!("{observed} squares leave no degrees of freedom to {p} parameters");
             return Err(Error::invalid("standard errors", why));
         }
-        let mut linearizer = Linearizer::new(&squares)?;
-        let residuals = linearizer.residuals(w)?;
-        let s2 = dot(&residuals[..count], &residuals[..count]) / (observed - p) as f64;
+        // Not what is left when the penalty is subtracted.
+        let half_square = self.clone().on(Device::Cpu).penalty(Penalty::None)?.objective(w)?;
+        let s2 = 2.0 * half_square / (observed - p) as f64;
         if s2 == 0.0 {
             let what =
                 "the residuals are all 0: their scale, and with it standard errors, is not defined";
             return Err(Error::Numerical { what: what.into() });
         }
-        let deviations = linearizer.linearize(w, residuals)?.model.deviations(s2.sqrt());
+        let mut linearizer = Linearizer::new(&squares);
+        let seen = linearizer.see(w)?;
+        let deviations = linearizer.linearize(w, seen)?.model.deviations(s2.sqrt());
         deviations.ok_or_else(|| Error::Numerical {
             what: "the Jacobian is rank deficient: some parameters have no standard errors; fix or remove them, or add a ridge"
                 .into(),
         })
+    }
+
+    /// The number of squares whose weight is not 0.
+    fn observed_squares(&self) -> Result<usize> {
+        let factors = self.loss().square_factors(self.network().outputs()).unwrap_or_default();
+        let outputs = factors.iter().filter(|v| **v > 0.0).count();
+        let mut rows = 0;
+        self.parts().data.each(|window| {
+            rows += window.omega.iter().filter(|omega| **omega > 0.0).count();
+            Ok(())
+        })?;
+        Ok(rows.saturating_mul(outputs))
     }
 }
 
@@ -165,47 +212,43 @@ fn unsupported(what: &str) -> Error {
 }
 
 impl SumOfSquares for &Squares<'_> {
+    type Seen = f64;
+
     fn dim(&self) -> usize {
         self.problem.parameters()
     }
 
     fn count(&self) -> usize {
-        self.roots.len() + self.penalties.len()
+        let outputs = self.problem.network().outputs();
+        self.problem.rows().saturating_mul(outputs).saturating_add(self.penalties.len())
     }
 
     fn limits(&self) -> Arc<Limits> {
         self.session.limits().clone()
     }
 
-    fn residuals(&self, x: &[f64], out: &mut [f64]) -> Result<()> {
-        let request = Request { outputs: true, ..Request::default() };
-        let at = self.session.at(x)?.evaluate(request)?;
-        let w = self.problem.network_weights(x)?;
-        let outputs = at.outputs.unwrap_or_default();
-        let terms = outputs.iter().zip(self.data.y()).zip(&self.roots);
-        let losses = terms.map(|((x, y), root)| root * (x - y));
-        let penalties = self.penalties.iter().map(|&(l, root)| root * w[l]);
-        for (out, r) in out.iter_mut().zip(losses.chain(penalties)) {
-            *out = r;
-        }
-        Ok(())
+    fn see(&self, x: &[f64]) -> Result<f64> {
+        self.session.at(x)?.value()
     }
 
-    fn jacobian(&self, x: &[f64], out: &mut [f64]) -> Result<()> {
-        let p = self.dim();
-        let (_, jacobian) = self.problem.linearization(x, self.session.limits())?;
-        let (above, below) = out.split_at_mut(self.roots.len() * p);
-        let rows = jacobian.rows().into_iter().zip(&self.roots);
-        for (out, (row, root)) in above.chunks_exact_mut(p.max(1)).zip(rows) {
-            (out.iter_mut().zip(row)).for_each(|(out, j)| *out = root * j);
-        }
-        for (out, &(l, root)) in below.chunks_exact_mut(p.max(1)).zip(&self.penalties) {
-            out.fill(0.0);
-            match self.problem.ties() {
-                None => out[l] = root,
-                Some(constraint) => (constraint.row(l)).for_each(|(a, c)| out[a] += root * c),
-            }
-        }
-        Ok(())
+    fn half_square(&self, seen: &f64) -> f64 {
+        *seen
+    }
+
+    fn reduction(&self, from: &f64, to: &f64) -> f64 {
+        from - to
+    }
+
+    fn factor(&self, x: &[f64], _: &f64, limits: &Limits) -> Result<Factorization> {
+        let w = self.problem.network_weights(x)?;
+        // By how much rounding moves W_l, in units of u.
+        let sizes: Vec<f64> = match self.problem.ties() {
+            None => x.iter().map(|x| x.abs()).collect(),
+            Some(constraint) => (0..w.len())
+                .map(|l| constraint.row(l).map(|(a, c)| (c * x[a]).abs()).sum())
+                .collect(),
+        };
+        let found = self.session.at(x)?.factor(&sizes)?;
+        self.in_theta(&found, &w, &sizes, limits)
     }
 }

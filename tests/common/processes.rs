@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ndarray::Array2;
 use secondo::{
     Activation, Auto, BlockNewton, Curvature, Data, Device, Error, Initialization, Lbfgs,
-    LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Problem, Reduction, Result, Samples,
-    Structure, TrustRegion, Walk, Window, silent,
+    LevenbergMarquardt, LinearOperator, Loss, Method, Network, NewtonCg, Penalty, Problem,
+    Reduction, Result, Samples, Structure, TrustRegion, Walk, Window, silent,
 };
 
 /// Rows between which lanes may end.
@@ -140,6 +140,12 @@ pub fn methods() -> Vec<Box<dyn Method + Sync>> {
         Box::new(Lbfgs { max_iter: 10, ..Lbfgs::default() }),
         Box::new(BlockNewton { max_iter: 6, ..BlockNewton::default() }),
         Box::new(Auto { max_iter: 6, ..Auto::default() }),
+        // Not the one that the default takes here.
+        Box::new(LevenbergMarquardt {
+            max_iter: 6,
+            initial_radius: 0.1,
+            ..LevenbergMarquardt::default()
+        }),
     ]
 }
 

@@ -90,7 +90,7 @@ pub struct Options {
     ///
     /// Codings, classes and the task follow from the different values of the columns, of which up to 1,000 are noted. The rows to test are chosen by a
     /// hash of their number. Nothing that needs all rows at once can be had besides: choosing by cross-validation, stopping early, exposures, the penalty
-    /// of the largest evidence, radial units, figures, areas under the ROC curve; and the method lm.
+    /// of the largest evidence, radial units, figures and areas under the ROC curve.
     #[arg(long, help_heading = "Reading tables")]
     pub stream: bool,
     /// Share the rows among the processes that mpirun or srun started: with the same result, for any number of them

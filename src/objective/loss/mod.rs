@@ -344,6 +344,15 @@ registry! {
 }
 
 impl Loss {
+    /// v of squared errors ½ Σ_o v_o (x_o − y_o)², a number for each output; none of other losses.
+    pub(crate) fn square_factors(&self, outputs: usize) -> Option<Vec<f64>> {
+        match self {
+            Loss::SquaredError => Some(vec![1.0; outputs]),
+            Loss::WeightedSquaredError { output_weights } => Some(output_weights.clone()),
+            _ => None,
+        }
+    }
+
     /// The facts about its kind; none of a user's loss.
     pub fn kind(&self) -> Option<&'static LossKind> {
         match self {
