@@ -5,9 +5,11 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 #[cfg(feature = "gpu")]
-use crate::backend::gpu::{Gpu, Options};
+use crate::backend::gpu::{Gpu, Options, adapters};
 #[cfg(feature = "gpu")]
 use crate::error::{Error, Fault, Result};
+#[cfg(feature = "gpu")]
+use crate::gpus::Gpus;
 
 /// Flops from which a request goes to the accelerator of [`Device::auto`]: below, copies and launches cost more than they save.
 /// A choice, not a measurement.
@@ -57,6 +59,9 @@ pub enum Device {
     /// An adapter, in f32 or f64; sums over chunks of samples are in f64 on the host.
     #[cfg(feature = "gpu")]
     Gpu(Gpu),
+    /// Several adapters, each with a share of the samples.
+    #[cfg(feature = "gpu")]
+    Gpus(Gpus),
     /// A hardware adapter in f32 for requests that are large enough to gain, the processor in f64 for others.
     #[cfg(feature = "gpu")]
     Auto(Hardware),
@@ -107,23 +112,84 @@ impl Device {
     /// ```
     #[cfg(feature = "gpu")]
     pub fn gpu(name: &str) -> Result<Self> {
-        let name = Some(name).filter(|n| !n.is_empty());
-        let gpu = Gpu::open(name, Options::default())?;
-        self_test(&gpu)?;
-        Ok(Device::Gpu(gpu))
+        open(name).map(Device::Gpu)
     }
 
-    /// The same adapter in f64; for all but adapters the processor.
+    /// Several adapters in f32, each named as for [`gpu`](Self::gpu); without names all that are hardware and pass their test. They share the samples, from 8,192 of
+    /// them on, in proportion to their speeds, which are measured. Where one fails the others compute its share; one that is lost is left out.
+    ///
+    /// The bits depend neither on the division nor on the number of adapters, from two on, where these compute the same; of
+    /// different adapters they do, as the speeds differ from run to run. Results with a number for each sample, and those of fewer samples, are computed by the first that works. A
+    /// request must fit each of them. As many compute at once as the current rayon pool has threads.
+    ///
+    /// # Errors
+    /// Those of [`gpu`](Self::gpu), for each of them.
+    ///
+    /// ```no_run
+    /// # use secondo::Device;
+    /// let both = Device::gpus(&["0", "1"])?;
+    /// let all = Device::gpus(&[])?;
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    #[cfg(feature = "gpu")]
+    pub fn gpus(names: &[&str]) -> Result<Self> {
+        let opened = match names {
+            [] => all_hardware()?,
+            names => names.iter().map(|name| open(name)).collect::<Result<_>>()?,
+        };
+        match <[Gpu; 1]>::try_from(opened) {
+            Ok([one]) => Ok(Device::Gpu(one)),
+            Err(several) => Gpus::new(several).map(Device::Gpus),
+        }
+    }
+
+    /// The adapter or adapters of a text: `gpu` for the first that is hardware, `gpu:NAME` with a name or number for [`gpu`](Self::gpu), several of
+    /// these with commas between for [`gpus`](Self::gpus), and `gpu:all` for all that are hardware.
+    ///
+    /// # Errors
+    /// `Invalid` for another text; those of [`gpu`](Self::gpu).
+    ///
+    /// ```no_run
+    /// # use secondo::Device;
+    /// let both = Device::named("gpu:0,gpu:1")?;
+    /// # Ok::<(), secondo::Error>(())
+    /// ```
+    #[cfg(feature = "gpu")]
+    pub fn named(text: &str) -> Result<Self> {
+        let why =
+            "known: gpu, gpu:NAME with a name or number, several such as gpu:0,gpu:1, gpu:all";
+        let other = || Error::invalid(format!("the device {text}"), why);
+        let first = text.strip_prefix("gpu").ok_or_else(other)?;
+        // A name may have commas of its own.
+        let name = |rest: &'_ str| match rest.strip_prefix(':') {
+            Some(name) if !name.is_empty() => Ok(name.to_owned()),
+            None if rest.is_empty() => Ok(String::new()),
+            _ => Err(other()),
+        };
+        let names = first.split(",gpu").map(name).collect::<Result<Vec<_>>>()?;
+        match &names[..] {
+            [all] if all == "all" => Device::gpus(&[]),
+            [one] => Device::gpu(one),
+            several => Device::gpus(&several.iter().map(String::as_str).collect::<Vec<_>>()),
+        }
+    }
+
+    /// The same adapter, or adapters, in f64; for all but adapters the processor.
     ///
     /// # Errors
     /// `Gpu`: the adapter does not offer f64, or computes wrongly in it.
     #[cfg(feature = "gpu")]
     pub fn in_f64(self) -> Result<Self> {
+        let in_f64 = |gpu: Gpu| {
+            let gpu = gpu.in_f64()?;
+            self_test(&gpu)?;
+            Ok(gpu)
+        };
         match self {
-            Device::Gpu(gpu) => {
-                let gpu = gpu.in_f64()?;
-                self_test(&gpu)?;
-                Ok(Device::Gpu(gpu))
+            Device::Gpu(gpu) => in_f64(gpu).map(Device::Gpu),
+            Device::Gpus(gpus) => {
+                let all = gpus.adapters().map(|(gpu, _)| in_f64(gpu.clone()));
+                Gpus::new(all.collect::<Result<_>>()?).map(Device::Gpus)
             }
             _ => Ok(Device::Cpu),
         }
@@ -145,6 +211,8 @@ impl Device {
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => gpu.adapter().to_string(),
             #[cfg(feature = "gpu")]
+            Device::Gpus(gpus) => gpus.to_string(),
+            #[cfg(feature = "gpu")]
             Device::Auto(_) => "auto".into(),
             _ => match rayon::current_num_threads() {
                 1 => "cpu, 1 thread".into(),
@@ -159,16 +227,23 @@ impl Device {
         match self {
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) if !gpu.is_f64() => Precision::F32,
+            #[cfg(feature = "gpu")]
+            Device::Gpus(gpus) if !gpus.is_f64() => Precision::F32,
             Device::CpuF32 => Precision::F32,
             _ => Precision::F64,
         }
     }
 
-    /// How long kernels have run on the adapter by its own clock, where it has one.
+    /// How long kernels have run on the adapter, or on all of them together, by their own clocks, where they have such.
     pub(crate) fn kernel_time(&self) -> Option<std::time::Duration> {
         match self {
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => gpu.has_clock().then(|| gpu.kernel_times().values().sum()),
+            #[cfg(feature = "gpu")]
+            Device::Gpus(gpus) => {
+                let time = |gpu: &Gpu| gpu.kernel_times().values().sum::<std::time::Duration>();
+                gpus.adapters().map(|(gpu, _)| gpu.has_clock().then(|| time(gpu))).sum()
+            }
             _ => None,
         }
     }
@@ -186,6 +261,38 @@ impl Device {
             _ => None,
         }
     }
+}
+
+/// Opens all hardware adapters that pass their test, of one interface: others name the same cards again.
+///
+/// # Errors
+/// That of the first, if none does.
+#[cfg(feature = "gpu")]
+fn all_hardware() -> Result<Vec<Gpu>> {
+    let all: Vec<_> = adapters().into_iter().enumerate().filter(|(_, a)| !a.software).collect();
+    let interface = all.first().map(|(_, adapter)| adapter.interface.clone());
+    let of_it = all.iter().filter(|(_, adapter)| Some(&adapter.interface) == interface.as_ref());
+    let (mut opened, mut failure) = (Vec::new(), None);
+    for (number, _) in of_it {
+        match open(&number.to_string()) {
+            Ok(gpu) => opened.push(gpu),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    match (opened.is_empty(), failure) {
+        (false, _) => Ok(opened),
+        (true, Some(error)) => Err(error),
+        // With the error that says what there is.
+        (true, None) => open("").map(|gpu| vec![gpu]),
+    }
+}
+
+/// Opens an adapter by its name or number, or the first that is hardware, and tests it.
+#[cfg(feature = "gpu")]
+fn open(name: &str) -> Result<Gpu> {
+    let gpu = Gpu::open(Some(name).filter(|n| !n.is_empty()), Options::default())?;
+    self_test(&gpu)?;
+    Ok(gpu)
 }
 
 /// Checks that the adapter computes the derivatives of a small network as the processor does: every kernel of linear units

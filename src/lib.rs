@@ -101,6 +101,8 @@ mod curvature;
 mod device;
 mod error;
 mod evaluate;
+#[cfg(feature = "gpu")]
+mod gpus;
 mod guard;
 pub mod inference;
 mod interrupt;
@@ -127,6 +129,8 @@ pub use device::{Hardware, self_test};
 use error::by_name as named;
 pub use error::{Error, Fault, Quantity, Result, legible};
 pub use evaluate::{Configuration, Counts, Evaluation, LagrangianPoint, Plan, Request};
+#[cfg(feature = "gpu")]
+pub use gpus::Gpus;
 pub use inference::Inference;
 pub use interrupt::Interrupt;
 pub use memory::{available_memory, is_address_space_limited, limit_memory, require_memory};

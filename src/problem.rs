@@ -179,8 +179,8 @@ impl Problem {
     }
 
     /// The same problem, whose fits end when this flag is set, even inside a step: at their best point, for
-    /// [`Reason::Interrupted`](crate::Reason::Interrupted), or with [`Error::Interrupted`] before there is one. Other requests do not
-    /// heed it.
+    /// [`Reason::Interrupted`](crate::Reason::Interrupted), or with [`Error::Interrupted`] before there is one, and while rows that are read are measured
+    /// before a fit goes on from a checkpoint. Other requests do not heed it.
     pub fn interrupted_by(mut self, interrupt: Interrupt) -> Self {
         self.interrupt = interrupt;
         self

@@ -375,11 +375,12 @@ fn faults_of_sources_are_errors_that_name_the_place() {
     assert!(auto.fit(&problem, &w, &mut silent).is_ok());
 }
 
-/// Rows whose third walk sets a flag at a row.
+/// Rows whose walks set a flag at a row, from a walk on.
 #[derive(Debug)]
 struct Ending {
     made: Made,
     flag: Interrupt,
+    from: usize,
     at: usize,
 }
 
@@ -403,7 +404,7 @@ impl Samples for Ending {
     }
 
     fn walk(&self, first: usize) -> Result<Box<dyn Walk>> {
-        let end = self.made.walks.load(Ordering::Relaxed) >= 2;
+        let end = self.made.walks.load(Ordering::Relaxed) >= self.from;
         let end = end.then(|| (self.flag.clone(), self.at));
         Ok(Box::new(Ended { walk: self.made.walk(first)?, row: first, end }))
     }
@@ -424,7 +425,8 @@ fn an_end_among_many_threads_ends_all_of_them() {
     for at in [1, 700, 3000, 9000] {
         let made = Made::new(12_000, 400, 1, false);
         let flag = Interrupt::default();
-        let ending = Ending { made: made.clone(), flag: flag.clone(), at };
+        // After the check, the first targets, two walks for the scales and one for the size of the targets.
+        let ending = Ending { made: made.clone(), flag: flag.clone(), from: 5, at };
         let problem = Problem::over(made.network(2), Arc::new(ending), made.loss()).unwrap();
         let problem = problem.memory_budget(16 << 20).interrupted_by(flag);
         let w = start(&problem);
@@ -433,6 +435,52 @@ fn an_end_among_many_threads_ends_all_of_them() {
             Ok(fit) => assert_eq!(fit.reason, Reason::Interrupted, "{at}"),
             Err(error) => assert_eq!(error, Error::Interrupted, "{at}"),
         }
+        assert!(made.walks.load(Ordering::Relaxed) > 5, "{at}");
+    }
+}
+
+/// The walks that measure inputs and targets before a fit end, too: none begins after the one that sets the flag.
+#[test]
+fn walks_before_a_fit_end() {
+    for walk in [2, 3, 4] {
+        let made = Made::new(12_000, 400, 1, false);
+        let flag = Interrupt::default();
+        let ending = Ending { made: made.clone(), flag: flag.clone(), from: walk, at: 700 };
+        let problem = Problem::over(made.network(2), Arc::new(ending), made.loss()).unwrap();
+        let problem = problem.memory_budget(16 << 20).interrupted_by(flag);
+        let fit = Lbfgs::default().fit(&problem, &start(&problem), &mut silent);
+        assert_eq!(fit, Err(Error::Interrupted));
+        assert_eq!(made.walks.load(Ordering::Relaxed), walk + 1);
+    }
+}
+
+/// Wherever a flag is set, also between two methods, where the rows are measured anew.
+#[test]
+fn an_interruption_between_two_methods_keeps_the_point() {
+    let made = Made::new(600, 3, 1, false);
+    let problem = Problem::over(made.network(2), Arc::new(made.clone()), made.loss()).unwrap();
+    let problem = problem.penalty(Penalty::ridge(0.1)).unwrap();
+    let w = start(&problem);
+    let mut steps = 0;
+    let mut count = |_: &Progress| {
+        steps += 1;
+        Control::Continue
+    };
+    let whole = Auto::default().fit(&problem, &w, &mut count).unwrap();
+    assert!(whole.stages.len() > 1, "{whole}");
+    for step in 1..steps {
+        let (flag, mut seen) = (Interrupt::default(), 0);
+        let problem = problem.clone().interrupted_by(flag.clone());
+        let mut set = |_: &Progress| {
+            seen += 1;
+            if seen == step {
+                flag.set();
+            }
+            Control::Continue
+        };
+        let fit = Auto::default().fit(&problem, &w, &mut set).unwrap();
+        assert_eq!(fit.reason, Reason::Interrupted, "at step {step} of {steps}: {fit}");
+        assert!(fit.value <= problem.objective(&w).unwrap());
     }
 }
 

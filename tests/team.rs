@@ -257,6 +257,11 @@ fn messages_are_as_many_as_the_formulas_say() {
             operator.products(Array2::ones((2, w.len())).view()).unwrap();
             let numbers = others * (HEAD + 2 * p) + others * (1 + NODE + 2 * p);
             assert_eq!(sent.take(), [2 * others, numbers], "products among {size}");
+            // Of the exact Hessian those of the weights behind the first layer twice: four units and one output.
+            let operator = session.at(&w).unwrap().operator(Curvature::Exact).unwrap();
+            operator.products(Array2::ones((2, w.len())).view()).unwrap();
+            let numbers = others * (HEAD + 2 * p) + others * (1 + NODE + 2 * (p + 4));
+            assert_eq!(sent.take(), [2 * others, numbers], "exact products among {size}");
             // A value, and the triangle of the same W with the sizes of the parameters.
             let start = LevenbergMarquardt { max_iter: 0, ..LevenbergMarquardt::default() };
             start.fit(&problem, &vec![0.5; w.len()], &mut silent).unwrap();

@@ -12,10 +12,11 @@ use crate::output::say_note;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Computing")]
 pub struct Computing {
-    /// Where to compute: cpu, gpu, gpu:NAME or auto
+    /// Where to compute: cpu, gpu, gpu:NAME, several as in gpu:0,gpu:1, gpu:all or auto
     ///
     /// gpu is the first hardware adapter (a GPU) that 'secondo adapters' lists, gpu:NAME the first whose name contains
-    /// NAME, gpu:N with one or two digits the one of that number. auto is a hardware adapter for large fits and the
+    /// NAME, gpu:N with one or two digits the one of that number. Several adapters, gpu:0,gpu:1 or gpu:all for all that are
+    /// hardware, share the rows, from 8,192 on, by their measured speed, so that last digits may differ from run to run where the adapters differ; one that is lost is left out. auto is a hardware adapter for large fits and the
     /// CPU for all else; it never takes a software adapter.
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = device)]
     device: String,
@@ -42,13 +43,16 @@ enum Precision {
 }
 
 fn device(text: &str) -> Result<String, String> {
+    // Several adapters, whose names may have commas.
+    let is_adapter = |text: &str| text.is_empty() || text.len() > 1 && text.starts_with(':');
     match text {
-        "auto" | "cpu" | "gpu" => Ok(text.into()),
-        _ if text.len() > 4 && text.starts_with("gpu:") => Ok(text.into()),
-        _ => {
-            Err("known: auto, cpu, gpu, gpu:NAME with a name or number from 'secondo adapters'"
-                .into())
+        "auto" | "cpu" => Ok(text.into()),
+        _ if text.strip_prefix("gpu").is_some_and(|all| all.split(",gpu").all(is_adapter)) => {
+            Ok(text.into())
         }
+        _ => Err("known: auto, cpu, gpu, gpu:NAME with a name or number from 'secondo adapters', \
+                 several such as gpu:0,gpu:1, gpu:all"
+            .into()),
     }
 }
 
@@ -183,13 +187,10 @@ impl Computing {
         let double = self.precision == Some(Precision::F64);
         Ok(match self.device.as_str() {
             "cpu" if single => Device::CpuF32,
-            "auto" if single => adapter("", double).unwrap_or(Device::CpuF32),
+            "auto" if single => adapter("gpu", double).unwrap_or(Device::CpuF32),
             "auto" if fit && !double => Device::auto(),
             "cpu" | "auto" => Device::Cpu,
-            gpu => {
-                let name = gpu.strip_prefix("gpu").unwrap_or(gpu);
-                adapter(name.trim_start_matches(':'), double)?
-            }
+            gpu => adapter(gpu, double)?,
         })
     }
 }
@@ -209,9 +210,10 @@ pub fn quiet_drivers() {
     }
 }
 
+/// The adapters of a text such as `gpu`, `gpu:NAME`, `gpu:0,gpu:1` or `gpu:all`.
 #[cfg(feature = "gpu")]
-fn adapter(name: &str, in_f64: bool) -> Result<Device, Failure> {
-    let device = Device::gpu(name)?;
+fn adapter(text: &str, in_f64: bool) -> Result<Device, Failure> {
+    let device = Device::named(text)?;
     Ok(if in_f64 { device.in_f64()? } else { device })
 }
 

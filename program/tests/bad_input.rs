@@ -242,6 +242,7 @@ fn options() {
     fit("beyond a number of threads", &["--threads", "10000000000"], 2, &["--threads"]);
     fit("gpu number", &["--device", "gpu:77"], 3, &["gpu:77", "adapter"]);
     fit("gpu name", &["--device", "gpu:nothing"], 3, &["gpu:nothing", "adapter"]);
+    fit("gpu and no name", &["--device", "gpu:0,gpu:"], 2, &["gpu:NAME"]);
     fit("gpu without a name", &["--device", "gpu:"], 2, &["gpu:NAME"]);
     fit("device", &["--device", "tpu"], 2, &["auto, cpu, gpu"]);
     fit("failure", &["--device-failure", "panic"], 2, &["continue", "stop"]);

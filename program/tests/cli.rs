@@ -976,6 +976,11 @@ fn a_fit_and_derivatives_on_an_adapter() {
     let (a, b) = (right["value"].as_f64().unwrap(), found["value"].as_f64().unwrap());
     assert!((a - b).abs() < 1e-7 * a, "{a} and {b}");
 
+    // Twice the same adapter, opened as two; so few rows are computed by the first.
+    let found = run(&["--device", &format!("{device},{device}")], "gpus.json");
+    assert!(found["adapter"].as_str().unwrap().contains(" + "), "{found}");
+    assert!((found["value"].as_f64().unwrap() - a).abs() < 1e-7 * a, "{found}");
+
     let problem = here("tests/data/derivs");
     let file = std::fs::read_dir(problem).unwrap().map(|f| f.unwrap().path());
     let file = file.min().unwrap();

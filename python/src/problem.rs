@@ -361,13 +361,13 @@ fn open(py: Python, name: &str, precision: Option<&str>) -> PyResult<Device> {
         "cpu" => Ok(Device::Cpu),
         "auto" => Ok(if single == Some(false) { Device::Cpu } else { Device::auto() }),
         _ => {
-            let Some(adapter) = name.strip_prefix("gpu") else {
-                let why = "must be 'cpu', 'auto', 'gpu', or 'gpu:' with a name or number of \
-                           secondo.adapters()";
+            if !name.starts_with("gpu") {
+                let why = "must be 'cpu', 'auto', 'gpu', 'gpu:' with a name or number of \
+                           secondo.adapters(), several of these with commas between, or 'gpu:all'";
                 return Err(invalid(py, "device", why));
-            };
+            }
             run(py, None, || {
-                let device = Device::gpu(adapter.trim_start_matches(':'))?;
+                let device = Device::named(name)?;
                 if single == Some(false) { device.in_f64() } else { Ok(device) }
             })
         }

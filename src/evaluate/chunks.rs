@@ -34,10 +34,8 @@ pub(super) fn are_apart(few: bool, chunk: usize, n: usize) -> bool {
     (1..n).contains(&chunk) && chunk.is_multiple_of(QUANTUM) && few
 }
 
-/// How many chunks may wait to be added that leave so many numbers each.
-pub(super) fn waiting(numbers: usize, threads: usize) -> usize {
-    (WAITING / numbers.max(1)).max(2 * threads)
-}
+/// What the sums of a chunk take besides, in numbers: the heads of their arrays, and what the allocator adds.
+const HEADS: usize = 64;
 
 /// How a request divides the samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,8 +52,23 @@ pub(crate) struct Division {
     pub kept: usize,
     /// Lanes of the samples.
     pub lanes: usize,
-    /// The rank of this process and the number of those that share the lanes.
-    pub share: (usize, usize),
+    /// Those of them that are computed here.
+    pub share: Share,
+}
+
+/// The lanes that are computed here.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Share {
+    /// Those of a process, by its rank and the number of processes.
+    Rank(usize, usize),
+    /// Those from one on, up to another: of an adapter among several.
+    #[cfg(feature = "gpu")]
+    Lanes(usize, usize),
+}
+
+impl Share {
+    /// All of them.
+    pub(crate) const ALL: Share = Share::Rank(0, 1);
 }
 
 /// Samples that a task adds to sums of its own.
@@ -68,9 +81,20 @@ pub(super) struct Task<'a, B> {
 }
 
 impl Division {
+    /// Returns how many chunks may wait to be added, and how many numbers each of them holds: sums, results for each sample, and those that
+    /// add up to the value.
+    pub(super) fn waiting(&self, threads: usize) -> (usize, usize) {
+        let each = self.sums + self.kept * self.chunk + self.chunk.div_ceil(QUANTUM) + HEADS;
+        ((WAITING / each).max(2 * threads), each)
+    }
+
     /// Returns the lanes that this process computes.
     fn lanes_here(&self) -> Range<usize> {
-        lanes::share(self.lanes, self.share.0, self.share.1)
+        match self.share {
+            Share::Rank(rank, size) => lanes::share(self.lanes, rank, size),
+            #[cfg(feature = "gpu")]
+            Share::Lanes(from, to) => from..to,
+        }
     }
 
     /// Returns the rows of these lanes.
@@ -124,7 +148,7 @@ impl Division {
         }
         let threads = rayon::current_num_threads();
         let chunks = rows.start / chunk..rows.end.div_ceil(chunk);
-        let wave = waiting(self.sums + self.kept * chunk, threads);
+        let (wave, _) = self.waiting(threads);
         for start in chunks.clone().step_by(wave) {
             let end = chunks.end.min(start + wave);
             let done = Mutex::new(Vec::from_iter((start..end).map(|_| None)));

@@ -20,12 +20,12 @@ pub(super) const UNIT: usize = 4096;
 const MOST: usize = 64;
 
 /// Returns L for n rows.
-pub(super) fn count(n: usize) -> usize {
+pub(crate) fn count(n: usize) -> usize {
     MOST.min(1 << (n / UNIT).max(1).ilog2())
 }
 
 /// Returns the rows of some lanes out of `lanes`.
-pub(super) fn rows(n: usize, lanes: usize, of: &Range<usize>) -> Range<usize> {
+pub(crate) fn rows(n: usize, lanes: usize, of: &Range<usize>) -> Range<usize> {
     let border = |l: usize| if l >= lanes { n } else { l * (n / UNIT) / lanes * UNIT };
     border(of.start)..border(of.end)
 }

@@ -46,7 +46,7 @@ use std::sync::Mutex;
 use ndarray::{Array2, ArrayRef2};
 
 pub(crate) use assemble::places;
-pub(crate) use chunks::Division;
+pub(crate) use chunks::{Division, Share};
 pub(crate) use counters::Counters;
 pub use counters::Counts;
 pub(crate) use factor::{Factored, factors, finish_factor};
@@ -54,6 +54,8 @@ pub(crate) use jacobian::jacobian;
 pub use lagrangian::{Configuration, LagrangianPoint};
 pub(crate) use lagrangian::{configuration, lagrangian};
 pub(crate) use lanes::{Additive, Node, push_by, root};
+#[cfg(feature = "gpu")]
+pub(crate) use lanes::{count as lane_count, rows as rows_of_lanes};
 pub(crate) use linear::{Kept, Need};
 pub use plan::Plan;
 #[cfg(feature = "gpu")]
@@ -64,7 +66,7 @@ use sizes::finite;
 pub(crate) use sizes::shape_product;
 pub(crate) use states::Parameters;
 #[cfg(feature = "gpu")]
-pub(crate) use store::Store;
+pub(crate) use store::of_gpu;
 pub(crate) use store::{Leave, Memory, Planned, PointStore};
 pub(crate) use sums::Totals;
 pub(crate) use sweep::Rows;
@@ -466,20 +468,20 @@ impl Division {
         let few = work.has_few(sums);
         let lanes = lanes_of(samples, chunk);
         let kept = kept(network, work);
-        Ok(Division { samples, chunk, sums, few, kept, lanes, share: (0, 1) })
+        Ok(Division { samples, chunk, sums, few, kept, lanes, share: Share::ALL })
     }
 
-    /// Returns how a request with this plan divides n samples into chunks of `chunk`, of which this process has the `share` that rank and
-    /// number of processes give.
+    /// Returns how a request with this plan divides n samples into chunks of `chunk`, of which a `share` is computed here.
     pub(crate) fn planned(
         network: &Network,
         samples: usize,
         work: Work,
         plan: &Plan,
         chunk: usize,
-        share: (usize, usize),
+        share: Share,
     ) -> Self {
-        let lanes = if plan.device > 0 { 1 } else { lanes_of(samples, chunk) };
+        let is_alone = plan.device > 0 && share == Share::ALL;
+        let lanes = if is_alone { 1 } else { lanes_of(samples, chunk) };
         let &Plan { sums, few, .. } = plan;
         Division { samples, chunk, sums, few, kept: kept(network, work), lanes, share }
     }

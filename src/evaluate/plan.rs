@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::chunks::{are_apart, are_few, waiting};
+use super::chunks::{are_apart, are_few};
 use super::counters::Counters;
 use super::factor;
 use super::lanes::{self, Additive};
@@ -109,7 +109,7 @@ impl Target {
         match self {
             Target::Cpu { float } => *float as u64,
             #[cfg(feature = "gpu")]
-            Target::Gpu(_) => 0,
+            Target::Gpu(gpu) => gpu.number(),
         }
     }
 
@@ -307,6 +307,15 @@ impl Planner<'_> {
         }
     }
 
+    /// How many read samples at once.
+    fn readers(&self) -> u64 {
+        match self.target {
+            #[cfg(feature = "gpu")]
+            Target::Gpu(gpu) => gpu.sharers() as u64,
+            _ => 1,
+        }
+    }
+
     /// Bytes that may be taken on the adapter.
     fn device_budget(&self) -> u64 {
         match self.target {
@@ -359,7 +368,9 @@ impl Planner<'_> {
     /// The longest chunk that there may be: where the samples have lanes, one that divides them.
     fn most_samples(&self) -> usize {
         match self.target {
-            Target::Cpu { .. } if lanes::count(self.samples) > 1 => lanes::UNIT,
+            #[cfg(feature = "gpu")]
+            Target::Gpu(gpu) if gpu.sharers() == 1 => self.samples,
+            _ if lanes::count(self.samples) > 1 => lanes::UNIT,
             _ => self.samples,
         }
     }
@@ -395,7 +406,16 @@ impl Planner<'_> {
             #[cfg(feature = "gpu")]
             Target::Gpu(gpu) => {
                 let backend = gpu.rehearsal();
-                let measured = self.rehearse(&backend, || backend.cost(), chunk, 1)?;
+                let mut measured = self.rehearse(&backend, || backend.cost(), chunk, 1)?;
+                let sharers = gpu.sharers() as u64;
+                if sharers > 1 {
+                    // Each computes at once with the others, and holds the branches that its lanes are of the tree.
+                    let branches = 2 * sharers * lanes::waiting(division.lanes);
+                    let waiting = branches.min(division.lanes as u64);
+                    let bytes = waiting.saturating_mul(bytes_of(&[8, division.sums]));
+                    let peak = measured.cost.peak.saturating_mul(sharers);
+                    measured.cost.peak = peak.saturating_add(bytes);
+                }
                 (measured, backend.device_peak())
             }
         };
@@ -427,9 +447,9 @@ impl Planner<'_> {
         // The sums of the chunks that are computed are those that wait later.
         let own = (peak - rehearsal.before).saturating_sub(8 * sums as u64);
         rehearsal.host = rehearsal.host.saturating_mul(threads.min(chunks) as u64);
-        let each = sums + chunk * kept;
+        let (most, each) = division.waiting(threads);
         // With the sum of those before.
-        let waiting = chunks.min(waiting(each, threads) + 1) as u64 * 8 * each as u64;
+        let waiting = chunks.min(most + 1) as u64 * 8 * each as u64;
         // With the arrays of the last chunk, which is shorter, beside those of the one before it.
         rehearsal.cost.peak = own
             .saturating_mul(threads.min(chunks) as u64)
@@ -551,7 +571,7 @@ impl Planner<'_> {
         let numbers = network.inputs() + network.outputs() + 1;
         let (data, windows) = match self.stream {
             None => (rows.saturating_mul(8 * numbers as u64), 0),
-            Some(stream) => (0, stream.held(chunk)),
+            Some(stream) => (0, stream.held(chunk).saturating_mul(self.readers())),
         };
         // ω of a chunk is copied where the reduction scales it.
         let omega = bytes_of(&[8, chunk, rayon::current_num_threads()]);

@@ -51,7 +51,7 @@ pub(crate) struct Memory {
     pub f64: Arc<Store<Cpu<f64>>>,
     pub f32: Arc<Store<Cpu<f32>>>,
     #[cfg(feature = "gpu")]
-    pub gpu: OnceLock<Arc<Store<Gpu>>>,
+    gpus: Mutex<Vec<(u64, Arc<Store<Gpu>>)>>,
 }
 
 impl Default for Memory {
@@ -65,7 +65,7 @@ impl Default for Memory {
             f64: Arc::new(Store::new(Cpu::new(), Some(Cpu::sequential()))),
             f32: Arc::new(Store::new(Cpu::new(), Some(Cpu::sequential()))),
             #[cfg(feature = "gpu")]
-            gpu: OnceLock::new(),
+            gpus: Mutex::default(),
         }
     }
 }
@@ -84,6 +84,13 @@ impl Memory {
             plans: whole.plans.clone(),
             ..Memory::default()
         }
+    }
+
+    /// The arrays that requests leave on an adapter.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn on_gpu(&self, gpu: &Gpu) -> Arc<Store<Gpu>> {
+        let store = || Arc::new(Store::new(gpu.clone(), None));
+        of_gpu(&self.gpus, gpu, store)
     }
 
     /// The plan of a kind of request, if there is one that `fits`.
@@ -162,6 +169,22 @@ impl Memory {
         };
         Ok(each.saturating_mul(n.div_ceil(chunk) as u64))
     }
+}
+
+/// Returns what there is for an adapter, made by `make` the first time.
+#[cfg(feature = "gpu")]
+pub(crate) fn of_gpu<T: Clone>(
+    all: &Mutex<Vec<(u64, T)>>,
+    gpu: &Gpu,
+    make: impl FnOnce() -> T,
+) -> T {
+    let mut all = lock(all);
+    if let Some((_, found)) = all.iter().find(|(number, _)| *number == gpu.number()) {
+        return found.clone();
+    }
+    let made = make();
+    all.push((gpu.number(), made.clone()));
+    made
 }
 
 /// The arrays that a request may leave behind.

@@ -16,6 +16,8 @@
 //! done. Operators ([`Problem::operator`]) and fits have sessions of their own; [`Problem`]'s own requests leave for the next ones what
 //! is small, such as plans and arrays of small problems.
 
+#[cfg(feature = "gpu")]
+mod gpus;
 mod operator;
 mod point;
 mod ranks;
@@ -42,7 +44,7 @@ use crate::error::{Error, Fault};
 use crate::evaluate::rehearse;
 use crate::evaluate::{
     Additive, At, Counts, Division, Leave, Memory, Need, Partial, Parts, Place, Plan, Planned,
-    PointStore, Request, Rows, Target, Work, resident_bytes,
+    PointStore, Request, Rows, Share, Target, Work, resident_bytes,
 };
 use crate::interrupt::Limits;
 use crate::problem::Problem;
@@ -197,6 +199,14 @@ impl<'a> Session<'a> {
             Device::Cpu => on_cpu(8),
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => self.planned_for(Target::Gpu(gpu.clone()), work),
+            // Of the one whose memory allows the least.
+            #[cfg(feature = "gpu")]
+            Device::Gpus(gpus) => {
+                let plan = |(gpu, _): (&Gpu, _)| self.planned_for(Target::Gpu(gpu.clone()), work);
+                let plans = gpus.adapters().map(plan).collect::<Result<Vec<_>>>()?;
+                let least = plans.into_iter().min_by_key(|(_, planned)| planned.plan.chunk);
+                least.ok_or_else(|| Error::invalid("the adapters", "at least one is needed"))
+            }
             #[cfg(feature = "gpu")]
             Device::Auto(_) => {
                 let on_cpu = on_cpu(8);
@@ -262,6 +272,10 @@ impl<'a> Session<'a> {
     /// Does a job where `device` computes it, with other processes where there are any that share the samples.
     fn run<J: Job>(&self, device: &Device, stores: &Stores, job: &J) -> Result<J::Done> {
         let work = job.work();
+        #[cfg(feature = "gpu")]
+        if let Device::Gpus(gpus) = device {
+            return self.run_on_gpus(gpus, stores, job);
+        }
         let (target, planned) = self.planned(device, work)?;
         let chunk = self.chunk(device, work, &planned);
         let own = |share| self.compute(&target, &planned, stores, job, chunk, share);
@@ -272,10 +286,10 @@ impl<'a> Session<'a> {
             let work = self.problem.in_network(work);
             let vectors = Cow::Borrowed(job.vectors());
             let asked = Asked { work, float: target.float(), chunk, vectors };
-            let own = || Ok(own((0, ranks.size()))?.nodes);
+            let own = || Ok(own(Share::Rank(0, ranks.size()))?.nodes);
             return job.finish(parts, weights, ranks.ask(asked, weights, own)?, Rows::default());
         }
-        let found = own((0, 1));
+        let found = own(Share::ALL);
         #[cfg(feature = "gpu")]
         if let (Err(Error::Gpu { .. }), Device::Auto(_)) = (&found, device) {
             return self.run(&Device::Cpu, stores, job);
@@ -292,7 +306,7 @@ impl<'a> Session<'a> {
         stores: &Stores,
         job: &J,
         chunk: usize,
-        share: (usize, usize),
+        share: Share,
     ) -> Result<Partial<J::Total>> {
         self.memory.expect_order(need(job.work()).order);
         let here = Here { target, planned, chunk, share };
@@ -381,9 +395,11 @@ impl<'a> Session<'a> {
         }
         let store = stores.gpu(&self.memory, gpu);
         loop {
-            match self.run_on(&here, stores, store, job) {
-                // Others may hold the device's memory: what was planned need not be there.
-                Err(Error::Gpu { fault: Fault::OutOfMemory { .. }, .. }) if here.chunk > 64 => {
+            match self.run_on(&here, stores, &store, job) {
+                // Others may hold the device's memory: what was planned need not be there. Several adapters have one length of chunks.
+                Err(Error::Gpu { fault: Fault::OutOfMemory { .. }, .. })
+                    if here.chunk > 64 && here.share == Share::ALL =>
+                {
                     here.chunk /= 2
                 }
                 done => return done,
@@ -397,7 +413,7 @@ struct Here<'a> {
     target: &'a Target,
     planned: &'a Planned,
     chunk: usize,
-    share: (usize, usize),
+    share: Share,
 }
 
 /// Something that the driver does on any backend.

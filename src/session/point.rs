@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 #[cfg(feature = "gpu")]
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use super::{Job, Session};
 #[cfg(feature = "gpu")]
@@ -16,7 +16,7 @@ use crate::evaluate::{
     Request, Rows, Tensor, Totals, Work,
 };
 #[cfg(feature = "gpu")]
-use crate::evaluate::{Memory, Store};
+use crate::evaluate::{Memory, of_gpu};
 
 /// A problem at one w: value, derivatives and products from one linearization; see [`Session`].
 ///
@@ -35,7 +35,7 @@ pub(super) struct Stores {
     pub f64: PointStore<Cpu<f64>>,
     pub f32: PointStore<Cpu<f32>>,
     #[cfg(feature = "gpu")]
-    gpu: OnceLock<PointStore<Gpu>>,
+    gpus: Mutex<Vec<(u64, Arc<PointStore<Gpu>>)>>,
 }
 
 impl Stores {
@@ -46,9 +46,8 @@ impl Stores {
 
     /// The arrays that are kept on an adapter.
     #[cfg(feature = "gpu")]
-    pub(super) fn gpu(&self, memory: &Memory, gpu: &Gpu) -> &PointStore<Gpu> {
-        let store = || Arc::new(Store::new(gpu.clone(), None));
-        (self.gpu).get_or_init(|| PointStore::new(memory.gpu.get_or_init(store).clone()))
+    pub(super) fn gpu(&self, memory: &Memory, gpu: &Gpu) -> Arc<PointStore<Gpu>> {
+        of_gpu(&self.gpus, gpu, || Arc::new(PointStore::new(memory.on_gpu(gpu))))
     }
 }
 
@@ -69,7 +68,7 @@ impl<'a> Point<'a> {
             f64: PointStore::new(memory.f64.clone()),
             f32: PointStore::new(memory.f32.clone()),
             #[cfg(feature = "gpu")]
-            gpu: OnceLock::new(),
+            gpus: Mutex::default(),
         };
         Ok(Point { session, stores: Arc::new(stores) })
     }

@@ -7,7 +7,7 @@ use super::{Job, Point, Session};
 use crate::backend::cpu::Level;
 use crate::device::Device;
 use crate::error::{Error, Result, bytes};
-use crate::evaluate::{Node, Work};
+use crate::evaluate::{Node, Share, Work};
 use crate::guard;
 use crate::objective::digest;
 use crate::problem::Problem;
@@ -96,7 +96,7 @@ impl Problem {
             #[cfg(feature = "gpu")]
             Device::Auto(_) => Ok(self.on(Device::Cpu)),
             #[cfg(feature = "gpu")]
-            Device::Gpu(_) => Err(Error::Unsupported {
+            Device::Gpu(_) | Device::Gpus(_) => Err(Error::Unsupported {
                 what: "a problem of several processes on an adapter".into(),
                 why: "they compute on the processor; choose Device::Cpu".into(),
             }),
@@ -124,7 +124,7 @@ impl Problem {
     /// Adds up the rows of this process for what rank 0 asks, until that asks for nothing more.
     fn serve(&self, team: &Arc<dyn Team>) -> Result<()> {
         let session = self.session();
-        let share = (team.rank(), team.size());
+        let share = Share::Rank(team.rank(), team.size());
         let mut point: Option<Result<Point>> = None;
         while let Some((asked, w)) = Asked::from_numbers(&team.broadcast(Vec::new())?)? {
             if let Some(w) = w {
@@ -137,7 +137,7 @@ impl Problem {
                 Some(Err(error)) => Err(error.clone()),
                 None => Err(Error::invalid("a message of rank 0", "it names no point")),
             };
-            let own = guard::call("share of rank", &share.0.to_string(), nodes);
+            let own = guard::call("share of rank", &team.rank().to_string(), nodes);
             team.contribute(asked.work, own.and_then(|own| own))?;
         }
         team.done();
@@ -147,12 +147,7 @@ impl Problem {
 
 impl Session<'_> {
     /// Returns the sums of a share of the rows for what rank 0 asks.
-    fn nodes(
-        &self,
-        point: &Point,
-        asked: &Asked,
-        share: (usize, usize),
-    ) -> Result<Vec<Node<Vec<f64>>>> {
+    fn nodes(&self, point: &Point, asked: &Asked, share: Share) -> Result<Vec<Node<Vec<f64>>>> {
         match asked.work {
             Work::Evaluate(request) => {
                 self.share_of(point, asked, share, &Evaluate { request, in_network: request })
@@ -170,7 +165,7 @@ impl Session<'_> {
         &self,
         point: &Point,
         asked: &Asked,
-        share: (usize, usize),
+        share: Share,
         job: &J,
     ) -> Result<Vec<Node<Vec<f64>>>> {
         let device = if asked.float == 4 { Device::CpuF32 } else { Device::Cpu };

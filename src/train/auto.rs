@@ -15,7 +15,7 @@ use super::{Control, Evaluations, Fit, Lbfgs, LevenbergMarquardt, Method, Newton
 use super::{Preconditioning, Progress, Reason, Stage, State, Times, TrustRegion};
 use crate::clock::Instant;
 use crate::curvature::Curvature;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluate::{Parts, Request, Work, check_units};
 use crate::objective::{Penalty, Reduction};
 use crate::problem::Problem;
@@ -151,6 +151,10 @@ impl Method for Auto {
             };
             let fit = match (done, before.take()) {
                 (Ok(fit), _) => fit,
+                (Err(Error::Interrupted), Some(fit)) => {
+                    let choice = Some(choices.join("; then "));
+                    return Ok(path.finish(Fit { choice, reason: Reason::Interrupted, ..fit }));
+                }
                 // The point that one method reached is not lost because another cannot go on.
                 (Err(error), Some(fit)) => {
                     choices.push(format!("another method, which failed: {error}"));

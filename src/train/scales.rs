@@ -1,6 +1,6 @@
 //! The units of parameters and of targets.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::objective::Rows;
 use crate::problem::Problem;
@@ -18,13 +18,28 @@ pub(super) fn size_of_targets(problem: &Problem) -> Result<Option<f64>> {
     let of_row = |row: &[f64]| -> f64 { row.iter().zip(&factors).map(|(y, v)| v * y * y).sum() };
     let divisor = parts.data.divisor(parts.reduction);
     let mut sum = 0.0;
-    parts.data.each(|rows| {
+    each(problem, |rows| {
         for (row, omega) in rows.y.chunks_exact(outputs).zip(rows.omega) {
             sum += divisor.map_or(*omega, |divisor| omega / divisor) * of_row(row);
         }
         Ok(())
     })?;
     Ok(Some(sum.sqrt()))
+}
+
+/// Calls `f` with all samples; where they are read, until the problem's fits are to end.
+///
+/// # Errors
+/// `Interrupted`; those of reading, and of `f`.
+fn each(problem: &Problem, mut f: impl FnMut(Rows) -> Result<()>) -> Result<()> {
+    let data = problem.parts().data;
+    let is_read = data.stream().is_some();
+    data.each(|rows| {
+        if is_read && problem.interrupt().is_set() {
+            return Err(Error::Interrupted);
+        }
+        f(rows)
+    })
 }
 
 /// R_l, by how much a unit change of parameter l changes what it enters, as far as the data tell.
@@ -88,21 +103,20 @@ fn linear_groups_of_inputs(
 
 /// The root of the mean square of each input; 1 where that is 0 or beyond the range of f64.
 fn input_sizes(problem: &Problem) -> Result<Vec<f64>> {
-    let (data, inputs) = (problem.parts().data, problem.network().inputs());
-    let total = data.total_weight();
+    let (total, inputs) = (problem.parts().data.total_weight(), problem.network().inputs());
     let counted = |rows: &Rows, f: &mut dyn FnMut(&[f64], f64)| {
         let all = rows.x.chunks_exact(inputs).zip(rows.omega);
         all.filter(|(_, omega)| **omega > 0.0).for_each(|(row, omega)| f(row, *omega));
     };
     let mut largest = vec![0.0f64; inputs];
-    data.each(|rows| {
+    each(problem, |rows| {
         counted(&rows, &mut |row, _| {
             largest.iter_mut().zip(row).for_each(|(m, v)| *m = m.max(v.abs()));
         });
         Ok(())
     })?;
     let mut squares = vec![0.0; inputs];
-    data.each(|rows| {
+    each(problem, |rows| {
         counted(&rows, &mut |row, omega| {
             for ((sum, v), largest) in squares.iter_mut().zip(row).zip(&largest) {
                 if *largest > 0.0 {

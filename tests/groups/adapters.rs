@@ -12,5 +12,8 @@ mod gpu_activations;
 #[path = "../gpu_faults.rs"]
 mod gpu_faults;
 
+#[path = "../gpus.rs"]
+mod gpus;
+
 #[path = "../gpu_traffic.rs"]
 mod gpu_traffic;

@@ -117,8 +117,8 @@ class Problem:
     mean : bool
         Whether the weighted losses are divided by Σ_i ω_i.
     device : str
-        ``"cpu"``; ``"gpu"`` for the first hardware adapter, ``"gpu:NAME"`` for one of :func:`secondo.adapters`, ``"auto"`` for a
-        hardware adapter where a request is large enough.
+        ``"cpu"``; ``"gpu"`` for the first hardware adapter, ``"gpu:NAME"`` for one of :func:`secondo.adapters`, ``"gpu:0,gpu:1"`` or
+        ``"gpu:all"`` for several that share the samples, ``"auto"`` for a hardware adapter where a request is large enough.
     precision : {"f64", "f32"}, optional
         The precision of the device: f64 on the processor and f32 on adapters unless given. Sums over samples are always in f64.
     memory_budget : int, optional

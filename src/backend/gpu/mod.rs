@@ -53,6 +53,7 @@ mod unit;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -73,6 +74,9 @@ pub use self::adapter::{Adapter, Limits, Options, adapters};
 pub use self::roofline::Roofline;
 pub use self::sums::Sum;
 
+/// How many adapters were opened, from 8 on: smaller numbers stand for the processor.
+static OPENED: AtomicU64 = AtomicU64::new(8);
+
 /// An open adapter that computes in f32 or f64.
 #[derive(Debug, Clone)]
 pub struct Gpu {
@@ -80,6 +84,10 @@ pub struct Gpu {
     adapter: Arc<Adapter>,
     options: Arc<Options>,
     f64: bool,
+    /// Tells opened adapters apart.
+    number: u64,
+    /// How many adapters share the samples, itself one of them.
+    among: usize,
     /// Whether the variants of the kernels for hardware are launched.
     hardware_kernels: bool,
     /// The user's parts whose WGSL agrees with their Rust form.
@@ -125,6 +133,8 @@ impl Gpu {
             adapter,
             options,
             f64: false,
+            number: OPENED.fetch_add(1, Ordering::Relaxed),
+            among: 1,
             checked: Arc::default(),
         })
     }
@@ -149,6 +159,21 @@ impl Gpu {
     /// Returns whether it computes in f64.
     pub fn is_f64(&self) -> bool {
         self.f64
+    }
+
+    /// Returns the same adapter as one of several that share the samples.
+    pub(crate) fn among(self, count: usize) -> Self {
+        Gpu { among: count, ..self }
+    }
+
+    /// How many adapters share the samples, itself one of them.
+    pub(crate) fn sharers(&self) -> usize {
+        self.among
+    }
+
+    /// A number that no other opened adapter has, nor this one in another precision.
+    pub(crate) fn number(&self) -> u64 {
+        2 * self.number + u64::from(self.f64)
     }
 
     /// Bytes that may be taken on the device.

@@ -60,6 +60,8 @@ fn with_limits(software: bool, f64: bool, limits: Limits) -> Gpu {
         adapter,
         options: Arc::default(),
         f64,
+        number: 0,
+        among: 1,
         hardware_kernels: !software,
         checked: Arc::default(),
     }
