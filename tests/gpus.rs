@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use common::adapter::{open, single};
 use common::ratio::{dense, numbers};
@@ -153,8 +153,9 @@ fn memory_that_is_short_leaves_an_adapter_out_of_one_request() {
     }
 }
 
+/// Rows in memory as if they were read, with the first row of each walk.
 #[derive(Debug)]
-struct Held(Data);
+struct Held(Data, Arc<Mutex<Vec<usize>>>);
 
 impl Samples for Held {
     fn rows(&self) -> usize {
@@ -170,6 +171,7 @@ impl Samples for Held {
     }
 
     fn walk(&self, first: usize) -> Result<Box<dyn Walk>, Error> {
+        self.1.lock().unwrap().push(first);
         Ok(Box::new(At(self.0.clone(), first)))
     }
 }
@@ -196,9 +198,14 @@ fn rows_that_are_read_have_the_bits_of_rows_in_memory() {
     let (data, loss) = (problem.data().unwrap().clone(), problem.loss().clone());
     let network = problem.network().clone();
     let right = problem.on(device.clone()).evaluate(&w, Request::gradient()).unwrap();
-    let over = Problem::over(network, Arc::new(Held(data)), loss).unwrap();
+    let walks = Arc::default();
+    let over = Problem::over(network, Arc::new(Held(data, Arc::clone(&walks))), loss).unwrap();
+    walks.lock().unwrap().clear();
     let found = over.memory_budget(8 << 20).on(device).evaluate(&w, Request::gradient()).unwrap();
     assert!(numbers(&found) == numbers(&right));
+    // Besides the targets of the first, each from the first row of its lanes: two of four, with five units of rows.
+    let walks = walks.lock().unwrap();
+    assert!(walks.contains(&0) && walks.contains(&(2 * 4096)), "{walks:?}");
 }
 
 #[test]
@@ -262,12 +269,29 @@ fn adapters_that_do_not_go_together_are_refused() {
 /// The plan has the sums that wait in the tree, and those of every adapter.
 #[test]
 fn the_plan_counts_the_sums_of_every_adapter() {
-    let (problem, _) = problem(ROWS);
+    // 64 lanes.
+    let (problem, _) = problem(64 * 4096);
     let request = Request::curvature(Curvature::GaussNewton, Structure::Diagonal);
     let bytes = |device: Device| problem.clone().on(device).plan(request).unwrap().bytes();
     let adapters = opened(4);
     let [two, four] = [2, 4].map(|count| bytes(together(&adapters[..count]).0));
-    // At the least value, gradient and diagonal of each of two adapters more.
+    // Value, gradient and diagonal; twelve branches of the tree and one more for each adapter.
     let sums = 1 + 2 * problem.parameters() as u64;
-    assert!(four - two >= 2 * 8 * sums, "{two} {four}");
+    assert!(four - two >= 2 * 13 * 8 * sums, "{two} {four}");
+}
+
+/// Two requests in one session: neither waits for what the other holds.
+#[test]
+fn requests_at_once_do_not_wait_for_each_other() {
+    let (problem, w) = problem(ROWS);
+    let on = problem.on(together(&opened(2)).0);
+    let right = on.evaluate(&w, Request::gradient()).unwrap();
+    for _ in 0..4 {
+        let session = on.session();
+        std::thread::scope(|scope| {
+            let ask = || session.at(&w).unwrap().evaluate(Request::gradient()).unwrap();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            assert!(threads.into_iter().all(|thread| thread.join().unwrap() == right));
+        });
+    }
 }

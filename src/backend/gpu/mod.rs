@@ -284,7 +284,8 @@ impl Gpu {
             let bytes = bytemuck::cast_slice(values);
             return self.machine.write(&array.buffer, bytes, operation);
         }
-        let rounded: Vec<f32> = values.par_iter().map(|&v| v as f32).collect();
+        let values = values.par_iter().with_min_len(self.numbers_of_task());
+        let rounded: Vec<f32> = values.map(|&v| v as f32).collect();
         let bytes = bytemuck::cast_slice(&rounded);
         self.machine.write(&array.buffer, bytes, operation)
     }
@@ -361,18 +362,23 @@ impl Gpu {
     /// Calls `take` with each place and the number of a copy that belongs there.
     fn numbers(&self, bytes: &[u8], places: &mut [f64], take: impl Fn(&mut f64, f64) + Sync) {
         let float = self.float() as usize;
-        (places.par_iter_mut()).zip(bytes.par_chunks_exact(float)).with_min_len(1 << 14).for_each(
-            |(place, number)| {
-                let mut word = [0; 8];
-                word[..float].copy_from_slice(number);
-                let number = if self.f64 {
-                    f64::from_le_bytes(word)
-                } else {
-                    f64::from(f32::from_bits(u64::from_le_bytes(word) as u32))
-                };
-                take(place, number);
-            },
-        );
+        let numbers = places.par_iter_mut().zip(bytes.par_chunks_exact(float));
+        numbers.with_min_len(self.numbers_of_task()).for_each(|(place, number)| {
+            let mut word = [0; 8];
+            word[..float].copy_from_slice(number);
+            let number = if self.f64 {
+                f64::from_le_bytes(word)
+            } else {
+                f64::from(f32::from_bits(u64::from_le_bytes(word) as u32))
+            };
+            take(place, number);
+        });
+    }
+
+    /// How many numbers one task of the processor converts at the least: all, where several adapters share the samples. A thread that waits for
+    /// others may begin a share of another adapter, or of another request, in the midst of its own, whose time it measures and whose locks it holds.
+    fn numbers_of_task(&self) -> usize {
+        if self.among > 1 { usize::MAX } else { 1 << 14 }
     }
 }
 
