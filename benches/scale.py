@@ -2,7 +2,7 @@
 """The time of requests that several processes compute: a model from measured constants, beside what was measured, and where it leads.
 
     for r in 1 2 4; do mpirun -n $r target/release/examples/ranks > ranks-$r.csv; done
-    python benches/scale.py ranks-1.csv ranks-2.csv ranks-4.csv [--cores 2] [--rows 500000] > table.md
+    python benches/scale.py ranks-1.csv ranks-2.csv ranks-4.csv [--cores 2] [--rows 100000] > table.md
 
 The files are those of examples/ranks.rs, 1 process first; processes are powers of two. docs/scale.md has the model and a table.
 """

@@ -1,4 +1,4 @@
-//! What requests cost that several processes compute over MPI, and what messages between two of them cost: the constants of the model in
+//! Times of requests that several processes compute over MPI, and of messages between two of them: the constants of the model in
 //! docs/scale.md, which `benches/scale.py` reads.
 //!
 //! ```sh

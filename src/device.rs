@@ -170,6 +170,7 @@ impl Device {
         match &names[..] {
             [all] if all == "all" => Device::gpus(&[]),
             [one] => Device::gpu(one),
+            several if several.iter().any(|name| name == "all") => Err(other()),
             several => Device::gpus(&several.iter().map(String::as_str).collect::<Vec<_>>()),
         }
     }

@@ -37,7 +37,7 @@ pub(crate) struct Member {
     failure: OnceLock<Error>,
 }
 
-/// What an adapter has computed.
+/// The flop that an adapter has computed, and the time that it took.
 #[derive(Debug, Default)]
 struct Measured {
     flops: f64,

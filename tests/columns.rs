@@ -460,7 +460,7 @@ fn an_outline_guesses_the_task_of_all_rows() {
     );
 }
 
-/// What a sorted or a poor beginning of a file must not decide.
+/// A file that is sorted, or whose beginning is poor, has the outline of all its rows.
 #[test]
 fn an_outline_does_not_go_by_the_first_rows() {
     let folder = TempDir::new().unwrap();

@@ -33,7 +33,7 @@ fn together(adapters: &[Gpu]) -> (Device, Gpus) {
     (Device::Gpus(gpus.clone()), gpus)
 }
 
-/// What is asked, with and without a number for each sample.
+/// The results of requests with and without a number for each sample.
 fn all(problem: &Problem, w: &[f64]) -> Result<Vec<Vec<f64>>, Error> {
     let rows = Request { outputs: true, multipliers: true, ..Request::gradient() };
     let requests = [
@@ -221,7 +221,7 @@ fn where_all_fail_the_error_is_that_of_the_last() {
     assert_eq!(on.objective(&w).unwrap_err(), error);
 }
 
-/// What f32 does not hold is an error, and no adapter is left out.
+/// A number that f32 does not hold is an error, and no adapter is left out.
 #[test]
 fn other_errors_leave_no_adapter_out() {
     let (problem, mut w) = problem(ROWS);
@@ -257,7 +257,17 @@ fn adapters_that_do_not_go_together_are_refused() {
     assert!(matches!(Gpus::new(Vec::new()), Err(Error::Invalid { .. })));
     let [first, second] = [open(Options::default()), open(Options::default()).in_f64().unwrap()];
     assert!(matches!(Gpus::new(vec![first, second]), Err(Error::Invalid { .. })));
-    for text in ["", "cpu", "gpu:", "gpus", "gpu:none,", "gpu:0,gpu:", "gpu:none,cpu", "gpu0"] {
+    for text in [
+        "",
+        "cpu",
+        "gpu:",
+        "gpus",
+        "gpu:none,",
+        "gpu:0,gpu:",
+        "gpu:none,cpu",
+        "gpu:0,gpu:all",
+        "gpu0",
+    ] {
         assert!(Device::named(text).is_err(), "{text}");
     }
     let both = format!("gpu:{0},gpu:{0}", common::adapter::name());

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A classifier [10-16-2] from the rows of a Parquet file: the time of secondo, Spark ML and scikit-learn's partial_fit to the same log-loss.
 
-    python benches/peers/large.py rows.npy [--rows 1000000] [--secondo target/release/secondo] [--memory 128M] > table.md
+    python benches/peers/large.py rows.npy [--rows 300000] [--secondo target/release/secondo] [--memory 128M] > table.md
 
 rows.npy is made by examples/larger_than_memory.rs (ten inputs in [-1, 1], a target); the class is the sign of the target. Needs numpy, pyarrow and
 scikit-learn, and Spark ML (pyspark and Java) where it is at hand. Logistic units and two softmax outputs, which Spark's multilayer perceptron has; no
@@ -22,7 +22,7 @@ import pyarrow.parquet
 
 parser = argparse.ArgumentParser()
 parser.add_argument("file")
-parser.add_argument("--rows", type=int, default=1_000_000)
+parser.add_argument("--rows", type=int, default=300_000)
 parser.add_argument("--secondo", default="target/release/secondo")
 parser.add_argument("--memory", default="128M")
 parser.add_argument("--goal", type=float, default=0.05, help="the goal where there is no Spark")

@@ -34,7 +34,7 @@ pub(super) fn are_apart(few: bool, chunk: usize, n: usize) -> bool {
     (1..n).contains(&chunk) && chunk.is_multiple_of(QUANTUM) && few
 }
 
-/// What the sums of a chunk take besides, in numbers: the heads of their arrays, and what the allocator adds.
+/// The memory that the sums of a chunk take besides, in numbers: the heads of their arrays, and the allocator's own. An estimate.
 const HEADS: usize = 64;
 
 /// How a request divides the samples.

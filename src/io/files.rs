@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What is known of a regular file before it is read.
+/// Returns the system's data on a regular file, before it is read.
 fn regular(path: &Path) -> Result<Metadata> {
     let metadata = fs::metadata(path).map_err(|e| failed(path, "read", e))?;
     if metadata.is_dir() {

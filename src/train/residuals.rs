@@ -65,7 +65,7 @@ pub fn residual_function(
 
 /// A sum of squares ½‖r(x)‖², whose evaluation may fail.
 pub(super) trait SumOfSquares {
-    /// What is kept of r(x).
+    /// The part of r(x) that is kept.
     type Seen;
     /// The number of parameters p.
     fn dim(&self) -> usize;

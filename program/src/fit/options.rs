@@ -191,7 +191,7 @@ pub enum Factors {
     Given(Vec<f64>),
     /// Those from 0.001 to 1000.
     Auto,
-    /// What the evidence finds for the parameters that share one.
+    /// The factors that the evidence finds, one for the parameters that share it.
     Evidence(Sharing),
 }
 

@@ -24,7 +24,7 @@ pub struct Part {
     rows: usize,
     /// How many of them stand before each block of the file.
     before: Arc<Vec<usize>>,
-    /// What changes them before the network sees them.
+    /// The changes that are made to them before the network sees them.
     objective: Option<Arc<Changes>>,
 }
 
@@ -72,7 +72,7 @@ impl Division {
     }
 }
 
-/// What changes rows before the network sees them.
+/// The changes that are made to rows before the network sees them.
 #[derive(Debug)]
 struct Changes {
     /// The means and scales of inputs and of targets that are numbers.

@@ -7,7 +7,7 @@ use secondo::{Error, Loss, Samples};
 use super::loss;
 use super::part::{Part, class_of, rows};
 
-/// What a walk over the rows to train with says about them.
+/// The sums over the rows to train with, from one walk.
 pub struct Spread {
     pub standardization: Standardization,
     /// The inputs that are constant.

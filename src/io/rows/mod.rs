@@ -530,7 +530,7 @@ impl Walk for FileWalk {
     }
 }
 
-/// What is wrong with the cell of a row.
+/// Nothing, or the number of a cell of the row with its fault.
 type Coded = std::result::Result<(), (usize, String)>;
 
 /// The rows that are appended to a window.

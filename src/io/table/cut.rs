@@ -19,7 +19,7 @@ use crate::memory::{available_memory, bytes_of, require_memory};
 /// The least and the most bytes of a piece of a text that is cut beside others; what is looked at more than once stays at hand.
 const SMALL: u64 = 1 << 16;
 const LARGE: u64 = 1 << 20;
-/// What helps where a table is too large.
+/// The advice where a table is too large.
 const DIVIDE: &str = "divide the file, or leave out columns";
 
 /// The cells of a table, before it is known what its first line and its first column are.

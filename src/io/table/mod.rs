@@ -94,7 +94,7 @@ pub struct Table {
     warnings: Vec<String>,
 }
 
-/// What is known of a table that stands for another.
+/// The facts on the other table for which one stands.
 #[derive(Debug, Clone)]
 struct Outlined {
     /// Its rows but those that are there for a value or a gap alone.
