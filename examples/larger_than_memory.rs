@@ -88,11 +88,11 @@ fn held(samples: &dyn Samples) -> secondo::Result<Data> {
 }
 
 fn measure(file: &Path, read: bool, budget: Option<&str>) -> Result<(), Box<dyn Error>> {
+    let begin = Instant::now();
     let names = FileSamples::columns(file)?;
     let (target, inputs) = names.split_last().ok_or("a file without columns")?;
     let samples = FileSamples::open(file, inputs, std::slice::from_ref(target), None)?;
     let network = Network::dense(&[inputs.len(), 16, 1], Activation::Tanh)?;
-    let begin = Instant::now();
     let rows = samples.rows();
     let mut problem = if read {
         Problem::over(network, Arc::new(samples), Loss::SquaredError)?

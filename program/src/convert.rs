@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use secondo::io::{
-    Dialect, Model, Table, Weights, loss_from_json, network_from_path, network_to_json,
+    Dialect, Model, ParquetOfText, Table, Weights, loss_from_json, network_from_path,
+    network_to_json,
 };
 use secondo::{Activation, LossKind};
 use serde_json::json;
@@ -35,12 +36,16 @@ Examples:
   secondo convert torch.safetensors model.safetensors --activation relu --features age,height --targets weight
       a network of PyTorch, as a model that predicts from tables
   secondo convert big.csv big.parquet
-      a table, to be read faster and a part at a time")]
+      a table, to be read faster and a part at a time; with --stream one that memory does not hold")]
 pub struct Options {
     /// A model (.safetensors), weights of another program (.safetensors, .npz), or a table
     input: PathBuf,
     /// The file to write: .onnx, .safetensors or .npz; .parquet of a table
     output: PathBuf,
+    /// Read the text of a table a part at a time, so that it need not fit in memory: UTF-8, not packed, without comments; its first 10,000 rows or
+    /// first MiB tell how numbers are written
+    #[arg(long)]
+    stream: bool,
     /// The activation of the hidden layers, or one for each, as in tanh,relu [default: tanh]
     #[arg(long, value_name = "NAMES", value_parser = activation, value_delimiter = ',')]
     activation: Vec<Activation>,
@@ -92,6 +97,9 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let (input, output): (&Path, &Path) = (&options.input, &options.output);
     if has_extension(output, "parquet") {
         return options.table();
+    }
+    if options.stream {
+        return Err(Failure::usage("--stream is for tables, which become .parquet"));
     }
     let own = is_model_file(input);
     let extensions = [
@@ -151,9 +159,18 @@ impl Options {
             ));
         }
         files::check(&[input], None, &[(Kind::Table, output)])?;
-        let table = Table::from_path(input, &Dialect::default())?;
-        let bytes = table.to_parquet(PARQUET_TABLE)?;
-        files::write(Kind::Table, output, |out| out.write_all(&bytes))?;
+        let dialect = Dialect::default();
+        let (table, rows) = if self.stream {
+            let of = ParquetOfText::open(input, &dialect)?;
+            files::write(Kind::Table, output, |out| of.write(PARQUET_TABLE, out))?;
+            (of.outline().clone(), of.rows())
+        } else {
+            let table = Table::from_path(input, &dialect)?;
+            let bytes = table.to_parquet(PARQUET_TABLE)?;
+            files::write(Kind::Table, output, |out| out.write_all(&bytes))?;
+            let rows = table.rows();
+            (table, rows)
+        };
         if !table.found().is_empty() {
             say_note(&format!("read with {}", table.found().join(" ")));
         }
@@ -161,7 +178,7 @@ impl Options {
         say(&format!(
             "written      {}: {}, {}\n",
             output.display(),
-            plural(table.rows(), "row"),
+            plural(rows, "row"),
             plural(table.names().len(), "column")
         ))
     }

@@ -1,8 +1,8 @@
 //! How good predictions are.
 
 use ndarray::{Array2, ArrayView1};
-use secondo::Loss;
 use secondo::io::Model;
+use secondo::{Error, Loss};
 use serde::{Deserialize, Serialize};
 
 use crate::deviance::Deviance;
@@ -325,12 +325,14 @@ impl Calibration {
     }
 }
 
-fn classification(
+/// Adds rows to the sums, and returns the probabilities of their classes.
+fn add_classes(
+    sums: &mut ClassSums,
     model: &Model,
-    weighted: &Weighted,
     rows: &Rows,
+    weights: &[(usize, f64)],
     index: &[usize],
-) -> Result<Metrics, Failure> {
+) -> Result<Array2<f64>, Error> {
     let outputs = model.outputs(&rows.x)?;
     let loss = |i: usize| {
         let row: Vec<f64> = outputs.row(i).to_vec();
@@ -341,12 +343,22 @@ fn classification(
         // The lengths are the model's own.
         model.loss.value_at(&row, &y).unwrap_or(f64::NAN)
     };
-    let losses: Vec<f64> = weighted.rows.iter().map(|(i, _)| loss(*i)).collect();
+    let losses: Vec<f64> = weights.iter().map(|(i, _)| loss(*i)).collect();
     let predicted = model.predictions(outputs)?;
-    let mut sums = ClassSums::new(model.classes.len());
-    for (&(i, w), loss) in weighted.rows.iter().zip(losses) {
+    for (&(i, w), loss) in weights.iter().zip(losses) {
         sums.add(w, index[i], predicted.row(i), loss);
     }
+    Ok(predicted)
+}
+
+fn classification(
+    model: &Model,
+    weighted: &Weighted,
+    rows: &Rows,
+    index: &[usize],
+) -> Result<Metrics, Failure> {
+    let mut sums = ClassSums::new(model.classes.len());
+    let predicted = add_classes(&mut sums, model, rows, &weighted.rows, index)?;
     let area_of = |c: usize| {
         let ranked = weighted.rows.iter().map(|&(i, w)| (predicted[(i, c)], index[i] == c, w));
         area(ranked.collect())
@@ -354,6 +366,81 @@ fn classification(
     let is_few = model.classes.len() <= MOST_CLASSES;
     let areas = (0..model.classes.len()).map(|c| is_few.then(|| area_of(c)).flatten());
     Ok(sums.metrics(&model.classes, weighted.scale, areas.collect()))
+}
+
+/// The figures of rows that come some at a time: without the areas under the ROC curves and the deviances, which need all rows at once.
+pub enum Sums {
+    /// Of numbers with each target's Σ ω (y − c), Σ ω (y − c)², Σ ω (y − ŷ)² and Σ ω |y − ŷ|, where c is the mean in the model; with Σ ω and the
+    /// number of rows.
+    Numbers { targets: Vec<[f64; 4]>, total: f64, rows: usize },
+    /// Of classes.
+    Classes(ClassSums),
+}
+
+impl Sums {
+    /// Nothing yet.
+    pub fn of(model: &Model) -> Self {
+        if model.classes.is_empty() {
+            let targets = vec![[0.0; 4]; model.targets.len()];
+            Sums::Numbers { targets, total: 0.0, rows: 0 }
+        } else {
+            Sums::Classes(ClassSums::new(model.classes.len()))
+        }
+    }
+
+    /// Adds rows, of which those without a weight do not count.
+    ///
+    /// # Errors
+    /// Those of the model's predictions.
+    pub fn add(&mut self, model: &Model, rows: &Rows) -> Result<(), Error> {
+        let weight = |i: usize| rows.weights.as_ref().map_or(1.0, |w| w[i]);
+        let weights: Vec<(usize, f64)> =
+            (0..rows.x.nrows()).map(|i| (i, weight(i))).filter(|(_, w)| *w > 0.0).collect();
+        match (self, &rows.target) {
+            (Sums::Numbers { targets, total, rows: counted }, Some(Known::Numbers(y))) => {
+                let predicted = rows.predicted(model)?;
+                let centres = &model.standardization.y_mean;
+                for &(i, w) in &weights {
+                    let row = y.row(i).into_iter().zip(predicted.row(i)).zip(centres);
+                    for (((y, predicted), centre), sums) in row.zip(targets.iter_mut()) {
+                        let (d, e) = (y - centre, y - predicted);
+                        let terms = [d, d * d, e * e, e.abs()];
+                        sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += w * term);
+                    }
+                    *total += w;
+                }
+                *counted += weights.len();
+            }
+            (Sums::Classes(sums), Some(Known::Classes(index))) => {
+                add_classes(sums, model, rows, &weights, index)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The figures; none without rows or weight.
+    pub fn end(self, model: &Model) -> Option<Metrics> {
+        match self {
+            Sums::Numbers { targets, total, rows } => {
+                let of = |(name, [first, second, squares, sizes]): (&String, [f64; 4])| {
+                    let spread = second - first * first / total;
+                    TargetMetrics {
+                        target: name.clone(),
+                        rmse: (squares / total).sqrt(),
+                        mae: sizes / total,
+                        r2: (spread > 0.0).then(|| 1.0 - squares / spread),
+                    }
+                };
+                let targets = model.targets.iter().zip(targets).map(of).collect();
+                (total > 0.0).then(|| of_targets(rows, targets, None))
+            }
+            Sums::Classes(sums) => {
+                let areas = vec![None; model.classes.len()];
+                (sums.total > 0.0).then(|| sums.metrics(&model.classes, 1.0, areas))
+            }
+        }
+    }
 }
 
 /// The sums over rows from which the figures of a classification follow, but for the areas under the ROC curves.
@@ -470,11 +557,7 @@ fn regression_of(
 }
 
 /// The figures of so many rows: those of one target, or the means of those of several.
-pub fn of_targets(
-    rows: usize,
-    mut targets: Vec<TargetMetrics>,
-    deviance: Option<Deviance>,
-) -> Metrics {
+fn of_targets(rows: usize, mut targets: Vec<TargetMetrics>, deviance: Option<Deviance>) -> Metrics {
     if targets.len() == 1
         && let Some(TargetMetrics { rmse, mae, r2, .. }) = targets.pop()
     {

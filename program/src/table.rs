@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::Args;
 use ndarray::{Array2, Axis};
 use secondo::io::{
-    Column, Dataset, Dialect, Encode, Exposure, Missing, Model, Reading, RowNames, Table, Target,
-    Task, Unknown,
+    Column, Dataset, Dialect, Encode, Exposure, Missing, Model, Reading, RowNames, Table,
+    TableParts, Target, Task, Unknown,
 };
 use secondo::{Data, Device, Error, Loss, Problem};
 
@@ -220,8 +220,10 @@ struct Columns {
 /// Rows whose targets are to be predicted.
 pub struct ToPredict {
     pub rows: Rows,
-    /// Notes on what was left out.
+    /// Notes on how the table was read, and on columns that the model does not use.
     pub notes: Vec<String>,
+    /// Rows that were left out because a value is missing.
+    pub dropped: usize,
     /// Where the rows are in the table.
     indices: Vec<usize>,
     /// The columns of the targets, none where the table has not all of them.
@@ -229,48 +231,25 @@ pub struct ToPredict {
 }
 
 impl ToPredict {
-    /// The rows that have a target which the model can predict, with it; none, and a note, where no row has.
-    pub fn compared(&mut self, model: &Model, table: &Table) -> Option<Rows> {
-        if self.targets.is_empty() {
-            return None;
-        }
+    /// Whether the table has the targets.
+    pub fn can_compare(&self) -> bool {
+        !self.targets.is_empty()
+    }
+
+    /// The rows that have the targets, with these.
+    ///
+    /// # Errors
+    /// A target that the model cannot predict.
+    pub fn compared(&self, model: &Model, table: &Table) -> Result<Rows, Error> {
         let whole = table.complete_rows(&self.indices, &self.targets);
-        let (all, name) = (self.indices.len(), model.targets.join(","));
-        let why = match known(model, table, &self.targets, &whole) {
-            _ if whole.is_empty() => "it has no value in these rows".into(),
-            Ok(target) => {
-                if whole.len() < all {
-                    self.notes.push(format!(
-                        "the predictions are compared with the column '{name}' in {} of {}; it has no value in the others",
-                        whole.len(),
-                        plural(all, "row")
-                    ));
-                }
-                let has_target = |i: &usize| whole.binary_search(&self.indices[*i]).is_ok();
-                let places: Vec<usize> = (0..all).filter(has_target).collect();
-                return Some(Rows { target: Some(target), ..self.rows.of(&places) });
-            }
-            Err(why) => format!("{why}; --ignore '{name}' leaves it out"),
-        };
-        self.notes
-            .push(format!("the predictions are not compared with the column '{name}': {why}"));
-        None
+        let target = known(model, table, &self.targets, &whole)?;
+        let has_target = |i: &usize| whole.binary_search(&self.indices[*i]).is_ok();
+        let places: Vec<usize> = (0..self.indices.len()).filter(has_target).collect();
+        Ok(Rows { target: Some(target), ..self.rows.of(&places) })
     }
 }
 
 impl TableOptions {
-    /// Whether it is said how a text file is to be read.
-    pub fn is_for_text(&self) -> bool {
-        let marks = [self.decimal, self.thousands].iter().any(Option::is_some);
-        let bytes = [self.delimiter, self.comment].iter().any(Option::is_some);
-        marks || bytes || self.encoding.is_some() || self.header.is_some()
-    }
-
-    /// Whether there are further words for a missing value.
-    pub fn has_words(&self) -> bool {
-        !self.na.is_empty()
-    }
-
     /// The treatment of missing values.
     pub fn missing(&self) -> Missing {
         self.missing.unwrap_or_default()
@@ -288,26 +267,31 @@ impl TableOptions {
 
     /// The table in the file at `path`.
     pub fn open(&self, path: &Path) -> Result<Table, Error> {
-        let dialect = Dialect {
+        Table::from_path(path, &self.dialect())
+    }
+
+    /// The table in the file at `path`, some rows at a time.
+    pub fn parts(&self, path: &Path) -> Result<TableParts, Error> {
+        TableParts::open(path, &self.dialect())
+    }
+
+    /// A small table with the values of the one at `path`, whose rows are read as they are needed.
+    pub fn outline(&self, path: &Path) -> Result<Table, Error> {
+        Table::outline(path, &self.dialect(), self.weights(), self.missing())
+    }
+
+    /// How a text is written, as far as it is said, and its column of labels.
+    pub fn dialect(&self) -> Dialect {
+        Dialect {
             delimiter: self.delimiter,
             decimal: self.decimal,
             thousands: self.thousands,
             comment: self.comment,
             header: self.header,
-            row_names: self.row_names(),
+            row_names: self.row_names.clone().unwrap_or_default(),
             missing: self.na.clone(),
             encoding: self.encoding.clone(),
-        };
-        Table::from_path(path, &dialect)
-    }
-
-    /// A small table with the values of the one at `path`, whose rows are read as they are needed.
-    pub fn outline(&self, path: &Path) -> Result<Table, Error> {
-        Table::outline(path, &self.row_names(), self.weights(), self.missing())
-    }
-
-    fn row_names(&self) -> RowNames {
-        self.row_names.clone().unwrap_or_default()
+        }
     }
 
     /// The rows of `table` with the target that is to be learnt, for `task` where no option says another; `groups` and `validation` are
@@ -344,7 +328,8 @@ impl TableOptions {
         unknown: Unknown,
     ) -> Result<(Rows, Vec<String>), Failure> {
         let (columns, mut notes) = self.columns(model, table, true)?;
-        let rows = self.usable(table, &columns, true, unknown, &mut notes)?;
+        let (rows, dropped) = self.usable(table, &columns, true, unknown)?;
+        notes.extend(left_out(dropped));
         let mut out = self.with_features(model, table, &columns, &rows, unknown)?;
         out.target = Some(known(model, table, &columns.targets, &rows)?);
         Ok((out, notes))
@@ -360,21 +345,20 @@ impl TableOptions {
         table: &Table,
         unknown: Unknown,
     ) -> Result<ToPredict, Failure> {
-        let (columns, mut notes) = self.columns(model, table, false)?;
-        let indices = self.usable(table, &columns, false, unknown, &mut notes)?;
+        let (columns, notes) = self.columns(model, table, false)?;
+        let (indices, dropped) = self.usable(table, &columns, false, unknown)?;
         let rows = self.with_features(model, table, &columns, &indices, unknown)?;
-        Ok(ToPredict { rows, indices, targets: columns.targets, notes })
+        Ok(ToPredict { rows, indices, targets: columns.targets, notes, dropped })
     }
 
-    /// The indices of the rows of `table` with a value in every column that is needed.
+    /// The indices of the rows of `table` with a value in every column that is needed, and the number of the others.
     fn usable(
         &self,
         table: &Table,
         columns: &Columns,
         target_needed: bool,
         unknown: Unknown,
-        notes: &mut Vec<String>,
-    ) -> Result<Vec<usize>, Failure> {
+    ) -> Result<(Vec<usize>, usize), Failure> {
         let mut others: Vec<usize> = columns.weights.into_iter().chain(columns.exposure).collect();
         others.extend(columns.targets.iter().filter(|_| target_needed));
         let missing = self.missing();
@@ -382,11 +366,7 @@ impl TableOptions {
         let counted = table.counted_rows(columns.weights.filter(|_| target_needed), missing)?;
         let (rows, dropped) =
             table.usable_rows(&counted.rows, &columns.features, &others, missing, unknown)?;
-        if dropped + counted.dropped > 0 {
-            let dropped = plural(dropped + counted.dropped, "row");
-            notes.push(format!("{dropped} with missing values left out"));
-        }
-        Ok(rows)
+        Ok((rows, dropped + counted.dropped))
     }
 
     /// These rows without a target.
@@ -467,6 +447,11 @@ impl TableOptions {
         }
         Ok((Columns { features, weights, exposure, targets, labels }, notes))
     }
+}
+
+/// The note on rows that were left out.
+pub fn left_out(rows: usize) -> Option<String> {
+    (rows > 0).then(|| format!("{} with missing values left out", plural(rows, "row")))
 }
 
 /// The targets in their columns.

@@ -1009,6 +1009,12 @@ fn rows_that_are_read_give_the_fit_of_rows_in_memory() {
     }
     std::fs::write(dir.path().join("d.csv"), rows).unwrap();
     succeed(dir.path(), &["convert", "d.csv", "d.parquet"]);
+    // A part at a time it becomes the same file.
+    succeed(dir.path(), &["convert", "--stream", "d.csv", "e.parquet"]);
+    let of = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert!(of("d.parquet") == of("e.parquet"));
+    refused(dir.path(), &["convert", "--stream", "d.parquet", "f.parquet"], &["it is no text"]);
+    refused(dir.path(), &["convert", "--stream", "d.csv", "f.onnx"], &["--stream is for tables"]);
     let more = ["--weights", "w", "--method", "trust-region"];
     let held = linear(dir.path(), "d.parquet", "y", &more);
     let read = linear(dir.path(), "d.parquet", "y", &[&more[..], &["--stream"]].concat());
@@ -1044,8 +1050,10 @@ fn rows_that_are_read_give_the_fit_of_rows_in_memory() {
         (&["--ridge", "1,2"], "several values"),
         (&["--hidden", "rbf:3"], "radial"),
         (&["--plot", "p.svg"], "--plot"),
-        (&["--decimal", ","], "--decimal"),
         (&["--patience", "3"], "--patience"),
+        (&["--validation-column", "w"], "--validation-column"),
+        (&["--validation-fraction", "0.1", "--checkpoint", "c"], "curve of early stopping"),
+        (&["--validation-fraction", "1e-9"], "no row is for validation"),
     ] {
         refused(
             dir.path(),
@@ -1053,7 +1061,17 @@ fn rows_that_are_read_give_the_fit_of_rows_in_memory() {
             &[said],
         );
     }
-    refused(dir.path(), &["fit", "d.csv", "--target", "y", "--stream"], &["secondo convert d.csv"]);
+    // A text has the numbers of its Parquet file, and so the fit its bits.
+    let of = |table| linear(dir.path(), table, "y", &["--stream", "--max-iter", "5"]);
+    assert_eq!(numbers(&of("d.parquet")["W"]), numbers(&of("d.csv")["W"]));
+    for (more, said) in [
+        (&["--encoding", "utf-16le"][..], "--encoding"),
+        (&["--comment", "#"], "--comment"),
+        (&["--delimiter", ";"], "the header is one field"),
+    ] {
+        let args = [&["fit", "d.csv", "--target", "y", "--stream"], more].concat();
+        refused(dir.path(), &args, &[said]);
+    }
 }
 
 /// Classes, levels, truth values, times and gaps of rows that are read: the fit, the figures and the model of the same table in memory.
@@ -1082,8 +1100,8 @@ fn classes_levels_and_gaps_are_read_as_they_are_held() {
     let common =
         ["--method", "trust-region", "--hidden", "none", "--ridge", "1", "--test-fraction", "0"];
     let files = ["--model", "m.safetensors", "--report", "r.json", "-q"];
-    let fit = |target: &str, more: &[&str]| {
-        let args = [&["fit", "d.parquet", "--target", target][..], &common, &files, more].concat();
+    let fit = |table: &str, target: &str, more: &[&str]| {
+        let args = [&["fit", table, "--target", target][..], &common, &files, more].concat();
         let (_, said) = succeed(dir.path(), &args);
         (
             json(&dir.path().join("r.json")),
@@ -1124,8 +1142,13 @@ fn classes_levels_and_gaps_are_read_as_they_are_held() {
         ("y", &["--missing", "impute", "--class-weights", "high=2"]),
         ("a,code", &["--missing", "impute", "--ignore", "y"]),
     ] {
-        let (held, _, of_held) = fit(target, more);
-        let (read, _, model) = fit(target, &[more, &["--stream"]].concat());
+        let (held, _, of_held) = fit("d.parquet", target, more);
+        let (read, _, model) = fit("d.parquet", target, &[more, &["--stream"]].concat());
+        let (of_text, _, _) = fit("d.csv", target, &[more, &["--stream"]].concat());
+        assert_eq!(numbers(&of_text["W"]), numbers(&read["W"]), "{target} {more:?}");
+        let (of_text, of_file) = (&of_text["data"], &read["data"]);
+        assert_eq!(of_text["columns"], of_file["columns"]);
+        assert_eq!(of_text["features"], of_file["features"]);
         let same = |path: &[&str]| {
             let of = |report: &Value| path.iter().fold(report.clone(), |at, key| at[key].clone());
             let (held, read) = (of(&held), of(&read));
@@ -1195,6 +1218,8 @@ fn classes_levels_and_gaps_are_read_as_they_are_held() {
     // Without leave a gap is an error that names its row and column; so is a column of many names.
     let args = ["fit", "d.parquet", "--target", "code", "--stream", "--ignore", "y"];
     refused(dir.path(), &args, &["column kind", "row 2:", "--missing drop"]);
+    let args = ["fit", "d.csv", "--target", "code", "--stream", "--ignore", "y"];
+    refused(dir.path(), &args, &["column kind", "line 3", "--missing drop"]);
     let mut names = String::from("name,x,y\n");
     (0..6000).for_each(|i| names += &format!("n{},{},{}\n", i / 2, i % 7, i % 10));
     std::fs::write(dir.path().join("n.csv"), names).unwrap();
@@ -1226,4 +1251,129 @@ fn classes_levels_and_gaps_are_read_as_they_are_held() {
     let report = json(&dir.path().join("s.json"));
     assert_eq!(report["metrics"]["test"]["rows"], report["data"]["test_rows"]);
     assert!(report["metrics"]["test"]["auc"].is_null());
+}
+
+/// A streamed fit that ends early returns the point with the lowest error of the rows that were kept out, and measures them.
+#[test]
+fn a_streamed_fit_ends_early() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rows = String::from("a,b,y\n");
+    for i in 0..400u32 {
+        let v = |k: u32| f64::from((i * k) % 397) / 200.0 - 1.0;
+        // More noise than there is to learn: a fit to the end would learn it.
+        let y = v(7) + 1.5 * v(i * i % 389 + 1);
+        rows += &format!("{},{},{y}\n", v(7), v(13));
+    }
+    std::fs::write(dir.path().join("d.csv"), rows).unwrap();
+    let fit = |more: &[&str]| {
+        let args = ["fit", "d.csv", "--target", "y", "--stream", "--hidden", "24", "--ridge", "0"];
+        let files = ["--report", "r.json", "-q", "--method", "lbfgs", "--max-iter", "300"];
+        succeed(dir.path(), &[&args[..], &files, more].concat());
+        json(&dir.path().join("r.json"))
+    };
+    let early = fit(&["--validation-fraction", "0.3", "--patience", "5"]);
+    let count = |name: &str| early["data"][name].as_u64().unwrap();
+    let all = ["train_rows", "validation_rows", "test_rows"].map(count);
+    assert_eq!(all.iter().sum::<u64>(), 400);
+    assert!((60..140).contains(&all[1]), "{all:?}");
+    assert_eq!(early["metrics"]["validation"]["rows"].as_u64(), Some(all[1]));
+    assert_eq!(early["reason"], "validation");
+    let errors = numbers(&early["early_stopping"]["error"]);
+    let best = early["early_stopping"]["best"].as_u64().unwrap() as usize;
+    assert!(errors.iter().all(|error| *error >= errors[best]));
+    assert!(errors.len() > best + 1, "it went on after the best point: {best} of {}", errors.len());
+    // The error is the mean of the losses of these rows: half the square of the figure in standardised units.
+    let rmse = early["metrics"]["validation"]["rmse"].as_f64().unwrap();
+    let scale = early["standardization"]["y_scale"][0].as_f64().unwrap();
+    let error = 0.5 * (rmse / scale).powi(2);
+    assert!((error - errors[best]).abs() < 1e-9 * error, "{error} {}", errors[best]);
+    let late = fit(&[]);
+    assert!(late["metrics"]["train"]["rmse"].as_f64() < early["metrics"]["train"]["rmse"].as_f64());
+}
+
+/// Predictions that are read and written some rows at a time are those of the whole table, and the figures, too.
+#[test]
+fn predictions_of_parts_are_those_of_the_table() {
+    let dir = tempfile::tempdir().unwrap();
+    // More rows than a part has.
+    let mut rows = String::from("id,a,kind,w,y,n\n");
+    for i in 0..70_000u32 {
+        let v = |k: u32| f64::from((i * k) % 997) / 500.0 - 1.0;
+        let kind = ["red", "green", ""][(i * 7 % 13 % 3) as usize];
+        let a = if i % 31 == 5 { String::new() } else { v(7).to_string() };
+        let y = if v(7) + v(29) > 0.2 { "high" } else { "low" };
+        let n = if i % 1000 == 7 { String::new() } else { (i * 7 % 5).to_string() };
+        rows += &format!("{},{a},{kind},{},{y},{n}\n", i * 2, i % 3);
+    }
+    std::fs::write(dir.path().join("d.csv"), &rows).unwrap();
+    succeed(dir.path(), &["convert", "d.csv", "d.parquet"]);
+    let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    let models = [
+        ("y", &["--missing", "impute", "--ignore", "n"][..]),
+        (
+            "n",
+            &["--missing", "impute", "--ignore", "y", "--loss", "poisson", "--task", "regression"],
+        ),
+        ("a,n", &["--missing", "drop", "--ignore", "y", "--task", "regression"]),
+    ];
+    for (target, more) in models {
+        let fit = ["fit", "d.csv", "--target", target, "--hidden", "3", "--ridge", "1", "-q"];
+        let fit = [&fit[..], &["--model", "m.safetensors", "--max-iter", "3", "--stream"], more];
+        succeed(dir.path(), &fit.concat());
+        let rule = ["--missing", more[1]];
+        for table in ["d.csv", "d.parquet"] {
+            let args = ["predict", "m.safetensors", table, "--weights", "w"];
+            let whole = [&args[..], &rule, &["--output", "whole.csv"]].concat();
+            let parts = [&args[..], &rule, &["--stream", "--output", "parts.csv"]].concat();
+            let (of_whole, notes) = succeed(dir.path(), &whole);
+            let (of_parts, notes_of_parts) = succeed(dir.path(), &parts);
+            assert!(read("whole.csv") == read("parts.csv"), "{target} {table}");
+            assert_eq!(notes, notes_of_parts);
+            // Figures but those that need all rows: areas under curves, deviances.
+            let figures = |text: &str| -> Vec<(String, f64)> {
+                let of = |line: &str| {
+                    let (name, rest) = line.split_once(' ')?;
+                    let number =
+                        rest.split_whitespace().next()?.trim_end_matches('%').parse().ok()?;
+                    Some((name.to_string(), number))
+                };
+                text.lines().filter_map(of).collect()
+            };
+            let (of_whole, of_parts) = (figures(&of_whole), figures(&of_parts));
+            assert!(of_parts.len() > 2, "{of_parts:?}");
+            for (name, figure) in of_parts.iter().filter(|(name, _)| name != "written") {
+                let other = of_whole.iter().find(|(of, _)| of == name).unwrap().1;
+                assert!((figure - other).abs() <= 1e-4 * other.abs(), "{name}: {figure} {other}");
+            }
+            let whole = [&args[..], &rule, &["--output", "whole.parquet", "-q"]].concat();
+            let parts =
+                [&args[..], &rule, &["--stream", "--output", "parts.parquet", "-q"]].concat();
+            succeed(dir.path(), &whole);
+            succeed(dir.path(), &parts);
+            assert!(read("whole.parquet") == read("parts.parquet"), "{target} {table}");
+        }
+        // On standard output, too.
+        let args = [&["predict", "m.safetensors", "d.parquet", "-q"][..], &rule].concat();
+        let (whole, _) = succeed(dir.path(), &args);
+        let (parts, _) = succeed(dir.path(), &[&args[..], &["--stream"]].concat());
+        assert!(whole == parts && whole.lines().count() > 40_000, "{}", whole.lines().count());
+    }
+    // What cannot be predicted is named by its line, and no file is left; a part of which no row is left is no error.
+    let predict = ["predict", "m.safetensors", "e.csv", "--stream", "--output", "none.csv"];
+    let gaps =
+        "a,kind,w,n\n".to_string() + &"1,red,1,1\n".repeat(66_000) + &",red,1,1\n".repeat(66_000);
+    std::fs::write(dir.path().join("e.csv"), &gaps).unwrap();
+    refused(dir.path(), &[&predict[..], &["--ignore", "none"]].concat(), &["none"]);
+    succeed(dir.path(), &[&predict[..], &["--missing", "drop"]].concat());
+    std::fs::write(dir.path().join("e.csv"), gaps.replace("kind", "other")).unwrap();
+    std::fs::remove_file(dir.path().join("none.csv")).unwrap();
+    refused(dir.path(), &predict, &["no column 'kind'"]);
+    std::fs::write(dir.path().join("e.csv"), gaps.replacen("1,red", "1,pink", 66_000)).unwrap();
+    refused(dir.path(), &predict, &["line 2, column kind", "pink"]);
+    let interval = ["--interval", "0.9", "--trained-on", "d.csv"];
+    refused(dir.path(), &[&predict[..], &interval].concat(), &["--interval", "--stream"]);
+    assert!(!dir.path().join("none.csv").exists());
+    let left = std::fs::read_dir(dir.path()).unwrap().count();
+    // Tables, models and predictions, and nothing temporary.
+    assert_eq!(left, 8);
 }

@@ -31,6 +31,7 @@ mod rows;
 mod spec;
 mod standardization;
 mod table;
+mod text;
 mod weights;
 
 pub use checkpoint::{Checkpoint, Fingerprint};
@@ -46,8 +47,11 @@ pub use problem_file::{
 pub use rows::FileSamples;
 pub use spec::{network_from_json, network_from_path, network_to_json};
 pub use standardization::Standardization;
+#[cfg(feature = "parquet")]
+pub use table::ParquetOfText;
 pub use table::{
-    Counted, Dataset, Dialect, Encode, Exposure, Missing, Reading, RowNames, Substitutes, Table,
-    Target, Task, Unknown, fill_gaps, impute,
+    Counted, Dataset, Encode, Exposure, Missing, Reading, Substitutes, Table, TableParts, Target,
+    Task, Unknown, fill_gaps, impute,
 };
+pub use text::{Dialect, RowNames};
 pub use weights::{NamedTensor, Weights};

@@ -50,5 +50,8 @@ mod solvers;
 #[path = "../team.rs"]
 mod team;
 
+#[path = "../text_rows.rs"]
+mod text_rows;
+
 #[path = "../trust_region.rs"]
 mod trust_region;

@@ -149,6 +149,11 @@ fn check_options(options: &Options) -> Result<(), Failure> {
     if options.objective.evidence().is_some() {
         evidence::check(options)?;
     }
+    check_early_stopping(options)
+}
+
+/// Refuses checkpoints of a fit that ends early.
+pub fn check_early_stopping(options: &Options) -> Result<(), Failure> {
     let method = &options.method;
     if options.division.stops_early() && (method.checkpoint.is_some() || method.resume.is_some()) {
         return Err(Failure::usage(
@@ -157,6 +162,13 @@ fn check_options(options: &Options) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// The model whose objective is the error of validation rows.
+pub fn with_mean_loss(model: &Model) -> Model {
+    let mut model = model.clone();
+    (model.penalty, model.reduction) = (Penalty::None, Reduction::Mean);
+    model
 }
 
 /// The problem whose objective is the error of the validation rows, and the patience, where the fit is to end early: the mean of the
@@ -169,10 +181,8 @@ fn error_of(
     if !options.division.stops_early() {
         return Ok(None);
     }
-    let mut model = model.clone();
-    model.penalty = Penalty::None;
-    model.reduction = Reduction::Mean;
-    Ok(Some((rows.problem(&model, Device::cpu())?, options.division.patience())))
+    let problem = rows.problem(&with_mean_loss(model), Device::cpu())?;
+    Ok(Some((problem, options.division.patience())))
 }
 
 fn data_facts(

@@ -13,6 +13,10 @@ use crate::exit::Failure;
 /// The accepted steps without a lower error after which a fit ends early, unless they are given.
 const PATIENCE: u32 = 10;
 
+/// Why a fit cannot end early.
+pub const NO_VALIDATION: &str =
+    "no row is for validation; a larger --validation-fraction or a marked row is needed";
+
 /// The rows of a table by their use.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Dividing the rows")]
@@ -61,6 +65,11 @@ impl DivisionOptions {
         self.test_fraction.unwrap_or(0.2)
     }
 
+    /// The part of the other rows that is kept out of the training to end early by.
+    pub fn validation_fraction(&self) -> f64 {
+        self.validation_fraction.unwrap_or(0.0)
+    }
+
     /// The columns by which rows are divided: the groups, and the marks of validation.
     pub fn columns(&self) -> [Option<&str>; 2] {
         [self.groups.as_deref(), self.validation_column.as_deref()]
@@ -68,7 +77,7 @@ impl DivisionOptions {
 
     /// Whether the fit is to end early.
     pub fn stops_early(&self) -> bool {
-        self.validation_fraction.is_some_and(|x| x > 0.0) || self.validation_column.is_some()
+        self.validation_fraction() > 0.0 || self.validation_column.is_some()
     }
 
     /// The accepted steps without a lower error after which it ends.
@@ -119,9 +128,7 @@ impl DivisionOptions {
             return Err(Failure::usage("no row is left to train: all are for validation"));
         }
         if self.stops_early() && division.validation.is_empty() {
-            return Err(Failure::usage(
-                "no row is for validation; a larger --validation-fraction or a marked row is needed",
-            ));
+            return Err(Failure::usage(NO_VALIDATION));
         }
         Ok(division)
     }

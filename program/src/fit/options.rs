@@ -86,10 +86,10 @@ pub struct Options {
     pub method: Method,
     #[command(flatten)]
     pub computing: Computing,
-    /// Read the rows as they are needed, so that they need not fit in memory: of a .parquet or .npy file, or a folder of them
+    /// Read the rows as they are needed, so that they need not fit in memory: of a text in UTF-8, a .parquet or .npy file, or a folder of the latter two
     ///
     /// Codings, classes and the task follow from the different values of the columns, of which up to 1,000 are noted. The rows to test are chosen by a
-    /// hash of their number. Nothing that needs all rows at once can be had besides: choosing by cross-validation, stopping early, exposures, the penalty
+    /// hash of their number. Nothing that needs all rows at once can be had besides: choosing by cross-validation, exposures, the penalty
     /// of the largest evidence, radial units, figures and areas under the ROC curve.
     #[arg(long, help_heading = "Reading tables")]
     pub stream: bool,

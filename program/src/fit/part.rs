@@ -1,4 +1,4 @@
-//! Rows of a file by their use: those to train with, and those that are held out. Which follows from a hash of seed and number, so that no
+//! Rows of a file by their use: those to train with, those to end early by, and those that are held out. Which follows from a hash of seed and number, so that no
 //! list of them is kept.
 
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use ndarray::{Array2, ArrayView2};
 use secondo::io::{FileSamples, Model, Standardization};
 use secondo::{Error, Samples, Walk, Window};
 
-use crate::metrics::{ClassSums, Metrics, TargetMetrics, of_targets};
+use crate::metrics::{Metrics, Sums};
+use crate::table::{Known, Rows};
 
 /// Numbers that are read at once where rows are measured: 1 MiB.
 const PART: usize = 1 << 17;
@@ -15,12 +16,12 @@ const PART: usize = 1 << 17;
 /// Rows of the file of which the kept ones are counted, so that a walk can begin among them.
 const BLOCK: usize = 1 << 16;
 
-/// The rows of a file that are trained with, or those that are held out.
+/// The rows of a file that have one use.
 #[derive(Debug, Clone)]
 pub struct Part {
     file: Arc<FileSamples>,
     division: Division,
-    is_test: bool,
+    of: Use,
     rows: usize,
     /// How many of them stand before each block of the file.
     before: Arc<Vec<usize>>,
@@ -33,6 +34,8 @@ pub struct Part {
 pub struct Division {
     pub seed: u64,
     pub fraction: f64,
+    /// The part of the others that is there to end early by.
+    pub validation: f64,
     /// Whether rows in which a value is missing are left out.
     pub leaves_gaps: bool,
     /// Whether rows may have the weight 0, which are left out.
@@ -42,11 +45,20 @@ pub struct Division {
 /// All rows of a file by their use.
 pub struct Divided {
     pub train: Part,
+    pub validation: Part,
     pub test: Part,
     /// Rows that are left out because a value is missing.
     pub dropped: usize,
     /// Rows that are left out because their weight is 0.
     pub weightless: usize,
+}
+
+/// The use of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Use {
+    Train,
+    Validation,
+    Test,
 }
 
 /// Why a row is left out.
@@ -57,6 +69,17 @@ enum Out {
 }
 
 impl Division {
+    /// The use of a row, if it counts.
+    fn of(self, row: usize) -> Use {
+        if hash(self.seed, row) < self.fraction {
+            Use::Test
+        } else if hash(self.seed ^ 0xea51_ea51_ea51_ea51, row) < self.validation {
+            Use::Validation
+        } else {
+            Use::Train
+        }
+    }
+
     /// Whether rows must be read to know which count.
     fn is_read(self) -> bool {
         self.leaves_gaps || self.is_weighted
@@ -112,17 +135,17 @@ impl Part {
     /// # Errors
     /// Those of reading.
     pub fn divide(file: &Arc<FileSamples>, division: Division) -> Result<Divided, Error> {
-        let mut parts = [false, true].map(|is_test| Part {
+        let mut parts = [Use::Train, Use::Validation, Use::Test].map(|of| Part {
             file: file.clone(),
             division,
-            is_test,
+            of,
             rows: 0,
             before: Arc::default(),
             objective: None,
         });
         let (all, step, sizes) = (file.rows(), parts[0].step(), parts[0].sizes());
         let mut walk = division.is_read().then(|| file.walk(0)).transpose()?;
-        let mut before = [const { Vec::new() }; 2];
+        let mut before = [const { Vec::new() }; 3];
         let (mut dropped, mut weightless) = (0, 0);
         for first in (0..all).step_by(BLOCK) {
             let end = all.min(first + BLOCK);
@@ -149,8 +172,8 @@ impl Part {
         for (part, before) in parts.iter_mut().zip(before) {
             part.before = Arc::new(before);
         }
-        let [train, test] = parts;
-        Ok(Divided { train, test, dropped, weightless })
+        let [train, validation, test] = parts;
+        Ok(Divided { train, validation, test, dropped, weightless })
     }
 
     /// The same rows of the file with other substitutes for missing values.
@@ -181,8 +204,7 @@ impl Part {
 
     /// Whether a row of the file is among these, if none of its values is missing.
     fn has(&self, row: usize) -> bool {
-        let Division { seed, fraction, .. } = self.division;
-        (hash(seed, row) < fraction) == self.is_test
+        self.division.of(row) == self.of
     }
 
     /// Calls `f` with all rows, some at a time.
@@ -205,65 +227,30 @@ impl Part {
     /// # Errors
     /// Those of reading.
     pub fn metrics(&self, model: &Model) -> Result<Option<Metrics>, Error> {
-        if model.classes.is_empty() { self.of_numbers(model) } else { self.of_classes(model) }
+        let mut sums = Sums::of(model);
+        self.each(|window| sums.add(model, &self.measured(model, window)))?;
+        Ok(sums.end(model))
     }
 
-    fn of_classes(&self, model: &Model) -> Result<Option<Metrics>, Error> {
-        let mut sums = ClassSums::new(model.classes.len());
-        let mut total = 0.0;
-        self.each(|window| {
-            let outputs = model.outputs(&self.inputs_of(window))?;
-            let predicted = model.predictions(outputs.clone())?;
-            for (i, (_, y, omega)) in rows(window, self.sizes()).enumerate() {
-                if omega > 0.0 {
-                    let loss = model.loss.value_at(&outputs.row(i).to_vec(), y)?;
-                    sums.add(omega, class_of(y), predicted.row(i), loss);
-                    total += omega;
-                }
-            }
-            Ok(())
-        })?;
-        // Areas under the ROC curve need all rows in the order of their probabilities.
-        let areas = vec![None; model.classes.len()];
-        Ok((total > 0.0).then(|| sums.metrics(&model.classes, 1.0, areas)))
-    }
-
-    fn of_numbers(&self, model: &Model) -> Result<Option<Metrics>, Error> {
-        let centres = &model.standardization.y_mean;
-        // Σ ω (y − c), Σ ω (y − c)², Σ ω (y − ŷ)², Σ ω |y − ŷ| of each target.
-        let mut sums = vec![[0.0; 4]; centres.len()];
-        let (mut total, mut counted) = (0.0, 0);
-        self.each(|window| {
-            let predicted = model.predict(&self.inputs_of(window))?;
-            for ((_, y, omega), predicted) in rows(window, self.sizes()).zip(predicted.rows()) {
-                let targets = y.iter().zip(predicted).zip(centres).zip(&mut sums);
-                for (((y, predicted), centre), sums) in targets {
-                    let (d, e) = (y - centre, y - predicted);
-                    let terms = [d, d * d, e * e, e.abs()];
-                    sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += omega * term);
-                }
-                total += omega;
-                counted += usize::from(omega > 0.0);
-            }
-            Ok(())
-        })?;
-        let of = |(name, [first, second, squares, sizes]): (&String, [f64; 4])| {
-            let spread = second - first * first / total;
-            TargetMetrics {
-                target: name.clone(),
-                rmse: (squares / total).sqrt(),
-                mae: sizes / total,
-                r2: (spread > 0.0).then(|| 1.0 - squares / spread),
-            }
+    /// The rows of a window as figures are made of them.
+    fn measured(&self, model: &Model, window: &Window) -> Rows {
+        let array = |columns: usize, values: &[f64]| {
+            ArrayView2::from_shape((window.weights.len(), columns), values)
+                .map_or_else(|_| Array2::default((0, 0)), |values| values.to_owned())
         };
-        let targets = model.targets.iter().zip(sums).map(of).collect();
-        Ok((total > 0.0).then(|| of_targets(counted, targets, None)))
-    }
-
-    fn inputs_of(&self, window: &Window) -> Array2<f64> {
-        let shape = (window.weights.len(), self.inputs());
-        ArrayView2::from_shape(shape, &window.x)
-            .map_or_else(|_| Array2::default((0, 0)), |x| x.to_owned())
+        let target = if model.classes.is_empty() {
+            Known::Numbers(array(self.outputs(), &window.y))
+        } else {
+            Known::Classes(window.y.chunks_exact(self.outputs()).map(class_of).collect())
+        };
+        Rows {
+            x: array(self.inputs(), &window.x),
+            target: Some(target),
+            weights: Some(window.weights.clone()),
+            exposures: None,
+            lines: Vec::new(),
+            labels: None,
+        }
     }
 }
 
@@ -348,7 +335,7 @@ impl PartWalk {
             if division.is_read() && division.leaves_out(self.at(at)).is_some() {
                 continue;
             }
-            // Rows of the other part, too: they are to be known before the fit.
+            // Rows of another use, too: they are to be known before the fit.
             self.check(at, row)?;
             if self.part.has(row) {
                 return Ok(at);
@@ -421,6 +408,18 @@ mod tests {
             let held = (0..100_000).filter(|row| hash(seed, *row) < 0.2).count();
             // Four standard deviations.
             assert!((19_494..=20_506).contains(&held), "{seed}: {held}");
+            // A quarter of the others ends the fit early.
+            let division = Division {
+                seed,
+                fraction: 0.2,
+                validation: 0.25,
+                leaves_gaps: false,
+                is_weighted: false,
+            };
+            let uses: Vec<Use> = (0..100_000).map(|row| division.of(row)).collect();
+            let count = |of: Use| uses.iter().filter(|found| **found == of).count();
+            assert_eq!(count(Use::Test), held);
+            assert!((19_494..=20_506).contains(&count(Use::Validation)), "{seed}");
         }
         assert_ne!(hash(0, 1), hash(1, 1));
     }

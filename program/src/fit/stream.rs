@@ -12,6 +12,8 @@ use secondo::io::{
 };
 use secondo::{Device, Error, Fit, Loss, Problem, Reason, Samples};
 
+use super::data::{check_early_stopping, with_mean_loss};
+use super::division::NO_VALIDATION;
 use super::job::{Ended, Job};
 use super::loss;
 use super::model::{Sizes, candidates, idle_weights, loss_of, model};
@@ -21,7 +23,6 @@ use super::part::{Divided, Division, Part};
 use super::report::{Choices, DataFacts, Measured, Objective, Subject, TableFacts};
 use super::spread::{Spread, substitute};
 use crate::exit::Failure;
-use crate::output::has_extension;
 use crate::table::Rows;
 use crate::training::Start;
 
@@ -30,6 +31,7 @@ pub struct StreamFit {
     facts: TableFacts,
     model: Model,
     train: Part,
+    validation: Part,
     test: Part,
 }
 
@@ -50,13 +52,13 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
         Target::Classes { labels, .. } => labels.clone(),
     };
     let other_task_possible = loss::other_task_possible(&data.target);
-    let Divided { train, test, .. } = divided(options, &mut data, &loss)?;
+    let Divided { train, validation, test, .. } = divided(options, &mut data, &loss)?;
     if train.rows() == 0 {
         let why = match (data.dropped, data.weightless) {
             (0, 0) => "all are held out".to_string(),
             (gaps, zeros) => format!(
                 "in {gaps} rows a value is missing, {zeros} have the weight 0, and {} are held out",
-                test.rows()
+                validation.rows() + test.rows()
             ),
         };
         return Err(Failure::usage(format!("no row is left to train: {why}")));
@@ -76,19 +78,20 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
             "radial units start at rows of the table, which --stream does not hold: take other units, or leave --stream out",
         ));
     }
-    if test.rows() == 0 {
+    if validation.rows() + test.rows() == 0 {
         model.training = Some(TrainingRows { rows: train.rows(), held_out: Vec::new() });
     }
     model.standardization = spread.standardization;
-    let in_objective = Arc::new(train.in_objective(&model));
-    let mut problem = Problem::over(model.network.clone(), in_objective, model.loss.clone())?
-        .penalty(model.penalty.clone())?
-        .reduction(model.reduction)
-        .on(device);
+    let problem = problem_of(&model, &train, device)?;
+    let error = match (options.division.stops_early(), validation.rows()) {
+        (false, _) => None,
+        (true, 0) => return Err(Failure::usage(NO_VALIDATION)),
+        (true, _) => Some((
+            problem_of(&with_mean_loss(&model), &validation, Device::cpu())?,
+            options.division.patience(),
+        )),
+    };
     let ties = model.ties()?;
-    if let Some(ties) = ties.clone() {
-        problem = problem.constraint(ties)?;
-    }
     let rule = options.starts.rule(&candidate.network);
     let idle = idle_weights(problem.network(), &spread.idle);
     let starts: Vec<Start> = (options.starts.seeds(candidate.starts))
@@ -103,7 +106,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
         data: DataFacts {
             found: outline.found().to_vec(),
             other_task_possible,
-            ..data_facts(options, &data, &model, [&train, &test])
+            ..data_facts(options, &data, &model, [&train, &validation, &test])
         },
         standardization: model.standardization.clone(),
         metrics: Measured::default(),
@@ -122,13 +125,26 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
         subject: Subject::Table(Box::new(facts.clone())),
         objective: Objective::of(&model),
         problem,
-        validation: None,
+        validation: error,
         starts,
         warnings,
         reading: begin.elapsed(),
         choosing: Duration::ZERO,
     };
-    Ok((job, StreamFit { facts, model, train, test }))
+    Ok((job, StreamFit { facts, model, train, validation, test }))
+}
+
+/// The objective of a model over some rows.
+fn problem_of(model: &Model, rows: &Part, device: Device) -> Result<Problem, Error> {
+    let rows = Arc::new(rows.in_objective(model));
+    let problem = Problem::over(model.network.clone(), rows, model.loss.clone())?
+        .penalty(model.penalty.clone())?
+        .reduction(model.reduction)
+        .on(device);
+    match model.ties()? {
+        Some(ties) => problem.constraint(ties),
+        None => Ok(problem),
+    }
 }
 
 /// The rows to train with and those that are held out, with the substitutes for missing values in the columns of `data`.
@@ -146,12 +162,15 @@ fn divided(options: &Options, data: &mut Dataset, loss: &Loss) -> Result<Divided
         }
     };
     let open = |columns: &[Column]| {
-        FileSamples::coded(&options.data, columns, &outputs, options.table.weights()).map(Arc::new)
+        let (path, dialect) = (&options.data, options.table.dialect());
+        let weights = options.table.weights();
+        FileSamples::coded(path, &dialect, columns, &outputs, weights).map(Arc::new)
     };
     let file = open(&data.columns)?;
     let division = Division {
         seed: options.starts.seed(),
         fraction: options.division.test_fraction(),
+        validation: options.division.validation_fraction(),
         leaves_gaps: options.table.missing() != Missing::Error,
         is_weighted: options.table.weights().is_some(),
     };
@@ -159,7 +178,9 @@ fn divided(options: &Options, data: &mut Dataset, loss: &Loss) -> Result<Divided
     (data.dropped, data.weightless) = (parts.dropped, parts.weightless);
     if parts.train.rows() > 0 && substitute(&mut data.columns, &parts.train)? {
         let file = open(&data.columns)?;
-        (parts.train, parts.test) = (parts.train.over(&file), parts.test.over(&file));
+        for part in [&mut parts.train, &mut parts.validation, &mut parts.test] {
+            *part = part.over(&file);
+        }
     }
     Ok(parts)
 }
@@ -185,29 +206,21 @@ fn shapes(data: &Dataset, spread: &Spread) -> Dataset {
 fn check(options: &Options) -> Result<(), Failure> {
     options.target.target()?;
     options.starts.check()?;
-    let data = &options.data;
-    if !has_extension(data, "parquet") && !has_extension(data, "npy") && !data.is_dir() {
-        return Err(Failure::usage(format!(
-            "{}: --stream reads .parquet, .npy and folders of them; 'secondo convert {} table.parquet' makes one",
-            data.display(),
-            data.display()
-        )));
-    }
     let division = &options.division;
     division.check(false)?;
-    let is_divided = division.cv.is_some() || division.repeats.is_some() || division.stops_early();
+    let dialect = options.table.dialect();
+    check_early_stopping(options)?;
+    let is_divided = division.cv.is_some() || division.repeats.is_some();
     let refused = [
         ("several values of --ridge, --hidden or --activation", options.leave_a_choice()),
         ("--ridge evidence", options.objective.evidence().is_some()),
-        ("--cv, --repeats, --validation-fraction and --validation-column", is_divided),
+        ("--cv and --repeats", is_divided),
+        ("--validation-column", division.validation_column.is_some()),
         ("--groups", division.groups.is_some()),
         ("--exposure and --offset", options.target.is_exposed()),
-        ("--na", options.table.has_words()),
+        ("--na", !dialect.missing.is_empty()),
+        ("--comment and --encoding", dialect.comment.is_some() || dialect.encoding.is_some()),
         ("--plot", !options.plot.is_empty()),
-        (
-            "--delimiter, --decimal, --thousands, --comment, --encoding and --header, which are for text,",
-            options.table.is_for_text(),
-        ),
     ];
     match refused.iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),
@@ -227,12 +240,12 @@ fn data_facts(
     options: &Options,
     data: &Dataset,
     model: &Model,
-    [train, test]: [&Part; 2],
+    [train, validation, test]: [&Part; 3],
 ) -> DataFacts {
     let mut remarks = data.notes.clone();
     remarks.push("the rows are read as they are needed".into());
-    if test.rows() > 0 {
-        remarks.push("the rows to test are chosen by a hash of their number".into());
+    if validation.rows() + test.rows() > 0 {
+        remarks.push("the rows that are held out are chosen by a hash of their number".into());
         let why = "the model does not name them: infer and predict --interval need a fit with --test-fraction 0";
         remarks.push(why.into());
     }
@@ -241,14 +254,14 @@ fn data_facts(
     }
     DataFacts {
         file: options.data.display().to_string(),
-        rows: train.rows() + test.rows(),
+        rows: train.rows() + validation.rows() + test.rows(),
         dropped: data.dropped,
         weightless: data.weightless,
         found: Vec::new(),
         columns: data.columns.iter().filter_map(Column::in_words).collect(),
         remarks,
         train_rows: train.rows(),
-        validation_rows: 0,
+        validation_rows: validation.rows(),
         test_rows: test.rows(),
         test_lines: Vec::new(),
         features: data.features.clone(),
@@ -281,8 +294,9 @@ impl StreamFit {
         let metrics = if is_ended {
             Measured::default()
         } else {
-            let (train, test) = (measure(&self.train), measure(&self.test));
-            Measured { train, test, ..Measured::default() }
+            let [train, validation, test] =
+                [&self.train, &self.validation, &self.test].map(&mut measure);
+            Measured { train, validation, test, ..Measured::default() }
         };
         if is_ended {
             notes.push("it was not measured on the rows, since it was ended".into());

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::objective::uncounted;
 use crate::output::{Results, has_extension, json_text, plural, say_note};
 use crate::plot;
-use crate::table::{Rows, TableOptions, ToPredict};
+use crate::table::{Rows, TableOptions, ToPredict, left_out};
 
 /// Where the estimate comes from, and where the report goes.
 #[derive(Debug, Args)]
@@ -162,9 +162,9 @@ impl SourceOptions {
     pub fn rows_to_predict(&self, source: &Source, path: &Path) -> Result<Array2<f64>, Failure> {
         let table = self.table.open(path)?;
         if let (Some(model), Some(_)) = (&source.model, &source.scaling) {
-            let ToPredict { rows, notes, .. } =
+            let ToPredict { rows, notes, dropped, .. } =
                 self.table.rows_to_predict(model, &table, Unknown::default())?;
-            notes.iter().for_each(|note| say_note(note));
+            notes.iter().cloned().chain(left_out(dropped)).for_each(|note| say_note(&note));
             return Ok(model.standardization.inputs(&rows.x)?);
         }
         let inputs = source.problem.network().inputs();

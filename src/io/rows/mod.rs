@@ -2,6 +2,7 @@
 
 #[cfg(feature = "parquet")]
 mod batch;
+pub(super) mod cells;
 pub(super) mod folder;
 mod identity;
 #[cfg(feature = "parquet")]
@@ -10,6 +11,7 @@ mod npy;
 pub(super) mod outline;
 #[cfg(feature = "parquet")]
 pub(super) mod parquet;
+pub(super) mod text;
 #[cfg(feature = "parquet")]
 pub(super) mod write;
 
@@ -21,13 +23,14 @@ use super::json::format_error;
 use crate::error::{Error, Result};
 use crate::io::column::cell::is_missing;
 use crate::io::column::{Coder, Column};
+use crate::io::text::Dialect;
 use crate::objective::{Samples, Walk, Window};
 #[cfg(feature = "parquet")]
 use batch::Decoder;
 use folder::{Place, places};
 
-/// Rows in a file, some columns of which are X, Y and ω: a Parquet file with the feature `parquet`, or the two-dimensional
-/// array of a `.npy` file, whose columns have the names column1, column2, …
+/// Rows in a file, some columns of which are X, Y and ω: a Parquet file with the feature `parquet`, the two-dimensional
+/// array of a `.npy` file, whose columns have the names column1, column2, …, or a text with a line of names, such as a `.csv` file.
 ///
 /// Columns of numbers are taken as they are ([`open`](Self::open)), others by their codings ([`coded`](Self::coded)), which
 /// [`Table::outline`](super::Table::outline) finds.
@@ -35,6 +38,10 @@ use folder::{Place, places};
 /// A folder is all `.parquet` and `.npy` files in it and in its folders, in the order of their names, each with all columns; a folder with a
 /// name such as `year=2024` is a column, too. Only these columns are read. Whole numbers and decimals become the nearest f64. The file must stay as it is while it is used: what
 /// is read later is compared with its length, its time of change and its place.
+///
+/// A text is UTF-8, not packed, has one character between fields, and no comments; fields may be quoted. Rows and numbers are those of a
+/// [`Table`](super::Table) of the file, but how numbers are written (the [`Dialect`]) follows from its first 10,000 rows or first MiB. Reading it takes
+/// several times as long as another file, since its numbers are written in digits.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -103,6 +110,7 @@ struct InFile {
 #[derive(Clone)]
 enum Numbers {
     Npy(Arc<npy::Npy>),
+    Text(Arc<text::Text>),
     #[cfg(feature = "parquet")]
     Parquet(Arc<parquet::Parquet>),
 }
@@ -135,27 +143,26 @@ impl FileSamples {
             names.iter().map(|name| Column::number(name.as_ref())).collect()
         };
         let weights = weights.as_ref().map(|name| Column::number(name.as_ref()));
-        Self::with(path, [&numbers(inputs), &numbers(outputs)], weights, true)
+        let columns = [&numbers(inputs)[..], &numbers(outputs)];
+        Self::with(path, &Dialect::default(), columns, weights, true)
     }
 
     /// The samples in the file at `path`, whose columns become numbers as [`Table::inputs`](super::Table::inputs) makes them: X has the inputs of the
     /// columns `inputs`, Y those of `outputs`, and ω is the column `weights`, 1 where it is not given.
     ///
     /// The classes of a softmax are an output whose levels have no reference, and the two of a binary cross-entropy one with the first for reference. A
-    /// missing value without a substitute is NaN, which no problem takes.
+    /// missing value without a substitute is NaN, which no problem takes. `dialect` says how a text is written; of another file it says nothing.
     ///
     /// ```
-    /// use secondo::io::{Coding, Column, Dialect, FileSamples, Table, write_file};
+    /// use secondo::io::{Coding, Column, Dialect, FileSamples, write_file};
     /// use secondo::{Samples, Window};
     /// let folder = std::env::temp_dir().join("secondo-doc-coded");
     /// std::fs::create_dir_all(&folder).unwrap();
-    /// let path = folder.join("small.parquet");
-    /// let text = "x,kind\n1.5,b\n2.5,a\n";
-    /// let bytes = Table::parse(text, "small.csv".as_ref(), &Dialect::default())?.to_parquet("table")?;
-    /// write_file(&path, |out| out.write_all(&bytes))?;
+    /// let path = folder.join("small.csv");
+    /// write_file(&path, |out| out.write_all(b"x,kind\n1.5,b\n2.5,a\n"))?;
     /// let levels = vec!["a".to_string(), "b".into()];
     /// let kind = Column { name: "kind".into(), coding: Coding::Levels { levels, reference: None }, fill: None };
-    /// let samples = FileSamples::coded(&path, &[Column::number("x")], &[kind], None)?;
+    /// let samples = FileSamples::coded(&path, &Dialect::default(), &[Column::number("x")], &[kind], None)?;
     /// let mut window = Window::default();
     /// samples.walk(0)?.next(2, &mut window)?;
     /// assert_eq!((window.x, window.y), (vec![1.5, 2.5], vec![0.0, 1.0, 1.0, 0.0]));
@@ -167,16 +174,18 @@ impl FileSamples {
     /// As of [`open`](Self::open); a column without inputs. A value that its column does not know is an error when it is read.
     pub fn coded(
         path: &Path,
+        dialect: &Dialect,
         inputs: &[Column],
         outputs: &[Column],
         weights: Option<&str>,
     ) -> Result<Self> {
-        Self::with(path, [inputs, outputs], weights.map(Column::number), false)
+        Self::with(path, dialect, [inputs, outputs], weights.map(Column::number), false)
     }
 
     /// The samples of these columns, of which those of numbers are so by their type, too, if `are_typed`.
     fn with(
         path: &Path,
+        dialect: &Dialect,
         [inputs, outputs]: [&[Column]; 2],
         weights: Option<Column>,
         are_typed: bool,
@@ -194,7 +203,7 @@ impl FileSamples {
         let mut first = 0usize;
         let mut files = Vec::new();
         for place in places(path)? {
-            let file = OneFile::open(place, &read, first, are_typed)?;
+            let file = OneFile::open(place, dialect, &read, first, are_typed)?;
             // Spark writes some without rows.
             if file.table.rows() == 0 {
                 continue;
@@ -214,13 +223,15 @@ impl FileSamples {
     }
 
     /// The names of the columns of numbers in the file at `path`, but for an index of pandas; of a folder those of its first file and of
-    /// the names of folders.
+    /// the names of folders, and of a text those whose first cells are numbers.
     ///
     /// # Errors
     /// A file that cannot be read or is damaged.
     pub fn columns(path: &Path) -> Result<Vec<String>> {
-        let (columns, _) = columns_of(&places(path)?.swap_remove(0))?;
-        Ok(columns
+        let place = places(path)?.swap_remove(0);
+        let table = Numbers::open(&place.path, &Dialect::default())?;
+        Ok(columns_of(&place, &table)
+            .0
             .into_iter()
             .filter(|column| column.is_number)
             .map(|column| column.name)
@@ -229,18 +240,13 @@ impl FileSamples {
 
     /// The error of a cell, in a row of one of the files, and the index of its column among those that are read.
     fn wrong(&self, row: usize, index: usize, file: &OneFile, why: &str) -> Error {
-        Error::Format {
-            path: file.path.clone(),
-            line: None,
-            column: Some(self.read[index].coder.column().name.clone()),
-            why: format!("row {}: {why}", row + 1),
-        }
-    }
-
-    /// The name of the column that has a place among X, Y and ω.
-    fn name(&self, place: usize) -> Option<String> {
-        let after = self.read.partition_point(|read| read.place <= place);
-        Some(self.read.get(after.checked_sub(1)?)?.coder.column().name.clone())
+        let line = file.table.line(row);
+        let why = match line {
+            Some(_) => why.to_string(),
+            None => format!("row {}: {why}", row + 1),
+        };
+        let column = self.read.get(index).map(|read| read.coder.column().name.clone());
+        Error::Format { path: file.path.clone(), line, column, why }
     }
 
     /// The file in which a row is.
@@ -267,11 +273,8 @@ enum At {
 }
 
 /// The columns of a file and of the names of its folders, and the names of those that are not read: lists, structures and an index of pandas.
-///
-/// # Errors
-/// A file that cannot be read or is damaged.
-fn columns_of(place: &Place) -> Result<(Vec<Named>, Vec<String>)> {
-    let (mut columns, left_out): (Vec<Named>, _) = match Numbers::open(&place.path)? {
+fn columns_of(place: &Place, table: &Numbers) -> (Vec<Named>, Vec<String>) {
+    let (mut columns, left_out): (Vec<Named>, _) = match table {
         Numbers::Npy(npy) => {
             let named = |c| Named {
                 name: format!("column{}", c + 1),
@@ -280,6 +283,16 @@ fn columns_of(place: &Place) -> Result<(Vec<Named>, Vec<String>)> {
                 at: At::File(c),
             };
             ((0..npy.columns).map(named).collect(), Vec::new())
+        }
+        Numbers::Text(text) => {
+            let columns = text.names().iter().zip(&text.are_numbers).enumerate();
+            let named = columns.map(|(c, (name, is_number))| Named {
+                name: name.clone(),
+                is_number: *is_number,
+                is_text: false,
+                at: At::File(c),
+            });
+            (named.collect(), Vec::new())
         }
         #[cfg(feature = "parquet")]
         Numbers::Parquet(file) => {
@@ -299,7 +312,7 @@ fn columns_of(place: &Place) -> Result<(Vec<Named>, Vec<String>)> {
         is_text: is_text(value),
         at: At::Folder(value.clone()),
     }));
-    Ok((columns, left_out))
+    (columns, left_out)
 }
 
 /// Whether the value in the name of a folder is text.
@@ -308,9 +321,15 @@ pub(super) fn is_text(value: &str) -> bool {
 }
 
 impl OneFile {
-    fn open(place: Place, read: &[Read], first: usize, are_typed: bool) -> Result<Self> {
+    fn open(
+        place: Place,
+        dialect: &Dialect,
+        read: &[Read],
+        first: usize,
+        are_typed: bool,
+    ) -> Result<Self> {
         let Place { path, constants: of_folders } = place;
-        let table = Numbers::open(&path)?;
+        let table = Numbers::open(&path, dialect)?;
         let (mut columns, mut constants) = (Vec::new(), Vec::new());
         for (index, Read { coder, place }) in read.iter().enumerate() {
             let name = &coder.column().name;
@@ -357,6 +376,7 @@ impl OneFile {
     fn walk(&self, row: usize) -> Result<Rows> {
         Ok(match &self.table {
             Numbers::Npy(npy) => Rows::Npy(npy.walk(row)?),
+            Numbers::Text(text) => Rows::Text(text.walk(row)?),
             #[cfg(feature = "parquet")]
             Numbers::Parquet(file) => Rows::Parquet(file.walk(&self.places(), row)?),
         })
@@ -364,31 +384,44 @@ impl OneFile {
 }
 
 impl Numbers {
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path, dialect: &Dialect) -> Result<Self> {
         let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
         match extension.as_deref() {
             #[cfg(feature = "parquet")]
             Some("parquet") => Ok(Numbers::Parquet(Arc::new(parquet::Parquet::open(path)?))),
             Some("npy") => Ok(Numbers::Npy(Arc::new(npy::Npy::open(path)?))),
-            _ => Err(format_error(
-                path,
-                "rows can be read from .npy and, with the feature parquet, from .parquet",
-            )),
+            #[cfg(not(feature = "parquet"))]
+            Some("parquet") => Err(format_error(path, "it is read with the feature parquet alone")),
+            Some("npz") => {
+                let why = "of arrays, rows are read as they are needed from .npy; write one with numpy.save";
+                Err(format_error(path, why))
+            }
+            _ => Ok(Numbers::Text(Arc::new(text::Text::open(path, dialect)?))),
         }
     }
 
     pub fn rows(&self) -> usize {
         match self {
             Numbers::Npy(npy) => npy.rows,
+            Numbers::Text(text) => text.rows(),
             #[cfg(feature = "parquet")]
             Numbers::Parquet(file) => file.rows(),
         }
     }
 
-    /// Whether the values of a column are numbers.
+    /// The line on which a row of a text begins.
+    fn line(&self, row: usize) -> Option<u64> {
+        match self {
+            Numbers::Text(text) => text.line(row),
+            _ => None,
+        }
+    }
+
+    /// Whether the values of a column are numbers; cells of a text tell themselves.
     fn is_number(&self, column: usize) -> bool {
         match self {
             Numbers::Npy(npy) => column < npy.columns,
+            Numbers::Text(_) => true,
             #[cfg(feature = "parquet")]
             Numbers::Parquet(file) => file.columns[column].kind.is_number(),
         }
@@ -403,6 +436,7 @@ impl Numbers {
                 let number = number.filter(|c| (1..=npy.columns).contains(c));
                 number.filter(|c| name == format!("column{c}")).map(|c| c - 1).ok_or_else(absent)
             }
+            Numbers::Text(text) => text.names().iter().position(|of| of == name).ok_or_else(absent),
             #[cfg(feature = "parquet")]
             Numbers::Parquet(file) => {
                 let mut places = (0..file.columns.len()).filter(|&c| file.columns[c].name == name);
@@ -439,6 +473,7 @@ impl Samples for FileSamples {
     fn held(&self) -> u64 {
         let of = |file: &OneFile| match &file.table {
             Numbers::Npy(npy) => npy.held(),
+            Numbers::Text(text) => text.held(),
             #[cfg(feature = "parquet")]
             Numbers::Parquet(table) => table.held(&file.places()),
         };
@@ -447,18 +482,15 @@ impl Samples for FileSamples {
 
     fn refuse(&self, row: usize, column: usize, value: f64) -> Error {
         let file = self.file_of(row);
-        let row = row - file.first;
         let why = if value.is_finite() {
-            format!("row {}: {value} is negative; weights must not be", row + 1)
+            format!("{value} is negative; weights must not be")
         } else if value.is_nan() {
-            format!(
-                "row {}: the value is missing or not a number; leave such rows out with --missing drop, or when the file is written",
-                row + 1
-            )
+            "the value is missing or not a number; leave such rows out with --missing drop, or when the file is written".into()
         } else {
-            format!("row {}: {value} is not a finite number", row + 1)
+            format!("{value} is not a finite number")
         };
-        Error::Format { path: file.path.clone(), line: None, column: self.name(column), why }
+        let after = self.read.partition_point(|read| read.place <= column);
+        self.wrong(row - file.first, after.saturating_sub(1), file, &why)
     }
 }
 
@@ -475,6 +507,7 @@ struct FileWalk {
 
 enum Rows {
     Npy(npy::NpyWalk),
+    Text(text::TextWalk),
     #[cfg(feature = "parquet")]
     Parquet(parquet::Groups),
 }
@@ -504,6 +537,20 @@ impl Walk for FileWalk {
                             .map_err(|(row, why)| self.of.wrong(at + row, of.index, file, &why))?;
                     }
                     read
+                }
+                Rows::Text(walk) => {
+                    for row in 0..count {
+                        walk.next()?;
+                        for of in &file.columns {
+                            let coder = &self.of.read[of.index].coder;
+                            let number = walk.number(coder, of.column);
+                            let number = number
+                                .map_err(|why| self.of.wrong(at + row, of.index, file, &why))?;
+                            target.put(number, coder, *of, done + row);
+                        }
+                    }
+                    walk.check()?;
+                    count
                 }
                 #[cfg(feature = "parquet")]
                 Rows::Parquet(groups) => {
@@ -567,6 +614,16 @@ impl<'a> Target<'a> {
             coder.write(number.map_err(|why| (row, why))?, out);
         }
         Ok(())
+    }
+
+    /// The inputs of a cell by its number.
+    fn put(&mut self, number: f64, coder: &Coder, of: InFile, row: usize) {
+        let (out, _) = self.column(row, of.place);
+        if coder.is_plain() {
+            out[0] = number;
+        } else {
+            coder.write(number, &mut out[..coder.column().width()]);
+        }
     }
 
     /// The inputs of a column from a batch of it, from a row on.

@@ -2,13 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+#[cfg(feature = "parquet")]
+use std::sync::Arc;
 
+use super::cells::Files;
 use super::folder::{Place, places};
+#[cfg(feature = "parquet")]
+use super::text::Text;
 use super::{At, InFile, Named, Numbers, Target, columns_of};
 use crate::error::Result;
-use crate::io::column::cell::is_missing;
+use crate::io::column::cell::{Numerals, is_missing};
 use crate::io::column::digits;
 use crate::io::json::format_error;
+use crate::io::text::{Dialect, NO_NAME, wrong};
 use crate::objective::Window;
 
 /// Rows of an outline, where the columns are so few that it has no more than [`CELLS`].
@@ -29,6 +35,10 @@ pub(crate) struct Outline {
     pub columns: Vec<Seen>,
     /// The names of the columns that are not read.
     pub left_out: Vec<String>,
+    /// Whether columns without name and values were left out.
+    pub nameless: bool,
+    /// How a text is written.
+    pub text: Option<Writing>,
     /// Its rows before those that are there for values and gaps alone.
     pub rows: usize,
     /// The rows after those, so that neither a value nor a gap is lost with a row that is left out.
@@ -39,9 +49,19 @@ pub(crate) struct Outline {
     gaps: Vec<usize>,
 }
 
+/// How a text is written.
+pub(crate) struct Writing {
+    pub delimiter: u8,
+    pub numerals: Numerals,
+    /// Another way in which its first numbers can be read, to others.
+    pub other: Option<Numerals>,
+}
+
 /// A column as far as it was seen.
 pub(crate) struct Seen {
     pub name: String,
+    /// Its index in the first file.
+    pub place: usize,
     /// Whether its cells are text by their type.
     pub is_text: bool,
     /// Whether it has more different values than were noted.
@@ -85,26 +105,43 @@ impl Extent {
 ///
 /// # Errors
 /// Those of reading; files with other columns than the first.
-pub(crate) fn outline(path: &Path, gaps: bool) -> Result<Outline> {
-    let places = places(path)?;
-    let (columns, left_out) = columns_of(&places[0])?;
-    let mut rows = 0usize;
-    for place in &places {
-        rows = rows.saturating_add(Numbers::open(&place.path)?.rows());
-    }
+pub(crate) fn outline(path: &Path, dialect: &Dialect, gaps: bool) -> Result<Outline> {
+    Ok(with_files(path, dialect, gaps)?.0)
+}
+
+/// The outline of a table, and its files.
+///
+/// # Errors
+/// As of [`outline`].
+pub(crate) fn with_files(path: &Path, dialect: &Dialect, gaps: bool) -> Result<(Outline, Files)> {
+    let open = |place: Place| Ok((Numbers::open(&place.path, dialect)?, place));
+    let files: Vec<(Numbers, Place)> =
+        places(path)?.into_iter().map(open).collect::<Result<_>>()?;
+    let (columns, left_out) = columns_of(&files[0].1, &files[0].0);
+    let text = match &files[0].0 {
+        Numbers::Text(text) => {
+            let (numerals, other) = text.numerals;
+            Some(Writing { delimiter: text.delimiter(), numerals, other })
+        }
+        _ => None,
+    };
+    let rows = files.iter().fold(0usize, |rows, (table, _)| rows.saturating_add(table.rows()));
     if rows == 0 {
         return Err(format_error(path, "there are no rows"));
     }
     let most = (CELLS / columns.len().max(1)).clamp(FEW, ROWS);
     let extent = Extent { rows: rows.min(most), is_whole: rows <= most, gaps };
-    let seen = |(at, column): (usize, &Named)| Seen::new(column, at == 0);
+    let seen = |(at, column): (usize, &Named)| Seen::new(column, at);
     let mut all: Vec<Seen> = columns.iter().enumerate().map(seen).collect();
     let index: HashMap<String, usize> =
         columns.into_iter().enumerate().map(|(at, column)| (column.name, at)).collect();
-    for place in &places {
-        let (columns, _) = columns_of(place)?;
-        let order: Option<Vec<usize>> =
-            columns.iter().map(|column| index.get(&column.name).copied()).collect();
+    for (table, place) in &files {
+        let (columns, _) = columns_of(place, table);
+        let is_same = columns.iter().map(|column| &column.name).eq(all.iter().map(|of| &of.name));
+        let of_name = |(at, column): (usize, &Named)| {
+            if is_same { Some(at) } else { index.get(&column.name).copied() }
+        };
+        let order: Option<Vec<usize>> = columns.iter().enumerate().map(of_name).collect();
         let order = order.filter(|order| order.len() == all.len()).ok_or_else(|| {
             let why = "its columns are others than those of the first file";
             format_error(&place.path, why)
@@ -113,7 +150,7 @@ pub(crate) fn outline(path: &Path, gaps: bool) -> Result<Outline> {
             // Numbers in one folder and text in another are text.
             all[*at].is_text |= column.is_text;
         }
-        of_file(place, &columns, &order, &mut all, extent)?;
+        of_file(table, &columns, &order, &mut all, extent)?;
     }
     let gaps: Vec<usize> = (0..all.len()).filter(|at| gaps && all[*at].has_gap).collect();
     let more = match (gaps.is_empty(), extent.is_whole) {
@@ -122,10 +159,45 @@ pub(crate) fn outline(path: &Path, gaps: bool) -> Result<Outline> {
         (false, false) => gaps.len(),
     };
     let Extent { rows, is_whole, .. } = extent;
-    Ok(Outline { columns: all, left_out, rows, more, is_whole, gaps })
+    let nameless = false;
+    let mut outline =
+        Outline { columns: all, left_out, nameless, text, rows, more, is_whole, gaps };
+    outline.leave_out_nameless(path)?;
+    Ok((outline, Files(files)))
+}
+
+/// The outline of the text at `path`, and the text.
+///
+/// # Errors
+/// Those of reading; a file that is no text.
+#[cfg(feature = "parquet")]
+pub(crate) fn of_text(path: &Path, dialect: &Dialect) -> Result<(Outline, Arc<Text>)> {
+    let (outline, mut files) = with_files(path, dialect, false)?;
+    match files.0.pop() {
+        Some((Numbers::Text(text), _)) => Ok((outline, text)),
+        _ => Err(format_error(path, "it is no text; only a text is read a part at a time")),
+    }
 }
 
 impl Outline {
+    /// Leaves out the columns without name and values, which spreadsheets append to a text.
+    ///
+    /// # Errors
+    /// A column without a name that has values; the first may be the labels of the rows.
+    fn leave_out_nameless(&mut self, path: &Path) -> Result<()> {
+        let nameless = |seen: &Seen| seen.name.is_empty() && !seen.is_first;
+        if let Some(at) = self.columns.iter().position(|s| nameless(s) && !s.values.is_empty()) {
+            return Err(wrong(path, 1, Some((at + 1).to_string()), NO_NAME.into()));
+        }
+        let before = self.columns.len();
+        self.gaps.retain(|at| !nameless(&self.columns[*at]));
+        let kept: Vec<usize> = (0..before).filter(|at| !nameless(&self.columns[*at])).collect();
+        self.gaps.iter_mut().for_each(|gap| *gap = kept.partition_point(|at| at < gap));
+        self.columns.retain(|seen| !nameless(seen));
+        self.nameless = self.columns.len() < before;
+        Ok(())
+    }
+
     /// Whether its first rows are those of the table.
     pub fn is_whole(&self) -> bool {
         self.is_whole
@@ -154,13 +226,12 @@ impl Outline {
 
 /// Looks at the columns of one file, whose indices among all are `order`.
 fn of_file(
-    place: &Place,
+    table: &Numbers,
     columns: &[Named],
     order: &[usize],
     all: &mut [Seen],
     extent: Extent,
 ) -> Result<()> {
-    let table = Numbers::open(&place.path)?;
     let rows = table.rows();
     for row in (0..rows).step_by(SEGMENT) {
         let count = SEGMENT.min(rows - row);
@@ -172,14 +243,13 @@ fn of_file(
             match &column.at {
                 At::Folder(value) => {
                     let times = if extent.is_whole { count } else { 1 };
-                    (0..times).for_each(|_| all[at].text(Some(value), extent));
-                    all[at].is_increasing = false;
+                    (0..times).for_each(|_| all[at].text(Some(value), None, extent));
                 }
                 At::File(of) => in_file.push((*of, at, column.is_number)),
             }
         }
         if !in_file.is_empty() {
-            read(&table, &in_file, all, (row, count, extent))?;
+            read(table, &in_file, all, (row, count, extent))?;
         }
     }
     Ok(())
@@ -220,6 +290,19 @@ fn read(
                 done += part;
             }
         }
+        Numbers::Text(text) => {
+            let mut walk = text.walk(first)?;
+            for _ in 0..count {
+                walk.next()?;
+                for (column, at, _) in columns {
+                    let (seen, cell) = (&mut all[*at], walk.cell(*column));
+                    // Of other columns it does not matter.
+                    let number = seen.may_label().then(|| text.numerals.0.parse(cell)).flatten();
+                    seen.text(Some(cell), number, extent);
+                }
+            }
+            walk.check()?;
+        }
         #[cfg(feature = "parquet")]
         Numbers::Parquet(file) => {
             let read: Vec<usize> = columns.iter().map(|(column, ..)| *column).collect();
@@ -239,7 +322,7 @@ fn read(
                         if cell.is_none() && batch.is_there(row) {
                             wrong = wrong.or(Some(first + done + row));
                         }
-                        seen.text(cell, extent);
+                        seen.text(cell, None, extent);
                     });
                     wrong.map_or(Ok(()), |row| Err(file.unreadable(column, row)))
                 })?;
@@ -250,16 +333,17 @@ fn read(
 }
 
 impl Seen {
-    fn new(column: &Named, is_first: bool) -> Self {
+    fn new(column: &Named, place: usize) -> Self {
         Seen {
             name: column.name.clone(),
+            place,
             is_text: column.is_text,
             is_crowded: false,
             is_increasing: true,
             last: f64::NEG_INFINITY,
             first: f64::NAN,
             count: 0,
-            is_first,
+            is_first: place == 0,
             cells: Vec::new(),
             values: Vec::new(),
             numbers: HashSet::new(),
@@ -288,24 +372,34 @@ impl Seen {
         if extent.is_whole || (self.may_label() && self.cells.len() < extent.rows) {
             self.cells.push(if v.is_nan() { String::new() } else { digits(v) });
         }
-        self.is_increasing = self.is_increasing && v > self.last;
-        self.last = v;
-        if self.count == 0 {
-            self.first = v;
-        }
-        self.count += 1;
+        self.follow(v);
         self.has_gap |= v.is_nan();
         if !self.is_crowded && v.is_finite() && self.numbers.insert(v.to_bits()) {
             self.add(digits(v), extent);
         }
     }
 
-    fn text(&mut self, cell: Option<&str>, extent: Extent) {
+    /// Takes the next number.
+    fn follow(&mut self, v: f64) {
+        self.is_increasing = self.is_increasing && v > self.last;
+        self.last = v;
+        if self.count == 0 {
+            self.first = v;
+        }
+        self.count += 1;
+    }
+
+    /// Takes the next cell, and the number that it is where it may be a label.
+    fn text(&mut self, cell: Option<&str>, number: Option<f64>, extent: Extent) {
         let cell = cell.map(str::trim).filter(|cell| !is_missing(cell));
-        if extent.is_whole {
+        let may_label = number.is_some() && self.cells.len() < extent.rows;
+        if extent.is_whole || may_label {
             self.cells.push(cell.unwrap_or_default().to_string());
         }
-        self.is_increasing = false;
+        match number {
+            Some(v) => self.follow(v),
+            None => self.is_increasing = false,
+        }
         let Some(cell) = cell else {
             self.has_gap = true;
             return;

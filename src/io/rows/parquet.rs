@@ -241,6 +241,35 @@ impl Groups {
         Ok(())
     }
 
+    /// Reads the next rows as [`next`](Self::next) does, of each column as text in which the cells follow each other, with the ends of them; nothing where a
+    /// value is missing. So many rows were read before.
+    ///
+    /// # Errors
+    /// The file is damaged, or was changed; a value that cannot be read.
+    pub fn texts(
+        &mut self,
+        count: usize,
+        before: usize,
+        parts: &mut [(String, Vec<usize>)],
+    ) -> Result<usize> {
+        let (file, columns) = (self.parquet.clone(), self.columns.clone());
+        self.next(count, |column, batch| {
+            let (text, ends) = &mut parts[column];
+            text.clear();
+            ends.clear();
+            let mut wrong = None;
+            batch.texts(|row, cell| {
+                if cell.is_none() && batch.is_there(row) {
+                    wrong = wrong.or(Some(row));
+                }
+                text.push_str(cell.unwrap_or_default());
+                ends.push(text.len());
+            });
+            let unreadable = |row: usize| file.unreadable(columns[column], before + row);
+            wrong.map_or(Ok(()), |row| Err(unreadable(row)))
+        })
+    }
+
     /// Reads the next rows, `count` of them or those that the group still has, and calls `each` with the number of each column among
     /// those that were chosen. Returns how many rows there were.
     ///

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::cut::{Cut, wrong};
-use super::{Dialect, RowNames, Table};
+use super::Table;
 use crate::error::Result;
 use crate::io::column::cell::{are_words, numeric, short, whole};
 use crate::io::column::time;
+use crate::io::text::{Cut, Dialect, NO_NAME, RowNames, SHOWN, wrong};
 
-/// The rows that show how numbers are written, where nothing speaks against points as decimal marks, and whether the first line is like the others.
-pub(super) const SHOWN: usize = 10_000;
+/// The warning on columns that spreadsheets append.
+pub(super) const NAMELESS: &str = "columns without name and contents were left out";
 
 /// Leaves out columns without name and contents, which spreadsheets append, and checks labels that have no name.
 ///
@@ -34,8 +34,8 @@ pub(super) fn settle(cut: &mut Cut, path: &Path) -> Result<()> {
     }
     // The first may be the labels of the rows.
     if let Some(at) = cut.names.iter().skip(1).position(String::is_empty) {
-        let why = "the column has no name; name it in the first line".into();
-        return Err(wrong(path, cut.header, Some((at + 2).to_string()), why));
+        let column = Some((at + 2).to_string());
+        return Err(wrong(path, cut.header, column, NO_NAME.into()));
     }
     Ok(())
 }

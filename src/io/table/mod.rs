@@ -6,7 +6,7 @@
 //! or as gzip or zstd. The first line names the columns; names are not repeated, and a first line that is like the others is refused. Each
 //! further line has as many fields as the header; blank lines are skipped, and so are lines above the header that begin with `#`.
 //! Fields may be quoted; blanks around a field do not count. The delimiter, the decimal mark and the mark between thousands are found
-//! from the text where the [`Dialect`] does not give them. Infinities, written out or by overflow as in `1e400`, are refused. An
+//! from the text where the [`Dialect`](super::Dialect) does not give them. Infinities, written out or by overflow as in `1e400`, are refused. An
 //! empty field, `NA`, `N/A`, `#N/A`, `NaN`, `nan`, `null`, `NULL`, `?`, `.` and further spellings of these are missing values: an
 //! error, unless rows with them are to be dropped or the values replaced ([`Missing`]).
 //!
@@ -32,24 +32,25 @@
 //! each value on average, and codes that begin with 0. Any other numbers are a regression. A target that mixes numbers and text is
 //! refused.
 
-mod cells;
 mod column;
-mod cut;
+#[cfg(feature = "parquet")]
+mod convert;
 mod dataset;
-mod dialect;
 mod exposure;
 mod fill;
 mod header;
 mod parse;
-mod source;
+mod parts;
 mod target;
 mod typed;
 
 pub use column::{Encode, Unknown};
+#[cfg(feature = "parquet")]
+pub use convert::ParquetOfText;
 pub use dataset::{Dataset, Reading};
-pub use dialect::{Dialect, RowNames};
 pub use exposure::Exposure;
 pub use fill::{Substitutes, fill_gaps, impute};
+pub use parts::TableParts;
 pub use target::{Target, Task};
 
 use std::collections::BTreeSet;
@@ -59,8 +60,8 @@ use rayon::prelude::*;
 
 use super::column::cell::{Numerals, is_missing, list, numeric, short};
 use super::json::{format_error, nearest};
+use super::text::Cells;
 use crate::error::{Error, Result};
-use cells::Cells;
 use header::Labels;
 
 /// The text of a table, cut into named columns; cells are kept as text until they are asked for.
@@ -90,6 +91,8 @@ pub struct Table {
     texts: Option<Vec<bool>>,
     /// Where it stands for a table of other rows ([`outline`](Self::outline)).
     outlined: Option<Outlined>,
+    /// Whether it is a part of a table, in which no row need be left.
+    is_part: bool,
     found: Vec<String>,
     warnings: Vec<String>,
 }
@@ -271,7 +274,7 @@ impl Table {
             );
             return Err(self.wrong(row, column, why));
         }
-        if rows.is_empty() {
+        if rows.is_empty() && !self.is_part {
             let all = match all.len() {
                 1 => "the only row has".into(),
                 all => format!("each of the {all} rows has"),
@@ -303,7 +306,7 @@ impl Table {
         if let Some((&row, w)) = rows.iter().zip(&weights).find(|(_, w)| **w < 0.0) {
             return Err(self.wrong(row, column, format!("{w} is negative; weights must not be")));
         }
-        if weights.iter().all(|&w| w == 0.0) {
+        if weights.iter().all(|&w| w == 0.0) && !self.is_part {
             return Err(Error::Format {
                 path: self.path.clone(),
                 line: None,

@@ -3,12 +3,10 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::cut::{Cut, unclosed_quote, wrong};
-use super::dialect::prepare;
-use super::header::SHOWN;
-use super::{Dialect, Table, header, source};
+use super::{Table, header};
 use crate::error::Result;
 use crate::io::column::cell::{Numerals, plural};
+use crate::io::text::{Cut, Dialect, SHOWN, prepare, read, unclosed_quote, wrong};
 
 impl Table {
     /// The table in the file at `path`, or on standard input for `-`; gzip and zstd files are unpacked, and Parquet files and arrays of
@@ -25,7 +23,7 @@ impl Table {
         if let Some((cut, delimiter)) = Cut::of_file(path, dialect)? {
             return Table::of_cut(cut, delimiter, path, dialect);
         }
-        let source = source::read(path, dialect.encoding.as_deref())?;
+        let source = read(path, dialect.encoding.as_deref())?;
         let mut table = Table::of(source.text.into(), path, dialect)?;
         if let (Some(name), None) = (source.found, &dialect.encoding) {
             table.found.insert(0, format!("--encoding {}", name.to_lowercase()));
@@ -69,20 +67,14 @@ impl Table {
             labels: None,
             texts: None,
             outlined: None,
+            is_part: false,
             found: Vec::new(),
             warnings: Vec::new(),
         };
         if table.names.len() < width {
-            table.warnings.push("columns without name and contents were left out".into());
+            table.warnings.push(header::NAMELESS.into());
         }
-        if delimiter != b',' && dialect.delimiter.is_none() {
-            let shown = match delimiter {
-                b'\t' => "tab".to_string(),
-                b' ' => "blank".into(),
-                other => format!("'{}'", char::from(other)),
-            };
-            table.found.push(format!("--delimiter {shown}"));
-        }
+        table.tell_delimiter(dialect, delimiter);
         table.find_numerals(dialect, delimiter, cut.marked);
         if comments > 0 && dialect.comment.is_none() {
             let lines = plural(comments, "line");
@@ -91,6 +83,18 @@ impl Table {
         header::check_names(&mut table, dialect)?;
         table.find_labels(dialect, cut.labelled)?;
         Ok(table)
+    }
+
+    /// Tells the delimiter that was found, where it is no comma.
+    pub(super) fn tell_delimiter(&mut self, dialect: &Dialect, delimiter: u8) {
+        if delimiter != b',' && dialect.delimiter.is_none() {
+            let shown = match delimiter {
+                b'\t' => "tab".to_string(),
+                b' ' => "blank".into(),
+                other => format!("'{}'", char::from(other)),
+            };
+            self.found.push(format!("--delimiter {shown}"));
+        }
     }
 
     /// Finds how numbers are written; `marked` tells whether a cell may hold a mark other than a point.
@@ -107,6 +111,16 @@ impl Table {
         let cells = cells.map(|(row, column)| self.text_at(row, column));
         let (numerals, other) =
             Numerals::of(cells, [dialect.decimal, dialect.thousands], delimiter);
+        self.set_numerals(dialect, numerals, other);
+    }
+
+    /// Takes numbers to be written so, and tells it; `other` reads as many, to others.
+    pub(super) fn set_numerals(
+        &mut self,
+        dialect: &Dialect,
+        numerals: Numerals,
+        other: Option<Numerals>,
+    ) {
         if let Some(other) = other {
             self.warnings.push(format!(
                 "numbers are read with {}; if that is wrong, say {}",
@@ -118,8 +132,12 @@ impl Table {
             self.found.push(numerals.options());
         }
         self.numerals = numerals;
-        // A number may stand for a missing value.
-        if numerals != Numerals::PLAIN || !self.missing.is_empty() {
+        self.forget_other_numbers();
+    }
+
+    /// Forgets the numbers that cells are where they may mean others, or a missing value.
+    pub(super) fn forget_other_numbers(&mut self) {
+        if self.numerals != Numerals::PLAIN || !self.missing.is_empty() {
             self.cells.forget_numbers();
         }
     }

@@ -3,17 +3,19 @@
 
 use std::path::Path;
 
-use super::cells::Cells;
-use super::header::is_identifier;
-use super::{Dialect, Missing, Outlined, RowNames, Table};
+use super::header::{self, is_identifier};
+use super::{Missing, Outlined, Table};
 use crate::error::Result;
 use crate::io::column::cell::{Numerals, list};
 use crate::io::column::digits;
 use crate::io::json::format_error;
 use crate::io::npy;
+#[cfg(feature = "parquet")]
+use crate::io::rows::cells::Files;
 use crate::io::rows::folder::{Place, places};
-use crate::io::rows::outline::Seen;
+use crate::io::rows::outline::{Outline, Seen};
 use crate::io::rows::{is_text, outline};
+use crate::io::text::{Cells, Dialect, RowNames};
 use crate::io::{files, npz};
 use crate::memory::{bytes_of, require_memory, shape_product};
 
@@ -47,8 +49,8 @@ impl Table {
         Self::of_columns(columns, path, dialect).map(Some)
     }
 
-    /// A small table in place of the one in a `.parquet` or `.npy` file or a folder of them, from which [`dataset`](Self::dataset) finds the codings, classes and task of
-    /// all rows.
+    /// A small table in place of the one whose rows [`FileSamples`](crate::io::FileSamples) reads, from which [`dataset`](Self::dataset) finds the codings, classes and task of
+    /// all rows. `dialect` says which column labels the rows, and how a text is written.
     ///
     /// Of a table of up to 5,000 rows (fewer of more than 838 columns, but 500) these come first; of another the different values of each column, one after
     /// the other, as many as a fifth of that number: a column with more is **crowded**, and is refused where its values are to be levels or classes. Behind stand further
@@ -58,15 +60,13 @@ impl Table {
     /// The file is walked as far as columns have few values, and to its end where gaps matter; memory does not depend on its rows.
     ///
     /// ```
-    /// use secondo::io::{Dialect, Missing, Reading, RowNames, Table, Target, write_file};
+    /// use secondo::io::{Dialect, Missing, Reading, Table, Target, write_file};
     /// let folder = std::env::temp_dir().join("secondo-doc-outline");
     /// std::fs::create_dir_all(&folder).unwrap();
-    /// let path = folder.join("long.parquet");
+    /// let path = folder.join("long.csv");
     /// let rows: String = (0..9000).map(|i| format!("{},{}\n", i * i, if i < 8999 { "no" } else { "yes" })).collect();
-    /// let all = Table::parse(&format!("x,said\n{rows}"), "long.csv".as_ref(), &Dialect::default())?;
-    /// let bytes = all.to_parquet("table")?;
-    /// write_file(&path, |out| out.write_all(&bytes))?;
-    /// let outline = Table::outline(&path, &RowNames::default(), None, Missing::Error)?;
+    /// write_file(&path, |out| write!(out, "x,said\n{rows}"))?;
+    /// let outline = Table::outline(&path, &Dialect::default(), None, Missing::Error)?;
     /// assert_eq!(outline.rows(), 5000);
     /// let data = outline.dataset(&Reading::new("said"))?;
     /// let Target::Classes { labels, .. } = data.target else { panic!() };
@@ -79,11 +79,21 @@ impl Table {
     /// A file that cannot be read or is damaged; files of a folder that differ in their columns; names that are not distinct.
     pub fn outline(
         path: &Path,
-        row_names: &RowNames,
+        dialect: &Dialect,
         weights: Option<&str>,
         missing: Missing,
     ) -> Result<Self> {
-        let outline = outline::outline(path, missing != Missing::Error)?;
+        let outline = outline::outline(path, dialect, missing != Missing::Error)?;
+        Self::of_outline(outline, path, dialect, weights)
+    }
+
+    /// The table of an outline.
+    pub(super) fn of_outline(
+        outline: Outline,
+        path: &Path,
+        dialect: &Dialect,
+        weights: Option<&str>,
+    ) -> Result<Self> {
         let seen = &outline.columns;
         let (names, texts) = seen.iter().map(|seen| (seen.name.clone(), seen.is_text)).unzip();
         let advice = "leave out columns when it is written";
@@ -99,12 +109,20 @@ impl Table {
         (0..outline.rows).try_for_each(|row| append(&mut columns.cells, row))?;
         columns.rows = outline.rows;
         let may_label = outline.is_whole() || seen.first().is_some_and(is_label);
-        let row_names = match row_names {
+        let row_names = match &dialect.row_names {
             RowNames::Found if !may_label => RowNames::None,
             other => other.clone(),
         };
-        let dialect = Dialect { row_names, ..Dialect::default() };
+        let dialect = Dialect { row_names, ..dialect.clone() };
         let mut table = Self::of_columns(columns, path, &dialect)?;
+        if let Some(text) = &outline.text {
+            table.tell_delimiter(&dialect, text.delimiter);
+            table.set_numerals(&dialect, text.numerals, text.other);
+            header::check_names(&mut table, &dialect)?;
+            if outline.nameless {
+                table.warnings.push(header::NAMELESS.into());
+            }
+        }
         for row in outline.rows..rows {
             append(&mut table.cells, row)?;
             table.lines.push(row as u64 + 1);
@@ -137,66 +155,13 @@ impl Table {
             labels: None,
             texts: Some(columns.texts),
             outlined: None,
+            is_part: false,
             found: Vec::new(),
             warnings: columns.warnings,
         };
-        if !table.missing.is_empty() {
-            table.cells.forget_numbers();
-        }
+        table.forget_other_numbers();
         table.find_labels(dialect, false)?;
         Ok(table)
-    }
-
-    /// The bytes of a Parquet file with the same columns: whole numbers, where all cells of a column are such, other numbers as f64, and
-    /// else text. Missing values are null. The footer names the crate, with a word for the content.
-    ///
-    /// ```
-    /// use secondo::io::{Dialect, Table};
-    /// let table = Table::parse("x,name\n1.5,a\n,b\n", "small.csv".as_ref(), &Dialect::default())?;
-    /// assert!(table.to_parquet("table")?.starts_with(b"PAR1"));
-    /// # Ok::<(), secondo::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Too little memory; a name that Parquet does not take.
-    #[cfg(feature = "parquet")]
-    pub fn to_parquet(&self, content: &str) -> Result<Vec<u8>> {
-        use crate::io::column::cell::whole;
-        use crate::io::column::classes::is_code;
-        use crate::io::rows::write::{Held, bytes};
-
-        let (rows, what) = (self.rows(), format!("{} as Parquet", self.path.display()));
-        require_memory(&what, bytes_of(&[2, self.cells.text_bytes()]), "divide the table")?;
-        let cells = |column: usize| {
-            let cells = (0..rows).map(move |row| self.text_at(row, column));
-            cells.filter(|cell| !self.is_missing(cell))
-        };
-        let held = |column: usize| {
-            let is_number = |cell: &str| self.numerals.number(cell).is_ok() && !is_code(cell);
-            if self.is_text(column) || !cells(column).all(is_number) {
-                Held::Text
-            } else if cells(column).all(|cell| match whole(cell) {
-                // Whole numbers have no −0.
-                Some(0) => !cell.starts_with('-'),
-                number => number.is_some(),
-            }) {
-                Held::Integers
-            } else {
-                Held::Numbers
-            }
-        };
-        let name = |c: usize| match self.names[c].as_str() {
-            "" => format!("column{}", c + 1),
-            name => name.to_string(),
-        };
-        let columns: Vec<(String, Held)> =
-            (0..self.names.len()).map(|c| (name(c), held(c))).collect();
-        let cell = |row: usize, column: usize| {
-            Some(self.text_at(row, column)).filter(|cell| !self.is_missing(cell))
-        };
-        let number = |row: usize, column: usize| self.numerals.parse(cell(row, column)?);
-        bytes(&columns, rows, content, number, cell)
-            .map_err(|e| format_error(&self.path, format!("it cannot be written as Parquet: {e}")))
     }
 
     /// Whether the cells of a column are text by their type.
@@ -327,7 +292,7 @@ fn of_arrays(path: &Path, arrays: Vec<(String, npy::Columns)>) -> Result<Columns
 
 /// Whether the first column of a table of many rows holds their labels, if its first cells look so.
 fn is_label(seen: &Seen) -> bool {
-    seen.may_label() && (is_identifier(&seen.name) || seen.counts())
+    seen.name.is_empty() || (seen.may_label() && (is_identifier(&seen.name) || seen.counts()))
 }
 
 /// The warning on columns that are not read.
@@ -342,49 +307,19 @@ fn left_out(names: &[String]) -> Option<String> {
 
 #[cfg(feature = "parquet")]
 fn of_parquet(path: &Path) -> Result<Columns> {
-    use std::sync::Arc;
-
-    use crate::io::rows::parquet::Parquet;
-
     /// Rows that are read together.
     const PART: usize = 4096;
 
-    let file = Arc::new(Parquet::open(path)?);
-    let columns: Vec<usize> =
-        (0..file.columns.len()).filter(|&c| !file.columns[c].is_index()).collect();
-    let of = |c: usize| &file.columns[c];
-    let names = columns.iter().map(|&c| of(c).name.clone()).collect();
-    let texts = columns.iter().map(|&c| of(c).kind.is_text()).collect();
-    let mut out = Columns::with_room(path, names, texts, file.rows(), ADVICE)?;
-    out.warnings.extend(left_out(&file.not_read()));
-    let mut walk = file.walk(&columns, 0)?;
-    let mut parts: Vec<(String, Vec<usize>)> = vec![Default::default(); columns.len()];
-    let mut done = 0;
-    while done < file.rows() {
-        let read = walk.next(PART.min(file.rows() - done), |column, batch| {
-            let (text, ends) = &mut parts[column];
-            text.clear();
-            ends.clear();
-            let mut wrong = None;
-            batch.texts(|row, cell| {
-                if cell.is_none() && batch.is_there(row) {
-                    wrong = wrong.or(Some(row));
-                }
-                text.push_str(cell.unwrap_or_default());
-                ends.push(text.len());
-            });
-            match wrong {
-                None => Ok(()),
-                Some(row) => Err(file.unreadable(columns[column], done + row)),
-            }
-        })?;
-        for row in 0..read {
-            out.cells.append(parts.iter().map(|(text, ends)| {
-                let from = row.checked_sub(1).map_or(0, |before| ends[before]);
-                &text[from..ends[row]]
-            }))?;
-        }
-        done += read;
+    let files = Files::of(path)?;
+    let (names, texts, not_read) = files.columns();
+    let rows = files.rows(0);
+    let mut out = Columns::with_room(path, names, texts, rows, ADVICE)?;
+    out.warnings.extend(left_out(&not_read));
+    let mut walk = files.walk(0, &out.names)?;
+    let mut numbers = Vec::new();
+    for first in (0..rows).step_by(PART) {
+        numbers.clear();
+        walk.next(PART.min(rows - first), &mut out.cells, &mut numbers)?;
     }
     Ok(out)
 }

@@ -11,9 +11,9 @@ use crate::io::column::cell::{is_missing, numeric};
 /// The byte order mark.
 const MARK: &str = "\u{FEFF}";
 /// The bytes that are looked through together: more than most pieces of a file have.
-pub(super) const LOOK: usize = 1 << 22;
+pub(crate) const LOOK: usize = 1 << 22;
 /// The lines from which the delimiter is found.
-pub(super) const SAMPLE: usize = 200;
+pub(crate) const SAMPLE: usize = 200;
 /// The characters between fields that are looked for; a blank is any number of blanks. Of two that fit as well, the first.
 const DELIMITERS: [u8; 5] = [b',', b';', b'\t', b'|', b' '];
 
@@ -67,7 +67,7 @@ impl Dialect {
         Dialect { delimiter: Some(delimiter), ..Dialect::default() }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let line = |c: u8| !c.is_ascii() || matches!(c, b'"' | b'\n' | b'\r' | 0);
         if self.delimiter.is_some_and(line) {
             return Err(Error::invalid(
@@ -93,7 +93,7 @@ impl Dialect {
 }
 
 /// The text of a table with lines that end with LF and without marks and comments, each line where it was.
-pub(super) struct Prepared<'a> {
+pub(crate) struct Prepared<'a> {
     pub text: Cow<'a, str>,
     /// The character between fields in the file: a blank for any number of blanks and tabs.
     pub delimiter: u8,
@@ -107,7 +107,7 @@ pub(super) struct Prepared<'a> {
 
 /// # Errors
 /// A text without a line.
-pub(super) fn prepare<'a>(
+pub(crate) fn prepare<'a>(
     text: Cow<'a, str>,
     path: &Path,
     dialect: &Dialect,
@@ -142,7 +142,7 @@ pub(super) fn prepare<'a>(
 }
 
 /// The text without byte order marks and with lines that end with LF, and whether there are quotes.
-pub(super) fn cleaned(mut text: Cow<str>) -> (Cow<str>, bool) {
+pub(crate) fn cleaned(mut text: Cow<str>) -> (Cow<str>, bool) {
     // The first byte of a mark, which may stand wherever files were joined, and of other letters.
     if !holds(&text, [MARK.as_bytes()[0], b'\r', b'"']) {
         return (text, false);
@@ -159,7 +159,7 @@ pub(super) fn cleaned(mut text: Cow<str>) -> (Cow<str>, bool) {
 }
 
 /// The character between fields of a cleaned text that begins so, where it needs no other preparation.
-pub(super) fn fields_of(head: &str, dialect: &Dialect) -> Option<u8> {
+pub(crate) fn fields_of(head: &str, dialect: &Dialect) -> Option<u8> {
     let begin = head.trim_start();
     if begin.is_empty() || begin.starts_with('#') || stated(head).is_some() {
         return None;

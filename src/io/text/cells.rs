@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 /// Cells, row by row. Each cell begins one byte after the end of the one before in its row, so that the text of a piece of a file needs no copy.
 /// Blanks around a cell stand in the text and do not count.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cells {
+pub(crate) struct Cells {
     /// The cells of each row.
     width: usize,
     parts: Vec<Part>,
@@ -15,7 +15,7 @@ pub(super) struct Cells {
 
 /// Rows that were read together, and their text.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Part {
+pub(crate) struct Part {
     pub text: String,
     /// Where each row begins in the text.
     starts: Vec<usize>,
@@ -211,7 +211,7 @@ fn places<'a>(cells: impl Iterator<Item = &'a str>) -> impl Iterator<Item = (usi
 
 /// The end of the field that begins at `at`, and its number. Where the delimiter cannot be part of a number and a field is a number
 /// and nothing else, one pass finds both.
-pub(super) fn field(text: &[u8], at: usize, delimiter: u8, quick: bool) -> (usize, f64) {
+pub(crate) fn field(text: &[u8], at: usize, delimiter: u8, quick: bool) -> (usize, f64) {
     let rest = text.get(at..).unwrap_or_default();
     let blanks = rest.iter().take_while(|&&b| b == b' ').count();
     if quick && let Ok((number, length)) = fast_float2::parse_partial::<f64, _>(&rest[blanks..]) {
@@ -226,7 +226,7 @@ pub(super) fn field(text: &[u8], at: usize, delimiter: u8, quick: bool) -> (usiz
 }
 
 /// Whether a delimiter cannot be part of a number.
-pub(super) fn is_outside_numbers(delimiter: u8) -> bool {
+pub(crate) fn is_outside_numbers(delimiter: u8) -> bool {
     !delimiter.is_ascii_alphanumeric() && !matches!(delimiter, b'+' | b'-' | b'.' | b' ')
 }
 

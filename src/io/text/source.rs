@@ -25,7 +25,7 @@ const NO_TEXT: [(&[u8], &str); 4] = [
 ];
 
 /// The text of a table.
-pub(super) struct Source {
+pub(crate) struct Source {
     pub text: String,
     /// The name of the encoding, where it is not UTF-8 and was not given.
     pub found: Option<&'static str>,
@@ -35,7 +35,7 @@ pub(super) struct Source {
 ///
 /// # Errors
 /// A file that cannot be read, or is not text.
-pub(super) fn read(path: &Path, encoding: Option<&str>) -> Result<Source> {
+pub(crate) fn read(path: &Path, encoding: Option<&str>) -> Result<Source> {
     let bytes = if path == Path::new("-") {
         limited(io::stdin().lock(), path, "read")?
     } else {
@@ -125,7 +125,7 @@ fn found(bytes: Vec<u8>, path: &Path) -> Result<Source> {
 }
 
 /// The text of a piece of a file that needs no decoding: UTF-8 without NUL, and not the first of a file of another kind.
-pub(super) fn plain(bytes: Vec<u8>, is_first: bool) -> Option<String> {
+pub(crate) fn plain(bytes: Vec<u8>, is_first: bool) -> Option<String> {
     let is_other = is_first && NO_TEXT.iter().any(|(magic, _)| bytes.starts_with(magic));
     let is_text = !is_other && memchr::memchr(0, &bytes).is_none();
     String::from_utf8(bytes).ok().filter(|_| is_text)

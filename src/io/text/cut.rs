@@ -24,11 +24,11 @@ const DIVIDE: &str = "divide the file, or leave out columns";
 
 /// The cells of a table, before it is known what its first line and its first column are.
 #[derive(Default)]
-pub(super) struct Cut {
+pub(crate) struct Cut {
     pub names: Vec<String>,
     /// The fields of each row, 0 before the header is known.
-    width: usize,
-    pub cells: Cells,
+    pub width: usize,
+    pub(crate) cells: Cells,
     /// The line of each row.
     pub lines: Vec<u64>,
     /// Whether each row has one field more than the header, so that the first has no name.
@@ -42,21 +42,26 @@ pub(super) struct Cut {
 
 /// The form that all lines of a text have.
 #[derive(Clone, Copy)]
-struct Form<'a> {
+pub(crate) struct Form<'a> {
     /// The character between fields in the text.
-    fields: u8,
+    pub fields: u8,
     /// The same in the file.
-    delimiter: u8,
-    path: &'a Path,
-    dialect: &'a Dialect,
+    pub delimiter: u8,
+    pub path: &'a Path,
+    pub dialect: &'a Dialect,
 }
 
 impl Cut {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Cut { header: 1, ..Cut::default() }
+    }
+
     /// The cells of a text whose lines end with LF and whose quotes are closed.
-    pub fn of(prepared: Prepared, path: &Path, dialect: &Dialect) -> Result<Self> {
+    pub(crate) fn of(prepared: Prepared, path: &Path, dialect: &Dialect) -> Result<Self> {
         let Prepared { text, fields, delimiter, quotes, .. } = prepared;
         let form = Form { fields, delimiter, path, dialect };
-        let mut cut = Cut { header: 1, ..Cut::default() };
+        let mut cut = Cut::new();
         if quotes && !are_in_header(&text, dialect) {
             cut.quoted(&text, form)?;
         } else {
@@ -114,7 +119,7 @@ impl Cut {
             return Ok(None);
         }
         let form = Form { fields: delimiter, delimiter, path, dialect };
-        let mut cut = Cut { header: 1, ..Cut::default() };
+        let mut cut = Cut::new();
         let (begin, line) = cut.head(&head, form)?;
         if cut.lines.is_empty() {
             return Ok(None);
@@ -287,7 +292,7 @@ impl Cut {
     }
 
     /// A cut of rows below those of this one, whose first line stands for these.
-    fn beside(&self, rows: usize) -> Cut {
+    pub fn beside(&self, rows: usize) -> Cut {
         let mut lines = Vec::with_capacity(rows + 1);
         lines.push(self.header);
         Cut {
@@ -303,7 +308,7 @@ impl Cut {
     }
 
     /// Takes a record, the header or a row; returns whether it is a row, whose cells are to be kept.
-    fn take<'a>(
+    pub fn take<'a>(
         &mut self,
         record: impl Iterator<Item = &'a str> + Clone,
         line: u64,
@@ -405,7 +410,7 @@ fn are_in_header(text: &str, dialect: &Dialect) -> bool {
 }
 
 /// The line of a quote that opens a field and is never closed.
-pub(super) fn unclosed_quote(text: &str, delimiter: u8) -> Option<u64> {
+pub(crate) fn unclosed_quote(text: &str, delimiter: u8) -> Option<u64> {
     let mut line = 1;
     let mut field_start = true;
     // The line where the open quote stands.
@@ -431,7 +436,7 @@ fn unclosed(line: &str) -> bool {
     memchr::memchr_iter(b'"', line.as_bytes()).count() % 2 == 1
 }
 
-pub(super) fn wrong(path: &Path, line: u64, column: Option<String>, why: String) -> Error {
+pub(crate) fn wrong(path: &Path, line: u64, column: Option<String>, why: String) -> Error {
     Error::Format { path: path.to_path_buf(), line: Some(line), column, why }
 }
 
