@@ -1043,11 +1043,10 @@ fn rows_that_are_read_give_the_fit_of_rows_in_memory() {
     assert_eq!(report["metrics"]["test"]["rows"].as_u64(), Some(count("test_rows")));
     succeed(dir.path(), &["predict", "d.safetensors", "d.csv", "-q"]);
     for (more, said) in [
-        (&["--cv", "3"][..], "--cv"),
-        (&["--groups", "a"], "--groups"),
+        (&["--groups", "a"][..], "--groups"),
         (&["--exposure", "a"], "--exposure"),
         (&["--na", "x"], "--na"),
-        (&["--ridge", "1,2"], "several values"),
+        (&["--cv", "2", "--validation-fraction", "0.1"], "exclude each other"),
         (&["--hidden", "rbf:3"], "radial"),
         (&["--plot", "p.svg"], "--plot"),
         (&["--patience", "3"], "--patience"),
@@ -1376,4 +1375,92 @@ fn predictions_of_parts_are_those_of_the_table() {
     let left = std::fs::read_dir(dir.path()).unwrap().count();
     // Tables, models and predictions, and nothing temporary.
     assert_eq!(left, 8);
+}
+
+/// The number of a row, from 0 to less than 1, by which it is put into a fold (SplitMix64).
+fn hash(seed: u64, row: usize) -> f64 {
+    let mut z = seed.wrapping_add((row as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// The folds of a streamed fit are chosen by a hash, and its measure is that of fits in memory of the same rows.
+#[test]
+fn a_streamed_fit_is_cross_validated() {
+    let dir = tempfile::tempdir().unwrap();
+    let row = |i: u32| {
+        let v = |k: u32| f64::from((i * k) % 397) / 200.0 - 1.0;
+        let a = if i % 17 == 3 { String::new() } else { v(7).to_string() };
+        let y = v(7) - 0.5 * v(13) + 0.7 * v(i * i % 389 + 1);
+        let class = ["no", "yes"][usize::from(y > 0.1)];
+        format!("{a},{},{y},{class}\n", v(13))
+    };
+    let table = |rows: &mut dyn Iterator<Item = u32>| {
+        format!("a,b,y,class\n{}", rows.map(row).collect::<String>())
+    };
+    std::fs::write(dir.path().join("d.csv"), table(&mut (0..300))).unwrap();
+    let common = ["--hidden", "none", "--test-fraction", "0", "--missing", "impute", "-q"];
+    let fit = |table: &str, target: &str, more: &[&str]| {
+        let ignored = if target == "y" { "class" } else { "y" };
+        let args = ["fit", table, "--target", target, "--ignore", ignored, "--report", "r.json"];
+        let model = ["--model", "m.safetensors"];
+        succeed(dir.path(), &[&args[..], &model, &common, more].concat());
+        json(&dir.path().join("r.json"))
+    };
+    for (target, figure, more) in [
+        ("y", "rmse", &[][..]),
+        ("class", "log_loss", &[]),
+        ("class", "log_loss", &["--class-weights", "balanced"]),
+    ] {
+        let folds = ["--cv", "3", "--ridge", "0.5,200", "--stream"];
+        let streamed = fit("d.csv", target, &[&folds[..], more].concat());
+        let choice = &streamed["validation"];
+        assert_eq!(choice["chosen"], 0);
+        assert_eq!(streamed["penalty"]["lambda"], 0.5);
+        let seed = streamed["options"]["seed"].as_u64().unwrap() ^ 0xf01d_f01d_f01d_f01d;
+        let fold = |i: u32| (hash(seed, i as usize) * 3.0) as usize;
+        for (candidate, ridge) in [(0, "0.5"), (1, "200")] {
+            let mut mean = 0.0;
+            for held in 0..3 {
+                let kept = table(&mut (0..300).filter(|i| fold(*i) != held));
+                std::fs::write(dir.path().join("kept.csv"), kept).unwrap();
+                let held = table(&mut (0..300).filter(|i| fold(*i) == held));
+                std::fs::write(dir.path().join("held.csv"), held).unwrap();
+                let of_kept = fit("kept.csv", target, &[&["--ridge", ridge][..], more].concat());
+                let predicted = predictions(dir.path(), "held.csv", &["--missing", "impute"]);
+                let rows = std::fs::read_to_string(dir.path().join("held.csv")).unwrap();
+                let (mut sum, mut total) = (0.0, 0.0);
+                for (row, predicted) in rows.lines().skip(1).zip(&predicted[1..]) {
+                    let cells: Vec<&str> = row.split(',').collect();
+                    if figure == "rmse" {
+                        let error: f64 =
+                            predicted[0].parse::<f64>().unwrap() - cells[2].parse::<f64>().unwrap();
+                        (sum, total) = (sum + error * error, total + 1.0);
+                    } else {
+                        let class = usize::from(cells[3] == "yes");
+                        let weights = numbers(&of_kept["data"]["class_weights"]);
+                        let weight = weights.get(class).copied().unwrap_or(1.0);
+                        let probability: f64 = predicted[1 + class].parse().unwrap();
+                        (sum, total) = (sum - weight * probability.ln(), total + weight);
+                    }
+                }
+                let measure = if figure == "rmse" { (sum / total).sqrt() } else { sum / total };
+                mean += measure / 3.0;
+            }
+            let found = choice["candidates"][candidate]["mean"].as_f64().unwrap();
+            assert!(
+                (found - mean).abs() < 1e-6 * mean,
+                "{target} {more:?} {ridge}: {found} {mean}"
+            );
+        }
+    }
+    // Divided twice there are other folds; more folds than rows are refused.
+    let twice = ["--cv", "3", "--repeats", "2", "--ridge", "0.5", "--stream"];
+    let report = fit("d.csv", "y", &twice);
+    assert_eq!(report["validation"]["repeats"], 2);
+    std::fs::write(dir.path().join("few.csv"), table(&mut (0..5))).unwrap();
+    let args =
+        ["fit", "few.csv", "--target", "y", "--stream", "--cv", "50", "--test-fraction", "0"];
+    refused(dir.path(), &[&args[..], &["--missing", "impute"]].concat(), &["folds has no row"]);
 }

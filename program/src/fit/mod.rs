@@ -17,6 +17,8 @@ mod run;
 mod spent;
 mod spread;
 mod stream;
+mod stream_folds;
+mod stream_source;
 mod validation;
 
 pub use options::Options;

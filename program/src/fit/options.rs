@@ -88,8 +88,8 @@ pub struct Options {
     pub computing: Computing,
     /// Read the rows as they are needed, so that they need not fit in memory: of a text in UTF-8, a .parquet or .npy file, or a folder of the latter two
     ///
-    /// Codings, classes and the task follow from the different values of the columns, of which up to 1,000 are noted. The rows to test are chosen by a
-    /// hash of their number. Nothing that needs all rows at once can be had besides: choosing by cross-validation, exposures, the penalty
+    /// Codings, classes and the task follow from the different values of the columns, of which up to 1,000 are noted. The rows that are held out, and folds, are chosen by a
+    /// hash of their number. Nothing that needs all rows at once can be had besides: exposures, the penalty
     /// of the largest evidence, radial units, figures and areas under the ROC curve.
     #[arg(long, help_heading = "Reading tables")]
     pub stream: bool,

@@ -22,6 +22,7 @@ pub struct Part {
     file: Arc<FileSamples>,
     division: Division,
     of: Use,
+    fold: Option<Fold>,
     rows: usize,
     /// How many of them stand before each block of the file.
     before: Arc<Vec<usize>>,
@@ -59,6 +60,22 @@ enum Use {
     Train,
     Validation,
     Test,
+}
+
+/// A fold of the rows of one use, or all but it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Fold {
+    seed: u64,
+    count: usize,
+    index: usize,
+    is_held: bool,
+}
+
+impl Fold {
+    fn has(self, row: usize) -> bool {
+        let of = (hash(self.seed, row) * self.count as f64) as usize;
+        (of == self.index) == self.is_held
+    }
 }
 
 /// Why a row is left out.
@@ -139,13 +156,42 @@ impl Part {
             file: file.clone(),
             division,
             of,
+            fold: None,
             rows: 0,
             before: Arc::default(),
             objective: None,
         });
+        let (dropped, weightless) = Part::count(&mut parts)?;
+        let [train, validation, test] = parts;
+        Ok(Divided { train, validation, test, dropped, weightless })
+    }
+
+    /// The rows without each of `count` folds, and those of the fold, by a hash of seed and number.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn folds(&self, count: usize, seed: u64) -> Result<Vec<[Part; 2]>, Error> {
+        let of = |at: usize| {
+            // Another hash than those of the rows that are held out.
+            let seed = seed ^ 0xf01d_f01d_f01d_f01d;
+            let fold = Some(Fold { seed, count, index: at / 2, is_held: at % 2 == 1 });
+            Part { fold, ..self.clone() }
+        };
+        let mut parts: Vec<Part> = (0..2 * count).map(of).collect();
+        Part::count(&mut parts)?;
+        Ok(parts.chunks_exact(2).map(|pair| [pair[0].clone(), pair[1].clone()]).collect())
+    }
+
+    /// Counts the rows of parts of one file, which is walked where they must be read for it; returns how many are left out for a missing value, and
+    /// for the weight 0.
+    fn count(parts: &mut [Part]) -> Result<(usize, usize), Error> {
+        let Some(Part { file, division, .. }) = parts.first().cloned() else {
+            return Ok((0, 0));
+        };
+        parts.iter_mut().for_each(|part| part.rows = 0);
         let (all, step, sizes) = (file.rows(), parts[0].step(), parts[0].sizes());
         let mut walk = division.is_read().then(|| file.walk(0)).transpose()?;
-        let mut before = [const { Vec::new() }; 3];
+        let mut before = vec![Vec::new(); parts.len()];
         let (mut dropped, mut weightless) = (0, 0);
         for first in (0..all).step_by(BLOCK) {
             let end = all.min(first + BLOCK);
@@ -163,7 +209,7 @@ impl Part {
                 dropped += out.iter().filter(|out| **out == Some(Out::Gap)).count();
                 weightless += out.iter().filter(|out| **out == Some(Out::Weightless)).count();
                 let counts = |row: &usize| out.get(row - from).is_none_or(Option::is_none);
-                for part in &mut parts {
+                for part in &mut *parts {
                     let own = among.clone().filter(|row| part.has(*row) && counts(row));
                     part.rows += own.count();
                 }
@@ -172,8 +218,7 @@ impl Part {
         for (part, before) in parts.iter_mut().zip(before) {
             part.before = Arc::new(before);
         }
-        let [train, validation, test] = parts;
-        Ok(Divided { train, validation, test, dropped, weightless })
+        Ok((dropped, weightless))
     }
 
     /// The same rows of the file with other substitutes for missing values.
@@ -204,7 +249,7 @@ impl Part {
 
     /// Whether a row of the file is among these, if none of its values is missing.
     fn has(&self, row: usize) -> bool {
-        self.division.of(row) == self.of
+        self.division.of(row) == self.of && self.fold.is_none_or(|fold| fold.has(row))
     }
 
     /// Calls `f` with all rows, some at a time.

@@ -3,27 +3,25 @@
 //! Codings, classes and task follow from an outline of the table; which rows are held out from a hash; means, scales, substitutes and figures are sums
 //! over walks.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ndarray::Array2;
-use secondo::io::{
-    Coding, Column, Dataset, FileSamples, Missing, Model, Table, Target, TrainingRows,
-};
-use secondo::{Device, Error, Fit, Loss, Problem, Reason, Samples};
+use secondo::io::{Column, Dataset, Missing, Model, Table, Target, TrainingRows};
+use secondo::{Device, Error, Fit, Reason, Samples};
 
 use super::data::{check_early_stopping, with_mean_loss};
 use super::division::NO_VALIDATION;
 use super::job::{Ended, Job};
 use super::loss;
-use super::model::{Sizes, candidates, idle_weights, loss_of, model};
+use super::model::{Sizes, candidates, loss_of};
 use super::network::Architecture;
 use super::options::Options;
 use super::part::{Divided, Division, Part};
 use super::report::{Choices, DataFacts, Measured, Objective, Subject, TableFacts};
-use super::spread::{Spread, substitute};
+use super::spread::Spread;
+use super::stream_folds::validate;
+use super::stream_source::{Source, Starts, model_of, problem_of};
 use crate::exit::Failure;
-use crate::table::Rows;
 use crate::training::Start;
 
 /// The rows by their use, and the model.
@@ -52,7 +50,8 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
         Target::Classes { labels, .. } => labels.clone(),
     };
     let other_task_possible = loss::other_task_possible(&data.target);
-    let Divided { train, validation, test, .. } = divided(options, &mut data, &loss)?;
+    let source = Source::of(options, &data, &loss, classes);
+    let Divided { train, validation, test, .. } = divided(&source, &mut data)?;
     if train.rows() == 0 {
         let why = match (data.dropped, data.weightless) {
             (0, 0) => "all are held out".to_string(),
@@ -63,25 +62,21 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
         };
         return Err(Failure::usage(format!("no row is left to train: {why}")));
     }
-    let spread = Spread::of(&train, &data, &loss, &classes)?;
+    let spread = Spread::of(&train, &data, &loss, source.classes())?;
     let sizes = Sizes::of(options, &data, train.rows())?;
     let of_stream = || Some("the rows are read as they are needed");
     let (candidates, note) = candidates(options, &sizes, &of_stream)?;
     data.notes.extend(note);
-    let candidate = &candidates[0];
-    let mut shapes = shapes(&data, &spread);
-    let rows = Rows::take(&mut shapes);
-    let (mut model, _) = model(options, &shapes, candidate, &rows)?;
-    let mut groups = model.network.layers().iter().flat_map(|layer| &layer.groups);
-    if !groups.all(|group| group.propagation.is_linear()) {
-        return Err(Failure::usage(
-            "radial units start at rows of the table, which --stream does not hold: take other units, or leave --stream out",
-        ));
-    }
+    let reading = begin.elapsed();
+    let begin = Instant::now();
+    let choice = validate(&source, &data, &train, &loss, &candidates)?;
+    let choosing = choice.as_ref().map_or(Duration::ZERO, |_| begin.elapsed());
+    let begin = Instant::now();
+    let candidate = &candidates[choice.as_ref().map_or(0, |choice| choice.candidate)];
+    let mut model = model_of(options, &data, &spread, candidate)?;
     if validation.rows() + test.rows() == 0 {
         model.training = Some(TrainingRows { rows: train.rows(), held_out: Vec::new() });
     }
-    model.standardization = spread.standardization;
     let problem = problem_of(&model, &train, device)?;
     let error = match (options.division.stops_early(), validation.rows()) {
         (false, _) => None,
@@ -91,16 +86,9 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
             options.division.patience(),
         )),
     };
-    let ties = model.ties()?;
-    let rule = options.starts.rule(&candidate.network);
-    let idle = idle_weights(problem.network(), &spread.idle);
+    let from = Starts::of(options, candidate, &model, &spread)?;
     let starts: Vec<Start> = (options.starts.seeds(candidate.starts))
-        .map(|seed| {
-            let mut start = rule.draw(problem.network(), seed);
-            idle.iter().for_each(|&l| start[l] = 0.0);
-            let start = ties.as_ref().map_or(Ok(start.clone()), |ties| ties.project(&start));
-            Ok((Some(seed), start?))
-        })
+        .map(|seed| Ok((Some(seed), from.with(seed)?)))
         .collect::<Result<_, Error>>()?;
     let facts = TableFacts {
         data: DataFacts {
@@ -110,16 +98,17 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
         },
         standardization: model.standardization.clone(),
         metrics: Measured::default(),
-        validation: None,
+        validation: choice.as_ref().map(|choice| choice.validation.clone()),
         evidence: None,
         choices: Choices {
             architecture: Architecture::of(&candidate.network),
-            init: rule.name().into(),
+            init: from.rule.name().into(),
             test_fraction: options.division.test_fraction(),
             seed: options.starts.seed(),
         },
     };
     let mut warnings = outline.warnings().to_vec();
+    warnings.extend(choice.into_iter().flat_map(|choice| choice.warnings));
     warnings.extend(spread.warnings);
     let job = Job {
         subject: Subject::Table(Box::new(facts.clone())),
@@ -128,45 +117,16 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
         validation: error,
         starts,
         warnings,
-        reading: begin.elapsed(),
-        choosing: Duration::ZERO,
+        reading: reading + begin.elapsed(),
+        choosing,
     };
     Ok((job, StreamFit { facts, model, train, validation, test }))
 }
 
-/// The objective of a model over some rows.
-fn problem_of(model: &Model, rows: &Part, device: Device) -> Result<Problem, Error> {
-    let rows = Arc::new(rows.in_objective(model));
-    let problem = Problem::over(model.network.clone(), rows, model.loss.clone())?
-        .penalty(model.penalty.clone())?
-        .reduction(model.reduction)
-        .on(device);
-    match model.ties()? {
-        Some(ties) => problem.constraint(ties),
-        None => Ok(problem),
-    }
-}
-
-/// The rows to train with and those that are held out, with the substitutes for missing values in the columns of `data`.
-fn divided(options: &Options, data: &mut Dataset, loss: &Loss) -> Result<Divided, Failure> {
-    let outputs: Vec<Column> = match &data.target {
-        Target::Numbers(_) => data.targets.iter().map(Column::number).collect(),
-        Target::Classes { labels, .. } => {
-            // Two classes are one target, 0 or 1; several are one indicator each.
-            let reference = matches!(loss, Loss::BinaryCrossEntropy).then_some(0);
-            let coding = Coding::Levels { levels: labels.clone(), reference };
-            data.targets
-                .iter()
-                .map(|name| Column { name: name.clone(), coding: coding.clone(), fill: None })
-                .collect()
-        }
-    };
-    let open = |columns: &[Column]| {
-        let (path, dialect) = (&options.data, options.table.dialect());
-        let weights = options.table.weights();
-        FileSamples::coded(path, &dialect, columns, &outputs, weights).map(Arc::new)
-    };
-    let file = open(&data.columns)?;
+/// The rows by their use, with the substitutes for missing values in the columns of `data`.
+fn divided(source: &Source, data: &mut Dataset) -> Result<Divided, Failure> {
+    let options = source.options;
+    let file = source.open(&data.columns)?;
     let division = Division {
         seed: options.starts.seed(),
         fraction: options.division.test_fraction(),
@@ -176,30 +136,9 @@ fn divided(options: &Options, data: &mut Dataset, loss: &Loss) -> Result<Divided
     };
     let mut parts = Part::divide(&file, division)?;
     (data.dropped, data.weightless) = (parts.dropped, parts.weightless);
-    if parts.train.rows() > 0 && substitute(&mut data.columns, &parts.train)? {
-        let file = open(&data.columns)?;
-        for part in [&mut parts.train, &mut parts.validation, &mut parts.test] {
-            *part = part.over(&file);
-        }
-    }
+    let Divided { train, validation, test, .. } = &mut parts;
+    source.fill(&mut data.columns, [train, validation, test])?;
     Ok(parts)
-}
-
-/// The data set with one row for each class, of the weight of all its rows, or one row: from it follow sizes and weights of classes.
-fn shapes(data: &Dataset, spread: &Spread) -> Dataset {
-    let mut out = data.clone();
-    let rows = spread.class_sums.len().max(1);
-    out.x = Array2::ones((rows, data.features.len()));
-    out.lines = vec![1; rows];
-    out.weights = None;
-    match &mut out.target {
-        Target::Numbers(y) => *y = Array2::ones((1, data.targets.len())),
-        Target::Classes { index, .. } => {
-            *index = (0..rows).collect();
-            out.weights = Some(spread.class_sums.clone());
-        }
-    }
-    out
 }
 
 /// Refuses what needs all rows at once.
@@ -207,14 +146,11 @@ fn check(options: &Options) -> Result<(), Failure> {
     options.target.target()?;
     options.starts.check()?;
     let division = &options.division;
-    division.check(false)?;
+    division.check(options.leave_a_choice())?;
     let dialect = options.table.dialect();
     check_early_stopping(options)?;
-    let is_divided = division.cv.is_some() || division.repeats.is_some();
     let refused = [
-        ("several values of --ridge, --hidden or --activation", options.leave_a_choice()),
         ("--ridge evidence", options.objective.evidence().is_some()),
-        ("--cv and --repeats", is_divided),
         ("--validation-column", division.validation_column.is_some()),
         ("--groups", division.groups.is_some()),
         ("--exposure and --offset", options.target.is_exposed()),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use secondo::io::{Dataset, Model, fill_gaps, impute};
-use secondo::{Device, Error, Fit, Interrupt, Penalty, Reason, Reduction, silent};
+use secondo::{Device, Error, Fit, Interrupt, Penalty, Problem, Reason, Reduction, silent};
 use serde::{Deserialize, Serialize};
 
 use super::division::{FOLDS, folds};
@@ -64,7 +64,25 @@ pub struct Choice {
 }
 
 /// The measure on held-out rows, and its name.
-type Score = (f64, &'static str);
+pub type Score = (f64, &'static str);
+
+/// The limits of a fit: its time, and a signal.
+pub type Limits<'a> = (Option<Duration>, &'a Interrupt);
+
+/// The parts of the cross-validation, and how often rows are divided; none where there is nothing to choose or to judge.
+pub fn parts(options: &Options, candidates: &[Candidate]) -> Option<(usize, usize)> {
+    let division = &options.division;
+    let count = match division.cv {
+        None if candidates.len() < 2 => return None,
+        count => count.map_or(FOLDS, usize::from),
+    };
+    Some((count, usize::from(division.repeats.unwrap_or(1))))
+}
+
+/// The seed of a division into folds.
+pub fn seed_of(options: &Options, repeat: usize) -> u64 {
+    options.starts.seed().wrapping_add((repeat as u64) << 32)
+}
 
 /// The candidates on the rows to train with, where `--cv` is given or there are several. Those of which a fit fails are left out.
 ///
@@ -77,19 +95,41 @@ pub fn validate(
     rows: &[usize],
     candidates: &[Candidate],
 ) -> Result<Option<Choice>, Failure> {
-    let division = &options.division;
-    let count = match division.cv {
-        None if candidates.len() < 2 => return Ok(None),
-        count => count.map_or(FOLDS, usize::from),
+    let Some((count, repeats)) = parts(options, candidates) else {
+        return Ok(None);
     };
-    let repeats = usize::from(division.repeats.unwrap_or(1));
-    let seed = options.starts.seed();
-    let parts: Vec<Vec<usize>> = (0..repeats as u64)
-        .map(|repeat| folds(data, rows, count, seed.wrapping_add(repeat << 32)))
+    let parts: Vec<Vec<usize>> = (0..repeats)
+        .map(|repeat| folds(data, rows, count, seed_of(options, repeat)))
         .collect::<Result<_, _>>()?;
-    let runs: Vec<(&Candidate, &[usize], usize)> = candidates
+    let run = |candidate: &Candidate, [repeat, fold]: [usize; 2], limits: Limits| {
+        let of = |held: bool| -> Vec<usize> {
+            let places = rows.iter().zip(&parts[repeat]);
+            places.filter(|(_, part)| (**part == fold) == held).map(|(row, _)| *row).collect()
+        };
+        let [mut kept, mut held] = [false, true].map(|is_held| all.of(&of(is_held)));
+        let mut columns = data.columns.clone();
+        impute(&mut columns, &mut kept.x, kept.weights.as_deref())?;
+        fill_gaps(&columns, &mut held.x)?;
+        score(options, data, candidate, [&kept, &held], limits)
+    };
+    choose(options, candidates, [count, repeats], rayon::current_num_threads(), &run)
+}
+
+/// The best of the candidates by a measure that `run` has of each, in each division and fold, with whether a limit ended the fit. So many run side by
+/// side.
+///
+/// # Errors
+/// As of [`validate`].
+pub fn choose(
+    options: &Options,
+    candidates: &[Candidate],
+    [count, repeats]: [usize; 2],
+    beside: usize,
+    run: &(dyn Fn(&Candidate, [usize; 2], Limits) -> Result<(Score, bool), Failure> + Sync),
+) -> Result<Option<Choice>, Failure> {
+    let runs: Vec<(&Candidate, usize, usize)> = candidates
         .iter()
-        .flat_map(|c| parts.iter().flat_map(move |p| (0..count).map(move |f| (c, p.as_slice(), f))))
+        .flat_map(|c| (0..repeats).flat_map(move |r| (0..count).map(move |f| (c, r, f))))
         .collect();
     // Half of the time is for the choice, the other half for the fit. Each fit has its share of what those before have left.
     let half = |seconds: f64| Duration::try_from_secs_f64(0.5 * seconds).ok();
@@ -99,30 +139,25 @@ pub fn validate(
     let (begun, cut) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let limit = || {
         let left = runs.len() - begun.fetch_add(1, Ordering::Relaxed);
-        let rounds = left.div_ceil(rayon::current_num_threads()) as u32;
+        let rounds = left.div_ceil(beside) as u32;
         end.map(|end| end.saturating_duration_since(Instant::now()) / rounds.max(1))
     };
     let interrupt = Interrupt::default();
     let stop = watch_interrupts(!options.quiet, &interrupt);
     let progress = Several::new(!options.quiet, runs.len(), "fits of the cross-validation");
-    let scores: Vec<Result<Score, Failure>> = (runs.par_iter())
-        .map(|&(candidate, parts, fold)| {
-            let of = |held: bool| -> Vec<usize> {
-                let places = rows.iter().zip(parts).filter(|(_, part)| (**part == fold) == held);
-                places.map(|(row, _)| *row).collect()
-            };
-            let [mut kept, mut held] = [false, true].map(|is_held| all.of(&of(is_held)));
-            let mut columns = data.columns.clone();
-            impute(&mut columns, &mut kept.x, kept.weights.as_deref())?;
-            fill_gaps(&columns, &mut held.x)?;
-            let limits = (limit(), &interrupt);
-            let scored = score(options, data, candidate, [&kept, &held], limits);
-            progress.one_more();
-            let (scored, is_cut) = scored?;
-            cut.fetch_add(usize::from(is_cut), Ordering::Relaxed);
-            Ok(scored)
-        })
-        .collect();
+    let scored = |&(candidate, repeat, fold): &(&Candidate, usize, usize)| {
+        let limits = (limit(), &interrupt);
+        let scored = run(candidate, [repeat, fold], limits);
+        progress.one_more();
+        let (scored, is_cut) = scored?;
+        cut.fetch_add(usize::from(is_cut), Ordering::Relaxed);
+        Ok(scored)
+    };
+    let scores: Vec<Result<Score, Failure>> = if beside > 1 {
+        runs.par_iter().map(scored).collect()
+    } else {
+        runs.iter().map(scored).collect()
+    };
     drop(progress);
     if let Some(signal) = stop.caught() {
         let message = "interrupted in the cross-validation: nothing was fitted and no file is written; --ridge 1 skips this choice";
@@ -206,27 +241,40 @@ fn score(
     data: &Dataset,
     candidate: &Candidate,
     [kept, held]: [&Rows; 2],
-    (limit, interrupt): (Option<Duration>, &Interrupt),
+    limits: Limits,
 ) -> Result<(Score, bool), Failure> {
-    let (mut model, _) = model(options, data, candidate, kept)?;
-    let problem = kept.problem(&model, Device::cpu())?.interrupted_by(interrupt.clone());
+    let (model, _) = model(options, data, candidate, kept)?;
+    let problem = kept.problem(&model, Device::cpu())?;
     let rule = options.starts.rule(&candidate.network);
+    let start = |problem: &Problem, seed: u64| start(&model, problem, rule, seed);
+    let fit = lowest(options, candidate, problem, &start, limits)?;
+    let model = model.with_free_parameters(&fit.w)?;
+    Ok((measure(model, held)?, fit.reason == Reason::Time))
+}
+
+/// The fit with the lowest objective of those from all starts, each of no more than so many steps.
+pub fn lowest(
+    options: &Options,
+    candidate: &Candidate,
+    problem: Problem,
+    start: &dyn Fn(&Problem, u64) -> Result<Vec<f64>, Error>,
+    (limit, interrupt): Limits,
+) -> Result<Fit, Failure> {
+    let problem = problem.interrupted_by(interrupt.clone());
     let method = options.method.shortened(STEPS);
     let end = limit.and_then(|limit| Instant::now().checked_add(limit));
     let mut ends = Vec::with_capacity(candidate.starts.into());
     for (left, seed) in
         (1..=u32::from(candidate.starts)).rev().zip(options.starts.seeds(candidate.starts))
     {
-        let start = start(&model, &problem, rule, seed)?;
+        let start = start(&problem, seed)?;
         let limit = end.map(|end| end.saturating_duration_since(Instant::now()) / left);
         ends.push(method.solver(limit).fit(&problem, &start, &mut silent));
     }
     // Of those that failed none is the lowest, unless all did.
     let value = |end: &Result<Fit, Error>| end.as_ref().map_or(f64::NAN, |fit| fit.value);
     let best = ends.into_iter().min_by(|a, b| value(a).total_cmp(&value(b)));
-    let fit = best.ok_or_else(|| Failure::usage("there is nothing to start from"))??;
-    model = model.with_free_parameters(&fit.w)?;
-    Ok((measure(model, held)?, fit.reason == Reason::Time))
+    Ok(best.ok_or_else(|| Failure::usage("there is nothing to start from"))??)
 }
 
 /// The figure by which models are compared: as the objective weighs rows and classes, without the penalty.
