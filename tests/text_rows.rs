@@ -166,7 +166,7 @@ fn errors_of_a_text_have_their_lines() {
             format!("a,y\n\n{long}\n\n1,x\n{long}").replace('\n', "\r\n").into_bytes(),
             &["line 20005", "column y", "'x'"],
         ),
-        (format!("a,y\n1,\"2\n\"\n\n3,x").into_bytes(), &["line 5", "column y", "'x'"]),
+        (b"a,y\n1,\"2\n\"\n\n3,x".to_vec(), &["line 5", "column y", "'x'"]),
         (format!("a,y\n{long}1,1e999\n").into_bytes(), &["line 20002", "too large"]),
         (format!("a,y\n{long}1,\"2\n{long}").into_bytes(), &["line 20002", "never closed"]),
         ([format!("a,y\n{long}1,").as_bytes(), b"\xE9\n"].concat(), &["line 20002", "not UTF-8"]),

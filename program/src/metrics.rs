@@ -374,7 +374,7 @@ pub enum Sums {
     /// number of rows.
     Numbers { targets: Vec<[f64; 4]>, total: f64, rows: usize },
     /// Of classes.
-    Classes(ClassSums),
+    Classes(Box<ClassSums>),
 }
 
 impl Sums {
@@ -384,7 +384,7 @@ impl Sums {
             let targets = vec![[0.0; 4]; model.targets.len()];
             Sums::Numbers { targets, total: 0.0, rows: 0 }
         } else {
-            Sums::Classes(ClassSums::new(model.classes.len()))
+            Sums::Classes(Box::new(ClassSums::new(model.classes.len())))
         }
     }
 

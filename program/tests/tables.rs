@@ -1071,6 +1071,7 @@ fn rows_that_are_read_give_the_fit_of_rows_in_memory() {
         let args = [&["fit", "d.csv", "--target", "y", "--stream"], more].concat();
         refused(dir.path(), &args, &[said]);
     }
+    refused(dir.path(), &["fit", "-", "--target", "y", "--stream"], &["standard input"]);
 }
 
 /// Classes, levels, truth values, times and gaps of rows that are read: the fit, the figures and the model of the same table in memory.

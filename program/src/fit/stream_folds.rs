@@ -10,7 +10,7 @@ use super::options::Options;
 use super::part::Part;
 use super::spread::Spread;
 use super::stream_source::{Source, Starts, model_of, problem_of};
-use super::validation::{Choice, Limits, Score, choose, lowest, parts, seed_of};
+use super::validation::{Choice, Judged, Limits, Score, choose, lowest, parts, seed_of};
 use crate::exit::Failure;
 use crate::metrics::Metrics;
 
@@ -69,11 +69,13 @@ fn score(
     candidate: &Candidate,
     fold: &Fold,
     limits: Limits,
-) -> Result<(Score, bool), Failure> {
+) -> Judged {
     let model = model_of(options, data, &fold.spread, candidate)?;
     let problem = problem_of(&model, &fold.kept, Device::cpu())?;
-    let starts = Starts::of(options, candidate, &model, &fold.spread)?;
-    let fit = lowest(options, candidate, problem, &|_, seed| starts.with(seed), limits)?;
+    let from = Starts::of(options, candidate, &model, &fold.spread)?;
+    let starts = options.starts.seeds(candidate.starts);
+    let starts = starts.map(|seed| from.with(seed)).collect::<Result<_, _>>()?;
+    let fit = lowest(options, problem, starts, limits)?;
     let model = model.with_free_parameters(&fit.w)?;
     Ok((measure(&model, &fold.held)?, fit.reason == Reason::Time))
 }

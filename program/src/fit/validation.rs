@@ -69,6 +69,12 @@ pub type Score = (f64, &'static str);
 /// The limits of a fit: its time, and a signal.
 pub type Limits<'a> = (Option<Duration>, &'a Interrupt);
 
+/// The measure, and whether a limit ended the fit.
+pub type Judged = Result<(Score, bool), Failure>;
+
+/// Judges a candidate in a division and a fold of it.
+pub type Run<'a> = dyn Fn(&Candidate, [usize; 2], Limits) -> Judged + Sync + 'a;
+
 /// The parts of the cross-validation, and how often rows are divided; none where there is nothing to choose or to judge.
 pub fn parts(options: &Options, candidates: &[Candidate]) -> Option<(usize, usize)> {
     let division = &options.division;
@@ -125,7 +131,7 @@ pub fn choose(
     candidates: &[Candidate],
     [count, repeats]: [usize; 2],
     beside: usize,
-    run: &(dyn Fn(&Candidate, [usize; 2], Limits) -> Result<(Score, bool), Failure> + Sync),
+    run: &Run,
 ) -> Result<Option<Choice>, Failure> {
     let runs: Vec<(&Candidate, usize, usize)> = candidates
         .iter()
@@ -242,12 +248,14 @@ fn score(
     candidate: &Candidate,
     [kept, held]: [&Rows; 2],
     limits: Limits,
-) -> Result<(Score, bool), Failure> {
+) -> Judged {
     let (model, _) = model(options, data, candidate, kept)?;
     let problem = kept.problem(&model, Device::cpu())?;
     let rule = options.starts.rule(&candidate.network);
-    let start = |problem: &Problem, seed: u64| start(&model, problem, rule, seed);
-    let fit = lowest(options, candidate, problem, &start, limits)?;
+    let starts = options.starts.seeds(candidate.starts);
+    let starts =
+        starts.map(|seed| start(&model, &problem, rule, seed)).collect::<Result<_, _>>()?;
+    let fit = lowest(options, problem, starts, limits)?;
     let model = model.with_free_parameters(&fit.w)?;
     Ok((measure(model, held)?, fit.reason == Reason::Time))
 }
@@ -255,21 +263,18 @@ fn score(
 /// The fit with the lowest objective of those from all starts, each of no more than so many steps.
 pub fn lowest(
     options: &Options,
-    candidate: &Candidate,
     problem: Problem,
-    start: &dyn Fn(&Problem, u64) -> Result<Vec<f64>, Error>,
+    starts: Vec<Vec<f64>>,
     (limit, interrupt): Limits,
 ) -> Result<Fit, Failure> {
     let problem = problem.interrupted_by(interrupt.clone());
     let method = options.method.shortened(STEPS);
     let end = limit.and_then(|limit| Instant::now().checked_add(limit));
-    let mut ends = Vec::with_capacity(candidate.starts.into());
-    for (left, seed) in
-        (1..=u32::from(candidate.starts)).rev().zip(options.starts.seeds(candidate.starts))
-    {
-        let start = start(&problem, seed)?;
+    let mut ends = Vec::with_capacity(starts.len());
+    for (done, start) in starts.iter().enumerate() {
+        let left = (starts.len() - done) as u32;
         let limit = end.map(|end| end.saturating_duration_since(Instant::now()) / left);
-        ends.push(method.solver(limit).fit(&problem, &start, &mut silent));
+        ends.push(method.solver(limit).fit(&problem, start, &mut silent));
     }
     // Of those that failed none is the lowest, unless all did.
     let value = |end: &Result<Fit, Error>| end.as_ref().map_or(f64::NAN, |fit| fit.value);

@@ -73,7 +73,7 @@ impl Files {
         walk.parts = vec![Default::default(); walk.columns.len()];
         walk.rows = Some(match table {
             Numbers::Npy(npy) => Rows::Npy(npy.walk(0)?),
-            Numbers::Text(text) => Rows::Text(text.walk(0)?),
+            Numbers::Text(text) => Rows::Text(Box::new(text.walk(0)?)),
             #[cfg(feature = "parquet")]
             Numbers::Parquet(file) => Rows::Parquet(file.walk(&walk.columns, 0)?),
         });

@@ -376,7 +376,7 @@ impl OneFile {
     fn walk(&self, row: usize) -> Result<Rows> {
         Ok(match &self.table {
             Numbers::Npy(npy) => Rows::Npy(npy.walk(row)?),
-            Numbers::Text(text) => Rows::Text(text.walk(row)?),
+            Numbers::Text(text) => Rows::Text(Box::new(text.walk(row)?)),
             #[cfg(feature = "parquet")]
             Numbers::Parquet(file) => Rows::Parquet(file.walk(&self.places(), row)?),
         })
@@ -385,6 +385,11 @@ impl OneFile {
 
 impl Numbers {
     pub fn open(path: &Path, dialect: &Dialect) -> Result<Self> {
+        if path == Path::new("-") {
+            let why =
+                "standard input can be read once only; save it to a file, or leave --stream out";
+            return Err(format_error(path, why));
+        }
         let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
         match extension.as_deref() {
             #[cfg(feature = "parquet")]
@@ -507,7 +512,7 @@ struct FileWalk {
 
 enum Rows {
     Npy(npy::NpyWalk),
-    Text(text::TextWalk),
+    Text(Box<text::TextWalk>),
     #[cfg(feature = "parquet")]
     Parquet(parquet::Groups),
 }

@@ -60,7 +60,7 @@ pub(crate) struct Writing {
 /// A column as far as it was seen.
 pub(crate) struct Seen {
     pub name: String,
-    /// Its index in the first file.
+    /// Its index in the first file; the first may hold the labels of the rows.
     pub place: usize,
     /// Whether its cells are text by their type.
     pub is_text: bool,
@@ -72,8 +72,6 @@ pub(crate) struct Seen {
     /// The first number, and how many there were.
     first: f64,
     count: usize,
-    /// Whether it is the first, which may hold the labels of the rows.
-    is_first: bool,
     /// All cells of a table of few rows, empty where a value is missing; of a first column of numbers those of the first rows.
     cells: Vec<String>,
     /// The different values in their order, as long as they are few.
@@ -185,7 +183,7 @@ impl Outline {
     /// # Errors
     /// A column without a name that has values; the first may be the labels of the rows.
     fn leave_out_nameless(&mut self, path: &Path) -> Result<()> {
-        let nameless = |seen: &Seen| seen.name.is_empty() && !seen.is_first;
+        let nameless = |seen: &Seen| seen.name.is_empty() && seen.place > 0;
         if let Some(at) = self.columns.iter().position(|s| nameless(s) && !s.values.is_empty()) {
             return Err(wrong(path, 1, Some((at + 1).to_string()), NO_NAME.into()));
         }
@@ -343,7 +341,6 @@ impl Seen {
             last: f64::NEG_INFINITY,
             first: f64::NAN,
             count: 0,
-            is_first: place == 0,
             cells: Vec::new(),
             values: Vec::new(),
             numbers: HashSet::new(),
@@ -360,7 +357,7 @@ impl Seen {
 
     /// Whether it may hold the labels of the rows, as far as is known.
     pub fn may_label(&self) -> bool {
-        self.is_first && self.is_increasing
+        self.place == 0 && self.is_increasing
     }
 
     /// Whether its numbers, which increase, count all rows.
