@@ -71,7 +71,9 @@ fn rows_are_those_of_the_text_in_memory() {
     let german: String =
         (0..300).map(|i| format!("{}.{:03},5;{},25\n", 1 + i % 9, i * 7 % 1000, i)).collect();
     let quoted: String = (0..40_000)
-        .map(|i| format!("\"{}\n, \"\"{}\"\"\",{i},{}.5\r\n", ["a", "b"][i % 2], i % 3, i * 7 % 31))
+        .map(|i| {
+            format!("\"{}\r\n, \"\"{}\"\"\",{i},{}.5\r\n", ["a", "b"][i % 2], i % 3, i * 7 % 31)
+        })
         .collect();
     let labelled: String = (0..50).map(|i| format!("\"r{i}\" {} {}.5\n", i * 3, i)).collect();
     let labelled = labelled.replace(' ', ",");
@@ -176,10 +178,11 @@ fn errors_of_a_text_have_their_lines() {
         ),
         (
             format!("a,y\n1,2\n1,\"2\n{}", "3,4\n".repeat(1 << 23)).into_bytes(),
-            &["16 MiB", "never closed"],
+            &["line 3", "16 MiB", "never closed"],
         ),
         (utf16, &["UTF-8"]),
         (b"\x1F\x8B\x08\x00\x00".to_vec(), &["UTF-8", "unpack"]),
+        (b"a,y\n1,5,2\n3,5,4\n".to_vec(), &["line 2", "found 3 fields"]),
         (b"a,y\r1,2\r3,4\r".to_vec(), &["LF"]),
         (b"# a title\na,y\n1,2\n".to_vec(), &["convert"]),
         (b"a y\n1 2\n3 4\n".to_vec(), &["convert"]),

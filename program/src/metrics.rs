@@ -370,7 +370,7 @@ fn classification(
 
 /// The figures of rows that come some at a time: without the areas under the ROC curves and the deviances, which need all rows at once.
 pub enum Sums {
-    /// Of numbers with each target's Σ ω (y − c), Σ ω (y − c)², Σ ω (y − ŷ)² and Σ ω |y − ŷ|, where c is the mean in the model; with Σ ω and the
+    /// Of numbers with each target's mean ȳ, Σ ω (y − ȳ)², Σ ω (y − ŷ)² and Σ ω |y − ŷ| (Welford's sums, with the weights of West 1979); with Σ ω and the
     /// number of rows.
     Numbers { targets: Vec<[f64; 4]>, total: f64, rows: usize },
     /// Of classes.
@@ -399,15 +399,17 @@ impl Sums {
         match (self, &rows.target) {
             (Sums::Numbers { targets, total, rows: counted }, Some(Known::Numbers(y))) => {
                 let predicted = rows.predicted(model)?;
-                let centres = &model.standardization.y_mean;
                 for &(i, w) in &weights {
-                    let row = y.row(i).into_iter().zip(predicted.row(i)).zip(centres);
-                    for (((y, predicted), centre), sums) in row.zip(targets.iter_mut()) {
-                        let (d, e) = (y - centre, y - predicted);
-                        let terms = [d, d * d, e * e, e.abs()];
-                        sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += w * term);
-                    }
                     *total += w;
+                    let row = y.row(i).into_iter().zip(predicted.row(i));
+                    for ((y, predicted), sums) in row.zip(targets.iter_mut()) {
+                        let [mean, spread, squares, sizes] = sums;
+                        let (before, error) = (y - *mean, y - predicted);
+                        *mean += before * (w / *total);
+                        *spread += w * before * (y - *mean);
+                        *squares += w * error * error;
+                        *sizes += w * error.abs();
+                    }
                 }
                 *counted += weights.len();
             }
@@ -423,14 +425,11 @@ impl Sums {
     pub fn end(self, model: &Model) -> Option<Metrics> {
         match self {
             Sums::Numbers { targets, total, rows } => {
-                let of = |(name, [first, second, squares, sizes]): (&String, [f64; 4])| {
-                    let spread = second - first * first / total;
-                    TargetMetrics {
-                        target: name.clone(),
-                        rmse: (squares / total).sqrt(),
-                        mae: sizes / total,
-                        r2: (spread > 0.0).then(|| 1.0 - squares / spread),
-                    }
+                let of = |(name, [_, spread, squares, sizes]): (&String, [f64; 4])| TargetMetrics {
+                    target: name.clone(),
+                    rmse: (squares / total).sqrt(),
+                    mae: sizes / total,
+                    r2: (spread > 0.0).then(|| 1.0 - squares / spread),
                 };
                 let targets = model.targets.iter().zip(targets).map(of).collect();
                 (total > 0.0).then(|| of_targets(rows, targets, None))

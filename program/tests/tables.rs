@@ -1363,13 +1363,21 @@ fn predictions_of_parts_are_those_of_the_table() {
     let gaps =
         "a,kind,w,n\n".to_string() + &"1,red,1,1\n".repeat(66_000) + &",red,1,1\n".repeat(66_000);
     std::fs::write(dir.path().join("e.csv"), &gaps).unwrap();
-    refused(dir.path(), &[&predict[..], &["--ignore", "none"]].concat(), &["none"]);
+    refused(dir.path(), &[&predict[..], &["--ignore", "none"]].concat(), &["no column 'none'"]);
     succeed(dir.path(), &[&predict[..], &["--missing", "drop"]].concat());
     std::fs::write(dir.path().join("e.csv"), gaps.replace("kind", "other")).unwrap();
     std::fs::remove_file(dir.path().join("none.csv")).unwrap();
     refused(dir.path(), &predict, &["no column 'kind'"]);
     std::fs::write(dir.path().join("e.csv"), gaps.replacen("1,red", "1,pink", 66_000)).unwrap();
     refused(dir.path(), &predict, &["line 2, column kind", "pink"]);
+    // In a later part, too, a row has its number in the table.
+    let late = "a,kind,w,n\n".to_string() + &"1,red,1,1\n".repeat(70_000) + "1,red,x,1\n";
+    std::fs::write(dir.path().join("e.csv"), &late).unwrap();
+    refused(dir.path(), &predict, &["line 70002, column w"]);
+    succeed(dir.path(), &["convert", "e.csv", "e.parquet"]);
+    let predict_parquet = [&["predict", "m.safetensors", "e.parquet"][..], &predict[3..]].concat();
+    refused(dir.path(), &predict_parquet, &["row 70001"]);
+    std::fs::remove_file(dir.path().join("e.parquet")).unwrap();
     let interval = ["--interval", "0.9", "--trained-on", "d.csv"];
     refused(dir.path(), &[&predict[..], &interval].concat(), &["--interval", "--stream"]);
     assert!(!dir.path().join("none.csv").exists());

@@ -182,7 +182,7 @@ fn data_facts(
     remarks.push("the rows are read as they are needed".into());
     if validation.rows() + test.rows() > 0 {
         remarks.push("the rows that are held out are chosen by a hash of their number".into());
-        let why = "the model does not name them: infer and predict --interval need a fit with --test-fraction 0";
+        let why = "the model does not name them: infer and predict --interval need a fit with --test-fraction 0 and without --validation-fraction";
         remarks.push(why.into());
     }
     if !model.classes.is_empty() {

@@ -129,7 +129,7 @@ impl fmt::Debug for FileSamples {
 
 impl FileSamples {
     /// The samples in the file at `path`: the columns `inputs` are X, `outputs` Y, and `weights` ω, 1 where it is not given. The names
-    /// of columns with other values than numbers are refused.
+    /// of columns with other values than numbers are refused, of a text when a value is read.
     ///
     /// # Errors
     /// A file that cannot be read or is damaged; a column that there is not, or not of numbers.
@@ -233,7 +233,7 @@ impl FileSamples {
         Ok(columns_of(&place, &table)
             .0
             .into_iter()
-            .filter(|column| column.is_number)
+            .filter(|column| column.is_number && !column.name.is_empty())
             .map(|column| column.name)
             .collect())
     }

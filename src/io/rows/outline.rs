@@ -173,7 +173,7 @@ pub(crate) fn of_text(path: &Path, dialect: &Dialect) -> Result<(Outline, Arc<Te
     let (outline, mut files) = with_files(path, dialect, false)?;
     match files.0.pop() {
         Some((Numbers::Text(text), _)) => Ok((outline, text)),
-        _ => Err(format_error(path, "it is no text; only a text is read a part at a time")),
+        _ => Err(format_error(path, "it is no text; --stream makes Parquet of texts")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tables of text, a row at a time.
 //!
 //! A text is UTF-8 with a line of names and one character between fields, which may be quoted; of a file that is walked again and again nothing is
-//! kept but where every 16,384th row begins. What makes a row is decided as for a table in memory, so that rows and numbers are the same; how numbers
+//! kept but where every 16,384th row begins. Rows are told from other lines as for a table in memory, so that rows and numbers are the same; how numbers
 //! are written follows from the first rows alone.
 
 use std::borrow::Cow;
@@ -15,10 +15,10 @@ use csv::{ErrorKind, Position, StringRecord};
 use super::identity::Identity;
 use crate::error::{Error, Result};
 use crate::io::column::Coder;
-use crate::io::column::cell::{Numerals, is_missing};
+use crate::io::column::cell::{Numerals, is_missing, numeric, whole};
 use crate::io::json::format_error;
 use crate::io::text::{
-    Cut, Dialect, Form, SHOWN, cleaned, fields_of, plain, unclosed_quote, wrong,
+    Cut, Dialect, Form, MARK, NO_LABELS, SHOWN, cleaned, fields_of, plain, unclosed_quote, wrong,
 };
 use crate::memory::bytes_of;
 
@@ -28,7 +28,7 @@ const HEAD: u64 = 1 << 20;
 const PART: usize = 1 << 16;
 /// Bytes of a row, at the most: a quote that is never closed would take the rest of the file.
 const ROW: u64 = 1 << 24;
-/// What is wrong with other text.
+/// Why other text cannot be read.
 const NO_UTF8: &str = "this is not UTF-8; unpack the file, or save it as UTF-8, to have its rows read as they are needed";
 /// Rows between two of those whose places are known.
 const STEP: usize = 1 << 14;
@@ -47,6 +47,34 @@ pub(crate) struct Text {
     pub are_numbers: Vec<bool>,
     /// How numbers are written, and another way that reads the first ones to other numbers.
     pub numerals: (Numerals, Option<Numerals>),
+}
+
+/// The cells of a first column without a name, where each row has one field more than the header.
+#[derive(Default)]
+struct Labels {
+    /// The line of the first row.
+    line: u64,
+    /// Its number, if it is one from which rows may be counted.
+    first: Option<i64>,
+    has_number: bool,
+    has_gap: bool,
+}
+
+impl Labels {
+    fn add(&mut self, cell: &str, row: usize, line: u64) {
+        let number = whole(cell);
+        if row == 0 {
+            (self.line, self.first) = (line, number.filter(|first| (0..=1).contains(first)));
+        }
+        self.has_number |= numeric(cell);
+        self.has_gap |=
+            self.first.is_none() || number != self.first.map(|first| first + row as i64);
+    }
+
+    /// Whether they are text, or count the rows.
+    fn are_labels(&self) -> bool {
+        !self.has_number || !self.has_gap
+    }
 }
 
 /// The form of the lines of a file.
@@ -77,11 +105,16 @@ impl Layout {
         {
             head.truncate(end + 1);
         }
-        if let Err(error) = std::str::from_utf8(&head) {
+        if let Err(error) = std::str::from_utf8(&head)
             // A character of a long line may be cut.
+            && (error.error_len().is_some() || head.len() as u64 == identity.len)
+        {
             let before = head.get(..error.valid_up_to()).unwrap_or_default();
             let line = 1 + memchr::memchr_iter(b'\n', before).count() as u64;
             return Err(wrong(path, line, None, NO_UTF8.into()));
+        }
+        if let Err(error) = std::str::from_utf8(&head) {
+            head.truncate(error.valid_up_to());
         }
         let head = plain(head, true)
             .filter(|_| dialect.encoding.is_none())
@@ -103,7 +136,7 @@ impl Layout {
         Ok(Layout { path, identity, dialect, delimiter, has_returns, ends })
     }
 
-    /// What the parser of tables in memory knows of a line.
+    /// The form as the parser of tables in memory takes it.
     fn form(&self) -> Form<'_> {
         let (fields, delimiter) = (self.delimiter, self.delimiter);
         Form { fields, delimiter, path: &self.path, dialect: &self.dialect }
@@ -120,6 +153,7 @@ impl Text {
         let mut walk = TextWalk::begin(layout.clone(), Cut::new(), None)?;
         let (mut starts, mut rows, mut longest) = (Vec::new(), 0usize, 0);
         let (mut sample, mut bytes) = (Vec::new(), 0);
+        let mut labels = Labels::default();
         let mut last = None;
         while walk.advance()? {
             last = walk.record.position().cloned();
@@ -127,9 +161,13 @@ impl Text {
                 starts.extend(last.clone());
             }
             longest = longest.max(walk.record.as_slice().len());
-            if rows < SHOWN && bytes < HEAD {
-                bytes += walk.record.as_slice().len() as u64;
-                sample.push(walk.record.clone());
+            if rows < SHOWN && bytes < 4 * HEAD {
+                bytes += (walk.record.as_slice().len() + 8 * walk.record.len()) as u64;
+                // A copy of the record itself would have the room of the longest before.
+                sample.push(StringRecord::from(walk.record.iter().collect::<Vec<_>>()));
+            }
+            if walk.cut.labelled {
+                labels.add(walk.cell(0), rows, walk.line());
             }
             rows += 1;
         }
@@ -139,6 +177,13 @@ impl Text {
         };
         layout.require_closed(&last)?;
         let cut = walk.cut;
+        let mut first: Vec<&str> =
+            sample.iter().filter_map(|row: &StringRecord| row.get(0)).collect();
+        first.sort_unstable();
+        let is_repeated = first.windows(2).any(|pair| pair[0] == pair[1]);
+        if cut.labelled && (rows < 2 || is_repeated || !labels.are_labels()) {
+            return Err(cut.wrong_width(cut.names.len(), labels.line, NO_LABELS, path));
+        }
         let cells = sample.iter().flat_map(|row| row.iter().map(str::trim));
         let Dialect { decimal, thousands, .. } = layout.dialect;
         let numerals = Numerals::of(cells, [decimal, thousands], layout.delimiter);
@@ -218,6 +263,8 @@ pub(crate) struct TextWalk {
     layout: Arc<Layout>,
     reader: csv::Reader<Bounded>,
     record: StringRecord,
+    /// Ends of lines within it.
+    within: u64,
     cut: Cut,
     numerals: Numerals,
 }
@@ -236,7 +283,7 @@ impl TextWalk {
             reader.seek(start.clone()).map_err(|e| unreadable(&layout.path, e))?;
         }
         let numerals = Numerals::PLAIN;
-        Ok(TextWalk { layout, reader, record: StringRecord::new(), cut, numerals })
+        Ok(TextWalk { layout, reader, record: StringRecord::new(), within: 0, cut, numerals })
     }
 
     /// Reads the next row; returns whether there is one.
@@ -247,6 +294,11 @@ impl TextWalk {
                 Ok(false) => return Ok(false),
                 Ok(true) => {}
                 Err(error) => return Err(self.refused(&error)),
+            }
+            let bytes = self.record.as_slice().as_bytes();
+            self.within = memchr::memchr_iter(b'\n', bytes).count() as u64;
+            if memchr::memchr2(b'\r', MARK.as_bytes()[0], bytes).is_some() {
+                self.clean();
             }
             let (record, form) = (&self.record, self.layout.form());
             // Nearly all rows.
@@ -267,6 +319,14 @@ impl TextWalk {
                 return Ok(true);
             }
         }
+    }
+
+    /// Takes byte order marks out, and has all ends of lines be LF, as in memory.
+    fn clean(&mut self) {
+        let position = self.record.position().cloned();
+        let cell = |cell: &str| cell.replace(MARK, "").replace("\r\n", "\n").replace('\r', "\n");
+        self.record = StringRecord::from(self.record.iter().map(cell).collect::<Vec<_>>());
+        self.record.set_position(position);
     }
 
     /// Reads the next row.
@@ -308,12 +368,11 @@ impl TextWalk {
 
     /// The line on which that row begins.
     pub fn line(&self) -> u64 {
-        let within = memchr::memchr_iter(b'\n', self.record.as_slice().as_bytes()).count() as u64;
         // The reader has counted the end of the row, but for the second character of CR LF.
         let after = self.reader.position();
         let is_last = after.byte() >= self.layout.identity.len;
         let counted = if is_last { self.layout.ends } else { !self.layout.has_returns };
-        after.line().saturating_sub(within + u64::from(counted)).max(1)
+        after.line().saturating_sub(self.within + u64::from(counted)).max(1)
     }
 
     fn refused(&self, error: &csv::Error) -> Error {
@@ -324,7 +383,9 @@ impl TextWalk {
         match error.kind() {
             ErrorKind::Utf8 { .. } => wrong(path, self.line(), None, NO_UTF8.into()),
             ErrorKind::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                wrong(path, self.reader.position().line(), None, error.to_string())
+                let begin = self.record.position().unwrap_or(self.reader.position());
+                let line = begin.line() + u64::from(self.layout.has_returns);
+                wrong(path, line, None, error.to_string())
             }
             _ => unreadable(path, error),
         }

@@ -68,8 +68,8 @@ fn name_of(names: &[String], column: usize) -> String {
 
 /// A text that becomes a Parquet file a part at a time: memory does not depend on its rows.
 ///
-/// The file is the one that [`Table::to_parquet`] makes of the text, where the first 10,000 rows or the first MiB tell how all numbers are written. What
-/// text may be so is what [`FileSamples`](crate::io::FileSamples) reads.
+/// The file is the one that [`Table::to_parquet`] makes of the text, where the first 10,000 rows or the first MiB tell how all numbers are written: a column with a
+/// number that is written otherwise becomes text. It takes the texts that [`FileSamples`](crate::io::FileSamples) reads.
 ///
 /// ```
 /// use secondo::io::{Dialect, ParquetOfText, Table, write_file};

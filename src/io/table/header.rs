@@ -7,7 +7,7 @@ use super::Table;
 use crate::error::Result;
 use crate::io::column::cell::{are_words, numeric, short, whole};
 use crate::io::column::time;
-use crate::io::text::{Cut, Dialect, NO_NAME, RowNames, SHOWN, wrong};
+use crate::io::text::{Cut, Dialect, NO_LABELS, NO_NAME, RowNames, SHOWN, wrong};
 
 /// The warning on columns that spreadsheets append.
 pub(super) const NAMELESS: &str = "columns without name and contents were left out";
@@ -22,8 +22,7 @@ pub(super) fn settle(cut: &mut Cut, path: &Path) -> Result<()> {
         let distinct: HashSet<&str> = (0..rows).map(|row| cut.cell(row, 0)).collect();
         let text = (0..rows).all(|row| !numeric(cut.cell(row, 0)));
         if rows < 2 || distinct.len() < rows || !(text || counts(rows, |row| cut.cell(row, 0))) {
-            let hint = "; a decimal comma must be a point, and text with a comma needs quotes";
-            return Err(cut.wrong_width(cut.names.len(), cut.lines[0], hint, path));
+            return Err(cut.wrong_width(cut.names.len(), cut.lines[0], NO_LABELS, path));
         }
     }
     let empty = |column: usize| (0..rows).all(|row| cut.cell(row, column).is_empty());

@@ -373,7 +373,11 @@ impl Table {
         let (line, why) = match self.texts {
             None => (self.lines.get(row).copied(), why),
             Some(_) if self.outlined.is_some() => (None, why),
-            Some(_) => (None, format!("row {}: {why}", row + 1)),
+            Some(_) => {
+                // A part of a table has the numbers of the whole.
+                let number = self.lines.get(row).copied().unwrap_or(row as u64 + 1);
+                (None, format!("row {number}: {why}"))
+            }
         };
         Error::Format {
             path: self.path.clone(),

@@ -15,7 +15,8 @@ const ROWS: [usize; 2] = [1 << 8, 1 << 16];
 
 /// A table as one small [`Table`] after the other: memory does not depend on its rows.
 ///
-/// What [`FileSamples`](crate::io::FileSamples) reads is read so. A part has up to 65,536 rows, fewer of more than 16 columns, but 256, and none of two files.
+/// It reads the files that [`FileSamples`](crate::io::FileSamples) reads. A part has at most 65,536 rows, fewer where there are more than 16 columns, but at least 256 where
+/// the file has them; no part has rows of two files.
 /// All parts have the columns, the labels and the way of writing numbers that the [`outline`](Table::outline) has; their rows have the lines of
 /// the file, or the numbers that they have in the table. Columns are text by their type, as in the outline.
 ///

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::io::column::cell::{is_missing, numeric};
 
 /// The byte order mark.
-const MARK: &str = "\u{FEFF}";
+pub(crate) const MARK: &str = "\u{FEFF}";
 /// The bytes that are looked through together: more than most pieces of a file have.
 pub(crate) const LOOK: usize = 1 << 22;
 /// The lines from which the delimiter is found.
