@@ -182,6 +182,7 @@ fn errors_of_a_text_have_their_lines() {
         ),
         (utf16, &["UTF-8"]),
         (b"\x1F\x8B\x08\x00\x00".to_vec(), &["UTF-8", "unpack"]),
+        (b"a,b,y\n1,2,3\n1,\"2,3\n4,5,6\n".to_vec(), &["line 3", "never closed"]),
         (b"a,y\n1,5,2\n3,5,4\n".to_vec(), &["line 2", "found 3 fields"]),
         (b"a,y\r1,2\r3,4\r".to_vec(), &["LF"]),
         (b"# a title\na,y\n1,2\n".to_vec(), &["convert"]),
@@ -203,6 +204,16 @@ fn errors_of_a_text_have_their_lines() {
         let problem = secondo::Problem::over(network, samples, secondo::Loss::SquaredError);
         let said = problem.unwrap_err().to_string();
         assert!(said.contains("line 4") && said.contains(part), "{said}");
+    }
+    // Behind the last row there is none, wherever a walk begins.
+    for rows in [3, 16_384, 16_385] {
+        let lines: String = (0..rows).map(|i| format!("{i},1\n")).collect();
+        fs::write(&path, format!("a,y\n{lines}")).unwrap();
+        let samples = FileSamples::open(&path, &["a"], &["y"], None).unwrap();
+        let mut walk = samples.walk(rows).unwrap();
+        assert!(walk.next(1, &mut Window::default()).is_err(), "{rows}");
+        let window = walked(&samples, rows - 1, 1);
+        assert_eq!(window.x, [(rows - 1) as f64]);
     }
     // A file that changes while it is read.
     fs::write(&path, format!("a,y\n{long}")).unwrap();
@@ -242,7 +253,7 @@ fn damaged_texts_are_refused_or_read() {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (state >> 33) as usize % limit
     };
-    let (mut read, mut refused) = (0, 0);
+    let (mut read, mut refused, mut compared) = (0, 0, 0);
     for _ in 0..2000 {
         let mut bytes = text.clone();
         let at = next(bytes.len());
@@ -259,7 +270,19 @@ fn damaged_texts_are_refused_or_read() {
         });
         match window {
             Ok((window, rows)) => {
-                assert_eq!((window.x.len(), window.y.len()), (rows, rows));
+                // Where the table is read in memory, too, it has the same numbers.
+                if let Ok(table) = Table::from_path(&path, &Dialect::default())
+                    && let (Ok(a), Ok(y)) = (table.column("a"), table.column("y"))
+                    && table.found().iter().all(|found| !found.contains("--encoding"))
+                {
+                    let all: Vec<usize> = (0..table.rows()).collect();
+                    assert_eq!(rows, table.rows(), "{}", String::from_utf8_lossy(&bytes));
+                    if table.complete_rows(&all, &[a, y]).len() == rows {
+                        assert_eq!(bits(&window.x), bits(&table.numbers(a, &all).unwrap()));
+                        assert_eq!(bits(&window.y), bits(&table.numbers(y, &all).unwrap()));
+                        compared += 1;
+                    }
+                }
                 read += 1;
             }
             Err(error) => {
@@ -271,7 +294,10 @@ fn damaged_texts_are_refused_or_read() {
         let _ = ParquetOfText::open(&path, &Dialect::default())
             .map(|of| of.write("table", &mut Vec::new()));
     }
-    assert!(read > 200 && refused > 200, "{read} read, {refused} refused");
+    assert!(
+        read > 200 && refused > 200 && compared > 200,
+        "{read} read, {compared} compared, {refused} refused"
+    );
 }
 
 /// A table in parts has the cells, lines and columns of the whole table.

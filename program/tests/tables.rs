@@ -1386,7 +1386,7 @@ fn predictions_of_parts_are_those_of_the_table() {
     assert_eq!(left, 8);
 }
 
-/// The number of a row, from 0 to less than 1, by which it is put into a fold (SplitMix64).
+/// The number of a row, from 0 to less than 1, by which it is put into a fold (SplitMix64), written anew so that the program's has an oracle.
 fn hash(seed: u64, row: usize) -> f64 {
     let mut z = seed.wrapping_add((row as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

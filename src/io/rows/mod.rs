@@ -151,7 +151,8 @@ impl FileSamples {
     /// columns `inputs`, Y those of `outputs`, and ω is the column `weights`, 1 where it is not given.
     ///
     /// The classes of a softmax are an output whose levels have no reference, and the two of a binary cross-entropy one with the first for reference. A
-    /// missing value without a substitute is NaN, which no problem takes. `dialect` says how a text is written; of another file it says nothing.
+    /// missing value without a substitute is NaN, which no problem takes. `dialect` says how a text is written; of another file it says nothing. Further words for a missing
+    /// value are refused.
     ///
     /// ```
     /// use secondo::io::{Coding, Column, Dialect, FileSamples, write_file};
@@ -190,6 +191,7 @@ impl FileSamples {
         weights: Option<Column>,
         are_typed: bool,
     ) -> Result<Self> {
+        dialect.require_no_words()?;
         let mut place = 0;
         let mut read = Vec::new();
         for column in inputs.iter().chain(outputs).chain(&weights) {

@@ -116,9 +116,11 @@ impl Layout {
         if let Err(error) = std::str::from_utf8(&head) {
             head.truncate(error.valid_up_to());
         }
-        let head = plain(head, true)
-            .filter(|_| dialect.encoding.is_none())
-            .ok_or_else(|| wrong(path, 1, None, NO_UTF8.into()))?;
+        if dialect.encoding.is_some() {
+            let why = "rows are read as they are needed from UTF-8 alone; leave the encoding out";
+            return Err(format_error(path, why));
+        }
+        let head = plain(head, true).ok_or_else(|| wrong(path, 1, None, NO_UTF8.into()))?;
         let has_returns = head.split_once('\n').is_some_and(|(first, _)| first.ends_with('\r'));
         let is_one_line = head.contains('\r') && !head.contains('\n');
         let (head, _) = cleaned(Cow::Owned(head));
@@ -223,11 +225,13 @@ impl Text {
     /// # Errors
     /// The file is not there any more, or was changed.
     pub fn walk(&self, first: usize) -> Result<TextWalk> {
-        let start = self.starts.get(first / STEP);
+        let first = first.min(self.rows);
+        let step = (first / STEP).min(self.starts.len().saturating_sub(1));
+        let start = self.starts.get(step);
         let cut = self.cut.beside(0);
         let mut walk = TextWalk::begin(self.layout.clone(), cut, start)?;
         walk.numerals = self.numerals.0;
-        for _ in 0..first % STEP {
+        for _ in step * STEP..first {
             walk.advance()?;
         }
         Ok(walk)
@@ -290,6 +294,7 @@ impl TextWalk {
     fn advance(&mut self) -> Result<bool> {
         loop {
             self.reader.get_mut().read = 0;
+            self.within = 0;
             match self.reader.read_record(&mut self.record) {
                 Ok(false) => return Ok(false),
                 Ok(true) => {}
@@ -310,7 +315,12 @@ impl TextWalk {
             }
             let is_row = self.cut.take(record.iter(), 1, form).map_err(|error| match error {
                 Error::Format { path, column, why, .. } => {
-                    Error::Format { path, line: Some(self.line()), column, why }
+                    let is_last = self.reader.position().byte() >= self.layout.identity.len;
+                    let begin = self.record.position().filter(|_| is_last);
+                    // A quote that is open takes all that follows.
+                    let open = begin.and_then(|begin| self.layout.require_closed(begin).err());
+                    let line = Some(self.line());
+                    open.unwrap_or(Error::Format { path, line, column, why })
                 }
                 other => other,
             })?;

@@ -97,8 +97,9 @@ impl ParquetOfText {
     /// The text at `path`, which is read as often as is needed to know the columns.
     ///
     /// # Errors
-    /// Those of [`Table::outline`]; a file that is no text.
+    /// Those of [`Table::outline`]; a file that is no text; further words for a missing value.
     pub fn open(path: &Path, dialect: &Dialect) -> Result<Self> {
+        dialect.require_no_words()?;
         let (outline, text) = outline::of_text(path, dialect)?;
         let places: Vec<usize> = outline.columns.iter().map(|seen| seen.place).collect();
         let outline = Table::of_outline(outline, path, dialect, None)?;

@@ -67,6 +67,16 @@ impl Dialect {
         Dialect { delimiter: Some(delimiter), ..Dialect::default() }
     }
 
+    /// # Errors
+    /// Further words for a missing value.
+    pub(crate) fn require_no_words(&self) -> Result<()> {
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        let why = "further words for a missing value are known to tables in memory alone";
+        Err(Error::invalid("dialect", why))
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let line = |c: u8| !c.is_ascii() || matches!(c, b'"' | b'\n' | b'\r' | 0);
         if self.delimiter.is_some_and(line) {
