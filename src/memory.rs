@@ -54,10 +54,10 @@ pub fn require_memory(what: &str, need: u64, advice: &str) -> Result<()> {
     if need <= room.bytes {
         return Ok(());
     }
-    Err(refused(what, need, room.bytes, &format!("{advice} (the limit is {})", room.by)))
+    Err(beyond(what, need, room.bytes, &format!("{advice} (the limit is {})", room.by)))
 }
 
-fn refused(what: &str, need: u64, budget: u64, advice: &str) -> Error {
+fn beyond(what: &str, need: u64, budget: u64, advice: &str) -> Error {
     Error::Memory { what: what.into(), need, budget, advice: advice.into() }
 }
 
@@ -76,12 +76,14 @@ pub(crate) fn shape_product(what: &str, lengths: &[usize]) -> Result<usize> {
         .ok_or_else(|| Error::TooLarge { what: what.into() })
 }
 
-/// Refuses what is so large that asking costs nothing beside it, and needs more bytes than [`available_memory`].
+/// Refuses what is so large that asking costs little beside it, and needs more bytes than [`available_memory`]. Of a limited address space
+/// something is always left for small arrays, whose refusal cannot be caught.
 ///
 /// # Errors
 /// As [`require_memory`].
 pub(crate) fn require_large(what: &str, need: u64, advice: &str) -> Result<()> {
-    if need < HUGE { Ok(()) } else { require_memory(what, need, advice) }
+    let least = if is_address_space_limited() { LARGE } else { HUGE };
+    if need < least { Ok(()) } else { require_memory(what, need, advice) }
 }
 
 /// Returns so many numbers 0.
@@ -105,11 +107,24 @@ pub(crate) fn with_room<T>(what: &str, len: usize) -> Result<Vec<T>> {
     let need = bytes_of(&[len, size_of::<T>()]);
     require_large(what, need, "ask for less")?;
     let mut asked = Vec::new();
-    asked.try_reserve_exact(len).map_err(|_| {
-        let advice = "the system refused it; end other programs, or ask for less";
-        refused(what, need, available_memory(), advice)
-    })?;
+    asked.try_reserve_exact(len).map_err(|_| refused(what, need))?;
     Ok(asked)
+}
+
+/// Returns a copy of the numbers.
+///
+/// # Errors
+/// As [`with_room`].
+pub(crate) fn copied(what: &str, numbers: &[f64]) -> Result<Vec<f64>> {
+    let mut copy = with_room(what, numbers.len())?;
+    copy.extend_from_slice(numbers);
+    Ok(copy)
+}
+
+/// The error where the system does not give so many bytes.
+pub(crate) fn refused(what: &str, need: u64) -> Error {
+    let advice = "the system refused it; end other programs, or ask for less";
+    beyond(what, need, available_memory(), advice)
 }
 
 /// Bytes that may be taken, and what allows no more.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use secondo::io::{
     Column, Dialect, FileSamples, Missing, ParquetOfText, Reading, Table, TableParts, Target,
-    fill_gaps, impute,
+    fill_gaps, impute, read_so_far,
 };
 use secondo::{Samples, Window};
 use tempfile::TempDir;
@@ -350,4 +350,61 @@ fn parts_are_the_rows_of_the_table() {
     assert!(parts.next().unwrap().is_ok());
     fs::write(at("t.parquet"), "short").unwrap();
     assert!(parts.next().unwrap().is_err() && parts.next().is_none());
+}
+
+/// Long cells make parts and groups of few rows, and lose none.
+#[test]
+fn long_cells_make_small_parts() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("t.csv");
+    let long = "long ".repeat(4000);
+    let rows: String = (0..4000).map(|i| format!("{i},{long}{i}\n")).collect();
+    fs::write(&path, format!("a,text\n{rows}")).unwrap();
+    let parts = TableParts::open(&path, &Dialect::default()).unwrap();
+    let counts: Vec<usize> = parts.map(|part| part.unwrap().rows()).collect();
+    assert!(counts.len() >= 2 && counts.iter().all(|rows| *rows <= 2048), "{counts:?}");
+    assert_eq!(counts.iter().sum::<usize>(), 4000);
+    let table = Table::from_path(&path, &Dialect::default()).unwrap();
+    let mut bytes = Vec::new();
+    ParquetOfText::open(&path, &Dialect::default()).unwrap().write("table", &mut bytes).unwrap();
+    assert!(bytes == table.to_parquet("table").unwrap());
+    let packed = folder.path().join("t.parquet");
+    fs::write(&packed, bytes).unwrap();
+    assert_eq!(Table::from_path(&packed, &Dialect::default()).unwrap().rows(), 4000);
+}
+
+/// A NUL is no text, wherever it is.
+#[test]
+fn a_nul_is_refused_with_its_line() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("t.csv");
+    let rows: String = (0..300_000).map(|i| format!("{i},{}\n", i % 7)).collect();
+    fs::write(&path, format!("a,y\n{rows}1,\0 2\n3,4\n")).unwrap();
+    let error = FileSamples::open(&path, &["a"], &["y"], None).unwrap_err().to_string();
+    assert!(error.contains("line 300002") && error.contains("NUL"), "{error}");
+    assert_eq!(error, Table::from_path(&path, &Dialect::default()).unwrap_err().to_string());
+}
+
+/// What is read is counted: each row as often as it is read, and the bytes of the columns that are.
+#[test]
+fn what_is_read_is_counted() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("t.csv");
+    let rows: String = (0..5000).map(|i| format!("{i},{}\n", i % 7)).collect();
+    fs::write(&path, format!("a,y\n{rows}")).unwrap();
+    let packed = folder.path().join("t.parquet");
+    let table = Table::from_path(&path, &Dialect::default()).unwrap();
+    fs::write(&packed, table.to_parquet("table").unwrap()).unwrap();
+    for path in [&path, &packed] {
+        let samples = FileSamples::open(path, &["a"], &["y"], None).unwrap();
+        let before = read_so_far();
+        let mut walk = samples.walk(0).unwrap();
+        walk.next(5000, &mut Window::default()).unwrap();
+        drop(walk);
+        // Other tests read beside this one.
+        let now = read_so_far();
+        assert!(now.rows >= before.rows + 5000, "{path:?}");
+        let least = fs::metadata(path).unwrap().len() / 2;
+        assert!(now.bytes >= before.bytes + least, "{path:?}");
+    }
 }

@@ -142,7 +142,7 @@ pub fn main() -> ExitCode {
     }
     let matches = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let done = match cli.command {
-        Command::Fit(options) => fit::run(&options, matches),
+        Command::Fit(mut options) => fit::run(&mut options, matches),
         Command::Predict(options) => predict::run(&options),
         Command::Plot(options) => replot::run(&options),
         Command::Derivatives(options) => derivatives::run(&options, matches),

@@ -14,6 +14,7 @@ use crate::arrays::Arrays;
 use crate::exit::Failure;
 use crate::files::{self, Kind, PARQUET_TABLE, is_model_file};
 use crate::output::{has_extension, plural, say, say_note, say_warning};
+use crate::training::ReadingProgress;
 
 /// Converts models: to ONNX, to PyTorch's names and layout, to NumPy's arrays, and back; and tables to Parquet
 ///
@@ -161,6 +162,7 @@ impl Options {
         files::check(&[input], None, &[(Kind::Table, output)])?;
         let dialect = Dialect::default();
         let (table, rows) = if self.stream {
+            let _progress = ReadingProgress::new(true, input);
             let of = ParquetOfText::open(input, &dialect)?;
             files::write(Kind::Table, output, |out| of.write(PARQUET_TABLE, out))?;
             (of.outline().clone(), of.rows())

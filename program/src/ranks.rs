@@ -26,6 +26,11 @@ impl Ranks {
         Ok(Ranks(None))
     }
 
+    /// Whether this process is the only one, or the first.
+    pub fn is_first(&self) -> bool {
+        self.0.as_ref().is_none_or(|team| team.rank() == 0)
+    }
+
     /// Returns what every process has prepared, with its problem as one of all of them: in the process of rank 0. In the others nothing, after
     /// they computed what rank 0 asked for, or where the preparation failed anywhere: rank 0 says it.
     pub fn share<T>(

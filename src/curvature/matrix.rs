@@ -356,7 +356,7 @@ impl Matrix {
     pub fn inverse(&self) -> Result<Matrix> {
         let inverses = self.by_block(|block| {
             Ok(match block.factors()? {
-                Factors::Cholesky(factor) => factor.inverse(),
+                Factors::Cholesky(factor) => factor.inverse()?,
                 Factors::Spectrum(values, vectors) => {
                     let d = block.order();
                     let mut out = vec![0.0; triangle(d)];

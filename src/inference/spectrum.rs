@@ -43,7 +43,7 @@ pub(super) fn symmetric(matrix: &Array2<f64>) -> Result<(Vec<f64>, Array2<f64>)>
 pub(super) fn tame_inverse(matrix: &Array2<f64>, scale: &[f64]) -> Option<Array2<f64>> {
     let p = scale.len();
     let lower = packed(matrix, scale);
-    let inverse = Cholesky::new(&lower, p).ok()?.inverse();
+    let inverse = Cholesky::new(&lower, p).and_then(|factor| factor.inverse()).ok()?;
     let entry = |packed: &[f64], a: usize, b: usize| packed[packed_length(a.max(b)) + a.min(b)];
     // Frobenius' norms, whose product is never below the condition.
     let norm = |packed: &[f64]| {

@@ -202,9 +202,11 @@ pub(super) fn text(bytes: Vec<u8>, path: &Path) -> Result<String> {
 /// ```
 ///
 /// # Errors
-/// Whatever the operating system refuses, and whatever `fill` returns.
+/// Whatever the operating system refuses, and whatever `fill` returns: an [`Error`] within its error is returned as it is.
 pub fn write_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let refused = |error: io::Error| failed(path, "write", error);
+    let refused = |error: io::Error| {
+        error.downcast::<Error>().unwrap_or_else(|error| failed(path, "write", error))
+    };
     let (target, old) = match place(path)? {
         Place::Special => {
             let file = OpenOptions::new().write(true).open(path).map_err(refused)?;

@@ -44,7 +44,7 @@ pub use npy::array_from_npy;
 pub use problem_file::{
     ProblemFile, loss_from_json, loss_to_json, penalty_from_json, penalty_to_json,
 };
-pub use rows::FileSamples;
+pub use rows::{FileSamples, ReadSoFar, read_so_far};
 pub use spec::{network_from_json, network_from_path, network_to_json};
 pub use standardization::Standardization;
 #[cfg(feature = "parquet")]

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
@@ -13,7 +14,7 @@ use faer::{Accum, Auto, MatMut, MatRef, Par, Spec};
 use super::{U, Workspace, packed, stack};
 use crate::error::{Error, Result};
 use crate::level::in_lanes;
-use crate::memory::is_address_space_limited;
+use crate::memory::{is_address_space_limited, zeros};
 use crate::sync::lock;
 
 /// The Cholesky factor of a positive definite matrix.
@@ -133,23 +134,26 @@ impl Cholesky {
 
     /// B⁻¹ = L⁻ᵀL⁻¹ as a packed lower triangle; 2d³/3 multiplications and additions more. Entries beyond the range of f64 are infinite or
     /// NaN.
-    pub fn inverse(&self) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where there is no room for two more matrices of d × d numbers.
+    pub fn inverse(&self) -> Result<Vec<f64>> {
         let d = self.d;
         if d == 0 {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let mut square = vec![0.0; d * d];
+        let mut square = zeros("an inverse", d * d)?;
         let mut work = Workspace::new();
         let need = llt::inverse::inverse_scratch::<f64>(d, Par::Seq);
         llt::inverse::inverse(
             MatMut::from_column_major_slice_mut(&mut square, d, d),
             MatRef::from_column_major_slice(&self.l, d, d),
             Par::Seq,
-            stack(&mut work.stack, need),
+            stack(&mut work.stack, need)?,
         );
         let mut inverse = packed::pack(&square, d);
         inverse.iter_mut().for_each(|v| *v /= self.scale);
-        inverse
+        Ok(inverse)
     }
 }
 
@@ -175,8 +179,10 @@ pub(super) fn factorize(
         (params.block_size, params.recursion_threshold) = (32, 32);
     }
     let params = Spec::new(params);
-    let need = llt::factor::cholesky_in_place_scratch::<f64>(tile, Par::Seq, params);
-    let stack = stack(&mut work.stack, need);
+    // One column of a tile.
+    let mut buffer =
+        MemBuffer::new(llt::factor::cholesky_in_place_scratch::<f64>(tile, Par::Seq, params));
+    let stack = MemStack::new(&mut buffer);
     for from in (0..d).step_by(tile) {
         let n = tile.min(d - from);
         let (left, right) = matrix.split_at_mut((from + n) * d);

@@ -6,6 +6,7 @@ use faer::{MatMut, MatRef, Par};
 
 use super::{Workspace, packed, stack};
 use crate::error::{Error, Result};
+use crate::memory::zeros;
 
 /// The eigenvalues of a symmetric matrix, ascending.
 ///
@@ -45,7 +46,7 @@ pub(crate) fn eigen(lower: &[f64], d: usize) -> Result<(Vec<f64>, Vec<f64>)> {
     let scale = packed::power_of_two(packed::largest(lower));
     let mut work = Workspace::new();
     work.reserve(d)?;
-    let (mut values, mut vectors) = (vec![0.0; d], vec![0.0; d * d]);
+    let (mut values, mut vectors) = (vec![0.0; d], zeros("eigenvectors", d * d)?);
     decompose(&mut work, lower, d, scale, &mut values, Some(&mut vectors))?;
     values.iter_mut().for_each(|v| *v *= scale);
     packed::finite("the eigenvalues", &values)?;
@@ -76,7 +77,7 @@ pub(super) fn decompose(
         DiagMut::from_slice_mut(values),
         vectors.map(|v| MatMut::from_column_major_slice_mut(v, d, d)),
         Par::Seq,
-        stack(&mut work.stack, need),
+        stack(&mut work.stack, need)?,
         Default::default(),
     )
     .map_err(|_| Error::Numerical {

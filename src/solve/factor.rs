@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{U, Workspace, cholesky, eigen, ldlt, packed};
 use crate::error::{Error, Result};
+use crate::memory::zeros;
 
 /// The policy for a matrix that is not positive definite: what takes its place.
 ///
@@ -225,7 +226,7 @@ impl Decomposition {
             let floor = made.floor();
             packed::unpack(lower, d, scale, -4.0 * floor, &mut work.matrix);
             if cholesky::factorize(work, d, floor).is_err() {
-                let (mut values, mut vectors) = (vec![0.0; d], vec![0.0; d * d]);
+                let (mut values, mut vectors) = (vec![0.0; d], zeros("eigenvectors", d * d)?);
                 eigen::decompose(work, lower, d, scale, &mut values, Some(&mut vectors))?;
                 made.spectrum = Some(Spectrum { values, vectors });
             }
@@ -358,7 +359,7 @@ impl Decomposition {
         }
         if self.policy == Indefinite::ModifiedLdlt {
             packed::unpack(lower, d, unit, mu, &mut work.matrix);
-            return Ok(ldlt::solve(work, d, floor, x));
+            return ldlt::solve(work, d, floor, x);
         }
         // Ends: B + τI is diagonally dominant for τ ≥ 2‖B‖∞, some twelve doublings from 10⁻³‖B‖∞.
         let mut shift = 1e-3 * self.norm * ratio - smallest.min(0.0);

@@ -7,10 +7,14 @@ use faer::linalg::cholesky::lblt::factor::{
 use faer::{Auto, MatMut, Par, Spec};
 
 use super::{Workspace, packed, stack};
+use crate::error::Result;
 
 /// Solves with PᵀLD̃LᵀP in place; `work.matrix` holds the matrix. Returns the largest change of an
 /// eigenvalue of D.
-pub(super) fn solve(work: &mut Workspace, d: usize, floor: f64, rhs: &mut [f64]) -> f64 {
+///
+/// # Errors
+/// `Memory` where there is no room.
+pub(super) fn solve(work: &mut Workspace, d: usize, floor: f64, rhs: &mut [f64]) -> Result<f64> {
     let (mut below, mut order, mut inverse) = (vec![0.0; d], vec![0; d], vec![0; d]);
     // Rook pivoting bounds |L_ab| by 2.79, and with it ‖B̃ − B‖ (Cheng and Higham, §2).
     let mut params = <LbltParams as Auto<f64>>::auto();
@@ -23,7 +27,7 @@ pub(super) fn solve(work: &mut Workspace, d: usize, floor: f64, rhs: &mut [f64])
         &mut order,
         &mut inverse,
         Par::Seq,
-        stack(&mut work.stack, cholesky_in_place_scratch::<usize, f64>(d, Par::Seq, params)),
+        stack(&mut work.stack, cholesky_in_place_scratch::<usize, f64>(d, Par::Seq, params))?,
         params,
     );
 
@@ -64,5 +68,5 @@ pub(super) fn solve(work: &mut Workspace, d: usize, floor: f64, rhs: &mut [f64])
     for (&to, v) in order.iter().zip(x) {
         rhs[to] = v;
     }
-    change
+    Ok(change)
 }

@@ -1,9 +1,10 @@
 //! Ax = b for a square matrix that need not be symmetric.
 
+use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::lu::partial_pivoting::{factor, solve};
 use faer::{MatMut, Par};
 
-use super::{U, Workspace, stack};
+use super::U;
 
 /// Replaces `rhs` by A⁻¹·rhs; `false`, and `rhs` in any state, if A is singular to rounding.
 ///
@@ -28,10 +29,10 @@ pub(crate) fn lu_solve(a: &mut [f64], d: usize, rhs: &mut [f64]) -> bool {
         return false;
     }
     let (mut order, mut inverse) = (vec![0_usize; d], vec![0_usize; d]);
-    let mut work = Workspace::new();
     let need = factor::lu_in_place_scratch::<usize, f64>(d, d, Par::Seq, Default::default())
         .or(solve::solve_in_place_scratch::<usize, f64>(d, 1, Par::Seq));
-    let stack = stack(&mut work.stack, need);
+    let mut buffer = MemBuffer::new(need);
+    let stack = MemStack::new(&mut buffer);
     let mut lu = MatMut::from_row_major_slice_mut(a, d, d);
     let (_, order) = factor::lu_in_place(
         lu.as_mut(),

@@ -56,7 +56,7 @@ pub(crate) use triangle::{back_substitute, factorized, triangle};
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 
 use crate::error::Result;
-use crate::memory::with_room;
+use crate::memory::{refused, with_room, zeros};
 use crate::scratch;
 
 /// Unit roundoff, 2⁻⁵³.
@@ -86,7 +86,7 @@ impl Workspace {
             // This matrix, the eigenvectors, and what they are made of.
             drop(with_room::<f64>(&what, (4 * d).saturating_mul(d))?);
             scratch::of_this_thread()?;
-            self.matrix.resize(d * d, 0.0);
+            self.matrix = zeros(&what, d * d)?;
         }
         if self.vector.len() < d {
             self.vector.resize(d, 0.0);
@@ -96,9 +96,14 @@ impl Workspace {
 }
 
 /// A stack that has at least the memory of `need`.
-fn stack(buffer: &mut MemBuffer, need: StackReq) -> &mut MemStack {
-    if buffer.len() < need.unaligned_bytes_required() {
-        *buffer = MemBuffer::new(need);
+///
+/// # Errors
+/// `Memory` where there is no room: other threads may have taken what there was when this one asked for all at once.
+fn stack(buffer: &mut MemBuffer, need: StackReq) -> Result<&mut MemStack> {
+    let bytes = need.unaligned_bytes_required();
+    if buffer.len() < bytes {
+        drop(with_room::<u8>("a factorization", bytes)?);
+        *buffer = MemBuffer::try_new(need).map_err(|_| refused("a factorization", bytes as u64))?;
     }
-    MemStack::new(buffer)
+    Ok(MemStack::new(buffer))
 }

@@ -1,11 +1,13 @@
 //! A = QR without Q.
 
+use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::qr::no_pivoting::factor;
 use faer::{Mat, MatMut, Par};
 
-use super::{U, Workspace, stack};
+use super::U;
 use crate::error::Result;
 use crate::interrupt::Limits;
+use crate::memory::{shape_product, with_room};
 
 /// A QR factorization of so many multiplications may take more than a tenth of a second.
 const LONG: f64 = 5e8;
@@ -13,13 +15,14 @@ const LONG: f64 = 5e8;
 /// [`triangle`], on a thread of its own where it takes long.
 ///
 /// # Errors
-/// `Interrupted` at a limit.
+/// `Interrupted` at a limit; `Memory` where there is no room for the triangle.
 pub(crate) fn factorized(
     limits: &Limits,
     mut a: Vec<f64>,
     rows: usize,
     columns: usize,
 ) -> Result<Vec<f64>> {
+    drop(with_room::<f64>("a triangle", shape_product("a triangle", &[columns, columns])?)?);
     if rows as f64 * (columns as f64).powi(2) < LONG {
         return Ok(triangle(&mut a, rows, columns));
     }
@@ -47,7 +50,7 @@ pub(crate) fn triangle(a: &mut [f64], rows: usize, columns: usize) -> Vec<f64> {
         MatMut::from_column_major_slice_mut(a, rows, columns),
         coefficients.as_mut(),
         Par::Seq,
-        stack(&mut Workspace::new().stack, need),
+        MemStack::new(&mut MemBuffer::new(need)),
         Default::default(),
     );
     for (b, (r, a)) in (r.chunks_exact_mut(columns)).zip(a.chunks_exact(rows)).enumerate() {

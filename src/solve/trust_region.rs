@@ -2,6 +2,7 @@
 
 use super::{U, Workspace, cholesky, eigen, packed};
 use crate::error::{Error, Result};
+use crate::memory::copied;
 
 /// The result of [`trust_region`].
 #[derive(Debug, Clone, PartialEq)]
@@ -121,7 +122,7 @@ impl<'a> Units<'a> {
             exponent(packed::largest(scaling)),
         );
         let inverse: Vec<f64> = (scaling.iter()).map(|v| 1.0 / libm::scalbn(*v, -unit_d)).collect();
-        let mut matrix = lower.to_vec();
+        let mut matrix = copied("a matrix in units of its scales", lower)?;
         packed::shift(&mut matrix, -unit_b);
         for (a, scale) in inverse.iter().enumerate() {
             let row = &mut matrix[a * (a + 1) / 2..][..=a];

@@ -17,6 +17,7 @@ use std::fmt;
 
 use super::scales::divide;
 use crate::error::Result;
+use crate::memory::copied;
 use crate::solve::{Cholesky, Preconditioner, U, dot, eigen, largest};
 
 /// The promise of the quadratic model at the end of a fit, and how much of it counts as nothing.
@@ -141,7 +142,7 @@ impl Promise {
     /// promises nothing as long as the gradient along it is rounding.
     ///
     /// # Errors
-    /// An eigenvalue that is beyond the range of f64.
+    /// `NonFinite` for an eigenvalue that is beyond the range of f64; `Memory` where there is no room.
     pub fn of_matrix(
         lower: &[f64],
         gradient: &[f64],
@@ -150,7 +151,7 @@ impl Promise {
         roundoff: f64,
     ) -> Result<Self> {
         let d = gradient.len();
-        let mut scaled = lower.to_vec();
+        let mut scaled = copied("a matrix in units of its scales", lower)?;
         divide(&mut scaled, scales);
         let g: Vec<f64> = gradient.iter().zip(scales).map(|(g, scale)| g / scale).collect();
         let back = |y: &[f64]| -> Vec<f64> { y.iter().zip(scales).map(|(y, r)| y / r).collect() };

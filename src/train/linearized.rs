@@ -16,6 +16,7 @@ use super::{Evaluations, Times, norm, without_zeros};
 use crate::clock::Instant;
 use crate::error::{Error, Quantity, Result};
 use crate::interrupt::Limits;
+use crate::memory::{shape_product, zeros};
 use crate::solve::{U, back_substitute, dot, factorized, largest};
 
 /// The damping beside a J that is singular to rounding.
@@ -244,7 +245,7 @@ impl<Seen> Linearized<Seen> {
         let r = if mu == 0.0 {
             self.triangle.clone()
         } else {
-            let mut stacked = vec![0.0; rows * n];
+            let mut stacked = zeros("rows to factorize", shape_product("rows", &[rows, n])?)?;
             for (a, column) in stacked.chunks_exact_mut(rows).enumerate() {
                 column[..n].copy_from_slice(self.column(a));
                 if a < d {

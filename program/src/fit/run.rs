@@ -21,7 +21,7 @@ use crate::output::{Results, Text, has_extension, here, say, say_warning};
 use crate::plot;
 use crate::ranks::Ranks;
 use crate::show::{Fitted, Shown};
-use crate::training::{Trained, train};
+use crate::training::{ReadingProgress, Trained, train};
 
 /// The parts of the problem.
 enum Source {
@@ -31,7 +31,7 @@ enum Source {
 }
 
 /// Runs the command.
-pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
+pub fn run(options: &mut Options, matches: &ArgMatches) -> Result<(), Failure> {
     let begin = Instant::now();
     let default =
         || (!has_extension(&options.data, "json")).then(|| here(&options.data, "safetensors"));
@@ -40,6 +40,9 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let device = check(options, matches, model_path.as_deref())
         .and_then(|()| options.computing.start(!options.mpi));
     let ranks = Ranks::start(options.mpi)?;
+    // One process speaks for all.
+    options.quiet |= !ranks.is_first();
+    let options = &*options;
     let prepared = device.and_then(|device| prepare(options, device, model_path.is_some()));
     let Some((job, source)) = ranks.share(prepared, |(job, _)| &mut job.problem)? else {
         return Ok(());
@@ -56,7 +59,10 @@ pub fn run(options: &Options, matches: &ArgMatches) -> Result<(), Failure> {
     let (training, judging) = (training.elapsed(), Instant::now());
     let ended = match &source {
         Source::Table(table) => table.end(fit)?,
-        Source::Stream(rows) => rows.end(fit)?,
+        Source::Stream(rows) => {
+            let _progress = ReadingProgress::new(!options.quiet, &options.data);
+            rows.end(fit)?
+        }
         Source::File(file) => {
             let (report, model) = (!options.report.is_empty(), model_path.is_some());
             file.end(&job.problem, fit, report, model)?

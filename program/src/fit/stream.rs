@@ -22,7 +22,7 @@ use super::spread::Spread;
 use super::stream_folds::validate;
 use super::stream_source::{Source, Starts, model_of, problem_of};
 use crate::exit::Failure;
-use crate::training::Start;
+use crate::training::{ReadingProgress, Start};
 
 /// The rows by their use, and the model.
 pub struct StreamFit {
@@ -40,6 +40,7 @@ pub struct StreamFit {
 pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Failure> {
     let begin = Instant::now();
     check(options)?;
+    let progress = ReadingProgress::new(!options.quiet, &options.data);
     let outline = options.table.outline(&options.data)?;
     let mut data = columns(options, &outline)?;
     // Of the outline's rows nothing else is needed.
@@ -63,6 +64,7 @@ pub fn prepare(options: &Options, device: Device) -> Result<(Job, StreamFit), Fa
         return Err(Failure::usage(format!("no row is left to train: {why}")));
     }
     let spread = Spread::of(&train, &data, &loss, source.classes())?;
+    drop(progress);
     let sizes = Sizes::of(options, &data, train.rows())?;
     let of_stream = || Some("the rows are read as they are needed");
     let (candidates, note) = candidates(options, &sizes, &of_stream)?;

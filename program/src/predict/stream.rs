@@ -1,6 +1,6 @@
 //! Predictions for a table that is read some rows at a time: memory does not depend on its rows.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use secondo::io::{Missing, Model, ParquetOfText, TableParts};
@@ -15,6 +15,7 @@ use crate::inference::Intervals;
 use crate::metrics::Sums;
 use crate::output::{has_extension, print};
 use crate::table::left_out;
+use crate::training::ReadingProgress;
 
 /// The facts on all rows.
 struct Seen {
@@ -42,6 +43,9 @@ impl<E: Into<Failure>> From<E> for Stop {
 /// # Errors
 /// Those of reading and of writing; no row without a missing value.
 pub fn predict(options: &Options, model: &Model) -> Result<(), Failure> {
+    // A terminal on which the predictions appear would mix them with it.
+    let show = !options.quiet && (options.output.is_some() || !io::stdout().is_terminal());
+    let progress = ReadingProgress::new(show, &options.data);
     let mut parts = options.table.parts(&options.data)?;
     let mut seen = Seen { notes: Vec::new(), rows: 0, dropped: 0, compared: None };
     let mut failed = None;
@@ -70,6 +74,7 @@ pub fn predict(options: &Options, model: &Model) -> Result<(), Failure> {
             text.write(PARQUET_PREDICTIONS, out)
         }),
     };
+    drop(progress);
     if let Some(failure) = failed {
         return Err(failure);
     }

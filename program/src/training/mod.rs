@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use secondo::io::{Checkpoint, Fingerprint};
+use secondo::io::{Checkpoint, Fingerprint, read_so_far};
 use secondo::{Control, Device, EarlyStopping, Error, Fit, Problem, Progress, Reason, State};
 use serde_json::{Map, json};
 
@@ -20,8 +20,8 @@ use crate::signals::{Interrupts, watch_interrupts};
 use keeper::Keeper;
 pub use options::{Method, curvature, not_negative};
 pub use trace::Trace;
-pub use watch::Several;
 use watch::{Lines, message, progress_bar};
+pub use watch::{ReadingProgress, Several};
 
 /// The seed of a start, `None` where its parameters were given, and the parameters.
 pub type Start = (Option<u64>, Vec<f64>);
@@ -270,17 +270,18 @@ impl Run<'_> {
         let mut keeper = (self.method.checkpoint.as_deref().zip(self.fingerprint.as_ref()))
             .map(|(path, print)| Keeper::new(path, print, every, resumed.clone()));
         let begin = Instant::now();
-        let mut lines = Lines::new(self.show);
+        let (mut lines, before) = (Lines::new(self.show), read_so_far());
         let mut trace = Trace::default();
         let observe = &mut |progress: &Progress| {
             trace.note(progress);
             bar.set_length(progress.max_iter as u64);
             bar.set_position(progress.iteration as u64);
             let left = time_limit.map(|limit| limit.saturating_sub(begin.elapsed()));
-            bar.set_message(message(progress, left));
+            let message = message(progress, before, left);
             if lines.as_mut().is_some_and(|lines| lines.due(begin.elapsed())) {
-                say_note(&format!("{} steps, {}", progress.iteration, message(progress, left)));
+                say_note(&format!("{} steps, {message}", progress.iteration));
             }
+            bar.set_message(message);
             if let Some(keeper) = &mut keeper {
                 keeper.see(progress.state);
             }

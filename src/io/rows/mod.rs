@@ -11,6 +11,7 @@ mod npy;
 pub(super) mod outline;
 #[cfg(feature = "parquet")]
 pub(super) mod parquet;
+mod progress;
 pub(super) mod text;
 #[cfg(feature = "parquet")]
 pub(super) mod write;
@@ -28,6 +29,7 @@ use crate::objective::{Samples, Walk, Window};
 #[cfg(feature = "parquet")]
 use batch::Decoder;
 use folder::{Place, places};
+pub use progress::{ReadSoFar, read_so_far};
 
 /// Rows in a file, some columns of which are X, Y and ω: a Parquet file with the feature `parquet`, the two-dimensional
 /// array of a `.npy` file, whose columns have the names column1, column2, …, or a text with a line of names, such as a `.csv` file.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::identity::Identity;
+use super::progress::{add_bytes, add_rows};
 use super::{InFile, Target};
 use crate::error::{Error, Result};
 use crate::io::json::format_error;
@@ -124,6 +125,8 @@ impl NpyWalk {
             rest = &rest[run..];
         }
         npy.identity.check(&npy.path, &self.file)?;
+        add_rows(rows);
+        add_bytes((rows * width) as u64);
         Ok(rows)
     }
 }

@@ -19,6 +19,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use super::batch::Decoder;
 use super::identity::Identity;
 use super::kind::Kind;
+use super::progress::{add_bytes, add_rows};
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::io::json::format_error;
@@ -235,6 +236,7 @@ impl Groups {
                     Ok(Decoder::new(get_column_reader(descriptor, pages), of.kind, levels))
                 };
                 self.decoders.push(foreign(&parquet.path, open)?);
+                add_bytes(u64::try_from(chunk.compressed_size()).unwrap_or(0));
             }
             self.left = rows;
         }
@@ -289,6 +291,7 @@ impl Groups {
         }
         self.left -= count;
         self.parquet.identity.check(path, &self.file)?;
+        add_rows(count);
         Ok(count)
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use csv::{ErrorKind, Position, StringRecord};
 
 use super::identity::Identity;
+use super::progress::{Rows, add_bytes};
 use crate::error::{Error, Result};
 use crate::io::column::Coder;
 use crate::io::column::cell::{Numerals, is_missing, numeric, whole};
@@ -271,6 +272,7 @@ pub(crate) struct TextWalk {
     within: u64,
     cut: Cut,
     numerals: Numerals,
+    counted: Rows,
 }
 
 impl TextWalk {
@@ -287,7 +289,8 @@ impl TextWalk {
             reader.seek(start.clone()).map_err(|e| unreadable(&layout.path, e))?;
         }
         let numerals = Numerals::PLAIN;
-        Ok(TextWalk { layout, reader, record: StringRecord::new(), within: 0, cut, numerals })
+        let (record, counted) = (StringRecord::new(), Rows::default());
+        Ok(TextWalk { layout, reader, record, within: 0, cut, numerals, counted })
     }
 
     /// Reads the next row; returns whether there is one.
@@ -302,8 +305,8 @@ impl TextWalk {
             }
             let bytes = self.record.as_slice().as_bytes();
             self.within = memchr::memchr_iter(b'\n', bytes).count() as u64;
-            if memchr::memchr2(b'\r', MARK.as_bytes()[0], bytes).is_some() {
-                self.clean();
+            if memchr::memchr3(b'\r', MARK.as_bytes()[0], 0, bytes).is_some() {
+                self.clean()?;
             }
             let (record, form) = (&self.record, self.layout.form());
             // Nearly all rows.
@@ -311,6 +314,7 @@ impl TextWalk {
                 && !self.cut.lines.is_empty()
                 && record.iter().any(|cell| !cell.trim().is_empty());
             if is_row {
+                self.counted.add_one();
                 return Ok(true);
             }
             let is_row = self.cut.take(record.iter(), 1, form).map_err(|error| match error {
@@ -326,17 +330,26 @@ impl TextWalk {
             })?;
             self.cut.lines.truncate(1);
             if is_row {
+                self.counted.add_one();
                 return Ok(true);
             }
         }
     }
 
     /// Takes byte order marks out, and has all ends of lines be LF, as in memory.
-    fn clean(&mut self) {
+    ///
+    /// # Errors
+    /// A NUL.
+    fn clean(&mut self) -> Result<()> {
+        if self.record.as_slice().contains('\0') {
+            let why = "a NUL byte; the file is not text".into();
+            return Err(wrong(&self.layout.path, self.line(), None, why));
+        }
         let position = self.record.position().cloned();
         let cell = |cell: &str| cell.replace(MARK, "").replace("\r\n", "\n").replace('\r', "\n");
         self.record = StringRecord::from(self.record.iter().map(cell).collect::<Vec<_>>());
         self.record.set_position(position);
+        Ok(())
     }
 
     /// Reads the next row.
@@ -418,6 +431,7 @@ impl Read for Bounded {
         }
         let count = self.file.read(buf)?;
         self.read += count as u64;
+        add_bytes(count as u64);
         Ok(count)
     }
 }

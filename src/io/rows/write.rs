@@ -19,9 +19,32 @@ const CELLS: usize = 1 << 20;
 /// The fewest and the most rows of a group.
 const ROWS: [usize; 2] = [1 << 8, 1 << 17];
 
-/// The rows of a group of a table with so many columns.
-pub(crate) fn rows_of_group(columns: usize) -> usize {
-    (CELLS / columns.max(1)).clamp(ROWS[0], ROWS[1])
+/// Bytes of the cells of a group, but for its last row: 32 MiB, a choice.
+const BYTES: usize = 1 << 25;
+
+/// The rows of a group of a table, which takes as many as there is room for.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// That of a group of a table with so many columns.
+    pub fn of(columns: usize) -> Self {
+        Room { rows: (CELLS / columns.max(1)).clamp(ROWS[0], ROWS[1]), bytes: BYTES }
+    }
+
+    /// Whether another row has room.
+    pub fn is_left(self) -> bool {
+        self.rows > 0 && self.bytes > 0
+    }
+
+    /// Takes a row with so many bytes in its cells.
+    pub fn take(&mut self, bytes: usize) {
+        self.rows -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
 }
 
 /// The kind of values of a column.

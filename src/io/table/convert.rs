@@ -10,7 +10,7 @@ use crate::io::column::cell::is_missing;
 use crate::io::json::format_error;
 use crate::io::rows::outline;
 use crate::io::rows::text::Text;
-use crate::io::rows::write::{Groups, Held, rows_of_group};
+use crate::io::rows::write::{Groups, Held, Room};
 use crate::io::text::{Cells, Dialect};
 use crate::memory::{bytes_of, require_memory};
 
@@ -43,11 +43,17 @@ impl Table {
         let mut bytes = Vec::new();
         let mut write = || {
             let mut groups = Groups::new(&columns, content, &mut bytes)?;
-            let step = rows_of_group(columns.len());
-            for first in (0..rows).step_by(step) {
+            let mut first = 0;
+            while first < rows {
+                let (mut end, mut room) = (first, Room::of(columns.len()));
+                while end < rows && room.is_left() {
+                    room.take((0..columns.len()).map(|c| self.text_at(end, c).len()).sum());
+                    end += 1;
+                }
                 let cell = |row: usize, column: usize| cell(first + row, column);
                 let number = |row: usize, column: usize| self.numerals.parse(cell(row, column)?);
-                groups.add(step.min(rows - first), number, cell)?;
+                groups.add(end - first, number, cell)?;
+                first = end;
             }
             groups.end()
         };
@@ -136,15 +142,18 @@ impl ParquetOfText {
     pub fn write(&self, content: &str, out: &mut dyn Write) -> io::Result<()> {
         let mut groups = Groups::new(&self.columns, content, out).map_err(io::Error::other)?;
         let mut walk = self.text.walk(0).map_err(io::Error::other)?;
-        let (rows, step) = (self.rows(), rows_of_group(self.columns.len()));
-        for first in (0..rows).step_by(step) {
-            let count = step.min(rows - first);
-            let mut cells = Cells::with_room(count, self.columns.len());
-            for _ in 0..count {
+        let mut left = self.rows();
+        while left > 0 {
+            let (mut cells, mut room) = (Cells::default(), Room::of(self.columns.len()));
+            let mut count = 0;
+            while count < left && room.is_left() {
                 walk.next().map_err(io::Error::other)?;
                 let row = self.places.iter().map(|place| walk.cell(*place));
+                room.take(row.clone().map(str::len).sum());
                 cells.append(row).map_err(io::Error::other)?;
+                count += 1;
             }
+            left -= count;
             walk.check().map_err(io::Error::other)?;
             let cell =
                 |row: usize, column: usize| cells.get(row, column).filter(|cell| !is_missing(cell));
