@@ -436,7 +436,7 @@ fn choices_say_what_happens() {
         let row = |_| format!("{},{},{}\n", noise.next(), noise.next(), noise.next());
         let lines: String = (0..3000).map(row).collect();
         std::fs::write(dir.path().join("long.csv"), format!("a,b,y\n{lines}")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_secondo"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_secondo"))
             .current_dir(dir.path())
             .args(["fit", "long.csv", "--target", "y", "--hidden", "30", "--threads", "1"])
             .stdout(std::process::Stdio::piped())
@@ -444,12 +444,16 @@ fn choices_say_what_happens() {
             .spawn()
             .unwrap();
         // As soon as the signal is caught; the choice takes seconds from there.
+        let status = format!("/proc/{}/status", child.id());
         let is_caught = || {
-            let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+            let status = std::fs::read_to_string(&status).unwrap();
             let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
             u64::from_str_radix(mask.trim(), 16).unwrap() & 2 != 0
         };
         while !is_caught() {
+            let why =
+                "it ended: was this test started where SIGINT is ignored, as in a background job?";
+            assert!(child.try_wait().unwrap().is_none(), "{why}");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

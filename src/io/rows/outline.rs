@@ -55,6 +55,8 @@ pub(crate) struct Writing {
     pub numerals: Numerals,
     /// Another way in which its first numbers can be read, to others.
     pub other: Option<Numerals>,
+    /// Lines that were left out as comments.
+    pub comments: usize,
 }
 
 /// A column as far as it was seen.
@@ -119,7 +121,8 @@ pub(crate) fn with_files(path: &Path, dialect: &Dialect, gaps: bool) -> Result<(
     let text = match &files[0].0 {
         Numbers::Text(text) => {
             let (numerals, other) = text.numerals;
-            Some(Writing { delimiter: text.delimiter(), numerals, other })
+            let (delimiter, comments) = (text.delimiter(), text.comments());
+            Some(Writing { delimiter, numerals, other, comments })
         }
         _ => None,
     };

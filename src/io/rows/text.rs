@@ -210,6 +210,11 @@ impl Text {
         &self.cut.names
     }
 
+    /// The lines that begin with # and have another number of fields than the header, which are left out.
+    pub fn comments(&self) -> usize {
+        self.cut.comments
+    }
+
     /// The character between fields.
     pub fn delimiter(&self) -> u8 {
         self.layout.delimiter

@@ -76,10 +76,7 @@ impl Table {
         }
         table.tell_delimiter(dialect, delimiter);
         table.find_numerals(dialect, delimiter, cut.marked);
-        if comments > 0 && dialect.comment.is_none() {
-            let lines = plural(comments, "line");
-            table.found.push(format!("--comment '#' ({comments} {lines} left out)"));
-        }
+        table.tell_comments(dialect, comments);
         header::check_names(&mut table, dialect)?;
         table.find_labels(dialect, cut.labelled)?;
         Ok(table)
@@ -94,6 +91,14 @@ impl Table {
                 other => format!("'{}'", char::from(other)),
             };
             self.found.push(format!("--delimiter {shown}"));
+        }
+    }
+
+    /// Tells how many lines were left out as comments.
+    pub(super) fn tell_comments(&mut self, dialect: &Dialect, comments: usize) {
+        if comments > 0 && dialect.comment.is_none() {
+            let lines = plural(comments, "line");
+            self.found.push(format!("--comment '#' ({comments} {lines} left out)"));
         }
     }
 

@@ -118,6 +118,7 @@ impl Table {
         if let Some(text) = &outline.text {
             table.tell_delimiter(&dialect, text.delimiter);
             table.set_numerals(&dialect, text.numerals, text.other);
+            table.tell_comments(&dialect, text.comments);
             header::check_names(&mut table, &dialect)?;
             if outline.nameless {
                 table.warnings.push(header::NAMELESS.into());
