@@ -76,8 +76,8 @@ pub(crate) fn shape_product(what: &str, lengths: &[usize]) -> Result<usize> {
         .ok_or_else(|| Error::TooLarge { what: what.into() })
 }
 
-/// Refuses what is so large that asking costs little beside it, and needs more bytes than [`available_memory`]. Of a limited address space
-/// something is always left for small arrays, whose refusal cannot be caught.
+/// Refuses what is so large that asking costs little beside it, and needs more bytes than [`available_memory`]. Where the address space is limited
+/// that is asked for smaller arrays, too: a fifth of what is left stays for those whose refusal cannot be caught.
 ///
 /// # Errors
 /// As [`require_memory`].

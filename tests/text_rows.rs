@@ -5,7 +5,7 @@ use std::path::Path;
 
 use secondo::io::{
     Column, Dialect, FileSamples, Missing, ParquetOfText, Reading, Table, TableParts, Target,
-    fill_gaps, impute, read_so_far,
+    fill_gaps, impute, read_so_far, write_file,
 };
 use secondo::{Samples, Window};
 use tempfile::TempDir;
@@ -220,6 +220,13 @@ fn errors_of_a_text_have_their_lines() {
     let read = walk.next(20_000, &mut Window::default());
     assert!(read.unwrap_err().to_string().contains("changed"));
     assert!(samples.walk(0).err().unwrap().to_string().contains("changed"));
+    // It is not the file that is written which is at fault.
+    let (of, packed) =
+        (ParquetOfText::open(&path, &Dialect::default()).unwrap(), folder.path().join("t.parquet"));
+    fs::write(&path, format!("a,y\n{long}")).unwrap();
+    let error = write_file(&packed, |out| of.write("table", out)).unwrap_err().to_string();
+    assert!(error.contains("t.csv") && error.contains("changed"), "{error}");
+    assert!(!packed.exists());
 }
 
 /// A name that a text does not know, and columns whose cells are text.

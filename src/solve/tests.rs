@@ -592,3 +592,11 @@ fn the_ratios_fail_where_they_must() {
     let b = matrix(Mixed, d);
     assert!(matches!(Cholesky::new(&b, d), Err(Error::NotPositiveDefinite { .. })));
 }
+
+#[test]
+fn a_factorization_is_refused_where_its_memory_is() {
+    let mut buffer = MemBuffer::new(StackReq::EMPTY);
+    let found = stack(&mut buffer, StackReq::new::<u8>(1 << 60));
+    assert!(matches!(found, Err(Error::Memory { need, .. }) if need >= 1 << 60));
+    assert!(stack(&mut buffer, StackReq::new::<f64>(1 << 10)).is_ok());
+}
