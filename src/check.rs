@@ -28,7 +28,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use crate::error::{Error, Result};
-use crate::memory::{shape_product, with_room, zeros};
+use crate::memory::{ask_for, shape_product, zeros};
 
 /// The steps h are ½ s 4⁻ʲ.
 const STEPS: usize = 14;
@@ -87,7 +87,7 @@ pub fn jacobian(
     let n = point.len();
     let mut given = zeros("the derivatives", shape_product("the derivatives", &[outputs, n])?)?;
     // The differences of one variable.
-    drop(with_room::<[Stencil; STEPS]>("the differences", outputs)?);
+    ask_for::<[Stencil; STEPS]>("the differences", outputs)?;
     let mut values = vec![0.0; outputs];
     f(point, &mut values);
     jacobian(point, &mut given);

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytemuck::Zeroable;
+use bytemuck::allocation::try_zeroed_vec;
+
 use crate::error::{Error, Result};
 
 /// Taken for available where the system reports nothing.
@@ -90,13 +93,21 @@ pub(crate) fn require_large(what: &str, need: u64, advice: &str) -> Result<()> {
 ///
 /// # Errors
 /// `Memory` where there are not as many bytes, or the system does not give them.
-pub(crate) fn zeros<T: Clone + Default>(what: &str, len: usize) -> Result<Vec<T>> {
-    // Memory that comes cleared is not touched, but a refusal of it cannot be caught: ask for as much in another way first.
-    if bytes_of(&[len, size_of::<T>()]) >= LARGE {
-        // Without this the compiler may leave out memory that nobody uses.
-        std::hint::black_box(with_room::<T>(what, len)?);
-    }
-    Ok(vec![T::default(); len])
+pub(crate) fn zeros<T: Zeroable>(what: &str, len: usize) -> Result<Vec<T>> {
+    let need = bytes_of(&[len, size_of::<T>()]);
+    require_large(what, need, "ask for less")?;
+    // It comes cleared, so that none of it is touched.
+    try_zeroed_vec(len).map_err(|()| refused(what, need))
+}
+
+/// Asks for room for so many `T` and gives it back: for what takes memory itself, where a refusal cannot be caught.
+///
+/// # Errors
+/// As [`with_room`].
+pub(crate) fn ask_for<T>(what: &str, len: usize) -> Result<()> {
+    // Without this the compiler may leave out memory that nobody uses.
+    std::hint::black_box(with_room::<T>(what, len)?);
+    Ok(())
 }
 
 /// Returns an empty list with room for so many.

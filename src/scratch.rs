@@ -7,7 +7,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 
 use crate::error::{Error, Result};
-use crate::memory::{available_memory, is_address_space_limited, with_room};
+use crate::memory::{ask_for, available_memory, is_address_space_limited};
 
 /// Returns the bytes of address space that the library of matrix products reserves for each thread at its first product, hardly any of
 /// which it touches: twice the third-level cache; 0 where the system does not tell its size.
@@ -45,7 +45,7 @@ pub(crate) fn of_this_thread() -> Result<()> {
         return Ok(());
     }
     let _asking = ASKING.lock().unwrap_or_else(PoisonError::into_inner);
-    with_room::<u8>("", scratch_of_thread()).map_err(|_| Error::Memory {
+    ask_for::<u8>("", scratch_of_thread()).map_err(|_| Error::Memory {
         what: "the library of matrix products, for each thread,".into(),
         need: scratch_of_thread() as u64,
         budget: available_memory(),

@@ -1476,7 +1476,7 @@ fn a_streamed_fit_is_cross_validated() {
     refused(dir.path(), &[&args[..], &["--missing", "impute"]].concat(), &["folds has no row"]);
 }
 
-/// A terminal shows how many rows and bytes have been read; standard error that is none does not, unless it takes long.
+/// A terminal shows how many rows and bytes have been read.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_terminal_shows_how_much_was_read() {
@@ -1488,6 +1488,7 @@ fn a_terminal_shows_how_much_was_read() {
             .args(["--quiet", "--return", "--command"])
             .arg(format!("{} {command}", env!("CARGO_BIN_EXE_secondo")))
             .arg("/dev/null")
+            .env("TERM", "xterm")
             .current_dir(dir.path())
             .output()
             .unwrap();
@@ -1512,6 +1513,4 @@ fn a_terminal_shows_how_much_was_read() {
     for command in [&format!("{fit} --quiet"), "predict d.safetensors d.csv --stream"] {
         assert!(!on_terminal(command).contains("were read of"), "{command}");
     }
-    let (_, notes) = succeed(dir.path(), &fit.split(' ').collect::<Vec<_>>());
-    assert!(!notes.contains(") read"), "{notes}");
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::{LinearOperator, Structure};
 use crate::error::{Error, Quantity, Result};
-use crate::memory::{bytes_of, require_memory};
+use crate::memory::{bytes_of, require_memory, zeros};
 use crate::solve::{self, Cholesky, U, check_packed, dot, eigen, finite};
 
 /// A curvature matrix: symmetric, with blocks along its diagonal and 0 elsewhere.
@@ -359,7 +359,7 @@ impl Matrix {
                 Factors::Cholesky(factor) => factor.inverse()?,
                 Factors::Spectrum(values, vectors) => {
                     let d = block.order();
-                    let mut out = vec![0.0; triangle(d)];
+                    let mut out = zeros("an inverse", triangle(d))?;
                     for (v, value) in vectors.chunks_exact(d).zip(values) {
                         for a in 0..d {
                             let factor = v[a] / value;

@@ -14,7 +14,7 @@ use faer::{Accum, Auto, MatMut, MatRef, Par, Spec};
 use super::{U, Workspace, packed, stack};
 use crate::error::{Error, Result};
 use crate::level::in_lanes;
-use crate::memory::{is_address_space_limited, zeros};
+use crate::memory::{is_address_space_limited, with_room, zeros};
 use crate::sync::lock;
 
 /// The Cholesky factor of a positive definite matrix.
@@ -75,9 +75,7 @@ impl Cholesky {
     /// L as a packed lower triangle, d(d+1)/2 numbers.
     pub fn lower(&self) -> Vec<f64> {
         let root = self.scale.sqrt();
-        let mut lower = packed::pack(&self.l, self.d);
-        lower.iter_mut().for_each(|v| *v *= root);
-        lower
+        packed::pack(&self.l, self.d).map(|v| v * root).collect()
     }
 
     /// Replaces b (`rhs`, d numbers) by the solution x of Bx = b.
@@ -151,8 +149,8 @@ impl Cholesky {
             Par::Seq,
             stack(&mut work.stack, need)?,
         );
-        let mut inverse = packed::pack(&square, d);
-        inverse.iter_mut().for_each(|v| *v /= self.scale);
+        let mut inverse = with_room("an inverse", d * (d + 1) / 2)?;
+        inverse.extend(packed::pack(&square, d).map(|v| v / self.scale));
         Ok(inverse)
     }
 }

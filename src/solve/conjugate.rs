@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::{Cholesky, add_multiple, dot, packed};
 use crate::error::{Error, Result};
+use crate::memory::copied;
 
 /// A positive definite matrix M, easily solved with, that stands in for a B that is only known by its products.
 ///
@@ -86,7 +87,7 @@ impl Preconditioner {
             largest => (1e-3 * largest).max(f64::MIN_POSITIVE),
         };
         loop {
-            let mut shifted = lower.to_vec();
+            let mut shifted = copied("a preconditioner", lower)?;
             for (a, scale) in scales.iter().enumerate() {
                 shifted[a * (a + 1) / 2 + a] += shift * scale * scale;
             }

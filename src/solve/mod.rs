@@ -56,7 +56,7 @@ pub(crate) use triangle::{back_substitute, factorized, triangle};
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 
 use crate::error::Result;
-use crate::memory::{refused, with_room, zeros};
+use crate::memory::{ask_for, refused, require_large, zeros};
 use crate::scratch;
 
 /// Unit roundoff, 2⁻⁵³.
@@ -84,7 +84,7 @@ impl Workspace {
         if self.matrix.len() < d * d {
             let what = format!("a factorization of order {d}");
             // This matrix, the eigenvectors, and what they are made of.
-            drop(with_room::<f64>(&what, (4 * d).saturating_mul(d))?);
+            ask_for::<f64>(&what, (4 * d).saturating_mul(d))?;
             scratch::of_this_thread()?;
             self.matrix = zeros(&what, d * d)?;
         }
@@ -102,8 +102,10 @@ impl Workspace {
 fn stack(buffer: &mut MemBuffer, need: StackReq) -> Result<&mut MemStack> {
     let bytes = need.unaligned_bytes_required();
     if buffer.len() < bytes {
-        drop(with_room::<u8>("a factorization", bytes)?);
-        *buffer = MemBuffer::try_new(need).map_err(|_| refused("a factorization", bytes as u64))?;
+        require_large("a factorization", bytes as u64, "ask for less")?;
+        // So many, wherever they begin: the next need is compared with that.
+        *buffer = MemBuffer::try_new(StackReq::new::<u8>(bytes))
+            .map_err(|_| refused("a factorization", bytes as u64))?;
     }
     Ok(MemStack::new(buffer))
 }

@@ -109,8 +109,8 @@ pub(super) fn unpack(packed: &[f64], d: usize, scale: f64, shift: f64, square: &
 }
 
 /// The way back: the lower triangle of a column-major square, packed.
-pub(super) fn pack(square: &[f64], d: usize) -> Vec<f64> {
-    (0..d).flat_map(|a| (0..=a).map(move |b| square[b * d + a])).collect()
+pub(super) fn pack(square: &[f64], d: usize) -> impl Iterator<Item = f64> {
+    (0..d).flat_map(move |a| (0..=a).map(move |b| square[b * d + a]))
 }
 
 /// pᵀBp = Σ_a p_a (B_aa p_a + 2 Σ_{b<a} B_ab p_b).

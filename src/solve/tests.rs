@@ -40,7 +40,7 @@ impl Random {
                 square = (0..d * d).map(|i| square[i % d * d + i / d]).collect();
             }
         }
-        packed::pack(&square, d)
+        packed::pack(&square, d).collect()
     }
 }
 
@@ -146,7 +146,7 @@ fn inverse(factor: &Factor<'_>, mu: f64) -> Vec<f64> {
         column[a] = 1.0;
         factor.solve(mu, column).unwrap();
     }
-    packed::pack(&square, d)
+    packed::pack(&square, d).collect()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use faer::{Mat, MatMut, Par};
 use super::U;
 use crate::error::Result;
 use crate::interrupt::Limits;
-use crate::memory::{shape_product, with_room};
+use crate::memory::{ask_for, shape_product};
 
 /// A QR factorization of so many multiplications may take more than a tenth of a second.
 const LONG: f64 = 5e8;
@@ -22,7 +22,7 @@ pub(crate) fn factorized(
     rows: usize,
     columns: usize,
 ) -> Result<Vec<f64>> {
-    drop(with_room::<f64>("a triangle", shape_product("a triangle", &[columns, columns])?)?);
+    ask_for::<f64>("a triangle", shape_product("a triangle", &[columns, columns])?)?;
     if rows as f64 * (columns as f64).powi(2) < LONG {
         return Ok(triangle(&mut a, rows, columns));
     }

@@ -16,7 +16,7 @@ use super::{Evaluations, Times, norm, without_zeros};
 use crate::clock::Instant;
 use crate::error::{Error, Quantity, Result};
 use crate::interrupt::Limits;
-use crate::memory::{shape_product, zeros};
+use crate::memory::{copied, shape_product, zeros};
 use crate::solve::{U, back_substitute, dot, factorized, largest};
 
 /// The damping beside a J that is singular to rounding.
@@ -243,7 +243,7 @@ impl<Seen> Linearized<Seen> {
         let d = self.x.len();
         let (n, rows) = (d + 1, 2 * d + 1);
         let r = if mu == 0.0 {
-            self.triangle.clone()
+            copied("the triangle", &self.triangle)?
         } else {
             let mut stacked = zeros("rows to factorize", shape_product("rows", &[rows, n])?)?;
             for (a, column) in stacked.chunks_exact_mut(rows).enumerate() {

@@ -11,7 +11,7 @@ use super::{Evaluations, norm};
 use crate::error::{Error, Result};
 use crate::guard;
 use crate::interrupt::Limits;
-use crate::memory::zeros;
+use crate::memory::{copied, zeros};
 use crate::solve::{U, largest, trust_region};
 
 /// A function to minimise. Every method may fail, since devices do.
@@ -163,8 +163,8 @@ impl Quadratic for Formed {
         let (gradient, scaling, radius) = (region.gradient, region.scaling, region.radius);
         let found = match &self.limits {
             Some(limits) if gradient.len() >= LONG => {
-                let (lower, gradient, scaling) =
-                    (self.lower.clone(), gradient.to_vec(), scaling.to_vec());
+                let lower = copied("the Hessian", &self.lower)?;
+                let (gradient, scaling) = (gradient.to_vec(), scaling.to_vec());
                 let step = move || trust_region(&lower, &gradient, &scaling, radius, PRECISION);
                 limits.run(step)??
             }
@@ -183,7 +183,7 @@ impl Quadratic for Formed {
         match &self.limits {
             Some(limits) if gradient.len() >= LONG => {
                 let (x, gradient, scales) = (x.to_vec(), gradient.to_vec(), scales.to_vec());
-                let (lower, roundoff) = (self.lower.clone(), self.roundoff);
+                let (lower, roundoff) = (copied("the Hessian", &self.lower)?, self.roundoff);
                 limits.run(move || Promise::of_matrix(&lower, &gradient, &x, &scales, roundoff))?
             }
             _ => Promise::of_matrix(&self.lower, gradient, x, scales, self.roundoff),

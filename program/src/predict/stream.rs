@@ -45,7 +45,7 @@ impl<E: Into<Failure>> From<E> for Stop {
 pub fn predict(options: &Options, model: &Model) -> Result<(), Failure> {
     // A terminal on which the predictions appear would mix them with it.
     let show = !options.quiet && (options.output.is_some() || !io::stdout().is_terminal());
-    let progress = ReadingProgress::new(show, &options.data);
+    let mut progress = Some(ReadingProgress::new(show, &options.data));
     let mut parts = options.table.parts(&options.data)?;
     let mut seen = Seen { notes: Vec::new(), rows: 0, dropped: 0, compared: None };
     let mut failed = None;
@@ -70,6 +70,8 @@ pub fn predict(options: &Options, model: &Model) -> Result<(), Failure> {
             let mut lines = BufWriter::new(text.as_file());
             fill(&mut lines)?;
             lines.flush()?;
+            // What is read from here on is the predictions.
+            drop(progress.take());
             let text = ParquetOfText::open(text.path(), &plain()).map_err(io::Error::other)?;
             text.write(PARQUET_PREDICTIONS, out)
         }),

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use indicatif::{
     DecimalBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle,
 };
-use secondo::Progress;
 use secondo::io::{ReadSoFar, read_so_far};
+use secondo::{Progress, is_address_space_limited};
 
 use crate::output::say_note;
 
@@ -31,7 +31,7 @@ pub fn message(progress: &Progress, before: ReadSoFar, left: Option<Duration>) -
         None => String::new(),
     };
     format!(
-        "objective {:.6e}, gradient {:.1e}, {damping}{read}{left}",
+        "objective {:.6e}, gradient {:.1e}, {damping}{left}{read}",
         progress.value, progress.gradient_norm
     )
 }
@@ -123,6 +123,12 @@ impl Several {
     }
 }
 
+impl Drop for Several {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// The rows and bytes that are read of a file, while this lives: a thread of its own shows them.
 pub struct ReadingProgress(Option<(Sender<()>, JoinHandle<()>)>);
 
@@ -152,7 +158,8 @@ impl ReadingProgress {
             }
             bar.finish_and_clear();
         };
-        // Without a thread nothing is shown.
+        // Without a thread nothing is shown, nor where its stack would be missed.
+        let show = show && !is_address_space_limited();
         let thread = show.then(|| std::thread::Builder::new().spawn(work).ok()).flatten();
         ReadingProgress(thread.map(|thread| (end, thread)))
     }
@@ -165,12 +172,6 @@ impl Drop for ReadingProgress {
             // It ends whatever it showed.
             let _ = thread.join();
         }
-    }
-}
-
-impl Drop for Several {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
     }
 }
 

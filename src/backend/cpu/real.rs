@@ -3,7 +3,9 @@
 use super::tile::Lanes;
 
 /// `f64` or `f32`.
-pub trait Real: faer::traits::RealField + Lanes + Copy + Default + PartialOrd {
+pub trait Real:
+    faer::traits::RealField + bytemuck::Zeroable + Lanes + Copy + Default + PartialOrd
+{
     /// `"f64"` or `"f32"`.
     const NAME: &'static str;
     /// u, half the distance from 1 to the next number.

@@ -14,7 +14,7 @@ use crate::io::text::Dialect;
 use crate::objective::Window;
 
 /// Rows that are read at once where columns are read one after the other.
-const PART: usize = 4096;
+const PART: usize = 256;
 
 /// The files of a table.
 pub(crate) struct Files(pub(super) Vec<(Numbers, Place)>);
@@ -101,36 +101,51 @@ enum Cell {
 }
 
 impl CellWalk {
-    /// Appends the next rows, each with its line, or its number where there are no lines.
+    /// Appends the next rows, each with its line, or its number where there are no lines: so many, or fewer where all cells have `bytes` of text before.
+    /// Only the last row, or the last [`PART`] of other files than text, is beyond that.
     ///
     /// # Errors
     /// Those of reading; a row of 4 GiB or more.
-    pub fn next(&mut self, rows: usize, cells: &mut Cells, lines: &mut Vec<u64>) -> Result<()> {
+    pub fn next(
+        &mut self,
+        rows: usize,
+        bytes: usize,
+        cells: &mut Cells,
+        lines: &mut Vec<u64>,
+    ) -> Result<()> {
         let end = self.done + rows;
-        while self.done < end {
+        while self.done < end && cells.text_bytes() < bytes {
             let count = PART.min(end - self.done);
-            let read = self.read(count, cells, lines)?;
+            let read = self.read(count, bytes, cells, lines)?;
             self.done += read;
         }
         Ok(())
     }
 
-    fn read(&mut self, count: usize, cells: &mut Cells, lines: &mut Vec<u64>) -> Result<usize> {
+    fn read(
+        &mut self,
+        count: usize,
+        bytes: usize,
+        cells: &mut Cells,
+        lines: &mut Vec<u64>,
+    ) -> Result<usize> {
         let CellWalk { rows: Some(rows), places, columns, parts, done } = self else {
             return Ok(count);
         };
         let read = match rows {
             Rows::Text(walk) => {
-                for _ in 0..count {
+                let mut read = 0;
+                while read < count && cells.text_bytes() < bytes {
                     walk.next()?;
                     lines.push(walk.line());
                     cells.append(places.iter().map(|place| match place {
                         Cell::Read(column) => walk.cell(columns[*column]),
                         Cell::Constant(value) => value,
                     }))?;
+                    read += 1;
                 }
                 walk.check()?;
-                return Ok(count);
+                return Ok(read);
             }
             Rows::Npy(walk) => {
                 let of = |(place, column): (usize, &usize)| InFile {

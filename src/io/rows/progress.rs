@@ -50,9 +50,9 @@ pub(super) fn add_bytes(bytes: u64) {
 
 /// Rows that come one by one.
 #[derive(Default)]
-pub(super) struct Rows(u64);
+pub(super) struct RowCounter(u64);
 
-impl Rows {
+impl RowCounter {
     /// Counts one.
     pub fn add_one(&mut self) {
         self.0 += 1;
@@ -66,7 +66,7 @@ impl Rows {
     }
 }
 
-impl Drop for Rows {
+impl Drop for RowCounter {
     fn drop(&mut self) {
         self.flush();
     }

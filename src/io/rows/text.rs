@@ -13,10 +13,11 @@ use std::sync::Arc;
 use csv::{ErrorKind, Position, StringRecord};
 
 use super::identity::Identity;
-use super::progress::{Rows, add_bytes};
+use super::progress::{RowCounter, add_bytes};
 use crate::error::{Error, Result};
 use crate::io::column::Coder;
 use crate::io::column::cell::{Numerals, is_missing, numeric, whole};
+use crate::io::files;
 use crate::io::json::format_error;
 use crate::io::text::{
     Cut, Dialect, Form, MARK, NO_LABELS, SHOWN, cleaned, fields_of, plain, unclosed_quote, wrong,
@@ -120,6 +121,9 @@ impl Layout {
         if dialect.encoding.is_some() {
             let why = "rows are read as they are needed from UTF-8 alone; leave the encoding out";
             return Err(format_error(path, why));
+        }
+        if memchr::memchr(0, &head).is_some() {
+            files::text(head.clone(), path)?;
         }
         let head = plain(head, true).ok_or_else(|| wrong(path, 1, None, NO_UTF8.into()))?;
         let has_returns = head.split_once('\n').is_some_and(|(first, _)| first.ends_with('\r'));
@@ -277,7 +281,7 @@ pub(crate) struct TextWalk {
     within: u64,
     cut: Cut,
     numerals: Numerals,
-    counted: Rows,
+    counted: RowCounter,
 }
 
 impl TextWalk {
@@ -294,7 +298,7 @@ impl TextWalk {
             reader.seek(start.clone()).map_err(|e| unreadable(&layout.path, e))?;
         }
         let numerals = Numerals::PLAIN;
-        let (record, counted) = (StringRecord::new(), Rows::default());
+        let (record, counted) = (StringRecord::new(), RowCounter::default());
         Ok(TextWalk { layout, reader, record, within: 0, cut, numerals, counted })
     }
 

@@ -24,15 +24,15 @@ const BYTES: usize = 1 << 25;
 
 /// The rows of a group of a table, which takes as many as there is room for.
 #[derive(Clone, Copy)]
-pub(crate) struct Room {
+pub(crate) struct GroupRoom {
     rows: usize,
     bytes: usize,
 }
 
-impl Room {
+impl GroupRoom {
     /// That of a group of a table with so many columns.
     pub fn of(columns: usize) -> Self {
-        Room { rows: (CELLS / columns.max(1)).clamp(ROWS[0], ROWS[1]), bytes: BYTES }
+        GroupRoom { rows: (CELLS / columns.max(1)).clamp(ROWS[0], ROWS[1]), bytes: BYTES }
     }
 
     /// Whether another row has room.

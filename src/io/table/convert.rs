@@ -10,7 +10,7 @@ use crate::io::column::cell::is_missing;
 use crate::io::json::format_error;
 use crate::io::rows::outline;
 use crate::io::rows::text::Text;
-use crate::io::rows::write::{Groups, Held, Room};
+use crate::io::rows::write::{GroupRoom, Groups, Held};
 use crate::io::text::{Cells, Dialect};
 use crate::memory::{bytes_of, require_memory};
 
@@ -45,7 +45,7 @@ impl Table {
             let mut groups = Groups::new(&columns, content, &mut bytes)?;
             let mut first = 0;
             while first < rows {
-                let (mut end, mut room) = (first, Room::of(columns.len()));
+                let (mut end, mut room) = (first, GroupRoom::of(columns.len()));
                 while end < rows && room.is_left() {
                     room.take((0..columns.len()).map(|c| self.text_at(end, c).len()).sum());
                     end += 1;
@@ -144,7 +144,7 @@ impl ParquetOfText {
         let mut walk = self.text.walk(0).map_err(io::Error::other)?;
         let mut left = self.rows();
         while left > 0 {
-            let (mut cells, mut room) = (Cells::default(), Room::of(self.columns.len()));
+            let (mut cells, mut room) = (Cells::default(), GroupRoom::of(self.columns.len()));
             let mut count = 0;
             while count < left && room.is_left() {
                 walk.next().map_err(io::Error::other)?;

@@ -12,13 +12,13 @@ use crate::io::text::{Cells, Dialect};
 const CELLS: usize = 1 << 20;
 /// The fewest and the most rows of a part.
 const ROWS: [usize; 2] = [1 << 8, 1 << 16];
-/// Bytes of the text of a part, but for its last rows: 32 MiB, a choice.
+/// Bytes of the text of a part, but for its last row, or its last 256 rows of a file that is no text: 32 MiB, a choice.
 const BYTES: usize = 1 << 25;
 
 /// A table as one small [`Table`] after the other: memory does not depend on its rows.
 ///
 /// It reads the files that [`FileSamples`](crate::io::FileSamples) reads. A part has at most 65,536 rows, fewer where there are more than 16 columns, but at least 256 where
-/// the file has them, unless cells are so long that their text has 32 MiB; no part has rows of two files.
+/// the file has them; it ends with the row that brings its text to 32 MiB (of Parquet and `.npy` up to 255 rows later); no part has rows of two files.
 /// All parts have the columns, the labels and the way of writing numbers that the [`outline`](Table::outline) has; their rows have the lines of
 /// the file, or the numbers that they have in the table. Columns are text by their type, as in the outline.
 ///
@@ -89,9 +89,7 @@ impl TableParts {
         let columns = self.head.names.len();
         let rows = (CELLS / columns.max(1)).clamp(ROWS[0], ROWS[1]).min(left);
         let (mut cells, mut lines) = (Cells::with_room(rows, columns), Vec::with_capacity(rows));
-        while lines.len() < rows && cells.text_bytes() < BYTES {
-            walk.next(ROWS[0].min(rows - lines.len()), &mut cells, &mut lines)?;
-        }
+        walk.next(rows, BYTES, &mut cells, &mut lines)?;
         self.walk = Some((walk, left - lines.len()));
         if !self.is_text {
             lines.iter_mut().for_each(|row| *row += self.rows_before);

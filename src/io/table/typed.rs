@@ -308,19 +308,12 @@ fn left_out(names: &[String]) -> Option<String> {
 
 #[cfg(feature = "parquet")]
 fn of_parquet(path: &Path) -> Result<Columns> {
-    /// Rows that are read together.
-    const PART: usize = 4096;
-
     let files = Files::of(path)?;
     let (names, texts, not_read) = files.columns();
     let rows = files.rows(0);
     let mut out = Columns::with_room(path, names, texts, rows, ADVICE)?;
     out.warnings.extend(left_out(&not_read));
     let mut walk = files.walk(0, &out.names)?;
-    let mut numbers = Vec::new();
-    for first in (0..rows).step_by(PART) {
-        numbers.clear();
-        walk.next(PART.min(rows - first), &mut out.cells, &mut numbers)?;
-    }
+    walk.next(rows, usize::MAX, &mut out.cells, &mut Vec::new())?;
     Ok(out)
 }
